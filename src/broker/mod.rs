@@ -1,0 +1,261 @@
+//! Where jobs wait: the port that every queue is spoken to through.
+//!
+//! A [`Broker`] is one client's session with a queue. It connects when it is first used, and again
+//! after an error; a reservation belongs to the connection it was made on and is worth nothing on
+//! the next one ([`Error::ReservationLost`]), because the queue gave the job back when the
+//! connection went.
+//!
+//! Every method may be cancelled by dropping its future. The connection is then dropped with it,
+//! so that a half-read reply can never be taken for the answer to the next command; the queue
+//! gives a job that was reserved in that instant to somebody else.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::tube::TubeName;
+
+pub mod beanstalkd;
+
+/// A job's number. beanstalkd starts again at 1 when it restarts without a binlog.
+pub type JobId = u64;
+
+/// A job on its way into a tube.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Any bytes at all, up to the broker's limit.
+    pub body: Bytes,
+    /// 0 is the most urgent.
+    pub priority: u32,
+    /// How long the job waits before it is ready; rounded up to whole seconds by beanstalkd's client.
+    pub delay: Duration,
+    /// How long a reservation lasts without a touch; at least a second.
+    pub ttr: Duration,
+}
+
+/// A job that is ours until its TTR runs out.
+///
+/// Deleting, releasing and burying take it by value: a job cannot be settled twice.
+#[derive(Debug)]
+pub struct Reservation {
+    /// The job's number.
+    pub id: JobId,
+    /// The bytes that were put, unchanged.
+    pub body: Bytes,
+    /// The session's connection that reserved it, counted from 1.
+    pub(crate) connection: u64,
+}
+
+/// What a reserve came back with.
+#[derive(Debug)]
+pub enum Reserve {
+    /// A job.
+    Job(Reservation),
+    /// Nothing became ready within the time given.
+    TimedOut,
+    /// A job that this connection holds is in the last second of its TTR.
+    DeadlineSoon,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// Waiting to be reserved.
+    Ready,
+    /// Waiting for its delay to pass.
+    Delayed,
+    /// Held by a client.
+    Reserved,
+    /// Set aside until somebody kicks it.
+    Buried,
+}
+
+/// What the broker knows of one job (protocol, "stats-job").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStats {
+    /// The tube it is in.
+    pub tube: TubeName,
+    /// Where it stands.
+    pub state: JobState,
+    /// Its priority as last set.
+    pub priority: u32,
+    /// Time since it was put, in whole seconds.
+    pub age: Duration,
+    /// Its TTR.
+    pub ttr: Duration,
+    /// What is left of the TTR or of the delay; means nothing in other states.
+    pub time_left: Duration,
+    /// How often it was reserved.
+    pub reserves: u64,
+    /// How often its TTR ran out.
+    pub timeouts: u64,
+    /// How often it was released.
+    pub releases: u64,
+    /// How often it was buried.
+    pub buries: u64,
+    /// How often it was kicked.
+    pub kicks: u64,
+}
+
+/// What the broker knows of one tube (protocol, "stats-tube").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TubeStats {
+    /// Jobs that can be reserved at once.
+    pub ready: u64,
+    /// Jobs that clients hold.
+    pub reserved: u64,
+    /// Jobs whose delay has not passed.
+    pub delayed: u64,
+    /// Jobs set aside.
+    pub buried: u64,
+    /// Clients that wait in a reserve.
+    pub waiting: u64,
+    /// How long the tube stays paused; zero when it is not.
+    pub pause_left: Duration,
+}
+
+/// The running instance of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Made anew each time the broker starts: job ids are unique within it.
+    pub id: String,
+    /// The broker's own version.
+    pub version: String,
+    /// The largest body it takes, in bytes.
+    pub max_job_size: u64,
+    /// It takes no new jobs.
+    pub draining: bool,
+}
+
+/// What a broker can do beyond what every broker does; the conformance suite asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It warns of a TTR about to run out ([`Reserve::DeadlineSoon`]).
+    pub deadline_soon: bool,
+    /// It can be told to take no new jobs ([`Error::Draining`]).
+    pub drain: bool,
+}
+
+/// Why a broker did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be made.
+    #[error("cannot reach the broker at {address}: {reason}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The connection broke while an answer was awaited; whether the command was carried out is not known.
+    #[error("lost the connection to the broker at {address} during {command}: {reason}")]
+    ConnectionLost {
+        /// Host and port.
+        address: String,
+        /// The command's first word.
+        command: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// No answer came in time; whether the command was carried out is not known.
+    #[error("the broker at {address} did not answer {command} within {}s", .after.as_secs_f32())]
+    NoAnswer {
+        /// Host and port.
+        address: String,
+        /// The command's first word.
+        command: &'static str,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// The answer made no sense; the connection was given up.
+    #[error("the broker at {address} answered {command} with {answer}")]
+    Nonsense {
+        /// Host and port.
+        address: String,
+        /// The command's first word.
+        command: &'static str,
+        /// What it said, cut and escaped.
+        answer: String,
+    },
+    /// The body is larger than the broker takes.
+    #[error("a body of {size} bytes is larger than the broker takes")]
+    TooBig {
+        /// The body's size in bytes.
+        size: usize,
+    },
+    /// The broker takes no new jobs.
+    #[error("the broker takes no new jobs: it is in drain mode")]
+    Draining,
+    /// The broker has no memory left for the job.
+    #[error("the broker is out of memory")]
+    OutOfMemory,
+    /// The job does not exist or is not in a state in which this can be done to it.
+    #[error("the broker knows no such job in that state")]
+    NotFound,
+    /// The reservation's connection is gone, and the reservation with it.
+    #[error("the connection that reserved job {id} is gone, and its reservation with it")]
+    ReservationLost {
+        /// The job's number.
+        id: JobId,
+    },
+}
+
+/// One client's session with a queue.
+#[async_trait]
+pub trait Broker: Send {
+    /// What this kind of broker can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The instance that answers now.
+    async fn instance(&mut self) -> Result<Instance, Error>;
+
+    /// Puts jobs into a tube, in order, in as few round trips as the broker allows.
+    ///
+    /// One answer a job, in the same order. A connection that breaks in the middle is the answer
+    /// of every job from there on: those may or may not have been put.
+    async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>>;
+
+    /// Waits up to `timeout` for a job from one of the tubes: the lowest priority number first, then
+    /// the oldest. A timeout of zero asks once; parts of a second count as a whole one.
+    async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
+
+    /// Starts a reservation's TTR anew.
+    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error>;
+
+    /// Ends a reserved job for good.
+    async fn delete(&mut self, reservation: Reservation) -> Result<(), Error>;
+
+    /// Gives a reserved job back, to be ready after `delay`.
+    async fn release(
+        &mut self,
+        reservation: Reservation,
+        priority: u32,
+        delay: Duration,
+    ) -> Result<(), Error>;
+
+    /// Sets a reserved job aside.
+    async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error>;
+
+    /// Removes a job that nobody has reserved.
+    async fn remove(&mut self, id: JobId) -> Result<(), Error>;
+
+    /// A job's body, whatever its state.
+    async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error>;
+
+    /// What is known of a job.
+    async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error>;
+
+    /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
+    async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
+
+    /// Makes a buried or delayed job ready.
+    async fn kick_job(&mut self, id: JobId) -> Result<(), Error>;
+
+    /// Makes up to `bound` jobs of a tube ready: buried ones, or delayed ones if none is buried.
+    /// Returns how many.
+    async fn kick(&mut self, tube: &TubeName, bound: u32) -> Result<u64, Error>;
+
+    /// Lets nobody reserve from a tube for a time.
+    async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error>;
+}

@@ -1,0 +1,13 @@
+//! `taskqueue`: worker processes for beanstalkd, and a record of what became of every job.
+//!
+//! Imports point one way, from the top of this list to the bottom:
+//!
+//! | layer | modules | what it may do |
+//! |---|---|---|
+//! | edge | `cli`, `config` | flags, environment, files, printing |
+//! | shell | `tender`, `worker` | loops: wait for an event, ask the core, tell the ports |
+//! | ports | [`broker`], `store`, `process` | one kind of I/O each |
+//! | core | [`tube`], `task`, `pool` | decisions: no clock, no files, no runtime |
+
+pub mod broker;
+pub mod tube;

@@ -1,0 +1,1 @@
+//! Every test that needs real servers, real processes or real files.

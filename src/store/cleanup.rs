@@ -1,0 +1,111 @@
+//! Deleting what ended long ago, without keeping anybody waiting.
+
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::params;
+
+use super::locks::Holder;
+use super::{Db, Error, Failed, Millis};
+use crate::task::state::Status;
+
+/// Tasks deleted in one transaction. Each goes with its attempts, its output and nine index entries.
+const BATCH: usize = 500;
+
+/// Between two transactions: without it the deleter wins the lock again and again.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Which tasks are to go.
+#[derive(Debug, Clone)]
+pub struct Old {
+    /// Those that stand there; only ended ones are ever deleted.
+    pub statuses: Vec<Status>,
+    /// Those that ended before then.
+    pub before: Millis,
+}
+
+impl Old {
+    fn condition(&self) -> String {
+        let words: Vec<String> = self
+            .statuses
+            .iter()
+            .filter(|status| status.is_ended())
+            .map(|status| format!("'{status}'"))
+            .collect();
+        // A foreign job that may come round again needs its row, to be known as done.
+        format!(
+            "finished >= ?1 AND finished < ?2 AND status IN ({}) AND (foreign_job = 0 OR job_gone = 1)",
+            words.join(", ")
+        )
+    }
+}
+
+impl Db {
+    /// How many tasks [`Db::cleanup`] would delete.
+    pub fn count_old(&self, old: &Old) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) FROM tasks WHERE {}", old.condition());
+        self.look(|look, _| Ok(look.query_row(&sql, params![Millis::MIN, old.before], |r| r.get(0))?))
+    }
+
+    /// Deletes old tasks with their attempts and output, in the order in which they ended, a few at a
+    /// time. Returns how many; `progress` hears how many so far and ends it by returning false.
+    pub fn cleanup(
+        &mut self,
+        old: &Old,
+        mut progress: impl FnMut(u64) -> bool,
+    ) -> Result<u64, Error> {
+        let mut deleted = 0u64;
+        let mut from = Millis::MIN;
+        while let Some((count, last)) = self.delete_batch(old, from)? {
+            deleted = deleted.saturating_add(count as u64);
+            from = last;
+            if !progress(deleted) {
+                return Ok(deleted);
+            }
+            thread::sleep(PAUSE);
+        }
+        self.forget_workers()?;
+        Ok(deleted)
+    }
+
+    /// Deletes the next batch; how many it was, and when the last of them ended.
+    fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(usize, Millis)>, Error> {
+        let select = format!(
+            "SELECT id, finished FROM tasks WHERE {} ORDER BY finished LIMIT {BATCH}",
+            old.condition()
+        );
+        self.change(|change, _| {
+            let batch: Vec<(i64, Millis)> = change
+                .prepare_cached(&select)?
+                .query_map(params![from, old.before], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
+                .collect::<Result<_, _>>()?;
+            let mut delete = change.prepare_cached("DELETE FROM tasks WHERE id = ?1")?;
+            for (id, _) in &batch {
+                delete.execute([id])?;
+            }
+            Ok(batch.last().map(|(_, last)| (batch.len(), *last)))
+        })
+    }
+
+    /// Deletes the rows of workers that are dead and of which no attempt is left.
+    fn forget_workers(&mut self) -> Result<(), Error> {
+        self.change(|change, locks| {
+            let idle: Vec<i64> = change
+                .prepare(
+                    "SELECT id FROM workers WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id)
+                        AND NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND owner = workers.id)
+                     LIMIT 10000",
+                )?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for worker in idle {
+                if !locks.is_held(Holder::Worker(worker)).map_err(Failed::Locks)? {
+                    change.execute("DELETE FROM workers WHERE id = ?1", [worker])?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong with a store, in words.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file or its folder cannot be opened or made.
+    #[error("cannot open the store {}: {reason}", path.display())]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the system or SQLite said.
+        reason: String,
+    },
+    /// A newer taskqueue has been at it.
+    #[error(
+        "the store {} has schema version {found}, and this taskqueue knows versions up to {known}; \
+         it was left alone: use the newer taskqueue",
+        path.display()
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// A database, but not ours.
+    #[error("{} is a SQLite database, but not a taskqueue store; it was left alone", path.display())]
+    NotOurs {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the schema of the store {} up to date: {reason}", path.display())]
+    Migrate {
+        /// The database file.
+        path: PathBuf,
+        /// What refinery said.
+        reason: String,
+    },
+    /// Another process has kept it locked for longer than we wait.
+    #[error(
+        "the store {} stayed locked by another process for {}s; try again, or look for who holds it with: fuser {}",
+        path.display(), waited.as_secs(), path.display()
+    )]
+    Locked {
+        /// The database file.
+        path: PathBuf,
+        /// How long we waited.
+        waited: std::time::Duration,
+    },
+    /// SQLite refused or failed.
+    #[error("the store {} failed: {source}", path.display())]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The file of locks failed.
+    #[error("the file of locks {} failed: {source}", path.display())]
+    Locks {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A row holds what this program cannot read.
+    #[error("the store holds a row that makes no sense: {what}")]
+    Corrupt {
+        /// Which and why.
+        what: String,
+    },
+    /// The store's thread has ended; a bug, or the process is on its way out.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What SQLite said, about the store at this path.
+    pub(super) fn sqlite(path: &std::path::Path, error: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {
+                path: path.into(),
+                waited: super::open::BUSY_WAIT,
+            },
+            Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
+                path: path.into(),
+                reason: error.to_string(),
+            },
+            _ => Error::Sqlite {
+                path: path.into(),
+                source: error,
+            },
+        }
+    }
+}

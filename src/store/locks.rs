@@ -1,0 +1,150 @@
+//! Who lives: one byte of a file beside the database for each worker and each attempt.
+//!
+//! The locks are open-file-description locks (`fcntl(2)`, "Open file description locks"): a lock belongs
+//! to a descriptor and every copy of it that a fork or an exec handed on, and the kernel drops it when
+//! the last copy is closed. So an attempt's lock is held for as long as a process of that attempt
+//! exists, whoever its parent is by now, and it cannot be confused by a pid that is used again, a
+//! reboot, or another container's pid namespace.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Workers lock bytes from here on, attempts those below; both by their row's id.
+const WORKERS: i64 = 1 << 60;
+
+/// The file of locks beside a store.
+#[derive(Debug, Clone)]
+pub struct LockFile {
+    path: PathBuf,
+}
+
+/// A byte of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A worker, by its id in the store.
+    Worker(i64),
+    /// An attempt, by its id in the store.
+    Attempt(i64),
+    /// Whoever brings the schema up to date.
+    Schema,
+}
+
+impl Holder {
+    /// Its offset in the file.
+    pub fn byte(self) -> i64 {
+        match self {
+            Holder::Worker(id) => WORKERS.saturating_add(id),
+            Holder::Attempt(id) => id,
+            Holder::Schema => 0, // ids begin at 1
+        }
+    }
+}
+
+/// A lock that is held as long as this, or any inherited copy of its descriptor, is open.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl LockFile {
+    /// The lock file of the store at this path. Nothing is opened yet.
+    pub fn beside(store: &Path) -> LockFile {
+        let mut name = store.as_os_str().to_owned();
+        name.push("-locks");
+        LockFile { path: name.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a byte for as long as the returned lock, or a copy of its descriptor, is open. Fails with
+    /// `WouldBlock` when somebody else holds it.
+    pub fn take(&self, holder: Holder) -> io::Result<Lock> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)?;
+        set_lock(&file, holder.byte())?;
+        Ok(Lock { file })
+    }
+
+    /// Whether anybody holds a byte. Where there is no file, nobody holds anything.
+    pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
+        match File::open(&self.path) {
+            Ok(file) => has_lock(&file, holder.byte()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn one_byte(start: i64) -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: 1,
+        l_pid: 0, // must be 0 for F_OFD_* commands
+    }
+}
+
+fn set_lock(file: &File, start: i64) -> io::Result<()> {
+    let lock = one_byte(start);
+    // SAFETY: the descriptor is open for the whole call, and the kernel only reads `lock`. No safe wrapper
+    // among our dependencies takes open-file-description locks on a range.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn has_lock(file: &File, start: i64) -> io::Result<bool> {
+    let mut lock = one_byte(start);
+    // SAFETY: the descriptor is open for the whole call, and `lock` is ours for the kernel to write to.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_held_until_its_last_descriptor_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFile::beside(&dir.path().join("t.db"));
+        let attempt = Holder::Attempt(7);
+        assert!(!locks.is_held(attempt).unwrap(), "no file yet");
+
+        let first = locks.take(attempt).unwrap();
+        assert!(locks.is_held(attempt).unwrap());
+        assert!(!locks.is_held(Holder::Attempt(8)).unwrap());
+        assert!(!locks.is_held(Holder::Worker(7)).unwrap());
+        assert_eq!(
+            locks.take(attempt).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+
+        let copy = first.as_fd().try_clone_to_owned().unwrap();
+        drop(first);
+        assert!(locks.is_held(attempt).unwrap(), "a copy is open");
+        drop(copy);
+        assert!(!locks.is_held(attempt).unwrap());
+    }
+}

@@ -1,0 +1,247 @@
+//! Opening a store: the file, SQLite's settings, the schema.
+
+use std::cell::Cell;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
+
+use super::locks::{Holder, Lock, LockFile};
+use super::{Db, Error};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// How long a statement waits for another process's lock.
+pub const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// What a commit has to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: what we acknowledge to a producer.
+    PowerCut,
+    /// The death of any process; after a power cut the last commits may be missing, and a claim then
+    /// runs a task again.
+    ProcessDeath,
+}
+
+impl Db {
+    /// Opens the store, making it or bringing its schema up to date where needed.
+    pub fn open(path: &Path, durability: Durability) -> Result<Db, Error> {
+        create_private(path).map_err(|e| open_error(path, &e))?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        migrate(path, &mut connection)?;
+        connection
+            .execute_batch(match durability {
+                Durability::PowerCut => "PRAGMA synchronous = FULL",
+                Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
+            })
+            .map_err(|e| Error::sqlite(path, e))?;
+        Db::new(path, connection)
+    }
+
+    /// Opens a store to read it; `None` if there is none yet.
+    pub fn open_existing(path: &Path) -> Result<Option<Db>, Error> {
+        match path.try_exists() {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(e) => return Err(open_error(path, &e)),
+        }
+        // A reader of a WAL database writes to its shared memory: read-only would fail where nobody has it open.
+        let connection = match connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            Ok(connection) => connection,
+            Err(Error::Open { .. }) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Err(other) => return Err(other),
+        };
+        if is_current(path, &connection)? {
+            return Db::new(path, connection).map(Some);
+        }
+        match version(path, &connection)? {
+            None => Ok(None),
+            Some(_) => Db::open(path, Durability::ProcessDeath).map(Some),
+        }
+    }
+
+    fn new(path: &Path, connection: Connection) -> Result<Db, Error> {
+        // Room for every statement of a worker's loop, so that none is prepared twice.
+        connection.set_prepared_statement_cache_capacity(64);
+        let id: [u8; 16] = connection
+            .query_row("SELECT id FROM store", [], |row| row.get(0))
+            .map_err(|e| Error::sqlite(path, e))?;
+        Ok(Db {
+            connection,
+            path: path.into(),
+            id: Uuid::from_bytes(id),
+            locks: LockFile::beside(path),
+        })
+    }
+}
+
+/// Makes the file and its folder, for their owner only.
+fn create_private(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error::Open {
+        path: path.into(),
+        reason: reason.to_string(),
+    }
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| open_error(path, &e))?;
+    connection
+        .busy_handler(Some(wait_for_lock))
+        .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON"))
+        .map_err(|e| Error::sqlite(path, e))?;
+    Ok(connection)
+}
+
+thread_local! {
+    /// When this thread began to wait for the lock that it waits for.
+    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// SQLite's own handler sleeps up to 100 ms between tries, so that under load one process gets every turn
+/// and another none. Short waits, a little apart from each other, share the lock out.
+fn wait_for_lock(tries: i32) -> bool {
+    let now = Instant::now();
+    if tries == 0 {
+        WAITING_SINCE.set(Some(now));
+    }
+    let waited = WAITING_SINCE
+        .get()
+        .map_or(Duration::ZERO, |since| now.duration_since(since));
+    if waited >= BUSY_WAIT {
+        return false;
+    }
+    // 0.1 to 1 ms while it may go fast, then up to 5 ms: nobody should spin for seconds.
+    let step = u64::from(tries.unsigned_abs() % 10) + 1;
+    let unit = if waited < Duration::from_millis(200) {
+        100
+    } else {
+        500
+    };
+    std::thread::sleep(Duration::from_micros(step * unit));
+    true
+}
+
+fn newest_known() -> i64 {
+    embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(|m| i64::from(m.version()))
+        .max()
+        .unwrap_or(0)
+}
+
+/// The schema's version; `None` for an empty database.
+fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
+    let has_table = |name: &str| {
+        connection
+            .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?
+            .exists([name])
+    };
+    let sqlite = |e| Error::sqlite(path, e);
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    if !has_table("refinery_schema_history").map_err(sqlite)? {
+        return Err(Error::NotOurs { path: path.into() });
+    }
+    let newest: Option<i64> = connection
+        .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| {
+            row.get(0)
+        })
+        .map_err(sqlite)?;
+    if newest.is_some() && !has_table("store").map_err(sqlite)? {
+        return Err(Error::NotOurs { path: path.into() });
+    }
+    Ok(newest)
+}
+
+/// Whether the schema is up to date; an error if it is ahead of us.
+fn is_current(path: &Path, connection: &Connection) -> Result<bool, Error> {
+    let known = newest_known();
+    match version(path, connection)? {
+        Some(found) if found > known => Err(Error::Newer {
+            path: path.into(),
+            found,
+            known,
+        }),
+        found => Ok(found == Some(known)),
+    }
+}
+
+/// Brings the schema up to date. refinery looks and applies in two transactions, so two processes
+/// could both find it old: one at a time, then, and look again.
+fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
+    if is_current(path, connection)? {
+        return Ok(());
+    }
+    let _turn = wait_for_turn(path)?;
+    if is_current(path, connection)? {
+        return Ok(());
+    }
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(|e| Error::sqlite(path, e))?;
+    embedded::migrations::runner()
+        .run(connection)
+        .map(drop)
+        .map_err(|e| Error::Migrate {
+            path: path.into(),
+            reason: e.to_string(),
+        })
+}
+
+fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
+    let locks = LockFile::beside(path);
+    let since = Instant::now();
+    loop {
+        match locks.take(Holder::Schema) {
+            Ok(turn) => return Ok(turn),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && since.elapsed() < BUSY_WAIT => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Error::Locked {
+                    path: path.into(),
+                    waited: BUSY_WAIT,
+                });
+            }
+            Err(source) => {
+                return Err(Error::Locks {
+                    path: locks.path().into(),
+                    source,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Looking: lists of tasks, one task with all there is to know of it.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
+use uuid::Uuid;
+
+use super::locks::{Holder, LockFile};
+use super::{Db, Error, Failed, Millis};
+use crate::task::output::Kept;
+use crate::task::state::Status;
+
+/// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
+/// is stalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is recorded.
+    As(Status),
+    /// Running, and its worker is dead: the tender or the next claim puts it right.
+    Stalled,
+}
+
+impl Shown {
+    /// Every word that can be shown, and asked for.
+    pub const WORDS: [&str; 6] = [
+        "waiting",
+        "running",
+        "stalled",
+        "done",
+        "failed",
+        "cancelled",
+    ];
+
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Shown::As(status) => status.as_str(),
+            Shown::Stalled => "stalled",
+        }
+    }
+
+    /// What that word shows.
+    pub fn from_word(word: &str) -> Option<Shown> {
+        match word {
+            "stalled" => Some(Shown::Stalled),
+            other => Status::from_word(other).map(Shown::As),
+        }
+    }
+
+    /// The status recorded for it.
+    fn recorded(self) -> Status {
+        match self {
+            Shown::As(status) => status,
+            Shown::Stalled => Status::Running,
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A task as it is shown.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its number, for people.
+    pub id: i64,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its tube.
+    pub tube: String,
+    /// The command's name; `None` while it is not known what would run.
+    pub command: Option<String>,
+    /// A JSON array of strings.
+    pub arguments: String,
+    /// A JSON object.
+    pub options: String,
+    /// A body as it was put, where it is not a call.
+    pub body: Option<Vec<u8>>,
+    /// Where it stands.
+    pub status: Shown,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's number, as last known.
+    pub job: Option<i64>,
+    /// When it was recorded.
+    pub created: Millis,
+    /// When its newest attempt began.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub finished: Option<Millis>,
+    /// Its attempts, the oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// An attempt as it is shown.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: i64,
+    /// The worker's name.
+    pub worker: String,
+    /// When it began.
+    pub started: Millis,
+    /// When it ended.
+    pub finished: Option<Millis>,
+    /// The bare word.
+    pub outcome: Option<String>,
+    /// The command's exit code.
+    pub exit_code: Option<i64>,
+    /// The signal that ended it.
+    pub signal: Option<i64>,
+    /// Why it was not run.
+    pub reason: Option<String>,
+    /// What was printed; only where it was asked for.
+    pub output: Option<Kept>,
+}
+
+/// Which tasks a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those that stand there.
+    pub status: Option<Shown>,
+    /// Those of this tube.
+    pub tube: Option<String>,
+    /// Those of this command.
+    pub command: Option<String>,
+}
+
+/// Whose task is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// By its number.
+    Id(i64),
+    /// By its identity.
+    Uuid(Uuid),
+}
+
+const COLUMNS: &str = "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), body, status,
+    due, reason, priority, job, created, started, finished, owner";
+
+impl Db {
+    /// Hands the newest tasks that pass the filter to `each`, up to `limit`, one after the other: the
+    /// list is never in memory. `each` ends it by returning false.
+    pub fn list(
+        &self,
+        filter: &Filter,
+        limit: u64,
+        mut each: impl FnMut(Task) -> bool,
+    ) -> Result<(), Error> {
+        let recorded = filter.status.map(|s| s.recorded().as_str());
+        let mut sql = format!("SELECT {COLUMNS} FROM tasks WHERE 1");
+        let mut values: Vec<&dyn ToSql> = Vec::new();
+        if let Some(status) = &recorded {
+            // Literally, so that the index that leaves out what is done can be used.
+            sql.push_str(&format!(" AND status = '{status}'"));
+        }
+        for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
+            if let Some(value) = value {
+                values.push(value);
+                sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+            }
+        }
+        sql.push_str(" ORDER BY id DESC");
+        self.look(|look, locks| {
+            let mut statement = look.prepare_cached(&sql)?;
+            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
+            let mut rows = statement.query(values.as_slice())?;
+            let mut left = limit;
+            while left > 0
+                && let Some(row) = rows.next()?
+            {
+                let task = reader.task(row)?;
+                if filter.status.is_some_and(|wanted| wanted != task.status) {
+                    continue;
+                }
+                left = left.saturating_sub(1);
+                if !each(task) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One task, with what its attempts printed.
+    pub fn show(&self, key: Key) -> Result<Option<Task>, Error> {
+        self.look(|look, locks| {
+            let by = match key {
+                Key::Id(_) => "id",
+                Key::Uuid(_) => "uuid",
+            };
+            let mut statement =
+                look.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE {by} = ?1"))?;
+            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
+            let read = |row: &Row<'_>| Ok(reader.task(row));
+            let found = match key {
+                Key::Id(id) => statement.query_row([id], read),
+                Key::Uuid(uuid) => statement.query_row([uuid.as_bytes()], read),
+            };
+            let Some(mut task) = found.optional()?.transpose()? else {
+                return Ok(None);
+            };
+            let mut output = look.prepare_cached(
+                "SELECT head, tail, dropped FROM output JOIN attempts ON attempts.id = output.attempt
+                 WHERE task = ?1 AND number = ?2",
+            )?;
+            for attempt in &mut task.attempts {
+                attempt.output = output
+                    .query_row(params![task.id, attempt.number], |row| {
+                        Ok(Kept {
+                            head: row.get(0)?,
+                            tail: row.get(1)?,
+                            dropped: row.get(2)?,
+                        })
+                    })
+                    .optional()?;
+            }
+            Ok(Some(task))
+        })
+    }
+}
+
+const ATTEMPTS: &str = "SELECT number, name, attempts.started, finished, outcome, exit_code, signal, reason
+    FROM attempts JOIN workers ON workers.id = attempts.worker WHERE task = ?1 ORDER BY number";
+
+struct Reader<'a> {
+    attempts: CachedStatement<'a>,
+    locks: &'a LockFile,
+    /// Which workers live: asked once each, since many tasks may be theirs.
+    lives: HashMap<i64, bool>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(attempts: CachedStatement<'a>, locks: &'a LockFile) -> Reader<'a> {
+        Reader {
+            attempts,
+            locks,
+            lives: HashMap::new(),
+        }
+    }
+
+    fn task(&mut self, row: &Row<'_>) -> Result<Task, Failed> {
+        let id = row.get(0)?;
+        Ok(Task {
+            id,
+            uuid: Uuid::from_bytes(row.get(1)?),
+            tube: row.get(2)?,
+            command: row.get(3)?,
+            arguments: row.get(4)?,
+            options: row.get(5)?,
+            body: row.get(6)?,
+            status: self.status(row)?,
+            due: row.get(8)?,
+            reason: row.get(9)?,
+            priority: row.get(10)?,
+            job: row.get(11)?,
+            created: row.get(12)?,
+            started: row.get(13)?,
+            finished: row.get(14)?,
+            attempts: self
+                .attempts
+                .query_map([id], attempt)?
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn status(&mut self, row: &Row<'_>) -> Result<Shown, Failed> {
+        let word = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
+        let status = Status::from_word(word)
+            .ok_or_else(|| Failed::Corrupt(format!("a task with the status '{word}'")))?;
+        let owner: Option<i64> = row.get(15)?;
+        match (status, owner) {
+            (Status::Running, Some(owner)) if !self.lives(owner)? => Ok(Shown::Stalled),
+            _ => Ok(Shown::As(status)),
+        }
+    }
+
+    fn lives(&mut self, worker: i64) -> Result<bool, Failed> {
+        if let Some(lives) = self.lives.get(&worker) {
+            return Ok(*lives);
+        }
+        let lives = self
+            .locks
+            .is_held(Holder::Worker(worker))
+            .map_err(Failed::Locks)?;
+        self.lives.insert(worker, lives);
+        Ok(lives)
+    }
+}
+
+fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    Ok(Attempt {
+        number: row.get(0)?,
+        worker: row.get(1)?,
+        started: row.get(2)?,
+        finished: row.get(3)?,
+        outcome: row.get(4)?,
+        exit_code: row.get(5)?,
+        signal: row.get(6)?,
+        reason: row.get(7)?,
+        output: None,
+    })
+}

@@ -1,0 +1,225 @@
+//! What becomes of a task when an attempt has ended.
+
+use std::time::Duration;
+
+use super::state::Outcome;
+
+/// `EX_DATAERR` of sysexits.h: the command says that trying again is no use.
+pub const EX_DATAERR: i32 = 65;
+
+/// How often a task is tried, and how long it waits in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Attempts in all, at least 1. Those that were interrupted or lost are not counted.
+    pub max_attempts: u32,
+    /// So many lost attempts, and the task is held to be what kills its workers. At least 1.
+    pub max_lost: u32,
+    /// The wait before the second attempt and those after it.
+    pub backoff: Backoff,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            max_attempts: 1,
+            max_lost: 3,
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// A wait that grows by a factor, up to a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait.
+    pub first: Duration,
+    /// What each wait is multiplied by for the next one; at least 1.
+    pub factor: u32,
+    /// No wait is longer.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff {
+            first: Duration::from_secs(10),
+            factor: 2,
+            max: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Backoff {
+    /// The wait after that many failed attempts, counted from 1.
+    pub fn after(&self, failed: u32) -> Duration {
+        let factor = self.factor.max(1).saturating_pow(failed.saturating_sub(1));
+        self.first.saturating_mul(factor).min(self.max)
+    }
+}
+
+/// What a task has used up since it was put or regenerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// Attempts that count.
+    pub spent: u32,
+    /// Attempts whose worker died.
+    pub lost: u32,
+}
+
+/// What becomes of the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It is done.
+    Done,
+    /// It is over.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// It was called off.
+    Cancelled,
+    /// It waits, and may run again after this long.
+    Wait(Duration),
+}
+
+/// Decides what becomes of a task, and what it has used up then.
+pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) {
+    let after = match outcome {
+        Outcome::Exited(_)
+        | Outcome::Signalled(_)
+        | Outcome::TimedOut(_)
+        | Outcome::CouldNotStart { .. }
+        | Outcome::Cancelled(_)
+        | Outcome::Refused { .. } => Budget {
+            spent: before.spent.saturating_add(1),
+            ..before
+        },
+        Outcome::Interrupted(_) => before,
+        Outcome::Lost => Budget {
+            lost: before.lost.saturating_add(1),
+            ..before
+        },
+    };
+    let next = match outcome {
+        Outcome::Exited(0) => Next::Done,
+        Outcome::Cancelled(_) => Next::Cancelled,
+        Outcome::Interrupted(_) => Next::Wait(Duration::ZERO),
+        Outcome::Refused { reason } => failed(reason.clone()),
+        Outcome::Exited(EX_DATAERR) => failed(format!("exit code {EX_DATAERR}: bad data")),
+        Outcome::Lost if after.lost >= rules.max_lost => {
+            failed(format!("its worker died {} times", after.lost))
+        }
+        Outcome::Lost => Next::Wait(Duration::ZERO),
+        Outcome::Exited(code) => again(format!("exit code {code}"), rules, after),
+        Outcome::Signalled(signal) => again(format!("ended by signal {signal}"), rules, after),
+        Outcome::TimedOut(_) => again("ran longer than its timeout".into(), rules, after),
+        Outcome::CouldNotStart { reason } => again(reason.clone(), rules, after),
+    };
+    (next, after)
+}
+
+fn failed(reason: String) -> Next {
+    Next::Failed { reason }
+}
+
+fn again(reason: String, rules: &Rules, after: Budget) -> Next {
+    if after.spent < rules.max_attempts {
+        Next::Wait(rules.backoff.after(after.spent))
+    } else if rules.max_attempts > 1 {
+        failed(format!("{reason}, in the last of {} attempts", after.spent))
+    } else {
+        failed(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::Exit;
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_task() {
+        let secs = Duration::from_secs;
+        let wait = |s| Next::Wait(secs(s));
+        let failed = |reason: &str| Next::Failed {
+            reason: reason.into(),
+        };
+        let rules = Rules {
+            max_attempts: 3,
+            ..Rules::default()
+        };
+        let spent = |spent, lost| Budget { spent, lost };
+        let killed = Exit::Signal(9);
+        let table = [
+            (Outcome::Exited(0), spent(0, 0), Next::Done, spent(1, 0)),
+            (Outcome::Exited(1), spent(0, 0), wait(10), spent(1, 0)),
+            (Outcome::Exited(75), spent(1, 0), wait(20), spent(2, 0)),
+            (
+                Outcome::Exited(75),
+                spent(2, 0),
+                failed("exit code 75, in the last of 3 attempts"),
+                spent(3, 0),
+            ),
+            (
+                Outcome::Exited(65),
+                spent(0, 0),
+                failed("exit code 65: bad data"),
+                spent(1, 0),
+            ),
+            (Outcome::Signalled(11), spent(0, 0), wait(10), spent(1, 0)),
+            (Outcome::TimedOut(killed), spent(0, 0), wait(10), spent(1, 0)),
+            (
+                Outcome::Interrupted(killed),
+                spent(2, 1),
+                wait(0),
+                spent(2, 1),
+            ),
+            (
+                Outcome::Cancelled(killed),
+                spent(0, 0),
+                Next::Cancelled,
+                spent(1, 0),
+            ),
+            (Outcome::Lost, spent(2, 0), wait(0), spent(2, 1)),
+            (
+                Outcome::Lost,
+                spent(0, 2),
+                failed("its worker died 3 times"),
+                spent(0, 3),
+            ),
+            (
+                Outcome::Refused {
+                    reason: "no".into(),
+                },
+                spent(0, 0),
+                failed("no"),
+                spent(1, 0),
+            ),
+        ];
+        for (outcome, before, then, after) in table {
+            assert_eq!(next(&outcome, &rules, before), (then, after), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn one_attempt_by_default() {
+        let (then, _) = next(&Outcome::Exited(2), &Rules::default(), Budget::default());
+        assert_eq!(
+            then,
+            Next::Failed {
+                reason: "exit code 2".into()
+            }
+        );
+    }
+
+    #[test]
+    fn the_wait_grows_to_its_limit() {
+        let backoff = Backoff::default();
+        let waits: Vec<u64> = (1..=11).map(|n| backoff.after(n).as_secs()).collect();
+        assert_eq!(
+            waits,
+            [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
+        );
+        assert_eq!(backoff.after(u32::MAX), backoff.max);
+    }
+}

@@ -1,0 +1,277 @@
+//! Where a task stands, how an attempt ended, and what a job that is reserved again may do to its task.
+//!
+//! ```text
+//! waiting ──claim──▶ running ──▶ done
+//!    ▲                  │ ├────▶ failed ──regenerate, kick──▶ waiting
+//!    │◀──retry, interrupted, lost
+//!                       └──────▶ cancelled
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+/// Where a task stands, as it is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It will be run, not before its due time.
+    Waiting,
+    /// An attempt has begun and has not ended.
+    Running,
+    /// Its command ended well.
+    Done,
+    /// It will not be run again unless somebody asks.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 5] = [
+        Status::Waiting,
+        Status::Running,
+        Status::Done,
+        Status::Failed,
+        Status::Cancelled,
+    ];
+
+    /// The word used in the store, in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Waiting => "waiting",
+            Status::Running => "running",
+            Status::Done => "done",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of that name.
+    pub fn from_word(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+
+    /// Nothing more happens to it by itself.
+    pub fn is_ended(self) -> bool {
+        match self {
+            Status::Waiting | Status::Running => false,
+            Status::Done | Status::Failed | Status::Cancelled => true,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command exited with this code.
+    Exited(i32),
+    /// The command was ended by this signal, which we did not send.
+    Signalled(i32),
+    /// It ran longer than its `timeout` and was ended.
+    TimedOut(Exit),
+    /// Somebody called the task off while it ran.
+    Cancelled(Exit),
+    /// What the task asks for may not run, or cannot be read.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The program could not be started.
+    CouldNotStart {
+        /// What the system said.
+        reason: String,
+    },
+    /// The worker was told to stop and ended the command.
+    Interrupted(Exit),
+    /// The worker died.
+    Lost,
+}
+
+/// How a process that we ended left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Outcome {
+    /// The bare word used in the store and in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Exited(_) => "exited",
+            Outcome::Signalled(_) => "signalled",
+            Outcome::TimedOut(_) => "timed_out",
+            Outcome::Cancelled(_) => "cancelled",
+            Outcome::Refused { .. } => "refused",
+            Outcome::CouldNotStart { .. } => "could_not_start",
+            Outcome::Interrupted(_) => "interrupted",
+            Outcome::Lost => "lost",
+        }
+    }
+
+    /// The exit code, if there was one.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self.exit() {
+            Some(Exit::Code(code)) => Some(code),
+            Some(Exit::Signal(_)) | None => None,
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        match self.exit() {
+            Some(Exit::Signal(signal)) => Some(signal),
+            Some(Exit::Code(_)) | None => None,
+        }
+    }
+
+    /// Why it was not run, where there is a reason beside the word.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
+            Outcome::Exited(_)
+            | Outcome::Signalled(_)
+            | Outcome::TimedOut(_)
+            | Outcome::Cancelled(_)
+            | Outcome::Interrupted(_)
+            | Outcome::Lost => None,
+        }
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        match self {
+            Outcome::Exited(code) => Some(Exit::Code(*code)),
+            Outcome::Signalled(signal) => Some(Exit::Signal(*signal)),
+            Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {
+                Some(*exit)
+            }
+            Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost => None,
+        }
+    }
+}
+
+/// A task that a reserved job belongs to, as far as the decision what to do with both needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Waiting; milliseconds until it is due, zero or less when it is.
+    Waiting {
+        /// Milliseconds.
+        due_in: i64,
+    },
+    /// Running.
+    Running {
+        /// Whether the worker that answers for it lives.
+        owner_lives: bool,
+        /// Since when it has been running, in milliseconds.
+        running_for: i64,
+    },
+    /// Failed.
+    Failed {
+        /// Whether its job was kicked since the task failed; unknown until the broker was asked.
+        kicked: Option<bool>,
+    },
+    /// Done or cancelled.
+    Over,
+}
+
+/// What to do with a reserved job and its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Begin an attempt.
+    Begin,
+    /// Begin an attempt, with a fresh budget: kicking its job is asking for it.
+    BeginAnew,
+    /// Its worker died: end what that left, then begin.
+    Recover,
+    /// Not now: release the job for this long.
+    Later(Duration),
+    /// The job is one too many.
+    DeleteJob,
+    /// It depends on whether the job was kicked: ask.
+    AskForKicks,
+}
+
+/// How long a job waits before we look again at a task that another worker is running.
+const HELD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Decides what a job may do to its task.
+pub fn judge(found: Found) -> Verdict {
+    match found {
+        Found::Waiting { due_in } => match u64::try_from(due_in) {
+            Ok(0) | Err(_) => Verdict::Begin,
+            Ok(wait) => Verdict::Later(Duration::from_millis(wait)),
+        },
+        Found::Running {
+            owner_lives: true,
+            running_for,
+        } => {
+            let so_far = Duration::from_millis(running_for.max(0).unsigned_abs());
+            Verdict::Later(so_far.clamp(HELD.0, HELD.1))
+        }
+        Found::Running {
+            owner_lives: false, ..
+        } => Verdict::Recover,
+        Found::Failed { kicked: None } => Verdict::AskForKicks,
+        Found::Failed { kicked: Some(true) } => Verdict::BeginAnew,
+        Found::Failed {
+            kicked: Some(false),
+        }
+        | Found::Over => Verdict::DeleteJob,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_may_do() {
+        let running = |owner_lives, running_for| Found::Running {
+            owner_lives,
+            running_for,
+        };
+        let ms = Duration::from_millis;
+        let table = [
+            (Found::Waiting { due_in: 0 }, Verdict::Begin),
+            (Found::Waiting { due_in: -5 }, Verdict::Begin),
+            (Found::Waiting { due_in: 1 }, Verdict::Later(ms(1))),
+            (
+                Found::Waiting { due_in: 90_000 },
+                Verdict::Later(ms(90_000)),
+            ),
+            (running(true, 0), Verdict::Later(ms(1_000))),
+            (running(true, -3_600_000), Verdict::Later(ms(1_000))),
+            (running(true, 3_000), Verdict::Later(ms(3_000))),
+            (running(true, 60_000), Verdict::Later(ms(5_000))),
+            (running(false, 10), Verdict::Recover),
+            (Found::Failed { kicked: None }, Verdict::AskForKicks),
+            (
+                Found::Failed {
+                    kicked: Some(false),
+                },
+                Verdict::DeleteJob,
+            ),
+            (Found::Failed { kicked: Some(true) }, Verdict::BeginAnew),
+            (Found::Over, Verdict::DeleteJob),
+        ];
+        for (found, verdict) in table {
+            assert_eq!(judge(found), verdict, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_word(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::from_word("stalled"), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! The recorded unit of work, decided without I/O, clock or randomness.
+
+pub mod payload;

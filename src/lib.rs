@@ -6,8 +6,11 @@
 //! |---|---|---|
 //! | edge | `cli`, `config` | flags, environment, files, printing |
 //! | shell | `tender`, `worker` | loops: wait for an event, ask the core, tell the ports |
-//! | ports | [`broker`], `store`, `process` | one kind of I/O each |
-//! | core | [`tube`], `task`, `pool` | decisions: no clock, no files, no runtime |
+//! | ports | [`broker`], [`store`], [`process`] | one kind of I/O each |
+//! | core | [`tube`], [`task`], `pool` | decisions: no clock, no files, no runtime |
 
 pub mod broker;
+pub mod process;
+pub mod store;
+pub mod task;
 pub mod tube;

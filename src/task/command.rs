@@ -146,7 +146,7 @@ impl Commands {
             argv: payload::argv(call, &command.run, command.dash_arguments)?,
             stdin: command
                 .body_on_stdin
-                .then(|| call.to_body(Some(uuid)).into()),
+                .then(|| call.to_body(uuid).into()),
             command: Arc::clone(command),
         })
     }

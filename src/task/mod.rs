@@ -1,4 +1,4 @@
-//! Tasks: what one asks for, where it stands, what becomes of it. Decisions only.
+//! The recorded unit of work, decided without I/O, clock or randomness.
 
 pub mod command;
 pub mod output;

@@ -1,1 +1,4 @@
 //! Every test that needs real servers, real processes or real files.
+
+mod corpus;
+mod hostile;

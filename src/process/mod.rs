@@ -1,0 +1,5 @@
+//! Commands as processes: start one in a group of its own, hear what it prints and how it ends, and
+//! end what it left behind.
+
+pub mod command;
+pub mod leftover;

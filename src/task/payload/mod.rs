@@ -1,0 +1,209 @@
+//! Bodies: what a producer may ask for, and what becomes an argv.
+//!
+//! ```text
+//! body ──read──▶ Native   a call, perhaps with a uuid
+//!           ├──▶ Pointer  "look at this task in that store"
+//!           ├──▶ Refused  meant for us, and wrong
+//!           └──▶ Other    anything else: for a raw command's stdin, or refused
+//! call ──argv──▶ the configured program, then whole elements
+//! ```
+//!
+//! A body is native if it is a JSON object with a top-level key `taskqueue`. From there on nothing
+//! is guessed, mended or ignored: what is wrong with it refuses it, with a reason.
+
+use uuid::Uuid;
+
+mod json;
+mod name;
+mod read;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use name::{BadName, CommandName, MAX_NAME_LEN, OptionName};
+pub use read::read;
+pub use refusal::{NotNative, Place, Refusal};
+
+use json::{is_number, quoted};
+use read::{not_json, without_duplicates, without_nul};
+use refusal::excerpt;
+
+/// The element of a configured `run` in whose place the command's name is put.
+const COMMAND_ELEMENT: &str = "{command}";
+
+/// What an option is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OptionValue {
+    /// `true`: `--x`.
+    Flag,
+    /// `false` or `null`: as if it were not there.
+    Off,
+    /// A string: `--x=value`, also when it is empty.
+    Text(String),
+    /// A number: `--x=value`, with the very digits that it was written with.
+    Number(String),
+}
+
+/// What is to be run: a command's name and what it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Which configured command.
+    pub command: CommandName,
+    /// Its arguments, each a whole element.
+    pub arguments: Vec<String>,
+    /// Its options in the order in which they were written, no name twice.
+    pub options: Vec<(OptionName, OptionValue)>,
+}
+
+/// A payload that any producer can put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Native {
+    /// The task, if the producer named it; a repeated uuid means the same task.
+    pub uuid: Option<Uuid>,
+    /// What it asks for.
+    pub call: Call,
+}
+
+/// The body that we put ourselves: it names a row and says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointer {
+    /// The task.
+    pub uuid: Uuid,
+    /// The store that holds it.
+    pub store: Uuid,
+}
+
+/// What a body turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Look at a task in a store.
+    Pointer(Pointer),
+    /// Run a call.
+    Native(Native),
+    /// Meant for us, and wrong.
+    Refused(Refusal),
+    /// Not meant for us; where the tube has no command for raw bodies, the reason refuses it.
+    Other(NotNative),
+}
+
+impl Pointer {
+    /// The body that [`read`] reads back as this pointer.
+    pub fn to_body(&self) -> Vec<u8> {
+        let Self { uuid, store } = self;
+        format!(r#"{{"taskqueue":1,"uuid":"{uuid}","store":"{store}"}}"#).into_bytes()
+    }
+}
+
+impl Call {
+    /// The arguments as a JSON array of strings.
+    pub fn arguments_json(&self) -> String {
+        let arguments: Vec<String> = self.arguments.iter().map(|text| quoted(text)).collect();
+        format!("[{}]", arguments.join(","))
+    }
+
+    /// The options as a JSON object, in their order.
+    pub fn options_json(&self) -> String {
+        let member = |(name, value): &(OptionName, OptionValue)| {
+            let value = match value {
+                OptionValue::Flag => "true".into(),
+                OptionValue::Off => "false".into(),
+                OptionValue::Number(digits) if is_number(digits) => digits.clone(),
+                // A number that is none is kept as the text that the argv would get.
+                OptionValue::Number(text) | OptionValue::Text(text) => quoted(text),
+            };
+            format!("{}:{value}", quoted(name.as_str()))
+        };
+        let members: Vec<String> = self.options.iter().map(member).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// The native body that [`read`] reads back as this call.
+    pub fn to_body(&self, uuid: Uuid) -> Vec<u8> {
+        format!(
+            r#"{{"taskqueue":1,"uuid":"{uuid}","command":{},"arguments":{},"options":{}}}"#,
+            quoted(self.command.as_str()),
+            self.arguments_json(),
+            self.options_json()
+        )
+        .into_bytes()
+    }
+
+    /// Puts a call together again from what a store holds of it.
+    ///
+    /// As strict as [`read`]: a row that was edited by hand runs nothing that a body could not.
+    pub fn from_parts(
+        command: &str,
+        arguments_json: &str,
+        options_json: &str,
+    ) -> Result<Self, Refusal> {
+        let part =
+            |key, text| json::value(text).map_err(|error| not_json(Place::Member(key), &error));
+        Ok(Self {
+            command: command.parse()?,
+            arguments: read::arguments(part("arguments", arguments_json)?)?,
+            options: read::options(part("options", options_json)?)?,
+        })
+    }
+
+    /// Reads options as the command line gives them: `K=V` is a text, `K` alone a flag.
+    pub fn parse_options(given: &[String]) -> Result<Vec<(OptionName, OptionValue)>, Refusal> {
+        let option = |text: &String| {
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (text.as_str(), None),
+            };
+            let name: OptionName = name.parse()?;
+            let value = match value {
+                Some(value) => OptionValue::Text(without_nul(
+                    Place::Option(name.to_string()),
+                    value.to_owned(),
+                )?),
+                None => OptionValue::Flag,
+            };
+            Ok((name, value))
+        };
+        without_duplicates(given.iter().map(option).collect::<Result<_, _>>()?)
+    }
+}
+
+/// The argv of a call: the configured program and its fixed arguments, then the call's arguments,
+/// then its options.
+///
+/// An element of `run` that is exactly `{command}` becomes the command's name. Everything from the
+/// payload becomes a whole element; nothing in it is split, joined, expanded or left out.
+pub fn argv(call: &Call, run: &[String], dash_arguments: bool) -> Result<Vec<String>, Refusal> {
+    if run.is_empty() {
+        return Err(Refusal::NoProgram {
+            command: call.command.to_string(),
+        });
+    }
+    let mut argv = Vec::with_capacity(run.len() + call.arguments.len() + call.options.len());
+    argv.extend(run.iter().map(|element| match element.as_str() {
+        COMMAND_ELEMENT => call.command.to_string(),
+        _ => element.clone(),
+    }));
+    for (index, argument) in call.arguments.iter().enumerate() {
+        let place = Place::Argument(index + 1);
+        if argument.starts_with('-') && !dash_arguments {
+            return Err(Refusal::LeadingHyphen {
+                place,
+                argument: excerpt(argument),
+                command: call.command.to_string(),
+            });
+        }
+        argv.push(without_nul(place, argument.clone())?);
+    }
+    for (name, value) in &call.options {
+        let value = match value {
+            OptionValue::Off => continue,
+            OptionValue::Flag => {
+                argv.push(format!("--{name}"));
+                continue;
+            }
+            OptionValue::Text(value) | OptionValue::Number(value) => value.clone(),
+        };
+        let value = without_nul(Place::Option(name.to_string()), value)?;
+        argv.push(format!("--{name}={value}"));
+    }
+    Ok(argv)
+}

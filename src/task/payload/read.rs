@@ -1,0 +1,270 @@
+//! From a body's bytes to what it asks for.
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::json::{self, Member, Value};
+use super::refusal::excerpt;
+use super::{Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal};
+
+/// The key that makes a body a native one.
+const MARK: &str = "taskqueue";
+
+/// Reads a body. Never fails: every body is one of the four kinds, in time linear in its length.
+pub fn read(body: &[u8]) -> Body {
+    match open(body) {
+        Ok(members) => understand(&members).unwrap_or_else(Body::Refused),
+        Err(reason) => Body::Other(reason),
+    }
+}
+
+/// The members of a native body, whether or not they make sense.
+fn open(body: &[u8]) -> Result<Vec<Member<'_>>, NotNative> {
+    if body.is_empty() {
+        return Err(NotNative::Empty);
+    }
+    let text = std::str::from_utf8(body).map_err(|error| NotNative::NotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+    if text.starts_with('\u{feff}') {
+        return Err(NotNative::ByteOrderMark);
+    }
+    let not_json = |error: serde_json::Error| NotNative::NotJson {
+        reason: error.to_string(),
+    };
+    if !text
+        .trim_start_matches([' ', '\t', '\r', '\n'])
+        .starts_with('{')
+    {
+        let found = json::value(text).map_err(not_json)?.kind();
+        return Err(NotNative::NotAnObject { found });
+    }
+    let members = json::members(text).map_err(not_json)?;
+    if members.iter().any(is_mark) {
+        Ok(members)
+    } else {
+        Err(NotNative::NoKey)
+    }
+}
+
+fn is_mark(member: &Member<'_>) -> bool {
+    matches!(&member.key, Ok(key) if key == MARK)
+}
+
+/// The values of the known keys, each given at most once.
+#[derive(Default)]
+struct Fields<'a> {
+    version: Option<&'a RawValue>,
+    uuid: Option<&'a RawValue>,
+    store: Option<&'a RawValue>,
+    command: Option<&'a RawValue>,
+    arguments: Option<&'a RawValue>,
+    options: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(members: &[Member<'a>]) -> Result<Self, Refusal> {
+        let mut fields = Self::default();
+        for member in members {
+            let key = member.key.as_ref().map_err(|text| Refusal::LoneSurrogate {
+                place: Place::Key,
+                text: excerpt(text),
+            })?;
+            let field = match key.as_str() {
+                MARK => &mut fields.version,
+                "uuid" => &mut fields.uuid,
+                "store" => &mut fields.store,
+                "command" => &mut fields.command,
+                "arguments" => &mut fields.arguments,
+                "options" => &mut fields.options,
+                _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
+            };
+            if field.replace(member.value).is_some() {
+                return Err(Refusal::DuplicateKey { key: excerpt(key) });
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn understand(members: &[Member<'_>]) -> Result<Body, Refusal> {
+    // The version comes first: of a later one we cannot know which keys it has.
+    let mut marks = members.iter().filter(|member| is_mark(member));
+    if let (Some(mark), None) = (marks.next(), marks.next()) {
+        check_version(mark.value)?;
+    }
+    let fields = Fields::of(members)?;
+    match fields.store {
+        Some(store) => pointer(&fields, store).map(Body::Pointer),
+        None => native(&fields).map(Body::Native),
+    }
+}
+
+fn check_version(raw: &RawValue) -> Result<(), Refusal> {
+    match Value::of(raw) {
+        Value::Number("1") => Ok(()),
+        Value::Number(found) if found.bytes().all(|b| b.is_ascii_digit()) && found != "0" => {
+            Err(Refusal::LaterVersion {
+                found: excerpt(found),
+            })
+        }
+        Value::Number(found) => Err(Refusal::NoSuchVersion {
+            found: excerpt(found),
+        }),
+        other => Err(wrong(Place::Member(MARK), &other, "the integer 1")),
+    }
+}
+
+fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
+    for (key, field) in [
+        ("command", fields.command),
+        ("arguments", fields.arguments),
+        ("options", fields.options),
+    ] {
+        if field.is_some() {
+            return Err(Refusal::PointerWith { key });
+        }
+    }
+    let uuid = fields.uuid.ok_or(Refusal::Missing { key: "uuid" })?;
+    Ok(Pointer {
+        uuid: read_uuid("uuid", uuid)?,
+        store: read_uuid("store", store)?,
+    })
+}
+
+fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
+    let command = fields.command.ok_or(Refusal::Missing { key: "command" })?;
+    let command = text(Place::Member("command"), command)?;
+    Ok(Native {
+        uuid: match fields.uuid {
+            Some(uuid) => Some(read_uuid("uuid", uuid)?),
+            None => None,
+        },
+        call: Call {
+            command: command.parse()?,
+            arguments: match fields.arguments {
+                Some(raw) => arguments(Value::of(raw))?,
+                None => Vec::new(),
+            },
+            options: match fields.options {
+                Some(raw) => options(Value::of(raw))?,
+                None => Vec::new(),
+            },
+        },
+    })
+}
+
+fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {
+    match Value::of(raw) {
+        Value::Text(text) => Ok(text),
+        other => Err(wrong(place, &other, "a string")),
+    }
+}
+
+fn read_uuid(key: &'static str, raw: &RawValue) -> Result<Uuid, Refusal> {
+    let text = text(Place::Member(key), raw)?;
+    // The other forms that the parser knows (bare, in braces, as a URN) have other lengths.
+    let uuid = (text.len() == 36).then(|| Uuid::try_parse(&text).ok());
+    uuid.flatten().ok_or_else(|| Refusal::Uuid {
+        place: Place::Member(key),
+        text: excerpt(&text),
+    })
+}
+
+/// Reads an array of arguments. A number becomes the digits that it was written with.
+pub(super) fn arguments(value: Value<'_>) -> Result<Vec<String>, Refusal> {
+    let place = Place::Member("arguments");
+    let Value::Array(array) = value else {
+        return Err(wrong(place, &value, "an array"));
+    };
+    let elements = json::elements(array).map_err(|error| not_json(place, &error))?;
+    let argument = |(index, raw)| {
+        let place = Place::Argument(index + 1);
+        match Value::of(raw) {
+            Value::Text(text) => without_nul(place, text),
+            Value::Number(digits) => Ok(digits.to_owned()),
+            other => Err(wrong(place, &other, "a string or a number")),
+        }
+    };
+    elements.into_iter().enumerate().map(argument).collect()
+}
+
+/// Reads an object of options, in the order in which they were written.
+pub(super) fn options(value: Value<'_>) -> Result<Vec<(OptionName, OptionValue)>, Refusal> {
+    let place = Place::Member("options");
+    let Value::Object(object) = value else {
+        return Err(wrong(place, &value, "an object"));
+    };
+    let members = json::members(object).map_err(|error| not_json(place, &error))?;
+    let mut options = Vec::with_capacity(members.len());
+    for member in members {
+        let name = member.key.map_err(|text| Refusal::LoneSurrogate {
+            place: Place::OptionName,
+            text: excerpt(text),
+        })?;
+        let name: OptionName = name.parse()?;
+        let value = option(&name, Value::of(member.value))?;
+        options.push((name, value));
+    }
+    without_duplicates(options)
+}
+
+fn option(name: &OptionName, value: Value<'_>) -> Result<OptionValue, Refusal> {
+    let place = Place::Option(name.to_string());
+    match value {
+        Value::Bool(true) => Ok(OptionValue::Flag),
+        Value::Bool(false) | Value::Null => Ok(OptionValue::Off),
+        Value::Number(digits) => Ok(OptionValue::Number(digits.to_owned())),
+        Value::Text(text) => without_nul(place, text).map(OptionValue::Text),
+        other => Err(wrong(
+            place,
+            &other,
+            "a string, a number, true, false or null",
+        )),
+    }
+}
+
+/// Passes options on if no two have the same name.
+pub(super) fn without_duplicates(
+    options: Vec<(OptionName, OptionValue)>,
+) -> Result<Vec<(OptionName, OptionValue)>, Refusal> {
+    let mut seen = HashSet::with_capacity(options.len());
+    match options.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(Refusal::DuplicateOption {
+            name: excerpt(name.as_str()),
+        }),
+        None => Ok(options),
+    }
+}
+
+/// Passes a text on if it has no NUL in it.
+pub(super) fn without_nul(place: Place, text: String) -> Result<String, Refusal> {
+    if text.contains('\0') {
+        let text = excerpt(&text);
+        return Err(Refusal::Nul { place, text });
+    }
+    Ok(text)
+}
+
+pub(super) fn not_json(place: Place, error: &serde_json::Error) -> Refusal {
+    Refusal::NotJson {
+        place,
+        reason: error.to_string(),
+    }
+}
+
+fn wrong(place: Place, value: &Value<'_>, wanted: &'static str) -> Refusal {
+    match value {
+        Value::LoneSurrogate(text) => Refusal::LoneSurrogate {
+            place,
+            text: excerpt(text),
+        },
+        other => Refusal::WrongType {
+            place,
+            found: other.kind(),
+            wanted,
+        },
+    }
+}

@@ -1,0 +1,245 @@
+//! Why a payload may not run, in the words that `show` prints.
+//!
+//! A reason ends up on terminals and in logs, so what it quotes from a payload is escaped and cut
+//! first: see [`excerpt`].
+
+use std::fmt;
+
+use super::name::BadName;
+
+/// Why a native payload may not run. Its text is the reason that people read.
+///
+/// Every field that quotes the payload is escaped, quoted and cut already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Written for a program newer than this one.
+    #[error("the payload is of a later version, {found}, and this program reads version 1")]
+    LaterVersion {
+        /// The version it names.
+        found: String,
+    },
+    /// Its version is a number, but none that there ever was.
+    #[error("the payload's version is {found}, not the integer 1")]
+    NoSuchVersion {
+        /// What stands in its place.
+        found: String,
+    },
+    /// A key that has no meaning; a misspelt one must not be ignored.
+    #[error(
+        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments and options"
+    )]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// The same key twice; readers differ in which of the two they take.
+    #[error("the payload has the key {key} twice")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// The same option twice.
+    #[error("the option {name} is given twice")]
+    DuplicateOption {
+        /// The option's name.
+        name: String,
+    },
+    /// A key that must be there.
+    #[error("the payload has no {key:?}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+    /// A pointer that also says what to run.
+    #[error("the payload has both \"store\" and {key:?}: a pointer does not say what to run")]
+    PointerWith {
+        /// The key that does not go with `store`.
+        key: &'static str,
+    },
+    /// A value of a type that means nothing there.
+    #[error("{place} is {found}, not {wanted}")]
+    WrongType {
+        /// Where it stands.
+        place: Place,
+        /// The type that it has.
+        found: &'static str,
+        /// What may stand there.
+        wanted: &'static str,
+    },
+    /// Half of a UTF-16 surrogate pair: JSON can write it, no string can hold it.
+    #[error("{place} has half a surrogate pair in it: {text}")]
+    LoneSurrogate {
+        /// Where it stands.
+        place: Place,
+        /// The string as it was written.
+        text: String,
+    },
+    /// A NUL, at which the kernel would cut an argument short.
+    #[error("{place} has a NUL in it: {text}")]
+    Nul {
+        /// Where it stands.
+        place: Place,
+        /// The text around it.
+        text: String,
+    },
+    /// Not a UUID in its 36-character form.
+    #[error("{place} is {text}, not a UUID with hyphens")]
+    Uuid {
+        /// Where it stands.
+        place: Place,
+        /// What stands there.
+        text: String,
+    },
+    /// No command can have this name.
+    #[error("the command name {name} {reason}")]
+    CommandName {
+        /// The name as it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: BadName,
+    },
+    /// No option can have this name.
+    #[error("the option name {name} {reason}")]
+    OptionName {
+        /// The name as it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: BadName,
+    },
+    /// A command could take the argument for an option.
+    #[error(
+        "{place} begins with a hyphen, which the command {command:?} does not allow: {argument}"
+    )]
+    LeadingHyphen {
+        /// Which argument.
+        place: Place,
+        /// The argument.
+        argument: String,
+        /// The command's name.
+        command: String,
+    },
+    /// The configuration names no program, and a payload's argument must never become one.
+    #[error("the command {command:?} has no program to run")]
+    NoProgram {
+        /// The command's name.
+        command: String,
+    },
+    /// What may run is configured, and this is not.
+    #[error("the command {command} is not configured; add [commands.\"{command}\"] to run it")]
+    NotConfigured {
+        /// The command's name.
+        command: String,
+    },
+    /// A uuid is a task's identity, and this one is another task's.
+    #[error("the uuid {uuid} is that of another task, which asks for something else")]
+    UuidTaken {
+        /// The uuid.
+        uuid: uuid::Uuid,
+    },
+    /// Bytes that say nothing of themselves, in a tube that says nothing of them either.
+    #[error("{}tube {tube} has no command for raw bodies", prefix(.why))]
+    NoRawCommand {
+        /// The tube's name.
+        tube: String,
+        /// Why the body is not a native one, where it was read.
+        why: Option<NotNative>,
+    },
+    /// What the store holds of the payload is no JSON.
+    #[error("{place} is not JSON: {reason}")]
+    NotJson {
+        /// Which part.
+        place: Place,
+        /// What the parser said.
+        reason: String,
+    },
+}
+
+fn prefix(why: &Option<NotNative>) -> String {
+    why.as_ref()
+        .map(|why| format!("{why}; and "))
+        .unwrap_or_default()
+}
+
+/// Where in a payload something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// One of the payload's keys itself.
+    Key,
+    /// The value of a top-level key.
+    Member(&'static str),
+    /// An argument, the first being number 1.
+    Argument(usize),
+    /// The name of an option.
+    OptionName,
+    /// The value of the option with this name.
+    Option(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key => f.write_str("a key of the payload"),
+            Self::Member(key) => write!(f, "the payload's {key:?}"),
+            Self::Argument(number) => write!(f, "argument {number}"),
+            Self::OptionName => f.write_str("an option's name"),
+            Self::Option(name) => write!(f, "the value of option {name:?}"),
+        }
+    }
+}
+
+/// Why a body is not a native payload: no fault where the tube has a command for raw bodies.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotNative {
+    /// No bytes at all.
+    #[error("the body is empty")]
+    Empty,
+    /// Bytes that are no text.
+    #[error("not JSON: not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// How many bytes before the first wrong one.
+        at: usize,
+    },
+    /// Some editors write U+FEFF before the text; JSON has no such thing (RFC 8259, 8.1).
+    #[error("not JSON: the body begins with a byte order mark")]
+    ByteOrderMark,
+    /// Text that is not JSON.
+    #[error("not JSON: {reason}")]
+    NotJson {
+        /// What the parser said, with line and column.
+        reason: String,
+    },
+    /// JSON, but no object.
+    #[error("JSON, but {found}, not an object with a \"taskqueue\" key")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// An object that somebody else understands.
+    #[error("JSON, but without a \"taskqueue\" key")]
+    NoKey,
+}
+
+/// The most characters that a reason gives to one quotation.
+const EXCERPT: usize = 80;
+
+/// Quotes a piece of a payload for people: in double quotes, with nothing in it that a terminal
+/// would obey, cut at [`EXCERPT`] characters.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    let mut room = EXCERPT;
+    for c in text.chars() {
+        let escaped = match c {
+            '\'' => String::from("'"),
+            c => c.escape_debug().to_string(),
+        };
+        let width = escaped.chars().count();
+        if width > room {
+            quoted.push_str("\"…");
+            return quoted;
+        }
+        room -= width;
+        quoted.push_str(&escaped);
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,6 +1,6 @@
 //! One running command.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -132,7 +132,7 @@ impl Running {
             Poll::Ready(Some(Item::Stdout(chunk) | Item::Stderr(chunk))) => {
                 return Poll::Ready(Ok(Event::Output(chunk)));
             }
-            Poll::Ready(Some(Item::Done(status))) => return self.exit(status),
+            Poll::Ready(Some(Item::Done(status))) => return Poll::Ready(self.exit(status)),
             Poll::Ready(None) => {
                 return Poll::Ready(Err(io::Error::other("the command has exited before")));
             }
@@ -142,16 +142,14 @@ impl Running {
         let Some(child) = self.stream.child_mut() else {
             return Poll::Pending;
         };
-        match Pin::new(&mut Box::pin(child.wait())).poll(cx) {
-            Poll::Ready(status) => self.exit(status),
-            Poll::Pending => Poll::Pending,
-        }
+        let waited = std::pin::pin!(child.wait()).poll(cx);
+        waited.map(|status| self.exit(status))
     }
 
-    fn exit(&mut self, status: io::Result<ExitStatus>) -> Poll<io::Result<Event>> {
+    fn exit(&mut self, status: io::Result<ExitStatus>) -> io::Result<Event> {
         self.exited = true;
         self.feeding = None;
-        Poll::Ready(status.map(|status| Event::Exited(exit_of(status))))
+        status.map(|status| Event::Exited(exit_of(status)))
     }
 
     /// What it had still printed when it exited, piece by piece, without waiting for what it may have
@@ -177,7 +175,7 @@ impl Feeding {
                 return Poll::Ready(());
             }
             let writing = self.pipe.write_buf(&mut self.body);
-            match Pin::new(&mut Box::pin(writing)).poll(cx) {
+            match std::pin::pin!(writing).poll(cx) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,

@@ -44,7 +44,11 @@ impl Db {
     /// How many tasks [`Db::cleanup`] would delete.
     pub fn count_old(&self, old: &Old) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM tasks WHERE {}", old.condition());
-        self.look(|look, _| Ok(look.query_row(&sql, params![Millis::MIN, old.before], |r| r.get(0))?))
+        self.look(|look, _| {
+            let count: i64 =
+                look.query_row(&sql, params![Millis::MIN, old.before], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
     }
 
     /// Deletes old tasks with their attempts and output, in the order in which they ended, a few at a

@@ -71,7 +71,7 @@ impl Db {
             locks,
             ..
         } = self;
-        let run = || {
+        let run = || -> Result<R, Failed> {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = change(&transaction, locks)?;
@@ -86,13 +86,13 @@ impl Db {
         &self,
         look: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
-        let run = || {
+        let run = || -> Result<R, Failed> {
             let transaction = self.connection.unchecked_transaction()?;
             let result = look(&transaction, &self.locks)?;
             transaction.finish()?;
             Ok(result)
         };
-        run().map_err(|failed: Failed| failed.at(&self.path, &self.locks))
+        run().map_err(|failed| failed.at(&self.path, &self.locks))
     }
 }
 

@@ -111,7 +111,7 @@ fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
+    let mut connection =
         Connection::open_with_flags(path, flags).map_err(|e| open_error(path, &e))?;
     connection
         .busy_handler(Some(wait_for_lock))

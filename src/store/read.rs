@@ -218,7 +218,7 @@ impl Db {
                         Ok(Kept {
                             head: row.get(0)?,
                             tail: row.get(1)?,
-                            dropped: row.get(2)?,
+                            dropped: row.get::<_, i64>(2)?.unsigned_abs(),
                         })
                     })
                     .optional()?;

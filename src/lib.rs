@@ -10,6 +10,7 @@
 //! | core | [`tube`], [`task`], `pool` | decisions: no clock, no files, no runtime |
 
 pub mod broker;
+pub mod config;
 pub mod process;
 pub mod store;
 pub mod task;

@@ -21,6 +21,9 @@ pub mod beanstalkd;
 /// A job's number. beanstalkd starts again at 1 when it restarts without a binlog.
 pub type JobId = u64;
 
+/// The priority of a job for which none was asked: what clients commonly put, with room on both sides.
+pub const DEFAULT_PRIORITY: u32 = 1024;
+
 /// A job on its way into a tube.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {

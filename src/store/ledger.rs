@@ -141,6 +141,8 @@ pub struct Attempt {
     pub ttr: Option<u32>,
     /// The put that its job came from.
     pub generation: i64,
+    /// It was not ours to begin with, so that it matters whether its job is known to be gone.
+    pub foreign: bool,
 }
 
 /// How an attempt of ours ended.
@@ -451,6 +453,7 @@ impl Claiming<'_> {
             priority: task.priority,
             ttr: task.ttr,
             generation: task.generation,
+            foreign: task.foreign,
         })))
     }
 
@@ -612,6 +615,7 @@ struct TaskRow {
     started: Option<Millis>,
     kicks: i64,
     generation: i64,
+    foreign: bool,
 }
 
 const SELECT_TASK: &str = "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
@@ -632,6 +636,7 @@ impl TaskRow {
             row.get_ref(8)?.as_str_or_null()?,
             row.get(9)?,
         );
+        let foreign = row.get(5)?;
         let corrupt = |what: String| Failed::Corrupt(format!("task {id}: {what}"));
         let budget = Budget {
             spent: row.get(13)?,
@@ -656,6 +661,7 @@ impl TaskRow {
                 started,
                 kicks,
                 generation,
+                foreign,
             })
         };
         Ok(read())

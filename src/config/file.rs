@@ -1,0 +1,74 @@
+//! The configuration file as it is written: `taskqueue.toml(5)`. Keys that are not here are refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::duration::Span;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub broker: Option<String>,
+    pub store: Option<String>,
+    pub grace_period: Option<Span>,
+    #[serde(default)]
+    pub withhold_environment: Vec<String>,
+    #[serde(default)]
+    pub tubes: BTreeMap<String, Tube>,
+    #[serde(default)]
+    pub commands: BTreeMap<String, Command>,
+}
+
+/// `[tubes.NAME]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tube {
+    pub min_workers: Option<u32>,
+    pub spare_workers: Option<u32>,
+    pub max_workers: Option<u32>,
+    pub max_worker_age: Option<Span>,
+    pub max_worker_buffer: Option<u64>,
+    pub worker_command: Option<Vec<String>>,
+    pub command: Option<String>,
+}
+
+/// `[commands."NAME"]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    pub run: Vec<String>,
+    pub timeout: Option<Span>,
+    pub max_attempts: Option<u32>,
+    pub max_lost: Option<u32>,
+    pub backoff: Option<Backoff>,
+    pub stdin: Option<Stdin>,
+    #[serde(default)]
+    pub dash_arguments: bool,
+    pub on_failure: Option<OnFailure>,
+}
+
+/// `backoff = { … }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    pub first: Option<Span>,
+    pub factor: Option<u32>,
+    pub max: Option<Span>,
+}
+
+/// `stdin = "…"`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stdin {
+    Body,
+}
+
+/// `on_failure = "…"`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    Delete,
+    Bury,
+}

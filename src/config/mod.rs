@@ -1,0 +1,339 @@
+//! One validated [`Config`] out of flags, environment and file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs, io};
+
+use crate::task::command::{Command, Commands, OnFailure};
+use crate::task::payload::CommandName;
+use crate::task::retry::{Backoff, Rules};
+use crate::tube::TubeName;
+
+mod broker_url;
+pub mod duration;
+mod file;
+
+pub use broker_url::{BadBrokerUrl, BrokerUrl};
+pub use file::Tube;
+
+use file::File;
+
+/// How long commands may go on once their worker was told to stop, unless configured.
+pub const GRACE_PERIOD: Duration = Duration::from_secs(30);
+
+/// The command that `add-example-task` queues. It needs no configuration.
+pub const EXAMPLE_COMMAND: &str = "taskqueue:example-task-worker";
+
+/// What flags and environment say; each wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// The broker.
+    pub broker: Option<BrokerUrl>,
+    /// The store.
+    pub store: Option<PathBuf>,
+}
+
+/// Everything that is configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Where jobs wait.
+    pub broker: BrokerUrl,
+    /// Where tasks are recorded.
+    pub store: PathBuf,
+    /// How long commands may go on once their worker was told to stop.
+    pub grace_period: Duration,
+    /// Environment variables that commands do not get.
+    pub withheld: Vec<String>,
+    /// The tubes that the file names.
+    pub tubes: BTreeMap<TubeName, Tube>,
+    /// What may run.
+    pub commands: Commands,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no TOML, has a key that does not exist, or a value of the wrong kind.
+    #[error("the configuration {} is wrong:\n{reason}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line and a caret under it.
+        reason: String,
+    },
+    /// A value is of the right kind and makes no sense.
+    #[error("the configuration {} is wrong: {key}: {reason}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, with the tables it is in.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No place for the store can be thought of.
+    #[error("there is no place for a store: HOME is not set; name one with --store PATH")]
+    NoStore,
+}
+
+impl Config {
+    /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
+    /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
+    pub fn load(overrides: &Overrides) -> Result<Config, Error> {
+        let path = overrides.config.clone().or_else(|| {
+            ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.exists())
+        });
+        let text = match &path {
+            Some(path) => fs::read_to_string(path).map_err(|source| Error::Unreadable {
+                path: path.clone(),
+                source,
+            })?,
+            None => String::new(),
+        };
+        Config::read(path, &text, overrides)
+    }
+
+    fn read(path: Option<PathBuf>, text: &str, overrides: &Overrides) -> Result<Config, Error> {
+        let at = path.clone().unwrap_or_default();
+        let file: File = toml::from_str(text).map_err(|e| Error::Syntax {
+            path: at.clone(),
+            reason: e.to_string().trim_end().into(),
+        })?;
+        let wrong = |key: String, reason: String| Error::Value {
+            path: at.clone(),
+            key,
+            reason,
+        };
+        let mut commands = commands(&file, &wrong)?;
+        let tubes = tubes(&file, &mut commands, &wrong)?;
+        let broker = match (&overrides.broker, &file.broker) {
+            (Some(broker), _) => broker.clone(),
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|e: BadBrokerUrl| wrong("broker".into(), e.to_string()))?,
+            (None, None) => BrokerUrl::default(),
+        };
+        let store = match (&overrides.store, &file.store) {
+            (Some(store), _) => store.clone(),
+            // What a file says is meant from where the file is.
+            (None, Some(store)) => at.parent().unwrap_or(Path::new("")).join(store),
+            (None, None) => default_store()?,
+        };
+        Ok(Config {
+            file: path,
+            broker,
+            store,
+            grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
+            withheld: file.withhold_environment,
+            tubes,
+            commands,
+        })
+    }
+}
+
+fn default_store() -> Result<PathBuf, Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/taskqueue/taskqueue.db".into());
+    }
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .filter(|value: &OsString| Path::new(value).is_absolute())
+            .map(PathBuf::from)
+    };
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .ok_or(Error::NoStore)?;
+    Ok(state.join("taskqueue/taskqueue.db"))
+}
+
+type Wrong<'a> = dyn Fn(String, String) -> Error + 'a;
+
+fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
+    let mut commands = Commands::default();
+    if let Ok(program) = env::current_exe() {
+        let run = vec![
+            program.to_string_lossy().into_owned(),
+            "example-task-worker".into(),
+        ];
+        commands.add(EXAMPLE_COMMAND, Command::new(run));
+    }
+    for (pattern, given) in &file.commands {
+        let at = |key: &str| format!("commands.\"{pattern}\"{key}");
+        if !is_pattern(pattern) {
+            return Err(wrong(
+                at(""),
+                "a command's name has letters, digits, - _ and :, and may end in *".into(),
+            ));
+        }
+        match given.run.first().map(String::as_str) {
+            None | Some("") => {
+                return Err(wrong(at(".run"), "no program is named".into()));
+            }
+            // Or the body would choose the program.
+            Some("{command}") => {
+                return Err(wrong(at(".run"), "the program itself must be named".into()));
+            }
+            Some(_) => {}
+        }
+        if given.run.iter().any(|element| element.contains('\0')) {
+            return Err(wrong(at(".run"), "an element has a NUL in it".into()));
+        }
+        for (key, value) in [
+            (".max_attempts", given.max_attempts),
+            (".max_lost", given.max_lost),
+            (".backoff.factor", given.backoff.as_ref().and_then(|b| b.factor)),
+        ] {
+            if value == Some(0) {
+                return Err(wrong(at(key), "must be at least 1".into()));
+            }
+        }
+        commands.add(pattern, command(given));
+    }
+    Ok(commands)
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(prefix) => prefix.parse::<CommandName>().is_ok(),
+        None => pattern.parse::<CommandName>().is_ok(),
+    }
+}
+
+fn command(given: &file::Command) -> Command {
+    let (rules, backoff) = (Rules::default(), Backoff::default());
+    let spans = given.backoff.as_ref();
+    Command {
+        run: given.run.clone(),
+        timeout: given.timeout.map(|span| span.0),
+        retry: Rules {
+            max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),
+            max_lost: given.max_lost.unwrap_or(rules.max_lost),
+            backoff: Backoff {
+                first: spans.and_then(|b| b.first).map_or(backoff.first, |s| s.0),
+                factor: spans.and_then(|b| b.factor).unwrap_or(backoff.factor),
+                max: spans.and_then(|b| b.max).map_or(backoff.max, |s| s.0),
+            },
+        },
+        body_on_stdin: given.stdin == Some(file::Stdin::Body),
+        dash_arguments: given.dash_arguments,
+        on_failure: match given.on_failure {
+            Some(file::OnFailure::Bury) => OnFailure::Bury,
+            Some(file::OnFailure::Delete) | None => OnFailure::Delete,
+        },
+    }
+}
+
+fn tubes(
+    file: &File,
+    commands: &mut Commands,
+    wrong: &Wrong<'_>,
+) -> Result<BTreeMap<TubeName, Tube>, Error> {
+    let mut tubes = BTreeMap::new();
+    for (name, given) in &file.tubes {
+        let at = |key: &str| format!("tubes.\"{name}\"{key}");
+        let tube: TubeName = name
+            .parse()
+            .map_err(|e: crate::tube::BadTubeName| wrong(at(""), e.to_string()))?;
+        if let Some(command) = &given.command
+            && !commands.take_raw(tube.clone(), command)
+        {
+            return Err(wrong(
+                at(".command"),
+                format!("there is no [commands.\"{command}\"]"),
+            ));
+        }
+        if given.worker_command.as_ref().is_some_and(Vec::is_empty) {
+            return Err(wrong(at(".worker_command"), "no program is named".into()));
+        }
+        tubes.insert(tube, given.clone());
+    }
+    Ok(tubes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Error> {
+        let overrides = Overrides {
+            store: Some("/s/t.db".into()),
+            ..Overrides::default()
+        };
+        Config::read(Some("/etc/t.toml".into()), text, &overrides)
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let config = read(
+            r#"
+            broker = "beanstalk://queue:1"
+            grace_period = "1m"
+            withhold_environment = ["SECRET"]
+            [tubes.mail]
+            command = "mail"
+            max_workers = 3
+            [commands.mail]
+            run = ["./mail"]
+            [commands."app:*"]
+            run = ["php", "{command}"]
+            timeout = 90
+            max_attempts = 5
+            backoff = { first = "1s" }
+            on_failure = "bury"
+            stdin = "body"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.broker.to_string(), "beanstalk://queue:1");
+        assert_eq!(config.grace_period, Duration::from_secs(60));
+        let app = config.commands.find("app:x").unwrap();
+        assert_eq!(app.timeout, Some(Duration::from_secs(90)));
+        assert_eq!(app.retry.max_attempts, 5);
+        assert_eq!(app.retry.backoff.first, Duration::from_secs(1));
+        assert_eq!(app.retry.backoff.factor, 2);
+        assert_eq!(app.on_failure, OnFailure::Bury);
+        assert!(app.body_on_stdin);
+        assert!(config.commands.find("other").is_none());
+        assert!(config.commands.find(EXAMPLE_COMMAND).is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let table = [
+            ("max_worker = 1", "unknown field `max_worker`"),
+            ("[tubes.mail]\nmax_worker = 1", "  | ^^^^^^^^^^"),
+            ("[tubes.mail]\nmax_workers = -1", "max_workers = -1"),
+            ("[tubes.'a b']", "tubes.\"a b\": the tube name"),
+            ("[tubes.mail]\ncommand = 'x'", "tubes.\"mail\".command: there is no [commands.\"x\"]"),
+            ("[commands.'a b']\nrun = ['x']", "commands.\"a b\": a command's name"),
+            ("[commands.a]\nrun = []", "commands.\"a\".run: no program"),
+            ("[commands.'*']\nrun = ['{command}']", "the program itself"),
+            ("[commands.a]\nrun = ['x']\nmax_attempts = 0", ".max_attempts: must be at least 1"),
+            ("[commands.a]\nrun = ['x']\ntimeout = 'soon'", "'soon' is no duration"),
+            ("broker = 'redis://x'", "broker: 'redis://x' is no broker"),
+        ];
+        for (text, part) in table {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text:?} gave\n{error}");
+            assert!(error.contains("/etc/t.toml"), "{error}");
+        }
+    }
+}

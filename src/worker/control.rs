@@ -1,0 +1,103 @@
+//! What a worker is told to do, by signals or by its tender.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::link::{self, Order, Report};
+use crate::signals::{Request, Signals};
+
+/// Where a worker stands between working and leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It takes jobs.
+    Working,
+    /// It takes no more jobs; its command may run until then, or however long it takes.
+    Draining {
+        /// `None`: however long it takes.
+        until: Option<Instant>,
+    },
+    /// It leaves at once.
+    Stopping,
+}
+
+/// Hears signals and the tender, and remembers what they add up to.
+#[derive(Debug)]
+pub struct Control {
+    signals: Signals,
+    tender: Option<link::Tender>,
+    grace: Duration,
+    mode: Mode,
+}
+
+impl Control {
+    /// `grace` is what a drain by signal gives a running command.
+    pub fn new(signals: Signals, tender: Option<link::Tender>, grace: Duration) -> Control {
+        Control {
+            signals,
+            tender,
+            grace,
+            mode: Mode::Working,
+        }
+    }
+
+    /// What it all adds up to.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Waits for the mode to change. May be cancelled.
+    pub async fn changed(&mut self) -> Mode {
+        loop {
+            let asked = tokio::select! {
+                request = self.signals.next() => match request {
+                    Request::Drain => self.drain(Some(self.grace)),
+                    Request::Stop => Mode::Stopping,
+                },
+                order = next_order(&mut self.tender) => match order {
+                    Some(Order::Drain { grace_ms }) => self.drain(grace_ms.map(Duration::from_millis)),
+                    Some(Order::Stop) => Mode::Stopping,
+                    None => {
+                        tracing::warn!("the tender died; took no more jobs");
+                        self.tender = None;
+                        self.drain(None)
+                    }
+                },
+            };
+            if rank(asked) > rank(self.mode) {
+                self.mode = asked;
+                return asked;
+            }
+        }
+    }
+
+    fn drain(&self, grace: Option<Duration>) -> Mode {
+        Mode::Draining {
+            until: grace.and_then(|grace| Instant::now().checked_add(grace)),
+        }
+    }
+
+    /// Tells the tender, if there is one.
+    pub async fn report(&mut self, report: Report) {
+        if let Some(tender) = &mut self.tender {
+            tender.report(report).await;
+        }
+    }
+}
+
+/// Orders only ever hurry a worker: an end without a limit, one with a limit, at once.
+fn rank(mode: Mode) -> (u8, Option<std::cmp::Reverse<Instant>>) {
+    match mode {
+        Mode::Working => (0, None),
+        Mode::Draining { until: None } => (1, None),
+        Mode::Draining { until: Some(until) } => (2, Some(std::cmp::Reverse(until))),
+        Mode::Stopping => (3, None),
+    }
+}
+
+async fn next_order(tender: &mut Option<link::Tender>) -> Option<Order> {
+    match tender {
+        Some(tender) => tender.order().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,78 @@
+//! Keeping a reservation while its command runs: a long job is not a lost job.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::broker::{Broker, Reservation};
+
+/// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
+const ASK_AFTER: Duration = Duration::from_millis(200);
+
+/// What the one who works and the one who holds tell each other. A touch that is under way must be
+/// waited for: dropped, it takes the connection and with it the reservation.
+#[derive(Debug, Default)]
+pub struct Hold {
+    speaking: Cell<bool>,
+    over: Cell<bool>,
+}
+
+impl Hold {
+    /// Does `work` while touching the reservation at a third of its TTR, in seconds.
+    pub async fn during<T>(
+        &self,
+        broker: &mut dyn Broker,
+        reservation: &Reservation,
+        ttr: Option<u32>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let holding = self.keep(broker, reservation, ttr);
+        tokio::pin!(holding, work);
+        let mut lost = false;
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut work => break result,
+                () = &mut holding, if !lost => lost = true,
+            }
+        };
+        self.over.set(true);
+        if self.speaking.get() {
+            holding.await;
+        }
+        result
+    }
+
+    /// Ends when the reservation is lost, or after a word that was under way when the work was over.
+    async fn keep(&self, broker: &mut dyn Broker, reservation: &Reservation, ttr: Option<u32>) {
+        let ttr = match ttr {
+            Some(seconds) => Duration::from_secs(seconds.into()),
+            None => {
+                sleep(ASK_AFTER).await;
+                self.speaking.set(true);
+                let stats = broker.stats_job(reservation.id).await;
+                self.speaking.set(false);
+                match stats {
+                    Ok(Some(stats)) => stats.ttr,
+                    Ok(None) => return,
+                    Err(error) => return report(reservation, &error),
+                }
+            }
+        };
+        while !self.over.get() {
+            sleep(ttr.max(Duration::from_secs(1)) / 3).await;
+            self.speaking.set(true);
+            let touched = broker.touch(reservation).await;
+            self.speaking.set(false);
+            if let Err(error) = touched {
+                return report(reservation, &error);
+            }
+        }
+    }
+}
+
+/// The command goes on: the job will come round again, and its claim will find the task running, or done.
+fn report(reservation: &Reservation, error: &crate::broker::Error) {
+    tracing::warn!(job = reservation.id, %error, "lost a reservation while its command ran");
+}

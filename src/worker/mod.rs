@@ -1,0 +1,233 @@
+//! A worker: reserves jobs from one tube and runs one command at a time.
+//!
+//! ```text
+//! reserve ──▶ arrive ──▶ claim ──▶ run, holding the reservation ──▶ settle ──▶ delete, release or bury
+//!    ▲                     │ not now, not ours, over                             │
+//!    └─────────────────────┴─────────────────────────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::broker::{self, Broker, Reservation, Reserve};
+use crate::link::Report;
+use crate::store::worker::NewWorker;
+use crate::store::{self, Store, now};
+use crate::task::command::Commands;
+use crate::tube::TubeName;
+
+mod arrive;
+mod control;
+mod hold;
+mod run;
+mod serve;
+
+pub use control::{Control, Mode};
+pub use serve::announce;
+
+use serve::{Served, Server};
+
+/// How long one reserve waits for a job. A server that does not answer is noticed soon after.
+const RESERVE: Duration = Duration::from_secs(60);
+
+/// When no job comes for this long, what is to be noted is noted.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// The longest wait before a broker is tried again, and a store that is in trouble.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What a worker needs to begin.
+pub struct Settings {
+    /// The tube it serves.
+    pub tube: TubeName,
+    /// A session of its own.
+    pub broker: Box<dyn Broker>,
+    /// The ledger.
+    pub store: Store,
+    /// What may run.
+    pub commands: Arc<Commands>,
+    /// Environment variables that commands do not get.
+    pub withheld: Vec<String>,
+    /// It ends after so many jobs.
+    pub max_jobs: Option<u64>,
+    /// Who it is.
+    pub identity: NewWorker,
+    /// Signals and orders.
+    pub control: Control,
+}
+
+/// What a worker has heard of.
+#[derive(Debug)]
+enum Event {
+    /// Signals or the tender changed what it is to do.
+    Told(Mode),
+    /// A reserve came back.
+    Reserved(Result<Reserve, broker::Error>),
+}
+
+/// Works until told to stop, or until it has had its jobs.
+pub async fn run(settings: Settings) -> Result<(), store::Error> {
+    let Settings {
+        identity, store, ..
+    } = &settings;
+    let introduced = identity.clone();
+    let me = store
+        .call(move |db| db.register(&introduced, now()))
+        .await?;
+    tracing::info!(worker = me.id, name = identity.name, tube = %settings.tube, "started");
+    let mut worker = Worker {
+        id: me.id,
+        settings,
+        gone: Vec::new(),
+        jobs: 0,
+        output: 0,
+        failures: 0,
+    };
+    worker.settings.control.report(Report::Ready).await;
+    worker.work().await;
+    worker.sign_off().await;
+    drop(me.lock);
+    Ok(())
+}
+
+struct Worker {
+    id: i64,
+    settings: Settings,
+    /// Tasks whose jobs are known to be gone, not noted yet.
+    gone: Vec<i64>,
+    jobs: u64,
+    output: u64,
+    /// Reserves that failed one after the other.
+    failures: u32,
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        while self.settings.control.mode() == Mode::Working && !self.has_had_its_jobs() {
+            match self.next().await {
+                // The loop's condition looks at the mode.
+                Event::Told(mode) => tracing::info!(worker = self.id, ?mode, "was told to stop"),
+                Event::Reserved(Ok(Reserve::Job(reservation))) => {
+                    self.connected();
+                    self.serve(reservation).await;
+                }
+                Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
+                // A reservation that we could not settle is about to run out.
+                Event::Reserved(Ok(Reserve::DeadlineSoon)) => {
+                    self.pause(Duration::from_secs(1)).await;
+                }
+                Event::Reserved(Err(error)) => self.disconnected(&error).await,
+            }
+        }
+    }
+
+    fn has_had_its_jobs(&self) -> bool {
+        self.settings.max_jobs.is_some_and(|max| self.jobs >= max)
+    }
+
+    /// Waits for a job or a word. A reserve that a word interrupts takes its connection with it.
+    async fn next(&mut self) -> Event {
+        let Settings {
+            broker,
+            tube,
+            control,
+            store,
+            ..
+        } = &mut self.settings;
+        let tubes = std::slice::from_ref(&*tube);
+        let reserving = broker.reserve(tubes, RESERVE);
+        tokio::pin!(reserving);
+        loop {
+            tokio::select! {
+                biased;
+                mode = control.changed() => return Event::Told(mode),
+                reserved = &mut reserving => return Event::Reserved(reserved),
+                () = sleep(QUIET), if !self.gone.is_empty() => {
+                    let gone = std::mem::take(&mut self.gone);
+                    if let Err(error) = store.call(move |db| db.note_gone(&gone)).await {
+                        tracing::warn!(%error, "could not note which jobs are gone");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, reservation: Reservation) {
+        let Settings {
+            tube,
+            broker,
+            store,
+            commands,
+            withheld,
+            control,
+            ..
+        } = &mut self.settings;
+        let served = Server {
+            broker: broker.as_mut(),
+            store,
+            commands,
+            tube,
+            withheld,
+            worker: self.id,
+            control,
+            gone: &mut self.gone,
+        }
+        .serve(reservation)
+        .await;
+        match served {
+            Served::Nothing => {}
+            Served::Troubled => self.pause(LONGEST_WAIT).await,
+            Served::Ran { output } => {
+                self.jobs = self.jobs.saturating_add(1);
+                self.output = self.output.saturating_add(output);
+                let (jobs, output) = (self.jobs, self.output);
+                self.settings
+                    .control
+                    .report(Report::Idle { jobs, output })
+                    .await;
+            }
+        }
+    }
+
+    fn connected(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(worker = self.id, "reached the broker again");
+            self.failures = 0;
+        }
+    }
+
+    /// Reported once, not once a try; tried again at 0.1 to 2 s, workers apart from each other.
+    async fn disconnected(&mut self, error: &broker::Error) {
+        if self.failures == 0 {
+            tracing::warn!(worker = self.id, %error, "lost the broker; will keep trying");
+        }
+        self.failures = self.failures.saturating_add(1);
+        let doubled = Duration::from_millis(100).saturating_mul(1 << self.failures.min(5));
+        let apart = u32::try_from(self.id.unsigned_abs() % 8).unwrap_or(0);
+        let wait = doubled.min(LONGEST_WAIT) * (8 + apart) / 16;
+        self.pause(wait).await;
+    }
+
+    /// Waits, unless told to stop meanwhile.
+    async fn pause(&mut self, wait: Duration) {
+        tokio::select! {
+            _ = self.settings.control.changed() => {}
+            () = sleep(wait) => {}
+        }
+    }
+
+    async fn sign_off(&mut self) {
+        let (id, gone) = (self.id, std::mem::take(&mut self.gone));
+        let signed = self
+            .settings
+            .store
+            .call(move |db| db.sign_off(id, &gone, now()))
+            .await;
+        match signed {
+            Ok(()) => tracing::info!(worker = id, jobs = self.jobs, "ended"),
+            Err(error) => tracing::warn!(worker = id, %error, "could not sign off"),
+        }
+    }
+}

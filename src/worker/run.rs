@@ -1,0 +1,156 @@
+//! Running one command to its end, whoever calls for it.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep_until};
+
+use super::control::{Control, Mode};
+use crate::link::Report;
+use crate::process::command::{Event, Running, Spec};
+use crate::task::output::{Capture, Kept};
+use crate::task::state::{Exit, Outcome};
+
+/// Between TERM and KILL.
+const TERM_TO_KILL: Duration = Duration::from_secs(5);
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// How.
+    pub outcome: Outcome,
+    /// What it printed.
+    pub output: Kept,
+}
+
+/// Why we end a command that would go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    TimedOut,
+    Interrupted,
+}
+
+/// How far ending it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Terminated { cause: Cause, kill_at: Instant },
+    Killed { cause: Cause },
+}
+
+/// Starts a command and stays with it until it has exited.
+pub async fn run(
+    spec: Spec<'_>,
+    timeout: Option<Duration>,
+    task: i64,
+    control: &mut Control,
+) -> Ran {
+    let mut running = match Running::start(spec) {
+        Ok(running) => running,
+        Err(error) => return could_not_start(&error),
+    };
+    let group = running.group();
+    control.report(Report::Busy { task, group }).await;
+    let times_out_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut capture = Capture::default();
+    let mut stage = advance(Stage::Running, control.mode(), times_out_at, &running);
+    let alarm = sleep_until(Instant::now());
+    tokio::pin!(alarm);
+    let exit = loop {
+        let next = next_alarm(stage, control.mode(), times_out_at);
+        if let Some(at) = next
+            && at != alarm.deadline()
+        {
+            alarm.as_mut().reset(at);
+        }
+        tokio::select! {
+            event = running.next() => match event {
+                Ok(Event::Output(chunk)) => capture.push(&chunk),
+                Ok(Event::Exited(exit)) => break exit,
+                Err(error) => {
+                    // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
+                    tracing::error!(task, %error, "lost sight of a command");
+                    break Exit::Code(255);
+                }
+            },
+            _ = control.changed() => stage = advance(stage, control.mode(), times_out_at, &running),
+            () = &mut alarm, if next.is_some() => {
+                stage = advance(stage, control.mode(), times_out_at, &running);
+            }
+        }
+    };
+    running.last_words(|chunk| capture.push(chunk)).await;
+    Ran {
+        outcome: outcome(stage, exit),
+        output: capture.finish(),
+    }
+}
+
+fn could_not_start(error: &io::Error) -> Ran {
+    Ran {
+        outcome: Outcome::CouldNotStart {
+            reason: format!("could not start: {error}"),
+        },
+        output: Kept::default(),
+    }
+}
+
+/// When something has to be done though nothing happens.
+fn next_alarm(stage: Stage, mode: Mode, times_out_at: Option<Instant>) -> Option<Instant> {
+    match stage {
+        Stage::Running => {
+            let grace_ends = match mode {
+                Mode::Draining { until } => until,
+                Mode::Working | Mode::Stopping => None,
+            };
+            times_out_at.into_iter().chain(grace_ends).min()
+        }
+        Stage::Terminated { kill_at, .. } => Some(kill_at),
+        Stage::Killed { .. } => None,
+    }
+}
+
+/// Sends what is due, and says how far it has come.
+fn advance(stage: Stage, mode: Mode, times_out_at: Option<Instant>, running: &Running) -> Stage {
+    let now = Instant::now();
+    let kill = |cause| {
+        running.signal(Signal::KILL);
+        Stage::Killed { cause }
+    };
+    let terminate = |cause| {
+        running.signal(Signal::TERM);
+        // A command that stopped itself could not hear the TERM.
+        running.signal(Signal::CONT);
+        Stage::Terminated {
+            cause,
+            kill_at: now + TERM_TO_KILL,
+        }
+    };
+    match (stage, mode) {
+        (Stage::Killed { .. }, _) => stage,
+        (Stage::Terminated { cause, .. }, Mode::Stopping) => kill(cause),
+        (Stage::Terminated { cause, kill_at }, _) if kill_at <= now => kill(cause),
+        (Stage::Terminated { .. }, _) => stage,
+        (Stage::Running, Mode::Stopping) => kill(Cause::Interrupted),
+        (Stage::Running, Mode::Draining { until: Some(until) }) if until <= now => {
+            terminate(Cause::Interrupted)
+        }
+        (Stage::Running, Mode::Working | Mode::Draining { .. }) => match times_out_at {
+            Some(at) if at <= now => terminate(Cause::TimedOut),
+            Some(_) | None => stage,
+        },
+    }
+}
+
+/// A command that we asked to end may exit with 0 having done half its work: it is not held to be done.
+fn outcome(stage: Stage, exit: Exit) -> Outcome {
+    match (stage, exit) {
+        (Stage::Running, Exit::Code(code)) => Outcome::Exited(code),
+        (Stage::Running, Exit::Signal(signal)) => Outcome::Signalled(signal),
+        (Stage::Terminated { cause, .. } | Stage::Killed { cause }, exit) => match cause {
+            Cause::TimedOut => Outcome::TimedOut(exit),
+            Cause::Interrupted => Outcome::Interrupted(exit),
+        },
+    }
+}

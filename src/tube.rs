@@ -74,6 +74,13 @@ impl FromStr for TubeName {
     }
 }
 
+impl Default for TubeName {
+    /// The tube that every new beanstalkd connection uses and watches (protocol, "Job Lifecycle").
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
 impl fmt::Display for TubeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -91,7 +98,16 @@ mod tests {
             assert_eq!(good.parse::<TubeName>().unwrap().as_str(), good);
         }
         let too_long = "t".repeat(MAX_LEN + 1);
-        for bad in ["", "-a", "a b", "a\r\nput", "ä", "a\0", "a,b", too_long.as_str()] {
+        for bad in [
+            "",
+            "-a",
+            "a b",
+            "a\r\nput",
+            "ä",
+            "a\0",
+            "a,b",
+            too_long.as_str(),
+        ] {
             assert!(bad.parse::<TubeName>().is_err(), "{bad:?} was accepted");
         }
     }

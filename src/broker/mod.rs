@@ -141,7 +141,7 @@ pub struct Capabilities {
 }
 
 /// Why a broker did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No connection could be made.
     #[error("cannot reach the broker at {address}: {reason}")]
@@ -171,7 +171,7 @@ pub enum Error {
         /// How long it was given.
         after: Duration,
     },
-    /// The answer made no sense; the connection was given up.
+    /// The answer made no sense, or said that the command made none; the connection was given up.
     #[error("the broker at {address} answered {command} with {answer}")]
     Nonsense {
         /// Host and port.
@@ -190,7 +190,7 @@ pub enum Error {
     /// The broker takes no new jobs.
     #[error("the broker takes no new jobs: it is in drain mode")]
     Draining,
-    /// The broker has no memory left for the job.
+    /// The broker has no memory, or no room on its disk, for it; nothing was done.
     #[error("the broker is out of memory")]
     OutOfMemory,
     /// The job does not exist or is not in a state in which this can be done to it.
@@ -215,21 +215,29 @@ pub trait Broker: Send {
 
     /// Puts jobs into a tube, in order, in as few round trips as the broker allows.
     ///
-    /// One answer a job, in the same order. A connection that breaks in the middle is the answer
-    /// of every job from there on: those may or may not have been put.
+    /// One answer a job, in the same order; a job that is refused ([`Error::TooBig`],
+    /// [`Error::Draining`], [`Error::OutOfMemory`]) doesn't keep those after it from being put. A
+    /// connection that breaks in the middle is the answer of every job from there on: those may or may
+    /// not have been put. A job that the broker had to bury for want of memory counts as put.
     async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>>;
 
     /// Waits up to `timeout` for a job from one of the tubes: the lowest priority number first, then
-    /// the oldest. A timeout of zero asks once; parts of a second count as a whole one.
+    /// the oldest. A timeout of zero asks once; parts of a second count as a whole one. No tubes at all
+    /// never have a job.
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
 
     /// Starts a reservation's TTR anew.
+    ///
+    /// For this and everything else done to a reservation: [`Error::NotFound`] if its TTR ran out,
+    /// [`Error::ReservationLost`] if its connection is gone, and then the broker was not even asked.
     async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error>;
 
-    /// Ends a reserved job for good.
+    /// Ends a reserved job for good. It may succeed after the TTR ran out, if nobody else has
+    /// reserved the job since.
     async fn delete(&mut self, reservation: Reservation) -> Result<(), Error>;
 
-    /// Gives a reserved job back, to be ready after `delay`.
+    /// Gives a reserved job back, to be ready after `delay`. One that the broker had to bury for want of
+    /// memory counts as given back.
     async fn release(
         &mut self,
         reservation: Reservation,
@@ -240,7 +248,7 @@ pub trait Broker: Send {
     /// Sets a reserved job aside.
     async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error>;
 
-    /// Removes a job that nobody has reserved.
+    /// Removes a job that no other session has reserved ([`Error::NotFound`] if one has).
     async fn remove(&mut self, id: JobId) -> Result<(), Error>;
 
     /// A job's body, whatever its state.
@@ -252,13 +260,13 @@ pub trait Broker: Send {
     /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
 
-    /// Makes a buried or delayed job ready.
+    /// Makes a buried or delayed job ready ([`Error::NotFound`] if it is neither).
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error>;
 
     /// Makes up to `bound` jobs of a tube ready: buried ones, or delayed ones if none is buried.
     /// Returns how many.
     async fn kick(&mut self, tube: &TubeName, bound: u32) -> Result<u64, Error>;
 
-    /// Lets nobody reserve from a tube for a time.
+    /// Lets nobody reserve from a tube for a time ([`Error::NotFound`] if there is no such tube).
     async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error>;
 }

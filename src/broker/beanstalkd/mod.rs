@@ -1,1 +1,22 @@
-//! A client for beanstalkd.
+//! A client for beanstalkd, protocol 1.12.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `wire` | the bytes: commands out, replies in; no I/O |
+//! | `stats` | the dictionaries and lists inside some replies; no I/O |
+//! | `connection` | one TCP connection, and which tubes the server thinks it uses and watches |
+//! | `client` | [`Client`]: connects when needed, asks, and judges the answers |
+//! | `session` | `Client` as a [`Broker`](super::Broker) |
+//!
+//! A connection is taken out of its [`Client`] for the length of a call, and put back only when the
+//! whole answer has been read and made sense. Whatever else happens (an error, nonsense, a future
+//! that is dropped) ends the connection, so no answer can ever be taken for another command's.
+
+mod client;
+mod connection;
+mod session;
+mod stats;
+mod wire;
+
+pub use client::{Client, DEFAULT_PORT, Settings};
+pub use stats::Dictionary;

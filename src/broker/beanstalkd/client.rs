@@ -1,0 +1,397 @@
+//! Connects when needed, asks, and judges the answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::connection::{Connection, Failure, Trouble};
+use super::stats::{self, Dictionary};
+use super::wire::{Command, Malformed, Reply};
+use crate::broker::{Error, JobId, Reservation};
+use crate::tube::TubeName;
+
+/// The port that beanstalkd listens on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 11300;
+
+/// How long a [`Client`] waits, and how much it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long looking up the host and connecting to it may take together.
+    pub connect_timeout: Duration,
+    /// How long the server may be silent while it owes an answer. A reserve may take its own
+    /// timeout and two seconds.
+    pub answer_timeout: Duration,
+    /// The largest body taken, in bytes; a reply that claims more ends the connection. Not smaller than
+    /// the server's `-z`, or a job as large as that could never be reserved.
+    pub max_reply_body: usize,
+}
+
+impl Default for Settings {
+    /// 5 s, 5 s and 64 MiB.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(5),
+            max_reply_body: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Where a server listens; prints as `host:port`, an IPv6 address in brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    fn new(host: &str, port: u16) -> Self {
+        let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        Self {
+            host: inside.unwrap_or(host).to_owned(),
+            port,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a reply is not the one that was hoped for.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// A proper refusal; the connection is as good as before.
+    Refused(Error),
+    /// It made no sense.
+    Nonsense(String),
+}
+
+impl From<Reply> for Unfit {
+    /// The replies that no command hopes for. The server says that it has no memory, or no room on its
+    /// disk, after it has read the whole command; everything else leaves open what it has read.
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::OutOfMemory => Self::Refused(Error::OutOfMemory),
+            other => Self::Nonsense(other.word().to_owned()),
+        }
+    }
+}
+
+impl From<Malformed> for Unfit {
+    fn from(malformed: Malformed) -> Self {
+        Self::Nonsense(malformed.0)
+    }
+}
+
+/// What a command makes of its reply.
+pub(super) type Reading<T> = Result<T, Unfit>;
+
+/// What must be so on the connection before a command is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum First<'a> {
+    /// Nothing.
+    Nothing,
+    /// This tube is in use.
+    Use(&'a TubeName),
+    /// These tubes, and no others, are reserved from.
+    Watch(&'a [TubeName]),
+}
+
+/// A session with a beanstalkd server, over one connection at a time.
+///
+/// It connects when first used, and again after an error. The connection remembers which tubes are
+/// used and watched; a new one is told again, when a command needs it.
+#[derive(Debug)]
+pub struct Client {
+    address: Address,
+    settings: Settings,
+    /// `None` before the first use, after an error, and while a call has it.
+    connection: Option<Connection>,
+    /// How many connections there have been.
+    connections: u64,
+}
+
+impl Client {
+    /// A client that has not connected yet, with the default [`Settings`].
+    ///
+    /// The host is a name or an address; an IPv6 address may be in brackets.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self::with_settings(host, port, Settings::default())
+    }
+
+    /// A client that has not connected yet.
+    pub fn with_settings(host: &str, port: u16, settings: Settings) -> Self {
+        Self {
+            address: Address::new(host, port),
+            settings,
+            connection: None,
+            connections: 0,
+        }
+    }
+
+    /// Reserves one job, whatever its tube and whether it is ready, delayed or buried
+    /// (protocol, "reserve-job"; since beanstalkd 1.12).
+    ///
+    /// [`Error::NotFound`] if it does not exist or is reserved.
+    pub async fn reserve_job(&mut self, id: JobId) -> Result<Reservation, Error> {
+        let command = Command::ReserveJob(id);
+        let (number, found) = self
+            .ask_numbered(First::Nothing, command, |reply| match reply {
+                Reply::Reserved(reserved, body) if reserved == id => Ok((reserved, body)),
+                Reply::NotFound => Err(Unfit::Refused(Error::NotFound)),
+                other => Err(other.into()),
+            })
+            .await?;
+        Ok(reservation(number, found))
+    }
+
+    /// The job of a tube that would be reserved next (protocol, "peek-ready").
+    pub async fn peek_ready(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
+        self.ask(First::Use(tube), Command::PeekReady, found).await
+    }
+
+    /// The job of a tube whose delay passes next (protocol, "peek-delayed").
+    pub async fn peek_delayed(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
+        let command = Command::PeekDelayed;
+        self.ask(First::Use(tube), command, found).await
+    }
+
+    /// The job of a tube that was buried first (protocol, "peek-buried").
+    pub async fn peek_buried(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
+        self.ask(First::Use(tube), Command::PeekBuried, found).await
+    }
+
+    /// What the server says of itself (protocol, "stats").
+    pub async fn stats(&mut self) -> Result<Dictionary, Error> {
+        let read = |reply| match reply {
+            Reply::Data(data) => Ok(Dictionary::parse(&data)?),
+            other => Err(other.into()),
+        };
+        self.ask(First::Nothing, Command::Stats, read).await
+    }
+
+    /// All tubes that there are (protocol, "list-tubes").
+    pub async fn list_tubes(&mut self) -> Result<Vec<TubeName>, Error> {
+        self.ask(First::Nothing, Command::ListTubes, listed).await
+    }
+
+    /// The tube that this connection uses: the one of its last put, kick or peek
+    /// (protocol, "list-tube-used").
+    pub async fn list_tube_used(&mut self) -> Result<TubeName, Error> {
+        let read = |reply| match reply {
+            Reply::Using(name) => name
+                .parse()
+                .map_err(|bad| Unfit::Nonsense(format!("USING: {bad}"))),
+            other => Err(other.into()),
+        };
+        self.ask(First::Nothing, Command::ListTubeUsed, read).await
+    }
+
+    /// The tubes that this connection watches: those of its last reserve (protocol, "list-tubes-watched").
+    pub async fn list_tubes_watched(&mut self) -> Result<Vec<TubeName>, Error> {
+        let command = Command::ListTubesWatched;
+        self.ask(First::Nothing, command, listed).await
+    }
+
+    /// Ends the connection, if there is one, and with it every reservation (protocol, "quit").
+    /// The next call connects again.
+    pub async fn quit(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.quit().await;
+        }
+    }
+
+    /// Asks one thing, with the usual patience.
+    pub(super) async fn ask<T>(
+        &mut self,
+        first: First<'_>,
+        command: Command<'_>,
+        read: impl FnOnce(Reply) -> Reading<T>,
+    ) -> Result<T, Error> {
+        let (_, answer) = self.ask_numbered(first, command, read).await?;
+        Ok(answer)
+    }
+
+    /// Asks one thing, with the usual patience; returns the connection's number as well.
+    async fn ask_numbered<T>(
+        &mut self,
+        first: First<'_>,
+        command: Command<'_>,
+        read: impl FnOnce(Reply) -> Reading<T>,
+    ) -> Result<(u64, T), Error> {
+        let connection = self.take_connection().await?;
+        let patience = self.settings.answer_timeout;
+        self.ask_on(connection, first, command, patience, read)
+            .await
+    }
+
+    /// Asks one thing on a connection that was taken, and puts it back if all is well with it.
+    pub(super) async fn ask_on<T>(
+        &mut self,
+        mut connection: Connection,
+        first: First<'_>,
+        command: Command<'_>,
+        patience: Duration,
+        read: impl FnOnce(Reply) -> Reading<T>,
+    ) -> Result<(u64, T), Error> {
+        let (name, number) = (command.name(), connection.number);
+        match first {
+            First::Nothing => {}
+            First::Use(tube) => connection.queue_use(tube),
+            First::Watch(tubes) => connection.queue_watch(tubes),
+        }
+        connection.queue(command);
+        let answer = connection.answer(name, patience).await;
+        let reply = answer.map_err(|failure| self.error(failure))?;
+        let reading = match read(reply) {
+            Ok(value) => Ok((number, value)),
+            Err(Unfit::Refused(error)) => Err(error),
+            Err(Unfit::Nonsense(said)) => return Err(self.nonsense(name, said)),
+        };
+        self.put_back(connection, name)?;
+        reading
+    }
+
+    /// The connection, or a new one. It is the caller's until [`Client::put_back`].
+    pub(super) async fn take_connection(&mut self) -> Result<Connection, Error> {
+        // A server that restarted while nothing was asked of it has carried out nothing of what comes
+        // now, so the new one can be asked without doubt.
+        match self.connection.take().filter(Connection::is_quiet) {
+            Some(connection) => Ok(connection),
+            None => self.connect().await,
+        }
+    }
+
+    /// The connection that a reservation was made on, if it still is the client's.
+    pub(super) fn take_connection_of(
+        &mut self,
+        id: JobId,
+        number: u64,
+    ) -> Result<Connection, Error> {
+        let current = self.connection.take_if(|current| current.number == number);
+        let quiet = current.filter(Connection::is_quiet);
+        quiet.ok_or(Error::ReservationLost { id })
+    }
+
+    /// Ends a call that all went well with, as far as the connection is concerned.
+    pub(super) fn put_back(
+        &mut self,
+        mut connection: Connection,
+        command: &'static str,
+    ) -> Result<(), Error> {
+        connection
+            .finish()
+            .map_err(|trouble| self.error(Failure { command, trouble }))?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<Connection, Error> {
+        let limit = self.settings.connect_timeout;
+        let target = (self.address.host.as_str(), self.address.port);
+        let number = self.connections.saturating_add(1);
+        let opened = match timeout(limit, TcpStream::connect(target)).await {
+            Ok(Ok(stream)) => Connection::new(stream, number, &self.settings),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let reason = format!("no answer within {}s", limit.as_secs_f32());
+                return Err(self.unreachable(reason));
+            }
+        };
+        let connection = opened.map_err(|error| self.unreachable(error.to_string()))?;
+        self.connections = number;
+        Ok(connection)
+    }
+
+    pub(super) fn answer_timeout(&self) -> Duration {
+        self.settings.answer_timeout
+    }
+
+    fn unreachable(&self, reason: String) -> Error {
+        Error::Unreachable {
+            address: self.address.to_string(),
+            reason,
+        }
+    }
+
+    pub(super) fn nonsense(&self, command: &'static str, answer: String) -> Error {
+        Error::Nonsense {
+            address: self.address.to_string(),
+            command,
+            answer,
+        }
+    }
+
+    /// Words for what ended a connection.
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        let Failure { command, trouble } = failure;
+        let address = self.address.to_string();
+        match trouble {
+            Trouble::Lost(error) => Error::ConnectionLost {
+                address,
+                command,
+                reason: error.to_string(),
+            },
+            Trouble::Silence(after) => Error::NoAnswer {
+                address,
+                command,
+                after,
+            },
+            Trouble::Nonsense(answer) => self.nonsense(command, answer),
+            Trouble::OutOfMemory => Error::OutOfMemory,
+        }
+    }
+}
+
+/// A job that was reserved on the connection of that number.
+pub(super) fn reservation(connection: u64, (id, body): (JobId, Bytes)) -> Reservation {
+    Reservation {
+        id,
+        body,
+        connection,
+    }
+}
+
+/// The job in a peek's answer.
+pub(super) fn found(reply: Reply) -> Reading<Option<(JobId, Bytes)>> {
+    match reply {
+        Reply::Found(id, body) => Ok(Some((id, body))),
+        Reply::NotFound => Ok(None),
+        other => Err(other.into()),
+    }
+}
+
+fn listed(reply: Reply) -> Reading<Vec<TubeName>> {
+    match reply {
+        Reply::Data(data) => Ok(stats::tubes(&data)?),
+        other => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_print_as_host_and_port() {
+        let table = [
+            ("localhost", "localhost:1"),
+            ("127.0.0.1", "127.0.0.1:1"),
+            ("::1", "[::1]:1"),
+            ("[::1]", "[::1]:1"),
+        ];
+        for (host, expected) in table {
+            assert_eq!(Address::new(host, 1).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! [`Client`] as a [`Broker`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::Dictionary;
+use super::client::{Client, First, Reading, Unfit, found, reservation};
+use super::connection::{Connection, Failure};
+use super::wire::{Command, Reply, seconds};
+use crate::broker::{
+    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
+};
+use crate::tube::TubeName;
+
+/// How many puts may be on their way at once.
+const MAX_PUTS: usize = 64;
+
+/// How many bytes of bodies may be on their way at once; one body always may.
+const MAX_PUT_BYTES: usize = 256 * 1024;
+
+/// The largest body that any beanstalkd can be told to take (`-z`). A larger one is not even sent:
+/// the server would read on behind a length that it cannot represent, and take the body for commands.
+const MAX_BODY: usize = 1024 * 1024 * 1024;
+
+/// How much longer than its own timeout a reserve may take.
+const RESERVE_GRACE: Duration = Duration::from_secs(2);
+
+/// The longest timeout sent with a reserve, 68 years: the server keeps it in a C `int`, and waits for
+/// ever when that overflows.
+const MAX_RESERVE: u32 = i32::MAX.unsigned_abs();
+
+#[async_trait]
+impl Broker for Client {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            deadline_soon: true,
+            drain: true,
+        }
+    }
+
+    async fn instance(&mut self) -> Result<Instance, Error> {
+        let read = |reply| match reply {
+            Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
+            other => Err(other.into()),
+        };
+        self.ask(First::Nothing, Command::Stats, read).await
+    }
+
+    async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        if let Err(error) = self.put_all(tube, jobs, &mut answers).await {
+            answers.resize(jobs.len(), Err(error));
+        }
+        answers
+    }
+
+    async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error> {
+        if tubes.is_empty() {
+            sleep(timeout).await;
+            return Ok(Reserve::TimedOut);
+        }
+        let wait = seconds(timeout).min(MAX_RESERVE);
+        let patience = Duration::from_secs(u64::from(wait)).saturating_add(RESERVE_GRACE);
+        let connection = self.take_connection().await?;
+        let number = connection.number;
+        let read = |reply| match reply {
+            Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
+            Reply::TimedOut => Ok(Reserve::TimedOut),
+            Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
+            other => Err(other.into()),
+        };
+        let (first, command) = (First::Watch(tubes), Command::Reserve(wait));
+        let (_, reserve) = self
+            .ask_on(connection, first, command, patience, read)
+            .await?;
+        Ok(reserve)
+    }
+
+    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
+        let command = Command::Touch(reservation.id);
+        self.settle(reservation, command, |reply| match reply {
+            Reply::Touched => Ok(()),
+            other => Err(not_found_or(other)),
+        })
+        .await
+    }
+
+    async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
+        let command = Command::Delete(reservation.id);
+        self.settle(&reservation, command, deleted).await
+    }
+
+    async fn release(
+        &mut self,
+        reservation: Reservation,
+        priority: u32,
+        delay: Duration,
+    ) -> Result<(), Error> {
+        let command = Command::Release {
+            id: reservation.id,
+            priority,
+            delay: seconds(delay),
+        };
+        self.settle(&reservation, command, |reply| match reply {
+            // Buried for want of memory: it is ours no more, and it is not lost.
+            Reply::Released | Reply::Buried => Ok(()),
+            other => Err(not_found_or(other)),
+        })
+        .await
+    }
+
+    async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error> {
+        let id = reservation.id;
+        let command = Command::Bury { id, priority };
+        self.settle(&reservation, command, |reply| match reply {
+            Reply::Buried => Ok(()),
+            other => Err(not_found_or(other)),
+        })
+        .await
+    }
+
+    async fn remove(&mut self, id: JobId) -> Result<(), Error> {
+        self.ask(First::Nothing, Command::Delete(id), deleted).await
+    }
+
+    async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
+        let job = self.ask(First::Nothing, Command::Peek(id), found).await?;
+        Ok(job.map(|(_, body)| body))
+    }
+
+    async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error> {
+        let read = |reply| match reply {
+            Reply::Data(data) => Ok(Some(JobStats::try_from(&Dictionary::parse(&data)?)?)),
+            Reply::NotFound => Ok(None),
+            other => Err(other.into()),
+        };
+        self.ask(First::Nothing, Command::StatsJob(id), read).await
+    }
+
+    async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error> {
+        let read = |reply| match reply {
+            Reply::Data(data) => Ok(Some(TubeStats::try_from(&Dictionary::parse(&data)?)?)),
+            Reply::NotFound => Ok(None),
+            other => Err(other.into()),
+        };
+        let command = Command::StatsTube(tube);
+        self.ask(First::Nothing, command, read).await
+    }
+
+    async fn kick_job(&mut self, id: JobId) -> Result<(), Error> {
+        let read = |reply| match reply {
+            Reply::KickedJob => Ok(()),
+            other => Err(not_found_or(other)),
+        };
+        self.ask(First::Nothing, Command::KickJob(id), read).await
+    }
+
+    async fn kick(&mut self, tube: &TubeName, bound: u32) -> Result<u64, Error> {
+        let read = |reply| match reply {
+            Reply::Kicked(count) => Ok(count),
+            other => Err(other.into()),
+        };
+        self.ask(First::Use(tube), Command::Kick(bound), read).await
+    }
+
+    async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error> {
+        let read = |reply| match reply {
+            Reply::Paused => Ok(()),
+            other => Err(not_found_or(other)),
+        };
+        let command = Command::PauseTube(tube, seconds(time));
+        self.ask(First::Nothing, command, read).await
+    }
+}
+
+impl Client {
+    /// Does something to a reserved job on the connection that reserved it, or not at all.
+    async fn settle(
+        &mut self,
+        reservation: &Reservation,
+        command: Command<'_>,
+        read: impl FnOnce(Reply) -> Reading<()>,
+    ) -> Result<(), Error> {
+        let connection = self.take_connection_of(reservation.id, reservation.connection)?;
+        let patience = self.answer_timeout();
+        self.ask_on(connection, First::Nothing, command, patience, read)
+            .await?;
+        Ok(())
+    }
+
+    /// Appends answers as they come. An error is the answer to every job that has none then.
+    async fn put_all(
+        &mut self,
+        tube: &TubeName,
+        jobs: &[NewJob],
+        answers: &mut Vec<Result<JobId, Error>>,
+    ) -> Result<(), Error> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.take_connection().await?;
+        connection.queue_use(tube);
+        let mut window = Window::default();
+        let mut waiting = jobs.iter();
+        let mut next = waiting.next();
+        loop {
+            while let Some(job) = next.filter(|job| window.has_room_for(job)) {
+                window.send(job, &mut connection);
+                next = waiting.next();
+            }
+            let Some(sent) = window.on_their_way.pop_front() else {
+                break;
+            };
+            answers.push(match sent {
+                Sent::Whole(size) => self.put_answer(&mut connection, size, &mut window).await?,
+                Sent::Never(size) => Err(Error::TooBig { size }),
+            });
+        }
+        // Every job has its answer; that the connection is done for is the next call's affair.
+        let _ = self.put_back(connection, "put");
+        Ok(())
+    }
+
+    /// Reads the answer to the oldest put on its way.
+    async fn put_answer(
+        &self,
+        connection: &mut Connection,
+        size: usize,
+        window: &mut Window,
+    ) -> Result<Result<JobId, Error>, Error> {
+        let answer = connection.answer("put", self.answer_timeout()).await;
+        let reply = answer.map_err(|failure: Failure| self.error(failure))?;
+        window.bytes = window.bytes.saturating_sub(size);
+        match put(reply, size) {
+            Ok(id) => Ok(Ok(id)),
+            Err(Unfit::Refused(error)) => Ok(Err(error)),
+            Err(Unfit::Nonsense(said)) => Err(self.nonsense("put", said)),
+        }
+    }
+}
+
+/// The puts that have been sent and not answered.
+#[derive(Default)]
+struct Window {
+    on_their_way: VecDeque<Sent>,
+    bytes: usize,
+}
+
+/// A job that awaits its turn to be answered, with its body's size in bytes.
+enum Sent {
+    /// The server will answer it.
+    Whole(usize),
+    /// Too large for any server, so we answer it.
+    Never(usize),
+}
+
+impl Window {
+    fn has_room_for(&self, job: &NewJob) -> bool {
+        let bytes = self.bytes.saturating_add(job.body.len());
+        self.on_their_way.is_empty()
+            || (self.on_their_way.len() < MAX_PUTS && bytes <= MAX_PUT_BYTES)
+    }
+
+    fn send(&mut self, job: &NewJob, connection: &mut Connection) {
+        let size = job.body.len();
+        if size > MAX_BODY {
+            self.on_their_way.push_back(Sent::Never(size));
+            return;
+        }
+        connection.queue(Command::Put {
+            priority: job.priority,
+            delay: seconds(job.delay),
+            ttr: seconds(job.ttr).max(1),
+            body: &job.body,
+        });
+        self.bytes = self.bytes.saturating_add(size);
+        self.on_their_way.push_back(Sent::Whole(size));
+    }
+}
+
+/// What becomes of a job of that many bytes.
+fn put(reply: Reply, size: usize) -> Reading<JobId> {
+    match reply {
+        // Buried for want of memory: it exists all the same, and putting it again would double it.
+        Reply::Inserted(id) | Reply::InsertedBuried(id) => Ok(id),
+        Reply::JobTooBig => Err(Unfit::Refused(Error::TooBig { size })),
+        Reply::Draining => Err(Unfit::Refused(Error::Draining)),
+        other => Err(other.into()),
+    }
+}
+
+fn deleted(reply: Reply) -> Reading<()> {
+    match reply {
+        Reply::Deleted => Ok(()),
+        other => Err(not_found_or(other)),
+    }
+}
+
+fn not_found_or(reply: Reply) -> Unfit {
+    match reply {
+        Reply::NotFound => Unfit::Refused(Error::NotFound),
+        other => other.into(),
+    }
+}

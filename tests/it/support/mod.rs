@@ -1,0 +1,63 @@
+//! What several tests need.
+
+mod beanstalkd;
+mod fake;
+
+use std::time::{Duration, Instant};
+
+pub use beanstalkd::Beanstalkd;
+pub use fake::{FakeServer, Session};
+
+use taskqueue::broker::{Broker, Error, JobId, NewJob, Reservation, Reserve};
+use taskqueue::tube::TubeName;
+
+/// How long something may take on a machine that is busy with other tests. Nothing waits that long
+/// unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A tube's name that is known to be good.
+pub fn tube(name: &str) -> TubeName {
+    name.parse().unwrap()
+}
+
+/// A job with nothing special about it: priority 100, no delay, a TTR of two minutes.
+pub fn job(body: impl AsRef<[u8]>) -> NewJob {
+    NewJob {
+        body: body.as_ref().to_vec().into(),
+        priority: 100,
+        delay: Duration::ZERO,
+        ttr: Duration::from_secs(120),
+    }
+}
+
+/// Puts one job.
+pub async fn put(broker: &mut dyn Broker, tube: &TubeName, job: NewJob) -> Result<JobId, Error> {
+    let mut answers = broker.put(tube, &[job]).await;
+    assert_eq!(answers.len(), 1);
+    answers.remove(0)
+}
+
+/// The job that a reserve must come back with.
+pub async fn reserve(broker: &mut dyn Broker, tube: &TubeName) -> Reservation {
+    let tubes = std::slice::from_ref(tube);
+    match broker.reserve(tubes, PATIENCE).await.unwrap() {
+        Reserve::Job(reservation) => reservation,
+        other @ (Reserve::TimedOut | Reserve::DeadlineSoon) => panic!("no job but {other:?}"),
+    }
+}
+
+/// Asks once for a job that must not be there.
+pub async fn reserve_nothing(broker: &mut dyn Broker, tube: &TubeName) {
+    let tubes = std::slice::from_ref(tube);
+    let reserve = broker.reserve(tubes, Duration::ZERO).await.unwrap();
+    assert!(matches!(reserve, Reserve::TimedOut), "{reserve:?}");
+}
+
+/// Asks until it is so, or panics naming what never was.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < PATIENCE, "never was: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -10,8 +10,12 @@
 //! | core | [`tube`], [`task`], `pool` | decisions: no clock, no files, no runtime |
 
 pub mod broker;
+pub mod cli;
 pub mod config;
+pub mod link;
 pub mod process;
+pub mod signals;
 pub mod store;
 pub mod task;
 pub mod tube;
+pub mod worker;

@@ -44,7 +44,10 @@ impl FromStr for BrokerUrl {
         let (host, port) = match address.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or_else(bad)?;
-                (host, port.strip_prefix(':').or(port.is_empty().then_some("")))
+                (
+                    host,
+                    port.strip_prefix(':').or(port.is_empty().then_some("")),
+                )
             }
             None => match address.split_once(':') {
                 Some((host, port)) => (host, Some(port)),

@@ -9,7 +9,9 @@ use serde::de::{self, Deserializer, Visitor};
 pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let wrong = || {
-        format!("'{text}' is no duration: write seconds, such as 600, or a unit too, such as 10m or 1h 30m")
+        format!(
+            "'{text}' is no duration: write seconds, such as 600, or a unit too, such as 10m or 1h 30m"
+        )
     };
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
@@ -64,7 +66,16 @@ mod tests {
         for (text, millis) in table {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "ten", "-5", "-5m", "inf", "NaN", "1e300", "10 lightyears"] {
+        for bad in [
+            "",
+            "ten",
+            "-5",
+            "-5m",
+            "inf",
+            "NaN",
+            "1e300",
+            "10 lightyears",
+        ] {
             assert!(parse(bad).is_err(), "{bad} was read");
         }
     }

@@ -25,12 +25,19 @@ pub struct File {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tube {
+    /// Workers kept at the least.
     pub min_workers: Option<u32>,
+    /// Idle workers kept beside the busy ones.
     pub spare_workers: Option<u32>,
+    /// Workers at the most.
     pub max_workers: Option<u32>,
+    /// A worker older than this is replaced when it is idle.
     pub max_worker_age: Option<Span>,
+    /// A worker that printed more bytes than this, with its commands, is replaced when it is idle.
     pub max_worker_buffer: Option<u64>,
+    /// What is started as a worker, instead of ourselves.
     pub worker_command: Option<Vec<String>>,
+    /// The command that gets raw bodies.
     pub command: Option<String>,
 }
 

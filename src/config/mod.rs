@@ -198,7 +198,10 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
         for (key, value) in [
             (".max_attempts", given.max_attempts),
             (".max_lost", given.max_lost),
-            (".backoff.factor", given.backoff.as_ref().and_then(|b| b.factor)),
+            (
+                ".backoff.factor",
+                given.backoff.as_ref().and_then(|b| b.factor),
+            ),
         ] {
             if value == Some(0) {
                 return Err(wrong(at(key), "must be at least 1".into()));
@@ -322,12 +325,24 @@ mod tests {
             ("[tubes.mail]\nmax_worker = 1", "  | ^^^^^^^^^^"),
             ("[tubes.mail]\nmax_workers = -1", "max_workers = -1"),
             ("[tubes.'a b']", "tubes.\"a b\": the tube name"),
-            ("[tubes.mail]\ncommand = 'x'", "tubes.\"mail\".command: there is no [commands.\"x\"]"),
-            ("[commands.'a b']\nrun = ['x']", "commands.\"a b\": a command's name"),
+            (
+                "[tubes.mail]\ncommand = 'x'",
+                "tubes.\"mail\".command: there is no [commands.\"x\"]",
+            ),
+            (
+                "[commands.'a b']\nrun = ['x']",
+                "commands.\"a b\": a command's name",
+            ),
             ("[commands.a]\nrun = []", "commands.\"a\".run: no program"),
             ("[commands.'*']\nrun = ['{command}']", "the program itself"),
-            ("[commands.a]\nrun = ['x']\nmax_attempts = 0", ".max_attempts: must be at least 1"),
-            ("[commands.a]\nrun = ['x']\ntimeout = 'soon'", "'soon' is no duration"),
+            (
+                "[commands.a]\nrun = ['x']\nmax_attempts = 0",
+                ".max_attempts: must be at least 1",
+            ),
+            (
+                "[commands.a]\nrun = ['x']\ntimeout = 'soon'",
+                "'soon' is no duration",
+            ),
             ("broker = 'redis://x'", "broker: 'redis://x' is no broker"),
         ];
         for (text, part) in table {

@@ -618,7 +618,8 @@ struct TaskRow {
     foreign: bool,
 }
 
-const SELECT_TASK: &str = "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
+const SELECT_TASK: &str =
+    "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation FROM tasks";
 
 impl TaskRow {

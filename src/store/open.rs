@@ -176,9 +176,11 @@ fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
         return Err(Error::NotOurs { path: path.into() });
     }
     let newest: Option<i64> = connection
-        .query_row("SELECT max(version) FROM refinery_schema_history", [], |row| {
-            row.get(0)
-        })
+        .query_row(
+            "SELECT max(version) FROM refinery_schema_history",
+            [],
+            |row| row.get(0),
+        )
         .map_err(sqlite)?;
     if newest.is_some() && !has_table("store").map_err(sqlite)? {
         return Err(Error::NotOurs { path: path.into() });

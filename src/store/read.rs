@@ -143,7 +143,8 @@ pub enum Key {
     Uuid(Uuid),
 }
 
-const COLUMNS: &str = "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), body, status,
+const COLUMNS: &str =
+    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), body, status,
     due, reason, priority, job, created, started, finished, owner";
 
 impl Db {
@@ -228,7 +229,8 @@ impl Db {
     }
 }
 
-const ATTEMPTS: &str = "SELECT number, name, attempts.started, finished, outcome, exit_code, signal, reason
+const ATTEMPTS: &str =
+    "SELECT number, name, attempts.started, finished, outcome, exit_code, signal, reason
     FROM attempts JOIN workers ON workers.id = attempts.worker WHERE task = ?1 ORDER BY number";
 
 struct Reader<'a> {

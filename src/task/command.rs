@@ -144,9 +144,7 @@ impl Commands {
         Ok(Plan {
             name: name.into(),
             argv: payload::argv(call, &command.run, command.dash_arguments)?,
-            stdin: command
-                .body_on_stdin
-                .then(|| call.to_body(uuid).into()),
+            stdin: command.body_on_stdin.then(|| call.to_body(uuid).into()),
             command: Arc::clone(command),
         })
     }

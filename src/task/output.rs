@@ -65,7 +65,11 @@ impl Capture {
         let (fills, mut turns) = stays.split_at(room.min(stays.len()));
         self.tail.extend_from_slice(fills);
         self.dropped = self.dropped.saturating_add(turns.len() as u64);
-        while let Some(slot) = self.tail.get_mut(self.oldest..).filter(|_| !turns.is_empty()) {
+        while let Some(slot) = self
+            .tail
+            .get_mut(self.oldest..)
+            .filter(|_| !turns.is_empty())
+        {
             let n = slot.len().min(turns.len());
             let (now, later) = turns.split_at(n);
             if let Some(slot) = slot.get_mut(..n) {

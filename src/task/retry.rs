@@ -167,7 +167,12 @@ mod tests {
                 spent(1, 0),
             ),
             (Outcome::Signalled(11), spent(0, 0), wait(10), spent(1, 0)),
-            (Outcome::TimedOut(killed), spent(0, 0), wait(10), spent(1, 0)),
+            (
+                Outcome::TimedOut(killed),
+                spent(0, 0),
+                wait(10),
+                spent(1, 0),
+            ),
             (
                 Outcome::Interrupted(killed),
                 spent(2, 1),

@@ -78,9 +78,9 @@ impl Control {
     }
 
     /// Tells the tender, if there is one.
-    pub async fn report(&mut self, report: Report) {
+    pub fn report(&mut self, report: Report) {
         if let Some(tender) = &mut self.tender {
-            tender.report(report).await;
+            tender.report(report);
         }
     }
 }

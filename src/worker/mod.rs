@@ -85,7 +85,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         output: 0,
         failures: 0,
     };
-    worker.settings.control.report(Report::Ready).await;
+    worker.settings.control.report(Report::Ready);
     worker.work().await;
     worker.sign_off().await;
     drop(me.lock);
@@ -183,10 +183,7 @@ impl Worker {
                 self.jobs = self.jobs.saturating_add(1);
                 self.output = self.output.saturating_add(output);
                 let (jobs, output) = (self.jobs, self.output);
-                self.settings
-                    .control
-                    .report(Report::Idle { jobs, output })
-                    .await;
+                self.settings.control.report(Report::Idle { jobs, output });
             }
         }
     }

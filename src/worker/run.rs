@@ -51,7 +51,7 @@ pub async fn run(
         Err(error) => return could_not_start(&error),
     };
     let group = running.group();
-    control.report(Report::Busy { task, group }).await;
+    control.report(Report::Busy { task, group });
     let times_out_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut capture = Capture::default();
     let mut stage = advance(Stage::Running, control.mode(), times_out_at, &running);

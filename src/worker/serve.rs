@@ -89,7 +89,14 @@ impl Server<'_> {
     /// Serves one job.
     pub async fn serve(&mut self, reservation: Reservation) -> Served {
         let unread = self.commands.takes_every_body();
-        let arrived = arrive(self.broker, self.tube, &reservation, self.store.id(), unread).await;
+        let arrived = arrive(
+            self.broker,
+            self.tube,
+            &reservation,
+            self.store.id(),
+            unread,
+        )
+        .await;
         let arrival = match arrived {
             Ok(Arrived::Here(arrival)) => arrival,
             Ok(Arrived::Elsewhere {
@@ -153,14 +160,14 @@ impl Server<'_> {
                 }
                 Claim::Dead(dead) => {
                     let (taken, me) = (dead.clone(), self.worker);
-                    if !self
-                        .store
-                        .call(move |db| db.take_over(&taken, me))
-                        .await?
-                    {
+                    if !self.store.call(move |db| db.take_over(&taken, me)).await? {
                         return Ok(Decided::Fate(leave_alone(&dead)));
                     }
-                    tracing::warn!(task = dead.task, attempt = dead.number, "took over a dead worker's attempt");
+                    tracing::warn!(
+                        task = dead.task,
+                        attempt = dead.number,
+                        "took over a dead worker's attempt"
+                    );
                     if !self.end_remains(&dead).await {
                         return Ok(Decided::Fate(leave_alone(&dead)));
                     }
@@ -241,9 +248,7 @@ impl Server<'_> {
             attempt,
         );
         let hold = Hold::default();
-        let worked = hold
-            .during(self.broker, &reservation, ttr, work)
-            .await;
+        let worked = hold.during(self.broker, &reservation, ttr, work).await;
         let fate = match worked.next {
             None => Fate::Release {
                 priority,
@@ -429,7 +434,10 @@ async fn record(
             Err(_) => {}
         }
         if control.mode() == Mode::Stopping {
-            tracing::error!(task = settlement.task, "stopped before an outcome was recorded");
+            tracing::error!(
+                task = settlement.task,
+                "stopped before an outcome was recorded"
+            );
             return false;
         }
         tokio::select! {

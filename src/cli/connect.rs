@@ -1,0 +1,22 @@
+//! The one place where adapters are picked.
+
+use std::future::Future;
+
+use super::Failure;
+use crate::broker::{Broker, beanstalkd};
+use crate::config::{BrokerUrl, Config};
+
+/// A session with the configured broker. It connects when it is first used.
+pub fn broker(config: &Config) -> Box<dyn Broker> {
+    match &config.broker {
+        BrokerUrl::Beanstalkd { host, port } => Box::new(beanstalkd::Client::new(host, *port)),
+    }
+}
+
+/// Runs a loop to its end on a runtime of one thread.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}

@@ -1,0 +1,79 @@
+//! `taskqueue add-example-task` and `taskqueue example-task-worker`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use super::put::{self, Order};
+use crate::config::{Config, EXAMPLE_COMMAND};
+use crate::task::command::Content;
+use crate::task::payload::{Call, OptionValue};
+use crate::tube::TubeName;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskqueue add-example-task --total-tasks 10 --use-tube test
+  taskqueue worker --use-tube test --max-jobs 10")]
+pub struct AddFlags {
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    total_tasks: u32,
+    /// The tube they are put into
+    #[arg(long, value_name = "TUBE", default_value = "default")]
+    use_tube: TubeName,
+    /// Print a JSON object a task
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkFlags {
+    /// Seconds to wait before the message
+    #[arg(value_name = "WAIT")]
+    wait: u64,
+    /// The message
+    #[arg(long, value_name = "TEXT")]
+    message: String,
+}
+
+pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
+    let wrong = |e: crate::task::payload::Refusal| Failure::new(e.to_string());
+    let call = Call {
+        command: EXAMPLE_COMMAND.parse().map_err(wrong)?,
+        arguments: vec!["1".into()],
+        options: vec![(
+            "message".parse().map_err(wrong)?,
+            OptionValue::Text("hello world".into()),
+        )],
+    };
+    let order = Order {
+        tube: flags.use_tube,
+        priority: crate::broker::DEFAULT_PRIORITY,
+        delay: Duration::ZERO,
+        ttr: put::DEFAULT_TTR,
+        json: flags.json,
+    };
+    let contents = (0..flags.total_tasks).map(|_| Content::Call(call.clone()));
+    put::put_all(config, &order, contents)
+}
+
+/// What it prints is what it has printed since its first version.
+pub fn work(flags: WorkFlags) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "I HAVE A MESSAGE FOR YOU!")?;
+    for _ in 0..flags.wait {
+        thread::sleep(Duration::from_secs(1));
+        write!(out, ".")?;
+        out.flush()?;
+    }
+    if flags.wait > 0 {
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", flags.message)?;
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The command line: one file a subcommand.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{BrokerUrl, Config, Overrides};
+
+mod cleanup;
+mod connect;
+mod example;
+mod failure;
+mod list;
+mod man;
+mod ping;
+mod print;
+mod put;
+mod regenerate;
+mod show;
+mod tender;
+mod worker;
+
+pub use failure::Failure;
+pub use man::page as man_page;
+
+/// Tends worker processes for beanstalkd tubes and records what became of every job
+#[derive(Debug, Parser)]
+#[command(name = "taskqueue", version, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  taskqueue tender --use-tube invoices
+  taskqueue worker --use-tube mail -- ./send-mail
+  taskqueue put --use-tube invoices invoice:send 12 --option format=pdf
+  taskqueue list --status failed
+  taskqueue regenerate --id 5,6
+
+See taskqueue(1), taskqueue.toml(5) and taskqueue-payload(7).")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes, before or after its name.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Read this configuration instead of ./taskqueue.toml or /etc/taskqueue/taskqueue.toml
+    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where jobs wait, such as beanstalk://127.0.0.1:11300
+    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    broker: Option<BrokerUrl>,
+    /// The database in which tasks are recorded
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE")]
+    store: Option<PathBuf>,
+    /// Which events go to stderr: error, warn, info, debug, or a filter
+    #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
+    log: Option<String>,
+    /// How events are written
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "TASKQUEUE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the right number of workers alive for each tube
+    Tender(tender::Flags),
+    /// Reserve jobs from a tube and run a command for each
+    Worker(worker::Flags),
+    /// Record a task and put its job into a tube
+    Put(put::Flags),
+    /// List tasks, the newest first
+    List(list::Flags),
+    /// Show one task with its attempts and what they printed
+    Show(show::Flags),
+    /// Let failed tasks run again
+    Regenerate(regenerate::Flags),
+    /// Delete tasks that ended long ago
+    Cleanup(cleanup::Flags),
+    /// Make a round trip through the broker
+    Ping(ping::Flags),
+    /// Queue example tasks, to see that everything works
+    AddExampleTask(example::AddFlags),
+    /// Do the work of an example task
+    ExampleTaskWorker(example::WorkFlags),
+    /// Print the manual page
+    #[command(hide = true)]
+    ManPage,
+}
+
+impl Command {
+    /// Those that stay and whose events are their only words.
+    fn is_daemon(&self) -> bool {
+        matches!(self, Command::Tender(_) | Command::Worker(_))
+    }
+}
+
+/// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let ran = start_log(&global, command.is_daemon()).and_then(|()| run(&global, command));
+    match ran {
+        Ok(code) => code,
+        Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
+        Err(failure) => {
+            // There is nobody left to tell if stderr is gone too.
+            let _ = writeln!(io::stderr(), "taskqueue: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+    let load = || {
+        Config::load(&Overrides {
+            config: global.config.clone(),
+            broker: global.broker.clone(),
+            store: global.store.clone(),
+        })
+        .map_err(Failure::from)
+    };
+    let done = match command {
+        Command::Tender(flags) => tender::run(flags, load()?, global.config.as_deref()),
+        Command::Worker(flags) => worker::run(flags, load()?),
+        Command::Put(flags) => return put::run(flags, &load()?),
+        Command::List(flags) => list::run(flags, &load()?),
+        Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
+        Command::Cleanup(flags) => cleanup::run(flags, &load()?),
+        Command::Ping(flags) => return ping::run(flags, &load()?),
+        Command::AddExampleTask(flags) => return example::add(flags, &load()?),
+        Command::ExampleTaskWorker(flags) => example::work(flags),
+        Command::ManPage => man::page(&Cli::command())
+            .and_then(|page| io::stdout().write_all(&page))
+            .map_err(Failure::from),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Events go to stderr: daemons tell what they do, the others only what went wrong.
+fn start_log(global: &Global, daemon: bool) -> Result<(), Failure> {
+    let default = if daemon { "info" } else { "warn" };
+    let filter = global.log.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|e| Failure::usage(format!("'{filter}' is no filter for events: {e}")))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
+    match global.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            log.with_ansi(colour).init();
+        }
+    }
+    Ok(())
+}
+
+/// The command line's shape, for the manual page and for tests.
+pub fn shape() -> clap::Command {
+    Cli::command()
+}

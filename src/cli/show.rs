@@ -1,0 +1,135 @@
+//! `taskqueue show`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::Failure;
+use super::print::{JsonTask, harmless, local};
+use crate::config::Config;
+use crate::store::Db;
+use crate::store::read::{Attempt, Key, Task};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskqueue show 12
+  taskqueue show 12 --json | jq -r '.attempts[-1].output'
+
+A task that is not there, or no more: prints gone, exit 1.")]
+pub struct Flags {
+    /// The task's id, or its uuid
+    #[arg(value_name = "ID", value_parser = key)]
+    id: Key,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn key(text: &str) -> Result<Key, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Key::Id(id));
+    }
+    Uuid::parse_str(text)
+        .map(Key::Uuid)
+        .map_err(|_| "neither a task's number nor a uuid".into())
+}
+
+pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+    let db = Db::open_existing(&config.store)?;
+    let task = match db {
+        Some(db) => db.show(flags.id)?,
+        None => None,
+    };
+    let mut out = io::stdout().lock();
+    let Some(task) = task else {
+        if flags.json {
+            writeln!(out, "null")?;
+            writeln!(io::stderr(), "gone")?;
+        } else {
+            writeln!(out, "gone")?;
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    if flags.json {
+        let shape = JsonTask::new(&task, true).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut out, &shape).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &task)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
+    let mut line = |name: &str, value: &str| {
+        // Indented, so that a value of several lines cannot pass for other lines.
+        let value = harmless(value.trim_end()).replace('\n', "\n           ");
+        writeln!(out, "{name:9}  {value}")
+    };
+    line("id", &task.id.to_string())?;
+    line("uuid", &task.uuid.to_string())?;
+    line("tube", &task.tube)?;
+    line("command", task.command.as_deref().unwrap_or("-"))?;
+    match &task.body {
+        Some(body) => line("body", &excerpt(body))?,
+        None => {
+            line("arguments", &task.arguments)?;
+            line("options", &task.options)?;
+        }
+    }
+    line("status", task.status.as_str())?;
+    if let Some(reason) = &task.reason {
+        line("reason", reason)?;
+    }
+    line("created", &local(Some(task.created)))?;
+    if task.due.is_some() {
+        line("due", &local(task.due))?;
+    }
+    line("started", &local(task.started))?;
+    line("finished", &local(task.finished))?;
+    task.attempts
+        .iter()
+        .try_for_each(|attempt| print_attempt(out, attempt))
+}
+
+fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+    let ended = match (&attempt.outcome, attempt.exit_code, attempt.signal) {
+        (None, ..) => "running".into(),
+        (Some(outcome), Some(code), _) => format!("{outcome}, exit code {code}"),
+        (Some(outcome), None, Some(signal)) => format!("{outcome}, signal {signal}"),
+        (Some(outcome), None, None) => outcome.clone(),
+    };
+    writeln!(
+        out,
+        "\nattempt {} by {}: {ended}\n  {} to {}",
+        attempt.number,
+        harmless(&attempt.worker),
+        local(Some(attempt.started)),
+        local(attempt.finished),
+    )?;
+    if let Some(reason) = &attempt.reason {
+        writeln!(out, "  {}", harmless(reason))?;
+    }
+    if let Some(kept) = &attempt.output {
+        for line in harmless(&kept.to_text()).lines() {
+            writeln!(out, "  | {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a body, for people.
+fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(body);
+    let shown: String = text.chars().take(SHOWN).collect();
+    let more = if text.chars().nth(SHOWN).is_some() {
+        " …"
+    } else {
+        ""
+    };
+    format!("{} bytes: {shown}{more}", body.len())
+}

@@ -1,0 +1,86 @@
+//! `taskqueue worker`
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use super::connect::{block_on, broker};
+use crate::config::{Config, duration};
+use crate::link;
+use crate::signals::Signals;
+use crate::store::worker::NewWorker;
+use crate::store::{Durability, Store};
+use crate::task::command::Command;
+use crate::tube::TubeName;
+use crate::worker::{self, Control, Settings};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskqueue worker --use-tube invoices
+  taskqueue worker --use-tube mail -- ./send-mail --quietly
+
+With a COMMAND, every body of the tube goes to it on standard input, and no configuration is needed.
+TERM or INT: takes no more jobs, and gives a running command the grace period. A second one: ends at once.")]
+pub struct Flags {
+    /// The tube whose jobs it reserves
+    #[arg(long, value_name = "TUBE")]
+    use_tube: TubeName,
+    /// End after so many commands
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_jobs: Option<u64>,
+    /// What lists and logs call it [default: the host's name and the process id]
+    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME")]
+    name: Option<String>,
+    /// How long a command may go on after TERM or INT: seconds, or with a unit
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
+    grace_period: Option<Duration>,
+    /// The command that gets every body
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
+    if let Some(program) = flags.command.first() {
+        let name = Path::new(program)
+            .file_name()
+            .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
+        let command = Command::new(flags.command.clone());
+        config.commands.take_every_body(name, command);
+    }
+    let grace = flags.grace_period.unwrap_or(config.grace_period);
+    block_on(async {
+        let signals = Signals::listen()?;
+        let tender = link::Tender::from_env().transpose()?;
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let pid = std::process::id();
+        let settings = Settings {
+            broker: broker(&config),
+            store: Store::open(&config.store, Durability::ProcessDeath)?,
+            commands: Arc::new(config.commands),
+            withheld: withheld(config.withheld),
+            max_jobs: flags.max_jobs,
+            identity: NewWorker {
+                name: flags.name.unwrap_or_else(|| format!("{host}.{pid}")),
+                tube: flags.use_tube.to_string(),
+                host,
+                pid,
+            },
+            control: Control::new(signals, tender, grace),
+            tube: flags.use_tube,
+        };
+        worker::run(settings).await.map_err(Failure::from)
+    })
+}
+
+/// A task must not be able to pose as its worker.
+fn withheld(mut configured: Vec<String>) -> Vec<String> {
+    configured.extend([link::FD_VARIABLE, link::NAME_VARIABLE].map(String::from));
+    configured
+}

@@ -325,7 +325,7 @@ impl Putter<'_> {
         }
         writeln!(
             io::stderr(),
-            "taskqueue: warning: {error}\n  what was put is recorded, and will be put into its tube when the broker is back"
+            "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
         )
     }
 

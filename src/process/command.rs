@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
@@ -14,7 +14,7 @@ use futures_core::Stream;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio_process_stream::{Item, ProcessChunkStream};
 
 use crate::task::state::Exit;
@@ -79,9 +79,8 @@ impl Running {
             .stdin(match spec.stdin {
                 Some(_) => Stdio::piped(),
                 None => Stdio::null(),
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            });
+        let printed = one_pipe(&mut command)?;
         for name in spec.withheld {
             command.env_remove(name);
         }
@@ -92,6 +91,7 @@ impl Running {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("the command has no process id"))?;
+        child.stdout = Some(printed);
         // Taken here: waiting for the child would close it.
         let pipe = child.stdin.take();
         Ok(Running {
@@ -182,6 +182,13 @@ impl Feeding {
             }
         }
     }
+}
+
+/// Gives both streams one pipe, so that what arrives is in the order in which it was printed.
+fn one_pipe(command: &mut std::process::Command) -> io::Result<ChildStdout> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    ChildStdout::from_std(OwnedFd::from(reader).into())
 }
 
 /// Starts a child that inherits one more descriptor. No other thread of this process starts any, so none

@@ -198,7 +198,7 @@ impl Worker {
     /// Reported once, not once a try; tried again at 0.1 to 2 s, workers apart from each other.
     async fn disconnected(&mut self, error: &broker::Error) {
         if self.failures == 0 {
-            tracing::warn!(worker = self.id, %error, "lost the broker; will keep trying");
+            tracing::warn!(worker = self.id, %error, "could not reserve; will keep trying");
         }
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_millis(100).saturating_mul(1 << self.failures.min(5));

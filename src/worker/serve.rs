@@ -18,6 +18,7 @@ use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
 use crate::task::payload::Pointer;
 use crate::task::retry::{self, Next};
+use crate::task::state::Outcome;
 use crate::tube::TubeName;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
@@ -376,6 +377,7 @@ async fn work(
     let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
     let bytes = output.size();
     let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);
+    tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
     drop(attempt.lock);
     if matches!(next, Next::Wait(_)) {
@@ -400,6 +402,23 @@ async fn work(
     Worked {
         next: ours.then(|| settlement.next.clone()),
         output: bytes,
+    }
+}
+
+/// What went well is in the store; the log is for what did not.
+fn tell(attempt: &Attempt, outcome: &Outcome, next: &Next) {
+    let Attempt { task, number, .. } = attempt;
+    let (command, outcome) = (&attempt.plan.name, outcome.word());
+    match next {
+        Next::Done => tracing::debug!(task, attempt = number, command, outcome, "did a task"),
+        Next::Cancelled => tracing::info!(task, attempt = number, command, outcome, "cancelled a task"),
+        Next::Failed { reason } => {
+            tracing::warn!(task, attempt = number, command, outcome, reason, "failed a task");
+        }
+        Next::Wait(delay) => {
+            let delay = delay.as_secs_f32();
+            tracing::info!(task, attempt = number, command, outcome, delay, "left a task for later");
+        }
     }
 }
 

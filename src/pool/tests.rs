@@ -358,6 +358,7 @@ proptest! {
             change(&mut here, &mut demand, &mut memory, now, what);
             let target = limits.target(&here, demand);
             needed.push_back((now, target));
+            needed.retain(|(at, _)| *at + limits.shrink_after() > now);
             let (decision, next) = decide(&limits, &here, demand, &memory, now);
             memory = next;
             match decision.action {
@@ -371,8 +372,7 @@ proptest! {
                     prop_assert!(demand != Demand::Unknown, "{decision}");
                     // Nothing that was needed at any moment of the last ten seconds goes.
                     let after = here.live() - n;
-                    let since = now.saturating_sub(limits.shrink_after());
-                    let most = needed.iter().filter(|(at, _)| *at > since).map(|(_, t)| *t).max();
+                    let most = needed.iter().map(|(_, target)| *target).max();
                     prop_assert!(after >= most.unwrap_or(0), "{decision}: {after} left, {most:?}");
                     here.idle -= n;
                     here.stopping += n;

@@ -7,10 +7,12 @@
 //! | edge | `cli`, `config` | flags, environment, files, printing |
 //! | shell | `tender`, `worker` | loops: wait for an event, ask the core, tell the ports |
 //! | ports | [`broker`], `store`, `process` | one kind of I/O each |
-//! | core | [`tube`], `task`, [`pool`], [`lifecycle`], [`backoff`] | decisions: no clock, no files, no runtime |
+//! | core | [`tube`], `task`, [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod backoff;
 pub mod broker;
+pub mod crew;
 pub mod lifecycle;
+pub mod link;
 pub mod pool;
 pub mod tube;

@@ -1,0 +1,244 @@
+//! The lines between a tender and a worker, over a socketpair whose number the worker finds in
+//! [`FD_VARIABLE`]. One JSON object a line, at most [`MAX_LINE`] bytes; fields that the reader doesn't know
+//! are passed over.
+//!
+//! ```text
+//! worker → tender   {"report":"ready"}
+//!                   {"report":"busy","task":12,"group":4711}
+//!                   {"report":"idle","jobs":3,"output":1048}
+//! tender → worker   {"order":"drain","grace_ms":30000}     without grace_ms: all the time it takes
+//!                   {"order":"stop"}
+//! ```
+//!
+//! End of file is how each learns at once that the other is gone. What the worker's end holds must
+//! never be inherited by a command: a task could pose as its worker, and its worker's death would
+//! go unnoticed.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+mod lines;
+mod tender;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use lines::Lines;
+pub use tender::Tender;
+pub use worker::{Orders, Reports, Worker};
+
+/// The environment variable that holds the descriptor's number. A worker takes it out of the
+/// environment of its commands.
+pub const FD_VARIABLE: &str = "TASKQUEUE_TENDER_FD";
+
+/// The environment variable that holds the name by which the tender calls the worker.
+pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";
+
+/// The longest line, its end included, in bytes.
+pub const MAX_LINE: usize = 4096;
+
+/// What a worker tells its tender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// It can take jobs. Said once, first.
+    Ready,
+    /// It runs a command.
+    Busy {
+        /// The task's id in the store; 0 if there is none to tell.
+        task: i64,
+        /// The command's process group; 0 if there is none to tell.
+        group: i32,
+    },
+    /// It waits for a job.
+    Idle {
+        /// How many jobs it has finished.
+        jobs: u64,
+        /// How many bytes their commands have printed, both streams.
+        output: u64,
+    },
+}
+
+/// What a tender tells its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Reserve nothing more and go once no command runs.
+    Drain {
+        /// In milliseconds, how long the command may run on before it is told to end; without it, as
+        /// long as it takes.
+        grace_ms: Option<u64>,
+    },
+    /// Go at once, and end the command that runs.
+    Stop,
+}
+
+impl Order {
+    /// To drain, with the command's time to run on as a duration.
+    pub fn drain(grace: Option<Duration>) -> Self {
+        let milliseconds = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        Self::Drain {
+            grace_ms: grace.map(milliseconds),
+        }
+    }
+}
+
+/// A line that says nothing we know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// No object of the kind that was expected.
+    #[error("cannot read the line '{line}': {reason}")]
+    Nonsense {
+        /// Its beginning, escaped.
+        line: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Longer than [`MAX_LINE`]; it was passed over to its end.
+    #[error("a line is longer than {MAX_LINE} bytes")]
+    TooLong,
+}
+
+/// Why a link could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment variable names no descriptor that can be a link.
+    #[error(
+        "cannot speak to the tender: {FD_VARIABLE} is '{value}', {reason}; to run without a tender, unset it"
+    )]
+    BadVariable {
+        /// What it holds.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system did not let us have it.
+    #[error("cannot set up the link between tender and worker: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The words of a report; `serde`'s tagged enums don't get along with `arbitrary_precision`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReportWord {
+    Ready,
+    Busy,
+    Idle,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReportLine {
+    report: ReportWord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jobs: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OrderWord {
+    Drain,
+    Stop,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OrderLine {
+    order: OrderWord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grace_ms: Option<u64>,
+}
+
+impl Report {
+    /// The line, its end included.
+    pub fn encode(&self) -> Vec<u8> {
+        let empty = |report| ReportLine {
+            report,
+            task: None,
+            group: None,
+            jobs: None,
+            output: None,
+        };
+        line(&match *self {
+            Self::Ready => empty(ReportWord::Ready),
+            Self::Busy { task, group } => ReportLine {
+                task: Some(task),
+                group: Some(group),
+                ..empty(ReportWord::Busy)
+            },
+            Self::Idle { jobs, output } => ReportLine {
+                jobs: Some(jobs),
+                output: Some(output),
+                ..empty(ReportWord::Idle)
+            },
+        })
+    }
+
+    /// Reads a line, with or without its end. Numbers that are left out are 0.
+    ///
+    /// # Errors
+    /// When it is no report.
+    pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
+        let read: ReportLine = read(line)?;
+        Ok(match read.report {
+            ReportWord::Ready => Self::Ready,
+            ReportWord::Busy => Self::Busy {
+                task: read.task.unwrap_or(0),
+                group: read.group.unwrap_or(0),
+            },
+            ReportWord::Idle => Self::Idle {
+                jobs: read.jobs.unwrap_or(0),
+                output: read.output.unwrap_or(0),
+            },
+        })
+    }
+}
+
+impl Order {
+    /// The line, its end included.
+    pub fn encode(&self) -> Vec<u8> {
+        line(&match *self {
+            Self::Drain { grace_ms } => OrderLine {
+                order: OrderWord::Drain,
+                grace_ms,
+            },
+            Self::Stop => OrderLine {
+                order: OrderWord::Stop,
+                grace_ms: None,
+            },
+        })
+    }
+
+    /// Reads a line, with or without its end.
+    ///
+    /// # Errors
+    /// When it is no order.
+    pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
+        let read: OrderLine = read(line)?;
+        Ok(match read.order {
+            OrderWord::Drain => Self::Drain {
+                grace_ms: read.grace_ms,
+            },
+            OrderWord::Stop => Self::Stop,
+        })
+    }
+}
+
+fn line(of: &impl Serialize) -> Vec<u8> {
+    // Numbers and fixed words always serialise.
+    let mut line = serde_json::to_vec(of).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, BadLine> {
+    const SHOWN: usize = 80;
+    serde_json::from_slice(line).map_err(|error| BadLine::Nonsense {
+        line: line.get(..SHOWN).unwrap_or(line).escape_ascii().to_string(),
+        reason: error.to_string(),
+    })
+}

@@ -1,0 +1,152 @@
+//! A worker's end of the link to its tender.
+
+use std::env;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use rustix::io::FdFlags;
+use tokio::net::UnixStream;
+
+use super::{BadLine, Error, FD_VARIABLE, Lines, Order, Report};
+
+/// As much as one read takes.
+const READ: usize = 1024;
+
+/// The tender, as its worker hears it and speaks to it.
+///
+/// A report never waits: a tender that is stopped (SIGSTOP, a debugger) must not stop its workers.
+/// When the socket is full, the latest report is kept and written as soon as there is room; those
+/// between are dropped, for only the last tells what the worker does now.
+#[derive(Debug)]
+pub struct Tender {
+    stream: UnixStream,
+    lines: Lines,
+    /// The rest of a line of which the socket took a part.
+    begun: Vec<u8>,
+    /// The latest report, if it was not written yet.
+    waiting: Option<Report>,
+    /// The other end is closed.
+    gone: bool,
+}
+
+impl Tender {
+    /// The tender that started this process; `None` if it was started without one. To be called once,
+    /// within a tokio runtime, before anything is spawned: only from then on is the descriptor
+    /// closed on exec.
+    pub fn from_env() -> Option<Result<Self, Error>> {
+        let value = env::var_os(FD_VARIABLE)?;
+        let value = value.to_string_lossy().into_owned();
+        Some(Self::from_number(&value))
+    }
+
+    fn from_number(value: &str) -> Result<Self, Error> {
+        let bad = |reason: String| Error::BadVariable {
+            value: value.to_owned(),
+            reason,
+        };
+        let number: RawFd = value
+            .parse()
+            .ok()
+            .filter(|number| *number > 2)
+            .ok_or_else(|| bad("which is not the number of a descriptor above 2".to_owned()))?;
+        // SAFETY: a borrowed number is only looked at; that it is open is what is asked.
+        let flags = rustix::io::fcntl_getfd(unsafe { rustix::fd::BorrowedFd::borrow_raw(number) });
+        flags.map_err(|error| bad(format!("which cannot be used: {error}")))?;
+        // SAFETY: the descriptor is open, as was just asked, and whoever sets the variable gives it
+        // to this process to own; nothing else in it knows the number.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(io::Error::from)?;
+        let stream = StdUnixStream::from(descriptor);
+        stream
+            .local_addr()
+            .map_err(|error| bad(format!("which is not a Unix socket: {error}")))?;
+        Ok(Self::from_stream(stream)?)
+    }
+
+    /// The same over any stream.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub fn from_stream(stream: StdUnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            stream: UnixStream::from_std(stream)?,
+            lines: Lines::default(),
+            begun: Vec::new(),
+            waiting: None,
+            gone: false,
+        })
+    }
+
+    /// Tells the tender. Never waits and never fails: see [`Tender`].
+    pub fn report(&mut self, report: Report) {
+        self.waiting = Some(report);
+        // Past the runtime: it lets nothing be written before it has once seen the socket ready.
+        self.write(|stream, line| Ok(rustix::io::write(stream, line)?));
+    }
+
+    /// The next order; `None` once the tender is gone. May be cancelled: nothing is lost. Reports that
+    /// found no room are written while this waits.
+    ///
+    /// A line that is no order is passed over: it comes from a newer tender, which counts on that.
+    pub async fn order(&mut self) -> Option<Order> {
+        loop {
+            match self.lines.next_line() {
+                Some(Ok(line)) => match Order::decode(&line) {
+                    Ok(order) => return Some(order),
+                    Err(error) => passed_over(&error),
+                },
+                Some(Err(error)) => passed_over(&error),
+                None if self.gone => return None,
+                None => self.wait().await,
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let unwritten = !self.begun.is_empty() || self.waiting.is_some();
+        tokio::select! {
+            _ = self.stream.readable() => self.read(),
+            _ = self.stream.writable(), if unwritten => self.write(UnixStream::try_write),
+        }
+    }
+
+    fn read(&mut self) {
+        let mut bytes = [0; READ];
+        match self.stream.try_read(&mut bytes) {
+            Ok(0) => self.gone = true,
+            Ok(n) => self.lines.push(bytes.get(..n).unwrap_or_default()),
+            Err(error) => self.gone = !to_be_tried_again(&error),
+        }
+    }
+
+    /// Writes what waits, as far as there is room, with a write that never blocks.
+    fn write(&mut self, write: impl Fn(&UnixStream, &[u8]) -> io::Result<usize>) {
+        loop {
+            if self.begun.is_empty() {
+                let Some(report) = self.waiting.take() else {
+                    return;
+                };
+                self.begun = report.encode();
+            }
+            match write(&self.stream, &self.begun) {
+                Ok(n) => drop(self.begun.drain(..n.min(self.begun.len()))),
+                Err(error) if to_be_tried_again(&error) => return,
+                // It is gone; that is noticed where it is read from, after its last orders.
+                Err(_) => return self.begun.clear(),
+            }
+        }
+    }
+}
+
+fn passed_over(error: &BadLine) {
+    tracing::warn!(reason = %error, "order passed over");
+}
+
+fn to_be_tried_again(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}

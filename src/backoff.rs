@@ -71,7 +71,7 @@ impl BackOff {
     pub fn crashed(self, born: Duration, now: Duration) -> Self {
         let failures = match self {
             Self::Calm => 1,
-            Self::Waiting { crashed_at, .. } if born < crashed_at => return self,
+            Self::Waiting { crashed_at, .. } if born <= crashed_at => return self,
             Self::Waiting { failures, .. } => failures.saturating_add(1),
             Self::Refused => return self,
         };
@@ -87,7 +87,7 @@ impl BackOff {
     #[must_use]
     pub fn proved(self, born: Duration) -> Self {
         match self {
-            Self::Waiting { crashed_at, .. } if born >= crashed_at => Self::Calm,
+            Self::Waiting { crashed_at, .. } if born > crashed_at => Self::Calm,
             Self::Calm | Self::Waiting { .. } | Self::Refused => self,
         }
     }

@@ -129,6 +129,7 @@ impl Crew {
         now: Duration,
     ) -> Result<Vec<Effect>, Error> {
         let mut effects = self.step(number, event, now)?;
+        self.decide_at = Some(now);
         match (event, self.closing) {
             (Event::Busy { .. }, _) => self.demand = self.demand.less_one(),
             (Event::Spawned { .. }, Some(closing)) => {
@@ -142,6 +143,7 @@ impl Crew {
     /// Takes in the broker's answer to [`Effect::Ask`].
     pub fn demanded(&mut self, demand: Demand, now: Duration) {
         self.demand = demand;
+        self.decide_at = Some(now);
         let asked_at = match self.asking {
             Asking::Since(at) | Asking::NotBefore(at) => at,
         };

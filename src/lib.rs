@@ -15,4 +15,6 @@ pub mod crew;
 pub mod lifecycle;
 pub mod link;
 pub mod pool;
+pub mod signals;
+pub mod tender;
 pub mod tube;

@@ -87,6 +87,7 @@ fn they_are_recycled_one_at_a_time_and_never_while_busy() {
     let mut crew = crew(3, 0, 3);
     crew.happened(1, Event::Busy { task: 1, group: 1 }, ms(50_000))
         .unwrap();
+    assert!(crew.tend(ms(50_000)).is_empty());
     assert_eq!(crew.deadline(), Some(ms(60_000)));
     let effects = crew.tend(ms(60_000));
     assert_eq!(drained(&effects), [(2, Why::Aged)]);

@@ -1,1 +1,3 @@
 //! Every test that needs real servers, real processes or real files.
+
+mod tender;

@@ -5,8 +5,8 @@
 //! | layer | modules | what it may do |
 //! |---|---|---|
 //! | edge | `cli`, `config` | flags, environment, files, printing |
-//! | shell | `tender`, `worker` | loops: wait for an event, ask the core, tell the ports |
-//! | ports | [`broker`], `store`, `process` | one kind of I/O each |
+//! | shell | [`tender`], `worker` | loops: wait for an event, ask the core, tell the ports |
+//! | ports | [`broker`], `store`, `process`, [`link`], [`signals`] | one kind of I/O each |
 //! | core | [`tube`], `task`, [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod backoff;

@@ -1,9 +1,9 @@
 //! TERM and INT, taken by a thread of their own.
 //!
 //! The first asks for a drain, the second for an end at once. They are heard whatever the runtime is
-//! doing; and if it does nothing about the second within [`PATIENCE`], the thread ends the process
-//! itself through the hook that the caller gave.
+//! doing; and if the process still lives some time after the second, the thread ends it.
 
+use std::fmt;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -11,10 +11,6 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
-
-/// How long the process has to end after the second signal, beyond which it is stuck: longer than
-/// a tender gives its workers, for it kills those before it ends.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +21,8 @@ pub enum Asked {
     Stop,
 }
 
-impl std::fmt::Display for Asked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Drain => "drain",
             Self::Stop => "stop",
@@ -36,12 +32,17 @@ impl std::fmt::Display for Asked {
 
 /// Takes TERM and INT from now on and until the process ends.
 ///
-/// `hard` is called from the thread when the second signal was followed by nothing for [`PATIENCE`];
-/// it should end the process, and after it returns the process is aborted.
+/// When the process still lives `patience` after the second signal, `hard` is called from the thread,
+/// to clean up what must not be left behind, and then the process exits with code 1, whatever its
+/// other threads are doing. `patience` must be longer than the process may need to go at once: a
+/// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that.
 ///
 /// # Errors
 /// When the handlers or the thread cannot be set up.
-pub fn listen(hard: fn()) -> io::Result<mpsc::UnboundedReceiver<Asked>> {
+///
+/// [`TERM_TO_KILL`]: crate::lifecycle::TERM_TO_KILL
+/// [`MARGIN`]: crate::lifecycle::MARGIN
+pub fn listen(patience: Duration, hard: fn()) -> io::Result<mpsc::UnboundedReceiver<Asked>> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (asked, receiver) = mpsc::unbounded_channel();
     thread::Builder::new()
@@ -53,9 +54,10 @@ pub fn listen(hard: fn()) -> io::Result<mpsc::UnboundedReceiver<Asked>> {
             let _ = asked.send(Asked::Drain);
             heard.next();
             let _ = asked.send(Asked::Stop);
-            thread::sleep(PATIENCE);
+            thread::sleep(patience);
             hard();
-            std::process::abort();
+            // Without the exit handlers: whatever holds the process up may hold them up too.
+            signal_hook::low_level::exit(1);
         })?;
     Ok(receiver)
 }

@@ -7,7 +7,7 @@
 //! To be run on tokio's current-thread runtime: see [`child`] for why a second spawning thread would
 //! harm.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::broker::Broker;
 use crate::crew::{self, Crew};
-use crate::lifecycle::{Ended, Rules};
+use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
 use crate::signals::Asked;
@@ -135,7 +135,7 @@ struct Pool {
     settings: PoolSettings,
     crew: Crew,
     /// By the worker's number; as long as the crew has it.
-    children: std::collections::BTreeMap<crew::Number, Child>,
+    children: BTreeMap<crew::Number, Child>,
 }
 
 /// The loop's state.
@@ -202,7 +202,7 @@ impl Tender {
             };
             Pool {
                 crew: Crew::new(settings.limits, rules),
-                children: std::collections::BTreeMap::new(),
+                children: BTreeMap::new(),
                 settings,
             }
         };
@@ -242,7 +242,7 @@ impl Tender {
             }
             Event::Reported(id, report) => self.tell(id, report.into(), now),
             Event::Garbled(id, error) => self.garbled(id, &error),
-            Event::LinkClosed(id) => self.tell(id, crate::lifecycle::Event::LinkClosed, now),
+            Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
             Event::Ended(id, ended) => self.ended_with(id, ended, now),
             Event::Due => self.tend_all(),
         }
@@ -253,7 +253,7 @@ impl Tender {
     }
 }
 
-impl From<Report> for crate::lifecycle::Event {
+impl From<Report> for lifecycle::Event {
     fn from(report: Report) -> Self {
         match report {
             Report::Ready => Self::Ready,

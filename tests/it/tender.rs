@@ -80,25 +80,23 @@ async fn it_follows_the_jobs_that_are_ready() {
 #[tokio::test]
 async fn a_killed_worker_is_replaced_at_once() {
     let mut stage = Scene::of(2, 0, 2).raise();
-    stage.until("two", |stage| stage.alive().len() == 2).await;
-    // Ready, and for long enough to be told from one that cannot start.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage
+        .until("two", |stage| stage.lines("ready").len() == 2)
+        .await;
     let began = Instant::now();
-    for started in 3..8 {
+    for ready in 3..13 {
         kill(stage.alive()[0]);
         stage
-            .until("replaced", |stage| stage.lines("started").len() == started)
+            .until("replaced", |stage| stage.lines("ready").len() == ready)
             .await;
-        stage
-            .until("two again", |stage| stage.alive().len() == 2)
-            .await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    // One that backs off would take a second for the first of them alone.
     assert!(
-        began.elapsed() < Duration::from_secs(4),
+        began.elapsed() < Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );
+    assert_eq!(stage.alive().len(), 2);
     stage.ask(Asked::Drain);
     stage.ended().await;
 }
@@ -229,4 +227,24 @@ async fn garbage_is_survived_and_the_next_line_understood() {
     stage.ask(Asked::Drain);
     stage.ended().await;
     assert_eq!(stage.lines("done"), ["a"]);
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_ends_nothing() {
+    let mut scene = Scene::of(2, 1, 4);
+    scene.program = "/there/is/no/such/program";
+    let mut stage = scene.raise();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    stage.ask(Asked::Drain);
+    stage.ended().await;
+}
+
+#[tokio::test]
+async fn workers_notice_that_their_tender_is_gone() {
+    let stage = Scene::of(3, 0, 3).raise();
+    stage.until("three", |stage| stage.alive().len() == 3).await;
+    stage.abandon();
+    stage
+        .until("orphaned", |stage| stage.lines("orphaned").len() == 3)
+        .await;
 }

@@ -28,6 +28,7 @@ pub struct Stage {
 /// What differs between the tests.
 pub struct Scene {
     pub limits: (u32, u32, u32),
+    pub program: &'static str,
     pub mode: &'static str,
     pub max_age: Duration,
     pub max_output: u64,
@@ -38,6 +39,7 @@ impl Scene {
     pub fn of(min: u32, spare: u32, max: u32) -> Self {
         Self {
             limits: (min, spare, max),
+            program: "python3",
             mode: "work",
             max_age: Duration::ZERO,
             max_output: 0,
@@ -52,7 +54,7 @@ impl Scene {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tender/worker.py");
         let (min, spare, max) = self.limits;
         let command = WorkerCommand {
-            program: "python3".into(),
+            program: self.program.into(),
             arg0: None,
             arguments: vec![
                 "-S".into(),
@@ -159,6 +161,11 @@ impl Stage {
             assert!(so(self), "not {what}: {:?}", self.alive());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Ends the tender as its death would, and leaves its workers to themselves.
+    pub fn abandon(&self) {
+        self.tender.abort();
     }
 
     /// Waits for the tender's end, with nobody left.

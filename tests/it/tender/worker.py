@@ -64,6 +64,7 @@ if mode == "never":
 if mode == "garbage":
     link.sendall(b"\0\xff what?\n" * 100 + b"x" * 10000 + b"\n")
 say(report="ready", version="foreign")
+note("ready", str(os.getpid()))
 while not draining:
     job = take()
     if job is None:

@@ -1,10 +1,10 @@
 //! The tender: keeps the right number of worker processes alive for each tube.
 //!
-//! One loop: wait for an [`Event`], tell it to the pool's [`Crew`], perform the effects that come back.
+//! One loop: wait for an `Event`, tell it to the pool's [`Crew`], perform the effects that come back.
 //! The loop decides nothing itself. Whatever can take time (a worker's lines, its end, the broker's
 //! answer) is waited for in a task of its own, which sends an event.
 //!
-//! To be run on tokio's current-thread runtime: see [`child`] for why a second spawning thread would
+//! To be run on tokio's current-thread runtime: see `child` for why a second spawning thread would
 //! harm.
 
 use std::collections::{BTreeMap, HashSet};

@@ -411,13 +411,29 @@ fn tell(attempt: &Attempt, outcome: &Outcome, next: &Next) {
     let (command, outcome) = (&attempt.plan.name, outcome.word());
     match next {
         Next::Done => tracing::debug!(task, attempt = number, command, outcome, "did a task"),
-        Next::Cancelled => tracing::info!(task, attempt = number, command, outcome, "cancelled a task"),
+        Next::Cancelled => {
+            tracing::info!(task, attempt = number, command, outcome, "cancelled a task")
+        }
         Next::Failed { reason } => {
-            tracing::warn!(task, attempt = number, command, outcome, reason, "failed a task");
+            tracing::warn!(
+                task,
+                attempt = number,
+                command,
+                outcome,
+                reason,
+                "failed a task"
+            );
         }
         Next::Wait(delay) => {
             let delay = delay.as_secs_f32();
-            tracing::info!(task, attempt = number, command, outcome, delay, "left a task for later");
+            tracing::info!(
+                task,
+                attempt = number,
+                command,
+                outcome,
+                delay,
+                "left a task for later"
+            );
         }
     }
 }

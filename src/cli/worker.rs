@@ -10,12 +10,16 @@ use super::Failure;
 use super::connect::{block_on, broker};
 use crate::config::{Config, duration};
 use crate::link;
-use crate::signals::Signals;
+use crate::process::command;
+use crate::signals;
 use crate::store::worker::NewWorker;
 use crate::store::{Durability, Store};
-use crate::task::command::Command;
+use crate::task::command::Command as Configured;
 use crate::tube::TubeName;
 use crate::worker::{self, Control, Settings};
+
+/// When a worker still lives so long after the second signal, it is stuck: it kills its command at once.
+const STUCK: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -48,12 +52,12 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
         let name = Path::new(program)
             .file_name()
             .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
-        let command = Command::new(flags.command.clone());
+        let command = Configured::new(flags.command.clone());
         config.commands.take_every_body(name, command);
     }
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     block_on(async {
-        let signals = Signals::listen()?;
+        let signals = signals::listen(STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         let host = rustix::system::uname()
             .nodename()

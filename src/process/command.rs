@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +23,16 @@ use crate::task::state::Exit;
 /// How long we go on reading after a command has exited: something that it left behind may hold its
 /// stdout open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The group of the command that runs now, 0 when none does: for [`kill_current`] alone.
+static CURRENT: AtomicI32 = AtomicI32::new(0);
+
+/// Kills the command that runs, from any thread: for a process whose loop is stuck and that is about to end.
+pub fn kill_current() {
+    if let Some(group) = Pid::from_raw(CURRENT.load(Ordering::Acquire)) {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
 
 /// What to start.
 #[derive(Debug)]
@@ -91,6 +102,7 @@ impl Running {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("the command has no process id"))?;
+        CURRENT.store(group.as_raw_nonzero().get(), Ordering::Release);
         child.stdout = Some(printed);
         // Taken here: waiting for the child would close it.
         let pipe = child.stdin.take();
@@ -147,6 +159,7 @@ impl Running {
     }
 
     fn exit(&mut self, status: io::Result<ExitStatus>) -> io::Result<Event> {
+        CURRENT.store(0, Ordering::Release);
         self.exited = true;
         self.feeding = None;
         status.map(|status| Event::Exited(exit_of(status)))

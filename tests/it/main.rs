@@ -1,4 +1,19 @@
 //! Every test that needs real servers, real processes or real files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy.toml exempts only what is itself marked as a test"
+)]
+
+mod beanstalkd;
+mod conformance;
+mod corpus;
+mod crosscheck;
+mod fake_server;
+mod hostile;
 mod signals;
+mod support;
 mod tender;

@@ -54,7 +54,9 @@ CREATE TABLE tasks (
     job_birth      INTEGER,                       -- when it was put, by its age; within 2 s
     job_kicks      INTEGER NOT NULL DEFAULT 0 CHECK (job_kicks >= 0),
     job_gone       INTEGER NOT NULL DEFAULT 0 CHECK (job_gone IN (0, 1)),
-    put_generation INTEGER NOT NULL DEFAULT 0 CHECK (put_generation >= 0),
+    put_generation INTEGER NOT NULL DEFAULT 0 CHECK (put_generation >= 0),   -- puts begun
+    put_noted      INTEGER NOT NULL DEFAULT 0
+                   CHECK (put_noted BETWEEN 0 AND put_generation),           -- the newest whose job is known
 
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((status = 'running') = (owner IS NOT NULL)),
@@ -71,6 +73,7 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_tube ON tasks (tube);
 CREATE INDEX tasks_command ON tasks (command);
 CREATE INDEX tasks_foreign_job ON tasks (job, job_hash) WHERE job_hash IS NOT NULL;
+CREATE INDEX tasks_unannounced ON tasks (tube) WHERE status = 'waiting' AND put_noted < put_generation;
 CREATE INDEX tasks_status ON tasks (status) WHERE status <> 'done';
 CREATE INDEX tasks_finished ON tasks (finished, status) WHERE finished IS NOT NULL;
 

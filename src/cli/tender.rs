@@ -100,7 +100,7 @@ fn pool(
     let min = flags
         .min_workers
         .or(file.min_workers)
-        .unwrap_or(MIN_WORKERS.min(max));
+        .unwrap_or(MIN_WORKERS.min(max.max(1)));
     let spare = flags
         .spare_workers
         .or(file.spare_workers)

@@ -87,6 +87,8 @@ pub enum Claim {
         delay: Duration,
         /// Its job's priority.
         priority: u32,
+        /// The put that its job came from.
+        generation: i64,
     },
     /// The job is one too many. The row is named where there is one.
     DeleteJob {
@@ -278,6 +280,7 @@ impl Claiming<'_> {
                 task: task.id,
                 delay,
                 priority: task.priority,
+                generation: task.generation,
             }),
             Verdict::DeleteJob => Ok(Claim::DeleteJob {
                 task: Some(task.id),

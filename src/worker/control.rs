@@ -1,5 +1,6 @@
 //! What a worker is told to do, by signals or by its tender.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -20,6 +21,17 @@ pub enum Mode {
     },
     /// It leaves at once.
     Stopping,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Working => "work",
+            Mode::Draining { until: None } => "finish",
+            Mode::Draining { until: Some(_) } => "drain",
+            Mode::Stopping => "stop",
+        })
+    }
 }
 
 /// Hears signals and the tender, and remembers what they add up to.

@@ -9,9 +9,11 @@
 )]
 
 mod beanstalkd;
+mod cli;
 mod conformance;
 mod corpus;
 mod crosscheck;
 mod fake_server;
 mod hostile;
+mod store;
 mod support;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::Failure;
 use super::connect::{block_on, broker};
@@ -37,7 +38,7 @@ pub struct Flags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
     /// What lists and logs call it [default: the host's name and the process id]
-    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME")]
+    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME", value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// How long a command may go on after TERM or INT: seconds, or with a unit
     #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]

@@ -9,11 +9,13 @@
 )]
 
 mod beanstalkd;
+mod cli;
 mod conformance;
 mod corpus;
 mod crosscheck;
 mod fake_server;
 mod hostile;
 mod signals;
+mod store;
 mod support;
 mod tender;

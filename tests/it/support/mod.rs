@@ -2,11 +2,13 @@
 
 mod beanstalkd;
 mod fake;
+mod program;
 
 use std::time::{Duration, Instant};
 
 pub use beanstalkd::Beanstalkd;
 pub use fake::{FakeServer, Session};
+pub use program::{NOBODY, Running, Taskqueue};
 
 use taskqueue::broker::{Broker, Error, JobId, NewJob, Reservation, Reserve};
 use taskqueue::tube::TubeName;

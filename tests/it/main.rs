@@ -19,3 +19,4 @@ mod signals;
 mod store;
 mod support;
 mod tender;
+mod work;

@@ -87,3 +87,13 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// The same for what is asked without a runtime.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE * 3, "never was: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,158 @@
+//! How attempts end, and what becomes of their tasks.
+
+use serde_json::{Value, json};
+
+use super::{jobs, stats, status};
+use crate::support::{Beanstalkd, Taskqueue, until};
+
+/// The task's status, and number, outcome, exit code and signal of each attempt.
+fn history(taskqueue: &Taskqueue, id: &str) -> (String, Vec<Value>) {
+    let task = taskqueue.show(id);
+    let attempts = task["attempts"].as_array().unwrap();
+    let ends = attempts
+        .iter()
+        .map(|a| json!([a["number"], a["outcome"], a["exit_code"], a["signal"]]));
+    (task["status"].as_str().unwrap().into(), ends.collect())
+}
+
+#[test]
+fn exit_codes_decide() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(
+        r#"
+        [commands."x:*"]
+        run = ["/bin/sh", "-c", "exit $1", "sh"]
+        max_attempts = 3
+        backoff = { first = "100ms", factor = 1 }
+        [commands.killed]
+        run = ["/bin/sh", "-c", "kill -SEGV $$"]
+        max_attempts = 2
+        backoff = { first = "0s" }
+        [commands.missing]
+        run = ["/nowhere/at/all"]
+        [commands.bury]
+        run = ["/bin/false"]
+        on_failure = "bury"
+        [commands.second]
+        run = ["/bin/sh", "-c", "test $TASKQUEUE_ATTEMPT = 2 || exit 75"]
+        max_attempts = 3
+        backoff = { first = "0s" }
+        "#,
+    );
+    let puts: [&[&str]; 8] = [
+        &["x:a", "0"],
+        &["x:a", "1"],
+        &["x:a", "65"],
+        &["x:a", "75"],
+        &["killed"],
+        &["missing"],
+        &["bury"],
+        &["second"],
+    ];
+    for put in puts {
+        let args = [&["put", "--use-tube", "t"], put].concat();
+        taskqueue.run(&args).ok();
+    }
+    let worker = taskqueue.start(&["worker", "--use-tube", "t", "--log", "error"]);
+    let exited = |number: u32, code: u32| json!([number, "exited", code, null]);
+    let failed = "failed".to_owned();
+    let expected = [
+        ("done".to_owned(), vec![exited(1, 0)]),
+        (
+            failed.clone(),
+            vec![exited(1, 1), exited(2, 1), exited(3, 1)],
+        ),
+        (failed.clone(), vec![exited(1, 65)]),
+        (
+            failed.clone(),
+            vec![exited(1, 75), exited(2, 75), exited(3, 75)],
+        ),
+        (
+            failed.clone(),
+            vec![
+                json!([1, "signalled", null, 11]),
+                json!([2, "signalled", null, 11]),
+            ],
+        ),
+        (
+            failed.clone(),
+            vec![json!([1, "could_not_start", null, null])],
+        ),
+        (failed, vec![exited(1, 1)]),
+        ("done".to_owned(), vec![exited(1, 75), exited(2, 0)]),
+    ];
+    for (id, expected) in (1..).zip(expected) {
+        let id = id.to_string();
+        until("ended", || {
+            matches!(status(&taskqueue, &id).as_str(), "done" | "failed")
+        });
+        assert_eq!(history(&taskqueue, &id), expected, "task {id}");
+    }
+    // All jobs are gone but the one that was to be buried.
+    until("settled", || jobs(&server, "t") == 1);
+    assert_eq!(stats(&server, "t").buried, 1);
+    drop(worker);
+    let reason = taskqueue.show("6")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("No such file"), "{reason}");
+}
+
+#[test]
+fn a_timeout_ends_what_ignores_it() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(
+        r#"
+        [commands.deaf]
+        run = ["/bin/sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60"]
+        timeout = "300ms"
+        [commands.polite]
+        run = ["/bin/sh", "-c", "trap 'echo bye; exit 7' TERM; sleep 60 & wait"]
+        timeout = "300ms"
+        [commands.stopped]
+        run = ["/bin/sh", "-c", "kill -STOP $$; sleep 60"]
+        timeout = "300ms"
+        "#,
+    );
+    for command in ["polite", "stopped", "deaf"] {
+        taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+    }
+    taskqueue.work("t", 3);
+    let ends = |id| history(&taskqueue, id).1;
+    assert_eq!(ends("1"), [json!([1, "timed_out", 7, null])]);
+    assert_eq!(taskqueue.show("1")["attempts"][0]["output"], "bye\n");
+    assert_eq!(ends("2"), [json!([1, "timed_out", null, 15])]);
+    assert_eq!(ends("3"), [json!([1, "timed_out", null, 9])]);
+    assert_eq!(taskqueue.show("3")["reason"], "ran longer than its timeout");
+}
+
+#[test]
+fn a_kicked_job_of_a_failed_task_runs_it_again() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure("");
+    let put = ["put", "--use-tube", "t", "later"];
+    assert_eq!(taskqueue.run(&put).ok(), "1\n");
+    // A refusal is no run, and the worker goes on: end it by hand.
+    let worker = taskqueue.start(&["worker", "--use-tube", "t", "--log", "error"]);
+    until("refused", || stats(&server, "t").buried == 1);
+    drop(worker);
+    assert_eq!(status(&taskqueue, "1"), "failed");
+
+    taskqueue.configure("[commands.later]\nrun = [\"/bin/true\"]\n");
+    let mut other = beanstalkc::Beanstalkc::new()
+        .host("127.0.0.1")
+        .port(server.port())
+        .connect()
+        .unwrap();
+    other.use_tube("t").unwrap();
+    other.kick(1).unwrap();
+    taskqueue.work("t", 1);
+    let refused = json!([1, "refused", null, null]);
+    let ran = json!([2, "exited", 0, null]);
+    assert_eq!(
+        history(&taskqueue, "1"),
+        ("done".to_owned(), vec![refused, ran])
+    );
+    assert_eq!(jobs(&server, "t"), 0);
+}

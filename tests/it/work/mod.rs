@@ -1,0 +1,70 @@
+//! Workers and tenders with real commands on a real beanstalkd.
+
+mod ends;
+mod everything;
+mod hostile;
+mod recovery;
+mod running;
+mod shutdown;
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Beanstalkd, Taskqueue, tube};
+use taskqueue::broker::{Broker, TubeStats};
+
+/// What `stats-tube` says; nothing at all of a tube that is no more.
+fn stats(server: &Beanstalkd, name: &str) -> TubeStats {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let asked = runtime.block_on(async { server.client().stats_tube(&tube(name)).await });
+    asked.unwrap().unwrap_or(TubeStats {
+        ready: 0,
+        reserved: 0,
+        delayed: 0,
+        buried: 0,
+        waiting: 0,
+        pause_left: std::time::Duration::ZERO,
+    })
+}
+
+/// Jobs in a tube, wherever they stand.
+fn jobs(server: &Beanstalkd, name: &str) -> u64 {
+    let TubeStats {
+        ready,
+        reserved,
+        delayed,
+        buried,
+        ..
+    } = stats(server, name);
+    ready + reserved + delayed + buried
+}
+
+/// One number from the store.
+fn number(taskqueue: &Taskqueue, sql: &str) -> i64 {
+    taskqueue
+        .sqlite()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap()
+}
+
+/// A task's status, as it is shown.
+fn status(taskqueue: &Taskqueue, id: &str) -> String {
+    taskqueue.show(id)["status"].as_str().unwrap().to_owned()
+}
+
+/// The lines of a file that a command writes; none while there is no file.
+fn lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Whether a process with that number exists and is no zombie.
+fn exists(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in brackets may hold anything; the state comes after it.
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}

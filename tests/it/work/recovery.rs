@@ -1,0 +1,229 @@
+//! kill -9, lost connections and restarted brokers: nothing is lost, and nothing runs twice at once.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{exists, jobs, lines, number, status};
+use crate::support::{Beanstalkd, Taskqueue, until};
+
+/// A command that says when it begins and ends, with a child that leaves its group.
+fn configure(taskqueue: &Taskqueue, seconds: u32) {
+    let script = taskqueue.path("script");
+    let text = format!(
+        "echo begin $TASKQUEUE_ATTEMPT $$ >> log\n(setsid sh -c 'echo child $TASKQUEUE_ATTEMPT $$ >> log; exec sleep {0}') &\nsleep {0}\necho end $TASKQUEUE_ATTEMPT >> log\n",
+        seconds
+    );
+    std::fs::write(&script, text).unwrap();
+    taskqueue.configure(&format!(
+        "[commands.job]\nrun = [\"/bin/sh\", \"{}\"]\n",
+        script.display()
+    ));
+}
+
+/// The process numbers that an attempt has logged.
+fn pids(taskqueue: &Taskqueue, attempt: u32) -> Vec<String> {
+    let of = format!(" {attempt} ");
+    lines(&taskqueue.path("log"))
+        .iter()
+        .filter(|line| line.contains(&of))
+        .filter_map(|line| line.rsplit(' ').next().map(str::to_owned))
+        .collect()
+}
+
+const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
+
+#[test]
+fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue, 300);
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    let first = taskqueue.start(&WORKER);
+    until("begun", || pids(&taskqueue, 1).len() == 2);
+    first.signal(Signal::KILL);
+    first.wait();
+    assert_eq!(status(&taskqueue, "1"), "stalled");
+    let listed = taskqueue
+        .run(&["list", "--status", "stalled", "--json"])
+        .json();
+    assert_eq!(listed[0]["id"], 1);
+
+    // Two at once, so that only one may take it over.
+    let others = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
+    until("begun again", || pids(&taskqueue, 2).len() == 2);
+    for pid in pids(&taskqueue, 1) {
+        assert!(
+            !exists(&pid),
+            "the first attempt's process {pid} still runs"
+        );
+    }
+    assert_eq!(status(&taskqueue, "1"), "running");
+    let attempts = taskqueue.show("1")["attempts"].clone();
+    assert_eq!(attempts[0]["outcome"], "lost");
+    assert_eq!(attempts.as_array().unwrap().len(), 2);
+    for worker in &others {
+        worker.signal(Signal::TERM);
+        worker.signal(Signal::TERM);
+    }
+    // Both signals may have come as one.
+    others[0].signal(Signal::KILL);
+    others[1].signal(Signal::KILL);
+    drop(others);
+    for pid in [pids(&taskqueue, 1), pids(&taskqueue, 2)].concat() {
+        let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_task_that_kills_its_workers_is_given_up() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    // The worker is the command's parent.
+    taskqueue
+        .configure("[commands.poison]\nrun = [\"/bin/sh\", \"-c\", \"kill -9 $PPID; sleep 60\"]\n");
+    taskqueue.run(&["put", "--use-tube", "t", "poison"]).ok();
+    taskqueue.run(&["put", "--use-tube", "t", "poison"]).ok();
+    for _ in 0..6 {
+        assert_eq!(taskqueue.start(&WORKER).wait().code, None);
+    }
+    let last = taskqueue.start(&WORKER);
+    until("given up", || {
+        ["1", "2"]
+            .iter()
+            .all(|id| status(&taskqueue, id) == "failed")
+    });
+    assert_eq!(taskqueue.show("1")["reason"], "its worker died 3 times");
+    last.signal(Signal::TERM);
+    assert_eq!(last.wait().code, Some(0));
+}
+
+#[test]
+fn a_restarted_broker_costs_nothing_but_time() {
+    for binlog in [true, false] {
+        let mut server = if binlog {
+            Beanstalkd::with_binlog()
+        } else {
+            Beanstalkd::start()
+        };
+        let taskqueue = Taskqueue::with(&server);
+        configure(&taskqueue, 3);
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+        let workers = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
+        until("begun", || pids(&taskqueue, 1).len() == 2);
+        server.restart();
+        until("done", || status(&taskqueue, "1") == "done");
+        // With its binlog the server knows the job again; it comes round and is found to be done.
+        until("an empty tube", || jobs(&server, "t") == 0);
+        let log = lines(&taskqueue.path("log"));
+        let begun = log.iter().filter(|l| l.starts_with("begin")).count();
+        assert_eq!(begun, 1, "binlog {binlog}: {log:?}");
+        for worker in workers {
+            worker.signal(Signal::TERM);
+            assert_eq!(worker.wait().code, Some(0));
+        }
+    }
+}
+
+#[test]
+fn what_is_put_while_the_broker_is_down_is_run_when_it_is_back() {
+    let mut server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure("[commands.ok]\nrun = [\"/bin/true\"]\n");
+    let worker = taskqueue.start(&WORKER);
+    until("waits", || super::stats(&server, "t").waiting == 1);
+    server.kill();
+    for id in ["1", "2", "3"] {
+        let ran = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
+        assert_eq!((ran.code, ran.stdout.trim()), (Some(0), id), "{ran:?}");
+        assert!(ran.stderr.contains("warning"), "{ran:?}");
+    }
+    server.restart();
+    for id in ["1", "2", "3"] {
+        until("done", || status(&taskqueue, id) == "done");
+    }
+    assert_eq!(number(&taskqueue, "SELECT count(*) FROM attempts"), 3);
+    assert_eq!(jobs(&server, "t"), 0);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+}
+
+#[test]
+fn when_the_tender_is_killed_its_workers_finish_and_go() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue, 3);
+    for _ in 0..3 {
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    }
+    let args = [
+        "tender",
+        "--use-tube",
+        "t",
+        "--min-workers",
+        "2",
+        "--max-workers",
+        "2",
+        "--log",
+        "error",
+    ];
+    let tender = taskqueue.start(&args);
+    let begun = || {
+        let log = lines(&taskqueue.path("log"));
+        log.iter().filter(|l| l.starts_with("begin")).count()
+    };
+    until("two that run", || begun() == 2);
+    tender.signal(Signal::KILL);
+    // Its workers hold its stderr open until they go.
+    assert_eq!(tender.wait().code, None);
+    assert_eq!(
+        number(
+            &taskqueue,
+            "SELECT count(*) FROM workers WHERE stopped IS NULL"
+        ),
+        0
+    );
+    assert_eq!(
+        number(
+            &taskqueue,
+            "SELECT count(*) FROM tasks WHERE status = 'done'"
+        ),
+        2
+    );
+    assert_eq!(begun(), 2, "they took another job");
+    assert_eq!(jobs(&server, "t"), 1);
+}
+
+#[test]
+fn a_tender_replaces_a_worker_that_is_killed_while_it_works() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue, 2);
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    let args = [
+        "tender",
+        "--use-tube",
+        "t",
+        "--min-workers",
+        "1",
+        "--max-workers",
+        "1",
+        "--log",
+        "error",
+    ];
+    let tender = taskqueue.start(&args);
+    until("begun", || pids(&taskqueue, 1).len() == 2);
+    let worker: i32 = number(&taskqueue, "SELECT pid FROM workers")
+        .try_into()
+        .unwrap();
+    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    until("done", || status(&taskqueue, "1") == "done");
+    let outcomes = taskqueue.show("1")["attempts"].clone();
+    assert_eq!(outcomes[0]["outcome"], "lost");
+    assert_eq!(outcomes[1]["outcome"], "exited");
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(number(&taskqueue, "SELECT count(*) FROM workers"), 2);
+}

@@ -1,0 +1,131 @@
+//! TERM: drain, the grace period, and a second one.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{exists, jobs, lines, stats, status};
+use crate::support::{Beanstalkd, Running, Taskqueue, until};
+
+/// A store with one task that sleeps for that long, and a worker that runs it.
+fn busy(server: &Beanstalkd, script: &str, grace: &str) -> (Taskqueue, Running) {
+    let taskqueue = Taskqueue::with(server);
+    let log = taskqueue.path("log");
+    taskqueue.configure(&format!(
+        "[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"echo $$ >> {}; {script}\"]\n",
+        log.display()
+    ));
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    let args = [
+        "worker",
+        "--use-tube",
+        "t",
+        "--grace-period",
+        grace,
+        "--log",
+        "error",
+    ];
+    let worker = taskqueue.start(&args);
+    until("a command that runs", || lines(&log).len() == 1);
+    (taskqueue, worker)
+}
+
+fn outcomes(taskqueue: &Taskqueue) -> Vec<Value> {
+    let task = taskqueue.show("1");
+    let attempts = task["attempts"].as_array().unwrap();
+    attempts.iter().map(|a| a["outcome"].clone()).collect()
+}
+
+#[test]
+fn a_command_may_finish_within_the_grace_period() {
+    let server = Beanstalkd::start();
+    let (taskqueue, worker) = busy(&server, "sleep 1", "30");
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    worker.signal(Signal::TERM);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(status(&taskqueue, "1"), "done");
+    assert_eq!(status(&taskqueue, "2"), "waiting");
+    assert_eq!(jobs(&server, "t"), 1);
+}
+
+#[test]
+fn after_the_grace_period_the_command_goes_and_its_job_waits() {
+    let server = Beanstalkd::start();
+    let (taskqueue, worker) = busy(&server, "sleep 60", "200ms");
+    worker.signal(Signal::INT);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let task = taskqueue.show("1");
+    assert_eq!(task["status"], "waiting");
+    assert_eq!(task["attempts"][0]["outcome"], "interrupted");
+    assert_eq!(task["attempts"][0]["signal"], 15);
+    assert_eq!(stats(&server, "t").ready, 1);
+    assert!(!exists(&lines(&taskqueue.path("log"))[0]));
+    // It used up none of its single attempt.
+    taskqueue.configure("[commands.job]\nrun = [\"/bin/true\"]\n");
+    taskqueue.work("t", 1);
+    assert_eq!(status(&taskqueue, "1"), "done");
+    assert_eq!(outcomes(&taskqueue), ["interrupted", "exited"]);
+}
+
+#[test]
+fn a_second_signal_ends_a_command_that_ignores_the_first() {
+    let server = Beanstalkd::start();
+    let script = "trap '' TERM; while :; do sleep 1; done";
+    let (taskqueue, worker) = busy(&server, script, "600");
+    let begun = Instant::now();
+    worker.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(status(&taskqueue, "1"), "running");
+    worker.signal(Signal::TERM);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!(outcomes(&taskqueue), ["interrupted"]);
+    assert_eq!(status(&taskqueue, "1"), "waiting");
+    assert!(!exists(&lines(&taskqueue.path("log"))[0]));
+}
+
+#[test]
+fn a_tender_drains_its_workers() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let log = taskqueue.path("log");
+    taskqueue.configure(&format!(
+        "[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"echo $$ >> {}; sleep 2\"]\n",
+        log.display()
+    ));
+    for _ in 0..4 {
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    }
+    let tender = taskqueue.start(&[
+        "tender",
+        "--use-tube",
+        "t",
+        "--min-workers",
+        "2",
+        "--max-workers",
+        "2",
+        "--log",
+        "error",
+    ]);
+    until("two that run", || lines(&log).len() == 2);
+    tender.signal(Signal::TERM);
+    let ended = tender.wait();
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{ended:?}"
+    );
+    let states: Vec<String> = (1..=4)
+        .map(|id| status(&taskqueue, &id.to_string()))
+        .collect();
+    assert_eq!(states.iter().filter(|s| *s == "done").count(), 2);
+    assert_eq!(states.iter().filter(|s| *s == "waiting").count(), 2);
+    assert_eq!(stats(&server, "t").ready, 2);
+    for pid in lines(&log) {
+        assert!(!exists(&pid));
+    }
+}

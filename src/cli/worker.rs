@@ -34,7 +34,7 @@ pub struct Flags {
     /// The tube whose jobs it reserves
     #[arg(long, value_name = "TUBE")]
     use_tube: TubeName,
-    /// End after so many commands
+    /// End after so many jobs, run or refused
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
     /// What lists and logs call it [default: the host's name and the process id]

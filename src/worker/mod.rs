@@ -191,7 +191,7 @@ impl Worker {
         match served {
             Served::Nothing => {}
             Served::Troubled => self.pause(LONGEST_WAIT).await,
-            Served::Ran { output } => {
+            Served::Attempted { output } => {
                 self.jobs = self.jobs.saturating_add(1);
                 self.output = self.output.saturating_add(output);
                 let (jobs, output) = (self.jobs, self.output);

@@ -46,8 +46,8 @@ pub struct Server<'a> {
 /// What serving came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
-    /// A command ran, and printed so many bytes.
-    Ran {
+    /// An attempt was made, and its command printed so many bytes; none where it was refused.
+    Attempted {
         /// Bytes, both streams.
         output: u64,
     },
@@ -93,6 +93,7 @@ struct Put {
 /// What a series of claims came to.
 enum Decided {
     Run(Box<Attempt>),
+    Refused { priority: u32 },
     Fate(Fate),
 }
 
@@ -130,6 +131,10 @@ impl Server<'_> {
         };
         match self.decide(arrival).await {
             Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
+            Ok(Decided::Refused { priority }) => {
+                self.end(reservation, Fate::Bury { priority }).await;
+                Served::Attempted { output: 0 }
+            }
             Ok(Decided::Fate(fate)) => {
                 self.end(reservation, fate).await;
                 Served::Nothing
@@ -157,7 +162,7 @@ impl Server<'_> {
                     priority,
                 } => {
                     tracing::warn!(task, reason, "refused a task and buried its job");
-                    return Ok(Decided::Fate(Fate::Bury { priority }));
+                    return Ok(Decided::Refused { priority });
                 }
                 Claim::Later {
                     task,
@@ -285,7 +290,7 @@ impl Server<'_> {
             },
         };
         self.end(reservation, fate).await;
-        Served::Ran {
+        Served::Attempted {
             output: worked.output,
         }
     }

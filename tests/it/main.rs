@@ -14,4 +14,5 @@ mod corpus;
 mod crosscheck;
 mod fake_server;
 mod hostile;
+mod structure;
 mod support;

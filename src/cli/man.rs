@@ -22,7 +22,11 @@ pub fn page(shape: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let about = shape.get_about().map(ToString::to_string);
     let mut head = Roff::new();
-    head.control("TH", ["TASKQUEUE", "1", "", "taskqueue", "User Commands"]);
+    // An empty argument, quoted, stands for the date: the page changes only when the program does.
+    head.control(
+        "TH",
+        ["TASKQUEUE", "1", "\"\"", "taskqueue", "User Commands"],
+    );
     head.control("SH", ["NAME"]);
     head.text([roman(format!(
         "taskqueue - {}",

@@ -14,5 +14,6 @@ mod corpus;
 mod crosscheck;
 mod fake_server;
 mod hostile;
+mod man;
 mod structure;
 mod support;

@@ -54,23 +54,32 @@ CREATE TABLE tasks (
     job_birth      INTEGER,                       -- when it was put, by its age; within 2 s
     job_kicks      INTEGER NOT NULL DEFAULT 0 CHECK (job_kicks >= 0),
     job_gone       INTEGER NOT NULL DEFAULT 0 CHECK (job_gone IN (0, 1)),
-    put_generation INTEGER NOT NULL DEFAULT 0 CHECK (put_generation >= 0),
+    put_generation INTEGER NOT NULL DEFAULT 0 CHECK (put_generation >= 0),   -- puts begun
+    put_noted      INTEGER NOT NULL DEFAULT 0
+                   CHECK (put_noted BETWEEN 0 AND put_generation),           -- the newest whose job is known
 
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((status = 'running') = (owner IS NOT NULL)),
     CHECK ((status IN ('done', 'failed', 'cancelled')) = (finished IS NOT NULL)),
     CHECK (status NOT IN ('running', 'done') OR attempt > 0),
     CHECK ((attempt > 0) = (started IS NOT NULL)),
+    CHECK (spent + lost <= attempt),
     CHECK ((arguments IS NULL) = (options IS NULL)),
     CHECK ((arguments IS NULL) = (body IS NOT NULL)),
-    CHECK (arguments IS NULL OR command IS NOT NULL)
+    CHECK (arguments IS NULL OR command IS NOT NULL),
+    -- What tells a foreign job apart when it comes round again; ours say it themselves.
+    CHECK (foreign_job = (job_hash IS NOT NULL)),
+    CHECK (foreign_job = (job_birth IS NOT NULL)),
+    CHECK (foreign_job = 0 OR (job IS NOT NULL AND job_instance IS NOT NULL))
 ) STRICT;
 
 -- list, newest first; a task by its foreign job; what waits or runs; what ended, in the order of its end,
 -- which is nearly the order of its rows. Those that are done are found by `finished` or by a scan from the newest.
+-- SQLite uses tasks_status only for a query that says `status <> 'done'` in these very words.
 CREATE INDEX tasks_tube ON tasks (tube);
 CREATE INDEX tasks_command ON tasks (command);
 CREATE INDEX tasks_foreign_job ON tasks (job, job_hash) WHERE job_hash IS NOT NULL;
+CREATE INDEX tasks_unannounced ON tasks (tube) WHERE status = 'waiting' AND put_noted < put_generation;
 CREATE INDEX tasks_status ON tasks (status) WHERE status <> 'done';
 CREATE INDEX tasks_finished ON tasks (finished, status) WHERE finished IS NOT NULL;
 
@@ -104,5 +113,6 @@ CREATE TABLE output (
     head    BLOB NOT NULL CHECK (length(head) <= 65536),
     tail    BLOB NOT NULL CHECK (length(tail) <= 65536),
     dropped INTEGER NOT NULL CHECK (dropped >= 0), -- bytes between the two
+    CHECK (length(tail) = 0 OR length(head) = 65536),
     CHECK (dropped = 0 OR (length(head) = 65536 AND length(tail) = 65536))
 ) STRICT;

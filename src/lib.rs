@@ -4,18 +4,23 @@
 //!
 //! | layer | modules | what it may do |
 //! |---|---|---|
-//! | edge | `cli`, `config` | flags, environment, files, printing |
-//! | shell | `tender`, `worker` | loops: wait for an event, ask the core, tell the ports |
-//! | ports | [`broker`], [`store`], [`process`] | one kind of I/O each |
-//! | core | [`tube`], [`task`], `pool` | decisions: no clock, no files, no runtime |
+//! | edge | [`cli`], [`config`] | flags, environment, files, printing |
+//! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
+//! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`] | one kind of I/O each |
+//! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
+pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod crew;
+pub mod lifecycle;
 pub mod link;
+pub mod pool;
 pub mod process;
 pub mod signals;
 pub mod store;
 pub mod task;
+pub mod tender;
 pub mod tube;
 pub mod worker;

@@ -33,7 +33,8 @@ pub struct NewJob {
     pub priority: u32,
     /// How long the job waits before it is ready; rounded up to whole seconds by beanstalkd's client.
     pub delay: Duration,
-    /// How long a reservation lasts without a touch; at least a second.
+    /// How long a reservation lasts without a touch; at least a second. beanstalkd 1.12 may notice its end
+    /// only when the reserving connection next says something, or closes.
     pub ttr: Duration,
 }
 

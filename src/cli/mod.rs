@@ -81,6 +81,16 @@ enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// As the flag takes it.
+    fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Keep the right number of workers alive for each tube
@@ -140,7 +150,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         .map_err(Failure::from)
     };
     let done = match command {
-        Command::Tender(flags) => tender::run(flags, load()?, global.config.as_deref()),
+        Command::Tender(flags) => tender::run(flags, load()?, global),
         Command::Worker(flags) => worker::run(flags, load()?),
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(flags, &load()?),

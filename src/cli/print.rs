@@ -63,7 +63,7 @@ pub struct JsonTask<'a> {
     due: Option<String>,
     started: Option<String>,
     finished: Option<String>,
-    body_size: Option<usize>,
+    body_size: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts: Vec<JsonAttempt<'a>>,
@@ -104,7 +104,7 @@ impl<'a> JsonTask<'a> {
             due: task.due.map(rfc3339),
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
-            body_size: task.body.as_ref().map(Vec::len),
+            body_size: task.body_size,
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts: task
                 .attempts

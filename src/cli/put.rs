@@ -51,7 +51,7 @@ pub struct Flags {
     #[arg(value_name = "ARGUMENT")]
     arguments: Vec<String>,
     /// An option: K=V becomes --K=V, K alone becomes --K
-    #[arg(long = "option", value_name = "K[=V]", requires = "command")]
+    #[arg(long = "option", value_name = "K[=V]", conflicts_with_all = ["stdin", "batch"])]
     options: Vec<String>,
     /// Take any bytes from standard input, for the tube's own command
     #[arg(long, conflicts_with_all = ["command", "batch"])]
@@ -63,7 +63,7 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
     /// Run it this much later: seconds, or with a unit
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, default_value = "0")]
+    #[arg(long, value_name = "SECONDS", value_parser = delay, default_value = "0")]
     delay: Duration,
     /// How long a reservation lasts without a touch
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
@@ -79,6 +79,15 @@ fn ttr(text: &str) -> Result<Duration, String> {
         return Err("a TTR has 1 to 4294967295 seconds".into());
     }
     Ok(ttr)
+}
+
+/// As long as a broker can keep it: beanstalkd has 32 bits for it.
+fn delay(text: &str) -> Result<Duration, String> {
+    let delay = duration::parse(text)?;
+    if delay > Duration::from_secs(u32::MAX.into()) {
+        return Err("a delay has at most 4294967295 seconds".into());
+    }
+    Ok(delay)
 }
 
 /// How and where tasks are put.
@@ -171,6 +180,17 @@ impl Iterator for Lines {
             self.number = self.number.saturating_add(1);
             match read {
                 Ok(0) => return None,
+                // What follows is the rest of this line, and no line of its own.
+                Ok(_) if line.len() as u64 >= MAX_BODY && !line.ends_with(b"\n") => {
+                    return Some(
+                        self.input
+                            .skip_until(b'\n')
+                            .map_err(Failure::from)
+                            .and_then(|_| {
+                                Err(self.wrong(format!("it has more than {MAX_BODY} bytes")))
+                            }),
+                    );
+                }
                 Ok(_) if line.trim_ascii().is_empty() => {}
                 Ok(_) => return Some(self.task(&line)),
                 Err(error) => return Some(Err(error.into())),
@@ -180,8 +200,12 @@ impl Iterator for Lines {
 }
 
 impl Lines {
+    fn wrong(&self, why: String) -> Failure {
+        Failure::new(format!("line {}: {why}", self.number))
+    }
+
     fn task(&self, line: &[u8]) -> Result<(Uuid, Content), Failure> {
-        let wrong = |why: String| Failure::new(format!("line {}: {why}", self.number));
+        let wrong = |why| self.wrong(why);
         match payload::read(line) {
             Body::Native(Native { uuid, call }) => {
                 Ok((uuid.unwrap_or_else(Uuid::now_v7), Content::Call(call)))
@@ -325,7 +349,7 @@ impl Putter<'_> {
         }
         writeln!(
             io::stderr(),
-            "taskqueue: warning: {error}\n  what was put is recorded, and will be put into its tube when the broker is back"
+            "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
         )
     }
 

@@ -1,15 +1,172 @@
 //! `taskqueue tender`
 
-use std::path::Path;
+use std::env;
+use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
-use crate::config::Config;
+use super::connect::{block_on, broker};
+use super::{Failure, Global};
+use crate::config::{Config, Tube, duration};
+use crate::pool::Limits;
+use crate::signals;
+use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
+use crate::tube::TubeName;
+
+/// A pool's limits where nothing else is said.
+const MIN_WORKERS: u32 = 2;
+const SPARE_WORKERS: u32 = 1;
+const MAX_WORKERS: u32 = 5;
+const MAX_WORKER_AGE: Duration = Duration::from_secs(600);
+const MAX_WORKER_BUFFER: u64 = 6_000_000;
+
+/// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
+const STUCK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-pub struct Flags {}
+#[command(after_help = "\
+Examples:
+  taskqueue tender --use-tube invoices
+  taskqueue tender --use-tube invoices --use-tube mail --min-workers 1 --max-workers 20
+  taskqueue tender                        (every tube that the configuration names)
 
-pub fn run(_flags: Flags, _config: Config, _file: Option<&Path>) -> Result<(), Failure> {
-    Ok(())
+Keeps busy + spare workers, at least min and never more than max, for each tube.
+TERM or INT: workers take no more jobs, and running commands get the grace period. A second one: all end at once.")]
+pub struct Flags {
+    /// Tend workers for this tube; may be repeated [default: every configured tube]
+    #[arg(long, value_name = "TUBE")]
+    use_tube: Vec<TubeName>,
+    /// Workers kept at the least [default: 2, or the most if that is less]
+    #[arg(long, value_name = "N", env = "TASKQUEUE_MIN_WORKERS")]
+    min_workers: Option<u32>,
+    /// Idle workers kept beside the busy ones [default: 1]
+    #[arg(long, value_name = "N", env = "TASKQUEUE_SPARE_WORKERS")]
+    spare_workers: Option<u32>,
+    /// Workers at the most [default: 5]
+    #[arg(long, value_name = "N", env = "TASKQUEUE_MAX_WORKERS")]
+    max_workers: Option<u32>,
+    /// Replace a worker that is older, once it is idle; 0: never [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_MAX_WORKER_AGE")]
+    max_worker_age: Option<Duration>,
+    /// Replace a worker whose commands printed more, once it is idle; 0: never [default: 6000000]
+    #[arg(long, value_name = "BYTES", env = "TASKQUEUE_MAX_WORKER_BUFFER")]
+    max_worker_buffer: Option<u64>,
+    /// Start this as a worker instead of taskqueue worker; split at spaces
+    #[arg(long, value_name = "COMMAND", env = "TASKQUEUE_WORKER_COMMAND")]
+    worker_command: Option<String>,
+    /// How long commands may go on after TERM or INT: seconds, or with a unit [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
+    grace_period: Option<Duration>,
+}
+
+pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure> {
+    let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
+        [] => config.tubes.keys().cloned().collect(),
+        named => named.to_vec(),
+    };
+    let grace = flags.grace_period.unwrap_or(config.grace_period);
+    let pools = tubes
+        .into_iter()
+        .map(|tube| pool(tube, &flags, &config, global, grace))
+        .collect::<Result<_, _>>()?;
+    let settings = Settings {
+        pools,
+        grace,
+        broker: broker(&config),
+    };
+    block_on(async {
+        // A tender that is stuck leaves nothing behind by ending: its workers notice.
+        let asked = signals::listen(STUCK, || {})?;
+        tender::run(settings, asked)
+            .await
+            .map_err(|e| Failure::usage(e.to_string()))
+    })
+}
+
+/// Flags over the file over defaults.
+fn pool(
+    tube: TubeName,
+    flags: &Flags,
+    config: &Config,
+    global: &Global,
+    grace: Duration,
+) -> Result<PoolSettings, Failure> {
+    let file = config.tubes.get(&tube).cloned().unwrap_or_default();
+    let max = flags
+        .max_workers
+        .or(file.max_workers)
+        .unwrap_or(MAX_WORKERS);
+    let min = flags
+        .min_workers
+        .or(file.min_workers)
+        .unwrap_or(MIN_WORKERS.min(max.max(1)));
+    let spare = flags
+        .spare_workers
+        .or(file.spare_workers)
+        .unwrap_or(SPARE_WORKERS);
+    let limits = Limits::new(min, spare, max)
+        .map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
+    Ok(PoolSettings {
+        limits,
+        max_age: flags
+            .max_worker_age
+            .or(file.max_worker_age.map(|span| span.0))
+            .unwrap_or(MAX_WORKER_AGE),
+        max_output: flags
+            .max_worker_buffer
+            .or(file.max_worker_buffer)
+            .unwrap_or(MAX_WORKER_BUFFER),
+        command: match foreign_command(flags, &file)? {
+            Some(command) => command,
+            None => own_command(&tube, config, global, grace)?,
+        },
+        tube,
+    })
+}
+
+/// A worker that is not ours, from the flag or the file.
+fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, Failure> {
+    let words: Vec<OsString> = match (&flags.worker_command, &file.worker_command) {
+        (Some(text), _) => text.split_whitespace().map(OsString::from).collect(),
+        (None, Some(words)) => words.iter().map(OsString::from).collect(),
+        (None, None) => return Ok(None),
+    };
+    let mut words = words.into_iter();
+    let program = words
+        .next()
+        .ok_or_else(|| Failure::usage("--worker-command names no program"))?;
+    Ok(Some(WorkerCommand {
+        program,
+        arg0: None,
+        arguments: words.collect(),
+    }))
+}
+
+/// Ourselves as a worker, with what was worked out here once: `taskqueue worker …`.
+fn own_command(
+    tube: &TubeName,
+    config: &Config,
+    global: &Global,
+    grace: Duration,
+) -> Result<WorkerCommand, Failure> {
+    let mut arguments: Vec<OsString> = ["worker", "--use-tube", tube.as_str()]
+        .map(OsString::from)
+        .to_vec();
+    let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+    add("--broker", config.broker.to_string().into());
+    add("--store", config.store.clone().into());
+    if let Some(file) = &config.file {
+        add("--config", file.clone().into());
+    }
+    add("--grace-period", grace.as_secs_f64().to_string().into());
+    if let Some(filter) = &global.log {
+        add("--log", filter.into());
+    }
+    add("--log-format", global.log_format.as_str().into());
+    Ok(WorkerCommand {
+        program: env::current_exe()?.into(),
+        arg0: Some("taskqueue".into()),
+        arguments,
+    })
 }

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::Failure;
 use super::connect::{block_on, broker};
 use crate::config::{Config, duration};
 use crate::link;
-use crate::signals::Signals;
+use crate::process::command;
+use crate::signals;
 use crate::store::worker::NewWorker;
 use crate::store::{Durability, Store};
-use crate::task::command::Command;
+use crate::task::command::Command as Configured;
 use crate::tube::TubeName;
 use crate::worker::{self, Control, Settings};
+
+/// When a worker still lives so long after the second signal, it is stuck: it kills its command at once.
+const STUCK: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +38,7 @@ pub struct Flags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
     /// What lists and logs call it [default: the host's name and the process id]
-    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME")]
+    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME", value_parser = NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// How long a command may go on after TERM or INT: seconds, or with a unit
     #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
@@ -48,12 +53,12 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
         let name = Path::new(program)
             .file_name()
             .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
-        let command = Command::new(flags.command.clone());
+        let command = Configured::new(flags.command.clone());
         config.commands.take_every_body(name, command);
     }
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     block_on(async {
-        let signals = Signals::listen()?;
+        let signals = signals::listen(STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         let host = rustix::system::uname()
             .nodename()

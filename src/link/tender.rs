@@ -82,7 +82,8 @@ impl Tender {
     /// Tells the tender. Never waits and never fails: see [`Tender`].
     pub fn report(&mut self, report: Report) {
         self.waiting = Some(report);
-        self.write();
+        // Past the runtime: it lets nothing be written before it has once seen the socket ready.
+        self.write(|stream, line| Ok(rustix::io::write(stream, line)?));
     }
 
     /// The next order; `None` once the tender is gone. May be cancelled: nothing is lost. Reports that
@@ -107,7 +108,7 @@ impl Tender {
         let unwritten = !self.begun.is_empty() || self.waiting.is_some();
         tokio::select! {
             _ = self.stream.readable() => self.read(),
-            _ = self.stream.writable(), if unwritten => self.write(),
+            _ = self.stream.writable(), if unwritten => self.write(UnixStream::try_write),
         }
     }
 
@@ -120,7 +121,8 @@ impl Tender {
         }
     }
 
-    fn write(&mut self) {
+    /// Writes what waits, as far as there is room, with a write that never blocks.
+    fn write(&mut self, write: impl Fn(&UnixStream, &[u8]) -> io::Result<usize>) {
         loop {
             if self.begun.is_empty() {
                 let Some(report) = self.waiting.take() else {
@@ -128,7 +130,7 @@ impl Tender {
                 };
                 self.begun = report.encode();
             }
-            match self.stream.try_write(&self.begun) {
+            match write(&self.stream, &self.begun) {
                 Ok(n) => drop(self.begun.drain(..n.min(self.begun.len()))),
                 Err(error) if to_be_tried_again(&error) => return,
                 // It is gone; that is noticed where it is read from, after its last orders.

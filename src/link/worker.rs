@@ -110,7 +110,8 @@ impl Orders {
     /// When the worker is gone, or has left so many orders unread that there is no room.
     pub fn send(&mut self, order: Order) -> io::Result<()> {
         let line = order.encode();
-        match self.stream.try_write(&line)? {
+        // Past the runtime: it lets nothing be written before it has once seen the socket ready.
+        match rustix::io::write(self.stream.as_ref(), &line)? {
             n if n == line.len() => Ok(()),
             // Of a line this short, a socket takes all or nothing.
             _ => Err(io::ErrorKind::WriteZero.into()),

@@ -2,10 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures_core::Stream;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio_process_stream::{Item, ProcessChunkStream};
 
 use crate::task::state::Exit;
@@ -22,6 +23,16 @@ use crate::task::state::Exit;
 /// How long we go on reading after a command has exited: something that it left behind may hold its
 /// stdout open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The group of the command that runs now, 0 when none does: for [`kill_current`] alone.
+static CURRENT: AtomicI32 = AtomicI32::new(0);
+
+/// Kills the command that runs, from any thread: for a process whose loop is stuck and that is about to end.
+pub fn kill_current() {
+    if let Some(group) = Pid::from_raw(CURRENT.load(Ordering::Acquire)) {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
 
 /// What to start.
 #[derive(Debug)]
@@ -79,9 +90,8 @@ impl Running {
             .stdin(match spec.stdin {
                 Some(_) => Stdio::piped(),
                 None => Stdio::null(),
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            });
+        let printed = one_pipe(&mut command)?;
         for name in spec.withheld {
             command.env_remove(name);
         }
@@ -92,6 +102,8 @@ impl Running {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("the command has no process id"))?;
+        CURRENT.store(group.as_raw_nonzero().get(), Ordering::Release);
+        child.stdout = Some(printed);
         // Taken here: waiting for the child would close it.
         let pipe = child.stdin.take();
         Ok(Running {
@@ -147,6 +159,7 @@ impl Running {
     }
 
     fn exit(&mut self, status: io::Result<ExitStatus>) -> io::Result<Event> {
+        CURRENT.store(0, Ordering::Release);
         self.exited = true;
         self.feeding = None;
         status.map(|status| Event::Exited(exit_of(status)))
@@ -182,6 +195,13 @@ impl Feeding {
             }
         }
     }
+}
+
+/// Gives both streams one pipe, so that what arrives is in the order in which it was printed.
+fn one_pipe(command: &mut std::process::Command) -> io::Result<ChildStdout> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    ChildStdout::from_std(OwnedFd::from(reader).into())
 }
 
 /// Starts a child that inherits one more descriptor. No other thread of this process starts any, so none

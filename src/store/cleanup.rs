@@ -38,6 +38,14 @@ impl Old {
             words.join(", ")
         )
     }
+
+    /// The next batch from a time on.
+    pub(super) fn select(&self) -> String {
+        format!(
+            "SELECT id, finished FROM tasks WHERE {} ORDER BY finished LIMIT {BATCH}",
+            self.condition()
+        )
+    }
 }
 
 impl Db {
@@ -72,44 +80,73 @@ impl Db {
         Ok(deleted)
     }
 
-    /// Deletes the next batch; how many it was, and when the last of them ended.
+    /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
+    /// before the write lock is taken: there may be a million to pass over.
     fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(usize, Millis)>, Error> {
-        let select = format!(
-            "SELECT id, finished FROM tasks WHERE {} ORDER BY finished LIMIT {BATCH}",
-            old.condition()
-        );
-        self.change(|change, _| {
-            let batch: Vec<(i64, Millis)> = change
-                .prepare_cached(&select)?
+        let batch: Vec<(i64, Millis)> = self.look(|look, _| {
+            Ok(look
+                .prepare_cached(&old.select())?
                 .query_map(params![from, old.before], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?
-                .collect::<Result<_, _>>()?;
-            let mut delete = change.prepare_cached("DELETE FROM tasks WHERE id = ?1")?;
+                .collect::<Result<_, _>>()?)
+        })?;
+        let Some(&(_, last)) = batch.last() else {
+            return Ok(None);
+        };
+        self.change(|change, _| {
+            // One that was regenerated meanwhile stays.
+            let mut delete = change.prepare_cached(&format!(
+                "DELETE FROM tasks WHERE id = ?3 AND {}",
+                old.condition()
+            ))?;
+            let mut deleted = 0;
             for (id, _) in &batch {
-                delete.execute([id])?;
+                deleted += delete.execute(params![from, old.before, id])?;
             }
-            Ok(batch.last().map(|(_, last)| (batch.len(), *last)))
+            Ok(Some((deleted, last)))
         })
     }
 
     /// Deletes the rows of workers that are dead and of which no attempt is left.
     fn forget_workers(&mut self) -> Result<(), Error> {
-        self.change(|change, locks| {
-            let idle: Vec<i64> = change
-                .prepare(
-                    "SELECT id FROM workers WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id)
-                        AND NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND owner = workers.id)
-                     LIMIT 10000",
-                )?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            for worker in idle {
-                if !locks.is_held(Holder::Worker(worker)).map_err(Failed::Locks)? {
-                    change.execute("DELETE FROM workers WHERE id = ?1", [worker])?;
+        let mut after = 0;
+        loop {
+            let idle: Vec<i64> = self.look(|look, _| {
+                Ok(look
+                    .prepare_cached(&idle_workers())?
+                    .query_map([after], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?)
+            })?;
+            let Some(&last) = idle.last() else {
+                return Ok(());
+            };
+            after = last;
+            self.change(|change, locks| {
+                // One that is alive may have begun an attempt meanwhile; one that is dead begins none.
+                let mut delete = change.prepare_cached("DELETE FROM workers WHERE id = ?1")?;
+                for worker in idle {
+                    if !locks
+                        .is_held(Holder::Worker(worker))
+                        .map_err(Failed::Locks)?
+                    {
+                        delete.execute([worker])?;
+                    }
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            })?;
+            thread::sleep(PAUSE);
+        }
     }
+}
+
+/// Workers of whom nothing is left but their rows, and perhaps themselves.
+pub(super) fn idle_workers() -> String {
+    format!(
+        "SELECT id FROM workers WHERE id > ?1
+            AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id)
+            AND NOT EXISTS (SELECT 1 FROM tasks
+                            WHERE status = 'running' AND status <> 'done' AND owner = workers.id)
+         ORDER BY id LIMIT {BATCH}"
+    )
 }

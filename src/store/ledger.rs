@@ -87,6 +87,8 @@ pub enum Claim {
         delay: Duration,
         /// Its job's priority.
         priority: u32,
+        /// The put that its job came from.
+        generation: i64,
     },
     /// The job is one too many. The row is named where there is one.
     DeleteJob {
@@ -278,6 +280,7 @@ impl Claiming<'_> {
                 task: task.id,
                 delay,
                 priority: task.priority,
+                generation: task.generation,
             }),
             Verdict::DeleteJob => Ok(Claim::DeleteJob {
                 task: Some(task.id),
@@ -339,10 +342,7 @@ impl Claiming<'_> {
     ) -> Result<TaskRow, Failed> {
         let known = self
             .change
-            .prepare_cached(&format!(
-                "{SELECT_TASK} WHERE job = ?1 AND job_hash = ?2
-                    AND (job_instance = ?3 OR abs(job_birth - ?4) <= 2000) ORDER BY id DESC LIMIT 1"
-            ))?
+            .prepare_cached(&by_foreign_job())?
             .query_row(
                 params![
                     as_column(arrival.job),
@@ -364,7 +364,7 @@ impl Claiming<'_> {
 
     fn by_uuid(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
         self.change
-            .prepare_cached(&format!("{SELECT_TASK} WHERE uuid = ?1"))?
+            .prepare_cached(&by_uuid())?
             .query_row([uuid.as_bytes()], TaskRow::read)
             .optional()?
             .transpose()
@@ -621,6 +621,17 @@ struct TaskRow {
 const SELECT_TASK: &str =
     "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation FROM tasks";
+
+pub(super) fn by_uuid() -> String {
+    format!("{SELECT_TASK} WHERE uuid = ?1")
+}
+
+pub(super) fn by_foreign_job() -> String {
+    format!(
+        "{SELECT_TASK} WHERE job = ?1 AND job_hash = ?2
+            AND (job_instance = ?3 OR abs(job_birth - ?4) <= 2000) ORDER BY id DESC LIMIT 1"
+    )
+}
 
 impl TaskRow {
     /// The outer error is SQLite's, the inner one is about what the row holds.

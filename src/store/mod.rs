@@ -18,6 +18,8 @@ mod error;
 pub mod ledger;
 pub mod locks;
 mod open;
+#[cfg(test)]
+mod plans;
 pub mod put;
 pub mod read;
 pub mod worker;

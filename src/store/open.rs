@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
@@ -68,6 +69,7 @@ impl Db {
     }
 
     fn new(path: &Path, connection: Connection) -> Result<Db, Error> {
+        keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice.
         connection.set_prepared_statement_cache_capacity(64);
         let id: [u8; 16] = connection
@@ -111,13 +113,27 @@ fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
+    let file = Path::new(".").join(path);
+    let mut journal = file.clone().into_os_string();
+    journal.push("-wal");
+    let journal = std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0);
     let mut connection =
-        Connection::open_with_flags(path, flags).map_err(|e| open_error(path, &e))?;
+        Connection::open_with_flags(file, flags).map_err(|e| open_error(path, &e))?;
     connection
         .busy_handler(Some(wait_for_lock))
         .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON"))
+        // What turns out not to be ours is left as it is, its journal too.
+        .and_then(|()| keep_journal(&connection, journal))
         .map_err(|e| Error::sqlite(path, e))?;
     Ok(connection)
+}
+
+/// Whether closing the last connection leaves the journal where it is.
+fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
 }
 
 thread_local! {

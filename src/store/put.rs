@@ -111,7 +111,7 @@ impl Db {
     ) -> Result<(), Error> {
         self.change(|change, _| {
             let mut note = change.prepare_cached(
-                "UPDATE tasks SET job = ?3, job_instance = ?4, job_kicks = 0, job_gone = 0
+                "UPDATE tasks SET job = ?3, job_instance = ?4, job_kicks = 0, job_gone = 0, put_noted = ?2
                  WHERE id = ?1 AND put_generation = ?2",
             )?;
             for (task, generation, job) in jobs {
@@ -151,6 +151,19 @@ impl Db {
         })
     }
 
+    /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or
+    /// whoever put it died in between. Each with its put generation.
+    pub fn unannounced(&self, tube: &TubeName, limit: u32) -> Result<Vec<(i64, i64)>, Error> {
+        self.look(|look, _| {
+            Ok(look
+                .prepare_cached(UNANNOUNCED)?
+                .query_map(params![tube.as_str(), limit], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Reserves the right to put a waiting task's job again; `None` if the task waits no more, or if
     /// somebody else has put it since `generation`.
     pub fn put_again(
@@ -162,6 +175,9 @@ impl Db {
         self.change(|change, _| next_put(change, id, Some(generation), now))
     }
 }
+
+const UNANNOUNCED: &str = "SELECT id, put_generation FROM tasks
+    WHERE tube = ?1 AND status = 'waiting' AND put_noted < put_generation ORDER BY id LIMIT ?2";
 
 fn add(connection: &Connection, task: &NewTask, now: Millis) -> Result<Added, Failed> {
     let content = Columns::of(&task.content);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
 use super::locks::{Holder, LockFile};
@@ -78,8 +78,10 @@ pub struct Task {
     pub arguments: String,
     /// A JSON object.
     pub options: String,
-    /// A body as it was put, where it is not a call.
+    /// A body as it was put, where it is not a call; only where it was asked for.
     pub body: Option<Vec<u8>>,
+    /// How many bytes it has.
+    pub body_size: Option<i64>,
     /// Where it stands.
     pub status: Shown,
     /// When it may run, while it waits.
@@ -134,6 +136,30 @@ pub struct Filter {
     pub command: Option<String>,
 }
 
+impl Filter {
+    /// The query for those below an id, which is its first value, the newest first; and its other values.
+    pub(super) fn query(&self) -> (String, Vec<&dyn ToSql>) {
+        let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
+        let mut values: Vec<&dyn ToSql> = Vec::new();
+        match self.status.map(Shown::recorded) {
+            None => {}
+            Some(Status::Done) => sql.push_str(" AND status = 'done'"),
+            // In the words of the index that leaves out what is done, or it is not used.
+            Some(other) => {
+                sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'"));
+            }
+        }
+        for (column, value) in [("tube", &self.tube), ("command", &self.command)] {
+            if let Some(value) = value {
+                values.push(value);
+                sql.push_str(&format!(" AND {column} = ?{}", values.len() + 1));
+            }
+        }
+        sql.push_str(" ORDER BY id DESC");
+        (sql, values)
+    }
+}
+
 /// Whose task is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -144,50 +170,70 @@ pub enum Key {
 }
 
 const COLUMNS: &str =
-    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), body, status,
-    due, reason, priority, job, created, started, finished, owner";
+    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
+    status, due, reason, priority, job, created, started, finished, owner";
+
+/// A page of a list has at most so many tasks, and ends after the one with which it has so many bytes of text.
+const PAGE: (usize, usize) = (200, 1024 * 1024);
+
+/// Some tasks of a list.
+struct Page {
+    tasks: Vec<Task>,
+    /// Where the next page begins: below this id.
+    next: Option<i64>,
+}
 
 impl Db {
-    /// Hands the newest tasks that pass the filter to `each`, up to `limit`, one after the other: the
-    /// list is never in memory. `each` ends it by returning false.
+    /// Hands the newest tasks that pass the filter to `each`, up to `limit`, one after the other. `each`
+    /// ends it by returning false.
+    ///
+    /// The list is never in memory, nor is the store held in one state while somebody takes their time
+    /// to read it: a journal that cannot be written back grows and grows.
     pub fn list(
         &self,
         filter: &Filter,
         limit: u64,
         mut each: impl FnMut(Task) -> bool,
     ) -> Result<(), Error> {
-        let recorded = filter.status.map(|s| s.recorded().as_str());
-        let mut sql = format!("SELECT {COLUMNS} FROM tasks WHERE 1");
-        let mut values: Vec<&dyn ToSql> = Vec::new();
-        if let Some(status) = &recorded {
-            // Literally, so that the index that leaves out what is done can be used.
-            sql.push_str(&format!(" AND status = '{status}'"));
-        }
-        for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
-            if let Some(value) = value {
-                values.push(value);
-                sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+        let mut left = limit;
+        let mut below = Some(i64::MAX);
+        while let Some(id) = below.filter(|_| left > 0) {
+            let page = self.page(filter, id, left)?;
+            below = page.next;
+            for task in page.tasks {
+                left = left.saturating_sub(1);
+                if !each(task) {
+                    return Ok(());
+                }
             }
         }
-        sql.push_str(" ORDER BY id DESC");
+        Ok(())
+    }
+
+    fn page(&self, filter: &Filter, below: i64, left: u64) -> Result<Page, Error> {
+        let (sql, values) = filter.query();
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.0);
         self.look(|look, locks| {
             let mut statement = look.prepare_cached(&sql)?;
             let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
-            let mut rows = statement.query(values.as_slice())?;
-            let mut left = limit;
-            while left > 0
-                && let Some(row) = rows.next()?
-            {
+            let first: &dyn ToSql = &below;
+            let values = std::iter::once(first).chain(values.iter().copied());
+            let mut rows = statement.query(params_from_iter(values))?;
+            let mut tasks: Vec<Task> = Vec::new();
+            let mut bytes = 0;
+            while let Some(row) = rows.next()? {
                 let task = reader.task(row)?;
                 if filter.status.is_some_and(|wanted| wanted != task.status) {
                     continue;
                 }
-                left = left.saturating_sub(1);
-                if !each(task) {
-                    break;
+                bytes += task.arguments.len() + task.options.len();
+                let next = Some(task.id);
+                tasks.push(task);
+                if tasks.len() >= most || bytes >= PAGE.1 {
+                    return Ok(Page { tasks, next });
                 }
             }
-            Ok(())
+            Ok(Page { tasks, next: None })
         })
     }
 
@@ -199,7 +245,7 @@ impl Db {
                 Key::Uuid(_) => "uuid",
             };
             let mut statement =
-                look.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE {by} = ?1"))?;
+                look.prepare_cached(&format!("SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"))?;
             let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
             let read = |row: &Row<'_>| Ok(reader.task(row));
             let found = match key {
@@ -258,7 +304,8 @@ impl<'a> Reader<'a> {
             command: row.get(3)?,
             arguments: row.get(4)?,
             options: row.get(5)?,
-            body: row.get(6)?,
+            body: row.get(16)?,
+            body_size: row.get(6)?,
             status: self.status(row)?,
             due: row.get(8)?,
             reason: row.get(9)?,

@@ -1,11 +1,13 @@
 //! What a worker is told to do, by signals or by its tender.
 
+use std::fmt;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::link::{self, Order, Report};
-use crate::signals::{Request, Signals};
+use crate::signals::Asked;
 
 /// Where a worker stands between working and leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,21 @@ pub enum Mode {
     Stopping,
 }
 
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Working => "work",
+            Mode::Draining { until: None } => "finish",
+            Mode::Draining { until: Some(_) } => "drain",
+            Mode::Stopping => "stop",
+        })
+    }
+}
+
 /// Hears signals and the tender, and remembers what they add up to.
 #[derive(Debug)]
 pub struct Control {
-    signals: Signals,
+    signals: UnboundedReceiver<Asked>,
     tender: Option<link::Tender>,
     grace: Duration,
     mode: Mode,
@@ -32,7 +45,11 @@ pub struct Control {
 
 impl Control {
     /// `grace` is what a drain by signal gives a running command.
-    pub fn new(signals: Signals, tender: Option<link::Tender>, grace: Duration) -> Control {
+    pub fn new(
+        signals: UnboundedReceiver<Asked>,
+        tender: Option<link::Tender>,
+        grace: Duration,
+    ) -> Control {
         Control {
             signals,
             tender,
@@ -50,9 +67,9 @@ impl Control {
     pub async fn changed(&mut self) -> Mode {
         loop {
             let asked = tokio::select! {
-                request = self.signals.next() => match request {
-                    Request::Drain => self.drain(Some(self.grace)),
-                    Request::Stop => Mode::Stopping,
+                asked = next_signal(&mut self.signals) => match asked {
+                    Asked::Drain => self.drain(Some(self.grace)),
+                    Asked::Stop => Mode::Stopping,
                 },
                 order = next_order(&mut self.tender) => match order {
                     Some(Order::Drain { grace_ms }) => self.drain(grace_ms.map(Duration::from_millis)),
@@ -92,6 +109,14 @@ fn rank(mode: Mode) -> (u8, Option<std::cmp::Reverse<Instant>>) {
         Mode::Draining { until: None } => (1, None),
         Mode::Draining { until: Some(until) } => (2, Some(std::cmp::Reverse(until))),
         Mode::Stopping => (3, None),
+    }
+}
+
+/// After the second signal there are no more.
+async fn next_signal(signals: &mut UnboundedReceiver<Asked>) -> Asked {
+    match signals.recv().await {
+        Some(asked) => asked,
+        None => std::future::pending().await,
     }
 }
 

@@ -18,14 +18,16 @@ use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
+mod announce;
 mod arrive;
+mod attempt;
 mod control;
 mod hold;
 mod run;
 mod serve;
 
+pub use announce::announce;
 pub use control::{Control, Mode};
-pub use serve::announce;
 
 use serve::{Served, Server};
 
@@ -76,7 +78,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
     let me = store
         .call(move |db| db.register(&introduced, now()))
         .await?;
-    tracing::info!(worker = me.id, name = identity.name, tube = %settings.tube, "started");
+    tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let mut worker = Worker {
         id: me.id,
         settings,
@@ -105,15 +107,21 @@ struct Worker {
 
 impl Worker {
     async fn work(&mut self) {
+        self.announce_missing().await;
         while self.settings.control.mode() == Mode::Working && !self.has_had_its_jobs() {
             match self.next().await {
                 // The loop's condition looks at the mode.
-                Event::Told(mode) => tracing::info!(worker = self.id, ?mode, "was told to stop"),
-                Event::Reserved(Ok(Reserve::Job(reservation))) => {
-                    self.connected();
-                    self.serve(reservation).await;
+                Event::Told(mode) => {
+                    tracing::info!(worker = self.name(), order = %mode, "was told to go");
                 }
-                Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
+                Event::Reserved(Ok(Reserve::Job(reservation))) => {
+                    self.serve(reservation).await;
+                    self.connected();
+                }
+                Event::Reserved(Ok(Reserve::TimedOut)) => {
+                    self.connected();
+                    self.announce_missing().await;
+                }
                 // A reservation that we could not settle is about to run out.
                 Event::Reserved(Ok(Reserve::DeadlineSoon)) => {
                     self.pause(Duration::from_secs(1)).await;
@@ -121,6 +129,10 @@ impl Worker {
                 Event::Reserved(Err(error)) => self.disconnected(&error).await,
             }
         }
+    }
+
+    fn name(&self) -> &str {
+        &self.settings.identity.name
     }
 
     fn has_had_its_jobs(&self) -> bool {
@@ -188,23 +200,46 @@ impl Worker {
         }
     }
 
+    /// A reserve came back as it should.
     fn connected(&mut self) {
         if self.failures > 0 {
-            tracing::info!(worker = self.id, "reached the broker again");
+            tracing::info!(worker = self.name(), "reached the broker again");
             self.failures = 0;
+        }
+    }
+
+    /// Puts what could not be put. Done when a worker has nothing better to do: at its start, after an
+    /// outage, and when no job has come for a while.
+    async fn announce_missing(&mut self) {
+        let Settings {
+            broker,
+            store,
+            tube,
+            ..
+        } = &mut self.settings;
+        match announce::announce_missing(broker.as_mut(), store, tube).await {
+            Ok(0) => {}
+            Ok(announced) => tracing::info!(%tube, announced, "put jobs that were missing"),
+            // The next reserve finds the same broker and tells.
+            Err(announce::Error::Broker(_)) => {}
+            Err(announce::Error::Store(error)) => {
+                tracing::warn!(%tube, %error, "could not look for missing jobs");
+            }
         }
     }
 
     /// Reported once, not once a try; tried again at 0.1 to 2 s, workers apart from each other.
     async fn disconnected(&mut self, error: &broker::Error) {
         if self.failures == 0 {
-            tracing::warn!(worker = self.id, %error, "lost the broker; will keep trying");
+            tracing::warn!(worker = self.name(), %error, "could not reserve; will keep trying");
         }
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_millis(100).saturating_mul(1 << self.failures.min(5));
         let apart = u32::try_from(self.id.unsigned_abs() % 8).unwrap_or(0);
         let wait = doubled.min(LONGEST_WAIT) * (8 + apart) / 16;
         self.pause(wait).await;
+        // Its jobs may be what the tube is waiting for.
+        self.announce_missing().await;
     }
 
     /// Waits, unless told to stop meanwhile.
@@ -223,8 +258,8 @@ impl Worker {
             .call(move |db| db.sign_off(id, &gone, now()))
             .await;
         match signed {
-            Ok(()) => tracing::info!(worker = id, jobs = self.jobs, "ended"),
-            Err(error) => tracing::warn!(worker = id, %error, "could not sign off"),
+            Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),
+            Err(error) => tracing::warn!(worker = self.name(), %error, "could not sign off"),
         }
     }
 }

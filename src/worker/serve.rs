@@ -3,21 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
+use super::announce::announce;
 use super::arrive::{Arrived, arrive};
-use super::control::{Control, Mode};
+use super::attempt::{end_remains, work};
+use super::control::Control;
 use super::hold::Hold;
-use super::run::{Ran, run};
-use crate::broker::{self, Broker, NewJob, Reservation};
-use crate::process::command::Spec;
-use crate::process::leftover::{self, ATTEMPT_VARIABLE, Remains, UUID_VARIABLE};
-use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt, Settlement};
+use crate::broker::{self, Broker, Reservation};
+use crate::process::leftover::Remains;
+use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
 use crate::store::locks::Holder;
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
-use crate::task::payload::Pointer;
-use crate::task::retry::{self, Next};
+use crate::task::retry::Next;
 use crate::tube::TubeName;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
@@ -25,9 +22,6 @@ const MOST_CLAIMS: u32 = 8;
 
 /// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
 const LEAVE_ALONE: Duration = Duration::from_secs(5);
-
-/// Between two tries to record an outcome.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything that serving a job needs.
 pub struct Server<'a> {
@@ -66,17 +60,34 @@ pub enum Served {
 /// What is to be done with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Delete it; the row of a foreign task is told.
-    Delete {
-        task: Option<i64>,
-    },
+    /// End it for good; the row of a foreign task is told.
+    Delete { task: Option<i64> },
+    /// Give it back. If it is gone, the task that waits is put again.
     Release {
         priority: u32,
         delay: Duration,
+        waiting: Option<Put>,
     },
-    Bury {
-        priority: u32,
-    },
+    /// Set it aside.
+    Bury { priority: u32 },
+}
+
+impl Fate {
+    /// To give it back and no more.
+    fn leave(priority: u32, delay: Duration) -> Fate {
+        Fate::Release {
+            priority,
+            delay,
+            waiting: None,
+        }
+    }
+}
+
+/// A task's put, to be followed by another if its job is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Put {
+    task: i64,
+    generation: i64,
 }
 
 /// What a series of claims came to.
@@ -108,8 +119,7 @@ impl Server<'_> {
                     job = reservation.id, tube = %self.tube, %store,
                     "left a job to the workers of another store"
                 );
-                self.end(reservation, Fate::Release { priority, delay })
-                    .await;
+                self.end(reservation, Fate::leave(priority, delay)).await;
                 return Served::Nothing;
             }
             Ok(Arrived::Vanished) => return Served::Nothing,
@@ -127,8 +137,7 @@ impl Server<'_> {
             Err(error) => {
                 tracing::error!(job = reservation.id, %error, "could not claim a task; left its job");
                 let priority = self.priority(&reservation).await;
-                let delay = LEAVE_ALONE;
-                self.end(reservation, Fate::Release { priority, delay })
+                self.end(reservation, Fate::leave(priority, LEAVE_ALONE))
                     .await;
                 Served::Troubled
             }
@@ -151,8 +160,17 @@ impl Server<'_> {
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::Later {
-                    delay, priority, ..
-                } => return Ok(Decided::Fate(Fate::Release { priority, delay })),
+                    task,
+                    delay,
+                    priority,
+                    generation,
+                } => {
+                    return Ok(Decided::Fate(Fate::Release {
+                        priority,
+                        delay,
+                        waiting: Some(Put { task, generation }),
+                    }));
+                }
                 Claim::DeleteJob { task } => return Ok(Decided::Fate(Fate::Delete { task })),
                 Claim::AskForKicks => {
                     let stats = self.broker.stats_job(arrival.job).await;
@@ -180,10 +198,10 @@ impl Server<'_> {
                 }
             }
         }
-        Ok(Decided::Fate(Fate::Release {
-            priority: broker::DEFAULT_PRIORITY,
-            delay: LEAVE_ALONE,
-        }))
+        Ok(Decided::Fate(Fate::leave(
+            broker::DEFAULT_PRIORITY,
+            LEAVE_ALONE,
+        )))
     }
 
     async fn claim(
@@ -250,10 +268,7 @@ impl Server<'_> {
         let hold = Hold::default();
         let worked = hold.during(self.broker, &reservation, ttr, work).await;
         let fate = match worked.next {
-            None => Fate::Release {
-                priority,
-                delay: Duration::ZERO,
-            },
+            None => Fate::leave(priority, Duration::ZERO),
             Some(Next::Done | Next::Cancelled) => Fate::Delete {
                 task: foreign.then_some(task),
             },
@@ -263,12 +278,13 @@ impl Server<'_> {
                 },
                 OnFailure::Bury => Fate::Bury { priority },
             },
-            Some(Next::Wait(delay)) => Fate::Release { priority, delay },
+            Some(Next::Wait(delay)) => Fate::Release {
+                priority,
+                delay,
+                waiting: Some(Put { task, generation }),
+            },
         };
-        let waits = matches!(fate, Fate::Release { .. });
-        if self.end(reservation, fate).await == Ended::Unknown && waits {
-            self.put_again(task, generation).await;
-        }
+        self.end(reservation, fate).await;
         Served::Ran {
             output: worked.output,
         }
@@ -276,34 +292,32 @@ impl Server<'_> {
 
     /// Does with a job what is to be done with it. Its reservation may be lost by now: then the job
     /// comes round again, and its next claim finds what became of its task.
-    async fn end(&mut self, reservation: Reservation, fate: Fate) -> Ended {
+    async fn end(&mut self, reservation: Reservation, fate: Fate) {
         let job = reservation.id;
         let done = match fate {
             Fate::Delete { .. } => self.broker.delete(reservation).await,
-            Fate::Release { priority, delay } => {
-                self.broker.release(reservation, priority, delay).await
-            }
+            Fate::Release {
+                priority, delay, ..
+            } => self.broker.release(reservation, priority, delay).await,
             Fate::Bury { priority } => self.broker.bury(reservation, priority).await,
         };
         match (done, fate) {
-            (Ok(()), Fate::Delete { task }) => {
-                self.gone.extend(task);
-                Ended::AsAsked
-            }
-            (Ok(()), _) => Ended::AsAsked,
-            (Err(broker::Error::NotFound), _) => {
-                tracing::warn!(job, "found a job gone that was to be settled");
-                Ended::Unknown
+            (Ok(()), Fate::Delete { task }) => self.gone.extend(task),
+            (Ok(()), Fate::Release { .. } | Fate::Bury { .. }) => {}
+            (Err(broker::Error::NotFound), Fate::Release { waiting, .. }) => {
+                tracing::warn!(job, "found a job gone that was to be released");
+                if let Some(put) = waiting {
+                    self.put_again(put).await;
+                }
             }
             (Err(error), _) => {
-                tracing::warn!(job, %error, "could not settle a job; it will come round again");
-                Ended::ComesRound
+                tracing::warn!(job, %error, "could not settle a job; it may come round again");
             }
         }
     }
 
     /// The task waits and its job is gone: put another.
-    async fn put_again(&mut self, task: i64, generation: i64) {
+    async fn put_again(&mut self, Put { task, generation }: Put) {
         let asked = self
             .store
             .call(move |db| db.put_again(task, generation, now()))
@@ -329,176 +343,6 @@ impl Server<'_> {
     }
 }
 
-/// What became of a job that was to be settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// What was asked for.
-    AsAsked,
-    /// The queue does not know it as ours: it may be gone.
-    Unknown,
-    /// Its reservation was lost, so that it is ready again.
-    ComesRound,
-}
-
-/// What the command of an attempt came to.
-struct Worked {
-    /// What becomes of the task; `None` if that was not ours to say, or could not be recorded.
-    next: Option<Next>,
-    /// Bytes printed.
-    output: u64,
-}
-
-/// Runs an attempt's command and records how it ended.
-async fn work(
-    store: &Store,
-    control: &mut Control,
-    worker: i64,
-    tube: &TubeName,
-    withheld: &[String],
-    job: u64,
-    attempt: Attempt,
-) -> Worked {
-    let Attempt { plan, lock, .. } = &attempt;
-    let spec = Spec {
-        argv: &plan.argv,
-        environment: vec![
-            ("TASKQUEUE_TASK_ID", attempt.task.to_string()),
-            (UUID_VARIABLE, attempt.uuid.to_string()),
-            ("TASKQUEUE_TUBE", tube.to_string()),
-            ("TASKQUEUE_JOB_ID", job.to_string()),
-            (ATTEMPT_VARIABLE, attempt.number.to_string()),
-            ("TASKQUEUE_COMMAND", plan.name.clone()),
-        ],
-        withheld,
-        stdin: plan.stdin.clone(),
-        inherited: std::os::fd::AsFd::as_fd(lock),
-    };
-    let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
-    let bytes = output.size();
-    let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);
-    // From here on the lock is held only by what the command left behind.
-    drop(attempt.lock);
-    if matches!(next, Next::Wait(_)) {
-        let remains = Remains {
-            uuid: attempt.uuid,
-            number: attempt.number,
-            byte: Holder::Attempt(attempt.attempt).byte(),
-        };
-        // What cannot be ended now keeps the next attempt from beginning.
-        end_remains(store, remains, attempt.attempt).await;
-    }
-    let settlement = Arc::new(Settlement {
-        task: attempt.task,
-        attempt: attempt.attempt,
-        number: attempt.number,
-        outcome,
-        next,
-        budget,
-        output,
-    });
-    let ours = record(store, control, worker, &settlement).await;
-    Worked {
-        next: ours.then(|| settlement.next.clone()),
-        output: bytes,
-    }
-}
-
-/// Records an outcome, however long the store takes. False if it was not ours to record, or if we were
-/// told to stop before we could.
-async fn record(
-    store: &Store,
-    control: &mut Control,
-    worker: i64,
-    settlement: &Arc<Settlement>,
-) -> bool {
-    let mut reported = false;
-    loop {
-        let settling = Arc::clone(settlement);
-        let recorded = store
-            .call(move |db| db.settle(&settling, worker, now()))
-            .await;
-        match recorded {
-            Ok(true) => return true,
-            Ok(false) => {
-                tracing::warn!(
-                    task = settlement.task,
-                    attempt = settlement.number,
-                    "found an attempt taken over; left its task alone"
-                );
-                return false;
-            }
-            Err(error) if !reported => {
-                tracing::error!(task = settlement.task, %error, "could not record an outcome; tried again");
-                reported = true;
-            }
-            Err(_) => {}
-        }
-        if control.mode() == Mode::Stopping {
-            tracing::error!(
-                task = settlement.task,
-                "stopped before an outcome was recorded"
-            );
-            return false;
-        }
-        tokio::select! {
-            _ = control.changed() => {}
-            () = tokio::time::sleep(RECORD_AGAIN) => {}
-        }
-    }
-}
-
-/// Ends what an attempt left running, on a thread of its own: it may take seconds. False if it could not.
-async fn end_remains(store: &Store, remains: Remains, attempt: i64) -> bool {
-    let locks = store.locks().clone();
-    let held = move || locks.is_held(Holder::Attempt(attempt));
-    match held() {
-        Ok(false) => return true,
-        Ok(true) => {}
-        Err(error) => {
-            tracing::error!(%error, "could not ask for an attempt's lock");
-            return false;
-        }
-    }
-    tokio::task::spawn_blocking(move || leftover::end(&remains, held).unwrap_or(false))
-        .await
-        .unwrap_or(false)
-}
-
 fn leave_alone(dead: &DeadAttempt) -> Fate {
-    Fate::Release {
-        priority: dead.priority,
-        delay: LEAVE_ALONE,
-    }
-}
-
-/// Puts the job of a task that waits, and notes which it is.
-pub async fn announce(
-    broker: &mut dyn Broker,
-    store: &Store,
-    again: &store::put::Again,
-) -> Result<(), broker::Error> {
-    let job = NewJob {
-        body: Bytes::from(
-            Pointer {
-                uuid: again.uuid,
-                store: store.id(),
-            }
-            .to_body(),
-        ),
-        priority: again.priority,
-        delay: Duration::from_millis(u64::try_from(again.due_in).unwrap_or(0)),
-        ttr: Duration::from_secs(again.ttr.into()),
-    };
-    let instance = broker.instance().await?.id;
-    let mut put = broker.put(&again.tube, &[job]).await;
-    let job = put.pop().unwrap_or(Err(broker::Error::NotFound))?;
-    let (task, generation) = (again.id, again.generation);
-    let noted = store
-        .call(move |db| db.note_jobs(Some(&instance), &[(task, generation, job)]))
-        .await;
-    if let Err(error) = noted {
-        // The job is there and will be looked at; only that it is this one is not known.
-        tracing::warn!(task, %error, "could not note a task's job");
-    }
-    Ok(())
+    Fate::leave(dead.priority, LEAVE_ALONE)
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use taskqueue::broker::beanstalkd::Client;
+use taskqueue::broker::beanstalkd::{Client, Settings};
 use taskqueue::broker::{Broker, Error, JobState, Reserve};
 
 use crate::support::{Beanstalkd, PATIENCE, eventually, job, put, reserve, tube};
@@ -286,6 +286,57 @@ async fn ipv6_is_spoken() {
     assert!(
         error.to_string().contains(&format!("[::1]:{port}")),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_megabytes_comes_back() {
+    let server = Beanstalkd::start_with(&["-z", "8000000"]);
+    let mut client = server.client();
+    let body: Vec<u8> = (0..8_000_000_u32)
+        .map(|n| n.to_le_bytes()[n as usize % 3])
+        .collect();
+    let t = tube("t");
+    let mut too_big = job(&body);
+    too_big.body = [&body[..], b"x"].concat().into();
+    let jobs = [job("before"), too_big, job(&body)];
+    let answers = client.put(&t, &jobs).await;
+    assert_eq!(
+        answers,
+        [Ok(1), Err(Error::TooBig { size: 8_000_001 }), Ok(2)]
+    );
+    assert_eq!(reserve(&mut client, &t).await.body, "before");
+    assert!(reserve(&mut client, &t).await.body == body);
+    assert_eq!(client.peek(1).await, Ok(Some("before".into())));
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_accept_is_given_up() {
+    // A listener whose queue of connections that nobody accepts is full.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, SHORT) {
+        queued.push(stream);
+    }
+    let settings = Settings {
+        connect_timeout: SHORT,
+        ..Settings::default()
+    };
+    let mut client = Client::with_settings("127.0.0.1", address.port(), settings);
+    let begun = Instant::now();
+    let error = client.instance().await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("no answer within 0.5s"),
+        "{error}"
+    );
+    assert!(
+        took < SHORT + Duration::from_secs(2),
+        "gave up after {took:?}"
     );
 }
 

@@ -186,6 +186,30 @@ async fn a_silent_server_is_noticed_in_reserve() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_in_a_job_is_noticed_long_before_the_reserve_ends() {
+    let server = FakeServer::start(vec![
+        Session::new()
+            .expect("reserve-with-timeout 1000")
+            .send("RESERVED 1 5\r\nab")
+            .hang(),
+    ]);
+    let mut client = server.client(SHORT);
+    let begun = Instant::now();
+    let wait = Duration::from_secs(1000);
+    let error = client.reserve(&[tube("default")], wait).await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(
+        matches!(error, Error::NoAnswer { after: SHORT, .. }),
+        "{error:?}"
+    );
+    assert!(
+        took < SHORT + Duration::from_secs(2),
+        "noticed after {took:?}"
+    );
+    server.finish();
+}
+
+#[tokio::test]
 async fn nobody_listening_is_unreachable() {
     let server = FakeServer::start(vec![]);
     let (mut client, address) = (server.client(ANSWER), server.address());
@@ -202,19 +226,46 @@ async fn words_out_of_turn_are_never_taken_for_an_answer() {
         Session::new()
             .expect("peek 1")
             .send("NOT_FOUND\r\n")
-            .expect("peek 2")
-            .send("NOT_FOUND\r\n")
+            .pause(SHORT)
             .send("NOT_FOUND\r\n")
             .hang(),
-        Session::new().expect("peek 4").send("FOUND 4 1\r\nx\r\n"),
+        Session::new().expect("peek 2").send("FOUND 2 1\r\nx\r\n"),
     ]);
     let mut client = server.client(ANSWER);
     assert_eq!(client.peek(1).await, Ok(None));
-    // The surplus answer comes with the second one, or after it.
-    let second = client.peek(2).await;
-    assert!(matches!(second, Ok(None) | Err(Error::Nonsense { .. })));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(client.peek(4).await, Ok(Some("x".into())));
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(client.peek(2).await, Ok(Some("x".into())));
+    server.finish();
+}
+
+#[tokio::test]
+async fn times_are_sent_in_whole_seconds() {
+    let server = FakeServer::start(vec![
+        Session::new()
+            .expect("use t")
+            .expect("put 100 1 1 1")
+            .send("USING t\r\nINSERTED 1\r\n")
+            .swallow(3)
+            // The server would take one more for a negative number, and wait for ever.
+            .expect("reserve-with-timeout 2147483647")
+            .send("RESERVED 1 1\r\nx\r\n")
+            .expect("release 1 0 2")
+            .send("RELEASED\r\n")
+            .expect("pause-tube t 4294967295")
+            .send("PAUSED\r\n"),
+    ]);
+    let mut client = server.client(ANSWER);
+    let mut new = job("x");
+    (new.delay, new.ttr) = (Duration::from_nanos(1), Duration::ZERO);
+    put(&mut client, &tube("t"), new).await.unwrap();
+    let tubes = [tube("default")];
+    let reserved = client.reserve(&tubes, Duration::MAX).await.unwrap();
+    let Reserve::Job(job) = reserved else {
+        panic!("no job");
+    };
+    let delay = Duration::from_millis(1001);
+    client.release(job, 0, delay).await.unwrap();
+    client.pause(&tube("t"), Duration::MAX).await.unwrap();
     server.finish();
 }
 

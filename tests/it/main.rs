@@ -9,11 +9,15 @@
 )]
 
 mod beanstalkd;
+mod cli;
 mod conformance;
 mod corpus;
 mod crosscheck;
 mod fake_server;
 mod hostile;
 mod man;
+mod signals;
+mod store;
 mod structure;
 mod support;
+mod tender;

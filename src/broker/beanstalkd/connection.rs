@@ -52,8 +52,6 @@ pub struct Connection {
     input: BytesMut,
     /// Queued and not yet written.
     output: BytesMut,
-    /// Why nothing can be written any more. What the server said before may still be read.
-    write_error: Option<io::Error>,
     /// Answers that come before the one to the next command.
     owed: VecDeque<&'static str>,
     used: TubeName,
@@ -71,7 +69,6 @@ impl Connection {
             decoder: Decoder::new(settings.max_reply_body),
             input: BytesMut::new(),
             output: BytesMut::new(),
-            write_error: None,
             owed: VecDeque::new(),
             // What every new connection uses and watches (protocol, "Job Lifecycle").
             used: TubeName::default(),
@@ -151,9 +148,6 @@ impl Connection {
             let said = excerpt(&self.input);
             return Err(Trouble::Nonsense(format!("{said} after its answer")));
         }
-        if let Some(error) = self.write_error.take() {
-            return Err(Trouble::Lost(error));
-        }
         for buffer in [&mut self.input, &mut self.output] {
             if buffer.capacity() > KEPT_BUFFER {
                 *buffer = BytesMut::new();
@@ -191,27 +185,17 @@ impl Connection {
     async fn progress(&mut self) -> io::Result<()> {
         self.input.reserve(READ_CHUNK);
         let (mut reader, mut writer) = self.stream.split();
-        loop {
-            tokio::select! {
-                biased;
-                read = reader.read_buf(&mut self.input) => {
-                    return match read {
-                        Ok(0) => Err(self.write_error.take().unwrap_or_else(hung_up)),
-                        Ok(_) => Ok(()),
-                        Err(error) => Err(error),
-                    };
-                }
-                written = writer.write(&self.output), if !self.output.is_empty() => match written {
-                    Ok(count) => {
-                        self.output.advance(count);
-                        return Ok(());
-                    }
-                    // Answers that came before the connection broke are still to be had.
-                    Err(error) => {
-                        self.output.clear();
-                        self.write_error = Some(error);
-                    }
-                },
+        tokio::select! {
+            // Reading first: what the server said before it hung up is heard, although nothing can be
+            // written to it any more.
+            biased;
+            read = reader.read_buf(&mut self.input) => match read? {
+                0 => Err(hung_up()),
+                _ => Ok(()),
+            },
+            written = writer.write(&self.output), if !self.output.is_empty() => {
+                self.output.advance(written?);
+                Ok(())
             }
         }
     }

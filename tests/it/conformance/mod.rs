@@ -56,6 +56,7 @@ macro_rules! conformance {
             bodies::a_body_too_big_is_refused_alone,
             puts::thousands_are_answered_in_order,
             puts::an_empty_batch_has_no_answers,
+            puts::a_dropped_put_leaves_the_session_usable,
             puts::delayed_jobs_wait,
             puts::a_draining_broker_takes_nothing_new,
             reserving::the_most_urgent_comes_first_then_the_oldest,

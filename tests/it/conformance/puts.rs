@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use taskqueue::broker::{Error, JobState, NewJob};
+use tokio::time::timeout;
 
 use super::{Harness, skip};
 use crate::support::{eventually, job, put, reserve, reserve_nothing, tube};
@@ -46,6 +47,21 @@ pub async fn thousands_are_answered_in_order<H: Harness>(harness: &mut H) {
 pub async fn an_empty_batch_has_no_answers<H: Harness>(harness: &mut H) {
     let mut session = harness.session();
     assert_eq!(session.put(&tube("t"), &[]).await, []);
+}
+
+pub async fn a_dropped_put_leaves_the_session_usable<H: Harness>(harness: &mut H) {
+    let mut session = harness.session();
+    let (many, t) = (tube("many"), tube("t"));
+    let batch = vec![job(vec![b'x'; H::LARGEST]); 200];
+    for patience in [0, 1, 5, 20] {
+        let putting = session.put(&many, &batch);
+        // It may be through before it can be dropped.
+        let _ = timeout(Duration::from_millis(patience), putting).await;
+        let id = put(session.as_mut(), &t, job("after")).await.unwrap();
+        let held = reserve(session.as_mut(), &t).await;
+        assert_eq!((held.id, &held.body[..]), (id, &b"after"[..]));
+        session.delete(held).await.unwrap();
+    }
 }
 
 pub async fn delayed_jobs_wait<H: Harness>(harness: &mut H) {

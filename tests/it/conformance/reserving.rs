@@ -6,7 +6,7 @@ use taskqueue::broker::{Error, JobState, Reserve};
 use tokio::time::timeout;
 
 use super::{Harness, skip};
-use crate::support::{PATIENCE, job, put, reserve, reserve_nothing, tube};
+use crate::support::{PATIENCE, job, put, reserve, reserve_after, reserve_nothing, tube};
 
 pub async fn the_most_urgent_comes_first_then_the_oldest<H: Harness>(harness: &mut H) {
     let mut session = harness.session();
@@ -131,7 +131,7 @@ pub async fn a_job_whose_time_ran_out_is_ready_again<H: Harness>(harness: &mut H
     let id = put(session.as_mut(), &t, new).await.unwrap();
     let begun = Instant::now();
     let late = reserve(session.as_mut(), &t).await;
-    let held = reserve(other.as_mut(), &t).await;
+    let held = reserve_after(session.as_mut(), other.as_mut(), &t).await;
     let took = begun.elapsed();
     assert_eq!(held.id, id);
     assert!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use taskqueue::broker::{Broker, Error, JobId, JobState};
 
 use super::{Harness, skip};
-use crate::support::{job, put, reserve, reserve_nothing, tube};
+use crate::support::{job, put, reserve, reserve_after, reserve_nothing, tube};
 
 async fn state(session: &mut dyn Broker, id: JobId) -> JobState {
     session.stats_job(id).await.unwrap().unwrap().state
@@ -21,7 +21,8 @@ pub async fn touch_prolongs<H: Harness>(harness: &mut H) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let touched = Instant::now();
     session.touch(&held).await.unwrap();
-    assert_eq!(reserve(other.as_mut(), &t).await.id, id);
+    let again = reserve_after(session.as_mut(), other.as_mut(), &t).await;
+    assert_eq!(again.id, id);
     let took = touched.elapsed();
     // Two seconds if the touch had done nothing.
     assert!(

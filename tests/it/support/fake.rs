@@ -15,6 +15,7 @@ enum Step {
     Swallow(usize),
     Send(Vec<u8>),
     Trickle(Vec<u8>),
+    Pause(Duration),
     Hang,
 }
 
@@ -42,6 +43,11 @@ impl Session {
     /// Sends these bytes, each in a packet of its own.
     pub fn trickle(self, bytes: impl AsRef<[u8]>) -> Self {
         self.then(Step::Trickle(bytes.as_ref().to_vec()))
+    }
+
+    /// Does nothing for a while.
+    pub fn pause(self, time: Duration) -> Self {
+        self.then(Step::Pause(time))
     }
 
     /// Does nothing more until the client hangs up.
@@ -81,6 +87,7 @@ fn play_step(step: Step, reader: &mut BufReader<TcpStream>, mut stream: &TcpStre
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        Step::Pause(time) => std::thread::sleep(time),
         Step::Hang => may_be_cut(reader.read_to_end(&mut Vec::new()).map(drop)),
     }
 }

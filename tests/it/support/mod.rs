@@ -2,11 +2,13 @@
 
 mod beanstalkd;
 mod fake;
+mod program;
 
 use std::time::{Duration, Instant};
 
 pub use beanstalkd::Beanstalkd;
 pub use fake::{FakeServer, Session};
+pub use program::{NOBODY, Running, Taskqueue};
 
 use taskqueue::broker::{Broker, Error, JobId, NewJob, Reservation, Reserve};
 use taskqueue::tube::TubeName;
@@ -51,6 +53,30 @@ pub async fn reserve_nothing(broker: &mut dyn Broker, tube: &TubeName) {
     let tubes = std::slice::from_ref(tube);
     let reserve = broker.reserve(tubes, Duration::ZERO).await.unwrap();
     assert!(matches!(reserve, Reserve::TimedOut), "{reserve:?}");
+}
+
+/// The job that comes when another session's reservation runs out.
+///
+/// beanstalkd 1.12 often doesn't look at a silent connection again once its reservation's time is over
+/// (its issues #262 and #380): the job then stays reserved until that connection says something. So
+/// the holder is made to talk.
+pub async fn reserve_after(
+    holder: &mut dyn Broker,
+    broker: &mut dyn Broker,
+    tube: &TubeName,
+) -> Reservation {
+    let begun = Instant::now();
+    let tubes = std::slice::from_ref(tube);
+    while begun.elapsed() < PATIENCE {
+        match broker.reserve(tubes, Duration::ZERO).await.unwrap() {
+            Reserve::Job(reservation) => return reservation,
+            Reserve::TimedOut => {}
+            Reserve::DeadlineSoon => panic!("the other session holds nothing"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        holder.instance().await.unwrap();
+    }
+    panic!("the reservation did not run out");
 }
 
 /// Asks until it is so, or panics naming what never was.

@@ -1,5 +1,7 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::reply::MAX_LINE;
 use super::*;
 
 const MAX_BODY: usize = 100;

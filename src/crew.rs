@@ -1,0 +1,364 @@
+//! The workers of one pool, tended without touching a process: what happened and `now` in, what is to
+//! be done out.
+//!
+//! A [`Crew`] joins the three decisions, how many ([`pool`]), what becomes of each ([`lifecycle`]) and
+//! who is recycled. The tender performs what it says on real processes; a simulation performs it on
+//! made-up ones, in made-up time, with the same calls.
+//!
+//! To be called: [`Crew::happened`] and [`Crew::demanded`] with what is seen, [`Crew::tend`] after each of
+//! these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
+//! taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::backoff::BackOff;
+use crate::lifecycle::{self, Class, Event, Rules, State, Why, Worker};
+use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
+
+mod effect;
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Effect, Error};
+
+/// A pool that wants to know its demand asks this often.
+pub const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A worker's number within its crew, from 1, never given twice.
+pub type Number = u64;
+
+/// Whether the broker is being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    NotBefore(Duration),
+    Since(Duration),
+}
+
+/// How a crew ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    Draining { grace: Duration },
+    Stopping,
+}
+
+/// The workers of one pool.
+#[derive(Debug, Clone)]
+pub struct Crew {
+    limits: Limits,
+    rules: Rules,
+    memory: Memory,
+    demand: Demand,
+    asking: Asking,
+    workers: BTreeMap<Number, Worker>,
+    next: Number,
+    decide_at: Option<Duration>,
+    closing: Option<Closing>,
+}
+
+impl Crew {
+    /// A crew without workers; [`Crew::tend`] asks for the first.
+    pub fn new(limits: Limits, rules: Rules) -> Self {
+        Self {
+            limits,
+            rules,
+            memory: Memory::default(),
+            demand: Demand::Unknown,
+            asking: Asking::NotBefore(Duration::ZERO),
+            workers: BTreeMap::new(),
+            next: 1,
+            decide_at: None,
+            closing: None,
+        }
+    }
+
+    /// Its processes, counted.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for worker in self.workers.values() {
+            let count = match worker.class() {
+                Class::Starting => &mut census.starting,
+                Class::Idle => &mut census.idle,
+                Class::Busy => &mut census.busy,
+                Class::Stopping => &mut census.stopping,
+                Class::Gone => continue,
+            };
+            *count = count.saturating_add(1);
+            if !worker.proved() && worker.class() != Class::Stopping {
+                census.unproven = census.unproven.saturating_add(1);
+            }
+        }
+        census
+    }
+
+    /// Its workers, the oldest first.
+    pub fn workers(&self) -> impl Iterator<Item = (Number, &Worker)> {
+        self.workers
+            .iter()
+            .map(|(number, worker)| (*number, worker))
+    }
+
+    /// One of its workers.
+    pub fn worker(&self, number: Number) -> Option<&Worker> {
+        self.workers.get(&number)
+    }
+
+    /// What was decided last about its size.
+    pub fn last(&self) -> Option<&Decision> {
+        self.memory.last()
+    }
+
+    /// How the latest starts went.
+    pub fn back_off(&self) -> &BackOff {
+        &self.memory.back_off
+    }
+
+    /// It has no worker and wants none.
+    pub fn ended(&self) -> bool {
+        self.closing.is_some() && self.workers.is_empty()
+    }
+
+    /// Takes in what happened to a worker.
+    ///
+    /// # Errors
+    /// When there is no such worker, or when this cannot happen to it; nothing has changed then.
+    pub fn happened(
+        &mut self,
+        number: Number,
+        event: Event,
+        now: Duration,
+    ) -> Result<Vec<Effect>, Error> {
+        let mut effects = self.step(number, event, now)?;
+        self.decide_at = Some(now);
+        match (event, self.closing) {
+            (Event::Busy { .. }, _) => self.demand = self.demand.less_one(),
+            (Event::Spawned { .. }, Some(closing)) => {
+                effects.extend(self.step(number, last_order(closing), now)?);
+            }
+            (_, _) => {}
+        }
+        Ok(effects)
+    }
+
+    /// Takes in the broker's answer to [`Effect::Ask`].
+    pub fn demanded(&mut self, demand: Demand, now: Duration) {
+        self.demand = demand;
+        self.decide_at = Some(now);
+        let asked_at = match self.asking {
+            Asking::Since(at) | Asking::NotBefore(at) => at,
+        };
+        self.asking = Asking::NotBefore(asked_at.saturating_add(ASK_EVERY).max(now));
+    }
+
+    /// Lets every worker go, each command with `grace` to end in, and wants no more of them.
+    pub fn drain(&mut self, grace: Duration, now: Duration) -> Vec<Effect> {
+        self.close(Closing::Draining { grace }, now)
+    }
+
+    /// Lets every worker go at once, its command with it, and wants no more of them.
+    pub fn stop(&mut self, now: Duration) -> Vec<Effect> {
+        self.close(Closing::Stopping, now)
+    }
+
+    /// Does what is due, and decides how many workers there should be.
+    pub fn tend(&mut self, now: Duration) -> Vec<Effect> {
+        let mut effects = self.due(now);
+        if self.closing.is_none() {
+            effects.extend(self.ask(now));
+            effects.extend(self.resize(now));
+            let recycled = self.recycle(now);
+            if !recycled.is_empty() {
+                effects.extend(recycled);
+                effects.extend(self.resize(now));
+            }
+        }
+        effects
+    }
+
+    /// When [`Crew::tend`] should be called if nothing happens before.
+    pub fn deadline(&self) -> Option<Duration> {
+        let workers = self.workers.values().filter_map(Worker::deadline);
+        if self.closing.is_some() {
+            return workers.min();
+        }
+        let ask_at = match self.asking {
+            Asking::NotBefore(at) if self.limits.asks(&self.census()) => Some(at),
+            Asking::NotBefore(_) | Asking::Since(_) => None,
+        };
+        let recycle_at = self.may_recycle().then(|| self.next_recycling()).flatten();
+        workers
+            .chain(ask_at)
+            .chain(recycle_at)
+            .chain(self.decide_at)
+            .min()
+    }
+
+    fn close(&mut self, closing: Closing, now: Duration) -> Vec<Effect> {
+        self.closing = Some(closing);
+        let all: Vec<Number> = self.workers.keys().copied().collect();
+        all.into_iter()
+            // One that is being spawned is told as soon as it has a process.
+            .filter_map(|number| self.step(number, last_order(closing), now).ok())
+            .flatten()
+            .collect()
+    }
+
+    fn due(&mut self, now: Duration) -> Vec<Effect> {
+        let due: Vec<Number> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.deadline().is_some_and(|at| at <= now))
+            .map(|(number, _)| *number)
+            .collect();
+        due.into_iter()
+            .filter_map(|number| self.step(number, Event::Due, now).ok())
+            .flatten()
+            .collect()
+    }
+
+    /// An answer that is no longer asked for grows stale, so it is forgotten.
+    fn ask(&mut self, now: Duration) -> Option<Effect> {
+        if !self.limits.asks(&self.census()) {
+            self.demand = Demand::Unknown;
+            return None;
+        }
+        match self.asking {
+            Asking::NotBefore(at) if now >= at => {
+                self.asking = Asking::Since(now);
+                Some(Effect::Ask)
+            }
+            Asking::NotBefore(_) | Asking::Since(_) => None,
+        }
+    }
+
+    /// One at a time, the next only when the one before is gone and its successor is ready; and none
+    /// while the pool could not start that successor.
+    fn may_recycle(&self) -> bool {
+        let census = self.census();
+        let complete = census.live() >= self.limits.target(&census, Demand::Unknown);
+        let nobody_recycled = self.workers.values().all(|worker| match worker.state() {
+            State::Stopping { why, .. } | State::Killed { why } => !why.recycled(),
+            State::Spawning | State::Starting => false,
+            State::Idle { .. } | State::Busy { .. } | State::Gone => true,
+        });
+        complete && nobody_recycled && self.memory.back_off == BackOff::Calm
+    }
+
+    /// When the next of those that wait for a job reaches its age.
+    fn next_recycling(&self) -> Option<Duration> {
+        self.workers
+            .values()
+            .filter(|worker| worker.class() == Class::Idle)
+            .filter_map(Worker::recycle_at)
+            .min()
+    }
+
+    fn recycle(&mut self, now: Duration) -> Vec<Effect> {
+        if !self.may_recycle() {
+            return vec![];
+        }
+        let overdue = self
+            .workers
+            .iter()
+            .find_map(|(number, worker)| Some((*number, worker.overdue(&self.rules, now)?)));
+        match overdue {
+            Some((number, why)) => self
+                .step(number, Event::Retire { why }, now)
+                .unwrap_or_default(),
+            None => vec![],
+        }
+    }
+
+    fn resize(&mut self, now: Duration) -> Vec<Effect> {
+        let census = self.census();
+        let (decision, memory) =
+            pool::decide(&self.limits, &census, self.demand, &self.memory, now);
+        self.memory = memory;
+        self.decide_at = decision.again;
+        match decision.action {
+            Action::Hold => vec![],
+            Action::Start { n } => (0..n).map(|_| self.add(decision.reason, now)).collect(),
+            Action::Retire { n } => self.retire(n, now),
+        }
+    }
+
+    fn add(&mut self, reason: Reason, now: Duration) -> Effect {
+        let worker = self.next;
+        self.next = self.next.saturating_add(1);
+        self.workers.insert(worker, Worker::new(now));
+        Effect::Spawn { worker, reason }
+    }
+
+    /// Lets the `n` oldest go of those that wait for a job.
+    fn retire(&mut self, n: u32, now: Duration) -> Vec<Effect> {
+        let oldest: Vec<Number> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.class() == Class::Idle)
+            .map(|(number, _)| *number)
+            .take(usize::try_from(n).unwrap_or(usize::MAX))
+            .collect();
+        let why = Why::Surplus;
+        oldest
+            .into_iter()
+            .filter_map(|number| self.step(number, Event::Retire { why }, now).ok())
+            .flatten()
+            .collect()
+    }
+
+    fn step(&mut self, number: Number, event: Event, now: Duration) -> Result<Vec<Effect>, Error> {
+        let Some(worker) = self.workers.get_mut(&number) else {
+            return Err(Error::NoSuchWorker { worker: number });
+        };
+        let stepped = worker.step(&self.rules, event, now);
+        let born = worker.born();
+        let effects = stepped.map_err(|illegal| Error::Illegal {
+            worker: number,
+            illegal,
+        })?;
+        if worker.class() == Class::Gone {
+            self.workers.remove(&number);
+        }
+        Ok(effects
+            .into_iter()
+            .filter_map(|effect| self.effect(number, born, effect, now))
+            .collect())
+    }
+
+    /// What a worker's effect means for its pool.
+    fn effect(
+        &mut self,
+        worker: Number,
+        born: Duration,
+        effect: lifecycle::Effect,
+        now: Duration,
+    ) -> Option<Effect> {
+        let before = self.memory.back_off;
+        match effect {
+            lifecycle::Effect::Drain { grace, why } => Some(Effect::Drain { worker, grace, why }),
+            lifecycle::Effect::Stop => Some(Effect::Stop { worker }),
+            lifecycle::Effect::Kill => Some(Effect::Kill { worker }),
+            lifecycle::Effect::Proved => {
+                self.memory.back_off = before.proved(born);
+                (self.memory.back_off != before).then_some(Effect::Recovered { worker })
+            }
+            lifecycle::Effect::Crashed => {
+                self.memory.back_off = before.crashed(born, now);
+                let back_off = self.memory.back_off;
+                (back_off != before).then_some(Effect::BackedOff { worker, back_off })
+            }
+            lifecycle::Effect::Refused => {
+                self.memory.back_off = BackOff::Refused;
+                (before != BackOff::Refused).then_some(Effect::Refused { worker })
+            }
+        }
+    }
+}
+
+/// What a worker is told when its crew closes.
+fn last_order(closing: Closing) -> Event {
+    match closing {
+        Closing::Draining { grace } => Event::Drain { grace },
+        Closing::Stopping => Event::Stop,
+    }
+}

@@ -1,0 +1,77 @@
+//! What a crew wants done, and what it refuses to take in.
+
+use std::time::Duration;
+
+use super::Number;
+use crate::backoff::BackOff;
+use crate::lifecycle::{Illegal, Why};
+use crate::pool::Reason;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a process for this worker.
+    Spawn {
+        /// The new worker.
+        worker: Number,
+        /// Why it is wanted.
+        reason: Reason,
+    },
+    /// Tell it to reserve nothing more and to go.
+    Drain {
+        /// Which.
+        worker: Number,
+        /// How long its command may run on; without a limit if there is none.
+        grace: Option<Duration>,
+        /// Why it goes.
+        why: Why,
+    },
+    /// Tell it to go at once, its command with it.
+    Stop {
+        /// Which.
+        worker: Number,
+    },
+    /// Kill its process.
+    Kill {
+        /// Which.
+        worker: Number,
+    },
+    /// Ask the broker for the pool's demand.
+    Ask,
+    /// Say that a worker crashed, and that the pool waits because of it.
+    BackedOff {
+        /// Which.
+        worker: Number,
+        /// The wait.
+        back_off: BackOff,
+    },
+    /// Say that the pool starts workers as it wants to again.
+    Recovered {
+        /// Which worker proved it.
+        worker: Number,
+    },
+    /// Say that a worker must not be started again, and that none will be.
+    Refused {
+        /// Which.
+        worker: Number,
+    },
+}
+
+/// Why an event could not be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The worker is gone or never was.
+    #[error("there is no worker {worker}")]
+    NoSuchWorker {
+        /// Its number.
+        worker: Number,
+    },
+    /// The worker is in a state in which this cannot happen.
+    #[error("worker {worker}: {illegal}")]
+    Illegal {
+        /// Its number.
+        worker: Number,
+        /// What cannot be.
+        illegal: Illegal,
+    },
+}

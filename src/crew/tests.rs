@@ -1,0 +1,225 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::lifecycle::{Ended, Jitter};
+
+const RULES: Rules = Rules {
+    max_age: Duration::from_secs(60),
+    max_output: 1000,
+};
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn spawned(effects: &[Effect]) -> Vec<Number> {
+    let number = |effect: &Effect| match effect {
+        Effect::Spawn { worker, .. } => Some(*worker),
+        _ => None,
+    };
+    effects.iter().filter_map(number).collect()
+}
+
+fn drained(effects: &[Effect]) -> Vec<(Number, Why)> {
+    let number = |effect: &Effect| match effect {
+        Effect::Drain { worker, why, .. } => Some((*worker, *why)),
+        _ => None,
+    };
+    effects.iter().filter_map(number).collect()
+}
+
+/// A crew whose first workers are ready and proved, at two seconds.
+fn crew(min: u32, spare: u32, max: u32) -> Crew {
+    let mut crew = Crew::new(Limits::new(min, spare, max).unwrap(), RULES);
+    let jitter = Jitter(0);
+    for worker in spawned(&crew.tend(ms(0))) {
+        crew.happened(worker, Event::Spawned { jitter }, ms(0))
+            .unwrap();
+        crew.happened(worker, Event::Ready, ms(0)).unwrap();
+    }
+    crew.tend(ms(2000));
+    crew.demanded(Demand::Ready(0), ms(2000));
+    crew
+}
+
+fn up(crew: &mut Crew, worker: Number, now: Duration) {
+    let jitter = Jitter(0);
+    crew.happened(worker, Event::Spawned { jitter }, now)
+        .unwrap();
+    crew.happened(worker, Event::Ready, now).unwrap();
+}
+
+#[test]
+fn a_killed_worker_is_replaced_at_once() {
+    let mut crew = crew(2, 0, 2);
+    let killed = Event::Ended(Ended::Signalled(9));
+    assert_eq!(crew.happened(1, killed, ms(3000)).unwrap(), []);
+    assert_eq!(spawned(&crew.tend(ms(3000))), [3]);
+}
+
+#[test]
+fn workers_that_crash_make_the_pool_wait_and_then_try_one() {
+    let mut crew = Crew::new(Limits::new(3, 0, 3).unwrap(), RULES);
+    let jitter = Jitter(0);
+    let failed = Event::Ended(Ended::Exited(1));
+    let first = spawned(&crew.tend(ms(0)));
+    let mut said = Vec::new();
+    for worker in first {
+        crew.happened(worker, Event::Spawned { jitter }, ms(0))
+            .unwrap();
+        said.extend(crew.happened(worker, failed, ms(10)).unwrap());
+    }
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(spawned(&crew.tend(ms(10))).is_empty());
+    assert_eq!(spawned(&crew.tend(ms(1010))), [4]);
+    up(&mut crew, 4, ms(1020));
+    assert!(spawned(&crew.tend(ms(1020))).is_empty());
+    let effects = crew.tend(ms(2020));
+    assert!(
+        effects.contains(&Effect::Recovered { worker: 4 }),
+        "{effects:?}"
+    );
+    assert_eq!(spawned(&effects), [5, 6]);
+}
+
+#[test]
+fn they_are_recycled_one_at_a_time_and_never_while_busy() {
+    let mut crew = crew(3, 0, 3);
+    crew.happened(1, Event::Busy { task: 1, group: 1 }, ms(50_000))
+        .unwrap();
+    assert!(crew.tend(ms(50_000)).is_empty());
+    assert_eq!(crew.deadline(), Some(ms(60_000)));
+    let effects = crew.tend(ms(60_000));
+    assert_eq!(drained(&effects), [(2, Why::Aged)]);
+    assert!(drained(&crew.tend(ms(60_001))).is_empty());
+    crew.happened(2, Event::Ended(Ended::Exited(0)), ms(61_000))
+        .unwrap();
+    assert_eq!(spawned(&crew.tend(ms(61_000))), [4]);
+    assert!(drained(&crew.tend(ms(61_500))).is_empty());
+    up(&mut crew, 4, ms(62_000));
+    assert_eq!(drained(&crew.tend(ms(62_000))), [(3, Why::Aged)]);
+}
+
+#[test]
+fn output_recycles_too_and_a_refusal_ends_all_starting() {
+    let mut crew = crew(1, 0, 2);
+    let idle = Event::Idle {
+        jobs: 1,
+        output: 1000,
+    };
+    crew.happened(1, idle, ms(3000)).unwrap();
+    let effects = crew.tend(ms(3000));
+    assert_eq!(drained(&effects), [(1, Why::Output)]);
+    assert_eq!(
+        spawned(&effects),
+        [2],
+        "the successor comes while there is room"
+    );
+    up(&mut crew, 2, ms(3100));
+    let refused = Event::Ended(Ended::Exited(125));
+    let effects = crew.happened(2, refused, ms(9000)).unwrap();
+    assert_eq!(effects, [Effect::Refused { worker: 2 }]);
+    assert!(spawned(&crew.tend(ms(900_000))).is_empty());
+}
+
+#[test]
+fn a_job_that_was_taken_is_not_counted_as_ready() {
+    let mut crew = crew(1, 0, 9);
+    crew.demanded(Demand::Ready(1), ms(3000));
+    crew.happened(1, Event::Busy { task: 1, group: 1 }, ms(3001))
+        .unwrap();
+    assert!(spawned(&crew.tend(ms(3001))).is_empty());
+    crew.demanded(Demand::Ready(1), ms(4000));
+    assert_eq!(spawned(&crew.tend(ms(4000))), [2]);
+}
+
+#[test]
+fn a_closed_crew_starts_nothing_and_tells_late_ones() {
+    let mut crew = Crew::new(Limits::new(2, 0, 2).unwrap(), RULES);
+    crew.tend(ms(0));
+    let jitter = Jitter(0);
+    crew.happened(1, Event::Spawned { jitter }, ms(0)).unwrap();
+    let grace = ms(5000);
+    assert_eq!(drained(&crew.drain(grace, ms(10))), [(1, Why::Shutdown)]);
+    let late = crew.happened(2, Event::Spawned { jitter }, ms(20)).unwrap();
+    assert_eq!(drained(&late), [(2, Why::Shutdown)]);
+    assert_eq!(crew.deadline(), Some(ms(12_010)));
+    assert!(crew.tend(ms(12_010)).contains(&Effect::Kill { worker: 1 }));
+    crew.happened(1, Event::Ended(Ended::Signalled(9)), ms(12_011))
+        .unwrap();
+    assert!(!crew.ended());
+    crew.happened(2, Event::Ended(Ended::Exited(0)), ms(12_011))
+        .unwrap();
+    assert_eq!(crew.tend(ms(12_012)), []);
+    assert!(crew.ended());
+}
+
+/// What one made-up worker does next; `which` picks among those there are.
+fn happens() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => Just(Event::Ready),
+        6 => (1_i64..99).prop_map(|task| Event::Busy { task, group: 1 }),
+        6 => (0_u64..9, 0_u64..1500).prop_map(|(jobs, output)| Event::Idle { jobs, output }),
+        1 => Just(Event::LinkClosed),
+        1 => (0_i32..3).prop_map(|code| Event::Ended(Ended::Exited(code))),
+        2 => Just(Event::Ended(Ended::Signalled(9))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Over any history: never above max, nobody busy is told to go, time never stands still, and
+    /// a drain ends.
+    #[test]
+    fn a_crew_keeps_its_bounds(
+        min in 0_u32..4, spare in 0_u32..4, more in 1_u32..6,
+        history in prop::collection::vec((0_u64..3000, any::<prop::sample::Index>(), happens(), 0_u64..20), 1..200),
+    ) {
+        let mut crew = Crew::new(Limits::new(min, spare, min + more).unwrap(), RULES);
+        let mut now = ms(0);
+        for (later, which, event, ready) in history {
+            let until = now + ms(later);
+            // The tender wakes at each deadline on the way.
+            for wakes in 0.. {
+                prop_assert!(wakes < 1000, "time stands still at {now:?}");
+                let busy: Vec<Number> =
+                    crew.workers().filter(|(_, w)| w.class() == Class::Busy).map(|(n, _)| n).collect();
+                for effect in crew.tend(now) {
+                    match effect {
+                        Effect::Spawn { worker, .. } => {
+                            let spawned = Event::Spawned { jitter: Jitter(worker as u8) };
+                            crew.happened(worker, spawned, now).unwrap();
+                        }
+                        Effect::Kill { worker } => {
+                            let killed = Event::Ended(Ended::Signalled(9));
+                            crew.happened(worker, killed, now).unwrap();
+                        }
+                        Effect::Ask => crew.demanded(Demand::Ready(ready), now),
+                        Effect::Drain { worker, .. } => prop_assert!(!busy.contains(&worker)),
+                        _ => {}
+                    }
+                }
+                prop_assert!(crew.census().total() <= min + more);
+                match crew.deadline() {
+                    Some(at) if at <= until => now = now.max(at),
+                    _ => break,
+                }
+            }
+            now = until;
+            let all: Vec<Number> = crew.workers().map(|(number, _)| number).collect();
+            if !all.is_empty() {
+                let _ = crew.happened(*which.get(&all), event, now);
+            }
+        }
+        crew.drain(ms(1000), now);
+        while let Some(at) = crew.deadline() {
+            for effect in crew.tend(at) {
+                if let Effect::Kill { worker } = effect {
+                    crew.happened(worker, Event::Ended(Ended::Signalled(9)), at).unwrap();
+                }
+            }
+        }
+        prop_assert!(crew.ended());
+    }
+}

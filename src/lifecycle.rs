@@ -1,0 +1,376 @@
+//! The life of one worker process, as its tender sees it: state and event in, state and effects out.
+//!
+//! ```text
+//!  spawning ──▶ starting ──ready──▶ idle ◀──────▶ busy
+//!     │            │                 │             │
+//!     │            └──── told to go, or its link closed ───▶ stopping ──too late──▶ killed
+//!     │                                                          │                    │
+//!     └── could not be spawned ──▶ gone ◀───── its process ended ┴────────────────────┘
+//! ```
+//!
+//! - A worker is **proved** once it has finished a task or has been ready for a [`PROVING`]. One that
+//!   ends by itself before that has **crashed**: it makes its pool back off ([`crate::backoff`]). One
+//!   that was ready and is killed from outside has not.
+//! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
+//!   runs a command, and [`IDLE_PATIENCE`] while it runs none.
+//! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
+//!   only the last of them, so `busy` and `idle` also mean that it is ready.
+//!
+//! Times are monotonic, since the tender's start.
+
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+/// How long a worker must be ready to count as one that works.
+pub const PROVING: Duration = Duration::from_secs(1);
+
+/// How long a worker has to go that runs no command.
+pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a worker gives its command between TERM and KILL.
+pub const TERM_TO_KILL: Duration = Duration::from_secs(5);
+
+/// What a worker may need beyond that to settle its task and go.
+pub const MARGIN: Duration = Duration::from_secs(2);
+
+/// The exit code of a worker that must not be started again.
+pub const NEVER_AGAIN: i32 = 125;
+
+/// When a worker is replaced though nothing is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The oldest a worker becomes; zero: any age.
+    pub max_age: Duration,
+    /// The most bytes its commands may print before it is replaced; zero: any number.
+    pub max_output: u64,
+}
+
+impl Rules {
+    /// The age at which one worker is replaced: up to a tenth earlier than `max_age`, so that workers
+    /// that started together don't all go together.
+    fn age_limit(&self, jitter: Jitter) -> Option<Duration> {
+        let earlier = self.max_age.saturating_mul(u32::from(jitter.0)) / (10 * 256);
+        (!self.max_age.is_zero()).then(|| self.max_age.saturating_sub(earlier))
+    }
+}
+
+/// Chance, drawn by the caller: 0 is no jitter, 255 nearly all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jitter(pub u8);
+
+/// Why a worker goes that did not end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// There are too many.
+    Surplus,
+    /// It reached its age.
+    Aged,
+    /// Its commands have printed enough.
+    Output,
+    /// The tender ends.
+    Shutdown,
+    /// It closed its end of the link, or is just ending: it can no longer be told anything.
+    LinkClosed,
+}
+
+impl Why {
+    /// It is to be replaced by another.
+    pub fn recycled(self) -> bool {
+        match self {
+            Self::Aged | Self::Output => true,
+            Self::Surplus | Self::Shutdown | Self::LinkClosed => false,
+        }
+    }
+}
+
+/// Where a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It was decided to have it; there is no process yet.
+    Spawning,
+    /// The process runs and has not said that it is ready.
+    Starting,
+    /// It waits for a job.
+    Idle {
+        /// Since when.
+        since: Duration,
+    },
+    /// It runs a command.
+    Busy {
+        /// Since when.
+        since: Duration,
+        /// The task's id, 0 if it wasn't said.
+        task: i64,
+        /// The command's process group, 0 if it wasn't said.
+        group: i32,
+    },
+    /// It is on its way out.
+    Stopping {
+        /// Why.
+        why: Why,
+        /// It runs a command still.
+        busy: bool,
+        /// When it is killed, if it may be.
+        kill_at: Option<Duration>,
+    },
+    /// It was killed, and its end is awaited.
+    Killed {
+        /// Why it was to go.
+        why: Why,
+    },
+    /// There is no process.
+    Gone,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signalled(i32),
+}
+
+impl Ended {
+    /// Ended by a signal that somebody sends, not by one that a process brings upon itself
+    /// (SIGSEGV, SIGABRT …).
+    fn killed_from_outside(self) -> bool {
+        const HUP_INT_KILL_PIPE_TERM: [i32; 5] = [1, 2, 9, 13, 15];
+        match self {
+            Self::Exited(_) => false,
+            Self::Signalled(signal) => HUP_INT_KILL_PIPE_TERM.contains(&signal),
+        }
+    }
+}
+
+/// What happens to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Its process was started.
+    Spawned {
+        /// Its share of the age's jitter.
+        jitter: Jitter,
+    },
+    /// Its process could not be started.
+    CouldNotSpawn,
+    /// It said that it is ready.
+    Ready,
+    /// It said that it runs a command.
+    Busy {
+        /// The task's id.
+        task: i64,
+        /// The command's process group.
+        group: i32,
+    },
+    /// It said that it waits for a job.
+    Idle {
+        /// Jobs it has finished.
+        jobs: u64,
+        /// Bytes that its commands have printed.
+        output: u64,
+    },
+    /// It is to go once it has no command to run.
+    Retire {
+        /// Why.
+        why: Why,
+    },
+    /// It is to go, and its command is given `grace`.
+    Drain {
+        /// How long the command may run on.
+        grace: Duration,
+    },
+    /// It is to go at once, its command with it.
+    Stop,
+    /// Time has passed.
+    Due,
+    /// Its end of the link is closed.
+    LinkClosed,
+    /// Its process has ended.
+    Ended(Ended),
+}
+
+/// What is to be done because of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell it to reserve nothing more and to go; its command is given `grace`, or all the time it takes.
+    Drain {
+        /// How long the command may run on.
+        grace: Option<Duration>,
+        /// Why it goes.
+        why: Why,
+    },
+    /// Tell it to go at once.
+    Stop,
+    /// Kill its process.
+    Kill,
+    /// It has shown that it works.
+    Proved,
+    /// It ended by itself before it had shown that it works.
+    Crashed,
+    /// It said that it must not be started again.
+    Refused,
+}
+
+/// What a worker is counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Not ready yet.
+    Starting,
+    /// Waiting for a job.
+    Idle,
+    /// Running a command.
+    Busy,
+    /// On its way out.
+    Stopping,
+    /// No process.
+    Gone,
+}
+
+/// An event that cannot happen to a worker in that state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("'{event}' cannot happen to a worker that is {state}")]
+pub struct Illegal {
+    /// The state, which stays as it was.
+    pub state: State,
+    /// What was said to have happened.
+    pub event: Event,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    state: State,
+    born: Duration,
+    ready_at: Option<Duration>,
+    recycle_at: Option<Duration>,
+    proved: bool,
+    jobs: u64,
+    output: u64,
+}
+
+impl Worker {
+    /// One that is about to be spawned.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            state: State::Spawning,
+            born: now,
+            ready_at: None,
+            recycle_at: None,
+            proved: false,
+            jobs: 0,
+            output: 0,
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// When it was started.
+    pub fn born(&self) -> Duration {
+        self.born
+    }
+
+    /// It has shown that it works.
+    pub fn proved(&self) -> bool {
+        self.proved
+    }
+
+    /// Jobs it says it has finished.
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    /// Bytes its commands have printed, as it says.
+    pub fn output(&self) -> u64 {
+        self.output
+    }
+
+    /// What it is counted as.
+    pub fn class(&self) -> Class {
+        match self.state {
+            State::Spawning | State::Starting => Class::Starting,
+            State::Idle { .. } => Class::Idle,
+            State::Busy { .. } => Class::Busy,
+            // Its exit code is not known yet. To replace one that perhaps crashed before that is
+            // known would be to start a storm.
+            State::Stopping {
+                why: Why::LinkClosed,
+                ..
+            } if !self.proved => Class::Starting,
+            State::Stopping { .. } | State::Killed { .. } => Class::Stopping,
+            State::Gone => Class::Gone,
+        }
+    }
+
+    /// Why it should be replaced, if it should be and nothing is cut short by that.
+    pub fn overdue(&self, rules: &Rules, now: Duration) -> Option<Why> {
+        match self.state {
+            State::Idle { .. } => {}
+            State::Spawning
+            | State::Starting
+            | State::Busy { .. }
+            | State::Stopping { .. }
+            | State::Killed { .. }
+            | State::Gone => return None,
+        }
+        if rules.max_output > 0 && self.output >= rules.max_output {
+            Some(Why::Output)
+        } else if self.recycle_at.is_some_and(|at| now >= at) {
+            Some(Why::Aged)
+        } else {
+            None
+        }
+    }
+
+    /// When it reaches its age.
+    pub fn recycle_at(&self) -> Option<Duration> {
+        self.recycle_at
+    }
+
+    /// When it wants an [`Event::Due`].
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.state {
+            State::Idle { .. } | State::Busy { .. } if !self.proved => {
+                self.ready_at.map(|at| at.saturating_add(PROVING))
+            }
+            State::Stopping { kill_at, .. } => kill_at,
+            State::Spawning
+            | State::Starting
+            | State::Idle { .. }
+            | State::Busy { .. }
+            | State::Killed { .. }
+            | State::Gone => None,
+        }
+    }
+
+    /// Lets an event happen. After [`Illegal`] nothing has changed.
+    pub fn step(
+        &mut self,
+        rules: &Rules,
+        event: Event,
+        now: Duration,
+    ) -> Result<Vec<Effect>, Illegal> {
+        match self.state {
+            State::Spawning => self.spawning(rules, event, now),
+            State::Starting => self.starting(event, now),
+            State::Idle { .. } | State::Busy { .. } => self.working(event, now),
+            State::Stopping { why, busy, kill_at } => {
+                self.stopping(event, now, (why, busy, kill_at))
+            }
+            State::Killed { .. } => self.killed(event),
+            State::Gone => self.gone(event),
+        }
+    }
+
+    fn illegal(&self, event: Event) -> Result<Vec<Effect>, Illegal> {
+        let state = self.state;
+        Err(Illegal { state, event })
+    }
+}
+
+mod steps;
+mod words;

@@ -1,0 +1,319 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const RULES: Rules = Rules {
+    max_age: Duration::from_secs(600),
+    max_output: 1000,
+};
+const GRACE: Duration = Duration::from_secs(30);
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A worker to which these happened, a second apart unless they say otherwise.
+fn after(events: &[Event]) -> (Worker, Vec<Effect>) {
+    let mut worker = Worker::new(s(0));
+    let mut effects = Vec::new();
+    for event in events {
+        effects = worker.step(&RULES, *event, s(0)).unwrap();
+    }
+    (worker, effects)
+}
+
+const SPAWNED: Event = Event::Spawned { jitter: Jitter(0) };
+const BUSY: Event = Event::Busy { task: 7, group: 70 };
+const IDLE: Event = Event::Idle { jobs: 0, output: 0 };
+const DONE: Event = Event::Idle {
+    jobs: 1,
+    output: 10,
+};
+const DRAIN: Event = Event::Drain { grace: GRACE };
+const AGED: Event = Event::Retire { why: Why::Aged };
+const EXIT_0: Event = Event::Ended(Ended::Exited(0));
+const EXIT_1: Event = Event::Ended(Ended::Exited(1));
+const EXIT_125: Event = Event::Ended(Ended::Exited(NEVER_AGAIN));
+const KILLED: Event = Event::Ended(Ended::Signalled(9));
+const SEGV: Event = Event::Ended(Ended::Signalled(11));
+
+#[test]
+fn every_state_meets_every_event() {
+    let roads: [(&str, &[Event]); 7] = [
+        ("spawning", &[]),
+        ("starting", &[SPAWNED]),
+        ("idle", &[SPAWNED, Event::Ready]),
+        ("busy", &[SPAWNED, Event::Ready, BUSY]),
+        ("stopping", &[SPAWNED, Event::Ready, AGED]),
+        ("killed", &[SPAWNED, Event::Ready]),
+        ("gone", &[SPAWNED, Event::Ready, EXIT_0]),
+    ];
+    let events = [
+        SPAWNED,
+        Event::CouldNotSpawn,
+        Event::Ready,
+        BUSY,
+        IDLE,
+        AGED,
+        DRAIN,
+        Event::Stop,
+        Event::Due,
+        Event::LinkClosed,
+        EXIT_0,
+    ];
+    // s: to stopping, i: idle, b: busy, g: gone, t: starting, .: stays, !: illegal
+    let table = [
+        "tg!!!!!!.!!",
+        "!!ibissS.sg",
+        "!!!bissS.sg",
+        "!!!bissS.sg",
+        "!!.....S..g",
+        "!!........g",
+        "!!........!",
+    ];
+    for ((name, road), row) in roads.iter().zip(table) {
+        for (event, expected) in events.iter().zip(row.chars()) {
+            let (mut worker, _) = after(road);
+            if *name == "killed" {
+                worker.step(&RULES, Event::Stop, s(0)).unwrap();
+                worker.step(&RULES, Event::Due, s(7)).unwrap();
+            }
+            let before = *worker.state();
+            let answer = worker.step(&RULES, *event, s(0));
+            let now = match (&answer, worker.state()) {
+                (Err(_), _) => '!',
+                (Ok(_), State::Starting) if before != State::Starting => 't',
+                (Ok(_), State::Gone) if before != State::Gone => 'g',
+                (Ok(effects), State::Stopping { .. }) if effects.contains(&Effect::Stop) => 'S',
+                (Ok(_), State::Stopping { .. }) if *name != "stopping" => 's',
+                (Ok(_), State::Idle { .. })
+                    if matches!(event, Event::Ready | Event::Idle { .. }) =>
+                {
+                    'i'
+                }
+                (Ok(_), State::Busy { .. }) if matches!(event, Event::Busy { .. }) => 'b',
+                (Ok(_), _) => '.',
+            };
+            assert_eq!(
+                now,
+                expected,
+                "{name} × {event}: {answer:?} → {}",
+                worker.state()
+            );
+        }
+    }
+}
+
+#[test]
+fn an_illegal_event_names_both_and_changes_nothing() {
+    let (mut worker, _) = after(&[SPAWNED, Event::Ready, BUSY]);
+    let before = worker;
+    let error = worker.step(&RULES, Event::Ready, s(1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "'ready' cannot happen to a worker that is busy with task 7"
+    );
+    assert_eq!(worker, before);
+}
+
+#[test]
+fn who_crashed_and_who_did_not() {
+    let none: &[Effect] = &[];
+    let table: [(&str, &[Event], &[Effect]); 12] = [
+        (
+            "before it was ready",
+            &[SPAWNED, EXIT_0],
+            &[Effect::Crashed],
+        ),
+        (
+            "killed before it was ready",
+            &[SPAWNED, KILLED],
+            &[Effect::Crashed],
+        ),
+        (
+            "not even spawned",
+            &[Event::CouldNotSpawn],
+            &[Effect::Crashed],
+        ),
+        (
+            "just after it was ready",
+            &[SPAWNED, Event::Ready, EXIT_0],
+            &[Effect::Crashed],
+        ),
+        (
+            "link first",
+            &[SPAWNED, Event::Ready, Event::LinkClosed, EXIT_1],
+            &[Effect::Crashed],
+        ),
+        (
+            "its own fault",
+            &[SPAWNED, Event::Ready, SEGV],
+            &[Effect::Crashed],
+        ),
+        ("killed when ready", &[SPAWNED, Event::Ready, KILLED], none),
+        (
+            "did its one job",
+            &[SPAWNED, Event::Ready, BUSY, DONE, EXIT_0],
+            none,
+        ),
+        (
+            "failed after its job",
+            &[SPAWNED, Event::Ready, BUSY, DONE, EXIT_1],
+            &[Effect::Crashed],
+        ),
+        ("told to go", &[SPAWNED, DRAIN, EXIT_1], none),
+        ("refused", &[SPAWNED, EXIT_125], &[Effect::Refused]),
+        (
+            "refused when told to go",
+            &[SPAWNED, Event::Ready, AGED, EXIT_125],
+            &[Effect::Refused],
+        ),
+    ];
+    for (name, events, expected) in table {
+        let (worker, effects) = after(events);
+        assert_eq!(effects, expected, "{name}");
+        assert_eq!(worker.class(), Class::Gone, "{name}");
+    }
+    let (mut worker, _) = after(&[SPAWNED, Event::Ready]);
+    assert_eq!(
+        worker.step(&RULES, EXIT_1, s(1)).unwrap(),
+        none,
+        "a second later"
+    );
+}
+
+#[test]
+fn one_that_may_have_crashed_is_not_replaced_before_that_is_known() {
+    let (worker, _) = after(&[SPAWNED, Event::LinkClosed]);
+    assert_eq!(worker.class(), Class::Starting);
+    let (worker, _) = after(&[SPAWNED, Event::Ready, BUSY, DONE, Event::LinkClosed]);
+    assert_eq!(worker.class(), Class::Stopping);
+}
+
+#[test]
+fn it_proves_itself_once_by_a_job_or_by_a_second() {
+    let (mut worker, effects) = after(&[SPAWNED, Event::Ready, BUSY, DONE]);
+    assert_eq!(effects, [Effect::Proved]);
+    assert_eq!(worker.step(&RULES, Event::Due, s(5)).unwrap(), []);
+    let (mut worker, _) = after(&[SPAWNED, Event::Ready]);
+    assert_eq!(worker.deadline(), Some(PROVING));
+    assert_eq!(
+        worker.step(&RULES, Event::Due, PROVING).unwrap(),
+        [Effect::Proved]
+    );
+    assert_eq!(worker.deadline(), None);
+}
+
+#[test]
+fn it_is_recycled_only_when_idle_by_age_or_output() {
+    let (mut worker, _) = after(&[
+        Event::Spawned {
+            jitter: Jitter(128),
+        },
+        Event::Ready,
+    ]);
+    assert_eq!(worker.recycle_at(), Some(s(570)));
+    assert_eq!(worker.overdue(&RULES, s(569)), None);
+    assert_eq!(worker.overdue(&RULES, s(570)), Some(Why::Aged));
+    worker.step(&RULES, BUSY, s(600)).unwrap();
+    assert_eq!(worker.overdue(&RULES, s(700)), None);
+    let enough = Event::Idle {
+        jobs: 3,
+        output: 1000,
+    };
+    worker.step(&RULES, enough, s(1)).unwrap();
+    assert_eq!(worker.overdue(&RULES, s(1)), Some(Why::Output));
+    let any = Rules {
+        max_age: Duration::ZERO,
+        max_output: 0,
+    };
+    assert_eq!(worker.overdue(&any, s(1)), None);
+    assert_eq!(any.age_limit(Jitter(9)), None);
+}
+
+#[test]
+fn a_recycled_worker_that_took_a_job_meanwhile_is_not_cut() {
+    let (mut worker, effects) = after(&[SPAWNED, Event::Ready, AGED]);
+    assert_eq!(
+        effects,
+        [Effect::Drain {
+            grace: None,
+            why: Why::Aged
+        }]
+    );
+    assert_eq!(worker.deadline(), Some(IDLE_PATIENCE));
+    worker.step(&RULES, BUSY, s(1)).unwrap();
+    assert_eq!(worker.deadline(), None);
+    worker.step(&RULES, DONE, s(5000)).unwrap();
+    assert_eq!(worker.deadline(), Some(s(5000) + IDLE_PATIENCE));
+}
+
+#[test]
+fn a_shutdown_ends_in_a_kill() {
+    let (mut worker, effects) = after(&[SPAWNED, Event::Ready, BUSY, AGED, DRAIN]);
+    assert_eq!(
+        effects,
+        [Effect::Drain {
+            grace: Some(GRACE),
+            why: Why::Shutdown
+        }]
+    );
+    assert_eq!(worker.deadline(), Some(s(37)));
+    assert_eq!(
+        worker.step(&RULES, Event::Stop, s(10)).unwrap(),
+        [Effect::Stop]
+    );
+    assert_eq!(worker.deadline(), Some(s(17)));
+    assert_eq!(worker.step(&RULES, Event::Due, s(16)).unwrap(), []);
+    assert_eq!(
+        worker.step(&RULES, Event::Due, s(17)).unwrap(),
+        [Effect::Kill]
+    );
+    assert_eq!(worker.step(&RULES, Event::Due, s(18)).unwrap(), []);
+    assert_eq!(worker.step(&RULES, KILLED, s(18)).unwrap(), []);
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        any::<u8>().prop_map(|jitter| Event::Spawned {
+            jitter: Jitter(jitter)
+        }),
+        Just(Event::CouldNotSpawn),
+        Just(Event::Ready),
+        (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Event::Busy { task, group }),
+        (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Event::Idle { jobs, output }),
+        Just(AGED),
+        (0_u64..100).prop_map(|grace| Event::Drain { grace: s(grace) }),
+        Just(Event::Stop),
+        Just(Event::Due),
+        Just(Event::LinkClosed),
+        (-1_i32..130).prop_map(|code| Event::Ended(Ended::Exited(code))),
+        (1_i32..32).prop_map(|signal| Event::Ended(Ended::Signalled(signal))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens and whatever is illegal: a shutdown ends in an exit or, in time, a kill.
+    #[test]
+    fn every_shutdown_ends(history in prop::collection::vec((0_u64..40, event()), 0..60), later in event()) {
+        let (mut worker, mut now) = (Worker::new(s(0)), s(0));
+        worker.step(&RULES, SPAWNED, now).unwrap();
+        for (wait, event) in history {
+            now += s(wait);
+            let before = worker;
+            if worker.step(&RULES, event, now).is_err() {
+                prop_assert_eq!(worker, before);
+            }
+        }
+        worker.step(&RULES, DRAIN, now).unwrap();
+        let _ = worker.step(&RULES, later, now);
+        while let Some(at) = worker.deadline() {
+            prop_assert!(at <= now + s(100) + TERM_TO_KILL + MARGIN);
+            worker.step(&RULES, Event::Due, at).unwrap();
+        }
+        let ended = matches!(worker.state(), State::Killed { .. } | State::Gone);
+        prop_assert!(ended, "{}", worker.state());
+    }
+}

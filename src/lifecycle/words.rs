@@ -1,0 +1,58 @@
+//! How states, events and reasons print.
+
+use std::fmt;
+
+use super::{Ended, Event, State, Why};
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Surplus => "one too many",
+            Self::Aged => "reached its age",
+            Self::Output => "reached its output",
+            Self::Shutdown => "shutting down",
+            Self::LinkClosed => "closed its link",
+        })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawning => f.write_str("spawning"),
+            Self::Starting => f.write_str("starting"),
+            Self::Idle { .. } => f.write_str("idle"),
+            Self::Busy { task, .. } => write!(f, "busy with task {task}"),
+            Self::Stopping { why, .. } => write!(f, "stopping ({why})"),
+            Self::Killed { why } => write!(f, "killed ({why})"),
+            Self::Gone => f.write_str("gone"),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit code {code}"),
+            Self::Signalled(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawned { .. } => f.write_str("spawned"),
+            Self::CouldNotSpawn => f.write_str("could not be spawned"),
+            Self::Ready => f.write_str("ready"),
+            Self::Busy { task, group } => write!(f, "busy with task {task} in group {group}"),
+            Self::Idle { jobs, output } => write!(f, "idle after {jobs} jobs and {output} bytes"),
+            Self::Retire { why } => write!(f, "retire: {why}"),
+            Self::Drain { grace } => write!(f, "drain within {grace:?}"),
+            Self::Stop => f.write_str("stop"),
+            Self::Due => f.write_str("due"),
+            Self::LinkClosed => f.write_str("link closed"),
+            Self::Ended(ended) => write!(f, "ended with {ended}"),
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! How many workers a pool should have: limits, census, demand, memory and `now` in, a decision and
+//! the next memory out. No clock, no processes.
+//!
+//! The target is `clamp(busy + max(spare, ready jobs), min, max)`, held against the workers that can
+//! still take a job (starting, idle, busy). Those that are leaving, and those that an earlier tender
+//! left draining, can take none, but they are processes: all of the census counts against `max`.
+//!
+//! - Below `min`, all that are missing are started at once. Beyond it, growth is paced: 1, 2, 4 … 32
+//!   workers a [`TICK`], from 1 again after a [`CALM`] without growth.
+//! - Shrinking waits until the pool has been too big for [`Limits::shrink_after`] without a break, and
+//!   then takes away only what was not needed at any moment of that time.
+//! - Unknown demand is not none: `busy + spare` is what is surely wanted, so a pool grows to that,
+//!   but nothing is retired before the broker has said how many jobs wait.
+//! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.
+
+use std::time::Duration;
+
+use crate::backoff::{BackOff, Permit};
+
+mod decision;
+
+pub use decision::{Action, Decision, Reason};
+
+#[cfg(test)]
+mod tests;
+
+/// Growth beyond `min` happens at most this often.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// After this long without growth, growth begins with one worker again.
+pub const CALM: Duration = Duration::from_secs(1);
+
+/// The most workers started beyond `min` in one [`TICK`].
+pub const LARGEST_STEP: u32 = 32;
+
+/// How long a pool must have been too big before it shrinks, unless told otherwise.
+pub const SHRINK_AFTER: Duration = Duration::from_secs(10);
+
+/// The sizes a pool may have; `min <= max` and `max > 0` once it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    min: u32,
+    spare: u32,
+    max: u32,
+    shrink_after: Duration,
+}
+
+/// Why limits were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadLimits {
+    /// The least is more than the most.
+    #[error("min workers {min} is more than max workers {max}")]
+    MinAboveMax {
+        /// The least number of workers, as given.
+        min: u32,
+        /// The greatest number of workers, as given.
+        max: u32,
+    },
+    /// A pool that could never have a worker.
+    #[error(
+        "max workers is {max} with min workers {min}: a pool needs at least one worker to run anything"
+    )]
+    MaxZero {
+        /// The least number of workers, as given.
+        min: u32,
+        /// Zero.
+        max: u32,
+    },
+}
+
+impl Limits {
+    /// Checks the limits. `spare` may be anything: what it asks for beyond `max` is not started.
+    pub fn new(min: u32, spare: u32, max: u32) -> Result<Self, BadLimits> {
+        if max == 0 {
+            return Err(BadLimits::MaxZero { min, max });
+        }
+        if min > max {
+            return Err(BadLimits::MinAboveMax { min, max });
+        }
+        Ok(Self {
+            min,
+            spare,
+            max,
+            shrink_after: SHRINK_AFTER,
+        })
+    }
+
+    /// The same limits with another patience before a pool shrinks.
+    #[must_use]
+    pub fn with_shrink_after(mut self, shrink_after: Duration) -> Self {
+        self.shrink_after = shrink_after;
+        self
+    }
+
+    /// Never fewer workers than this, if they can be started.
+    pub fn min(&self) -> u32 {
+        self.min
+    }
+
+    /// How many should wait for a job beside those that have one.
+    pub fn spare(&self) -> u32 {
+        self.spare
+    }
+
+    /// Never more processes than this.
+    pub fn max(&self) -> u32 {
+        self.max
+    }
+
+    /// How long a pool must have been too big before it shrinks.
+    pub fn shrink_after(&self) -> Duration {
+        self.shrink_after
+    }
+
+    /// How many workers should be able to take a job.
+    pub fn target(&self, census: &Census, demand: Demand) -> u32 {
+        let extra = demand.ready().max(u64::from(self.spare));
+        let wanted = u64::from(census.busy).saturating_add(extra);
+        u32::try_from(wanted)
+            .unwrap_or(u32::MAX)
+            .clamp(self.min, self.max)
+    }
+
+    /// Whether knowing the demand could change what is decided: the pool has room to grow, or has
+    /// more workers than are busy and spare. A pool with `min` = `max` never needs to ask.
+    pub fn asks(&self, census: &Census) -> bool {
+        census.total() < self.max || census.live() > self.target(census, Demand::Unknown)
+    }
+}
+
+/// The processes of a pool, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Not ready yet.
+    pub starting: u32,
+    /// Waiting for a job.
+    pub idle: u32,
+    /// Running a command.
+    pub busy: u32,
+    /// Told to go, or found to be going.
+    pub stopping: u32,
+    /// Left draining by an earlier tender.
+    pub before: u32,
+    /// Of starting, idle and busy: those that have not yet shown that they can work.
+    pub unproven: u32,
+}
+
+impl Census {
+    /// Those that can take a job, now or soon.
+    pub fn live(&self) -> u32 {
+        self.starting
+            .saturating_add(self.idle)
+            .saturating_add(self.busy)
+    }
+
+    /// Every process.
+    pub fn total(&self) -> u32 {
+        self.live()
+            .saturating_add(self.stopping)
+            .saturating_add(self.before)
+    }
+}
+
+/// How many jobs wait for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Demand {
+    /// The broker has not said, or not lately.
+    #[default]
+    Unknown,
+    /// So many could be reserved at once.
+    Ready(u64),
+    /// Whatever waits may not be reserved.
+    Paused,
+}
+
+impl Demand {
+    /// The jobs that are surely there.
+    fn ready(self) -> u64 {
+        match self {
+            Self::Ready(jobs) => jobs,
+            Self::Unknown | Self::Paused => 0,
+        }
+    }
+
+    /// The demand after a worker has taken a job: an answer grows stale as workers act on it, and a
+    /// job must not be counted as ready and as somebody's task.
+    #[must_use]
+    pub fn less_one(self) -> Self {
+        match self {
+            Self::Ready(jobs) => Self::Ready(jobs.saturating_sub(1)),
+            Self::Unknown | Self::Paused => self,
+        }
+    }
+}
+
+/// What one decision leaves for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// How the latest starts went.
+    pub back_off: BackOff,
+    growth: Option<Growth>,
+    surplus: Option<Surplus>,
+    last: Option<Decision>,
+}
+
+/// The latest growth beyond `min`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Growth {
+    at: Duration,
+    /// How many may come with the next one.
+    step: u32,
+}
+
+/// A pool that is too big.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Surplus {
+    since: Duration,
+    /// The highest target of any moment since then.
+    most: u32,
+}
+
+impl Memory {
+    /// What was decided last.
+    pub fn last(&self) -> Option<&Decision> {
+        self.last.as_ref()
+    }
+
+    /// How many may be started beyond `min`, or when to ask again.
+    fn step(&self, now: Duration) -> Result<u32, Duration> {
+        match self.growth {
+            Some(Growth { at, .. }) if now < at.saturating_add(TICK) => {
+                Err(at.saturating_add(TICK))
+            }
+            Some(Growth { at, step }) if now < at.saturating_add(CALM) => Ok(step),
+            Some(Growth { .. }) | None => Ok(1),
+        }
+    }
+}
+
+/// Decides. To be asked after everything that changes the census, the demand or the memory, and at
+/// [`Decision::again`].
+pub fn decide(
+    limits: &Limits,
+    census: &Census,
+    demand: Demand,
+    memory: &Memory,
+    now: Duration,
+) -> (Decision, Memory) {
+    let target = limits.target(census, demand);
+    let live = census.live();
+    let mut next = *memory;
+    let (action, reason, again) = if live < target {
+        next.surplus = None;
+        grow(limits, census, demand, target, &mut next, now)
+    } else if live > limits.max {
+        next.surplus = None;
+        cut(limits, census)
+    } else if live > target && demand == Demand::Unknown {
+        next.surplus = None;
+        (Action::Hold, Reason::DemandUnknown, None)
+    } else {
+        shrink(limits, census, target, &mut next, now)
+    };
+    let decision = Decision {
+        action,
+        reason,
+        target,
+        again,
+    };
+    next.last = Some(decision);
+    (decision, next)
+}
+
+type Verdict = (Action, Reason, Option<Duration>);
+
+/// There are fewer than the target.
+fn grow(
+    limits: &Limits,
+    census: &Census,
+    demand: Demand,
+    target: u32,
+    memory: &mut Memory,
+    now: Duration,
+) -> Verdict {
+    let (live, total) = (census.live(), census.total());
+    let room = limits.max.saturating_sub(total);
+    if room == 0 {
+        let max = limits.max;
+        return (Action::Hold, Reason::AtMax { total, max }, None);
+    }
+    match memory.back_off.permit(now) {
+        Permit::Any => {}
+        Permit::One if census.unproven > 0 => return (Action::Hold, Reason::Trying, None),
+        Permit::One => return (Action::Start { n: 1 }, Reason::Trying, None),
+        Permit::NotBefore(until) => {
+            let failures = match memory.back_off {
+                BackOff::Waiting { failures, .. } => failures,
+                BackOff::Calm | BackOff::Refused => 0,
+            };
+            return (Action::Hold, Reason::BackingOff { failures }, Some(until));
+        }
+        Permit::Never => return (Action::Hold, Reason::Refused, None),
+    }
+    let missing = limits.min.saturating_sub(live);
+    let wanted = target.saturating_sub(live.max(limits.min));
+    let (step, paced_until) = match memory.step(now) {
+        Ok(step) => (step, None),
+        Err(at) => (0, Some(at)),
+    };
+    let n = missing.saturating_add(wanted.min(step)).min(room);
+    if n > missing {
+        memory.growth = Some(Growth {
+            at: now,
+            step: step.saturating_mul(2).min(LARGEST_STEP),
+        });
+    }
+    let reason = if missing > 0 {
+        Reason::BelowMin {
+            live,
+            min: limits.min,
+        }
+    } else if n == 0 {
+        Reason::Paced
+    } else {
+        Reason::Wanted {
+            busy: census.busy,
+            extra: demand.ready().max(u64::from(limits.spare)),
+        }
+    };
+    let more = n < missing.saturating_add(wanted) && n < room;
+    let again = more.then(|| paced_until.unwrap_or(now.saturating_add(TICK)));
+    let action = if n == 0 {
+        Action::Hold
+    } else {
+        Action::Start { n }
+    };
+    (action, reason, again)
+}
+
+/// There are more than `max`, because it was lowered: no patience, but only idle ones go.
+fn cut(limits: &Limits, census: &Census) -> Verdict {
+    let live = census.live();
+    let n = live.saturating_sub(limits.max).min(census.idle);
+    let action = if n == 0 {
+        Action::Hold
+    } else {
+        Action::Retire { n }
+    };
+    let max = limits.max;
+    (action, Reason::AboveMax { live, max }, None)
+}
+
+/// There are enough, perhaps too many.
+fn shrink(
+    limits: &Limits,
+    census: &Census,
+    target: u32,
+    memory: &mut Memory,
+    now: Duration,
+) -> Verdict {
+    let live = census.live();
+    let surplus = live.saturating_sub(target).min(census.idle);
+    if surplus == 0 {
+        memory.surplus = None;
+        return (Action::Hold, Reason::Enough, None);
+    }
+    let (since, most) = match memory.surplus {
+        Some(Surplus { since, most }) => (since, most.max(target)),
+        None => (now, target),
+    };
+    let due = since.saturating_add(limits.shrink_after);
+    if now < due {
+        memory.surplus = Some(Surplus { since, most });
+        return (Action::Hold, Reason::Lingering { surplus }, Some(due));
+    }
+    let n = live.saturating_sub(most).min(census.idle);
+    let rest = surplus.saturating_sub(n);
+    // What was needed at some moment of this wait may go after the next one.
+    memory.surplus = (rest > 0).then_some(Surplus {
+        since: now,
+        most: target,
+    });
+    let again = (rest > 0).then(|| now.saturating_add(limits.shrink_after));
+    if n == 0 {
+        return (Action::Hold, Reason::Lingering { surplus }, again);
+    }
+    let lasted = now.saturating_sub(since);
+    (Action::Retire { n }, Reason::Surplus { lasted }, again)
+}

@@ -1,0 +1,122 @@
+//! What was decided about a pool and why, in a form that logs, tests and people read.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What to do with a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Hold,
+    /// Start workers.
+    Start {
+        /// How many, at least one.
+        n: u32,
+    },
+    /// Let idle workers go, the oldest first.
+    Retire {
+        /// How many, at least one, at most the idle ones.
+        n: u32,
+    },
+}
+
+/// A decision, and what it rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// How many workers should be able to take a job.
+    pub target: u32,
+    /// When to decide again if nothing happens before.
+    pub again: Option<Duration>,
+}
+
+/// Why a decision fell as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There are as many as there should be.
+    Enough,
+    /// Fewer than `min`.
+    BelowMin {
+        /// Those that can take a job.
+        live: u32,
+        /// The least there should be.
+        min: u32,
+    },
+    /// More are busy, or wanted.
+    Wanted {
+        /// Those that run a command.
+        busy: u32,
+        /// What was added to them: the spare workers or the ready jobs.
+        extra: u64,
+    },
+    /// More are wanted, a moment after the last growth.
+    Paced,
+    /// More are wanted than there is room for.
+    AtMax {
+        /// Every process there is.
+        total: u32,
+        /// The most there may be.
+        max: u32,
+    },
+    /// Too many, for too short a time.
+    Lingering {
+        /// How many too many.
+        surplus: u32,
+    },
+    /// Too many, for long enough.
+    Surplus {
+        /// How long.
+        lasted: Duration,
+    },
+    /// More than `max`, which has been lowered.
+    AboveMax {
+        /// Those that can take a job.
+        live: u32,
+        /// The most there may be.
+        max: u32,
+    },
+    /// Perhaps too many: the broker has not said how many jobs wait.
+    DemandUnknown,
+    /// Workers crash.
+    BackingOff {
+        /// Crashes in a row.
+        failures: u32,
+    },
+    /// One worker tries whether the pool can work again.
+    Trying,
+    /// A worker said "never again".
+    Refused,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enough => f.write_str("as many as wanted"),
+            Self::BelowMin { live, min } => write!(f, "{live} of at least {min}"),
+            Self::Wanted { busy, extra } => write!(f, "{busy} busy and {extra} more wanted"),
+            Self::Paced => f.write_str("more wanted a moment after the last growth"),
+            Self::AtMax { total, max } => write!(f, "more wanted, but {total} of at most {max}"),
+            Self::Lingering { surplus } => write!(f, "{surplus} too many, not for long"),
+            Self::Surplus { lasted } => write!(f, "too many for {}s", lasted.as_secs()),
+            Self::AboveMax { live, max } => write!(f, "{live} of at most {max}"),
+            Self::DemandUnknown => f.write_str("perhaps too many, demand unknown"),
+            Self::BackingOff { failures } => write!(f, "backing off, {failures} failed in a row"),
+            Self::Trying => f.write_str("trying one worker after failures"),
+            Self::Refused => f.write_str("a worker refused to be started again"),
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.action {
+            Action::Hold => f.write_str("hold")?,
+            Action::Start { n } => write!(f, "start {n}")?,
+            Action::Retire { n } => write!(f, "retire {n}")?,
+        }
+        write!(f, " (target {}): {}", self.target, self.reason)
+    }
+}

@@ -1,0 +1,428 @@
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::backoff::BackOff;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn census(starting: u32, idle: u32, busy: u32, stopping: u32, before: u32) -> Census {
+    Census {
+        starting,
+        idle,
+        busy,
+        stopping,
+        before,
+        unproven: starting,
+    }
+}
+
+/// One decision with a fresh memory, as it prints.
+fn fresh(limits: (u32, u32, u32), census: Census, demand: Demand) -> String {
+    let limits = Limits::new(limits.0, limits.1, limits.2).unwrap();
+    let (decision, _) = decide(&limits, &census, demand, &Memory::default(), ms(0));
+    decision.to_string()
+}
+
+#[test]
+fn only_min_above_max_and_max_zero_are_refused_and_both_numbers_are_named() {
+    assert_eq!(
+        Limits::new(5, 1, 3).unwrap_err().to_string(),
+        "min workers 5 is more than max workers 3"
+    );
+    let zero = Limits::new(0, 0, 0).unwrap_err().to_string();
+    assert!(
+        zero.starts_with("max workers is 0 with min workers 0"),
+        "{zero}"
+    );
+    for (min, spare, max) in [(0, 0, 1), (3, 9, 3), (0, u32::MAX, u32::MAX), (1, 0, 1)] {
+        assert!(Limits::new(min, spare, max).is_ok(), "{min} {spare} {max}");
+    }
+}
+
+#[test]
+fn decisions_with_nothing_remembered() {
+    use Demand::{Paused, Ready, Unknown};
+    let table = [
+        (
+            (2, 1, 5),
+            census(0, 0, 0, 0, 0),
+            Unknown,
+            "start 2 (target 2): 0 of at least 2",
+        ),
+        (
+            (9, 0, 9),
+            census(0, 1, 0, 0, 0),
+            Unknown,
+            "start 8 (target 9): 1 of at least 9",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 2, 0, 0, 0),
+            Ready(0),
+            "hold (target 2): as many as wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 2, 0, 0),
+            Ready(0),
+            "start 1 (target 3): 2 busy and 1 more wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 2, 0, 0),
+            Unknown,
+            "start 1 (target 3): 2 busy and 1 more wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 2, 0, 0),
+            Ready(9),
+            "start 1 (target 5): 2 busy and 9 more wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 2, 0, 0),
+            Paused,
+            "start 1 (target 3): 2 busy and 1 more wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 5, 0, 0),
+            Ready(9),
+            "hold (target 5): as many as wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 3, 1, 1),
+            Ready(9),
+            "hold (target 5): more wanted, but 5 of at most 5",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 0, 2, 2),
+            Unknown,
+            "start 1 (target 2): 0 of at least 2",
+        ),
+        (
+            (0, 0, 5),
+            census(0, 0, 0, 0, 0),
+            Unknown,
+            "hold (target 0): as many as wanted",
+        ),
+        (
+            (0, 0, 5),
+            census(0, 0, 0, 0, 0),
+            Ready(1),
+            "start 1 (target 1): 0 busy and 1 more wanted",
+        ),
+        (
+            (0, 0, 5),
+            census(0, 0, 0, 0, 0),
+            Paused,
+            "hold (target 0): as many as wanted",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 4, 0, 0, 0),
+            Ready(0),
+            "hold (target 2): 2 too many, not for long",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 4, 0, 0, 0),
+            Unknown,
+            "hold (target 2): perhaps too many, demand unknown",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 7, 0, 0, 0),
+            Unknown,
+            "retire 2 (target 2): 7 of at most 5",
+        ),
+        (
+            (2, 1, 5),
+            census(0, 0, 7, 0, 0),
+            Ready(9),
+            "hold (target 5): 7 of at most 5",
+        ),
+        (
+            (3, 9, 3),
+            census(0, 0, 3, 0, 0),
+            Ready(u64::MAX),
+            "hold (target 3): as many as wanted",
+        ),
+    ];
+    for (limits, census, demand, expected) in table {
+        assert_eq!(
+            fresh(limits, census, demand),
+            expected,
+            "{limits:?} {census:?} {demand:?}"
+        );
+    }
+}
+
+#[test]
+fn growth_doubles_up_to_32_a_tick_and_begins_anew_when_calm() {
+    let limits = Limits::new(0, 0, 1000).unwrap();
+    let mut memory = Memory::default();
+    let mut now = ms(0);
+    let mut starting = 0;
+    let mut steps = Vec::new();
+    for _ in 0..8 {
+        let here = census(starting, 0, 0, 0, 0);
+        let (decision, next) = decide(&limits, &here, Demand::Ready(1000), &memory, now);
+        let Action::Start { n } = decision.action else {
+            panic!("{decision}");
+        };
+        steps.push(n);
+        starting += n;
+        let here = census(starting, 0, 0, 0, 0);
+        let (paced, next) = decide(&limits, &here, Demand::Ready(1000), &next, now + ms(1));
+        assert_eq!(
+            (paced.action, paced.again),
+            (Action::Hold, Some(now + TICK))
+        );
+        (memory, now) = (next, now + TICK);
+    }
+    assert_eq!(steps, [1, 2, 4, 8, 16, 32, 32, 32]);
+    let here = census(starting, 0, 0, 0, 0);
+    let (decision, _) = decide(&limits, &here, Demand::Ready(1000), &memory, now + CALM);
+    assert_eq!(decision.action, Action::Start { n: 1 });
+}
+
+#[test]
+fn what_was_needed_for_a_moment_is_kept() {
+    let limits = Limits::new(1, 0, 10).unwrap();
+    let none = Demand::Ready(0);
+    let quiet = census(0, 6, 0, 0, 0);
+    let (_, memory) = decide(&limits, &quiet, none, &Memory::default(), ms(0));
+    let (_, memory) = decide(&limits, &census(0, 2, 4, 0, 0), none, &memory, ms(5000));
+    let (early, memory) = decide(&limits, &quiet, none, &memory, ms(9999));
+    assert_eq!(
+        (early.action, early.again),
+        (Action::Hold, Some(ms(10_000)))
+    );
+    let (due, memory) = decide(&limits, &quiet, none, &memory, ms(10_000));
+    assert_eq!(due.action, Action::Retire { n: 2 });
+    assert_eq!(due.again, Some(ms(20_000)));
+    let (rest, _) = decide(&limits, &census(0, 4, 0, 0, 0), none, &memory, ms(20_000));
+    assert_eq!(rest.action, Action::Retire { n: 3 });
+}
+
+#[test]
+fn unknown_demand_starts_the_wait_anew() {
+    let limits = Limits::new(1, 0, 10).unwrap();
+    let quiet = census(0, 6, 0, 0, 0);
+    let (_, memory) = decide(&limits, &quiet, Demand::Ready(0), &Memory::default(), ms(0));
+    let (_, memory) = decide(&limits, &quiet, Demand::Unknown, &memory, ms(9000));
+    let (decision, _) = decide(&limits, &quiet, Demand::Ready(0), &memory, ms(11_000));
+    assert_eq!(decision.action, Action::Hold);
+    assert_eq!(decision.again, Some(ms(21_000)));
+}
+
+#[test]
+fn a_pool_that_crashes_is_tried_with_one_worker() {
+    let limits = Limits::new(4, 0, 4).unwrap();
+    let mut memory = Memory {
+        back_off: BackOff::Calm.crashed(ms(0), ms(100)),
+        ..Memory::default()
+    };
+    let none = census(0, 0, 0, 0, 0);
+    let (waiting, _) = decide(&limits, &none, Demand::Unknown, &memory, ms(200));
+    assert_eq!(
+        (waiting.action, waiting.again),
+        (Action::Hold, Some(ms(1100)))
+    );
+    let (trying, _) = decide(&limits, &none, Demand::Unknown, &memory, ms(1100));
+    assert_eq!(trying.action, Action::Start { n: 1 });
+    let one = census(1, 0, 0, 0, 0);
+    let (trying, _) = decide(&limits, &one, Demand::Unknown, &memory, ms(1200));
+    assert_eq!(
+        (trying.action, trying.reason),
+        (Action::Hold, Reason::Trying)
+    );
+    memory.back_off = memory.back_off.proved(ms(1100));
+    let (rest, _) = decide(&limits, &one, Demand::Unknown, &memory, ms(1300));
+    assert_eq!(rest.action, Action::Start { n: 3 });
+}
+
+#[test]
+fn the_broker_is_asked_only_when_its_answer_could_matter() {
+    let fixed = Limits::new(3, 1, 3).unwrap();
+    assert!(!fixed.asks(&census(0, 3, 0, 0, 0)));
+    let limits = Limits::new(1, 1, 4).unwrap();
+    assert!(limits.asks(&census(0, 1, 0, 0, 0)));
+    assert!(limits.asks(&census(0, 4, 0, 0, 0)));
+    assert!(!limits.asks(&census(0, 1, 3, 0, 0)));
+    assert!(!limits.asks(&census(0, 0, 3, 1, 0)));
+}
+
+/// What happens to the model pool between two decisions.
+#[derive(Debug, Clone)]
+enum Happens {
+    GetsReady(u32),
+    GetsBusy(u32),
+    GetsIdle(u32),
+    Dies(u32),
+    Stops(u32),
+    Before(u32),
+    Asked(Demand),
+    Crashed,
+    Proved,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let demand = prop_oneof![
+        Just(Demand::Unknown),
+        Just(Demand::Paused),
+        (0_u64..50).prop_map(Demand::Ready),
+        Just(Demand::Ready(u64::MAX)),
+    ];
+    prop_oneof![
+        4 => (1_u32..5).prop_map(Happens::GetsReady),
+        4 => (1_u32..5).prop_map(Happens::GetsBusy),
+        4 => (1_u32..5).prop_map(Happens::GetsIdle),
+        1 => (0_u32..4).prop_map(Happens::Dies),
+        4 => (1_u32..5).prop_map(Happens::Stops),
+        1 => (0_u32..3).prop_map(Happens::Before),
+        3 => demand.prop_map(Happens::Asked),
+        1 => Just(Happens::Crashed),
+        1 => Just(Happens::Proved),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (0_u32..8, 0_u32..8, 1_u32..40).prop_filter_map("min above max", |(min, spare, max)| {
+        Limits::new(min, spare, max).ok()
+    })
+}
+
+fn change(
+    census: &mut Census,
+    demand: &mut Demand,
+    memory: &mut Memory,
+    now: Duration,
+    what: Happens,
+) {
+    let shift = |from: &mut u32, to: &mut u32, n: u32| {
+        let n = n.min(*from);
+        *from -= n;
+        *to += n;
+    };
+    match what {
+        Happens::GetsReady(n) => shift(&mut census.starting, &mut census.idle, n),
+        Happens::GetsBusy(n) => shift(&mut census.idle, &mut census.busy, n),
+        Happens::GetsIdle(n) => shift(&mut census.busy, &mut census.idle, n),
+        Happens::Stops(n) => shift(&mut census.stopping, &mut 0, n),
+        Happens::Before(n) => census.before = census.before.min(n),
+        Happens::Asked(answer) => *demand = answer,
+        Happens::Crashed => memory.back_off = memory.back_off.crashed(now, now),
+        Happens::Proved => memory.back_off = BackOff::Calm,
+        Happens::Dies(which) => {
+            let class = match which {
+                0 => &mut census.starting,
+                1 => &mut census.idle,
+                2 => &mut census.busy,
+                _ => &mut census.stopping,
+            };
+            *class = class.saturating_sub(1);
+        }
+    }
+    census.unproven = census.unproven.min(census.live()).max(census.starting);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Over any history: never above max, min at once, nothing retired that is wanted.
+    #[test]
+    fn bounds_hold_over_long_histories(
+        limits in limits(),
+        before in 0_u32..4,
+        history in prop::collection::vec((0_u64..15_000, happens()), 1..400),
+    ) {
+        let mut here = census(0, 0, 0, 0, before.min(limits.max()));
+        let (mut demand, mut memory) = (Demand::Unknown, Memory::default());
+        let mut now = ms(0);
+        let mut needed: VecDeque<(Duration, u32)> = VecDeque::new();
+        for (later, what) in history {
+            now += ms(later);
+            change(&mut here, &mut demand, &mut memory, now, what);
+            let target = limits.target(&here, demand);
+            needed.push_back((now, target));
+            needed.retain(|(at, _)| *at + limits.shrink_after() > now);
+            let (decision, next) = decide(&limits, &here, demand, &memory, now);
+            memory = next;
+            match decision.action {
+                Action::Hold => {}
+                Action::Start { n } => {
+                    prop_assert!(n > 0 && here.live() < target, "{decision}");
+                    here.starting += n;
+                }
+                Action::Retire { n } => {
+                    prop_assert!(n > 0 && n <= here.idle, "{decision}");
+                    prop_assert!(demand != Demand::Unknown, "{decision}");
+                    // Nothing that was needed at any moment of the last ten seconds goes.
+                    let after = here.live() - n;
+                    let most = needed.iter().map(|(_, target)| *target).max();
+                    prop_assert!(after >= most.unwrap_or(0), "{decision}: {after} left, {most:?}");
+                    here.idle -= n;
+                    here.stopping += n;
+                }
+            }
+            prop_assert!(here.total() <= limits.max(), "{decision}: {here:?}");
+            prop_assert!(decision.target >= limits.min() && decision.target <= limits.max());
+            if memory.back_off == BackOff::Calm && here.total() < limits.max() {
+                prop_assert!(here.live() >= limits.min(), "{decision}: {here:?}");
+                prop_assert!(here.live() >= decision.target || decision.again.is_some(), "{decision}");
+            }
+        }
+    }
+
+    /// At rest nothing is started or retired, whatever the limits; with min = max not even after
+    /// a change of demand or of who is busy.
+    #[test]
+    fn nothing_churns_at_rest(limits in limits(), busy in 0_u32..40, ready in 0_u64..50) {
+        let mut here = census(0, 0, busy.min(limits.max()), 0, 0);
+        let mut memory = Memory::default();
+        let mut last_change = ms(0);
+        for tick in 0..600 {
+            let now = ms(tick * 100);
+            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), &memory, now);
+            memory = next;
+            match decision.action {
+                Action::Hold => continue,
+                Action::Start { n } => here.idle += n,
+                Action::Retire { n } => here.idle -= n,
+            }
+            last_change = now;
+        }
+        prop_assert!(last_change < ms(15_000), "still changing at {last_change:?}");
+    }
+
+    #[test]
+    fn a_fixed_pool_never_churns(
+        size in 1_u32..20,
+        spare in 0_u32..20,
+        history in prop::collection::vec((0_u32..20, 0_u64..100, 0_u64..20_000), 1..200),
+    ) {
+        let limits = Limits::new(size, spare, size).unwrap();
+        let (mut memory, mut now) = (Memory::default(), ms(0));
+        for (busy, ready, later) in history {
+            now += ms(later);
+            let busy = busy.min(size);
+            let here = census(0, size - busy, busy, 0, 0);
+            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), &memory, now);
+            prop_assert_eq!(decision.action, Action::Hold);
+            memory = next;
+        }
+    }
+}

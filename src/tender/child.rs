@@ -1,0 +1,190 @@
+//! A worker as a process: starting it, hearing it, killing it.
+//!
+//! The worker's end of the link is inherited by clearing its close-on-exec flag just around the spawn.
+//! That is safe as long as nothing else in the process spawns in that moment, which holds on a
+//! current-thread runtime: the only other thread is the one that waits for signals. (The usual way,
+//! `pre_exec`, makes std fork where it could `posix_spawn`.)
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{self, Command};
+use tokio::sync::{Notify, mpsc};
+
+use super::{Event, PoolSettings, WorkerCommand, WorkerId, perform};
+use crate::lifecycle::Ended;
+use crate::link::{self, BadLine, FD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports};
+
+/// The environment variable that tells any worker, also one that takes no arguments, its tube.
+const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+
+/// The most reports of a dead worker that are read: what it started may hold its end of the link
+/// and write on.
+const LAST_WORDS: usize = 1000;
+
+/// A worker's process, as the loop holds it.
+pub(super) struct Child {
+    name: String,
+    pid: u32,
+    orders: Orders,
+    kill: Arc<Notify>,
+    complained: bool,
+}
+
+impl Child {
+    /// Starts a worker, and a task that sends what it does as events.
+    pub(super) fn spawn(
+        settings: &PoolSettings,
+        id: WorkerId,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
+        let name = format!("{}-{}", settings.tube, id.number);
+        let (link, theirs) = link::Worker::pair()?;
+        let mut command = command(&settings.command);
+        command
+            .env(FD_VARIABLE, theirs.as_raw_fd().to_string())
+            .env(NAME_VARIABLE, &name)
+            .env(TUBE_VARIABLE, settings.tube.as_str());
+        rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        let spawned = command.spawn();
+        // Ours to close, or its death would never be the end of the file.
+        drop(theirs);
+        let process = spawned?;
+        let pid = process.id().unwrap_or(0);
+        let kill = Arc::new(Notify::new());
+        let watched = Watched {
+            process,
+            reports: Some(link.reports),
+            kill: Arc::clone(&kill),
+            ended: None,
+            last_words: VecDeque::new(),
+        };
+        tokio::spawn(perform::forward(id, watched, events));
+        Ok(Self {
+            name,
+            pid,
+            orders: link.orders,
+            kill,
+            complained: false,
+        })
+    }
+
+    /// What it is called in logs, and calls itself.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Tells it something, without waiting.
+    pub(super) fn order(&mut self, order: Order) -> io::Result<()> {
+        self.orders.send(order)
+    }
+
+    /// Kills it, and what it started in its own process group.
+    pub(super) fn kill(&self) {
+        // By the task that reaps it, so that the number cannot have become somebody else's.
+        self.kill.notify_one();
+    }
+
+    /// True the first time.
+    pub(super) fn first_complaint(&mut self) -> bool {
+        !std::mem::replace(&mut self.complained, true)
+    }
+}
+
+fn command(worker: &WorkerCommand) -> Command {
+    let mut command = Command::new(&worker.program);
+    if let Some(arg0) = &worker.arg0 {
+        command.arg0(arg0);
+    }
+    command
+        .args(&worker.arguments)
+        .stdin(Stdio::null())
+        // A group of its own: Ctrl-C on a terminal goes to the foreground group, and it is for the
+        // tender to say what becomes of it: a drain, with time for the commands.
+        .process_group(0);
+    command
+}
+
+/// A worker's process, as the task that watches it holds it.
+pub(super) struct Watched {
+    process: process::Child,
+    /// Until its end of the link is closed.
+    reports: Option<Reports>,
+    kill: Arc<Notify>,
+    ended: Option<Ended>,
+    /// What it had said and nobody had read when it ended.
+    last_words: VecDeque<Result<Report, BadLine>>,
+}
+
+impl Watched {
+    /// What it does next; [`Event::Ended`] is the last.
+    pub(super) async fn next(&mut self, id: WorkerId) -> Event {
+        loop {
+            if let Some(said) = self.last_words.pop_front() {
+                return reported(id, said);
+            }
+            if let Some(ended) = self.ended {
+                return Event::Ended(id, ended);
+            }
+            tokio::select! {
+                said = next_report(&mut self.reports) => match said {
+                    Some(said) => return reported(id, said),
+                    None => {
+                        self.reports = None;
+                        return Event::LinkClosed(id);
+                    }
+                },
+                status = self.process.wait() => self.reaped(status),
+                () = self.kill.notified() => self.kill_group(),
+            }
+        }
+    }
+
+    fn reaped(&mut self, status: io::Result<ExitStatus>) {
+        self.ended = Some(match status {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => Ended::Exited(code),
+                (None, signal) => Ended::Signalled(signal.unwrap_or(0)),
+            },
+            // Only when somebody else has reaped it: it is gone, and how is not known.
+            Err(_) => Ended::Signalled(0),
+        });
+        if let Some(reports) = &mut self.reports {
+            let said = std::iter::from_fn(|| reports.arrived());
+            self.last_words = said.take(LAST_WORDS).collect();
+        }
+    }
+
+    fn kill_group(&self) {
+        // There is a number only as long as the process has not been reaped.
+        let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // It fails when all are gone already.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+fn reported(id: WorkerId, said: Result<Report, BadLine>) -> Event {
+    match said {
+        Ok(report) => Event::Reported(id, report),
+        Err(error) => Event::Garbled(id, error),
+    }
+}
+
+async fn next_report(reports: &mut Option<Reports>) -> Option<Result<Report, BadLine>> {
+    match reports {
+        Some(reports) => reports.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,264 @@
+//! The tender: keeps the right number of worker processes alive for each tube.
+//!
+//! One loop: wait for an `Event`, tell it to the pool's [`Crew`], perform the effects that come back.
+//! The loop decides nothing itself. Whatever can take time (a worker's lines, its end, the broker's
+//! answer) is waited for in a task of its own, which sends an event.
+//!
+//! To be run on tokio's current-thread runtime: see `child` for why a second spawning thread would
+//! harm.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::broker::Broker;
+use crate::crew::{self, Crew};
+use crate::lifecycle::{self, Ended, Rules};
+use crate::link::{BadLine, Report};
+use crate::pool::{Demand, Limits};
+use crate::signals::Asked;
+use crate::tube::TubeName;
+
+mod child;
+mod demand;
+mod perform;
+
+use child::Child;
+
+/// Events that wait for the loop. When there are more, the tasks that bring them wait, then the
+/// sockets fill, then workers leave out all but their last state.
+const QUEUE: usize = 256;
+
+/// What a tender tends.
+pub struct Settings {
+    /// One a tube.
+    pub pools: Vec<PoolSettings>,
+    /// How long commands may run on after the first TERM or INT.
+    pub grace: Duration,
+    /// The session in which the tubes' demand is asked for; used for nothing else.
+    pub broker: Box<dyn Broker>,
+}
+
+/// What a tender is to know of one pool.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Its tube.
+    pub tube: TubeName,
+    /// How many workers.
+    pub limits: Limits,
+    /// Workers are replaced at this age, up to a tenth earlier; zero: never.
+    pub max_age: Duration,
+    /// Workers are replaced when their commands have printed so many bytes; zero: never.
+    pub max_output: u64,
+    /// What is started.
+    pub command: WorkerCommand,
+}
+
+/// How a worker is started; nothing is added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerCommand {
+    /// The file, looked up in PATH if there is no slash in it.
+    pub program: OsString,
+    /// What it sees as its own name; the program if there is none.
+    pub arg0: Option<OsString>,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// Why a tender cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no pool.
+    #[error("nothing to tend: no tube was named, neither by --use-tube nor in the configuration")]
+    NoPools,
+    /// Two pools would count their workers apart.
+    #[error("the tube {tube} was named twice; one pool tends all workers of a tube")]
+    TubeTwice {
+        /// Its name.
+        tube: TubeName,
+    },
+}
+
+/// Whose event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct WorkerId {
+    /// The pool's place among the settings.
+    pool: usize,
+    number: crew::Number,
+}
+
+/// Everything that the loop waits for.
+#[derive(Debug)]
+enum Event {
+    /// A signal came.
+    Asked(Asked),
+    /// The broker answered, or could not.
+    Demand { pool: usize, demand: Demand },
+    /// A worker said something.
+    Reported(WorkerId, Report),
+    /// A worker wrote something that it could not have meant.
+    Garbled(WorkerId, BadLine),
+    /// A worker's end of its link is closed.
+    LinkClosed(WorkerId),
+    /// A worker's process has ended.
+    Ended(WorkerId, Ended),
+    /// A pool wants to be looked at.
+    Due,
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {} of pool {}", self.number, self.pool)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked(asked) => write!(f, "asked to {asked}"),
+            Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
+            Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
+            Self::Garbled(id, error) => write!(f, "{id}: {error}"),
+            Self::LinkClosed(id) => write!(f, "{id} closed its link"),
+            Self::Ended(id, ended) => write!(f, "{id} ended with {ended}"),
+            Self::Due => f.write_str("a deadline passed"),
+        }
+    }
+}
+
+/// One pool and its processes.
+struct Pool {
+    settings: PoolSettings,
+    crew: Crew,
+    /// By the worker's number; as long as the crew has it.
+    children: BTreeMap<crew::Number, Child>,
+}
+
+/// The loop's state.
+struct Tender {
+    pools: Vec<Pool>,
+    grace: Duration,
+    began: Instant,
+    events: mpsc::Sender<Event>,
+    asker: demand::Asker,
+}
+
+/// Tends until TERM or INT has been asked for through `asked` and every worker is gone.
+///
+/// # Errors
+/// When the settings name no tube or one twice; nothing has been started then.
+pub async fn run(
+    settings: Settings,
+    mut asked: mpsc::UnboundedReceiver<Asked>,
+) -> Result<(), Error> {
+    check(&settings.pools)?;
+    let (events, mut queue) = mpsc::channel(QUEUE);
+    let mut tender = Tender::new(settings, events);
+    tender.tend_all();
+    while !tender.ended() {
+        let event = tokio::select! {
+            Some(asked) = asked.recv() => Event::Asked(asked),
+            // The tender holds a sender itself, so the queue never ends.
+            Some(event) = queue.recv() => event,
+            () = due(tender.deadline()) => Event::Due,
+        };
+        tracing::trace!(%event, "event taken");
+        tender.take(event);
+    }
+    tracing::info!("tender ended");
+    Ok(())
+}
+
+fn check(pools: &[PoolSettings]) -> Result<(), Error> {
+    if pools.is_empty() {
+        return Err(Error::NoPools);
+    }
+    let mut seen = HashSet::new();
+    match pools.iter().find(|pool| !seen.insert(&pool.tube)) {
+        Some(pool) => Err(Error::TubeTwice {
+            tube: pool.tube.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Tender {
+    fn new(settings: Settings, events: mpsc::Sender<Event>) -> Self {
+        let pool = |settings: PoolSettings| {
+            let rules = Rules {
+                max_age: settings.max_age,
+                max_output: settings.max_output,
+            };
+            Pool {
+                crew: Crew::new(settings.limits, rules),
+                children: BTreeMap::new(),
+                settings,
+            }
+        };
+        Self {
+            asker: demand::Asker::new(settings.broker, events.clone()),
+            pools: settings.pools.into_iter().map(pool).collect(),
+            grace: settings.grace,
+            began: Instant::now(),
+            events,
+        }
+    }
+
+    /// Monotonic time since the tender's start.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn ended(&self) -> bool {
+        self.pools.iter().all(|pool| pool.crew.ended())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let first = self.pools.iter().filter_map(|pool| pool.crew.deadline());
+        first.min().map(|at| self.began + at)
+    }
+
+    /// Takes in one event; then the pools it concerns are tended.
+    fn take(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Asked(asked) => self.close(asked, now),
+            Event::Demand { pool, demand } => {
+                if let Some(pool) = self.pools.get_mut(pool) {
+                    pool.crew.demanded(demand, now);
+                }
+                self.tend(pool);
+            }
+            Event::Reported(id, report) => self.tell(id, report.into(), now),
+            Event::Garbled(id, error) => self.garbled(id, &error),
+            Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
+            Event::Ended(id, ended) => self.ended_with(id, ended, now),
+            Event::Due => self.tend_all(),
+        }
+    }
+
+    fn tend_all(&mut self) {
+        (0..self.pools.len()).for_each(|pool| self.tend(pool));
+    }
+}
+
+impl From<Report> for lifecycle::Event {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Ready => Self::Ready,
+            Report::Busy { task, group } => Self::Busy { task, group },
+            Report::Idle { jobs, output } => Self::Idle { jobs, output },
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the loop does on real processes because of what the crews say, and what it logs of it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::child::Child;
+use super::{Event, Tender, WorkerId};
+use crate::crew::{Effect, Number};
+use crate::lifecycle::{self, Ended, Jitter};
+use crate::link::{BadLine, Order};
+use crate::pool::Reason;
+use crate::signals::Asked;
+
+impl Tender {
+    /// Lets one pool do what is due.
+    pub(super) fn tend(&mut self, pool: usize) {
+        let now = self.now();
+        if let Some(tended) = self.pools.get_mut(pool) {
+            let effects = tended.crew.tend(now);
+            self.perform(pool, effects);
+        }
+    }
+
+    /// Tells a worker's crew what happened to it.
+    pub(super) fn tell(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
+        self.tell_only(id, event, now);
+        self.tend(id.pool);
+    }
+
+    fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
+        let Some(pool) = self.pools.get_mut(id.pool) else {
+            return;
+        };
+        match pool.crew.happened(id.number, event, now) {
+            Ok(effects) => self.perform(id.pool, effects),
+            Err(error) => self.complain(id, &error.to_string()),
+        }
+    }
+
+    pub(super) fn close(&mut self, asked: Asked, now: Duration) {
+        tracing::info!(reason = %asked, "shutdown began");
+        let grace = self.grace;
+        for pool in 0..self.pools.len() {
+            let Some(closed) = self.pools.get_mut(pool) else {
+                continue;
+            };
+            let effects = match asked {
+                Asked::Drain => closed.crew.drain(grace, now),
+                Asked::Stop => closed.crew.stop(now),
+            };
+            self.perform(pool, effects);
+        }
+    }
+
+    pub(super) fn garbled(&mut self, id: WorkerId, error: &BadLine) {
+        self.complain(id, &error.to_string());
+    }
+
+    pub(super) fn ended_with(&mut self, id: WorkerId, ended: Ended, now: Duration) {
+        if let Some(pool) = self.pools.get_mut(id.pool)
+            && let Some(child) = pool.children.remove(&id.number)
+        {
+            let tube = &pool.settings.tube;
+            let state = pool.crew.worker(id.number).map(|worker| *worker.state());
+            let state = state.map_or_else(String::new, |state| state.to_string());
+            tracing::info!(worker = child.name(), pid = child.pid(), %tube, state, reason = %ended, "worker ended");
+        }
+        self.tell(id, lifecycle::Event::Ended(ended), now);
+    }
+
+    /// A worker that says what makes no sense is heard on, but complained of only once: what it
+    /// writes, it may write without end.
+    fn complain(&mut self, id: WorkerId, reason: &str) {
+        let Some(pool) = self.pools.get_mut(id.pool) else {
+            return;
+        };
+        let tube = &pool.settings.tube;
+        if let Some(child) = pool.children.get_mut(&id.number)
+            && child.first_complaint()
+        {
+            tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker misunderstood");
+        }
+    }
+
+    fn perform(&mut self, pool: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn { worker, reason } => self.spawn(pool, worker, reason),
+                Effect::Drain { worker, grace, why } => {
+                    self.order(pool, worker, Order::drain(grace), &why.to_string());
+                }
+                Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
+                Effect::Kill { worker } => self.kill(pool, worker),
+                Effect::Ask => self.ask(pool),
+                Effect::BackedOff { .. } | Effect::Recovered { .. } | Effect::Refused { .. } => {
+                    self.note(pool, effect);
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, index: usize, worker: Number, reason: Reason) {
+        let Some(pool) = self.pools.get_mut(index) else {
+            return;
+        };
+        let id = WorkerId {
+            pool: index,
+            number: worker,
+        };
+        let tube = &pool.settings.tube;
+        let spawned = Child::spawn(&pool.settings, id, self.events.clone());
+        let event = match spawned {
+            Ok(child) => {
+                tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
+                pool.children.insert(worker, child);
+                lifecycle::Event::Spawned { jitter: jitter() }
+            }
+            Err(error) => {
+                let program = pool.settings.command.program.to_string_lossy();
+                tracing::error!(%tube, %program, reason = %error, "worker could not be started");
+                lifecycle::Event::CouldNotSpawn
+            }
+        };
+        let now = self.now();
+        self.tell_only(id, event, now);
+    }
+
+    fn order(&mut self, pool: usize, worker: Number, order: Order, reason: &str) {
+        let Some(pool) = self.pools.get_mut(pool) else {
+            return;
+        };
+        let tube = &pool.settings.tube;
+        let Some(child) = pool.children.get_mut(&worker) else {
+            return;
+        };
+        match child.order(order) {
+            Ok(()) => {
+                tracing::info!(worker = child.name(), pid = child.pid(), %tube, reason, "worker told to go");
+            }
+            // One that dies at this moment, or will be killed at its deadline.
+            Err(error) => {
+                tracing::debug!(worker = child.name(), pid = child.pid(), %tube, reason = %error, "worker could not be told to go");
+            }
+        }
+    }
+
+    fn kill(&mut self, pool: usize, worker: Number) {
+        if let Some(pool) = self.pools.get(pool)
+            && let Some(child) = pool.children.get(&worker)
+        {
+            let tube = &pool.settings.tube;
+            tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason = "did not go in time", "worker killed");
+            child.kill();
+        }
+    }
+
+    fn ask(&mut self, index: usize) {
+        if let Some(pool) = self.pools.get(index) {
+            self.asker.ask(index, pool.settings.tube.clone());
+        }
+    }
+
+    fn note(&self, pool: usize, effect: Effect) {
+        let Some(pool) = self.pools.get(pool) else {
+            return;
+        };
+        let tube = &pool.settings.tube;
+        match effect {
+            Effect::BackedOff { worker, back_off } => {
+                tracing::warn!(number = worker, %tube, reason = %back_off, "pool backed off");
+            }
+            Effect::Recovered { worker } => {
+                tracing::info!(number = worker, %tube, "pool recovered");
+            }
+            Effect::Refused { worker } => {
+                tracing::error!(number = worker, %tube, reason = "exit code 125", "pool refused to start again");
+            }
+            Effect::Spawn { .. }
+            | Effect::Drain { .. }
+            | Effect::Stop { .. }
+            | Effect::Kill { .. }
+            | Effect::Ask => {}
+        }
+    }
+}
+
+/// Enough chance to keep workers from going all together; each hasher is seeded anew.
+fn jitter() -> Jitter {
+    let [byte, ..] = RandomState::new().hash_one(0).to_le_bytes();
+    Jitter(byte)
+}
+
+/// The task that watches a worker: its lines, its end, and the order to kill it.
+pub(super) async fn forward(
+    id: WorkerId,
+    mut watched: super::child::Watched,
+    events: tokio::sync::mpsc::Sender<Event>,
+) {
+    loop {
+        let event = watched.next(id).await;
+        let last = matches!(event, Event::Ended(..));
+        // Nobody listens any more when the tender has ended without waiting for its workers.
+        if events.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}

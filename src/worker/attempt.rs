@@ -1,0 +1,177 @@
+//! One attempt: its command, and the record of how it ended.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{Control, Mode};
+use super::run::{Ran, run};
+use crate::process::command::Spec;
+use crate::process::leftover::{self, ATTEMPT_VARIABLE, Remains, UUID_VARIABLE};
+use crate::store::ledger::{Attempt, Settlement};
+use crate::store::locks::Holder;
+use crate::store::{Store, now};
+use crate::task::retry::{self, Next};
+use crate::task::state::Outcome;
+use crate::tube::TubeName;
+
+/// Between two tries to record an outcome.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the command of an attempt came to.
+pub struct Worked {
+    /// What becomes of the task; `None` if that was not ours to say, or could not be recorded.
+    pub next: Option<Next>,
+    /// Bytes printed.
+    pub output: u64,
+}
+
+/// Runs an attempt's command and records how it ended.
+pub async fn work(
+    store: &Store,
+    control: &mut Control,
+    worker: i64,
+    tube: &TubeName,
+    withheld: &[String],
+    job: u64,
+    attempt: Attempt,
+) -> Worked {
+    let Attempt { plan, lock, .. } = &attempt;
+    let spec = Spec {
+        argv: &plan.argv,
+        environment: vec![
+            ("TASKQUEUE_TASK_ID", attempt.task.to_string()),
+            (UUID_VARIABLE, attempt.uuid.to_string()),
+            ("TASKQUEUE_TUBE", tube.to_string()),
+            ("TASKQUEUE_JOB_ID", job.to_string()),
+            (ATTEMPT_VARIABLE, attempt.number.to_string()),
+            ("TASKQUEUE_COMMAND", plan.name.clone()),
+        ],
+        withheld,
+        stdin: plan.stdin.clone(),
+        inherited: lock.as_fd(),
+    };
+    let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
+    let bytes = output.size();
+    let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);
+    tell(&attempt, &outcome, &next);
+    // From here on the lock is held only by what the command left behind.
+    drop(attempt.lock);
+    if matches!(next, Next::Wait(_)) {
+        let remains = Remains {
+            uuid: attempt.uuid,
+            number: attempt.number,
+            byte: Holder::Attempt(attempt.attempt).byte(),
+        };
+        // What cannot be ended now keeps the next attempt from beginning.
+        end_remains(store, remains, attempt.attempt).await;
+    }
+    let settlement = Arc::new(Settlement {
+        task: attempt.task,
+        attempt: attempt.attempt,
+        number: attempt.number,
+        outcome,
+        next,
+        budget,
+        output,
+    });
+    let ours = record(store, control, worker, &settlement).await;
+    Worked {
+        next: ours.then(|| settlement.next.clone()),
+        output: bytes,
+    }
+}
+
+/// What went well is in the store; the log is for what did not.
+fn tell(attempt: &Attempt, outcome: &Outcome, next: &Next) {
+    let Attempt { task, number, .. } = attempt;
+    let (command, outcome) = (&attempt.plan.name, outcome.word());
+    match next {
+        Next::Done => tracing::debug!(task, attempt = number, command, outcome, "did a task"),
+        Next::Cancelled => {
+            tracing::info!(task, attempt = number, command, outcome, "cancelled a task")
+        }
+        Next::Failed { reason } => {
+            tracing::warn!(
+                task,
+                attempt = number,
+                command,
+                outcome,
+                reason,
+                "failed a task"
+            );
+        }
+        Next::Wait(delay) => {
+            let delay = delay.as_secs_f32();
+            tracing::info!(
+                task,
+                attempt = number,
+                command,
+                outcome,
+                delay,
+                "left a task for later"
+            );
+        }
+    }
+}
+
+/// Records an outcome, however long the store takes. False if it was not ours to record, or if we were
+/// told to stop before we could.
+async fn record(
+    store: &Store,
+    control: &mut Control,
+    worker: i64,
+    settlement: &Arc<Settlement>,
+) -> bool {
+    let mut reported = false;
+    loop {
+        let settling = Arc::clone(settlement);
+        let recorded = store
+            .call(move |db| db.settle(&settling, worker, now()))
+            .await;
+        match recorded {
+            Ok(true) => return true,
+            Ok(false) => {
+                tracing::warn!(
+                    task = settlement.task,
+                    attempt = settlement.number,
+                    "found an attempt taken over; left its task alone"
+                );
+                return false;
+            }
+            Err(error) if !reported => {
+                tracing::error!(task = settlement.task, %error, "could not record an outcome; tried again");
+                reported = true;
+            }
+            Err(_) => {}
+        }
+        if control.mode() == Mode::Stopping {
+            tracing::error!(
+                task = settlement.task,
+                "stopped before an outcome was recorded"
+            );
+            return false;
+        }
+        tokio::select! {
+            _ = control.changed() => {}
+            () = tokio::time::sleep(RECORD_AGAIN) => {}
+        }
+    }
+}
+
+/// Ends what an attempt left running, on a thread of its own: it may take seconds. False if it could not.
+pub async fn end_remains(store: &Store, remains: Remains, attempt: i64) -> bool {
+    let locks = store.locks().clone();
+    let held = move || locks.is_held(Holder::Attempt(attempt));
+    match held() {
+        Ok(false) => return true,
+        Ok(true) => {}
+        Err(error) => {
+            tracing::error!(%error, "could not ask for an attempt's lock");
+            return false;
+        }
+    }
+    tokio::task::spawn_blocking(move || leftover::end(&remains, held).unwrap_or(false))
+        .await
+        .unwrap_or(false)
+}

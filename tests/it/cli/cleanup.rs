@@ -1,0 +1,88 @@
+//! `taskqueue cleanup`
+
+use serde_json::json;
+
+use super::{COMMANDS, other};
+use crate::support::{Beanstalkd, Taskqueue};
+
+#[test]
+fn it_prints_how_many_it_deleted() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    for command in ["ok", "ok", "no"] {
+        taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+    }
+    taskqueue.work("t", 3);
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    let cleanup = |args: &[&str]| taskqueue.run(&[&["cleanup"], args].concat()).ok();
+    assert_eq!(cleanup(&["--period", "3600"]), "deleted 0 tasks\n");
+    assert_eq!(
+        cleanup(&["--period", "0", "--dry-run"]),
+        "would delete 2 tasks\n"
+    );
+    let all = [
+        "--period",
+        "0",
+        "--status",
+        "failed",
+        "--status",
+        "done",
+        "--dry-run",
+        "--json",
+    ];
+    assert_eq!(cleanup(&all), "{\"deleted\":0,\"would_delete\":3}\n");
+    assert_eq!(cleanup(&["--period", "0"]), "deleted 2 tasks\n");
+    assert_eq!(cleanup(&["--period", "0"]), "deleted 0 tasks\n");
+    assert_eq!(
+        cleanup(&["--period", "0", "--status", "failed"]),
+        "deleted 1 task\n"
+    );
+    let left = taskqueue.run(&["list", "--json"]).json();
+    assert_eq!(
+        (left[0]["id"].clone(), left.as_array().unwrap().len()),
+        (json!(4), 1)
+    );
+    assert_eq!(taskqueue.run(&["show", "1"]).stdout, "gone\n");
+    // Ids are not used again.
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    assert_eq!(taskqueue.show("5")["status"], "waiting");
+}
+
+#[test]
+fn a_foreign_task_goes_once_its_job_has_gone() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let mut other = other(&server, "raw");
+    let minute = std::time::Duration::from_secs(60);
+    other
+        .put(b"hello", 0, std::time::Duration::ZERO, minute)
+        .unwrap();
+    taskqueue.work("raw", 1);
+    assert_eq!(
+        taskqueue.run(&["cleanup", "--period", "0"]).ok(),
+        "deleted 1 task\n"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let taskqueue = Taskqueue::alone();
+    for wrong in [
+        &["cleanup"][..],
+        &["cleanup", "--period", "soon"],
+        &["cleanup", "--period=-1"],
+        &["cleanup", "--period", "0", "--status", "waiting"],
+        &["cleanup", "--period", "0", "--status", "running"],
+    ] {
+        assert_eq!(taskqueue.run(wrong).code, Some(2), "{wrong:?}");
+    }
+    // Longer ago than there is time.
+    assert_eq!(
+        taskqueue.run(&["put", "--use-tube", "t", "ok"]).code,
+        Some(0)
+    );
+    let ran = taskqueue.run(&["cleanup", "--period", "10000000000000000000"]);
+    assert_eq!(ran.ok(), "deleted 0 tasks\n");
+}

@@ -1,0 +1,168 @@
+//! What is said when something is wrong: what, on what, why, and what to do next.
+
+use crate::support::{Beanstalkd, Taskqueue};
+
+#[test]
+fn an_unknown_key_has_a_caret_under_it() {
+    let taskqueue = Taskqueue::alone();
+    taskqueue.configure("[tubes.mail]\nmax_worker = 1\n");
+    for args in [
+        &["list"][..],
+        &["put", "--use-tube", "t", "ok"],
+        &["worker", "--use-tube", "mail"],
+        &["ping"],
+    ] {
+        let said = taskqueue.run(args).failed(2);
+        for part in [
+            "taskqueue.toml",
+            "unknown field `max_worker`",
+            "2 | max_worker = 1",
+            "\n  | ^^^^^^^^^^",
+            "max_workers",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    assert!(!taskqueue.store().exists());
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_named() {
+    let taskqueue = Taskqueue::alone();
+    let said = taskqueue
+        .run(&["list", "--config", "nowhere.toml"])
+        .failed(2);
+    assert!(said.contains("nowhere.toml"), "{said}");
+    std::fs::create_dir(taskqueue.path("folder")).unwrap();
+    let said = taskqueue.run(&["list", "--config", "folder"]).failed(2);
+    assert!(said.contains("folder"), "{said}");
+}
+
+#[test]
+fn a_missing_subcommand_shows_what_there_is() {
+    let taskqueue = Taskqueue::alone();
+    let said = taskqueue.run(&[]).failed(2);
+    for name in [
+        "tender",
+        "worker",
+        "put",
+        "list",
+        "show",
+        "regenerate",
+        "cleanup",
+        "ping",
+        "add-example-task",
+    ] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let said = taskqueue.run(&["lst"]).failed(2);
+    assert!(said.contains("list"), "{said}");
+    let ran = taskqueue.run(&["--version"]);
+    assert_eq!(
+        ran.ok(),
+        concat!("taskqueue ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_named_with_what_to_do() {
+    let taskqueue = Taskqueue::alone();
+    std::fs::create_dir(taskqueue.path("folder")).unwrap();
+    std::fs::write(taskqueue.path("file"), "text").unwrap();
+    let writing = [
+        &["put", "--use-tube", "t", "ok"][..],
+        &["worker", "--use-tube", "t"],
+        &["add-example-task"],
+    ];
+    let reading = [
+        &["list"][..],
+        &["show", "1"],
+        &["regenerate", "--id", "1"],
+        &["cleanup", "--period", "0"],
+    ];
+    for store in ["folder", "file", "file/t.db", "/proc/nowhere/t.db"] {
+        for args in writing.iter().chain(&reading) {
+            // In /proc there is no such folder: nothing to read yet.
+            if store.starts_with("/proc") && reading.contains(args) {
+                continue;
+            }
+            let said = taskqueue
+                .run(&[args, &["--store", store][..]].concat())
+                .failed(1);
+            for part in ["cannot open the store", store, "--store PATH"] {
+                assert!(said.contains(part), "{args:?} {store}: {said}");
+            }
+        }
+    }
+    assert_eq!(std::fs::read(taskqueue.path("file")).unwrap(), b"text");
+}
+
+#[test]
+fn a_store_that_is_not_ours_is_named() {
+    let taskqueue = Taskqueue::alone();
+    taskqueue
+        .sqlite()
+        .execute_batch("CREATE TABLE x (y)")
+        .unwrap();
+    for args in [
+        &["list"][..],
+        &["put", "--use-tube", "t", "ok"],
+        &["cleanup", "--period", "0"],
+    ] {
+        let said = taskqueue.run(args).failed(1);
+        assert!(said.contains("not a taskqueue store"), "{said}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let stores = |name: &str| taskqueue.path(name).exists();
+    // From where the file is.
+    std::fs::create_dir(taskqueue.path("sub")).unwrap();
+    std::fs::write(taskqueue.path("sub/c.toml"), "store = 'file.db'").unwrap();
+    let run = |args: &[&str], store: Option<&str>| {
+        let mut command = taskqueue.bare(&[args, &["put", "--use-tube", "t", "ok"]].concat());
+        command.env("TASKQUEUE_BROKER", server.url());
+        command.env("TASKQUEUE_CONFIG", "sub/c.toml");
+        if let Some(store) = store {
+            command.env("TASKQUEUE_STORE", store);
+        }
+        crate::support::Running::start(command).wait().ok();
+    };
+    run(&[], None);
+    assert!(stores("sub/file.db"));
+    run(&[], Some("environment.db"));
+    assert!(stores("environment.db"));
+    run(&["--store", "flag.db"], Some("environment.db"));
+    assert!(stores("flag.db"));
+    let ran = taskqueue.run(&["list", "--store", "flag.db"]);
+    assert!(
+        ran.stdout.contains("waiting"),
+        "after the subcommand too: {ran:?}"
+    );
+}
+
+#[test]
+fn a_filter_for_events_that_is_none_is_wrong_usage() {
+    let taskqueue = Taskqueue::alone();
+    let said = taskqueue.run(&["list", "--log", "a=b=c"]).failed(2);
+    assert!(said.contains("a=b=c"), "{said}");
+    assert_eq!(
+        taskqueue.run(&["list", "--log-format", "xml"]).code,
+        Some(2)
+    );
+}
+
+#[test]
+fn no_place_for_a_store_says_how_to_name_one() {
+    if rustix::process::geteuid().is_root() {
+        return; // root has one
+    }
+    let taskqueue = Taskqueue::alone();
+    let mut command = taskqueue.bare(&["list"]);
+    command.env_remove("HOME");
+    let said = crate::support::Running::start(command).wait().failed(2);
+    assert!(said.contains("--store PATH"), "{said}");
+}

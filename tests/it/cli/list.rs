@@ -1,0 +1,312 @@
+//! `taskqueue list` and `taskqueue show`
+
+use serde_json::{Value, json};
+
+use super::COMMANDS;
+use crate::support::{Beanstalkd, Taskqueue};
+
+/// The keys of an object, in order.
+fn keys(object: &Value) -> Vec<&str> {
+    object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[track_caller]
+fn is_time(value: &Value) {
+    let text = value.as_str().unwrap();
+    text.parse::<jiff::Timestamp>().unwrap();
+    assert!(text.ends_with('Z'), "{text}");
+}
+
+/// A task in every state that needs no luck: done, failed, killed, not started, refused, waiting.
+fn tasks() -> (Beanstalkd, Taskqueue) {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    for command in ["say", "no", "killed", "missing", "unknown"] {
+        taskqueue
+            .run(&[
+                "put",
+                "--use-tube",
+                "t",
+                command,
+                "hello",
+                "--option",
+                "x=1",
+            ])
+            .ok();
+    }
+    // The one that is refused is not run, and comes before the one that ends the worker.
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    taskqueue.work("t", 5);
+    taskqueue.run(&["put", "--use-tube", "later", "ok"]).ok();
+    (server, taskqueue)
+}
+
+#[test]
+fn json_has_the_shape_that_programs_rely_on() {
+    let (_server, taskqueue) = tasks();
+    let list = taskqueue.run(&["list", "--json"]).json();
+    let list = list.as_array().unwrap();
+    let ids: Vec<i64> = list
+        .iter()
+        .map(|task| task["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids, [7, 6, 5, 4, 3, 2, 1], "the newest first");
+
+    let fields = [
+        "id",
+        "uuid",
+        "tube",
+        "command",
+        "arguments",
+        "options",
+        "status",
+        "created",
+        "started",
+        "finished",
+        "attempts",
+    ];
+    let attempt_fields = [
+        "number",
+        "worker",
+        "started",
+        "finished",
+        "outcome",
+        "exit_code",
+        "signal",
+    ];
+    for task in list {
+        let keys_of = keys(task);
+        assert!(fields.iter().all(|field| keys_of.contains(field)), "{task}");
+        uuid::Uuid::parse_str(task["uuid"].as_str().unwrap()).unwrap();
+        is_time(&task["created"]);
+        for attempt in task["attempts"].as_array().unwrap() {
+            let keys_of = keys(attempt);
+            assert!(
+                attempt_fields.iter().all(|field| keys_of.contains(field)),
+                "{attempt}"
+            );
+            assert!(!keys_of.contains(&"output"), "{attempt}");
+            is_time(&attempt["started"]);
+            is_time(&attempt["finished"]);
+            assert_eq!(attempt["number"], 1);
+            assert!(attempt["worker"].is_string());
+        }
+    }
+    let first = &list[6];
+    assert_eq!(first["tube"], "t");
+    assert_eq!(first["command"], "say");
+    assert_eq!(first["arguments"], json!(["hello"]));
+    assert_eq!(first["options"], json!({ "x": "1" }));
+
+    let ends: Vec<Value> = (1..=7)
+        .map(|id| {
+            let shown = taskqueue.show(&id.to_string());
+            let a = &shown["attempts"][0];
+            json!([shown["status"], a["outcome"], a["exit_code"], a["signal"]])
+        })
+        .collect();
+    assert_eq!(
+        ends,
+        [
+            json!(["done", "exited", 0, null]),
+            json!(["failed", "exited", 1, null]),
+            json!(["failed", "signalled", null, 9]),
+            json!(["failed", "could_not_start", null, null]),
+            json!(["failed", "refused", null, null]),
+            json!(["done", "exited", 0, null]),
+            json!(["waiting", null, null, null]),
+        ]
+    );
+    let shown = taskqueue.show("1");
+    assert_eq!(shown["attempts"][0]["output"], "hello --x=1\n");
+    assert_eq!(taskqueue.show(shown["uuid"].as_str().unwrap()), shown);
+    is_time(&shown["started"]);
+    is_time(&shown["finished"]);
+    assert_eq!(taskqueue.show("2")["attempts"][0]["output"], "");
+    let waiting = taskqueue.show("7");
+    assert_eq!(
+        (&waiting["started"], &waiting["finished"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(waiting["attempts"], json!([]));
+}
+
+#[test]
+fn filters_choose_and_limits_limit() {
+    let (_server, taskqueue) = tasks();
+    let ids = |args: &[&str]| -> Vec<i64> {
+        let all = [&["list", "--json"], args].concat();
+        let list = taskqueue.run(&all).json();
+        let list = list.as_array().unwrap().clone();
+        list.iter()
+            .map(|task| task["id"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(ids(&["--status", "failed"]), [5, 4, 3, 2]);
+    assert_eq!(ids(&["--status", "done"]), [6, 1]);
+    assert_eq!(ids(&["--status", "waiting"]), [7]);
+    assert_eq!(ids(&["--status", "running"]), [0; 0]);
+    assert_eq!(ids(&["--status", "stalled"]), [0; 0]);
+    assert_eq!(ids(&["--status", "cancelled"]), [0; 0]);
+    assert_eq!(ids(&["--use-tube", "later"]), [7]);
+    assert_eq!(ids(&["--command", "ok"]), [7, 6]);
+    assert_eq!(ids(&["--command", "ok", "--use-tube", "t"]), [6]);
+    assert_eq!(ids(&["--command", "o*"]), [0; 0]);
+    assert_eq!(ids(&["--status", "failed", "--limit", "2"]), [5, 4]);
+    assert_eq!(ids(&["--limit", "0"]), [0; 0]);
+    assert_eq!(ids(&["--limit", "1"]), [7]);
+    assert_eq!(ids(&["--limit", "18446744073709551615"]).len(), 7);
+    for wrong in [
+        &["--limit", "-1"][..],
+        &["--limit", "x"],
+        &["--status", "gone"],
+        &["--use-tube", "a b"],
+    ] {
+        let args = [&["list"], wrong].concat();
+        assert_eq!(taskqueue.run(&args).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn people_read_a_table() {
+    let (_server, taskqueue) = tasks();
+    let text = taskqueue.run(&["list"]).ok();
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0][..3], ["ID", "STATUS", "TUBE"]);
+    assert_eq!(lines[1][..4], ["7", "waiting", "later", "ok"]);
+    assert_eq!(lines[7][..5], ["1", "done", "t", "say", "1"]);
+    let text = taskqueue.run(&["show", "5"]).ok();
+    for part in [
+        "failed",
+        "unknown",
+        "not configured",
+        "attempt 1 by",
+        "refused",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        taskqueue
+            .run(&["show", "1"])
+            .ok()
+            .contains("  | hello --x=1\n")
+    );
+}
+
+#[test]
+fn a_store_that_does_not_exist_is_empty_and_is_not_made() {
+    let taskqueue = Taskqueue::alone();
+    assert_eq!(taskqueue.run(&["list"]).ok(), "");
+    assert_eq!(taskqueue.run(&["list", "--json"]).json(), json!([]));
+    assert_eq!(
+        taskqueue.run(&["list", "--json", "--limit", "0"]).json(),
+        json!([])
+    );
+    let ran = taskqueue.run(&["show", "1"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (Some(1), "gone\n", "")
+    );
+    assert_eq!(
+        taskqueue
+            .run(&["cleanup", "--period", "0", "--dry-run"])
+            .ok(),
+        "would delete 0 tasks\n"
+    );
+    assert_eq!(
+        taskqueue.run(&["cleanup", "--period", "0"]).ok(),
+        "deleted 0 tasks\n"
+    );
+    assert!(
+        taskqueue
+            .run(&["regenerate", "--id", "5"])
+            .failed(1)
+            .contains("No such task :5")
+    );
+    let left: Vec<_> = std::fs::read_dir(taskqueue.path(""))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["taskqueue.toml"]);
+}
+
+#[test]
+fn what_is_not_there_is_gone() {
+    let taskqueue = Taskqueue::alone();
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]);
+    for id in [
+        "2",
+        "0",
+        "9223372036854775807",
+        "0190a9a5-0000-7000-8000-000000000001",
+    ] {
+        let ran = taskqueue.run(&["show", id]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(1), "gone\n", ""),
+            "{id}"
+        );
+        let ran = taskqueue.run(&["show", id, "--json"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "null\n"), "{id}");
+        assert!(ran.stderr.contains("gone"), "{}", ran.stderr);
+    }
+    for wrong in ["x", "", "1.5", "9223372036854775808", "--"] {
+        assert_eq!(taskqueue.run(&["show", wrong]).code, Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_that_a_producer_says_reaches_the_terminal() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let evil = "\x1b]0;owned\x07\x1b[2J\n  | forged\r";
+    taskqueue
+        .run(&[
+            "put",
+            "--use-tube",
+            "t",
+            "say",
+            evil,
+            "--option",
+            &format!("x={evil}"),
+        ])
+        .ok();
+    taskqueue
+        .run(&["put", "--use-tube", "t", "unknown", evil])
+        .ok();
+    super::other(&server, "t")
+        .put(
+            evil.as_bytes(),
+            0,
+            std::time::Duration::ZERO,
+            std::time::Duration::from_secs(60),
+        )
+        .unwrap();
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    taskqueue.work("t", 2);
+    for args in [
+        &["list"][..],
+        &["show", "1"],
+        &["show", "2"],
+        &["show", "3"],
+        &["show", "4"],
+    ] {
+        let text = taskqueue.run(args).ok();
+        let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+        assert!(!text.contains(odd), "{args:?}: {text:?}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("forged")),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! The program as people and scripts use it: what goes in, what it prints, how it ends.
+
+mod cleanup;
+mod errors;
+mod list;
+mod pipes;
+mod put;
+mod regenerate;
+mod work;
+
+use beanstalkc::Beanstalkc;
+
+use crate::support::Beanstalkd;
+
+/// A client that is not ours.
+fn other(server: &Beanstalkd, tube: &str) -> Beanstalkc {
+    let mut client = Beanstalkc::new()
+        .host("127.0.0.1")
+        .port(server.port())
+        .connect()
+        .unwrap();
+    client.use_tube(tube).unwrap();
+    client.watch(tube).unwrap();
+    client
+}
+
+/// Commands that end in every way.
+const COMMANDS: &str = r#"
+[commands."ok"]
+run = ["/bin/true"]
+[commands."no"]
+run = ["/bin/false"]
+[commands."bury"]
+run = ["/bin/false"]
+on_failure = "bury"
+[commands."say"]
+run = ["/bin/echo"]
+[commands."killed"]
+run = ["/bin/sh", "-c", "kill -9 $$"]
+[commands."missing"]
+run = ["/nowhere/at/all"]
+[commands."cat"]
+run = ["/bin/cat"]
+[tubes.raw]
+command = "cat"
+"#;

@@ -1,0 +1,282 @@
+//! `taskqueue put`
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{COMMANDS, other};
+use crate::support::{Beanstalkd, NOBODY, Taskqueue};
+
+#[test]
+fn another_client_sees_a_pointer() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let args = [
+        "put",
+        "--use-tube",
+        "mail",
+        "invoice:send",
+        "12",
+        "a b",
+        "--option",
+        "format=pdf",
+        "--option",
+        "copy",
+        "--option",
+        "empty=",
+        "--option",
+        "to=a=b",
+        "--priority",
+        "7",
+        "--delay",
+        "1",
+        "--ttr",
+        "2m",
+    ];
+    assert_eq!(taskqueue.run(&args).ok(), "1\n");
+
+    let mut other = other(&server, "mail");
+    let mut job = other.reserve_with_timeout(Duration::from_secs(20)).unwrap();
+    let stats = job.stats().unwrap();
+    for (name, value) in [
+        ("pri", "7"),
+        ("delay", "1"),
+        ("ttr", "120"),
+        ("tube", "mail"),
+    ] {
+        assert_eq!(stats[name], value, "{name}");
+    }
+    let shown = taskqueue.show("1");
+    let body: Value = serde_json::from_slice(job.body()).unwrap();
+    let store: String = taskqueue
+        .sqlite()
+        .query_row("SELECT lower(hex(id)) FROM store", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(body["store"].as_str().unwrap().replace('-', ""), store);
+    assert_eq!(
+        body,
+        json!({ "taskqueue": 1, "uuid": shown["uuid"], "store": body["store"] })
+    );
+    assert_eq!(shown["arguments"], json!(["12", "a b"]));
+    let options = r#"{"format":"pdf","copy":true,"empty":"","to":"a=b"}"#;
+    assert_eq!(
+        shown["options"],
+        serde_json::from_str::<Value>(options).unwrap()
+    );
+    let text = taskqueue.run(&["show", "1"]).ok();
+    assert!(text.contains(options), "in their order: {text}");
+}
+
+#[test]
+fn json_names_id_and_uuid() {
+    let taskqueue = Taskqueue::with(&Beanstalkd::start());
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "ok", "--json"]);
+    // The server is gone with the statement above: a warning, and all the same.
+    assert_eq!(ran.code, Some(0));
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["id"], 1);
+    assert_eq!(said["uuid"], taskqueue.show("1")["uuid"]);
+}
+
+#[test]
+fn without_a_broker_a_task_is_recorded_and_a_warning_says_so() {
+    let taskqueue = Taskqueue::alone();
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "1\n"));
+    let address = NOBODY.trim_start_matches("beanstalk://");
+    for part in ["warning", address, "recorded"] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    assert_eq!(taskqueue.show("1")["status"], "waiting");
+    let lines = b"{\"taskqueue\":1,\"command\":\"ok\"}\n".repeat(3);
+    let ran = taskqueue.run_with(&["put", "--use-tube", "t", "--batch", "-"], &lines);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "2\n3\n4\n"));
+    assert_eq!(ran.stderr.matches("warning").count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn bytes_from_stdin_come_out_as_they_went_in() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let bodies: [&[u8]; 4] = [
+        b"",
+        b"one\r\ntwo\n",
+        b"\0\xff\xfe",
+        // It says that it is native. It is a raw body all the same: that is what was asked for.
+        br#"{"taskqueue":1,"command":"no"}"#,
+    ];
+    for body in bodies {
+        let ran = taskqueue.run_with(&["put", "--use-tube", "raw", "--stdin"], body);
+        ran.ok();
+    }
+    // Larger than any job may be: it never goes through the broker.
+    let big = b"x".repeat(300_000);
+    taskqueue
+        .run_with(&["put", "--use-tube", "raw", "--stdin"], &big)
+        .ok();
+    taskqueue.work("raw", 5);
+    for (id, body) in (1..).zip(bodies) {
+        let shown = taskqueue.show(&id.to_string());
+        assert_eq!(shown["status"], "done", "{shown}");
+        assert_eq!(shown["command"], "cat");
+        assert_eq!(
+            shown["attempts"][0]["output"],
+            String::from_utf8_lossy(body).as_ref()
+        );
+        assert_eq!(shown["body_size"], body.len());
+    }
+    assert_eq!(taskqueue.show("5")["attempts"][0]["output_size"], 300_000);
+}
+
+#[test]
+fn a_batch_puts_what_is_good_and_names_what_is_not() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let lines = [
+        r#"{"taskqueue":1,"command":"say","arguments":["1"]}"#,
+        "",
+        "not json",
+        r#"{"taskqueue":1,"command":"say","arguments":["2"]"#,
+        r#"{"taskqueue":1,"uuid":"0190a9a5-0000-7000-8000-000000000001","command":"say","arguments":["3"]}"#,
+        r#"{"taskqueue":1,"uuid":"0190a9a5-0000-7000-8000-000000000001","command":"say","arguments":["3"]}"#,
+        r#"{"taskqueue":1,"uuid":"0190a9a5-0000-7000-8000-000000000001","command":"say","arguments":["4"]}"#,
+        r#"{"taskqueue":1,"uuid":"0190a9a5-0000-7000-8000-000000000002","store":"0190a9a5-0000-7000-8000-000000000003"}"#,
+        r#"{"command":"say"}"#,
+        r#"{"taskqueue":1,"command":"say","options":{"last":true}}"#,
+    ]
+    .join("\r\n");
+    std::fs::write(taskqueue.path("tasks.jsonl"), &lines).unwrap();
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "tasks.jsonl"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    // The one that came twice is the same task.
+    let ids: Vec<&str> = ran.stdout.lines().collect();
+    let &[first, named, again, last] = ids.as_slice() else {
+        panic!("{ids:?}");
+    };
+    assert_eq!((first, named), ("1", again));
+    for part in [
+        "line 3: ",
+        "line 4: ",
+        "line 8: ",
+        "line 9: ",
+        "000000000001 is that of another",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    assert_eq!(ran.stderr.lines().count(), 5, "{}", ran.stderr);
+    taskqueue.work("t", 3);
+    let said = |id: &str| taskqueue.show(id)["attempts"][0]["output"].clone();
+    assert_eq!(
+        [said(first), said(named), said(last)],
+        ["1\n", "3\n", "--last\n"]
+    );
+    // Once more: what has a uuid is known, the rest is new.
+    let again = taskqueue.run(&["put", "--use-tube", "t", "--batch", "tasks.jsonl"]);
+    assert_eq!(again.code, Some(1));
+    let ids: Vec<&str> = again.stdout.lines().collect();
+    assert_eq!((ids[1], ids[2], ids.len()), (named, named, 4));
+    assert_ne!((ids[0], ids[3]), (first, last));
+}
+
+#[test]
+fn a_large_batch_is_pipelined() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let lines: String = (0..2500)
+        .map(|n| format!("{{\"taskqueue\":1,\"command\":\"say\",\"arguments\":[\"{n}\"]}}\n"))
+        .collect();
+    let printed = taskqueue
+        .run_with(
+            &["put", "--use-tube", "t", "--batch", "-"],
+            lines.as_bytes(),
+        )
+        .ok();
+    let ids: Vec<String> = (1..=2500).map(|id| id.to_string()).collect();
+    assert_eq!(printed.lines().collect::<Vec<_>>(), ids);
+    let stats = other(&server, "t").stats_tube("t").unwrap();
+    assert_eq!(stats["current-jobs-ready"], "2500");
+    assert_eq!(taskqueue.show("2500")["arguments"], json!(["2499"]));
+    // Each row knows its job.
+    let jobs: i64 = taskqueue
+        .sqlite()
+        .query_row("SELECT count(DISTINCT job) FROM tasks", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(jobs, 2500);
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_puts_nothing() {
+    let taskqueue = Taskqueue::alone();
+    for args in [
+        &["put"][..],
+        &["put", "--use-tube", "t"],
+        &["put", "--use-tube", "", "ok"],
+        &["put", "--use-tube", "a b", "ok"],
+        &["put", "--use-tube", "-a", "ok"],
+        &["put", "ok"],
+        &["put", "--use-tube", "t", "not a name"],
+        &["put", "--use-tube", "t", ""],
+        &["put", "--use-tube", "t", "ok", "--option", "=x"],
+        &["put", "--use-tube", "t", "ok", "--option", "--x=1"],
+        &["put", "--use-tube", "t", "ok", "--option", "a b=1"],
+        &[
+            "put",
+            "--use-tube",
+            "t",
+            "ok",
+            "--option",
+            "a",
+            "--option",
+            "a=1",
+        ],
+        &["put", "--use-tube", "t", "ok", "--priority", "-1"],
+        &["put", "--use-tube", "t", "ok", "--priority", "4294967296"],
+        &["put", "--use-tube", "t", "ok", "--delay", "soon"],
+        &["put", "--use-tube", "t", "ok", "--delay", "4294967296"],
+        &["put", "--use-tube", "t", "ok", "--delay=-1"],
+        &["put", "--use-tube", "t", "ok", "--ttr", "0"],
+        &["put", "--use-tube", "t", "ok", "--ttr", "4294967296"],
+        &["put", "--use-tube", "t", "ok", "--stdin"],
+        &["put", "--use-tube", "t", "ok", "--batch", "x"],
+        &["put", "--use-tube", "t", "--stdin", "--batch", "x"],
+        &["put", "--use-tube", "t", "--stdin", "--option", "x"],
+        &["put", "--use-tube", "t", "ok", "-x"],
+        &["put", "--use-tube", "t", "ok", "--broker", "redis://x"],
+    ] {
+        let ran = taskqueue.run(args);
+        assert_eq!(ran.code, Some(2), "{args:?}: {ran:?}");
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}");
+    }
+    assert!(!taskqueue.store().exists());
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "nowhere.jsonl"]);
+    assert!(ran.failed(1).contains("nowhere.jsonl"));
+}
+
+#[test]
+fn an_argument_after_two_hyphens_may_begin_with_one() {
+    let taskqueue = Taskqueue::alone();
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "ok", "--", "-x", "--option", "y"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        taskqueue.show("1")["arguments"],
+        json!(["-x", "--option", "y"])
+    );
+    assert_eq!(taskqueue.show("1")["options"], json!({}));
+}
+
+#[test]
+fn a_task_that_is_delayed_says_until_when() {
+    let taskqueue = Taskqueue::alone();
+    taskqueue.run(&["put", "--use-tube", "t", "ok", "--delay", "1h 30m"]);
+    let shown = taskqueue.show("1");
+    let time = |key: &str| -> jiff::Timestamp { shown[key].as_str().unwrap().parse().unwrap() };
+    assert_eq!(time("due").duration_since(time("created")).as_secs(), 5400);
+    // As far as it goes.
+    taskqueue.run(&["put", "--use-tube", "t", "ok", "--delay", "4294967295"]);
+    let due = taskqueue.show("2")["due"].clone();
+    due.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+}

@@ -1,0 +1,313 @@
+//! Which task a job is, and what it may do to it.
+
+use std::time::Duration;
+
+use taskqueue::store::ledger::{Arrival, Claim, Who};
+use taskqueue::store::put::{Added, NewTask, NotRegenerated};
+use taskqueue::task::command::Content;
+use taskqueue::task::retry::Next;
+use taskqueue::task::state::{Outcome, Status};
+use uuid::Uuid;
+
+use super::{Ledger, NOW, arrival, call, put, settlement, stranger};
+use crate::support::tube;
+
+#[test]
+fn a_task_of_ours_runs_once() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    assert_eq!((attempt.task, attempt.number), (id, 1));
+    assert_eq!((attempt.priority, attempt.ttr), (5, Some(60)));
+    assert_eq!(attempt.plan.argv, ["/bin/true", "1"]);
+    assert_eq!(ledger.value::<String>("status", id), "running");
+
+    // The same job again, while it runs and when it is done.
+    match ledger.claim_at(&job, NOW + 3000) {
+        Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(3)),
+        other => panic!("{other:?}"),
+    }
+    ledger.done(attempt);
+    let again = ledger.claim(&job);
+    assert!(matches!(again, Claim::DeleteJob { task: Some(task) } if task == id));
+    assert_eq!(ledger.count("attempts"), 1);
+}
+
+#[test]
+fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted() {
+    let mut ledger = Ledger::new();
+    let claim = ledger.claim(&arrival(1, Who::Pointer(Uuid::now_v7())));
+    assert!(matches!(claim, Claim::DeleteJob { task: None }));
+}
+
+#[test]
+fn what_is_not_due_waits_for_the_rest_of_its_delay() {
+    let mut ledger = Ledger::new();
+    let (_, job) = put(&mut ledger.db, NOW + 90_000);
+    match ledger.claim(&job) {
+        Claim::Later {
+            delay, priority, ..
+        } => assert_eq!((delay, priority), (Duration::from_secs(90), 5)),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        ledger.claim_at(&job, NOW + 90_000),
+        Claim::Begun(_)
+    ));
+}
+
+#[test]
+fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    assert!(matches!(ledger.claim(&job), Claim::AskForKicks));
+    let kicked = |kicks| Arrival {
+        kicks: Some(kicks),
+        ..job.clone()
+    };
+    let over = ledger.claim(&kicked(0));
+    assert!(matches!(over, Claim::DeleteJob { task: Some(task) } if task == id));
+    let attempt = ledger.begin(&kicked(1));
+    assert_eq!(attempt.number, 2);
+    assert_eq!(attempt.budget, Default::default(), "a fresh budget");
+    ledger.failed(attempt);
+    // The kick that was counted is used up; another one is another.
+    assert!(matches!(ledger.claim(&kicked(1)), Claim::DeleteJob { .. }));
+    assert!(matches!(ledger.claim(&kicked(2)), Claim::Begun(_)));
+}
+
+#[test]
+fn a_retry_waits_in_the_row() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let next = Next::Wait(Duration::from_secs(10));
+    ledger.settle(&attempt, Outcome::Exited(75), next);
+    drop(attempt);
+    assert_eq!(ledger.value::<i64>("due", id), NOW + 10_000);
+    assert_eq!(ledger.value::<i64>("spent", id), 1);
+    assert!(matches!(ledger.claim(&job), Claim::Later { .. }));
+    let second = super::begun(ledger.claim_at(&job, NOW + 10_000));
+    assert_eq!((second.number, second.budget.spent), (2, 1));
+}
+
+#[test]
+fn an_attempt_is_settled_once() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
+    assert!(ledger.db.settle(&done, ledger.me.id, NOW).unwrap());
+    let failed = Next::Failed { reason: "x".into() };
+    let twice = settlement(&attempt, Outcome::Exited(1), failed);
+    assert!(!ledger.db.settle(&twice, ledger.me.id, NOW + 1).unwrap());
+    assert_eq!(ledger.value::<String>("status", id), "done");
+    assert_eq!(ledger.value::<i64>("finished", id), NOW);
+    // Nor by somebody whose attempt it never was.
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
+    assert!(!ledger.db.settle(&done, ledger.me.id + 1, NOW).unwrap());
+    assert_eq!(ledger.value::<String>("status", id), "running");
+}
+
+#[test]
+fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
+    let mut ledger = Ledger::new();
+    let job = arrival(7, Who::Nameless(stranger("hello")));
+    let attempt = ledger.begin(&job);
+    assert_eq!(attempt.plan.stdin.as_deref(), Some(&b"hello"[..]));
+    assert!(attempt.foreign);
+    let task = ledger.done(attempt);
+
+    let mut known = |number, change: fn(&mut taskqueue::store::ledger::Stranger)| {
+        let mut who = stranger("hello");
+        change(&mut who);
+        match ledger.claim(&arrival(number, Who::Nameless(who))) {
+            Claim::DeleteJob { task: Some(found) } => {
+                assert_eq!(found, task);
+                true
+            }
+            Claim::Begun(attempt) => {
+                assert_ne!(attempt.task, task);
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(known(7, |_| ()), "the same instance");
+    assert!(known(7, |who| who.birth += 86_400_000), "its clock stepped");
+    let restarted = |who: &mut taskqueue::store::ledger::Stranger| who.instance = "two".into();
+    assert!(known(7, restarted), "the broker was restarted");
+    let drifts = [(2000, true), (-2000, true), (2001, false), (-2001, false)];
+    // A number of its own each, so that none is known by the one before.
+    for (number, (drift, same)) in (1000..).zip(drifts) {
+        let mut who = stranger("hello");
+        restarted(&mut who);
+        who.birth += drift;
+        let first = arrival(number, Who::Nameless(stranger("hello")));
+        let attempt = ledger.begin(&first);
+        let first = ledger.done(attempt);
+        match ledger.claim(&arrival(number, Who::Nameless(who))) {
+            Claim::DeleteJob { task } => {
+                assert!(same, "{drift}");
+                assert_eq!(task, Some(first));
+            }
+            Claim::Begun(attempt) => {
+                assert!(!same, "{drift}");
+                assert_ne!(attempt.task, first);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_same_bytes_put_twice_are_two_tasks() {
+    let mut ledger = Ledger::new();
+    let first = ledger.begin(&arrival(1, Who::Nameless(stranger("hello"))));
+    let second = ledger.begin(&arrival(2, Who::Nameless(stranger("hello"))));
+    assert_ne!(first.task, second.task);
+    // And the same number with other bytes is another task.
+    let third = ledger.begin(&arrival(1, Who::Nameless(stranger("other"))));
+    assert_ne!(first.task, third.task);
+}
+
+fn named(uuid: Uuid, argument: &str) -> Who {
+    let mut who = stranger(&format!("{argument} as bytes"));
+    who.content = Content::Call(call(argument));
+    who.body =
+        format!(r#"{{"taskqueue":1,"uuid":"{uuid}","command":"work","arguments":["{argument}"]}}"#)
+            .into();
+    Who::Named(uuid, who)
+}
+
+#[test]
+fn a_uuid_that_comes_again_is_the_same_task() {
+    let mut ledger = Ledger::new();
+    let uuid = Uuid::now_v7();
+    let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
+    assert_eq!(attempt.uuid, uuid);
+    let again = ledger.claim(&arrival(2, named(uuid, "12")));
+    assert!(matches!(again, Claim::Later { .. }), "{again:?}");
+    let task = ledger.done(attempt);
+    let again = ledger.claim(&arrival(3, named(uuid, "12")));
+    assert!(matches!(again, Claim::DeleteJob { task: Some(found) } if found == task));
+    assert_eq!(ledger.count("tasks"), 1);
+}
+
+#[test]
+fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
+    let mut ledger = Ledger::new();
+    let uuid = Uuid::now_v7();
+    let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
+    let theirs = ledger.done(attempt);
+    let Claim::Refused { task, reason, .. } = ledger.claim(&arrival(2, named(uuid, "13"))) else {
+        panic!();
+    };
+    assert_ne!(task, theirs);
+    assert!(reason.contains(&uuid.to_string()), "{reason}");
+    assert_eq!(ledger.value::<String>("status", task), "failed");
+    assert_eq!(ledger.value::<String>("reason", task), reason);
+    assert_eq!(ledger.value::<String>("status", theirs), "done");
+    // It is known when it comes round again, and refused again only when kicked.
+    let again = ledger.claim(&arrival(2, named(uuid, "13")));
+    assert!(matches!(again, Claim::DeleteJob { task: Some(found) } if found == task));
+    assert_eq!(ledger.count("tasks"), 2);
+}
+
+#[test]
+fn what_may_not_run_is_refused_and_says_why() {
+    let mut ledger = Ledger::new();
+    let mut who = stranger("x");
+    who.content = Content::Unread(r#"{"taskqueue":1,"command":"-rf"}"#.into());
+    let Claim::Refused { task, reason, .. } = ledger.claim(&arrival(1, Who::Nameless(who))) else {
+        panic!();
+    };
+    assert!(reason.contains("begins with a hyphen"), "{reason}");
+    let shown = ledger
+        .db
+        .show(taskqueue::store::read::Key::Id(task))
+        .unwrap()
+        .unwrap();
+    assert_eq!(shown.reason.as_deref(), Some(reason.as_str()));
+    assert_eq!(shown.attempts.len(), 1);
+    let attempt = &shown.attempts[0];
+    assert_eq!(attempt.outcome.as_deref(), Some("refused"));
+    assert_eq!(attempt.reason.as_deref(), Some(reason.as_str()));
+    assert_eq!((attempt.exit_code, attempt.signal), (None, None));
+}
+
+#[test]
+fn a_task_is_added_once() {
+    let mut ledger = Ledger::new();
+    let task = |argument: &str, uuid| NewTask {
+        uuid,
+        tube: tube("t"),
+        content: Content::Call(call(argument)),
+        priority: 5,
+        ttr: 60,
+        due: NOW,
+    };
+    let uuid = Uuid::now_v7();
+    let tasks = [task("1", uuid), task("1", uuid), task("2", uuid)];
+    let added = ledger.db.add(&tasks, NOW).unwrap();
+    let [
+        Added::New { id },
+        Added::Known { id: known },
+        Added::UuidTaken,
+    ] = added.as_slice()
+    else {
+        panic!("{added:?}");
+    };
+    assert_eq!(id, known);
+}
+
+#[test]
+fn only_what_failed_is_regenerated() {
+    let mut ledger = Ledger::new();
+    let missing = ledger.db.regenerate(5, None, NOW).unwrap().unwrap_err();
+    assert_eq!(missing.to_string(), "No such task :5");
+    let (id, job) = put(&mut ledger.db, NOW);
+    let refused = |ledger: &mut Ledger| ledger.db.regenerate(id, None, NOW).unwrap().unwrap_err();
+    let status = |status| NotRegenerated::NotFailed { status };
+    assert_eq!(refused(&mut ledger), status(Status::Waiting));
+    let attempt = ledger.begin(&job);
+    assert_eq!(refused(&mut ledger), status(Status::Running));
+    ledger.failed(attempt);
+    let other = tube("slow");
+    let again = ledger
+        .db
+        .regenerate(id, Some(&other), NOW + 5)
+        .unwrap()
+        .unwrap();
+    assert_eq!((again.id, &again.tube), (id, &other));
+    assert_eq!(again.generation, 2, "put once before");
+    assert_eq!(ledger.value::<i64>("spent", id), 0);
+    assert_eq!(ledger.value::<i64>("attempt", id), 1, "attempts stay");
+    // Whoever still holds the put before this one puts nothing.
+    assert_eq!(ledger.db.put_again(id, 1, NOW).unwrap(), None);
+    let again = ledger.db.put_again(id, 2, NOW).unwrap().unwrap();
+    assert_eq!(again.generation, 3);
+}
+
+#[test]
+fn a_job_is_noted_for_the_put_that_it_came_from() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    let again = ledger.db.regenerate(id, None, NOW).unwrap().unwrap();
+    let old = again.old_job.unwrap();
+    assert_eq!((old.id, old.instance.as_deref()), (77, Some("one")));
+    // A late note of the put before must not hide the job that it has now.
+    ledger
+        .db
+        .note_jobs(Some("one"), &[(id, again.generation, 78)])
+        .unwrap();
+    ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
+    assert_eq!(ledger.value::<i64>("job", id), 78);
+}

@@ -1,0 +1,139 @@
+//! What is deleted, and what must stay.
+
+use taskqueue::store::Millis;
+use taskqueue::store::cleanup::Old;
+use taskqueue::store::ledger::Who;
+use taskqueue::task::state::Status;
+
+use super::{Ledger, NOW, arrival, put, register, stranger};
+
+fn old(statuses: &[Status], before: Millis) -> Old {
+    Old {
+        statuses: statuses.to_vec(),
+        before,
+    }
+}
+
+/// Deletes, having counted first; how many.
+fn cleanup(ledger: &mut Ledger, old: &Old) -> u64 {
+    let counted = ledger.db.count_old(old).unwrap();
+    let deleted = ledger.db.cleanup(old, |_| true).unwrap();
+    assert_eq!(counted, deleted, "counted, deleted");
+    deleted
+}
+
+#[test]
+fn what_ended_before_goes_and_nothing_else() {
+    let mut ledger = Ledger::new();
+    let (waiting, _) = put(&mut ledger.db, NOW);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let running = ledger.begin(&job);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let failed = ledger.failed(attempt);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let done = ledger.done(attempt);
+
+    let ended = [Status::Done, Status::Failed, Status::Cancelled];
+    assert_eq!(cleanup(&mut ledger, &old(&ended, NOW)), 0, "not yet");
+    // A status that has not ended is never deleted, whoever asks.
+    let all = old(&[Status::Waiting, Status::Running], Millis::MAX);
+    assert_eq!(cleanup(&mut ledger, &all), 0);
+    assert_eq!(cleanup(&mut ledger, &old(&[], Millis::MAX)), 0);
+    assert_eq!(cleanup(&mut ledger, &old(&[Status::Done], NOW + 1)), 1);
+    let left = |ledger: &Ledger| {
+        let mut ids = Vec::new();
+        let all = taskqueue::store::read::Filter::default();
+        ledger
+            .db
+            .list(&all, 10, |task| {
+                ids.push(task.id);
+                true
+            })
+            .unwrap();
+        ids
+    };
+    assert_eq!(left(&ledger), [failed, running.task, waiting]);
+    assert!(done > failed);
+    assert_eq!(ledger.count("attempts"), 2);
+    assert_eq!(ledger.count("output"), 1);
+    assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
+    assert_eq!(left(&ledger), [running.task, waiting]);
+}
+
+#[test]
+fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
+    let mut ledger = Ledger::new();
+    let job = arrival(7, Who::Nameless(stranger("hello")));
+    let attempt = ledger.begin(&job);
+    let task = ledger.done(attempt);
+    let done = old(&[Status::Done], NOW + 1);
+    assert_eq!(cleanup(&mut ledger, &done), 0);
+    // It comes round again, and is still known.
+    assert!(matches!(
+        ledger.claim(&job),
+        taskqueue::store::ledger::Claim::DeleteJob { task: Some(found) } if found == task
+    ));
+    ledger.db.note_gone(&[task]).unwrap();
+    assert_eq!(cleanup(&mut ledger, &done), 1);
+}
+
+#[test]
+fn more_than_a_batch_goes_and_progress_is_told() {
+    let mut ledger = Ledger::new();
+    super::pace::fill(&ledger.sqlite(), 1234, NOW);
+    let old = old(&[Status::Done], NOW + 1);
+    let mut heard = Vec::new();
+    let deleted = ledger
+        .db
+        .cleanup(&old, |so_far| {
+            heard.push(so_far);
+            heard.len() < 2
+        })
+        .unwrap();
+    assert_eq!(heard.len(), 2, "it was ended");
+    assert_eq!(heard.last(), Some(&deleted));
+    assert!(deleted < 1234);
+    assert_eq!(cleanup(&mut ledger, &old), 1234 - deleted);
+    assert_eq!(ledger.count("tasks"), 0);
+    assert_eq!(ledger.count("attempts"), 0);
+}
+
+#[test]
+fn workers_are_forgotten_when_they_are_dead_and_no_attempt_is_left() {
+    let mut ledger = Ledger::new();
+    let names = |ledger: &mut Ledger, before| {
+        ledger
+            .db
+            .cleanup(&old(&[Status::Done], before), |_| true)
+            .unwrap();
+        let sqlite = ledger.sqlite();
+        let mut names = sqlite
+            .prepare("SELECT name FROM workers ORDER BY id")
+            .unwrap();
+        let names = names.query_map([], |row| row.get(0)).unwrap();
+        names.collect::<Result<Vec<String>, _>>().unwrap()
+    };
+    let idle = register(&mut ledger.db, "idle");
+    let busy = register(&mut ledger.db, "busy");
+    drop(register(&mut ledger.db, "dead"));
+    let (_, job) = put(&mut ledger.db, NOW);
+    let commands = ledger.commands.clone();
+    let claim = ledger.db.claim(&job, &commands, busy.id, &[], NOW).unwrap();
+    let attempt = super::begun(claim);
+    assert_eq!(names(&mut ledger, NOW), ["me", "idle", "busy"]);
+    drop(idle);
+    // Dead, but it answers for a task and has an attempt.
+    let busy_id = busy.id;
+    drop(busy);
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy"]);
+    let done = super::settlement(
+        &attempt,
+        taskqueue::task::state::Outcome::Exited(0),
+        taskqueue::task::retry::Next::Done,
+    );
+    assert!(ledger.db.settle(&done, busy_id, NOW).unwrap());
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy"]);
+    assert_eq!(names(&mut ledger, NOW + 1), ["me"]);
+}

@@ -1,0 +1,117 @@
+//! How long a worker waits while a great many rows are deleted. The figures are printed; what is asserted
+//! leaves room for a machine that does other things. With `TASKQUEUE_TEST_ROWS=1000000` it is the real thing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use taskqueue::store::cleanup::Old;
+use taskqueue::store::{Db, Millis, now};
+use taskqueue::task::state::Status;
+
+use super::{Ledger, NOW, put};
+
+/// Fills a store with tasks of ours that are done, one attempt each, every fourth of which printed something.
+pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
+    sqlite
+        .execute_batch("PRAGMA synchronous = OFF; BEGIN")
+        .unwrap();
+    let text = "x".repeat(200);
+    sqlite
+        .execute(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
+             INSERT INTO tasks (uuid, tube, status, command, arguments, options, priority, ttr, attempt, spent,
+                created, started, finished, foreign_job, job, put_generation)
+             SELECT randomblob(16), 't', 'done', 'work', json_array(?3), '{}', 0, 60, 1, 1,
+                ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100, 0, i, 1 FROM n",
+            params![rows, finished, text],
+        )
+        .unwrap();
+    sqlite
+        .execute_batch(
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code)
+                SELECT id, 1, 1, started, finished, 'exited', 0 FROM tasks WHERE status = 'done';
+             INSERT INTO output (attempt, head, tail, dropped)
+                SELECT id, zeroblob(300), x'', 0 FROM attempts WHERE id % 4 = 0;
+             COMMIT",
+        )
+        .unwrap();
+}
+
+/// Claims and settles until told to stop; how long each write took, the longest last.
+fn write(path: &std::path::Path, over: &AtomicBool) -> Vec<Duration> {
+    let mut db = Db::open(path, taskqueue::store::Durability::ProcessDeath).unwrap();
+    let mut waits = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        put(&mut db, NOW);
+        waits.push(begun.elapsed());
+        // As a worker does: most of its time it writes nothing.
+        thread::sleep(Duration::from_millis(1));
+    }
+    waits.sort();
+    waits
+}
+
+fn figures(what: &str, rows: i64, took: Duration, waits: &[Duration]) {
+    let at = |part: usize| waits[(waits.len() - 1) * part / 1000];
+    println!(
+        "{what}: {rows} rows in {took:.1?}; of {} writes meanwhile the median waited {:?}, one in a hundred {:?}, the \
+         longest {:?}",
+        waits.len(),
+        at(500),
+        at(990),
+        at(1000),
+    );
+}
+
+/// Deletes while another writes; the writer's waits.
+fn contend(ledger: &mut Ledger, what: &str, rows: i64, expected: u64) -> Vec<Duration> {
+    let over = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (path, over) = (ledger.path(), Arc::clone(&over));
+        thread::spawn(move || write(&path, &over))
+    };
+    let begun = Instant::now();
+    let old = Old {
+        statuses: vec![Status::Done],
+        before: now() + 1_000_000_000_000,
+    };
+    let deleted = ledger.db.cleanup(&old, |_| true).unwrap();
+    let took = begun.elapsed();
+    over.store(true, Ordering::Relaxed);
+    let waits = writing.join().unwrap();
+    figures(what, rows, took, &waits);
+    assert_eq!(deleted, expected);
+    waits
+}
+
+#[test]
+fn a_worker_hardly_waits_while_rows_go() {
+    let rows = std::env::var("TASKQUEUE_TEST_ROWS")
+        .map_or(50_000, |rows| rows.parse().expect("a number of rows"));
+    let mut ledger = Ledger::new();
+    fill(&ledger.sqlite(), rows, NOW);
+    let waits = contend(&mut ledger, "deleted", rows, rows.unsigned_abs());
+    let wal = std::fs::metadata(ledger.dir.path().join("t.db-wal")).map_or(0, |file| file.len());
+    println!("the journal has {} KiB", wal / 1024);
+    assert!(waits.last().unwrap() < &Duration::from_secs(2));
+
+    // The same number that must stay: looking for others among them must keep nobody waiting either.
+    fill(&ledger.sqlite(), rows, NOW);
+    ledger
+        .sqlite()
+        .execute_batch(
+            "UPDATE tasks SET foreign_job = 1, job_hash = randomblob(16), job_birth = 1, job_instance = 'x'
+             WHERE status = 'done'",
+        )
+        .unwrap();
+    let waits = contend(&mut ledger, "passed over", rows, 0);
+    assert!(
+        waits
+            .last()
+            .is_none_or(|wait| *wait < Duration::from_secs(2))
+    );
+}

@@ -1,0 +1,201 @@
+//! Workers that died, and the attempts that they left.
+
+use taskqueue::store::ledger::{Arrival, Claim, DeadAttempt};
+use taskqueue::store::locks::Holder;
+use taskqueue::store::read::Key;
+use taskqueue::task::retry::Next;
+use taskqueue::task::state::Outcome;
+
+use super::{Ledger, NOW, begun, put, register, settlement};
+
+/// A task whose worker has died; what that one would still settle, and how it is found.
+fn dead(
+    ledger: &mut Ledger,
+) -> (
+    taskqueue::store::ledger::Settlement,
+    i64,
+    DeadAttempt,
+    Arrival,
+) {
+    let (_, job) = put(&mut ledger.db, NOW);
+    let them = register(&mut ledger.db, "them");
+    let commands = ledger.commands.clone();
+    let attempt = begun(ledger.db.claim(&job, &commands, them.id, &[], NOW).unwrap());
+    let claim = ledger.claim(&job);
+    assert!(matches!(claim, Claim::Later { .. }), "it lives: {claim:?}");
+    let late = settlement(&attempt, Outcome::Exited(0), Next::Done);
+    let worker = them.id;
+    drop(them);
+    drop(attempt);
+    match ledger.claim(&job) {
+        Claim::Dead(dead) => {
+            assert_eq!((dead.number, dead.owner), (1, Some(worker)));
+            (late, worker, dead, job)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_two_that_find_a_dead_attempt_one_goes_on() {
+    let mut ledger = Ledger::new();
+    let (_, _, dead, job) = dead(&mut ledger);
+    let mut other = ledger.another();
+    let they = register(&mut other, "they");
+    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    assert!(!other.take_over(&dead, they.id).unwrap());
+    // It is not dead any more either: who took it over answers for it.
+    let commands = ledger.commands.clone();
+    let claim = other.claim(&job, &commands, they.id, &[], NOW).unwrap();
+    assert!(matches!(claim, Claim::Later { .. }), "{claim:?}");
+}
+
+#[test]
+fn a_living_workers_attempt_is_not_taken_over() {
+    let mut ledger = Ledger::new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let mut other = ledger.another();
+    let they = register(&mut other, "they");
+    let alive = DeadAttempt {
+        task: attempt.task,
+        uuid: attempt.uuid,
+        attempt: attempt.attempt,
+        number: attempt.number,
+        owner: Some(ledger.me.id),
+        priority: 5,
+    };
+    assert!(!other.take_over(&alive, they.id).unwrap());
+}
+
+#[test]
+fn who_was_given_up_changes_nothing_any_more() {
+    let mut ledger = Ledger::new();
+    let (late, them, dead, job) = dead(&mut ledger);
+    let id = dead.task;
+    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    assert!(!ledger.db.settle(&late, them, NOW).unwrap());
+    let commands = ledger.commands.clone();
+    let claim = ledger
+        .db
+        .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW + 5)
+        .unwrap();
+    let second = begun(claim);
+    assert_eq!((second.task, second.number), (id, 2));
+    assert_eq!((second.budget.spent, second.budget.lost), (0, 1));
+    assert!(!ledger.db.settle(&late, them, NOW).unwrap());
+    ledger.done(second);
+    let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
+    let outcomes: Vec<_> = shown
+        .attempts
+        .iter()
+        .map(|a| (a.number, a.worker.as_str(), a.outcome.as_deref()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [(1, "them", Some("lost")), (2, "me", Some("exited"))]
+    );
+}
+
+#[test]
+fn a_task_that_kills_its_workers_fails_in_the_end() {
+    let mut ledger = Ledger::new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    let commands = ledger.commands.clone();
+    for lost in 0..3 {
+        let them = register(&mut ledger.db, "them");
+        let attempt = begun(ledger.db.claim(&job, &commands, them.id, &[], NOW).unwrap());
+        assert_eq!(attempt.budget.lost, lost);
+        drop((attempt, them));
+        let Claim::Dead(dead) = ledger.claim(&job) else {
+            panic!();
+        };
+        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+        let claim = ledger
+            .db
+            .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW)
+            .unwrap();
+        match (lost, claim) {
+            // Ours now; die too, in the eyes of the store: let it wait again.
+            (0 | 1, Claim::Begun(attempt)) => {
+                let interrupted = settlement_with_budget(&attempt);
+                assert!(ledger.db.settle(&interrupted, ledger.me.id, NOW).unwrap());
+            }
+            (2, Claim::AskForKicks) => {}
+            (_, other) => panic!("{lost}: {other:?}"),
+        }
+    }
+    let shown = ledger.db.show(Key::Id(1)).unwrap().unwrap();
+    assert_eq!(shown.status.as_str(), "failed");
+    assert_eq!(shown.reason.as_deref(), Some("its worker died 3 times"));
+}
+
+fn settlement_with_budget(
+    attempt: &taskqueue::store::ledger::Attempt,
+) -> taskqueue::store::ledger::Settlement {
+    let exit = taskqueue::task::state::Exit::Signal(15);
+    taskqueue::store::ledger::Settlement {
+        budget: attempt.budget,
+        ..settlement(
+            attempt,
+            Outcome::Interrupted(exit),
+            Next::Wait(std::time::Duration::ZERO),
+        )
+    }
+}
+
+#[test]
+fn nothing_begins_while_something_of_the_attempt_before_is_left() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let next = Next::Wait(std::time::Duration::ZERO);
+    ledger.settle(&attempt, Outcome::Exited(1), next);
+    // A process that the command left holds a copy of the lock's descriptor.
+    let Claim::Remains(remains) = ledger.claim(&job) else {
+        panic!();
+    };
+    assert_eq!((remains.task, remains.number), (id, 1));
+    assert_eq!(ledger.value::<String>("status", id), "waiting");
+    drop(attempt);
+    assert_eq!(ledger.begin(&job).number, 2);
+}
+
+#[test]
+fn a_dead_workers_task_shows_as_stalled() {
+    let mut ledger = Ledger::new();
+    let (_, _, dead, _) = dead(&mut ledger);
+    let id = dead.task;
+    let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
+    assert_eq!(shown.status.as_str(), "stalled");
+    let listed = |word: &str| {
+        let filter = taskqueue::store::read::Filter {
+            status: taskqueue::store::read::Shown::from_word(word),
+            ..Default::default()
+        };
+        let mut ids = Vec::new();
+        ledger
+            .db
+            .list(&filter, 10, |task| {
+                ids.push(task.id);
+                true
+            })
+            .unwrap();
+        ids
+    };
+    assert_eq!(listed("stalled"), [id]);
+    assert_eq!(listed("running"), [0_i64; 0]);
+}
+
+#[test]
+fn a_claim_that_fails_leaves_nothing() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    // Somebody holds the byte that the attempt to come would lock.
+    let _held = ledger.db.locks().take(Holder::Attempt(1)).unwrap();
+    let commands = ledger.commands.clone();
+    let claim = ledger.db.claim(&job, &commands, ledger.me.id, &[], NOW);
+    assert!(claim.is_err(), "{claim:?}");
+    assert_eq!(ledger.value::<String>("status", id), "waiting");
+    assert_eq!(ledger.count("attempts"), 0);
+}

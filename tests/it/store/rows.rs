@@ -1,0 +1,145 @@
+//! Rows that make no sense cannot be written, whoever writes them.
+
+use super::{Ledger, put};
+
+/// Tries statements one by one, each of which must be refused, and must be otherwise well-formed: it
+/// is refused by a constraint.
+#[track_caller]
+fn all_refused(ledger: &Ledger, statements: &[&str]) {
+    let sqlite = ledger.sqlite();
+    sqlite.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    for statement in statements {
+        let error = match sqlite.execute_batch(statement) {
+            Ok(()) => panic!("was taken: {statement}"),
+            Err(error) => error.to_string(),
+        };
+        let by_constraint = ["constraint failed", "cannot store", "malformed JSON"];
+        assert!(
+            by_constraint.iter().any(|words| error.contains(words)),
+            "{statement}: {error}"
+        );
+    }
+}
+
+#[test]
+fn no_impossible_task() {
+    let mut ledger = Ledger::new();
+    let (waiting, _) = put(&mut ledger.db, super::NOW);
+    assert_eq!(waiting, 1);
+    let (_, arrival) = put(&mut ledger.db, super::NOW);
+    let running = ledger.begin(&arrival);
+    assert_eq!(running.task, 2);
+    let (_, arrival) = put(&mut ledger.db, super::NOW);
+    let done = ledger.begin(&arrival);
+    assert_eq!(ledger.done(done), 3);
+    all_refused(
+        &ledger,
+        &[
+            "UPDATE tasks SET due = NULL WHERE id = 1",
+            "UPDATE tasks SET owner = 1 WHERE id = 1",
+            "UPDATE tasks SET finished = 1 WHERE id = 1",
+            "UPDATE tasks SET status = 'done' WHERE id = 1",
+            "UPDATE tasks SET status = 'done', due = NULL, finished = 1 WHERE id = 1",
+            "UPDATE tasks SET status = 'running', due = NULL, owner = 1 WHERE id = 1",
+            "UPDATE tasks SET status = 'stalled' WHERE id = 1",
+            "UPDATE tasks SET attempt = 1 WHERE id = 1",
+            "UPDATE tasks SET started = 1 WHERE id = 1",
+            "UPDATE tasks SET attempt = -1 WHERE id = 1",
+            "UPDATE tasks SET spent = -1 WHERE id = 1",
+            "UPDATE tasks SET lost = -1 WHERE id = 1",
+            "UPDATE tasks SET spent = 1 WHERE id = 1",
+            "UPDATE tasks SET spent = 1, lost = 1 WHERE id = 2",
+            "UPDATE tasks SET owner = NULL WHERE id = 2",
+            "UPDATE tasks SET due = 1 WHERE id = 2",
+            "UPDATE tasks SET finished = 1 WHERE id = 2",
+            "UPDATE tasks SET status = 'waiting' WHERE id = 2",
+            "UPDATE tasks SET finished = NULL WHERE id = 3",
+            "UPDATE tasks SET owner = 1 WHERE id = 3",
+            "UPDATE tasks SET due = 1 WHERE id = 3",
+            "UPDATE tasks SET status = NULL WHERE id = 3",
+            "UPDATE tasks SET uuid = (SELECT uuid FROM tasks WHERE id = 2) WHERE id = 1",
+            "UPDATE tasks SET uuid = x'00' WHERE id = 1",
+            "UPDATE tasks SET uuid = '0123456789abcdef' WHERE id = 1",
+            "UPDATE tasks SET tube = '' WHERE id = 1",
+            "UPDATE tasks SET command = NULL WHERE id = 1",
+            "UPDATE tasks SET arguments = NULL WHERE id = 1",
+            "UPDATE tasks SET arguments = '{}' WHERE id = 1",
+            "UPDATE tasks SET arguments = 'x' WHERE id = 1",
+            "UPDATE tasks SET options = NULL WHERE id = 1",
+            "UPDATE tasks SET options = '[]' WHERE id = 1",
+            "UPDATE tasks SET body = x'00' WHERE id = 1",
+            "UPDATE tasks SET arguments = NULL, options = NULL WHERE id = 1",
+            "UPDATE tasks SET priority = -1 WHERE id = 1",
+            "UPDATE tasks SET priority = 4294967296 WHERE id = 1",
+            "UPDATE tasks SET priority = 'high' WHERE id = 1",
+            "UPDATE tasks SET ttr = 0 WHERE id = 1",
+            "UPDATE tasks SET created = NULL WHERE id = 1",
+            "UPDATE tasks SET foreign_job = 2 WHERE id = 1",
+            "UPDATE tasks SET foreign_job = 1 WHERE id = 1",
+            "UPDATE tasks SET job_hash = x'00112233445566778899aabbccddeeff' WHERE id = 1",
+            "UPDATE tasks SET job = -1 WHERE id = 1",
+            "UPDATE tasks SET job_kicks = -1 WHERE id = 1",
+            "UPDATE tasks SET job_gone = 2 WHERE id = 1",
+            "UPDATE tasks SET put_generation = -1 WHERE id = 1",
+        ],
+    );
+}
+
+#[test]
+fn no_impossible_attempt_or_output() {
+    let mut ledger = Ledger::new();
+    let (_, arrival) = put(&mut ledger.db, super::NOW);
+    let done = ledger.begin(&arrival);
+    ledger.done(done);
+    let (_, arrival) = put(&mut ledger.db, super::NOW);
+    let _running = ledger.begin(&arrival);
+    all_refused(
+        &ledger,
+        &[
+            "INSERT INTO attempts (task, number, worker, started) VALUES (99, 1, 1, 1)",
+            "INSERT INTO attempts (task, number, worker, started) VALUES (1, 2, 99, 1)",
+            "INSERT INTO attempts (task, number, worker, started) VALUES (1, 1, 1, 1)",
+            "INSERT INTO attempts (task, number, worker, started) VALUES (1, 0, 1, 1)",
+            "UPDATE attempts SET outcome = NULL WHERE id = 1",
+            "UPDATE attempts SET finished = NULL WHERE id = 1",
+            "UPDATE attempts SET outcome = 'vanished' WHERE id = 1",
+            "UPDATE attempts SET exit_code = NULL WHERE id = 1",
+            "UPDATE attempts SET exit_code = 256 WHERE id = 1",
+            "UPDATE attempts SET exit_code = -1 WHERE id = 1",
+            "UPDATE attempts SET signal = 9 WHERE id = 1",
+            "UPDATE attempts SET outcome = 'signalled' WHERE id = 1",
+            "UPDATE attempts SET outcome = 'lost' WHERE id = 1",
+            "UPDATE attempts SET outcome = 'refused' WHERE id = 1",
+            "UPDATE attempts SET outcome = 'could_not_start' WHERE id = 1",
+            "UPDATE attempts SET exit_code = NULL, signal = 0, outcome = 'signalled' WHERE id = 1",
+            "UPDATE attempts SET exit_code = 0 WHERE id = 2",
+            "UPDATE attempts SET finished = 1 WHERE id = 2",
+            "DELETE FROM workers",
+            "INSERT INTO output VALUES (99, x'', x'', 0)",
+            "INSERT INTO output VALUES (2, zeroblob(65537), x'', 0)",
+            "INSERT INTO output VALUES (2, zeroblob(65536), zeroblob(65537), 0)",
+            "INSERT INTO output VALUES (2, zeroblob(65536), zeroblob(65536), -1)",
+            "INSERT INTO output VALUES (2, x'00', x'', 1)",
+            "INSERT INTO output VALUES (2, x'00', x'00', 0)",
+            "INSERT INTO output VALUES (2, zeroblob(65536), zeroblob(65535), 1)",
+            "INSERT INTO store (only_row, id) VALUES (2, zeroblob(16))",
+            "UPDATE store SET id = x'00'",
+            "INSERT INTO workers (name, tube, host, pid, started) VALUES ('', 't', 'h', 1, 1)",
+            "INSERT INTO workers (name, tube, host, pid, started) VALUES ('w', 't', 'h', 0, 1)",
+        ],
+    );
+}
+
+#[test]
+fn a_task_takes_its_attempts_and_output_along() {
+    let mut ledger = Ledger::new();
+    let (_, arrival) = put(&mut ledger.db, super::NOW);
+    let attempt = ledger.begin(&arrival);
+    ledger.done(attempt);
+    assert_eq!((ledger.count("attempts"), ledger.count("output")), (1, 1));
+    let sqlite = ledger.sqlite();
+    sqlite
+        .execute_batch("PRAGMA foreign_keys = ON; DELETE FROM tasks")
+        .unwrap();
+    assert_eq!((ledger.count("attempts"), ledger.count("output")), (0, 0));
+}

@@ -1,0 +1,233 @@
+//! The program itself, with a folder, a store and a configuration of its own.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Beanstalkd, PATIENCE};
+
+/// Where nobody listens: only root may, and nobody does.
+pub const NOBODY: &str = "beanstalk://127.0.0.1:1";
+
+/// A folder to run the program in. Nothing of the environment of whoever runs the tests comes in but
+/// `PATH`, and the configuration of the machine is hidden by one in the folder.
+pub struct Taskqueue {
+    dir: TempDir,
+    broker: String,
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// 0, 1 or 2; `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// What it printed, if it said nothing else and exited with 0.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(
+            (self.code, self.stderr.as_str()),
+            (Some(0), ""),
+            "{}",
+            self.stdout
+        );
+        self.stdout
+    }
+
+    /// What it complained of, if it exited with this code.
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.stderr
+    }
+
+    /// The JSON that it printed.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+}
+
+impl Taskqueue {
+    /// For a server that runs.
+    pub fn with(server: &Beanstalkd) -> Self {
+        Self::at(&server.url())
+    }
+
+    /// Without a broker.
+    pub fn alone() -> Self {
+        Self::at(NOBODY)
+    }
+
+    fn at(broker: &str) -> Self {
+        let this = Self {
+            dir: TempDir::new().unwrap(),
+            broker: broker.into(),
+        };
+        this.configure("");
+        this
+    }
+
+    /// Writes its configuration.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.path("taskqueue.toml"), text).unwrap();
+    }
+
+    /// A file or folder in its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Its store. Not there before the program has made it.
+    pub fn store(&self) -> PathBuf {
+        self.path("t.db")
+    }
+
+    /// Another connection to its store.
+    pub fn sqlite(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.store()).unwrap()
+    }
+
+    /// The program with these arguments, about to run; nothing to read.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bare(args);
+        command
+            .env("TASKQUEUE_BROKER", &self.broker)
+            .env("TASKQUEUE_STORE", self.store());
+        command
+    }
+
+    /// The same with nothing said of broker and store.
+    pub fn bare(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taskqueue"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", self.dir.path())
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Running::start(self.command(args)).wait()
+    }
+
+    /// Runs it to its end with something to read.
+    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped());
+        let mut running = Running::start(command);
+        let mut stdin = running.child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // It may end without reading.
+        let writing = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let ran = running.wait();
+        writing.join().unwrap();
+        ran
+    }
+
+    /// Starts it; it is killed when dropped.
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    /// What `show --json` says of a task.
+    #[track_caller]
+    pub fn show(&self, id: &str) -> Value {
+        self.run(&["show", id, "--json"]).json()
+    }
+
+    /// Has a worker run so many jobs of a tube.
+    #[track_caller]
+    pub fn work(&self, tube: &str, jobs: usize) {
+        let jobs = jobs.to_string();
+        let ran = self.run(&["worker", "--use-tube", tube, "--max-jobs", &jobs]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+}
+
+/// The program while it runs. What it prints is read all the time, so that it never waits for us.
+pub struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    /// Starts a command. It dies with the thread that started it.
+    pub fn start(mut command: Command) -> Self {
+        // SAFETY: between fork and exec nothing but one system call is made.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().map(read);
+        let stderr = child.stderr.take().map(read);
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> Ran {
+        let code = self.ended().code();
+        let said =
+            |of: Option<JoinHandle<String>>| of.map_or_else(String::new, |t| t.join().unwrap());
+        Ran {
+            code,
+            stdout: said(self.stdout.take()),
+            stderr: said(self.stderr.take()),
+        }
+    }
+
+    #[track_caller]
+    fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if begun.elapsed() > PATIENCE * 2 {
+                let _ = self.child.kill();
+                let said = self.stderr.take().map(|t| t.join().unwrap());
+                panic!("did not end; it said: {said:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = from.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    })
+}

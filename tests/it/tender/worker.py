@@ -1,0 +1,79 @@
+"""A foreign worker: takes its jobs from a directory and speaks the lines of the link.
+
+worker.py DIR MODE: DIR/started gets a line for each start; a job is a file in DIR/jobs that holds the
+bytes of output to claim, runs as long as DIR/hold exists, and leaves its name in DIR/done.
+"""
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+
+directory, mode = sys.argv[1:3]
+link = socket.socket(fileno=int(os.environ["TASKQUEUE_TENDER_FD"]))
+reader = link.makefile("r")
+jobs = output = 0
+draining = False
+
+
+def note(name, line):
+    with open(os.path.join(directory, name), "a") as file:
+        file.write(line + "\n")
+
+
+def say(**report):
+    link.sendall(json.dumps(report).encode() + b"\n")
+
+
+def hear():
+    """Reads an order if there is one; the end of the file is the tender's death."""
+    global draining
+    if not select.select([link], [], [], 0.02)[0]:
+        return
+    line = reader.readline()
+    if not line:
+        note("orphaned", str(os.getpid()))
+        sys.exit(0)
+    order = json.loads(line)
+    note("orders", f"{os.environ['TASKQUEUE_WORKER_NAME']} {line.strip()}")
+    if mode == "deaf":
+        return
+    if order["order"] == "stop":
+        sys.exit(0)
+    draining = True
+
+
+def take():
+    for job in sorted(os.listdir(os.path.join(directory, "jobs"))):
+        mine = os.path.join(directory, f"running-{os.getpid()}")
+        try:
+            os.rename(os.path.join(directory, "jobs", job), mine)
+            return job, int(open(mine).read() or 0)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+note("started", f"{os.getpid()} {time.monotonic()}")
+if mode == "crash":
+    sys.exit(3)
+if mode == "never":
+    sys.exit(125)
+if mode == "garbage":
+    link.sendall(b"\0\xff what?\n" * 100 + b"x" * 10000 + b"\n")
+say(report="ready", version="foreign")
+note("ready", str(os.getpid()))
+while not draining:
+    job = take()
+    if job is None:
+        hear()
+        continue
+    say(report="busy", task=jobs + 1, group=os.getpid())
+    while os.path.exists(os.path.join(directory, "hold")):
+        hear()
+    jobs += 1
+    output += job[1]
+    note("done", job[0])
+    say(report="idle", jobs=jobs, output=output)

@@ -1,0 +1,71 @@
+# `make test` is what CI runs.
+
+CARGO ?= cargo
+# Cargo.lock says which versions.
+LOCKED = --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint man prepare fmt clippy deny doc roff tests
+# Cargo locks the target directory: side by side they would only wait for each other.
+.NOTPARALLEL:
+
+help:
+	@echo 'make build   build target/release/taskqueue'
+	@echo 'make test    install what the tests need, check everything, run every test'
+	@echo 'make lint    formatting, lints, licences, documentation; no tests'
+	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
+
+build:
+	$(CARGO) build --release $(LOCKED)
+
+test: prepare lint tests
+
+lint: fmt clippy deny doc roff
+
+prepare:
+	@sh tests/prepare.sh
+
+fmt:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy --all-targets $(LOCKED) -- -D warnings
+
+# Advisories need a database from the network. Where it cannot be fetched, that is no failure.
+deny:
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo 'deny: cargo-deny is not installed; bans, licences, sources and advisories were not checked'; \
+	else \
+		$(CARGO) deny check bans licenses sources || exit 1; \
+		if $(CARGO) deny fetch db >/dev/null 2>&1; then \
+			$(CARGO) deny check --disable-fetch advisories; \
+		else \
+			echo 'deny: the database of advisories cannot be reached; they were not checked'; \
+		fi; \
+	fi
+
+doc:
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps $(LOCKED)
+
+roff:
+	@if ! command -v groff >/dev/null 2>&1; then \
+		echo 'roff: groff is not installed; the manual pages were not checked for warnings'; \
+	else \
+		for page in man/*.[1-8]; do \
+			said=$$(groff -man -Tutf8 -K utf8 -ww -z "$$page" 2>&1); \
+			[ -z "$$said" ] || { echo "$$said"; exit 1; }; \
+		done; \
+	fi
+
+# nextest runs no documentation tests.
+tests:
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) nextest run $(LOCKED) && $(CARGO) test --doc $(LOCKED); \
+	else \
+		set -x; $(CARGO) test $(LOCKED); \
+	fi
+
+# Written beside and moved, so that a build that fails leaves the old page.
+man:
+	$(CARGO) run --quiet $(LOCKED) -- man-page > man/taskqueue.1.new
+	mv man/taskqueue.1.new man/taskqueue.1

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what the tests need from Debian's packages, if it is missing; says what to install where it may not.
-# python3 and php are not needed: tests that want them are left out without them.
 set -eu
 
 packages=
 command -v beanstalkd >/dev/null 2>&1 || packages="$packages beanstalkd"
+# Workers that are not ours are written in it.
+command -v python3 >/dev/null 2>&1 || packages="$packages python3"
 # SQLite is compiled with the program.
 command -v cc >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
 

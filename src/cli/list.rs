@@ -18,7 +18,7 @@ Examples:
   taskqueue list --status failed --limit 10
   taskqueue list --use-tube invoices --json | jq -r '.[].uuid'")]
 pub struct Flags {
-    /// Only tasks that stand there; stalled: running, and its worker is dead
+    /// Only tasks with this status; stalled: running, and its worker is dead
     #[arg(long, value_name = "STATUS", value_parser = PossibleValuesParser::new(Shown::WORDS))]
     status: Option<String>,
     /// Only tasks of this tube
@@ -76,13 +76,13 @@ fn row(out: &mut impl Write, task: &Task, json: bool, count: u64) -> Result<(), 
     if count == 0 {
         writeln!(
             out,
-            "{:>8}  {:9}  {:16}  {:24}  {:>8}  {:19}  {:19}",
-            "ID", "STATUS", "TUBE", "COMMAND", "ATTEMPTS", "CREATED", "FINISHED"
+            "{:>8}  {:9}  {:16}  {:32}  {:>8}  {:19}  FINISHED",
+            "ID", "STATUS", "TUBE", "COMMAND", "ATTEMPTS", "CREATED"
         )?;
     }
     writeln!(
         out,
-        "{:>8}  {:9}  {:16}  {:24}  {:>8}  {:19}  {:19}",
+        "{:>8}  {:9}  {:16}  {:32}  {:>8}  {:19}  {}",
         task.id,
         task.status,
         task.tube,

@@ -34,7 +34,7 @@ Examples:
 Keeps busy + spare workers, at least min and never more than max, for each tube.
 TERM or INT: workers take no more jobs, and running commands get the grace period. A second one: all end at once.")]
 pub struct Flags {
-    /// Tend workers for this tube; may be repeated [default: every configured tube]
+    /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]
     use_tube: Vec<TubeName>,
     /// Workers kept at the least [default: 2, or the most if that is less]

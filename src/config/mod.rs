@@ -207,6 +207,12 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
                 return Err(wrong(at(key), "must be at least 1".into()));
             }
         }
+        if given.timeout.is_some_and(|span| span.0.is_zero()) {
+            return Err(wrong(
+                at(".timeout"),
+                "must be more than 0; leave it out for no timeout".into(),
+            ));
+        }
         commands.add(pattern, command(given));
     }
     Ok(commands)

@@ -57,7 +57,7 @@ pub struct Again {
     pub priority: u32,
     /// Its job's TTR in seconds.
     pub ttr: u32,
-    /// Which put of this task it is; [`Db::note_job`] wants it back.
+    /// Which put of this task it is; [`Db::note_jobs`] wants it back.
     pub generation: i64,
     /// Milliseconds until it is due; zero or less when it is.
     pub due_in: i64,
@@ -98,7 +98,7 @@ pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
     /// Records tasks in one transaction. They are acknowledged once this has returned; their jobs
-    /// are put afterwards, and [`Db::note_job`] told.
+    /// are put afterwards, and [`Db::note_jobs`] told.
     pub fn add(&mut self, tasks: &[NewTask], now: Millis) -> Result<Vec<Added>, Error> {
         self.change(|change, _| tasks.iter().map(|task| add(change, task, now)).collect())
     }

@@ -20,7 +20,7 @@ pub struct Command {
     pub timeout: Option<Duration>,
     /// When it is tried again.
     pub retry: retry::Rules,
-    /// Gets the whole native body on stdin.
+    /// Gets the whole native body on stdin, and nothing of it in its argv, which may be too short for it.
     pub body_on_stdin: bool,
     /// Takes arguments that begin with a hyphen.
     pub dash_arguments: bool,
@@ -137,14 +137,20 @@ impl Commands {
     }
 
     fn plan_call(&self, uuid: Uuid, call: &Call) -> Result<Plan, Refusal> {
+        if let Some((name, command)) = &self.every_body {
+            return Ok(fed(name, command, call.to_body(uuid).into()));
+        }
         let name = call.command.as_str();
         let command = self.find(name).ok_or_else(|| Refusal::NotConfigured {
             command: name.into(),
         })?;
+        if command.body_on_stdin {
+            return Ok(fed(name, command, call.to_body(uuid).into()));
+        }
         Ok(Plan {
             name: name.into(),
             argv: payload::argv(call, &command.run, command.dash_arguments)?,
-            stdin: command.body_on_stdin.then(|| call.to_body(uuid).into()),
+            stdin: None,
             command: Arc::clone(command),
         })
     }
@@ -179,15 +185,20 @@ impl Commands {
                 tube: tube.to_string(),
                 why,
             })?;
-        let argv = command.run.iter().map(|element| match element.as_str() {
-            "{command}" => name.clone(),
-            _ => element.clone(),
-        });
-        Ok(Plan {
-            name: name.clone(),
-            argv: argv.collect(),
-            stdin: Some(body.clone()),
-            command: Arc::clone(command),
-        })
+        Ok(fed(name, command, body.clone()))
+    }
+}
+
+/// A command that reads what it is to do.
+fn fed(name: &str, command: &Arc<Command>, stdin: Bytes) -> Plan {
+    let argv = command.run.iter().map(|element| match element.as_str() {
+        payload::COMMAND_ELEMENT => name.into(),
+        _ => element.clone(),
+    });
+    Plan {
+        name: name.into(),
+        argv: argv.collect(),
+        stdin: Some(stdin),
+        command: Arc::clone(command),
     }
 }

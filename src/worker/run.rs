@@ -46,9 +46,10 @@ pub async fn run(
     task: i64,
     control: &mut Control,
 ) -> Ran {
+    let program = spec.argv.first().map_or("", String::as_str);
     let mut running = match Running::start(spec) {
         Ok(running) => running,
-        Err(error) => return could_not_start(&error),
+        Err(error) => return could_not_start(program, &error),
     };
     let group = running.group();
     control.report(Report::Busy { task, group });
@@ -87,10 +88,10 @@ pub async fn run(
     }
 }
 
-fn could_not_start(error: &io::Error) -> Ran {
+fn could_not_start(program: &str, error: &io::Error) -> Ran {
     Ran {
         outcome: Outcome::CouldNotStart {
-            reason: format!("could not start: {error}"),
+            reason: format!("could not start {program}: {error}"),
         },
         output: Kept::default(),
     }

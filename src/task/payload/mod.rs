@@ -29,7 +29,6 @@ use read::{not_json, without_duplicates, without_nul};
 use refusal::excerpt;
 
 /// The element of a configured `run` in whose place the command's name is put.
-/// The element of `run` that stands for the command's name.
 pub const COMMAND_ELEMENT: &str = "{command}";
 
 /// What an option is given.

@@ -122,7 +122,7 @@ fn a_buried_job_is_deleted_ours_and_others() {
         .put(body, 1, Duration::ZERO, Duration::from_secs(60))
         .unwrap();
     taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
-    taskqueue.work("t", 2);
+    taskqueue.work("t", 3);
     for job in [ours, theirs] {
         assert_eq!(other.stats_job(job).unwrap()["state"], "buried");
     }

@@ -194,8 +194,11 @@ pub(super) fn arguments(value: Value<'_>) -> Result<Vec<String>, Refusal> {
 /// Reads an object of options, in the order in which they were written.
 pub(super) fn options(value: Value<'_>) -> Result<Vec<(OptionName, OptionValue)>, Refusal> {
     let place = Place::Member("options");
-    let Value::Object(object) = value else {
-        return Err(wrong(place, &value, "an object"));
+    let object = match value {
+        Value::Object(object) => object,
+        // What PHP's json_encode makes of an array without elements, whatever it was meant to be.
+        Value::Array(array) if is_empty(array) => return Ok(vec![]),
+        _ => return Err(wrong(place, &value, "an object")),
     };
     let members = json::members(object).map_err(|error| not_json(place, &error))?;
     let mut options = Vec::with_capacity(members.len());
@@ -209,6 +212,12 @@ pub(super) fn options(value: Value<'_>) -> Result<Vec<(OptionName, OptionValue)>
         options.push((name, value));
     }
     without_duplicates(options)
+}
+
+/// Whether an array that has been parsed holds nothing.
+fn is_empty(array: &str) -> bool {
+    let inside = array.strip_prefix('[').unwrap_or(array);
+    inside.trim_ascii_start() == "]"
 }
 
 fn option(name: &OptionName, value: Value<'_>) -> Result<OptionValue, Refusal> {

@@ -14,7 +14,6 @@ mod conformance;
 mod corpus;
 mod crosscheck;
 mod fake_server;
-mod hostile;
 mod man;
 mod signals;
 mod store;

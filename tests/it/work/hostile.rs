@@ -155,7 +155,7 @@ fn check_one(taskqueue: &Taskqueue, case: &Case, id: u64, row: Option<&Row>) -> 
             // It is printed on terminals and in logs.
             let harmless = |c: char| !c.is_control() && !('\u{2028}'..='\u{202e}').contains(&c);
             let right = row.reason.chars().all(harmless)
-                && row.reason.chars().count() <= 300
+                && row.reason.chars().count() <= 500
                 && row.status == "failed"
                 && row.outcome == "refused"
                 && row.reason.contains(reason)

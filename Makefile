@@ -36,9 +36,9 @@ deny:
 	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
 		echo 'deny: cargo-deny is not installed; bans, licences, sources and advisories were not checked'; \
 	else \
-		$(CARGO) deny check bans licenses sources || exit 1; \
+		$(CARGO) deny check --hide-inclusion-graph bans licenses sources || exit 1; \
 		if $(CARGO) deny fetch db >/dev/null 2>&1; then \
-			$(CARGO) deny check --disable-fetch advisories; \
+			$(CARGO) deny --offline check advisories; \
 		else \
 			echo 'deny: the database of advisories cannot be reached; they were not checked'; \
 		fi; \

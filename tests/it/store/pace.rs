@@ -14,6 +14,7 @@ use taskqueue::task::state::Status;
 use super::{Ledger, NOW, put};
 
 /// Fills a store with tasks of ours that are done, one attempt each, every fourth of which printed something.
+/// As with real ones, their uuids and their ends come in nearly the order of their rows.
 pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
     sqlite
         .execute_batch("PRAGMA synchronous = OFF; BEGIN")
@@ -24,7 +25,7 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
             "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
              INSERT INTO tasks (uuid, tube, status, command, arguments, options, priority, ttr, attempt, spent,
                 created, started, finished, foreign_job, job, put_generation)
-             SELECT randomblob(16), 't', 'done', 'work', json_array(?3), '{}', 0, 60, 1, 1,
+             SELECT unhex(printf('%016x', i) || hex(randomblob(8))), 't', 'done', 'work', json_array(?3), '{}', 0, 60, 1, 1,
                 ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100, 0, i, 1 FROM n",
             params![rows, finished, text],
         )
@@ -35,8 +36,16 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
                 SELECT id, 1, 1, started, finished, 'exited', 0 FROM tasks WHERE status = 'done';
              INSERT INTO output (attempt, head, tail, dropped)
                 SELECT id, zeroblob(300), x'', 0 FROM attempts WHERE id % 4 = 0;
-             COMMIT",
+             COMMIT;",
         )
+        .unwrap();
+    // Or the first that writes afterwards would write all of it back.
+    let busy: i64 = sqlite
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0);
+    std::fs::File::open(sqlite.path().unwrap())
+        .and_then(|file| file.sync_all())
         .unwrap();
 }
 
@@ -58,13 +67,26 @@ fn write(path: &std::path::Path, over: &AtomicBool) -> Vec<Duration> {
 fn figures(what: &str, rows: i64, took: Duration, waits: &[Duration]) {
     let at = |part: usize| waits[(waits.len() - 1) * part / 1000];
     println!(
-        "{what}: {rows} rows in {took:.1?}; of {} writes meanwhile the median waited {:?}, one in a hundred {:?}, the \
-         longest {:?}",
+        "{what}: {rows} rows in {took:.1?}; of {} writes meanwhile the median waited {:?}, one in a hundred {:?}, \
+         {} longer than 50 ms, the longest {:?}",
         waits.len(),
         at(500),
         at(990),
+        waits.iter().filter(|wait| wait.as_millis() > 50).count(),
         at(1000),
     );
+}
+
+/// What to compare with: how long writes wait on this machine when nobody deletes.
+fn alone(ledger: &Ledger, time: Duration) {
+    let (path, over) = (ledger.path(), AtomicBool::new(false));
+    let waits = thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&path, &over));
+        thread::sleep(time);
+        over.store(true, Ordering::Relaxed);
+        writing.join().unwrap()
+    });
+    figures("left alone", 0, time, &waits);
 }
 
 /// Deletes while another writes; the writer's waits.
@@ -94,6 +116,7 @@ fn a_worker_hardly_waits_while_rows_go() {
         .map_or(50_000, |rows| rows.parse().expect("a number of rows"));
     let mut ledger = Ledger::new();
     fill(&ledger.sqlite(), rows, NOW);
+    alone(&ledger, Duration::from_micros(20 * rows.unsigned_abs()));
     let waits = contend(&mut ledger, "deleted", rows, rows.unsigned_abs());
     let wal = std::fs::metadata(ledger.dir.path().join("t.db-wal")).map_or(0, |file| file.len());
     println!("the journal has {} KiB", wal / 1024);

@@ -1,0 +1,312 @@
+//! From an arrival to an attempt, inside one transaction.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::row::{TaskRow, by_foreign_job, by_uuid};
+use super::settle::settle;
+use super::{Arrival, Attempt, Claim, DeadAttempt, Settlement, Stranger, Who};
+use crate::store::locks::{Holder, LockFile};
+use crate::store::put::{Columns, as_column, same_task};
+use crate::store::{Failed, Millis};
+use crate::task::command::{Commands, Content, Plan};
+use crate::task::output::Kept;
+use crate::task::retry::{self, Budget, Rules};
+use crate::task::state::{Found, Outcome, Status, Verdict, judge};
+
+/// A claim under way.
+pub(super) struct Claiming<'a> {
+    pub change: &'a Connection,
+    pub locks: &'a LockFile,
+    pub commands: &'a Arc<Commands>,
+    /// Who claims.
+    pub worker: i64,
+    pub now: Millis,
+}
+
+impl Claiming<'_> {
+    pub fn claim(&self, arrival: &Arrival) -> Result<Claim, Failed> {
+        let Some(task) = self.find_or_add(arrival)? else {
+            return Ok(Claim::DeleteJob { task: None });
+        };
+        let verdict = judge(self.found(&task, arrival)?);
+        match verdict {
+            Verdict::Begin => self.begin(task),
+            Verdict::BeginAnew => {
+                self.change
+                    .prepare_cached("UPDATE tasks SET job_kicks = ?2 WHERE id = ?1")?
+                    .execute(params![task.id, as_column(arrival.kicks.unwrap_or(0))])?;
+                self.begin(TaskRow {
+                    budget: Budget::default(),
+                    ..task
+                })
+            }
+            Verdict::Recover => {
+                let dead = self.newest_attempt(&task)?;
+                dead.map(Claim::Dead).ok_or_else(|| {
+                    Failed::Corrupt(format!("task {} runs without an attempt", task.id))
+                })
+            }
+            Verdict::Later(delay) => Ok(Claim::Later {
+                task: task.id,
+                delay,
+                priority: task.priority,
+                generation: task.generation,
+            }),
+            Verdict::DeleteJob => Ok(Claim::DeleteJob {
+                task: Some(task.id),
+            }),
+            Verdict::AskForKicks => Ok(Claim::AskForKicks),
+        }
+    }
+
+    fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
+        Ok(match task.status {
+            Status::Waiting => Found::Waiting {
+                due_in: task.due.unwrap_or(self.now).saturating_sub(self.now),
+            },
+            Status::Running => Found::Running {
+                owner_lives: match task.owner {
+                    Some(owner) => self
+                        .locks
+                        .is_held(Holder::Worker(owner))
+                        .map_err(Failed::Locks)?,
+                    None => false,
+                },
+                running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
+            },
+            Status::Failed => Found::Failed {
+                kicked: arrival.kicks.map(|kicks| as_column(kicks) > task.kicks),
+            },
+            Status::Done | Status::Cancelled => Found::Over,
+        })
+    }
+
+    fn find_or_add(&self, arrival: &Arrival) -> Result<Option<TaskRow>, Failed> {
+        match &arrival.who {
+            Who::Pointer(uuid) => self.by_uuid(uuid),
+            Who::Named(uuid, stranger) => {
+                if let Some(row) = self.by_uuid(uuid)? {
+                    let columns = Columns::of(&stranger.content);
+                    if same_task(self.change, uuid, &columns)?.is_some() {
+                        return Ok(Some(row));
+                    }
+                    // Somebody else's uuid: the job becomes a task of its own, to be refused.
+                    let body = Content::Unread(stranger.body.clone());
+                    return self.nameless(arrival, stranger, &body).map(Some);
+                }
+                self.insert(*uuid, arrival, stranger, &stranger.content)?;
+                self.by_uuid(uuid)
+            }
+            Who::Nameless(stranger) => self
+                .nameless(arrival, stranger, &stranger.content)
+                .map(Some),
+        }
+    }
+
+    /// The row of a job that has no uuid we can use: known by its number, its bytes and its birth.
+    fn nameless(
+        &self,
+        arrival: &Arrival,
+        stranger: &Stranger,
+        content: &Content,
+    ) -> Result<TaskRow, Failed> {
+        let known = self
+            .change
+            .prepare_cached(&by_foreign_job())?
+            .query_row(
+                params![
+                    as_column(arrival.job),
+                    stranger.hash,
+                    stranger.instance,
+                    stranger.birth
+                ],
+                TaskRow::read,
+            )
+            .optional()?;
+        if let Some(row) = known {
+            return row;
+        }
+        let uuid = Uuid::now_v7();
+        self.insert(uuid, arrival, stranger, content)?;
+        self.by_uuid(&uuid)?
+            .ok_or_else(|| Failed::Corrupt("a row vanished in its own transaction".into()))
+    }
+
+    fn by_uuid(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
+        self.change
+            .prepare_cached(&by_uuid())?
+            .query_row([uuid.as_bytes()], TaskRow::read)
+            .optional()?
+            .transpose()
+    }
+
+    fn insert(
+        &self,
+        uuid: Uuid,
+        arrival: &Arrival,
+        stranger: &Stranger,
+        content: &Content,
+    ) -> Result<(), Failed> {
+        let columns = Columns::of(content);
+        self.change
+            .prepare_cached(
+                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
+                    created, foreign_job, job, job_instance, job_hash, job_birth, job_kicks)
+                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?3, 1, ?10, ?11, ?12, ?13, ?14)",
+            )?
+            .execute(params![
+                uuid.as_bytes(),
+                arrival.tube.as_str(),
+                self.now,
+                columns.command,
+                columns.arguments,
+                columns.options,
+                columns.body,
+                stranger.priority,
+                stranger.ttr.max(1),
+                as_column(arrival.job),
+                stranger.instance,
+                stranger.hash,
+                stranger.birth,
+                as_column(arrival.kicks.unwrap_or(0)),
+            ])?;
+        Ok(())
+    }
+
+    fn begin(&self, task: TaskRow) -> Result<Claim, Failed> {
+        // The attempt before must be gone to its last process. Only the newest can have left any: it
+        // began after those before it were gone.
+        if let Some(before) = self.newest_attempt(&task)?
+            && self
+                .locks
+                .is_held(Holder::Attempt(before.attempt))
+                .map_err(Failed::Locks)?
+        {
+            return Ok(Claim::Remains(before));
+        }
+        let number = task.attempt.saturating_add(1);
+        match self.commands.plan(task.uuid, &task.tube, &task.content) {
+            Err(refusal) => self.refuse(&task, number, refusal.to_string()),
+            Ok(plan) => self.run(task, number, plan),
+        }
+    }
+
+    fn run(&self, task: TaskRow, number: i64, plan: Plan) -> Result<Claim, Failed> {
+        let attempt = self.insert_attempt(task.id, number)?;
+        let lock = self
+            .locks
+            .take(Holder::Attempt(attempt))
+            .map_err(Failed::Locks)?;
+        self.change
+            .prepare_cached(
+                "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
+                    attempt = ?2, owner = ?3, started = ?4, command = ?5, spent = ?6, lost = ?7
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                task.id,
+                number,
+                self.worker,
+                self.now,
+                plan.name,
+                task.budget.spent,
+                task.budget.lost
+            ])?;
+        Ok(Claim::Begun(Box::new(Attempt {
+            task: task.id,
+            uuid: task.uuid,
+            attempt,
+            number,
+            plan,
+            lock,
+            budget: task.budget,
+            priority: task.priority,
+            ttr: task.ttr,
+            generation: task.generation,
+            foreign: task.foreign,
+        })))
+    }
+
+    fn refuse(&self, task: &TaskRow, number: i64, reason: String) -> Result<Claim, Failed> {
+        let attempt = self.insert_attempt(task.id, number)?;
+        self.change
+            .prepare_cached(
+                "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, attempt = ?2, owner = ?3,
+                    started = ?4 WHERE id = ?1",
+            )?
+            .execute(params![task.id, number, self.worker, self.now])?;
+        let outcome = Outcome::Refused { reason };
+        let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
+        let reason = outcome.reason().unwrap_or_default().to_owned();
+        let settlement = Settlement {
+            task: task.id,
+            attempt,
+            number,
+            outcome,
+            next,
+            budget,
+            output: Kept::default(),
+        };
+        settle(self.change, &settlement, self.worker, self.now)?;
+        Ok(Claim::Refused {
+            task: task.id,
+            reason,
+            priority: task.priority,
+        })
+    }
+
+    fn insert_attempt(&self, task: i64, number: i64) -> Result<i64, Failed> {
+        Ok(self
+            .change
+            .prepare_cached(
+                "INSERT INTO attempts (task, number, worker, started) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+            )?
+            .query_row(params![task, number, self.worker, self.now], |row| {
+                row.get(0)
+            })?)
+    }
+
+    fn newest_attempt(&self, task: &TaskRow) -> Result<Option<DeadAttempt>, Failed> {
+        if task.attempt == 0 {
+            return Ok(None);
+        }
+        let attempt = self
+            .change
+            .prepare_cached("SELECT id FROM attempts WHERE task = ?1 AND number = ?2")?
+            .query_row(params![task.id, task.attempt], |row| row.get(0))
+            .optional()?;
+        Ok(attempt.map(|attempt| DeadAttempt {
+            task: task.id,
+            uuid: task.uuid,
+            attempt,
+            number: task.attempt,
+            owner: task.owner,
+            priority: task.priority,
+        }))
+    }
+
+    /// Records an attempt that we took over as lost.
+    pub fn lose(&self, dead: &DeadAttempt) -> Result<(), Failed> {
+        let Some(task) = self.by_uuid(&dead.uuid)? else {
+            return Ok(());
+        };
+        let rules = self
+            .commands
+            .plan(task.uuid, &task.tube, &task.content)
+            .map_or(Rules::default(), |plan| plan.command.retry);
+        let (next, budget) = retry::next(&Outcome::Lost, &rules, task.budget);
+        let settlement = Settlement {
+            task: dead.task,
+            attempt: dead.attempt,
+            number: dead.number,
+            outcome: Outcome::Lost,
+            next,
+            budget,
+            output: Kept::default(),
+        };
+        settle(self.change, &settlement, self.worker, self.now).map(drop)
+    }
+}

@@ -1,0 +1,253 @@
+//! Claims and settlements: the two transactions that every attempt has.
+//!
+//! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
+//! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
+//! and begins the attempt: status, owner, attempt row and attempt lock appear together or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::locks::{Holder, Lock};
+use super::worker::note_gone;
+use super::{Db, Error, Failed, Millis};
+use crate::broker::JobId;
+use crate::task::command::{Commands, Content, Plan};
+use crate::task::output::Kept;
+use crate::task::retry::{Budget, Next};
+use crate::task::state::Outcome;
+use crate::tube::TubeName;
+
+mod claim;
+mod row;
+mod settle;
+
+use claim::Claiming;
+#[cfg(test)]
+pub(super) use row::{by_foreign_job, by_uuid};
+use settle::settle;
+
+/// A reserved job, as the claim needs to know it.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The tube it came from.
+    pub tube: TubeName,
+    /// Its number.
+    pub job: JobId,
+    /// How often it was kicked, if that was asked for.
+    pub kicks: Option<u64>,
+    /// Which task it is.
+    pub who: Who,
+}
+
+/// How a job says which task it is.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// It points to a row of this store.
+    Pointer(Uuid),
+    /// A foreign producer gave it a uuid.
+    Named(Uuid, Stranger),
+    /// Nothing but its number, its bytes and its age.
+    Nameless(Stranger),
+}
+
+/// A job of a foreign producer.
+#[derive(Debug, Clone)]
+pub struct Stranger {
+    /// What it asks for.
+    pub content: Content,
+    /// Its body as it came, for when `content` may not become a row of its own.
+    pub body: bytes::Bytes,
+    /// The first half of the SHA-256 of its body.
+    pub hash: [u8; 16],
+    /// The broker instance that numbered it.
+    pub instance: String,
+    /// When it was put, by its age.
+    pub birth: Millis,
+    /// Its priority.
+    pub priority: u32,
+    /// Its TTR in seconds.
+    pub ttr: u32,
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// An attempt has begun.
+    Begun(Box<Attempt>),
+    /// The task may not run: it has failed, its job is to be buried.
+    Refused {
+        /// Its row.
+        task: i64,
+        /// Why.
+        reason: String,
+        /// Its job's priority.
+        priority: u32,
+    },
+    /// Not now: release the job for this long.
+    Later {
+        /// Its row.
+        task: i64,
+        /// How long.
+        delay: Duration,
+        /// Its job's priority.
+        priority: u32,
+        /// The put that its job came from.
+        generation: i64,
+    },
+    /// The job is one too many. The row is named where there is one.
+    DeleteJob {
+        /// The row.
+        task: Option<i64>,
+    },
+    /// Claim again, with `kicks`.
+    AskForKicks,
+    /// The worker that ran it died: take it over, end what is left, claim again.
+    Dead(DeadAttempt),
+    /// Something of an attempt that has ended still runs: end it, claim again.
+    Remains(DeadAttempt),
+}
+
+/// An attempt whose processes have to go before the next one may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadAttempt {
+    /// The task's row.
+    pub task: i64,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// The attempt's row.
+    pub attempt: i64,
+    /// The attempt's number.
+    pub number: i64,
+    /// The worker that answers for it.
+    pub owner: Option<i64>,
+    /// Its job's priority.
+    pub priority: u32,
+}
+
+/// An attempt that has begun and is ours.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The task's row.
+    pub task: i64,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// The attempt's row.
+    pub attempt: i64,
+    /// The attempt's number.
+    pub number: i64,
+    /// What to start.
+    pub plan: Plan,
+    /// The lock that the command inherits.
+    pub lock: Lock,
+    /// What the task has used up before it.
+    pub budget: Budget,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds, where known.
+    pub ttr: Option<u32>,
+    /// The put that its job came from.
+    pub generation: i64,
+    /// It was not ours to begin with, so that it matters whether its job is known to be gone.
+    pub foreign: bool,
+}
+
+/// How an attempt of ours ended.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The task's row.
+    pub task: i64,
+    /// The attempt's row.
+    pub attempt: i64,
+    /// The attempt's number.
+    pub number: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What becomes of the task.
+    pub next: Next,
+    /// What the task has used up now.
+    pub budget: Budget,
+    /// What the command printed.
+    pub output: Kept,
+}
+
+impl Db {
+    /// Decides what becomes of a reserved job, and begins an attempt where it may. `gone` are tasks
+    /// whose jobs are known to be gone, noted on the way.
+    pub fn claim(
+        &mut self,
+        arrival: &Arrival,
+        commands: &Arc<Commands>,
+        worker: i64,
+        gone: &[i64],
+        now: Millis,
+    ) -> Result<Claim, Error> {
+        self.change(|change, locks| {
+            note_gone(change, gone)?;
+            Claiming {
+                change,
+                locks,
+                commands,
+                worker,
+                now,
+            }
+            .claim(arrival)
+        })
+    }
+
+    /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if
+    /// it is ours now.
+    pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
+        self.change(|change, locks| {
+            if let Some(owner) = dead.owner
+                && locks
+                    .is_held(Holder::Worker(owner))
+                    .map_err(Failed::Locks)?
+            {
+                return Ok(false);
+            }
+            let taken = change.execute(
+                "UPDATE tasks SET owner = ?4
+                 WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+                params![dead.task, dead.number, dead.owner, worker],
+            )?;
+            Ok(taken == 1)
+        })
+    }
+
+    /// Records an attempt that we took over, and of which nothing runs any more, as lost, and claims
+    /// its task anew, both in one transaction.
+    pub fn lose_and_claim(
+        &mut self,
+        dead: &DeadAttempt,
+        arrival: &Arrival,
+        commands: &Arc<Commands>,
+        worker: i64,
+        now: Millis,
+    ) -> Result<Claim, Error> {
+        self.change(|change, locks| {
+            let claiming = Claiming {
+                change,
+                locks,
+                commands,
+                worker,
+                now,
+            };
+            claiming.lose(dead)?;
+            claiming.claim(arrival)
+        })
+    }
+
+    /// Records how an attempt ended. False if it was not ours to settle: somebody took it over, and
+    /// nothing else may be touched then.
+    pub fn settle(
+        &mut self,
+        settlement: &Settlement,
+        worker: i64,
+        now: Millis,
+    ) -> Result<bool, Error> {
+        self.change(|change, _| settle(change, settlement, worker, now))
+    }
+}

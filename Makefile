@@ -5,15 +5,19 @@ CARGO ?= cargo
 LOCKED = --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint man prepare fmt clippy deny doc roff tests
+.PHONY: help demo build test lint man prepare fmt clippy deny doc roff tests
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
 help:
+	@echo 'make demo    build it and see it at work, without a server'
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
+
+demo:
+	$(CARGO) run --release $(LOCKED) --quiet -- demo
 
 build:
 	$(CARGO) build --release $(LOCKED)

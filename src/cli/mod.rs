@@ -11,6 +11,7 @@ use crate::config::{BrokerUrl, Config, Overrides};
 
 mod cleanup;
 mod connect;
+mod demo;
 mod example;
 mod failure;
 mod list;
@@ -113,6 +114,8 @@ enum Command {
     AddExampleTask(example::AddFlags),
     /// Do the work of an example task
     ExampleTaskWorker(example::WorkFlags),
+    /// See it all at work: a tender, its workers and a few dozen tasks, in a temporary folder
+    Demo(demo::Flags),
     /// Print the manual page
     #[command(hide = true)]
     ManPage,
@@ -160,6 +163,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),
         Command::ExampleTaskWorker(flags) => example::work(flags),
+        Command::Demo(flags) => demo::run(&flags, global.broker.as_ref()),
         Command::ManPage => man::page(&Cli::command())
             .and_then(|page| io::stdout().write_all(&page))
             .map_err(Failure::from),

@@ -15,6 +15,7 @@ mod corpus;
 mod crosscheck;
 mod fake_server;
 mod man;
+mod php;
 mod signals;
 mod store;
 mod structure;

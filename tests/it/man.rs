@@ -179,6 +179,51 @@ fn the_examples_load() {
     assert_eq!(config.commands.read(body), call);
 }
 
+/// What the guides tell people to write.
+fn configurations(guide: &str) -> Vec<Config> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taskqueue.toml");
+    let load = |block: &str| {
+        let (toml, _) = block.split_once("```").unwrap();
+        fs::write(&path, toml).unwrap();
+        let overrides = Overrides {
+            config: Some(path.clone()),
+            store: Some("t.db".into()),
+            ..Overrides::default()
+        };
+        Config::load(&overrides).unwrap_or_else(|e| panic!("{guide}: {e}"))
+    };
+    text(guide).split("```toml\n").skip(1).map(load).collect()
+}
+
+#[test]
+fn the_guides_say_what_is_true() {
+    let shape = cli::shape();
+    let commands: Words = set(shape.get_subcommands().map(|c| c.get_name().to_owned()));
+    for guide in ["docs/from-taskqueue.md", "docs/from-others.md"] {
+        assert!(!configurations(guide).is_empty(), "{guide}");
+        for said in text(guide).split("`taskqueue ").skip(1) {
+            let word = |c: char| c.is_ascii_lowercase() || c == '-';
+            let end = said.find(|c| !word(c)).unwrap();
+            let known =
+                commands.contains(&said[..end]) || said[end..].starts_with("` is not there yet");
+            assert!(known, "{guide}: taskqueue {}", &said[..end]);
+        }
+    }
+    let body = br#"Acme\Task\InvoiceTaskDescription::{"taskIdentifier":"7","invoiceId":"12","file_format":"pdf"}"#;
+    let options: Vec<String> = configurations("docs/from-taskqueue.md")
+        .iter()
+        .map(|config| match config.commands.read(body) {
+            Body::Native(native) => native.call.options_json(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        options,
+        [r#"{"format":"pdf"}"#, r#"{"format":"pdf","task-id":"7"}"#]
+    );
+}
+
 #[test]
 fn the_example_has_every_key() {
     let example = text("examples/taskqueue.toml");

@@ -61,8 +61,9 @@ roff:
 		done; \
 	fi
 
-# nextest runs no documentation tests.
+# nextest runs no documentation tests, and shows nothing of what a test prints that passes.
 tests:
+	@command -v php >/dev/null 2>&1 || echo 'tests: php is not installed; what PHP puts was not tested'
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run $(LOCKED) && $(CARGO) test --doc $(LOCKED); \
 	else \

@@ -16,6 +16,7 @@ mod crosscheck;
 mod demo;
 mod fake_server;
 mod man;
+mod php;
 mod signals;
 mod store;
 mod structure;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; clippy.toml exempts only what is itself marked as a test"
 )]
 
+mod api;
 mod beanstalkd;
 mod cli;
 mod conformance;

@@ -16,6 +16,7 @@ mod corpus;
 mod crosscheck;
 mod fake_server;
 mod man;
+mod producers;
 mod signals;
 mod store;
 mod structure;

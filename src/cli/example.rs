@@ -14,7 +14,7 @@ use crate::config::{Config, EXAMPLE_COMMAND};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue add-example-task --total-tasks 10 --use-tube test
   taskqueue worker --use-tube test --max-jobs 10")]
@@ -31,6 +31,11 @@ pub struct AddFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  taskqueue example-task-worker 1 --message 'hello world'
+
+Workers run it for the tasks that add-example-task queues.")]
 pub struct WorkFlags {
     /// Seconds to wait before the message
     #[arg(value_name = "WAIT")]

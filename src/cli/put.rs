@@ -25,14 +25,14 @@ const MAX_BODY: u64 = 64 * 1024 * 1024;
 const CHUNK: usize = 1000;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue put --use-tube invoices invoice:send 12 --option format=pdf --option copy
   taskqueue put --use-tube mail --stdin < message.eml
   taskqueue put --use-tube invoices --batch tasks.jsonl
 
-Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded all the same and is
-put when the broker is back: a warning, and exit 0.
+Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded
+all the same and is put when the broker is back: a warning, and exit 0.
 An argument that begins with a hyphen goes after --.")]
 pub struct Flags {
     /// The tube its job is put into
@@ -50,16 +50,22 @@ pub struct Flags {
     /// Take any bytes from standard input, for the tube's own command
     #[arg(long, conflicts_with_all = ["command", "batch"])]
     stdin: bool,
-    /// Take native bodies from a file, or from - for standard input: a JSON object a line
+    /// Take native bodies from a file, a JSON object a line
+    ///
+    /// From - they are taken from standard input. taskqueue-payload(7) says what may stand in one
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
-    /// 0 is the most urgent
+    /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
-    /// Run it this much later: seconds, or with a unit
+    /// Run it this much later
+    ///
+    /// Seconds, or with a unit, such as 10m or 2d
     #[arg(long, value_name = "SECONDS", value_parser = delay, default_value = "0")]
     delay: Duration,
     /// How long a reservation lasts without a touch
+    ///
+    /// Seconds, or with a unit. Workers touch their jobs: it does not bound how long the command may run
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
     ttr: Duration,
     /// Print a JSON object a task

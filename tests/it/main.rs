@@ -17,6 +17,7 @@ mod crosscheck;
 mod fake_server;
 mod man;
 mod producers;
+mod readme;
 mod signals;
 mod store;
 mod structure;

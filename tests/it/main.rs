@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; clippy.toml exempts only what is itself marked as a test"
 )]
 
+mod api;
 mod beanstalkd;
 mod cli;
 mod conformance;
@@ -17,6 +18,8 @@ mod demo;
 mod fake_server;
 mod man;
 mod php;
+mod producers;
+mod readme;
 mod signals;
 mod store;
 mod structure;

@@ -9,9 +9,7 @@ use super::attempt::{end_remains, work};
 use super::control::Control;
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
-use crate::process::leftover::Remains;
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
-use crate::store::locks::Holder;
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
 use crate::task::retry::Next;
@@ -231,16 +229,7 @@ impl Server<'_> {
 
     /// Ends what an attempt left running. False if something could not be ended.
     async fn end_remains(&self, dead: &DeadAttempt) -> bool {
-        let ended = end_remains(
-            self.store,
-            Remains {
-                uuid: dead.uuid,
-                number: dead.number,
-                byte: Holder::Attempt(dead.attempt).byte(),
-            },
-            dead.attempt,
-        )
-        .await;
+        let ended = end_remains(self.store, dead.uuid, dead.number, dead.attempt).await;
         if !ended {
             tracing::error!(
                 task = dead.task,

@@ -163,6 +163,26 @@ fn left(taskqueue: &Taskqueue) -> Vec<String> {
 }
 
 #[test]
+fn what_does_not_hear_the_term_of_a_timeout_ends_with_its_parent() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    // The shell itself dies of the TERM at once.
+    taskqueue.configure(
+        r#"
+        [commands.job]
+        run = ["/bin/sh", "-c", "(trap '' TERM; sh -c 'echo $$ >> log; exec sleep 60') & wait"]
+        timeout = "500ms"
+        "#,
+    );
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    taskqueue.work("t", 1);
+    let ends = vec![json!([1, "timed_out", null, 15])];
+    assert_eq!(history(&taskqueue, "1"), ("failed".into(), ends));
+    assert_eq!(lines(&taskqueue.path("log")).len(), 1);
+    assert_eq!(left(&taskqueue), [""; 0]);
+}
+
+#[test]
 fn what_closed_the_lock_is_gone_before_the_next_attempt() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::params;
 use uuid::Uuid;
 
-use super::locks::{Holder, Lock};
+use super::locks::Lock;
 use super::worker::note_gone;
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
@@ -24,7 +24,7 @@ mod claim;
 mod row;
 mod settle;
 
-use claim::Claiming;
+use claim::{Claiming, answers};
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
 use settle::settle;
@@ -202,9 +202,7 @@ impl Db {
     pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
         self.change(|change, locks| {
             if let Some(owner) = dead.owner
-                && locks
-                    .is_held(Holder::Worker(owner))
-                    .map_err(Failed::Locks)?
+                && answers(locks, owner, worker)?
             {
                 return Ok(false);
             }

@@ -23,7 +23,7 @@ fn a_task_of_ours_runs_once() {
     assert_eq!(ledger.value::<String>("status", id), "running");
 
     // The same job again, while it runs and when it is done.
-    match ledger.claim_at(&job, NOW + 3000) {
+    match ledger.claim_of_another(&job, NOW + 3000) {
         Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(3)),
         other => panic!("{other:?}"),
     }
@@ -190,7 +190,7 @@ fn a_uuid_that_comes_again_is_the_same_task() {
     let uuid = Uuid::now_v7();
     let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
     assert_eq!(attempt.uuid, uuid);
-    let again = ledger.claim(&arrival(2, named(uuid, "12")));
+    let again = ledger.claim_of_another(&arrival(2, named(uuid, "12")), NOW);
     assert!(matches!(again, Claim::Later { .. }), "{again:?}");
     let task = ledger.done(attempt);
     let again = ledger.claim(&arrival(3, named(uuid, "12")));

@@ -60,6 +60,21 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
 }
 
 #[test]
+fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
+    let mut ledger = Ledger::new();
+    let (_, _, dead, job) = dead(&mut ledger);
+    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    let Claim::Dead(ours) = ledger.claim(&job) else {
+        panic!("nobody would ever look at it again");
+    };
+    assert_eq!(ours.owner, Some(ledger.me.id));
+    assert!(ledger.db.take_over(&ours, ledger.me.id).unwrap());
+    let (commands, me) = (ledger.commands.clone(), ledger.me.id);
+    let claim = ledger.db.lose_and_claim(&ours, &job, &commands, me, NOW);
+    assert_eq!(begun(claim.unwrap()).number, 2);
+}
+
+#[test]
 fn a_living_workers_attempt_is_not_taken_over() {
     let mut ledger = Ledger::new();
     let (_, job) = put(&mut ledger.db, NOW);

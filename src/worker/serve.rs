@@ -58,7 +58,7 @@ pub enum Served {
 /// What is to be done with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// End it for good; the row of a foreign task is told.
+    /// End it for good; the row is told if it is the producer's own job, not a pointer that we put since.
     Delete { task: Option<i64> },
     /// Give it back. If it is gone, the task that waits is put again.
     Release {
@@ -127,8 +127,12 @@ impl Server<'_> {
                 return Served::Nothing;
             }
         };
+        let pointer = arrival.is_pointer();
         match self.decide(arrival).await {
-            Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
+            Ok(Decided::Run(mut attempt)) => {
+                attempt.foreign &= !pointer;
+                self.attempt(reservation, *attempt).await
+            }
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
                 Served::Attempted { output: 0 }
@@ -174,7 +178,10 @@ impl Server<'_> {
                         waiting: Some(Put { task, generation }),
                     }));
                 }
-                Claim::DeleteJob { task } => return Ok(Decided::Fate(Fate::Delete { task })),
+                Claim::DeleteJob { task } => {
+                    let task = task.filter(|_| !arrival.is_pointer());
+                    return Ok(Decided::Fate(Fate::Delete { task }));
+                }
                 Claim::AskForKicks => {
                     let stats = self.broker.stats_job(arrival.job).await;
                     arrival.kicks = Some(stats.ok().flatten().map_or(0, |stats| stats.kicks));

@@ -311,3 +311,26 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
     ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
 }
+
+#[test]
+fn a_foreign_job_is_known_though_its_task_was_put_again() {
+    let mut ledger = Ledger::new();
+    let job = arrival(1, Who::Nameless(stranger("raw")));
+    let attempt = ledger.begin(&job);
+    let (task, uuid) = (attempt.task, attempt.uuid);
+    // Its release found it gone: somebody else had it.
+    ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
+    drop(attempt);
+    let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
+    let noted = [(task, again.generation, 2)];
+    ledger.db.note_jobs(Some("one"), &noted).unwrap();
+    assert_eq!(ledger.db.unannounced(&tube("t"), 1).unwrap(), []);
+
+    let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));
+    let claim = ledger.claim_of_another(&job, NOW);
+    assert!(matches!(claim, Claim::Later { task: same, .. } if same == task));
+    ledger.done(attempt);
+    let claim = ledger.claim(&job);
+    assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));
+    assert_eq!(ledger.count("tasks"), 1);
+}

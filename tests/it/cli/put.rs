@@ -252,6 +252,10 @@ fn wrong_usage_exits_with_2_and_puts_nothing() {
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}");
     }
     assert!(!taskqueue.store().exists());
+    // It opens, and fails at each read.
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "."]);
+    let said = ran.failed(1);
+    assert_eq!(said.lines().count(), 1, "{said}");
     let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "nowhere.jsonl"]);
     assert!(ran.failed(1).contains("nowhere.jsonl"));
 }

@@ -73,9 +73,13 @@ impl Claiming<'_> {
 
     fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
         Ok(match task.status {
-            Status::Waiting => Found::Waiting {
-                due_in: task.due.unwrap_or(self.now).saturating_sub(self.now),
-            },
+            Status::Waiting => {
+                // It is later than when the row was made, even if the clock was set back since.
+                let now = self.now.max(task.created);
+                Found::Waiting {
+                    due_in: task.due.unwrap_or(now).saturating_sub(now),
+                }
+            }
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
                     Some(owner) => answers(self.locks, owner, self.worker)?,

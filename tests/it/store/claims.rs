@@ -9,7 +9,7 @@ use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, call, put, settlement, stranger};
+use super::{Ledger, NOW, arrival, begun, call, put, settlement, stranger};
 use crate::support::tube;
 
 #[test]
@@ -333,4 +333,18 @@ fn a_foreign_job_is_known_though_its_task_was_put_again() {
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));
     assert_eq!(ledger.count("tasks"), 1);
+}
+
+#[test]
+fn what_was_put_to_run_at_once_runs_though_the_clock_was_set_back() {
+    const HOUR: i64 = 3_600_000;
+    let mut ledger = Ledger::new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    begun(ledger.claim_at(&job, NOW - HOUR));
+    // What was to wait a minute does not wait an hour more.
+    let (_, job) = put(&mut ledger.db, NOW + 60_000);
+    match ledger.claim_at(&job, NOW - HOUR) {
+        Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(60)),
+        other => panic!("{other:?}"),
+    }
 }

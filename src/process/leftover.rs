@@ -22,6 +22,11 @@ pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
 /// How long an attempt's processes are given to be gone after a KILL.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two looks at all processes: most are gone after the first, and what cannot be ended must not cost
+/// a core meanwhile.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
 /// An attempt whose processes are to go.
 #[derive(Debug, Clone)]
 pub struct Remains {
@@ -45,6 +50,7 @@ pub fn end(remains: &Remains, lock_held: impl Fn() -> io::Result<bool>) -> io::R
     ];
     let by_token = |pid: Pid| carries(pid, &token);
     let by_lock = |pid: Pid| holds(pid, remains);
+    let mut pause = SHORTEST_PAUSE;
     loop {
         // Who forks while we look is found in the next round; who has dropped the token is found by the lock.
         if kill_all(&by_token)? == 0 {
@@ -56,7 +62,8 @@ pub fn end(remains: &Remains, lock_held: impl Fn() -> io::Result<bool>) -> io::R
         if Instant::now() >= until {
             return Ok(false);
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

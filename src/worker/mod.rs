@@ -124,7 +124,6 @@ impl Worker {
                 }
                 Event::Reserved(Ok(Reserve::Job(reservation))) => {
                     self.serve(reservation).await;
-                    self.connected();
                 }
                 Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
                 // A reservation that we could not settle is about to run out.
@@ -193,8 +192,13 @@ impl Worker {
         }
         .serve(reservation)
         .await;
+        // A broker that gives jobs and dies of the first question must not be asked again at once.
+        if let Served::Lost(error) = &served {
+            return self.disconnected(error).await;
+        }
+        self.connected();
         match served {
-            Served::Nothing => {}
+            Served::Nothing | Served::Lost(_) => {}
             Served::Troubled => self.pause(LONGEST_WAIT).await,
             Served::Attempted { output } => {
                 self.jobs = self.jobs.saturating_add(1);

@@ -42,7 +42,7 @@ pub struct Server<'a> {
 }
 
 /// What serving came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Served {
     /// An attempt was made, and its command printed so many bytes; none where it was refused.
     Attempted {
@@ -51,6 +51,8 @@ pub enum Served {
     },
     /// Nothing was run.
     Nothing,
+    /// The broker could not say what job it was; the reservation may have gone with the connection.
+    Lost(broker::Error),
     /// The store could not be asked: no job should be taken for a while.
     Troubled,
 }
@@ -122,10 +124,7 @@ impl Server<'_> {
                 return Served::Nothing;
             }
             Ok(Arrived::Vanished) => return Served::Nothing,
-            Err(error) => {
-                tracing::warn!(job = reservation.id, %error, "lost a job before it was looked at");
-                return Served::Nothing;
-            }
+            Err(error) => return Served::Lost(error),
         };
         let pointer = arrival.is_pointer();
         match self.decide(arrival).await {

@@ -18,7 +18,7 @@ use crate::config::{Config, duration};
 use crate::store::put::{Added, NewTask};
 use crate::store::{Db, Durability, Millis, now};
 use crate::task::command::Content;
-use crate::task::payload::{self, Body, Call, Native, Pointer};
+use crate::task::payload::{self, Body, Call, Native, OptionValue, Pointer};
 use crate::tube::TubeName;
 
 /// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
@@ -27,8 +27,10 @@ pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
 
-/// Tasks recorded in one transaction and put in one go.
+/// Tasks recorded in one transaction and put in one go: so many, or of so many bytes. They are held in memory
+/// together, and nobody else writes meanwhile.
 const CHUNK: usize = 1000;
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -250,13 +252,18 @@ fn put_chunks(
     };
     block_on(async {
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
+        let mut bytes = 0usize;
         for task in tasks {
             match task {
-                Ok(task) => chunk.push(task),
+                Ok(task) => {
+                    bytes = bytes.saturating_add(size(&task.1));
+                    chunk.push(task);
+                }
                 Err(failure) => putter.complain(&failure)?,
             }
-            if chunk.len() >= CHUNK {
+            if chunk.len() >= CHUNK || bytes >= CHUNK_BYTES {
                 putter.put(std::mem::take(&mut chunk)).await?;
+                bytes = 0;
             }
         }
         putter.put(chunk).await?;
@@ -266,6 +273,21 @@ fn put_chunks(
             ExitCode::FAILURE
         })
     })
+}
+
+/// Roughly what a task takes up.
+fn size(content: &Content) -> usize {
+    match content {
+        Content::Call(call) => {
+            let arguments = call.arguments.iter().map(String::len);
+            let options = call.options.iter().map(|(_, value)| match value {
+                OptionValue::Text(text) | OptionValue::Number(text) => text.len(),
+                OptionValue::Flag | OptionValue::Off => 0,
+            });
+            arguments.chain(options).fold(0, usize::saturating_add)
+        }
+        Content::Raw(body) | Content::Unread(body) => body.len(),
+    }
 }
 
 struct Putter<'a> {

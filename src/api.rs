@@ -118,6 +118,11 @@ impl Put {
         }
     }
 
+    /// Roughly how many bytes it takes up.
+    pub(crate) fn size(&self) -> usize {
+        self.content.as_ref().map_or(0, Content::size)
+    }
+
     /// Adds an argument: one element of the argv, whatever is in it.
     #[must_use]
     pub fn argument(self, argument: impl Into<String>) -> Put {

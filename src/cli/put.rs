@@ -21,8 +21,10 @@ use crate::tube::TubeName;
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
 
-/// Tasks recorded in one transaction and put in one go.
+/// Tasks recorded in one transaction and put in one go: so many, or of so many bytes. They are held in memory
+/// together, and nobody else writes meanwhile.
 const CHUNK: usize = 1000;
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -162,12 +164,17 @@ fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Fa
             .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
         Box::new(BufReader::new(file))
     };
-    put_chunks(config, order, Lines { input, number: 0 })
+    let lines = Lines {
+        input: Some(input),
+        number: 0,
+    };
+    put_chunks(config, order, lines)
 }
 
 /// The tasks of a batch, and what is wrong with lines that are none.
 struct Lines {
-    input: Box<dyn BufRead>,
+    /// Until it ends, or cannot be read any more.
+    input: Option<Box<dyn BufRead>>,
     number: u64,
 }
 
@@ -176,30 +183,43 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let mut line = Vec::new();
-            let read = (&mut self.input)
-                .take(MAX_BODY)
-                .read_until(b'\n', &mut line);
             self.number = self.number.saturating_add(1);
-            match read {
-                Ok(0) => return None,
-                // What follows is the rest of this line, and no line of its own.
-                Ok(_) if line.len() as u64 >= MAX_BODY && !line.ends_with(b"\n") => {
-                    return Some(
-                        self.input
-                            .skip_until(b'\n')
-                            .map_err(Failure::from)
-                            .and_then(|_| {
-                                Err(self.wrong(format!("it has more than {MAX_BODY} bytes")))
-                            }),
-                    );
+            match read_line(self.input.as_mut()?) {
+                Ok(Line::End) => return None,
+                Ok(Line::TooLong) => {
+                    return Some(Err(self.wrong(format!("it has more than {MAX_BODY} bytes"))));
                 }
-                Ok(_) if line.trim_ascii().is_empty() => {}
-                Ok(_) => return Some(self.task(&line)),
-                Err(error) => return Some(Err(error.into())),
+                Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => {}
+                Ok(Line::Whole(line)) => return Some(self.task(&line)),
+                Err(error) => {
+                    self.input = None;
+                    return Some(Err(
+                        self.wrong(format!("it cannot be read, nor any after it: {error}"))
+                    ));
+                }
             }
         }
     }
+}
+
+enum Line {
+    Whole(Vec<u8>),
+    TooLong,
+    End,
+}
+
+fn read_line(input: &mut impl BufRead) -> io::Result<Line> {
+    let mut line = Vec::new();
+    let read = input.take(MAX_BODY).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(Line::End);
+    }
+    if read as u64 >= MAX_BODY && !line.ends_with(b"\n") {
+        // What follows is the rest of this line, and no line of its own.
+        input.skip_until(b'\n')?;
+        return Ok(Line::TooLong);
+    }
+    Ok(Line::Whole(line))
 }
 
 impl Lines {
@@ -234,13 +254,18 @@ fn put_chunks(
     };
     block_on(async {
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
+        let mut bytes = 0usize;
         for put in puts {
             match put {
-                Ok(put) => chunk.push(order.apply(put)),
+                Ok(put) => {
+                    bytes = bytes.saturating_add(put.size());
+                    chunk.push(order.apply(put));
+                }
                 Err(failure) => putter.complain(&failure)?,
             }
-            if chunk.len() >= CHUNK {
+            if chunk.len() >= CHUNK || bytes >= CHUNK_BYTES {
                 putter.put(std::mem::take(&mut chunk)).await?;
+                bytes = 0;
             }
         }
         putter.put(chunk).await?;

@@ -92,8 +92,11 @@ fn print(rows: &[Value], as_json: bool) -> io::Result<()> {
 /// Removes the task's old job and puts a new one. It is recorded as waiting already: a broker that cannot
 /// be reached is no failure.
 async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(), Failure> {
-    if let Some(old) = &again.old_job {
-        remove_buried(broker, old).await;
+    if let Some(old) = &again.old_job
+        && remove_buried(broker, old).await
+    {
+        let id = again.id;
+        store.call(move |db| db.note_gone(&[id])).await?;
     }
     if let Err(error) = announce(broker, store, again).await {
         writeln!(
@@ -106,18 +109,17 @@ async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(
 }
 
 /// A job that stays buried could be kicked and run the task once more. In another instance of the broker
-/// the number may be somebody else's job by now, so that one is left alone.
-async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) {
+/// the number may be somebody else's job by now, so that one is left alone. True if it was removed.
+async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
     let Ok(instance) = broker.instance().await else {
-        return;
+        return false;
     };
     if old.instance.as_deref() != Some(instance.id.as_str()) {
-        return;
+        return false;
     }
-    if let Ok(Some(stats)) = broker.stats_job(old.id).await
-        && stats.state == JobState::Buried
-    {
+    match broker.stats_job(old.id).await {
         // Somebody may have kicked it in this instant; the claim copes with a job too many.
-        let _ = broker.remove(old.id).await;
+        Ok(Some(stats)) if stats.state == JobState::Buried => broker.remove(old.id).await.is_ok(),
+        _ => false,
     }
 }

@@ -103,7 +103,8 @@ impl Db {
         self.change(|change, _| tasks.iter().map(|task| add(change, task, now)).collect())
     }
 
-    /// Notes which jobs announce tasks: row, put generation, job.
+    /// Notes which jobs announce tasks: row, put generation, job. Of a foreign task only that there is one: its
+    /// row goes on naming the producer's job, which may come round again and is known by nothing else.
     pub fn note_jobs(
         &mut self,
         instance: Option<&str>,
@@ -111,7 +112,9 @@ impl Db {
     ) -> Result<(), Error> {
         self.change(|change, _| {
             let mut note = change.prepare_cached(
-                "UPDATE tasks SET job = ?3, job_instance = ?4, job_kicks = 0, job_gone = 0, put_noted = ?2
+                "UPDATE tasks SET put_noted = ?2, job = iif(foreign_job, job, ?3),
+                    job_instance = iif(foreign_job, job_instance, ?4),
+                    job_kicks = iif(foreign_job, job_kicks, 0), job_gone = iif(foreign_job, job_gone, 0)
                  WHERE id = ?1 AND put_generation = ?2",
             )?;
             for (task, generation, job) in jobs {

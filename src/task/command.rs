@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::payload::{self, Body, Call, Described, Mapping, Native, NotNative, Refusal, TypeName};
+use super::payload::{
+    self, Body, Call, Described, Mapping, Native, NotNative, OptionValue, Refusal, TypeName,
+};
 use super::retry;
 use crate::tube::TubeName;
 
@@ -60,6 +62,23 @@ pub enum Content {
     Raw(Bytes),
     /// A foreign producer's body that has not become a call.
     Unread(Bytes),
+}
+
+impl Content {
+    /// Roughly how many bytes it takes up.
+    pub fn size(&self) -> usize {
+        match self {
+            Content::Call(call) => {
+                let arguments = call.arguments.iter().map(String::len);
+                let options = call.options.iter().map(|(_, value)| match value {
+                    OptionValue::Text(text) | OptionValue::Number(text) => text.len(),
+                    OptionValue::Flag | OptionValue::Off => 0,
+                });
+                arguments.chain(options).fold(0, usize::saturating_add)
+            }
+            Content::Raw(body) | Content::Unread(body) => body.len(),
+        }
+    }
 }
 
 /// A command ready to be started.

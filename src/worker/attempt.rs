@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::control::{Control, Mode};
 use super::run::{Ran, run};
 use crate::process::command::Spec;
@@ -57,14 +59,9 @@ pub async fn work(
     tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
     drop(attempt.lock);
-    if matches!(next, Next::Wait(_)) {
-        let remains = Remains {
-            uuid: attempt.uuid,
-            number: attempt.number,
-            byte: Holder::Attempt(attempt.attempt).byte(),
-        };
+    if matches!(next, Next::Wait(_)) || outcome.was_cut_short() {
         // What cannot be ended now keeps the next attempt from beginning.
-        end_remains(store, remains, attempt.attempt).await;
+        end_remains(store, attempt.uuid, attempt.number, attempt.attempt).await;
     }
     let settlement = Arc::new(Settlement {
         task: attempt.task,
@@ -159,19 +156,23 @@ async fn record(
     }
 }
 
-/// Ends what an attempt left running, on a thread of its own: it may take seconds. False if it could not.
-pub async fn end_remains(store: &Store, remains: Remains, attempt: i64) -> bool {
+/// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
+pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -> bool {
     let locks = store.locks().clone();
-    let held = move || locks.is_held(Holder::Attempt(attempt));
-    match held() {
-        Ok(false) => return true,
-        Ok(true) => {}
-        Err(error) => {
-            tracing::error!(%error, "could not ask for an attempt's lock");
-            return false;
+    let holder = Holder::Attempt(attempt);
+    let remains = Remains {
+        uuid,
+        number,
+        locks: locks.path().into(),
+        byte: holder.byte(),
+    };
+    let ending = move || leftover::end(&remains, || locks.is_held(holder));
+    match tokio::task::spawn_blocking(ending).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "could not look for what an attempt left running");
+            false
         }
+        Err(_) => false,
     }
-    tokio::task::spawn_blocking(move || leftover::end(&remains, held).unwrap_or(false))
-        .await
-        .unwrap_or(false)
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reservation, Reserve};
 use crate::link::Report;
@@ -86,6 +86,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         jobs: 0,
         output: 0,
         failures: 0,
+        announced: Instant::now(),
     };
     worker.settings.control.report(Report::Ready);
     worker.work().await;
@@ -103,12 +104,19 @@ struct Worker {
     output: u64,
     /// Reserves that failed one after the other.
     failures: u32,
+    /// When what was missing was last put.
+    announced: Instant,
 }
 
 impl Worker {
     async fn work(&mut self) {
         self.announce_missing().await;
         while self.settings.control.mode() == Mode::Working && !self.has_had_its_jobs() {
+            // In a tube that is never quiet too.
+            if self.announced.elapsed() >= RESERVE {
+                self.announce_missing().await;
+                continue;
+            }
             match self.next().await {
                 // The loop's condition looks at the mode.
                 Event::Told(mode) => {
@@ -116,12 +124,8 @@ impl Worker {
                 }
                 Event::Reserved(Ok(Reserve::Job(reservation))) => {
                     self.serve(reservation).await;
-                    self.connected();
                 }
-                Event::Reserved(Ok(Reserve::TimedOut)) => {
-                    self.connected();
-                    self.announce_missing().await;
-                }
+                Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
                 // A reservation that we could not settle is about to run out.
                 Event::Reserved(Ok(Reserve::DeadlineSoon)) => {
                     self.pause(Duration::from_secs(1)).await;
@@ -188,8 +192,13 @@ impl Worker {
         }
         .serve(reservation)
         .await;
+        // A broker that gives jobs and dies of the first question must not be asked again at once.
+        if let Served::Lost(error) = &served {
+            return self.disconnected(error).await;
+        }
+        self.connected();
         match served {
-            Served::Nothing => {}
+            Served::Nothing | Served::Lost(_) => {}
             Served::Troubled => self.pause(LONGEST_WAIT).await,
             Served::Attempted { output } => {
                 self.jobs = self.jobs.saturating_add(1);
@@ -208,16 +217,26 @@ impl Worker {
         }
     }
 
-    /// Puts what could not be put. Done when a worker has nothing better to do: at its start, after an
-    /// outage, and when no job has come for a while.
+    /// Puts what could not be put: at a worker's start, after an outage, and every minute. There may be a
+    /// million of them, so a word is heard meanwhile; a put that it interrupts is made again by whoever is next.
     async fn announce_missing(&mut self) {
         let Settings {
             broker,
             store,
             tube,
+            control,
             ..
         } = &mut self.settings;
-        match announce::announce_missing(broker.as_mut(), store, tube).await {
+        let announced = tokio::select! {
+            biased;
+            mode = control.changed() => {
+                tracing::info!(order = %mode, "was told to go");
+                return;
+            }
+            announced = announce::announce_missing(broker.as_mut(), store, tube) => announced,
+        };
+        self.announced = Instant::now();
+        match announced {
             Ok(0) => {}
             Ok(announced) => tracing::info!(%tube, announced, "put jobs that were missing"),
             // The next reserve finds the same broker and tells.

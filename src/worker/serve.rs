@@ -9,9 +9,7 @@ use super::attempt::{end_remains, work};
 use super::control::Control;
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
-use crate::process::leftover::Remains;
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
-use crate::store::locks::Holder;
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
 use crate::task::retry::Next;
@@ -44,7 +42,7 @@ pub struct Server<'a> {
 }
 
 /// What serving came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Served {
     /// An attempt was made, and its command printed so many bytes; none where it was refused.
     Attempted {
@@ -53,6 +51,8 @@ pub enum Served {
     },
     /// Nothing was run.
     Nothing,
+    /// The broker could not say what job it was; the reservation may have gone with the connection.
+    Lost(broker::Error),
     /// The store could not be asked: no job should be taken for a while.
     Troubled,
 }
@@ -60,7 +60,7 @@ pub enum Served {
 /// What is to be done with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// End it for good; the row of a foreign task is told.
+    /// End it for good; the row is told if it is the producer's own job, not a pointer that we put since.
     Delete { task: Option<i64> },
     /// Give it back. If it is gone, the task that waits is put again.
     Release {
@@ -123,13 +123,14 @@ impl Server<'_> {
                 return Served::Nothing;
             }
             Ok(Arrived::Vanished) => return Served::Nothing,
-            Err(error) => {
-                tracing::warn!(job = reservation.id, %error, "lost a job before it was looked at");
-                return Served::Nothing;
-            }
+            Err(error) => return Served::Lost(error),
         };
+        let pointer = arrival.is_pointer();
         match self.decide(arrival).await {
-            Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
+            Ok(Decided::Run(mut attempt)) => {
+                attempt.foreign &= !pointer;
+                self.attempt(reservation, *attempt).await
+            }
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
                 Served::Attempted { output: 0 }
@@ -175,7 +176,10 @@ impl Server<'_> {
                         waiting: Some(Put { task, generation }),
                     }));
                 }
-                Claim::DeleteJob { task } => return Ok(Decided::Fate(Fate::Delete { task })),
+                Claim::DeleteJob { task } => {
+                    let task = task.filter(|_| !arrival.is_pointer());
+                    return Ok(Decided::Fate(Fate::Delete { task }));
+                }
                 Claim::AskForKicks => {
                     let stats = self.broker.stats_job(arrival.job).await;
                     arrival.kicks = Some(stats.ok().flatten().map_or(0, |stats| stats.kicks));
@@ -230,16 +234,7 @@ impl Server<'_> {
 
     /// Ends what an attempt left running. False if something could not be ended.
     async fn end_remains(&self, dead: &DeadAttempt) -> bool {
-        let ended = end_remains(
-            self.store,
-            Remains {
-                uuid: dead.uuid,
-                number: dead.number,
-                byte: Holder::Attempt(dead.attempt).byte(),
-            },
-            dead.attempt,
-        )
-        .await;
+        let ended = end_remains(self.store, dead.uuid, dead.number, dead.attempt).await;
         if !ended {
             tracing::error!(
                 task = dead.task,

@@ -16,6 +16,15 @@ use crate::task::output::Kept;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
+/// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
+/// nothing: what it still owns it took over and could not end, or not record as lost.
+pub(super) fn answers(locks: &LockFile, owner: i64, asks: i64) -> Result<bool, Failed> {
+    Ok(owner != asks
+        && locks
+            .is_held(Holder::Worker(owner))
+            .map_err(Failed::Locks)?)
+}
+
 /// A claim under way.
 pub(super) struct Claiming<'a> {
     pub change: &'a Connection,
@@ -64,15 +73,16 @@ impl Claiming<'_> {
 
     fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
         Ok(match task.status {
-            Status::Waiting => Found::Waiting {
-                due_in: task.due.unwrap_or(self.now).saturating_sub(self.now),
-            },
+            Status::Waiting => {
+                // It is later than when the row was made, even if the clock was set back since.
+                let now = self.now.max(task.created);
+                Found::Waiting {
+                    due_in: task.due.unwrap_or(now).saturating_sub(now),
+                }
+            }
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
-                    Some(owner) => self
-                        .locks
-                        .is_held(Holder::Worker(owner))
-                        .map_err(Failed::Locks)?,
+                    Some(owner) => answers(self.locks, owner, self.worker)?,
                     None => false,
                 },
                 running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),

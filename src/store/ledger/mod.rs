@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::params;
 use uuid::Uuid;
 
-use super::locks::{Holder, Lock};
+use super::locks::Lock;
 use super::worker::note_gone;
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::output::Kept;
@@ -24,7 +24,7 @@ mod claim;
 mod row;
 mod settle;
 
-use claim::Claiming;
+use claim::{Claiming, answers};
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
 use settle::settle;
@@ -40,6 +40,16 @@ pub struct Arrival {
     pub kicks: Option<u64>,
     /// Which task it is.
     pub who: Who,
+}
+
+impl Arrival {
+    /// The job is one that we put, whoever put the task's first.
+    pub fn is_pointer(&self) -> bool {
+        match self.who {
+            Who::Pointer(_) => true,
+            Who::Named(..) | Who::Nameless(_) => false,
+        }
+    }
 }
 
 /// How a job says which task it is.
@@ -150,7 +160,7 @@ pub struct Attempt {
     pub ttr: Option<u32>,
     /// The put that its job came from.
     pub generation: i64,
-    /// It was not ours to begin with, so that it matters whether its job is known to be gone.
+    /// It came by its producer's own job, of which it matters whether it is known to be gone.
     pub foreign: bool,
 }
 
@@ -202,9 +212,7 @@ impl Db {
     pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
         self.change(|change, locks| {
             if let Some(owner) = dead.owner
-                && locks
-                    .is_held(Holder::Worker(owner))
-                    .map_err(Failed::Locks)?
+                && answers(locks, owner, worker)?
             {
                 return Ok(false);
             }

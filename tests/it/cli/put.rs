@@ -1,11 +1,13 @@
 //! `taskqueue put`
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{COMMANDS, other};
-use crate::support::{Beanstalkd, NOBODY, Taskqueue};
+use crate::support::{Beanstalkd, NOBODY, Taskqueue, until};
 
 #[test]
 fn another_client_sees_a_pointer() {
@@ -252,6 +254,10 @@ fn wrong_usage_exits_with_2_and_puts_nothing() {
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}");
     }
     assert!(!taskqueue.store().exists());
+    // It opens, and fails at each read.
+    let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "."]);
+    let said = ran.failed(1);
+    assert_eq!(said.lines().count(), 1, "{said}");
     let ran = taskqueue.run(&["put", "--use-tube", "t", "--batch", "nowhere.jsonl"]);
     assert!(ran.failed(1).contains("nowhere.jsonl"));
 }
@@ -279,4 +285,25 @@ fn a_task_that_is_delayed_says_until_when() {
     taskqueue.run(&["put", "--use-tube", "t", "ok", "--delay", "4294967295"]);
     let due = taskqueue.show("2")["due"].clone();
     due.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+}
+
+#[test]
+fn a_batch_of_large_tasks_is_not_collected_first() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let mut command = taskqueue.command(&["put", "--use-tube", "t", "--batch", "-"]);
+    let mut putting = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = putting.stdin.take().unwrap();
+    let argument = "x".repeat(1024 * 1024);
+    let line = format!("{{\"taskqueue\":1,\"command\":\"ok\",\"arguments\":[\"{argument}\"]}}\n");
+    for _ in 0..5 {
+        input.write_all(line.as_bytes()).unwrap();
+    }
+    until("put before the end of the batch", || {
+        let listed = taskqueue.run(&["list", "--json"]).json();
+        listed.as_array().unwrap().len() == 4
+    });
+    drop(input);
+    let put = putting.wait_with_output().unwrap();
+    assert_eq!(put.stdout, b"1\n2\n3\n4\n5\n");
 }

@@ -9,7 +9,7 @@ use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, call, put, settlement, stranger};
+use super::{Ledger, NOW, arrival, begun, call, put, settlement, stranger};
 use crate::support::tube;
 
 #[test]
@@ -23,7 +23,7 @@ fn a_task_of_ours_runs_once() {
     assert_eq!(ledger.value::<String>("status", id), "running");
 
     // The same job again, while it runs and when it is done.
-    match ledger.claim_at(&job, NOW + 3000) {
+    match ledger.claim_of_another(&job, NOW + 3000) {
         Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(3)),
         other => panic!("{other:?}"),
     }
@@ -190,7 +190,7 @@ fn a_uuid_that_comes_again_is_the_same_task() {
     let uuid = Uuid::now_v7();
     let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
     assert_eq!(attempt.uuid, uuid);
-    let again = ledger.claim(&arrival(2, named(uuid, "12")));
+    let again = ledger.claim_of_another(&arrival(2, named(uuid, "12")), NOW);
     assert!(matches!(again, Claim::Later { .. }), "{again:?}");
     let task = ledger.done(attempt);
     let again = ledger.claim(&arrival(3, named(uuid, "12")));
@@ -310,4 +310,41 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
         .unwrap();
     ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
+}
+
+#[test]
+fn a_foreign_job_is_known_though_its_task_was_put_again() {
+    let mut ledger = Ledger::new();
+    let job = arrival(1, Who::Nameless(stranger("raw")));
+    let attempt = ledger.begin(&job);
+    let (task, uuid) = (attempt.task, attempt.uuid);
+    // Its release found it gone: somebody else had it.
+    ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
+    drop(attempt);
+    let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
+    let noted = [(task, again.generation, 2)];
+    ledger.db.note_jobs(Some("one"), &noted).unwrap();
+    assert_eq!(ledger.db.unannounced(&tube("t"), 1).unwrap(), []);
+
+    let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));
+    let claim = ledger.claim_of_another(&job, NOW);
+    assert!(matches!(claim, Claim::Later { task: same, .. } if same == task));
+    ledger.done(attempt);
+    let claim = ledger.claim(&job);
+    assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));
+    assert_eq!(ledger.count("tasks"), 1);
+}
+
+#[test]
+fn what_was_put_to_run_at_once_runs_though_the_clock_was_set_back() {
+    const HOUR: i64 = 3_600_000;
+    let mut ledger = Ledger::new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    begun(ledger.claim_at(&job, NOW - HOUR));
+    // What was to wait a minute does not wait an hour more.
+    let (_, job) = put(&mut ledger.db, NOW + 60_000);
+    match ledger.claim_at(&job, NOW - HOUR) {
+        Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(60)),
+        other => panic!("{other:?}"),
+    }
 }

@@ -77,6 +77,13 @@ impl Ledger {
             .unwrap()
     }
 
+    /// The claim of another worker, which has ended by the time that it is looked at.
+    fn claim_of_another(&mut self, arrival: &Arrival, now: Millis) -> Claim {
+        let another = register(&mut self.db, "another");
+        let claim = self.db.claim(arrival, &self.commands, another.id, &[], now);
+        claim.unwrap()
+    }
+
     /// A claim that must begin an attempt.
     #[track_caller]
     fn begin(&mut self, arrival: &Arrival) -> Box<Attempt> {

@@ -1,10 +1,19 @@
 //! Workers that died, and the attempts that they left.
 
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+use taskqueue::process::leftover::{self, Remains};
 use taskqueue::store::ledger::{Arrival, Claim, DeadAttempt};
-use taskqueue::store::locks::Holder;
+use taskqueue::store::locks::{Holder, LockFile};
 use taskqueue::store::read::Key;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
+
+use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::{Ledger, NOW, begun, put, register, settlement};
 
@@ -48,6 +57,21 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
     let commands = ledger.commands.clone();
     let claim = other.claim(&job, &commands, they.id, &[], NOW).unwrap();
     assert!(matches!(claim, Claim::Later { .. }), "{claim:?}");
+}
+
+#[test]
+fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
+    let mut ledger = Ledger::new();
+    let (_, _, dead, job) = dead(&mut ledger);
+    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    let Claim::Dead(ours) = ledger.claim(&job) else {
+        panic!("nobody would ever look at it again");
+    };
+    assert_eq!(ours.owner, Some(ledger.me.id));
+    assert!(ledger.db.take_over(&ours, ledger.me.id).unwrap());
+    let (commands, me) = (ledger.commands.clone(), ledger.me.id);
+    let claim = ledger.db.lose_and_claim(&ours, &job, &commands, me, NOW);
+    assert_eq!(begun(claim.unwrap()).number, 2);
 }
 
 #[test]
@@ -198,4 +222,44 @@ fn a_claim_that_fails_leaves_nothing() {
     assert!(claim.is_err(), "{claim:?}");
     assert_eq!(ledger.value::<String>("status", id), "waiting");
     assert_eq!(ledger.count("attempts"), 0);
+}
+
+/// A process that inherits an attempt's lock and carries no token.
+fn holder(locks: &LockFile, attempt: Holder) -> Child {
+    let lock = locks.take(attempt).unwrap();
+    let descriptor = lock.as_fd().as_raw_fd();
+    let mut command = Command::new("sleep");
+    // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
+    unsafe {
+        // In the child alone: what other tests start in this instant must not inherit it.
+        command.pre_exec(move || {
+            let inherited = rustix::fd::BorrowedFd::borrow_raw(descriptor);
+            Ok(rustix::io::fcntl_setfd(
+                inherited,
+                rustix::io::FdFlags::empty(),
+            )?)
+        });
+    }
+    command.arg("60").spawn().unwrap()
+}
+
+#[test]
+fn who_holds_the_same_byte_for_another_store_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let attempt = Holder::Attempt(7);
+    let [ours, theirs] = ["ours", "theirs"].map(|name| LockFile::beside(&dir.path().join(name)));
+    let mut spared = holder(&theirs, attempt);
+    let mut left = holder(&ours, attempt);
+    let remains = Remains {
+        uuid: Uuid::now_v7(),
+        number: 1,
+        locks: ours.path().into(),
+        byte: attempt.byte(),
+    };
+    assert!(leftover::end(&remains, || ours.is_held(attempt)).unwrap());
+    kill_process(Pid::from_child(&spared), Signal::TERM).unwrap();
+    // Whatever came first ended it.
+    let ended_by = |child: &mut Child| child.wait().unwrap().signal();
+    assert_eq!(ended_by(&mut spared), Some(Signal::TERM.as_raw()));
+    assert_eq!(ended_by(&mut left), Some(Signal::KILL.as_raw()));
 }

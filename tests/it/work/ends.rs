@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{jobs, stats, status};
+use super::{exists, jobs, lines, stats, status};
 use crate::support::{Beanstalkd, Taskqueue, until};
 
 /// The task's status, and number, outcome, exit code and signal of each attempt.
@@ -153,4 +153,56 @@ fn a_kicked_job_of_a_failed_task_runs_it_again() {
         ("done".to_owned(), vec![refused, ran])
     );
     assert_eq!(jobs(&server, "t"), 0);
+}
+
+/// What is left of a task's command, by the process numbers in its log.
+fn left(taskqueue: &Taskqueue) -> Vec<String> {
+    let mut left = lines(&taskqueue.path("log"));
+    left.retain(|pid| exists(pid));
+    left
+}
+
+#[test]
+fn what_does_not_hear_the_term_of_a_timeout_ends_with_its_parent() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    // The shell itself dies of the TERM at once.
+    taskqueue.configure(
+        r#"
+        [commands.job]
+        run = ["/bin/sh", "-c", "(trap '' TERM; sh -c 'echo $$ >> log; exec sleep 60') & wait"]
+        timeout = "500ms"
+        "#,
+    );
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    taskqueue.work("t", 1);
+    let ends = vec![json!([1, "timed_out", null, 15])];
+    assert_eq!(history(&taskqueue, "1"), ("failed".into(), ends));
+    assert_eq!(lines(&taskqueue.path("log")).len(), 1);
+    assert_eq!(left(&taskqueue), [""; 0]);
+}
+
+#[test]
+fn what_closed_the_lock_is_gone_before_the_next_attempt() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    // Python closes all descriptors of what it starts.
+    let script = "import subprocess, sys
+log = open('log', 'a')
+log.write(str(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid) + '\\n')
+sys.exit(1)";
+    std::fs::write(taskqueue.path("script"), script).unwrap();
+    taskqueue.configure(
+        r#"
+        [commands.job]
+        run = ["python3", "script"]
+        max_attempts = 2
+        backoff = { first = "0s" }
+        "#,
+    );
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    taskqueue.work("t", 1);
+    assert_eq!(status(&taskqueue, "1"), "waiting");
+    assert_eq!(lines(&taskqueue.path("log")).len(), 1);
+    assert_eq!(left(&taskqueue), [""; 0]);
 }

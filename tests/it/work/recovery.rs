@@ -1,11 +1,11 @@
 //! kill -9, lost connections and restarted brokers: nothing is lost, and nothing runs twice at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{exists, jobs, lines, number, status};
-use crate::support::{Beanstalkd, Taskqueue, until};
+use crate::support::{Beanstalkd, FakeServer, NOBODY, Session, Taskqueue, until};
 
 /// A command that says when it begins and ends, with a child that leaves its group.
 fn configure(taskqueue: &Taskqueue, seconds: u32) {
@@ -226,4 +226,44 @@ fn a_tender_replaces_a_worker_that_is_killed_while_it_works() {
     assert_eq!(tender.wait().code, Some(0));
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(number(&taskqueue, "SELECT count(*) FROM workers"), 2);
+}
+
+#[test]
+fn a_worker_that_puts_what_is_missing_can_be_told_to_go() {
+    const MISSING: u64 = 10_000;
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure("[commands.ok]\nrun = [\"/bin/true\"]\n");
+    let lines = "{\"taskqueue\":1,\"command\":\"ok\"}\n".repeat(MISSING as usize);
+    let nowhere = ["put", "--use-tube", "t", "--batch", "-", "--broker", NOBODY];
+    let ran = taskqueue.run_with(&nowhere, lines.as_bytes());
+    assert_eq!(ran.code, Some(0));
+    let worker = taskqueue.start(&WORKER);
+    until("some were put", || jobs(&server, "t") > 0);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    let put = jobs(&server, "t");
+    assert!(put < MISSING, "it went only when all were put");
+}
+
+#[test]
+fn a_broker_that_dies_of_a_question_is_not_asked_without_end() {
+    let session = || {
+        Session::new()
+            .expect("watch t")
+            .expect("ignore default")
+            .expect("reserve-with-timeout 60")
+            .send("WATCHING 2\r\nWATCHING 1\r\nRESERVED 1 2\r\nhi\r\n")
+            .expect("stats-job 1")
+    };
+    let server = FakeServer::start((0..5).map(|_| session()).collect());
+    let taskqueue = Taskqueue::alone();
+    let broker = format!("beanstalk://{}", server.address());
+    let begun = Instant::now();
+    let worker = taskqueue.start(&[&WORKER[..], &["--broker", &broker]].concat());
+    server.finish();
+    // At least 0.1, 0.2, 0.4 and 0.8 s apart.
+    assert!(begun.elapsed() >= Duration::from_millis(1500));
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
 }

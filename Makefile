@@ -5,15 +5,19 @@ CARGO ?= cargo
 LOCKED = --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint man prepare fmt clippy deny doc roff tests
+.PHONY: help demo build test lint man prepare fmt clippy deny doc roff tests
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
 help:
+	@echo 'make demo    build it and see it at work, without a server'
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
+
+demo:
+	$(CARGO) run --release $(LOCKED) --quiet -- demo
 
 build:
 	$(CARGO) build --release $(LOCKED)
@@ -57,8 +61,9 @@ roff:
 		done; \
 	fi
 
-# nextest runs no documentation tests.
+# nextest runs no documentation tests, and shows nothing of what a test prints that passes.
 tests:
+	@command -v php >/dev/null 2>&1 || echo 'tests: php is not installed; what PHP puts was not tested'
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run $(LOCKED) && $(CARGO) test --doc $(LOCKED); \
 	else \

@@ -6,9 +6,11 @@
 //! |---|---|---|
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
+//! | shell | [`api`] | what a producer does, in this program or in another |
 //! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`] | one kind of I/O each |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
+pub mod api;
 pub mod backoff;
 pub mod broker;
 pub mod cli;

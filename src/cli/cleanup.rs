@@ -13,17 +13,23 @@ use crate::store::{Db, Millis, now};
 use crate::task::state::Status;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue cleanup --period 86400
   taskqueue cleanup --period 30d --status failed --status cancelled
   17 4 * * *  taskqueue cleanup --period 7d     (a crontab line)")]
 pub struct Flags {
-    /// Delete what ended longer ago than this: seconds, or with a unit
+    /// Delete what ended longer ago than this
+    ///
+    /// Seconds, or with a unit, such as 12h or 30d
     #[arg(long, value_name = "SECONDS", value_parser = duration::parse)]
     period: Duration,
     /// Delete tasks that ended so [default: done]
-    #[arg(long, value_name = "STATUS", value_parser = PossibleValuesParser::new(["done", "failed", "cancelled"]))]
+    #[arg(
+        long,
+        value_name = "STATUS",
+        value_parser = PossibleValuesParser::new(["done", "failed", "cancelled"])
+    )]
     status: Vec<String>,
     /// Only count them
     #[arg(long)]

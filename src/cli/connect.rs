@@ -1,15 +1,31 @@
 //! The one place where adapters are picked.
 
 use std::future::Future;
+use std::path::Path;
 
 use super::Failure;
+use crate::api::{self, Queue};
 use crate::broker::{Broker, beanstalkd};
 use crate::config::{BrokerUrl, Config};
+use crate::store::{Db, Durability};
 
 /// A session with the configured broker. It connects when it is first used.
 pub fn broker(config: &Config) -> Box<dyn Broker> {
-    match &config.broker {
+    adapter(&config.broker)
+}
+
+fn adapter(broker: &BrokerUrl) -> Box<dyn Broker> {
+    match broker {
         BrokerUrl::Beanstalkd { host, port } => Box::new(beanstalkd::Client::new(host, *port)),
+    }
+}
+
+// Here, since this is where adapters are picked.
+impl Queue {
+    /// Opens the store, making it where there is none. The broker is connected to when it is first needed.
+    pub fn open(broker: &BrokerUrl, store: &Path) -> Result<Queue, api::Error> {
+        let db = Db::open(store, Durability::PowerCut)?;
+        Ok(Queue::new(adapter(broker), db))
     }
 }
 

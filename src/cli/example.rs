@@ -8,14 +8,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use super::put::{self, Order};
+use super::put::{Order, put_all};
+use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
-use crate::task::command::Content;
-use crate::task::payload::{Call, OptionValue};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue add-example-task --total-tasks 10 --use-tube test
   taskqueue worker --use-tube test --max-jobs 10")]
@@ -32,6 +31,11 @@ pub struct AddFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  taskqueue example-task-worker 1 --message 'hello world'
+
+Workers run it for the tasks that add-example-task queues.")]
 pub struct WorkFlags {
     /// Seconds to wait before the message
     #[arg(value_name = "WAIT")]
@@ -42,24 +46,19 @@ pub struct WorkFlags {
 }
 
 pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
-    let wrong = |e: crate::task::payload::Refusal| Failure::new(e.to_string());
-    let call = Call {
-        command: EXAMPLE_COMMAND.parse().map_err(wrong)?,
-        arguments: vec!["1".into()],
-        options: vec![(
-            "message".parse().map_err(wrong)?,
-            OptionValue::Text("hello world".into()),
-        )],
-    };
     let order = Order {
         tube: flags.use_tube,
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,
-        ttr: put::DEFAULT_TTR,
+        ttr: DEFAULT_TTR,
         json: flags.json,
     };
-    let contents = (0..flags.total_tasks).map(|_| Content::Call(call.clone()));
-    put::put_all(config, &order, contents)
+    let task = |_| {
+        Put::command(EXAMPLE_COMMAND)
+            .argument("1")
+            .option("message", "hello world")
+    };
+    put_all(config, &order, (0..flags.total_tasks).map(task))
 }
 
 /// What it prints is what it has printed since its first version.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use crate::{broker, config, store};
+use crate::{api, broker, config, store};
 
 /// Why a subcommand failed, and what to do next where there is a next step.
 #[derive(Debug)]
@@ -80,6 +80,17 @@ impl From<store::Error> for Failure {
         Failure {
             next: next.map(Into::into),
             ..Failure::new(error.to_string())
+        }
+    }
+}
+
+impl From<api::Error> for Failure {
+    fn from(error: api::Error) -> Failure {
+        match error {
+            api::Error::Store(error) => error.into(),
+            refused @ (api::Error::Refused(_) | api::Error::Raw) => {
+                Failure::new(refused.to_string())
+            }
         }
     }
 }

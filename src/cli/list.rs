@@ -13,13 +13,18 @@ use crate::store::read::{Filter, Shown, Task};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue list --status failed --limit 10
   taskqueue list --use-tube invoices --json | jq -r '.[].uuid'")]
 pub struct Flags {
-    /// Only tasks with this status; stalled: running, and its worker is dead
-    #[arg(long, value_name = "STATUS", value_parser = PossibleValuesParser::new(Shown::WORDS))]
+    #[arg(
+        long,
+        value_name = "STATUS",
+        value_parser = PossibleValuesParser::new(Shown::WORDS),
+        help = "Only tasks that are",
+        long_help = "Only tasks with this status; stalled: running, and its worker is dead"
+    )]
     status: Option<String>,
     /// Only tasks of this tube
     #[arg(long, value_name = "TUBE")]

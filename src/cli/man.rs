@@ -141,7 +141,8 @@ fn tag(arg: &Arg) -> Vec<Inline> {
 /// The help text, and what `--help` appends to it.
 fn description(arg: &Arg) -> String {
     let help = arg.get_long_help().or_else(|| arg.get_help());
-    let mut text = vec![sentence(&help.map(ToString::to_string).unwrap_or_default())];
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let mut text: Vec<String> = help.split("\n\n").map(sentence).collect();
     // A flag's possible values are true and false, which it does not take.
     if arg.get_action().takes_values() {
         let possible = arg.get_possible_values();

@@ -4,15 +4,18 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{BrokerUrl, Config, Overrides};
 
 mod cleanup;
+mod completions;
 mod connect;
+mod demo;
 mod example;
 mod failure;
+mod help;
 mod list;
 mod man;
 mod ping;
@@ -49,7 +52,9 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Read this configuration instead of ./taskqueue.toml or /etc/taskqueue/taskqueue.toml
+    /// Read this configuration
+    ///
+    /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
     #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
     config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
@@ -58,7 +63,10 @@ struct Global {
     /// The database in which tasks are recorded
     #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE")]
     store: Option<PathBuf>,
-    /// Which events go to stderr: error, warn, info, debug, or a filter
+    /// Which events go to stderr: error, warn, info or debug
+    ///
+    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
+    /// what they do (info), the others only what goes wrong (warn)
     #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
     log: Option<String>,
     /// How events are written
@@ -113,6 +121,10 @@ enum Command {
     AddExampleTask(example::AddFlags),
     /// Do the work of an example task
     ExampleTaskWorker(example::WorkFlags),
+    /// See it all at work: a tender, its workers and a few dozen tasks, in a temporary folder
+    Demo(demo::Flags),
+    /// Print what a shell needs to complete the command line
+    Completions(completions::Flags),
     /// Print the manual page
     #[command(hide = true)]
     ManPage,
@@ -127,7 +139,8 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
+    let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
     let ran = start_log(&global, command.is_daemon()).and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
@@ -160,6 +173,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),
         Command::ExampleTaskWorker(flags) => example::work(flags),
+        Command::Demo(flags) => demo::run(&flags, global.broker.as_ref()),
+        Command::Completions(flags) => completions::run(&flags, &shape()),
         Command::ManPage => man::page(&Cli::command())
             .and_then(|page| io::stdout().write_all(&page))
             .map_err(Failure::from),
@@ -180,7 +195,9 @@ fn start_log(global: &Global, daemon: bool) -> Result<(), Failure> {
     match global.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => {
-            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            // Set and not empty, as clap reads it for what it prints itself.
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let colour = io::stderr().is_terminal() && !plain;
             log.with_ansi(colour).init();
         }
     }

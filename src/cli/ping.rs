@@ -17,7 +17,11 @@ use crate::config::Config;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
+Examples:
+  taskqueue ping
+  taskqueue ping --json --broker beanstalk://queue.example.org
+
 Puts a job into a tube of its own, reserves it and deletes it.
 Prints OK, or ERROR and why, and exits with 1 then.")]
 pub struct Flags {

@@ -1,28 +1,22 @@
 //! `taskqueue put`
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::Failure;
-use super::connect::{block_on, broker};
-use crate::broker::{self, Broker, NewJob};
+use super::connect::block_on;
+use crate::api::{Put, Queue, Receipt};
+use crate::broker;
 use crate::config::{Config, duration};
-use crate::store::put::{Added, NewTask};
-use crate::store::{Db, Durability, Millis, now};
-use crate::task::command::Content;
-use crate::task::payload::{self, Body, Call, Native, OptionValue, Pointer};
+use crate::task::payload::{self, Body, Call, Native};
 use crate::tube::TubeName;
-
-/// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
-pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
 
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -33,14 +27,14 @@ const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue put --use-tube invoices invoice:send 12 --option format=pdf --option copy
   taskqueue put --use-tube mail --stdin < message.eml
   taskqueue put --use-tube invoices --batch tasks.jsonl
 
-Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded all the same and is
-put when the broker is back: a warning, and exit 0.
+Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded
+all the same and is put when the broker is back: a warning, and exit 0.
 An argument that begins with a hyphen goes after --.")]
 pub struct Flags {
     /// The tube its job is put into
@@ -58,16 +52,22 @@ pub struct Flags {
     /// Take any bytes from standard input, for the tube's own command
     #[arg(long, conflicts_with_all = ["command", "batch"])]
     stdin: bool,
-    /// Take native bodies from a file, or from - for standard input: a JSON object a line
+    /// Take native bodies from a file, a JSON object a line
+    ///
+    /// From - they are taken from standard input. taskqueue-payload(7) says what may stand in one
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
-    /// 0 is the most urgent
+    /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
-    /// Run it this much later: seconds, or with a unit
+    /// Run it this much later
+    ///
+    /// Seconds, or with a unit, such as 10m or 2d
     #[arg(long, value_name = "SECONDS", value_parser = delay, default_value = "0")]
     delay: Duration,
     /// How long a reservation lasts without a touch
+    ///
+    /// Seconds, or with a unit. Workers touch their jobs: it does not bound how long the command may run
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
     ttr: Duration,
     /// Print a JSON object a task
@@ -102,6 +102,12 @@ pub struct Order {
     pub json: bool,
 }
 
+impl Order {
+    fn apply(&self, put: Put) -> Put {
+        put.priority(self.priority).delay(self.delay).ttr(self.ttr)
+    }
+}
+
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let order = Order {
         tube: flags.use_tube,
@@ -113,11 +119,11 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     if let Some(path) = &flags.batch {
         return put_batch(config, &order, path);
     }
-    let content = match flags.command {
-        Some(command) => Content::Call(call(&command, flags.arguments, &flags.options)?),
-        None => Content::Raw(read_body(&mut io::stdin().lock())?),
+    let put = match flags.command {
+        Some(command) => call(&command, flags.arguments, &flags.options)?.into(),
+        None => Put::raw(read_body(&mut io::stdin().lock())?),
     };
-    put_all(config, &order, [content])
+    put_all(config, &order, [put])
 }
 
 fn call(command: &str, arguments: Vec<String>, options: &[String]) -> Result<Call, Failure> {
@@ -129,7 +135,7 @@ fn call(command: &str, arguments: Vec<String>, options: &[String]) -> Result<Cal
     })
 }
 
-fn read_body(input: &mut impl Read) -> Result<Bytes, Failure> {
+fn read_body(input: &mut impl Read) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     input.take(MAX_BODY + 1).read_to_end(&mut body)?;
     if body.len() as u64 > MAX_BODY {
@@ -138,19 +144,16 @@ fn read_body(input: &mut impl Read) -> Result<Bytes, Failure> {
         ))
         .next("put it into a file, and the file's name into a task"));
     }
-    Ok(body.into())
+    Ok(body)
 }
 
 /// Puts tasks that are known to be well-formed.
 pub fn put_all(
     config: &Config,
     order: &Order,
-    contents: impl IntoIterator<Item = Content>,
+    puts: impl IntoIterator<Item = Put>,
 ) -> Result<ExitCode, Failure> {
-    let tasks = contents
-        .into_iter()
-        .map(|content| Ok((Uuid::now_v7(), content)));
-    put_chunks(config, order, tasks)
+    put_chunks(config, order, puts.into_iter().map(|put| Ok((0, put))))
 }
 
 fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Failure> {
@@ -176,7 +179,8 @@ struct Lines {
 }
 
 impl Iterator for Lines {
-    type Item = Result<(Uuid, Content), Failure>;
+    /// A line's length in bytes, and its task.
+    type Item = Result<(usize, Put), Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -187,7 +191,9 @@ impl Iterator for Lines {
                     return Some(Err(self.wrong(format!("it has more than {MAX_BODY} bytes"))));
                 }
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Line::Whole(line)) => return Some(self.task(&line)),
+                Ok(Line::Whole(line)) => {
+                    return Some(self.task(&line).map(|put| (line.len(), put)));
+                }
                 Err(error) => {
                     self.input = None;
                     return Some(Err(
@@ -224,12 +230,13 @@ impl Lines {
         Failure::new(format!("line {}: {why}", self.number))
     }
 
-    fn task(&self, line: &[u8]) -> Result<(Uuid, Content), Failure> {
+    fn task(&self, line: &[u8]) -> Result<Put, Failure> {
         let wrong = |why| self.wrong(why);
         match payload::read(line) {
-            Body::Native(Native { uuid, call }) => {
-                Ok((uuid.unwrap_or_else(Uuid::now_v7), Content::Call(call)))
-            }
+            Body::Native(Native { uuid, call }) => Ok(match uuid {
+                Some(uuid) => Put::from(call).uuid(uuid),
+                None => call.into(),
+            }),
             Body::Pointer(_) => Err(wrong("a pointer is not for producers".into())),
             Body::Refused(refusal) => Err(wrong(refusal.to_string())),
             Body::Other(why) => Err(wrong(why.to_string())),
@@ -240,24 +247,22 @@ impl Lines {
 fn put_chunks(
     config: &Config,
     order: &Order,
-    tasks: impl Iterator<Item = Result<(Uuid, Content), Failure>>,
+    puts: impl Iterator<Item = Result<(usize, Put), Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        db: Db::open(&config.store, Durability::PowerCut)?,
-        broker: broker(config),
+        queue: Queue::open(&config.broker, &config.store)?,
         order,
-        instance: None,
         warned: false,
         all_well: true,
     };
     block_on(async {
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
         let mut bytes = 0usize;
-        for task in tasks {
-            match task {
-                Ok(task) => {
-                    bytes = bytes.saturating_add(size(&task.1));
-                    chunk.push(task);
+        for put in puts {
+            match put {
+                Ok((size, put)) => {
+                    bytes = bytes.saturating_add(size);
+                    chunk.push(order.apply(put));
                 }
                 Err(failure) => putter.complain(&failure)?,
             }
@@ -275,110 +280,38 @@ fn put_chunks(
     })
 }
 
-/// Roughly what a task takes up.
-fn size(content: &Content) -> usize {
-    match content {
-        Content::Call(call) => {
-            let arguments = call.arguments.iter().map(String::len);
-            let options = call.options.iter().map(|(_, value)| match value {
-                OptionValue::Text(text) | OptionValue::Number(text) => text.len(),
-                OptionValue::Flag | OptionValue::Off => 0,
-            });
-            arguments.chain(options).fold(0, usize::saturating_add)
-        }
-        Content::Raw(body) | Content::Unread(body) => body.len(),
-    }
-}
-
 struct Putter<'a> {
-    db: Db,
-    broker: Box<dyn Broker>,
+    queue: Queue,
     order: &'a Order,
-    /// The broker instance, once it was asked.
-    instance: Option<String>,
     /// The broker was reported as being in trouble.
     warned: bool,
     all_well: bool,
 }
 
 impl Putter<'_> {
-    fn complain(&mut self, failure: &Failure) -> io::Result<()> {
+    fn complain(&mut self, why: &impl fmt::Display) -> io::Result<()> {
         self.all_well = false;
-        writeln!(io::stderr(), "taskqueue: {failure}")
+        writeln!(io::stderr(), "taskqueue: {why}")
     }
 
     /// Records tasks, then puts their jobs, then tells their ids. Whoever reads an id may rely on the task.
-    async fn put(&mut self, tasks: Vec<(Uuid, Content)>) -> Result<(), Failure> {
-        if tasks.is_empty() {
-            return Ok(());
+    async fn put(&mut self, puts: Vec<Put>) -> Result<(), Failure> {
+        let answers = self.queue.put_all(&self.order.tube, puts).await?;
+        let trouble = |answer: &Result<Receipt, _>| answer.as_ref().ok()?.trouble.clone();
+        if let Some(error) = answers.iter().find_map(trouble) {
+            self.warn(&error)?;
         }
-        let now = now();
-        let delay = Millis::try_from(self.order.delay.as_millis()).unwrap_or(Millis::MAX);
-        let tasks: Vec<NewTask> = tasks
-            .into_iter()
-            .map(|(uuid, content)| NewTask {
-                uuid,
-                tube: self.order.tube.clone(),
-                content,
-                priority: self.order.priority,
-                ttr: self.ttr_seconds(),
-                due: now.saturating_add(delay),
-            })
-            .collect();
-        let added = self.db.add(&tasks, now)?;
-        let new: Vec<(i64, Uuid)> = tasks
-            .iter()
-            .zip(&added)
-            .filter_map(|(task, added)| match added {
-                Added::New { id } => Some((*id, task.uuid)),
-                Added::Known { .. } | Added::UuidTaken => None,
-            })
-            .collect();
-        self.announce(&new).await?;
-        self.tell(&tasks, &added)
-    }
-
-    /// Whole seconds, a part of one counted as one.
-    fn ttr_seconds(&self) -> u32 {
-        let ttr = self.order.ttr;
-        let seconds = ttr.as_secs() + u64::from(ttr.subsec_nanos() > 0);
-        u32::try_from(seconds).unwrap_or(u32::MAX)
-    }
-
-    async fn announce(&mut self, new: &[(i64, Uuid)]) -> Result<(), Failure> {
-        let store = self.db.id();
-        let jobs: Vec<NewJob> = new
-            .iter()
-            .map(|&(_, uuid)| NewJob {
-                body: Pointer { uuid, store }.to_body().into(),
-                priority: self.order.priority,
-                delay: self.order.delay,
-                ttr: self.order.ttr,
-            })
-            .collect();
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let answers = match self.instance().await {
-            Ok(()) => self.broker.put(&self.order.tube, &jobs).await,
-            Err(error) => vec![Err(error)],
-        };
-        // A task's first put is its put number 1.
-        let mut put = Vec::with_capacity(new.len());
-        for ((task, _), answer) in new.iter().zip(answers) {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        for answer in answers {
             match answer {
-                Ok(job) => put.push((*task, 1, job)),
-                Err(error) => self.warn(&error)?,
+                Ok(Receipt { id, uuid, .. }) if self.order.json => {
+                    writeln!(out, "{}", json!({ "id": id, "uuid": uuid.to_string() }))?;
+                }
+                Ok(Receipt { id, .. }) => writeln!(out, "{id}")?,
+                Err(error) => self.complain(&error)?,
             }
         }
-        self.db.note_jobs(self.instance.as_deref(), &put)?;
-        Ok(())
-    }
-
-    async fn instance(&mut self) -> Result<(), broker::Error> {
-        if self.instance.is_none() {
-            self.instance = Some(self.broker.instance().await?.id);
-        }
+        out.flush()?;
         Ok(())
     }
 
@@ -391,28 +324,5 @@ impl Putter<'_> {
             io::stderr(),
             "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
         )
-    }
-
-    fn tell(&mut self, tasks: &[NewTask], added: &[Added]) -> Result<(), Failure> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        for (task, added) in tasks.iter().zip(added) {
-            match added {
-                Added::New { id } | Added::Known { id } if self.order.json => {
-                    writeln!(
-                        out,
-                        "{}",
-                        json!({ "id": id, "uuid": task.uuid.to_string() })
-                    )?;
-                }
-                Added::New { id } | Added::Known { id } => writeln!(out, "{id}")?,
-                Added::UuidTaken => {
-                    let refusal = payload::Refusal::UuidTaken { uuid: task.uuid };
-                    self.all_well = false;
-                    writeln!(io::stderr(), "taskqueue: {refusal}")?;
-                }
-            }
-        }
-        out.flush()?;
-        Ok(())
     }
 }

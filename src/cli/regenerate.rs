@@ -16,12 +16,13 @@ use crate::tube::TubeName;
 use crate::worker::announce;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue regenerate --id 5
   taskqueue regenerate --id 5,6 --use-tube slow
 
-Only failed tasks are regenerated: the same task waits again, keeps its attempts and gets a fresh budget of them.
+Only failed tasks are regenerated: the same task waits again, keeps its attempts and gets a fresh
+budget of them.
 One id that cannot be regenerated does not stop the others; the exit code is 1 then.")]
 pub struct Flags {
     /// The tasks' ids

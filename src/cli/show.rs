@@ -13,7 +13,7 @@ use crate::store::Db;
 use crate::store::read::{Attempt, Key, Task};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue show 12
   taskqueue show 12 --json | jq -r '.attempts[-1].output'

@@ -25,20 +25,26 @@ const MAX_WORKER_BUFFER: u64 = 6_000_000;
 const STUCK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue tender --use-tube invoices
   taskqueue tender --use-tube invoices --use-tube mail --min-workers 1 --max-workers 20
   taskqueue tender                        (every tube that the configuration names)
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
-TERM or INT: workers take no more jobs, and running commands get the grace period. A second one: all end at once.")]
+TERM or INT: workers take no more jobs, and running commands get the grace period.
+A second one: all end at once.")]
 pub struct Flags {
     /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]
     use_tube: Vec<TubeName>,
-    /// Workers kept at the least [default: 2, or the most if that is less]
-    #[arg(long, value_name = "N", env = "TASKQUEUE_MIN_WORKERS")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TASKQUEUE_MIN_WORKERS",
+        help = "Workers kept at the least [default: 2]",
+        long_help = "Workers kept at the least [default: 2, or the most if that is less]"
+    )]
     min_workers: Option<u32>,
     /// Idle workers kept beside the busy ones [default: 1]
     #[arg(long, value_name = "N", env = "TASKQUEUE_SPARE_WORKERS")]
@@ -46,17 +52,36 @@ pub struct Flags {
     /// Workers at the most [default: 5]
     #[arg(long, value_name = "N", env = "TASKQUEUE_MAX_WORKERS")]
     max_workers: Option<u32>,
-    /// Replace a worker that is older, once it is idle; 0: never [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_MAX_WORKER_AGE")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = duration::parse,
+        env = "TASKQUEUE_MAX_WORKER_AGE",
+        help = "Replace a worker that is older, once it is idle [default: 600]",
+        long_help = "Replace a worker that is older, once it is idle: seconds, or with a unit; 0: never [default: 600]"
+    )]
     max_worker_age: Option<Duration>,
-    /// Replace a worker whose commands printed more, once it is idle; 0: never [default: 6000000]
-    #[arg(long, value_name = "BYTES", env = "TASKQUEUE_MAX_WORKER_BUFFER")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "TASKQUEUE_MAX_WORKER_BUFFER",
+        help = "Replace a worker that printed more [default: 6000000]",
+        long_help = "Replace a worker whose commands printed more, once it is idle; 0: never [default: 6000000]"
+    )]
     max_worker_buffer: Option<u64>,
-    /// Start this as a worker instead of taskqueue worker; split at spaces
+    /// Start this as a worker instead of taskqueue worker
+    ///
+    /// It is split at spaces, and no shell sees it
     #[arg(long, value_name = "COMMAND", env = "TASKQUEUE_WORKER_COMMAND")]
     worker_command: Option<String>,
-    /// How long commands may go on after TERM or INT: seconds, or with a unit [default: 30]
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = duration::parse,
+        env = "TASKQUEUE_GRACE_PERIOD",
+        help = "How long commands may go on after TERM or INT [default: 30]",
+        long_help = "How long commands may go on after TERM or INT: seconds, or with a unit [default: 30]"
+    )]
     grace_period: Option<Duration>,
 }
 

@@ -23,13 +23,14 @@ use crate::worker::{self, Control, Settings};
 const STUCK: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue worker --use-tube invoices
   taskqueue worker --use-tube mail -- ./send-mail --quietly
 
 With a COMMAND, every body of the tube goes to it on standard input, and no configuration is needed.
-TERM or INT: takes no more jobs, and gives a running command the grace period. A second one: ends at once.")]
+TERM or INT: takes no more jobs, and gives a running command the grace period.
+A second one: ends at once.")]
 pub struct Flags {
     /// The tube whose jobs it reserves
     #[arg(long, value_name = "TUBE")]
@@ -37,10 +38,18 @@ pub struct Flags {
     /// End after so many jobs, run or refused
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
-    /// What lists and logs call it [default: the host's name and the process id]
-    #[arg(long, value_name = "NAME", env = "TASKQUEUE_WORKER_NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TASKQUEUE_WORKER_NAME",
+        value_parser = NonEmptyStringValueParser::new(),
+        help = "What lists and logs call it [default: HOST.PID]",
+        long_help = "What lists and logs call it [default: the host's name and the process id]"
+    )]
     name: Option<String>,
-    /// How long a command may go on after TERM or INT: seconds, or with a unit
+    /// How long a command may go on after TERM or INT
+    ///
+    /// Seconds, or with a unit; where it is not given, what the configuration says, or 30
     #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
     grace_period: Option<Duration>,
     /// The command that gets every body

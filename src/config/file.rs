@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::duration::Span;
 
@@ -19,6 +20,8 @@ pub struct File {
     pub tubes: BTreeMap<String, Tube>,
     #[serde(default)]
     pub commands: BTreeMap<String, Command>,
+    #[serde(default)]
+    pub types: BTreeMap<String, Type>,
 }
 
 /// `[tubes.NAME]`
@@ -78,4 +81,17 @@ pub enum Stdin {
 pub enum OnFailure {
     Delete,
     Bury,
+}
+
+/// `[types."NAME"]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Type {
+    pub command: String,
+    /// Fields of the body, in the order of the arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// An option, and the field of the body that is its value. Where each stands tells their order.
+    #[serde(default)]
+    pub options: BTreeMap<String, Spanned<String>>,
 }

@@ -169,6 +169,18 @@ pub enum Key {
     Uuid(Uuid),
 }
 
+impl From<i64> for Key {
+    fn from(id: i64) -> Key {
+        Key::Id(id)
+    }
+}
+
+impl From<Uuid> for Key {
+    fn from(uuid: Uuid) -> Key {
+        Key::Uuid(uuid)
+    }
+}
+
 const COLUMNS: &str =
     "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority, job, created, started, finished, owner";

@@ -59,6 +59,44 @@ impl Db {
     }
 }
 
+/// A worker as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What people call it.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How many of its attempts have ended well, and how many otherwise.
+    pub ended: (u64, u64),
+    /// The task that it runs.
+    pub task: Option<i64>,
+}
+
+impl Db {
+    /// Every worker that has a row, the oldest first.
+    pub fn workers(&self) -> Result<Vec<Known>, Error> {
+        self.look(|look, _| {
+            let mut select = look.prepare_cached(
+                "SELECT name, pid,
+                    (SELECT count(*) FROM attempts WHERE worker = workers.id AND exit_code IS 0),
+                    (SELECT count(*) FROM attempts WHERE worker = workers.id AND finished IS NOT NULL AND exit_code IS NOT 0),
+                    (SELECT max(task) FROM attempts WHERE worker = workers.id AND finished IS NULL)
+                 FROM workers ORDER BY id",
+            )?;
+            let known = |row: &rusqlite::Row<'_>| {
+                let count = |n: i64| n.unsigned_abs();
+                Ok(Known {
+                    name: row.get(0)?,
+                    pid: row.get(1)?,
+                    ended: (count(row.get(2)?), count(row.get(3)?)),
+                    task: row.get(4)?,
+                })
+            };
+            Ok(select.query_map([], known)?.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
 /// A foreign task's row may go only when its job has gone: the row is what tells a redelivery apart.
 pub(super) fn note_gone(connection: &Connection, gone: &[i64]) -> Result<(), Failed> {
     let mut note = connection.prepare_cached("UPDATE tasks SET job_gone = 1 WHERE id = ?1")?;

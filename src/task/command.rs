@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::payload::{self, Body, Call, Native, NotNative, Refusal};
+use super::payload::{self, Body, Call, Described, Mapping, Native, NotNative, Refusal, TypeName};
 use super::retry;
 use crate::tube::TubeName;
 
@@ -82,6 +82,7 @@ pub struct Commands {
     /// By what comes before the `*`.
     prefixes: BTreeMap<String, Arc<Command>>,
     raw: BTreeMap<TubeName, (String, Arc<Command>)>,
+    types: BTreeMap<TypeName, Mapping>,
     every_body: Option<(String, Arc<Command>)>,
 }
 
@@ -103,6 +104,32 @@ impl Commands {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Says what becomes of bodies of that type. False if there is no such command.
+    #[must_use]
+    pub fn take_type(&mut self, name: TypeName, mapping: Mapping) -> bool {
+        let known = self.find(mapping.command.as_str()).is_some();
+        if known {
+            self.types.insert(name, mapping);
+        }
+        known
+    }
+
+    /// Reads a body, also one whose type is configured: that is a native one without a uuid then.
+    pub fn read(&self, body: &[u8]) -> Body {
+        let read = payload::read(body);
+        let (Body::Other(_), Some(described)) = (&read, Described::split(body)) else {
+            return read;
+        };
+        match (self.types.get(described.name()), described.type_name()) {
+            (Some(mapping), _) => match mapping.call(&described) {
+                Ok(call) => Body::Native(Native { uuid: None, call }),
+                Err(refusal) => Body::Refused(refusal),
+            },
+            (None, Some(name)) => Body::Other(NotNative::UnknownType { name }),
+            (None, None) => read,
         }
     }
 
@@ -132,7 +159,7 @@ impl Commands {
         match content {
             Content::Call(call) => self.plan_call(uuid, call),
             Content::Raw(body) => self.plan_raw(tube, body, None),
-            Content::Unread(body) => self.plan_unread(tube, body),
+            Content::Unread(body) => self.plan_unread(uuid, tube, body),
         }
     }
 
@@ -156,16 +183,18 @@ impl Commands {
     }
 
     /// Everybody else's body, which may say in itself what it is.
-    fn plan_unread(&self, tube: &TubeName, body: &Bytes) -> Result<Plan, Refusal> {
+    fn plan_unread(&self, task: Uuid, tube: &TubeName, body: &Bytes) -> Result<Plan, Refusal> {
         if self.every_body.is_some() {
             return self.plan_raw(tube, body, None);
         }
-        match payload::read(body) {
+        match self.read(body) {
             Body::Refused(refusal) => Err(refusal),
+            // It could not be read when its job came, and another configuration reads it.
+            Body::Native(Native { uuid: None, call }) => self.plan_call(task, &call),
             // What can be run of these has become a call, or was another task's, before it came here.
-            Body::Native(Native { uuid, .. }) => Err(Refusal::UuidTaken {
-                uuid: uuid.unwrap_or_default(),
-            }),
+            Body::Native(Native {
+                uuid: Some(uuid), ..
+            }) => Err(Refusal::UuidTaken { uuid }),
             Body::Pointer(pointer) => Err(Refusal::UuidTaken { uuid: pointer.uuid }),
             Body::Other(why) => self.plan_raw(tube, body, Some(why)),
         }
@@ -200,5 +229,77 @@ fn fed(name: &str, command: &Arc<Command>, stdin: Bytes) -> Plan {
         argv: argv.collect(),
         stdin: Some(stdin),
         command: Arc::clone(command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::payload::OptionName;
+    use super::*;
+
+    const BODY: &[u8] = br#"Acme\Task::{"taskIdentifier":"12","message":"hello","wait":"1"}"#;
+
+    fn commands(with_type: bool) -> Commands {
+        let mut commands = Commands::default();
+        commands.add("example", Command::new(vec!["run".into()]));
+        commands.add("raw", Command::new(vec!["cat".into()]));
+        assert!(commands.take_raw("raw".parse().unwrap(), "raw"));
+        let message: OptionName = "message".parse().unwrap();
+        let mapping = |command: &str| Mapping {
+            command: command.parse().unwrap(),
+            arguments: vec!["wait".into()],
+            options: vec![(message.clone(), "message".into())],
+        };
+        assert!(!commands.take_type("Other".parse().unwrap(), mapping("missing")));
+        if with_type {
+            assert!(commands.take_type(r"Acme\Task".parse().unwrap(), mapping("example")));
+        }
+        commands
+    }
+
+    fn plan(commands: &Commands, tube: &str, body: &'static [u8]) -> Result<Plan, String> {
+        let content = Content::Unread(Bytes::from_static(body));
+        let plan = commands.plan(Uuid::max(), &tube.parse().unwrap(), &content);
+        plan.map_err(|refusal| refusal.to_string())
+    }
+
+    /// As of a task that was refused, when its type was configured after that.
+    #[test]
+    fn a_body_of_a_configured_type_runs_in_any_tube() {
+        for tube in ["native", "raw"] {
+            let plan = plan(&commands(true), tube, BODY).unwrap();
+            assert_eq!(plan.name, "example");
+            assert_eq!(plan.argv, ["run", "1", "--message=hello"]);
+            assert_eq!(plan.stdin, None);
+            let cut = super::tests::plan(&commands(true), tube, br#"Acme\Task::{"wait":"#);
+            let reason = cut.unwrap_err();
+            assert!(reason.starts_with("what follows the body's type is not JSON"));
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_type_is_raw_or_refused() {
+        let raw = plan(&commands(false), "raw", BODY).unwrap();
+        assert_eq!(
+            (raw.name.as_str(), raw.stdin.as_deref()),
+            ("raw", Some(BODY))
+        );
+        assert_eq!(
+            plan(&commands(false), "native", BODY).unwrap_err(),
+            r#"the body's type is not configured; add [types."Acme\\Task"] to run it; and tube native has no command for raw bodies"#
+        );
+        let code = plan(&commands(true), "native", b"std::move(x)").unwrap_err();
+        assert!(code.starts_with("not JSON"), "{code}");
+    }
+
+    #[test]
+    fn one_command_for_every_body_gets_those_of_a_type_too() {
+        let mut commands = commands(true);
+        commands.take_every_body("all".into(), Command::new(vec!["cat".into()]));
+        let plan = plan(&commands, "native", BODY).unwrap();
+        assert_eq!(
+            (plan.name.as_str(), plan.stdin.as_deref()),
+            ("all", Some(BODY))
+        );
     }
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::broker::{self, Broker, JobStats, Reservation};
 use crate::store::ledger::{Arrival, Stranger, Who};
 use crate::store::{Millis, now};
-use crate::task::command::Content;
-use crate::task::payload::{self, Body};
+use crate::task::command::{Commands, Content};
+use crate::task::payload::Body;
 use crate::tube::TubeName;
 
 /// What a reserved job turned out to be.
@@ -34,14 +34,13 @@ pub enum Arrived {
 /// The longest that we leave a job to the workers of the store it points into.
 const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
 
-/// Finds out which task a job speaks of. `unread` if all bodies that are no pointers into this store go to one
-/// command as they are.
+/// Finds out which task a job speaks of.
 pub async fn arrive(
     broker: &mut dyn Broker,
     tube: &TubeName,
     reservation: &Reservation,
     store: Uuid,
-    unread: bool,
+    commands: &Commands,
 ) -> Result<Arrived, broker::Error> {
     let body = &reservation.body;
     let here = |who, kicks| {
@@ -52,7 +51,7 @@ pub async fn arrive(
             who,
         })
     };
-    let read = payload::read(body);
+    let read = commands.read(body);
     if let Body::Pointer(pointer) = &read
         && pointer.store == store
     {
@@ -71,7 +70,8 @@ pub async fn arrive(
                 priority: stats.priority,
             });
         }
-        Body::Native(native) if !unread => Some(native),
+        // Or one command gets it as it is.
+        Body::Native(native) if !commands.takes_every_body() => Some(native),
         Body::Native(_) | Body::Refused(_) | Body::Other(_) => None,
     };
     let instance = broker.instance().await?.id;

@@ -100,13 +100,12 @@ enum Decided {
 impl Server<'_> {
     /// Serves one job.
     pub async fn serve(&mut self, reservation: Reservation) -> Served {
-        let unread = self.commands.takes_every_body();
         let arrived = arrive(
             self.broker,
             self.tube,
             &reservation,
             self.store.id(),
-            unread,
+            self.commands,
         )
         .await;
         let arrival = match arrived {

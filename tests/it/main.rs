@@ -8,13 +8,18 @@
     reason = "a test fails by panicking; clippy.toml exempts only what is itself marked as a test"
 )]
 
+mod api;
 mod beanstalkd;
 mod cli;
 mod conformance;
 mod corpus;
 mod crosscheck;
+mod demo;
 mod fake_server;
 mod man;
+mod php;
+mod producers;
+mod readme;
 mod signals;
 mod store;
 mod structure;

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use taskqueue::cli;
 use taskqueue::config::{Config, Overrides};
+use taskqueue::task::payload::Body;
 
 use crate::support::Beanstalkd;
 
@@ -120,6 +121,10 @@ fn every_key_of_the_configuration_is_in_its_page() {
             "[commands.a]\nrun = ['a']\nx_ = 1",
         ),
         (
+            r".SS [types.\(dqNAME\(dq]",
+            "[types.a]\ncommand = 'a'\nx_ = 1",
+        ),
+        (
             ".SS backoff = { ... }",
             "[commands.a]\nrun = ['a']\nbackoff = { x_ = 1 }",
         ),
@@ -150,19 +155,73 @@ fn the_examples_load() {
     .unwrap();
     assert_eq!(whole.tubes.len(), 2);
     assert!(whole.commands.find("app:anything").is_some());
+    let body = br#"Acme\Task\Invoice::{"taskIdentifier":"12","invoiceId":"12","fileFormat":"pdf"}"#;
+    let call = whole.commands.read(body);
+    assert!(matches!(call, Body::Native(_)), "{call:?}");
 
     let page = text("man/taskqueue.toml.5");
     let (_, example) = page.split_once(".SH EXAMPLES\n.nf\n").unwrap();
     let (example, _) = example.split_once("\n.fi").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("taskqueue.toml");
-    fs::write(&path, example.replace("\\-", "-")).unwrap();
+    let example = [(r"\-", "-"), (r"\e", r"\"), (r"\(aq", "'")]
+        .iter()
+        .fold(example.to_owned(), |text, (roff, plain)| {
+            text.replace(roff, plain)
+        });
+    fs::write(&path, example).unwrap();
     let config = Config::load(&Overrides {
         config: Some(path),
         ..Overrides::default()
     })
     .unwrap();
     assert!(config.commands.find("invoice:send").is_some());
+    assert_eq!(config.commands.read(body), call);
+}
+
+/// What the guides tell people to write.
+fn configurations(guide: &str) -> Vec<Config> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taskqueue.toml");
+    let load = |block: &str| {
+        let (toml, _) = block.split_once("```").unwrap();
+        fs::write(&path, toml).unwrap();
+        let overrides = Overrides {
+            config: Some(path.clone()),
+            store: Some("t.db".into()),
+            ..Overrides::default()
+        };
+        Config::load(&overrides).unwrap_or_else(|e| panic!("{guide}: {e}"))
+    };
+    text(guide).split("```toml\n").skip(1).map(load).collect()
+}
+
+#[test]
+fn the_guides_say_what_is_true() {
+    let shape = cli::shape();
+    let commands: Words = set(shape.get_subcommands().map(|c| c.get_name().to_owned()));
+    for guide in ["docs/from-taskqueue.md", "docs/from-others.md"] {
+        assert!(!configurations(guide).is_empty(), "{guide}");
+        for said in text(guide).split("`taskqueue ").skip(1) {
+            let word = |c: char| c.is_ascii_lowercase() || c == '-';
+            let end = said.find(|c| !word(c)).unwrap();
+            let known =
+                commands.contains(&said[..end]) || said[end..].starts_with("` is not there yet");
+            assert!(known, "{guide}: taskqueue {}", &said[..end]);
+        }
+    }
+    let body = br#"Acme\Task\InvoiceTaskDescription::{"taskIdentifier":"7","invoiceId":"12","file_format":"pdf"}"#;
+    let options: Vec<String> = configurations("docs/from-taskqueue.md")
+        .iter()
+        .map(|config| match config.commands.read(body) {
+            Body::Native(native) => native.call.options_json(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        options,
+        [r#"{"format":"pdf"}"#, r#"{"format":"pdf","task-id":"7"}"#]
+    );
 }
 
 #[test]
@@ -170,7 +229,7 @@ fn the_example_has_every_key() {
     let example = text("examples/taskqueue.toml");
     let page = text("man/taskqueue.toml.5");
     // Tables are seen by their members; another program as worker is for few.
-    let left_out = ["tubes", "commands", "worker_command"];
+    let left_out = ["tubes", "commands", "types", "worker_command"];
     for key in tags(&page)
         .iter()
         .filter(|key| !left_out.contains(&key.as_str()))

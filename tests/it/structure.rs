@@ -23,8 +23,10 @@ const PORTS: &[(&str, &[&str])] = &[
     ("store", &["broker::JobId", "task", "tube"]),
 ];
 
-/// Loops. Neither knows the other: they are processes of their own, and speak through `link`.
+/// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
+/// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
+    ("api", &["broker", "store", "task", "tube"]),
     (
         "tender",
         &[
@@ -54,6 +56,7 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "api",
             "backoff",
             "broker",
             "config",

@@ -6,6 +6,7 @@
 //!           ├──▶ Refused  meant for us, and wrong
 //!           └──▶ Other    anything else: for a raw command's stdin, or refused
 //! call ──argv──▶ the configured program, then whole elements
+//! Other ──split──▶ Described   type and fields ──Mapping::call──▶ a call, or Refused
 //! ```
 //!
 //! A body is native if it is a JSON object with a top-level key `taskqueue`. From there on nothing
@@ -13,6 +14,7 @@
 
 use uuid::Uuid;
 
+mod described;
 mod json;
 mod name;
 mod read;
@@ -20,6 +22,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub use described::{BadTypeName, Described, Mapping, TypeName};
 pub use name::{BadName, CommandName, MAX_NAME_LEN, OptionName};
 pub use read::read;
 pub use refusal::{NotNative, Place, Refusal};

@@ -180,15 +180,17 @@ pub(super) fn arguments(value: Value<'_>) -> Result<Vec<String>, Refusal> {
         return Err(wrong(place, &value, "an array"));
     };
     let elements = json::elements(array).map_err(|error| not_json(place, &error))?;
-    let argument = |(index, raw)| {
-        let place = Place::Argument(index + 1);
-        match Value::of(raw) {
-            Value::Text(text) => without_nul(place, text),
-            Value::Number(digits) => Ok(digits.to_owned()),
-            other => Err(wrong(place, &other, "a string or a number")),
-        }
-    };
+    let argument = |(index, raw)| argument(Place::Argument(index + 1), Value::of(raw));
     elements.into_iter().enumerate().map(argument).collect()
+}
+
+/// Reads one argument.
+pub(super) fn argument(place: Place, value: Value<'_>) -> Result<String, Refusal> {
+    match value {
+        Value::Text(text) => without_nul(place, text),
+        Value::Number(digits) => Ok(digits.to_owned()),
+        other => Err(wrong(place, &other, "a string or a number")),
+    }
 }
 
 /// Reads an object of options, in the order in which they were written.
@@ -208,20 +210,20 @@ pub(super) fn options(value: Value<'_>) -> Result<Vec<(OptionName, OptionValue)>
             text: excerpt(text),
         })?;
         let name: OptionName = name.parse()?;
-        let value = option(&name, Value::of(member.value))?;
+        let value = option(Place::Option(name.to_string()), Value::of(member.value))?;
         options.push((name, value));
     }
     without_duplicates(options)
 }
 
 /// Whether an array that has been parsed holds nothing.
-fn is_empty(array: &str) -> bool {
+pub(super) fn is_empty(array: &str) -> bool {
     let inside = array.strip_prefix('[').unwrap_or(array);
     inside.trim_ascii_start() == "]"
 }
 
-fn option(name: &OptionName, value: Value<'_>) -> Result<OptionValue, Refusal> {
-    let place = Place::Option(name.to_string());
+/// Reads what one option is given.
+pub(super) fn option(place: Place, value: Value<'_>) -> Result<OptionValue, Refusal> {
     match value {
         Value::Bool(true) => Ok(OptionValue::Flag),
         Value::Bool(false) | Value::Null => Ok(OptionValue::Off),
@@ -264,7 +266,7 @@ pub(super) fn not_json(place: Place, error: &serde_json::Error) -> Refusal {
     }
 }
 
-fn wrong(place: Place, value: &Value<'_>, wanted: &'static str) -> Refusal {
+pub(super) fn wrong(place: Place, value: &Value<'_>, wanted: &'static str) -> Refusal {
     match value {
         Value::LoneSurrogate(text) => Refusal::LoneSurrogate {
             place,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::described::TypeName;
 use super::name::BadName;
 
 /// Why a native payload may not run. Its text is the reason that people read.
@@ -49,6 +50,14 @@ pub enum Refusal {
     Missing {
         /// The key.
         key: &'static str,
+    },
+    /// An argument's field that must be there: what follows it would take its place.
+    #[error("the payload has no field {field:?}, which is argument {argument}")]
+    MissingField {
+        /// The field's name, from the configuration.
+        field: String,
+        /// Which argument it is, from 1.
+        argument: usize,
     },
     /// A pointer that also says what to run.
     #[error("the payload has both \"store\" and {key:?}: a pointer does not say what to run")]
@@ -144,7 +153,7 @@ pub enum Refusal {
         /// Why the body is not a native one, where it was read.
         why: Option<NotNative>,
     },
-    /// What the store holds of the payload is no JSON.
+    /// What the store holds of the payload, or what follows a body's type, is no JSON.
     #[error("{place} is not JSON: {reason}")]
     NotJson {
         /// Which part.
@@ -173,6 +182,10 @@ pub enum Place {
     OptionName,
     /// The value of the option with this name.
     Option(String),
+    /// Everything that follows the type of a body of the PHP TaskQueue.
+    Fields,
+    /// The value of the field with this name there.
+    Field(String),
 }
 
 impl fmt::Display for Place {
@@ -183,6 +196,8 @@ impl fmt::Display for Place {
             Self::Argument(number) => write!(f, "argument {number}"),
             Self::OptionName => f.write_str("an option's name"),
             Self::Option(name) => write!(f, "the value of option {name:?}"),
+            Self::Fields => f.write_str("what follows the body's type"),
+            Self::Field(name) => write!(f, "the field {name:?}"),
         }
     }
 }
@@ -213,6 +228,12 @@ pub enum NotNative {
     NotAnObject {
         /// What it is.
         found: &'static str,
+    },
+    /// A body of the PHP TaskQueue whose type the configuration does not map.
+    #[error("the body's type is not configured; add [types.{name:?}] to run it")]
+    UnknownType {
+        /// The type.
+        name: TypeName,
     },
     /// An object that somebody else understands.
     #[error("JSON, but without a \"taskqueue\" key")]

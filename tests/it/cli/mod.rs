@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod errors;
+mod help;
 mod list;
 mod pipes;
 mod put;

@@ -6,7 +6,7 @@ mod program;
 
 use std::time::{Duration, Instant};
 
-pub use beanstalkd::Beanstalkd;
+pub use beanstalkd::{Beanstalkd, free_port};
 pub use fake::{FakeServer, Session};
 pub use program::{NOBODY, Running, Taskqueue};
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -171,20 +171,30 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command. It dies with the thread that started it.
-    pub fn start(mut command: Command) -> Self {
+    /// Starts a command and reads all that it prints. It dies with the thread that started it.
+    pub fn start(command: Command) -> Self {
+        let mut this = Self::start_unread(command);
+        this.stdout = this.child.stdout.take().map(read);
+        this.stderr = this.child.stderr.take().map(read);
+        this
+    }
+
+    /// Starts a command whose output the caller reads.
+    pub fn start_unread(mut command: Command) -> Self {
         // SAFETY: between fork and exec nothing but one system call is made.
         unsafe {
             command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
         }
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().map(read);
-        let stderr = child.stderr.take().map(read);
         Self {
-            child,
-            stdout,
-            stderr,
+            child: command.spawn().unwrap(),
+            stdout: None,
+            stderr: None,
         }
+    }
+
+    /// What it prints, for the caller to read.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// Its process id.

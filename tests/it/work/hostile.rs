@@ -79,7 +79,12 @@ fn configure(taskqueue: &Taskqueue, recorder: &str) {
          [commands.dashes]\n{run}\ndash_arguments = true\n\
          [commands.\"ns:*\"]\nrun = [\"/bin/sh\", \"{recorder}\", \"{{command}}\"]\n\
          [commands.raw]\n{run}\n\
-         [tubes.raw]\ncommand = \"raw\"\n"
+         [tubes.raw]\ncommand = \"raw\"\n\
+         [types.'Acme\\Hello']\ncommand = \"safe\"\narguments = [\"wait\"]\n\
+         options = {{ message = \"message\" }}\n\
+         [types.'Acme\\Dashes']\ncommand = \"dashes\"\narguments = [\"a\", \"b\"]\n\
+         [types.'Acme\\Ns']\ncommand = \"ns:hello\"\noptions = {{ z = \"z\", a = \"a\" }}\n\
+         [types.'Acme\\Bare']\ncommand = \"safe\"\n"
     ));
 }
 

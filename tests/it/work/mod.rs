@@ -1,5 +1,6 @@
 //! Workers and tenders with real commands on a real beanstalkd.
 
+mod described;
 mod ends;
 mod everything;
 mod hostile;

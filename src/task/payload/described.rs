@@ -1,0 +1,193 @@
+//! Bodies of the PHP TaskQueue: `Vendor\Type::{"field":"value"}`.
+//!
+//! Such a body names a class and the values of its properties. Which of them are arguments, and which
+//! options, the class said, and its code is not here: the configuration says it instead, as a
+//! [`Mapping`] for each type. Fields that the mapping does not name are nobody's: the class kept its
+//! own affairs there (`taskIdentifier`).
+//!
+//! Whether a body was meant for us depends on the configuration too. Of a type that has a mapping,
+//! whatever is wrong refuses the body; without one it is as good as any other bytes.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::value::RawValue;
+
+use super::json::{self, Value};
+use super::name::MAX_NAME_LEN;
+use super::read::{argument, is_empty, not_json, option, wrong};
+use super::refusal::excerpt;
+use super::{Call, CommandName, OptionName, Place, Refusal};
+
+/// What separates the type from its fields.
+const SEPARATOR: &[u8] = b"::";
+
+/// A PHP class's name with its namespace: at most 200 bytes; parts of letters, digits and `_`, none
+/// beginning with a digit, separated by backslashes. As in PHP, everything beyond ASCII is a letter.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeName(String);
+
+/// The text is no class's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name} is no class name: at most {MAX_NAME_LEN} bytes of letters, digits and _, with a \\ between the parts and none before the first"
+)]
+pub struct BadTypeName {
+    name: String,
+}
+
+impl FromStr for TypeName {
+    type Err = BadTypeName;
+
+    fn from_str(name: &str) -> Result<Self, BadTypeName> {
+        match is_class_name(name) {
+            true => Ok(Self(name.into())),
+            false => Err(BadTypeName {
+                name: excerpt(name),
+            }),
+        }
+    }
+}
+
+impl Borrow<str> for TypeName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As it stands in a TOML key, quotes included.
+impl fmt::Debug for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+fn is_class_name(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let is_part = |part: &str| {
+        part.starts_with(letter) && part.chars().all(|c| letter(c) || c.is_ascii_digit())
+    };
+    name.len() <= MAX_NAME_LEN && name.split('\\').all(is_part)
+}
+
+/// A body that begins with a class's name and `::`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Described<'a> {
+    name: &'a str,
+    /// Unread: whatever follows the first `::`.
+    fields: &'a [u8],
+}
+
+impl<'a> Described<'a> {
+    /// Takes a body apart at its first `::`, if a class's name stands before it.
+    pub fn split(body: &'a [u8]) -> Option<Self> {
+        // No class has a longer name: whatever the body's length, this much is looked at.
+        let begin = body.get(..MAX_NAME_LEN + SEPARATOR.len()).unwrap_or(body);
+        let at = begin
+            .windows(SEPARATOR.len())
+            .position(|two| two == SEPARATOR)?;
+        let (name, rest) = body.split_at_checked(at)?;
+        let name = std::str::from_utf8(name).ok()?;
+        is_class_name(name).then_some(Self {
+            name,
+            fields: rest.strip_prefix(SEPARATOR)?,
+        })
+    }
+
+    /// The class's name.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The type, if what follows it looks like fields; other texts have a `::` too (`std::move`).
+    pub fn type_name(&self) -> Option<TypeName> {
+        let first = self.fields.trim_ascii_start().first();
+        matches!(first, Some(b'{' | b'[')).then(|| TypeName(self.name.into()))
+    }
+}
+
+/// What becomes of the fields of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// What runs.
+    pub command: CommandName,
+    /// The fields that are its arguments, in this order.
+    pub arguments: Vec<String>,
+    /// Its options, and the field of each.
+    pub options: Vec<(OptionName, String)>,
+}
+
+impl Mapping {
+    /// Makes a call of a body's fields.
+    ///
+    /// A field that is an argument must be there. One that is an option may be missing, `false` or
+    /// `null`, and the option then isn't given.
+    pub fn call(&self, described: &Described<'_>) -> Result<Call, Refusal> {
+        let fields = read(described.fields)?;
+        let positional = |(index, field): (usize, &String)| {
+            let raw = fields.get(field).ok_or_else(|| Refusal::MissingField {
+                field: field.clone(),
+                argument: index + 1,
+            })?;
+            argument(Place::Field(field.clone()), Value::of(raw))
+        };
+        let given = |(name, field): &(OptionName, String)| {
+            let raw = fields.get(field)?;
+            let value = option(Place::Field(field.clone()), Value::of(raw));
+            Some(value.map(|value| (name.clone(), value)))
+        };
+        Ok(Call {
+            command: self.command.clone(),
+            arguments: self
+                .arguments
+                .iter()
+                .enumerate()
+                .map(positional)
+                .collect::<Result<_, _>>()?,
+            options: self
+                .options
+                .iter()
+                .filter_map(given)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Every field by its name, those included that nobody will ask for: what is said twice is wrong
+/// wherever it stands.
+fn read(fields: &[u8]) -> Result<HashMap<String, &RawValue>, Refusal> {
+    let unreadable = |reason: String| Refusal::NotJson {
+        place: Place::Fields,
+        reason,
+    };
+    if fields.trim_ascii().is_empty() {
+        // What json_encode's `false` looks like as a text.
+        return Err(unreadable("nothing is there".into()));
+    }
+    let text = std::str::from_utf8(fields)
+        .map_err(|error| unreadable(format!("not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let object = match json::value(text).map_err(|error| not_json(Place::Fields, &error))? {
+        Value::Object(object) => object,
+        // PHP's object without properties, if it was an array on its way.
+        Value::Array(array) if is_empty(array) => return Ok(HashMap::new()),
+        other => return Err(wrong(Place::Fields, &other, "an object")),
+    };
+    let members = json::members(object).map_err(|error| not_json(Place::Fields, &error))?;
+    let mut fields = HashMap::with_capacity(members.len());
+    for member in members {
+        let key = member.key.map_err(|text| Refusal::LoneSurrogate {
+            place: Place::Key,
+            text: excerpt(text),
+        })?;
+        if fields.contains_key(&key) {
+            return Err(Refusal::DuplicateKey { key: excerpt(&key) });
+        }
+        fields.insert(key, member.value);
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The producers in `examples/` put what they say they do, and say what went wrong when they cannot.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Beanstalkd, Taskqueue, until};
+
+/// File and interpreter.
+const FOREIGN: [(&str, &str); 4] = [
+    ("producer.php", "php"),
+    ("producer.py", "python3"),
+    ("producer.js", "node"),
+    ("producer.sh", "bash"),
+];
+
+/// What the command prints of what it is given.
+const PRINTED: &str = r#"[12][--format=pdf][--copy][--note=it's "net" & $5]"#;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name)
+}
+
+/// The producers whose interpreter is here.
+fn foreign() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FOREIGN.into_iter().filter(|(name, interpreter)| {
+        let runs = Command::new(interpreter).arg("--version").output();
+        let here = runs.is_ok_and(|output| output.status.success());
+        if !here {
+            println!("skipped: examples/{name} was not run, for there is no {interpreter}");
+        }
+        here
+    })
+}
+
+fn run(name: &str, interpreter: &str, port: u16) -> Output {
+    Command::new(interpreter)
+        .arg(example(name))
+        .env("BEANSTALKD", format!("127.0.0.1:{port}"))
+        .output()
+        .unwrap()
+}
+
+fn configured(server: &Beanstalkd) -> Taskqueue {
+    let taskqueue = Taskqueue::with(server);
+    taskqueue.configure("[commands.'invoice:send']\nrun = ['/usr/bin/printf', '[%s]']");
+    taskqueue
+}
+
+#[test]
+fn what_they_put_is_run_with_every_argument_intact() {
+    let server = Beanstalkd::start();
+    let taskqueue = configured(&server);
+    for (task, (name, interpreter)) in (1..).zip(foreign()) {
+        let output = run(name, interpreter, server.port());
+        assert!(output.status.success(), "{name}: {output:?}");
+        taskqueue.work("invoices", 1);
+        let shown = taskqueue.show(&task.to_string());
+        assert_eq!(shown["status"], "done", "{name}: {shown}");
+        assert_eq!(shown["attempts"][0]["output"], PRINTED, "{name}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            said,
+            format!("{}\n", shown["job"]),
+            "{name}: the job's number"
+        );
+    }
+}
+
+#[test]
+fn they_fail_with_a_reason() {
+    let small = Beanstalkd::start_with(&["-z", "10"]);
+    let draining = Beanstalkd::start();
+    draining.signal(Signal::USR1);
+    until("draining", || {
+        let output = run("producer.sh", "bash", draining.port());
+        !output.status.success()
+    });
+    for (name, interpreter) in foreign() {
+        for (port, reason) in [
+            (1, "127.0.0.1:1"),
+            (small.port(), "JOB_TOO_BIG"),
+            (draining.port(), "DRAINING"),
+        ] {
+            let output = run(name, interpreter, port);
+            assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
+            assert!(output.stdout.is_empty(), "{name}: {output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains(reason), "{name}: {said}");
+            assert_eq!(said.lines().count(), 1, "{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_one_in_rust_records_first() {
+    let program = Path::new(env!("CARGO_BIN_EXE_taskqueue"))
+        .with_file_name("examples")
+        .join("producer");
+    if !program.exists() {
+        println!("skipped: examples/producer.rs was not run, for it was not built");
+        return;
+    }
+    let server = Beanstalkd::start();
+    let taskqueue = configured(&server);
+    let run = |port: u16| {
+        Command::new(&program)
+            .env("BEANSTALKD", format!("127.0.0.1:{port}"))
+            .env("TASKQUEUE_STORE", taskqueue.store())
+            .output()
+            .unwrap()
+    };
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let output = run(server.port());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        (text(output.stdout), text(output.stderr)),
+        ("1\n".into(), String::new())
+    );
+    taskqueue.work("invoices", 1);
+    let shown = taskqueue.show("1");
+    assert_eq!(shown["status"], "done", "{shown}");
+    assert_eq!(shown["attempts"][0]["output"], PRINTED);
+    assert_eq!(shown["arguments"], json!(["12"]));
+
+    // Nobody is there: the task is recorded all the same, and the next worker finds it.
+    let output = run(1);
+    assert_eq!(
+        (output.status.code(), text(output.stdout)),
+        (Some(0), "2\n".into())
+    );
+    assert!(text(output.stderr).contains("127.0.0.1:1"));
+    taskqueue.work("invoices", 1);
+    assert_eq!(taskqueue.show("2")["status"], "done");
+}
+
+#[test]
+fn the_crontab_names_flags_that_there_are() {
+    let crontab = std::fs::read_to_string(example("crontab")).unwrap();
+    let (_, line) = crontab.split_once("/usr/local/bin/taskqueue ").unwrap();
+    let taskqueue = Taskqueue::alone();
+    let words = line.split_whitespace().map(|word| match word {
+        "/etc/taskqueue/taskqueue.toml" => "taskqueue.toml",
+        word => word,
+    });
+    let ran = taskqueue.run(&words.collect::<Vec<_>>());
+    assert_eq!(ran.ok(), "deleted 0 tasks\n");
+}

@@ -121,7 +121,7 @@ enum Command {
     AddExampleTask(example::AddFlags),
     /// Do the work of an example task
     ExampleTaskWorker(example::WorkFlags),
-    /// See it all at work: a tender, its workers and a few dozen tasks, in a temporary folder
+    /// See a tender, its workers and a few dozen tasks at work
     Demo(demo::Flags),
     /// Print what a shell needs to complete the command line
     Completions(completions::Flags),

@@ -26,7 +26,7 @@ mod show;
 use show::{Board, summary};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   taskqueue demo
   taskqueue demo --broker beanstalk://127.0.0.1:11300

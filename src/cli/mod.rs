@@ -52,7 +52,7 @@ struct Global {
     /// Read this configuration instead of ./taskqueue.toml or /etc/taskqueue/taskqueue.toml
     #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
     config: Option<PathBuf>,
-    /// Where jobs wait, such as beanstalk://127.0.0.1:11300
+    /// Where jobs wait, such as beanstalk://127.0.0.1:11300; embedded: in the store itself
     #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
     broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::connect::{block_on, broker, store};
 use crate::broker::{self, Broker, NewJob};
 use crate::config::{Config, duration};
 use crate::store::put::{Added, NewTask};
@@ -223,7 +223,7 @@ fn put_chunks(
     tasks: impl Iterator<Item = Result<(Uuid, Content), Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        db: Db::open(&config.store, Durability::PowerCut)?,
+        db: store(config, Durability::PowerCut)?,
         broker: broker(config),
         order,
         instance: None,
@@ -306,6 +306,9 @@ impl Putter<'_> {
     }
 
     async fn announce(&mut self, new: &[(i64, Uuid)]) -> Result<(), Failure> {
+        if self.db.keeps_jobs() {
+            return Ok(());
+        }
         let store = self.db.id();
         let jobs: Vec<NewJob> = new
             .iter()

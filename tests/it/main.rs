@@ -13,6 +13,7 @@ mod cli;
 mod conformance;
 mod corpus;
 mod crosscheck;
+mod embedded;
 mod fake_server;
 mod man;
 mod signals;

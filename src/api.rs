@@ -44,6 +44,8 @@ pub struct Queue {
     db: Arc<Mutex<Db>>,
     /// The store's own id, for pointers.
     store: Uuid,
+    /// The store puts the jobs itself.
+    keeps_jobs: bool,
 }
 
 /// What to put, and how: a builder. What is wrong with it, [`Queue::put`] says.
@@ -226,6 +228,7 @@ impl Queue {
         Queue {
             broker,
             store: db.id(),
+            keeps_jobs: db.keeps_jobs(),
             db: Arc::new(Mutex::new(db)),
         }
     }
@@ -341,7 +344,8 @@ impl Queue {
         tube: &TubeName,
         new: Vec<(usize, i64, NewJob)>,
     ) -> Vec<(usize, broker::Error)> {
-        if new.is_empty() {
+        // A store that keeps the jobs itself has put them along with the rows.
+        if new.is_empty() || self.keeps_jobs {
             return Vec::new();
         }
         // Asked each time: it may have been restarted since.

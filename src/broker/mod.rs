@@ -5,9 +5,9 @@
 //! the next one ([`Error::ReservationLost`]), because the queue gave the job back when the
 //! connection went.
 //!
-//! Every method may be cancelled by dropping its future. The connection is then dropped with it,
-//! so that a half-read reply can never be taken for the answer to the next command; the queue
-//! gives a job that was reserved in that instant to somebody else.
+//! Every method may be cancelled by dropping its future; what it had begun may be carried out, and a job that was
+//! reserved in that instant goes to somebody else. Where there is a connection, it is dropped too, so that a half-read
+//! reply can never be taken for the answer to the next command.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::tube::TubeName;
 
 pub mod beanstalkd;
+pub mod embedded;
 
 /// A job's number. beanstalkd starts again at 1 when it restarts without a binlog.
 pub type JobId = u64;
@@ -194,6 +195,12 @@ pub enum Error {
     /// The broker has no memory, or no room on its disk, for it; nothing was done.
     #[error("the broker is out of memory")]
     OutOfMemory,
+    /// The embedded queue's file could not be opened, or failed; what was asked was not done.
+    #[error("the embedded broker failed: {reason}")]
+    Failed {
+        /// What the file's errors say.
+        reason: String,
+    },
     /// The job does not exist or is not in a state in which this can be done to it.
     #[error("the broker knows no such job in that state")]
     NotFound,

@@ -5,27 +5,42 @@ use std::path::Path;
 
 use super::Failure;
 use crate::api::{self, Queue};
+use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
 use crate::config::{BrokerUrl, Config};
-use crate::store::{Db, Durability};
+use crate::store::{self, Db, Durability};
 
 /// A session with the configured broker. It connects when it is first used.
 pub fn broker(config: &Config) -> Box<dyn Broker> {
-    adapter(&config.broker)
+    adapter(&config.broker, &config.store)
 }
 
-fn adapter(broker: &BrokerUrl) -> Box<dyn Broker> {
+fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
     match broker {
         BrokerUrl::Beanstalkd { host, port } => Box::new(beanstalkd::Client::new(host, *port)),
+        BrokerUrl::Embedded => Box::new(Embedded::new(store)),
     }
+}
+
+/// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
+pub fn store(config: &Config, durability: Durability) -> Result<Db, Failure> {
+    Ok(recording(&config.broker, &config.store, durability)?)
+}
+
+fn recording(broker: &BrokerUrl, store: &Path, durability: Durability) -> Result<Db, store::Error> {
+    let db = Db::open(store, durability)?;
+    Ok(match broker {
+        BrokerUrl::Beanstalkd { .. } => db,
+        BrokerUrl::Embedded => db.keeping_jobs(),
+    })
 }
 
 // Here, since this is where adapters are picked.
 impl Queue {
     /// Opens the store, making it where there is none. The broker is connected to when it is first needed.
     pub fn open(broker: &BrokerUrl, store: &Path) -> Result<Queue, api::Error> {
-        let db = Db::open(store, Durability::PowerCut)?;
-        Ok(Queue::new(adapter(broker), db))
+        let db = recording(broker, store, Durability::PowerCut)?;
+        Ok(Queue::new(adapter(broker, store), db))
     }
 }
 

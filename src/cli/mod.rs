@@ -58,6 +58,8 @@ struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
     config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
+    ///
+    /// Or embedded: in the store itself, without a server
     #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
     broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded

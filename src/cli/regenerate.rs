@@ -7,10 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::connect::{self, block_on, broker};
 use crate::broker::{Broker, JobState};
 use crate::config::Config;
-use crate::store::put::{Again, NotRegenerated, OldJob};
+use crate::store::announce::{Again, OldJob};
+use crate::store::put::NotRegenerated;
 use crate::store::{Db, Durability, Store, now};
 use crate::tube::TubeName;
 use crate::worker::announce;
@@ -38,7 +39,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let store = match Db::open_existing(&config.store)? {
-        Some(_) => Some(Store::open(&config.store, Durability::PowerCut)?),
+        Some(_) => Some(Store::over(connect::store(config, Durability::PowerCut)?)?),
         None => None,
     };
     block_on(async {

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::connect::{self, block_on, broker};
 use crate::config::{Config, duration};
 use crate::link;
 use crate::process::command;
@@ -76,7 +76,7 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
         let pid = std::process::id();
         let settings = Settings {
             broker: broker(&config),
-            store: Store::open(&config.store, Durability::ProcessDeath)?,
+            store: Store::over(connect::store(&config, Durability::ProcessDeath)?)?,
             commands: Arc::new(config.commands),
             withheld: withheld(config.withheld),
             max_jobs: flags.max_jobs,

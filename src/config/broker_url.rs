@@ -16,6 +16,8 @@ pub enum BrokerUrl {
         /// Its port.
         port: u16,
     },
+    /// `embedded`: the queue in the store's own file.
+    Embedded,
 }
 
 impl Default for BrokerUrl {
@@ -29,7 +31,9 @@ impl Default for BrokerUrl {
 
 /// The text is no broker's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no broker: write it as beanstalk://127.0.0.1:{DEFAULT_PORT}")]
+#[error(
+    "'{text}' is no broker: write it as beanstalk://127.0.0.1:{DEFAULT_PORT}, or embedded for the queue in the store"
+)]
 pub struct BadBrokerUrl {
     text: String,
 }
@@ -38,6 +42,9 @@ impl FromStr for BrokerUrl {
     type Err = BadBrokerUrl;
 
     fn from_str(text: &str) -> Result<BrokerUrl, BadBrokerUrl> {
+        if text == "embedded" {
+            return Ok(BrokerUrl::Embedded);
+        }
         let bad = || BadBrokerUrl { text: text.into() };
         let address = text.strip_prefix("beanstalk://").ok_or_else(bad)?;
         let address = address.strip_suffix('/').unwrap_or(address);
@@ -76,6 +83,7 @@ impl fmt::Display for BrokerUrl {
                 write!(f, "beanstalk://[{host}]:{port}")
             }
             BrokerUrl::Beanstalkd { host, port } => write!(f, "beanstalk://{host}:{port}"),
+            BrokerUrl::Embedded => f.write_str("embedded"),
         }
     }
 }
@@ -92,6 +100,7 @@ mod tests {
             ("beanstalk://queue:1/", "beanstalk://queue:1"),
             ("beanstalk://[::1]", "beanstalk://[::1]:11300"),
             ("beanstalk://[::1]:99", "beanstalk://[::1]:99"),
+            ("embedded", "embedded"),
         ];
         for (text, written) in table {
             assert_eq!(text.parse::<BrokerUrl>().unwrap().to_string(), written);
@@ -109,6 +118,9 @@ mod tests {
             "beanstalk://a b",
             "beanstalk://u@a",
             "redis://a",
+            "Embedded",
+            "embedded:",
+            "embedded://t.db",
         ] {
             assert!(bad.parse::<BrokerUrl>().is_err(), "{bad} was read");
         }

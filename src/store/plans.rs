@@ -8,7 +8,8 @@ use crate::task::state::Status;
 /// How SQLite goes about a query, a step a line.
 fn plan(db: &Db, sql: &str) -> String {
     let mut explain = db
-        .connection
+        .database
+        .connection()
         .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
         .unwrap();
     let steps = explain.raw_query().mapped(|row| row.get::<_, String>(3));

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use crate::broker::{self, Broker, NewJob};
-use crate::store::put::Again;
+use crate::store::announce::Again;
 use crate::store::{self, Store, now};
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
 
-/// Puts the job of a task that waits, and notes which it is.
+/// Puts the job of a task that waits, and notes which it is; unless it was put when the put was begun.
 pub async fn announce(
     broker: &mut dyn Broker,
     store: &Store,
     again: &Again,
 ) -> Result<(), broker::Error> {
+    if again.has_job {
+        return Ok(());
+    }
     let pointer = Pointer {
         uuid: again.uuid,
         store: store.id(),

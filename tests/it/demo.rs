@@ -57,6 +57,13 @@ fn demo(taskqueue: &Taskqueue, arguments: &[&str]) {
 }
 
 #[test]
+fn it_needs_no_server() {
+    let taskqueue = Taskqueue::alone();
+    demo(&taskqueue, &[]);
+    assert!(!taskqueue.store().exists());
+}
+
+#[test]
 fn it_runs_on_a_beanstalkd() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::alone();

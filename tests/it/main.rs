@@ -15,6 +15,7 @@ mod conformance;
 mod corpus;
 mod crosscheck;
 mod demo;
+mod embedded;
 mod fake_server;
 mod man;
 mod php;

@@ -15,12 +15,15 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
-    ("broker", &["tube"]),
+    // The embedded broker is rows of the store's own file.
+    ("broker", &["sqlite", "tube"]),
     ("link", &[]),
     ("process", &["task"]),
     ("signals", &[]),
+    // What the store and the embedded broker share, so that neither knows the other.
+    ("sqlite", &[]),
     // A job's number is the broker's word; nothing else of it is the store's business.
-    ("store", &["broker::JobId", "task", "tube"]),
+    ("store", &["broker::JobId", "sqlite", "task", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a

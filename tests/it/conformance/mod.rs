@@ -18,6 +18,8 @@ mod tubes;
 use async_trait::async_trait;
 use rustix::process::Signal;
 use taskqueue::broker::Broker;
+use taskqueue::broker::embedded::{Embedded, Settings};
+use tempfile::TempDir;
 
 use crate::support::Beanstalkd;
 
@@ -127,3 +129,35 @@ impl Harness for OnBeanstalkd {
 }
 
 conformance!(beanstalkd, OnBeanstalkd);
+
+struct OnEmbedded(TempDir);
+
+#[async_trait(?Send)]
+impl Harness for OnEmbedded {
+    // It takes far more, at which the suite would write for minutes.
+    const LARGEST: usize = 65535;
+
+    fn start() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn session(&mut self) -> Box<dyn Broker> {
+        let settings = Settings {
+            max_job_size: Self::LARGEST,
+        };
+        Box::new(Embedded::with_settings(
+            &self.0.path().join("t.db"),
+            settings,
+        ))
+    }
+
+    async fn drain(&mut self) {
+        unreachable!("it says that it cannot");
+    }
+
+    async fn sever(&mut self) -> bool {
+        false
+    }
+}
+
+conformance!(embedded, OnEmbedded);

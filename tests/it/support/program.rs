@@ -65,6 +65,11 @@ impl Taskqueue {
         Self::at(&server.url())
     }
 
+    /// With the queue in its own store.
+    pub fn embedded() -> Self {
+        Self::at("embedded")
+    }
+
     /// Without a broker.
     pub fn alone() -> Self {
         Self::at(NOBODY)
@@ -77,6 +82,11 @@ impl Taskqueue {
         };
         this.configure("");
         this
+    }
+
+    /// The broker, as the command line takes it.
+    pub fn broker(&self) -> &str {
+        &self.broker
     }
 
     /// Writes its configuration.

@@ -1,32 +1,46 @@
-//! Ten thousand jobs of another client, tended by four workers, each run once.
+//! Thousands of jobs that we did not put as tasks, tended by four workers, each run once.
 
 use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
 use rustix::process::Signal;
 
-use super::{jobs, number};
-use crate::support::{Beanstalkd, Taskqueue, until};
+use super::{Queue, block_on, jobs, number};
+use crate::support::{Beanstalkd, Taskqueue, job, tube, until};
 
-const JOBS: i64 = 10_000;
+const BODY: &[u8] = br#"{"taskqueue":1,"command":"true"}"#;
 
 #[test]
 fn ten_thousand_jobs_are_each_run_once() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    taskqueue.configure("[commands.true]\nrun = [\"/bin/true\"]\n");
+    const JOBS: i64 = 10_000;
     let mut other = Beanstalkc::new()
         .host("127.0.0.1")
         .port(server.port())
         .connect()
         .unwrap();
     other.use_tube("t").unwrap();
-    let body = br#"{"taskqueue":1,"command":"true"}"#;
     for _ in 0..JOBS {
         other
-            .put(body, 1024, Duration::ZERO, Duration::from_secs(60))
+            .put(BODY, 1024, Duration::ZERO, Duration::from_secs(60))
             .unwrap();
     }
+    each_is_run_once(&taskqueue, &server, JOBS);
+}
+
+#[test]
+fn a_thousand_of_the_embedded_broker_are_each_run_once() {
+    const JOBS: i64 = 1_000;
+    let taskqueue = Taskqueue::embedded();
+    let jobs = vec![job(BODY); JOBS.unsigned_abs() as usize];
+    let put = block_on(async { taskqueue.session().put(&tube("t"), &jobs).await });
+    assert!(put.iter().all(Result::is_ok));
+    each_is_run_once(&taskqueue, &taskqueue, JOBS);
+}
+
+fn each_is_run_once(taskqueue: &Taskqueue, queue: &dyn Queue, jobs_put: i64) {
+    taskqueue.configure("[commands.true]\nrun = [\"/bin/true\"]\n");
     let tender = taskqueue.start(&[
         "tender",
         "--use-tube",
@@ -39,7 +53,7 @@ fn ten_thousand_jobs_are_each_run_once() {
         "warn",
     ]);
     // The tube tells when it is over; to ask the store would be to take part.
-    until("an empty tube", || jobs(&server, "t") == 0);
+    until("an empty tube", || jobs(queue, "t") == 0);
     tender.signal(Signal::TERM);
     let ended = tender.wait();
     assert_eq!(
@@ -47,17 +61,17 @@ fn ten_thousand_jobs_are_each_run_once() {
         (Some(0), ""),
         "{ended:?}"
     );
-    let count = |sql| number(&taskqueue, sql);
+    let count = |sql| number(taskqueue, sql);
     assert_eq!(
         count("SELECT count(*) FROM tasks WHERE status = 'done'"),
-        JOBS
+        jobs_put
     );
-    assert_eq!(count("SELECT count(*) FROM tasks"), JOBS);
-    assert_eq!(count("SELECT count(*) FROM attempts"), JOBS);
-    assert_eq!(count("SELECT count(DISTINCT task) FROM attempts"), JOBS);
+    assert_eq!(count("SELECT count(*) FROM tasks"), jobs_put);
+    assert_eq!(count("SELECT count(*) FROM attempts"), jobs_put);
+    assert_eq!(count("SELECT count(DISTINCT task) FROM attempts"), jobs_put);
     assert_eq!(
         count("SELECT count(*) FROM attempts WHERE outcome = 'exited' AND exit_code = 0"),
-        JOBS
+        jobs_put
     );
     // Four worked, and each of them a fair part.
     assert_eq!(count("SELECT count(DISTINCT worker) FROM attempts"), 4);
@@ -66,5 +80,5 @@ fn ten_thousand_jobs_are_each_run_once() {
         0
     );
     let done = taskqueue.run(&["cleanup", "--period", "0"]).ok();
-    assert_eq!(done, format!("deleted {JOBS} tasks\n"));
+    assert_eq!(done, format!("deleted {jobs_put} tasks\n"));
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use beanstalkc::Beanstalkc;
 use rustix::process::Signal;
+use taskqueue::broker::NewJob;
 use uuid::Uuid;
 
-use super::stats;
+use super::{Queue, block_on, stats};
 use crate::corpus::{Case, Expect, Tube, load};
-use crate::support::{Beanstalkd, Taskqueue, until};
+use crate::support::{Beanstalkd, Taskqueue, job, put, tube, until};
 
 /// Writes down its argv, NUL after each element and their number before them, and its stdin.
 const RECORDER: &str = r#"#!/bin/sh
@@ -24,9 +25,25 @@ const TAKEN: &str = "0198f000-0000-7000-8000-000000000002";
 fn every_body_becomes_what_the_corpus_says() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
+    becomes_what_the_corpus_says(&taskqueue, &server, |cases| put_all(&server, cases));
+}
+
+#[test]
+fn every_body_becomes_it_on_the_embedded_broker_too() {
+    let taskqueue = Taskqueue::embedded();
+    becomes_what_the_corpus_says(&taskqueue, &taskqueue, |cases| {
+        block_on(put_embedded(&taskqueue, cases))
+    });
+}
+
+fn becomes_what_the_corpus_says(
+    taskqueue: &Taskqueue,
+    queue: &dyn Queue,
+    put_all: impl FnOnce(&[Case]) -> Vec<u64>,
+) {
     let recorder = taskqueue.path("recorder");
     fs::write(&recorder, RECORDER).unwrap();
-    configure(&taskqueue, recorder.to_str().unwrap());
+    configure(taskqueue, recorder.to_str().unwrap());
     let taken = format!(
         r#"{{"taskqueue":1,"uuid":"{TAKEN}","command":"safe","arguments":["whose it is"]}}"#
     );
@@ -39,7 +56,7 @@ fn every_body_becomes_what_the_corpus_says() {
         .unwrap();
     let cases = load(Uuid::from_bytes(store), TAKEN.parse().unwrap());
     assert!(cases.len() >= 200);
-    let ids = put_all(&server, &cases);
+    let ids = put_all(&cases);
 
     let mut workers = ["native", "raw"].map(|tube| {
         let mut command = taskqueue.command(&["worker", "--use-tube", tube, "--log", "error"]);
@@ -52,7 +69,7 @@ fn every_body_becomes_what_the_corpus_says() {
         .count() as u64;
     // Only what is for another store's workers may be left, waiting for them.
     until("all looked at", || {
-        let (native, raw) = (stats(&server, "native"), stats(&server, "raw"));
+        let (native, raw) = (stats(queue, "native"), stats(queue, "raw"));
         native.reserved + raw.reserved == 0
             && native.ready + native.delayed + raw.ready + raw.delayed == foreign
             && native.waiting == 1
@@ -66,7 +83,7 @@ fn every_body_becomes_what_the_corpus_says() {
         let ended = worker.wait();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     }
-    check(&taskqueue, &cases, &ids);
+    check(taskqueue, &cases, &ids);
     // Whoever's uuid was tried is untouched.
     assert_eq!(taskqueue.show(TAKEN)["arguments"][0], "whose it is");
     assert_eq!(taskqueue.show(TAKEN)["status"], "waiting");
@@ -106,6 +123,25 @@ fn put_all(server: &Beanstalkd, cases: &[Case]) -> Vec<u64> {
             .unwrap()
     };
     cases.iter().map(put).collect()
+}
+
+/// Where only we can put them.
+async fn put_embedded(taskqueue: &Taskqueue, cases: &[Case]) -> Vec<u64> {
+    let mut session = taskqueue.session();
+    let mut ids = Vec::new();
+    for case in cases {
+        let name = match case.tube {
+            Tube::Native => "native",
+            Tube::Raw => "raw",
+        };
+        let job = NewJob {
+            priority: 1024,
+            ttr: Duration::from_secs(600),
+            ..job(&case.body)
+        };
+        ids.push(put(session.as_mut(), &tube(name), job).await.unwrap());
+    }
+    ids
 }
 
 /// A row as far as it matters here.

@@ -1,4 +1,4 @@
-//! Workers and tenders with real commands on a real beanstalkd.
+//! Workers and tenders with real commands, on a real beanstalkd and on the embedded broker.
 
 mod described;
 mod ends;
@@ -12,15 +12,65 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::{Beanstalkd, Taskqueue, tube};
+use taskqueue::broker::embedded::Embedded;
 use taskqueue::broker::{Broker, TubeStats};
 
-/// What `stats-tube` says; nothing at all of a tube that is no more.
-fn stats(server: &Beanstalkd, name: &str) -> TubeStats {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Where the jobs of a test are.
+trait Queue {
+    fn session(&self) -> Box<dyn Broker>;
+}
+
+impl Queue for Beanstalkd {
+    fn session(&self) -> Box<dyn Broker> {
+        Box::new(self.client())
+    }
+}
+
+/// In its own store, if it was made so.
+impl Queue for Taskqueue {
+    fn session(&self) -> Box<dyn Broker> {
+        Box::new(Embedded::new(&self.store()))
+    }
+}
+
+/// Makes each case a test of both brokers.
+macro_rules! on_both {
+    ($($case:ident),+ $(,)?) => {
+        mod on_beanstalkd {
+            $(
+                #[test]
+                fn $case() {
+                    let server = crate::support::Beanstalkd::start();
+                    let taskqueue = crate::support::Taskqueue::with(&server);
+                    super::$case(&taskqueue, &server);
+                }
+            )+
+        }
+        mod on_embedded {
+            $(
+                #[test]
+                fn $case() {
+                    let taskqueue = crate::support::Taskqueue::embedded();
+                    super::$case(&taskqueue, &taskqueue);
+                }
+            )+
+        }
+    };
+}
+use on_both;
+
+/// Does what a loop would do.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
-    let asked = runtime.block_on(async { server.client().stats_tube(&tube(name)).await });
+        .unwrap()
+        .block_on(future)
+}
+
+/// What `stats-tube` says; nothing at all of a tube that is no more.
+fn stats(queue: &dyn Queue, name: &str) -> TubeStats {
+    let asked = block_on(async { queue.session().stats_tube(&tube(name)).await });
     asked.unwrap().unwrap_or(TubeStats {
         ready: 0,
         reserved: 0,
@@ -32,14 +82,14 @@ fn stats(server: &Beanstalkd, name: &str) -> TubeStats {
 }
 
 /// Jobs in a tube, wherever they stand.
-fn jobs(server: &Beanstalkd, name: &str) -> u64 {
+fn jobs(queue: &dyn Queue, name: &str) -> u64 {
     let TubeStats {
         ready,
         reserved,
         delayed,
         buried,
         ..
-    } = stats(server, name);
+    } = stats(queue, name);
     ready + reserved + delayed + buried
 }
 

@@ -4,8 +4,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{exists, jobs, lines, number, status};
+use super::{Queue, exists, jobs, lines, number, on_both, status};
 use crate::support::{Beanstalkd, FakeServer, NOBODY, Session, Taskqueue, until};
+
+on_both!(
+    a_killed_workers_task_is_run_again_once_all_of_it_is_gone,
+    a_task_that_kills_its_workers_is_given_up,
+    when_the_tender_is_killed_its_workers_finish_and_go,
+    a_tender_replaces_a_worker_that_is_killed_while_it_works
+);
 
 /// A command that says when it begins and ends, with a child that leaves its group.
 fn configure(taskqueue: &Taskqueue, seconds: u32) {
@@ -33,17 +40,14 @@ fn pids(taskqueue: &Taskqueue, attempt: u32) -> Vec<String> {
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
 
-#[test]
-fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
-    configure(&taskqueue, 300);
+fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone(taskqueue: &Taskqueue, _: &dyn Queue) {
+    configure(taskqueue, 300);
     taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
     let first = taskqueue.start(&WORKER);
-    until("begun", || pids(&taskqueue, 1).len() == 2);
+    until("begun", || pids(taskqueue, 1).len() == 2);
     first.signal(Signal::KILL);
     first.wait();
-    assert_eq!(status(&taskqueue, "1"), "stalled");
+    assert_eq!(status(taskqueue, "1"), "stalled");
     let listed = taskqueue
         .run(&["list", "--status", "stalled", "--json"])
         .json();
@@ -51,14 +55,14 @@ fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone() {
 
     // Two at once, so that only one may take it over.
     let others = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
-    until("begun again", || pids(&taskqueue, 2).len() == 2);
-    for pid in pids(&taskqueue, 1) {
+    until("begun again", || pids(taskqueue, 2).len() == 2);
+    for pid in pids(taskqueue, 1) {
         assert!(
             !exists(&pid),
             "the first attempt's process {pid} still runs"
         );
     }
-    assert_eq!(status(&taskqueue, "1"), "running");
+    assert_eq!(status(taskqueue, "1"), "running");
     let attempts = taskqueue.show("1")["attempts"].clone();
     assert_eq!(attempts[0]["outcome"], "lost");
     assert_eq!(attempts.as_array().unwrap().len(), 2);
@@ -70,16 +74,13 @@ fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone() {
     others[0].signal(Signal::KILL);
     others[1].signal(Signal::KILL);
     drop(others);
-    for pid in [pids(&taskqueue, 1), pids(&taskqueue, 2)].concat() {
+    for pid in [pids(taskqueue, 1), pids(taskqueue, 2)].concat() {
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
         let _ = kill_process(pid, Signal::KILL);
     }
 }
 
-#[test]
-fn a_task_that_kills_its_workers_is_given_up() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
+fn a_task_that_kills_its_workers_is_given_up(taskqueue: &Taskqueue, _: &dyn Queue) {
     // The worker is the command's parent.
     taskqueue
         .configure("[commands.poison]\nrun = [\"/bin/sh\", \"-c\", \"kill -9 $PPID; sleep 60\"]\n");
@@ -92,7 +93,7 @@ fn a_task_that_kills_its_workers_is_given_up() {
     until("given up", || {
         ["1", "2"]
             .iter()
-            .all(|id| status(&taskqueue, id) == "failed")
+            .all(|id| status(taskqueue, id) == "failed")
     });
     assert_eq!(taskqueue.show("1")["reason"], "its worker died 3 times");
     last.signal(Signal::TERM);
@@ -149,11 +150,8 @@ fn what_is_put_while_the_broker_is_down_is_run_when_it_is_back() {
     assert_eq!(worker.wait().code, Some(0));
 }
 
-#[test]
-fn when_the_tender_is_killed_its_workers_finish_and_go() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
-    configure(&taskqueue, 3);
+fn when_the_tender_is_killed_its_workers_finish_and_go(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue, 3);
     for _ in 0..3 {
         taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
     }
@@ -179,27 +177,24 @@ fn when_the_tender_is_killed_its_workers_finish_and_go() {
     assert_eq!(tender.wait().code, None);
     assert_eq!(
         number(
-            &taskqueue,
+            taskqueue,
             "SELECT count(*) FROM workers WHERE stopped IS NULL"
         ),
         0
     );
     assert_eq!(
         number(
-            &taskqueue,
+            taskqueue,
             "SELECT count(*) FROM tasks WHERE status = 'done'"
         ),
         2
     );
     assert_eq!(begun(), 2, "they took another job");
-    assert_eq!(jobs(&server, "t"), 1);
+    assert_eq!(jobs(queue, "t"), 1);
 }
 
-#[test]
-fn a_tender_replaces_a_worker_that_is_killed_while_it_works() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
-    configure(&taskqueue, 2);
+fn a_tender_replaces_a_worker_that_is_killed_while_it_works(taskqueue: &Taskqueue, _: &dyn Queue) {
+    configure(taskqueue, 2);
     taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
     let args = [
         "tender",
@@ -213,19 +208,19 @@ fn a_tender_replaces_a_worker_that_is_killed_while_it_works() {
         "error",
     ];
     let tender = taskqueue.start(&args);
-    until("begun", || pids(&taskqueue, 1).len() == 2);
-    let worker: i32 = number(&taskqueue, "SELECT pid FROM workers")
+    until("begun", || pids(taskqueue, 1).len() == 2);
+    let worker: i32 = number(taskqueue, "SELECT pid FROM workers")
         .try_into()
         .unwrap();
     kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
-    until("done", || status(&taskqueue, "1") == "done");
+    until("done", || status(taskqueue, "1") == "done");
     let outcomes = taskqueue.show("1")["attempts"].clone();
     assert_eq!(outcomes[0]["outcome"], "lost");
     assert_eq!(outcomes[1]["outcome"], "exited");
     tender.signal(Signal::TERM);
     assert_eq!(tender.wait().code, Some(0));
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(number(&taskqueue, "SELECT count(*) FROM workers"), 2);
+    assert_eq!(number(taskqueue, "SELECT count(*) FROM workers"), 2);
 }
 
 #[test]

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{jobs, lines, status};
+use super::{Queue, jobs, lines, on_both, status};
 use crate::support::{Beanstalkd, Taskqueue, until};
 
-#[test]
-fn a_command_gets_its_surroundings() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
+on_both!(
+    a_command_gets_its_surroundings,
+    a_body_of_any_size_arrives_and_need_not_be_read,
+    a_long_job_runs_once_under_a_short_ttr
+);
+
+fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
     taskqueue.configure(
         r#"
         withhold_environment = ["SECRET"]
@@ -37,7 +40,7 @@ fn a_command_gets_its_surroundings() {
     let expected = [
         "KEPT=k".to_owned(),
         "TASKQUEUE_ATTEMPT=1".into(),
-        format!("TASKQUEUE_BROKER={}", server.url()),
+        format!("TASKQUEUE_BROKER={}", taskqueue.broker()),
         "TASKQUEUE_COMMAND=look".into(),
         "TASKQUEUE_JOB_ID=1".into(),
         format!("TASKQUEUE_STORE={}", taskqueue.store().display()),
@@ -50,8 +53,13 @@ fn a_command_gets_its_surroundings() {
     // Of what is its worker's, it has the descriptor that holds the attempt's lock, and no other.
     let held = |what: &str| seen[11..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
-        (held("t.db-locks"), held("t.db"), held("socket:")),
-        (1, 1, 0),
+        (
+            held("t.db-locks"),
+            held("t.db"),
+            held("socket:"),
+            held("inotify")
+        ),
+        (1, 1, 0, 0),
         "{seen:?}"
     );
 
@@ -70,10 +78,7 @@ fn a_command_gets_its_surroundings() {
     assert_eq!(taskqueue.show("3")["attempts"][0]["output"], "0\n");
 }
 
-#[test]
-fn a_body_of_any_size_arrives_and_need_not_be_read() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
+fn a_body_of_any_size_arrives_and_need_not_be_read(taskqueue: &Taskqueue, _: &dyn Queue) {
     let body: Vec<u8> = (0..5_000_000u32).map(|i| (i % 251) as u8).collect();
     let put = ["put", "--use-tube", "t", "--stdin"];
     taskqueue.run_with(&put, &body).ok();
@@ -88,7 +93,7 @@ fn a_body_of_any_size_arrives_and_need_not_be_read() {
     work(&["/bin/sh", "-c", &script]);
     assert!(fs::read(copy).unwrap() == body, "the body was changed");
     work(&["/bin/true"]);
-    assert_eq!(status(&taskqueue, "2"), "done");
+    assert_eq!(status(taskqueue, "2"), "done");
 }
 
 #[test]
@@ -134,10 +139,7 @@ fn both_streams_come_in_the_order_in_which_they_were_written() {
     assert_eq!(taskqueue.show("1")["attempts"][0]["output"], expected);
 }
 
-#[test]
-fn a_long_job_runs_once_under_a_short_ttr() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
+fn a_long_job_runs_once_under_a_short_ttr(taskqueue: &Taskqueue, queue: &dyn Queue) {
     let log = taskqueue.path("log");
     taskqueue.configure(&format!(
         "[commands.long]\nrun = [\"/bin/sh\", \"-c\", \"echo begun >> {0}; sleep 20; echo ended >> {0}\"]\n",
@@ -148,8 +150,8 @@ fn a_long_job_runs_once_under_a_short_ttr() {
     // Two, so that there is somebody to run it a second time.
     let _workers =
         [0, 1].map(|_| taskqueue.start(&["worker", "--use-tube", "t", "--log", "error"]));
-    until("done", || status(&taskqueue, "1") == "done");
-    until("settled", || jobs(&server, "t") == 0);
+    until("done", || status(taskqueue, "1") == "done");
+    until("settled", || jobs(queue, "t") == 0);
     assert_eq!(lines(&log), ["begun", "ended"]);
     assert_eq!(taskqueue.show("1")["attempts"].as_array().unwrap().len(), 1);
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{exists, jobs, lines, stats, status};
+use super::{Queue, exists, jobs, lines, on_both, stats, status};
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
+
+on_both!(a_tender_drains_its_workers);
 
 /// A store with one task that sleeps for that long, and a worker that runs it.
 fn busy(server: &Beanstalkd, script: &str, grace: &str) -> (Taskqueue, Running) {
@@ -88,10 +90,7 @@ fn a_second_signal_ends_a_command_that_ignores_the_first() {
     assert!(!exists(&lines(&taskqueue.path("log"))[0]));
 }
 
-#[test]
-fn a_tender_drains_its_workers() {
-    let server = Beanstalkd::start();
-    let taskqueue = Taskqueue::with(&server);
+fn a_tender_drains_its_workers(taskqueue: &Taskqueue, queue: &dyn Queue) {
     let log = taskqueue.path("log");
     taskqueue.configure(&format!(
         "[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"echo $$ >> {}; sleep 2\"]\n",
@@ -120,11 +119,11 @@ fn a_tender_drains_its_workers() {
         "{ended:?}"
     );
     let states: Vec<String> = (1..=4)
-        .map(|id| status(&taskqueue, &id.to_string()))
+        .map(|id| status(taskqueue, &id.to_string()))
         .collect();
     assert_eq!(states.iter().filter(|s| *s == "done").count(), 2);
     assert_eq!(states.iter().filter(|s| *s == "waiting").count(), 2);
-    assert_eq!(stats(&server, "t").ready, 2);
+    assert_eq!(stats(queue, "t").ready, 2);
     for pid in lines(&log) {
         assert!(!exists(&pid));
     }

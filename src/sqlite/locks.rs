@@ -1,4 +1,5 @@
-//! Who lives: one byte of a file beside the database for each worker and each attempt.
+//! Who lives: one byte of a file beside the database for each worker, each attempt and each session of the
+//! embedded broker.
 //!
 //! The locks are open-file-description locks (`fcntl(2)`, "Open file description locks"): a lock belongs
 //! to a descriptor and every copy of it that a fork or an exec handed on, and the kernel drops it when
@@ -12,8 +13,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Workers lock bytes from here on, attempts those below; both by their row's id.
+/// Attempts lock the bytes from 1 on, by their row's id; the others from these on.
 const WORKERS: i64 = 1 << 60;
+const SESSIONS: i64 = 1 << 61;
+const WAITERS: i64 = 1 << 62;
 
 /// The file of locks beside a store.
 #[derive(Debug, Clone)]
@@ -28,6 +31,10 @@ pub enum Holder {
     Worker(i64),
     /// An attempt, by its id in the store.
     Attempt(i64),
+    /// A session of the embedded broker, by its number.
+    Session(i64),
+    /// The same session while it waits for a job.
+    Waiter(i64),
     /// Whoever brings the schema up to date.
     Schema,
 }
@@ -38,6 +45,8 @@ impl Holder {
         match self {
             Holder::Worker(id) => WORKERS.saturating_add(id),
             Holder::Attempt(id) => id,
+            Holder::Session(number) => SESSIONS.saturating_add(number),
+            Holder::Waiter(number) => WAITERS.saturating_add(number),
             Holder::Schema => 0, // ids begin at 1
         }
     }
@@ -52,6 +61,23 @@ pub struct Lock {
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+impl Lock {
+    /// Takes another byte with the same descriptor. Fails with `WouldBlock` when somebody else holds it.
+    pub fn take_too(&self, holder: Holder) -> io::Result<()> {
+        set_lock(&self.file, holder.byte(), libc::F_WRLCK)
+    }
+
+    /// Lets one of its bytes go.
+    pub fn let_go(&self, holder: Holder) -> io::Result<()> {
+        set_lock(&self.file, holder.byte(), libc::F_UNLCK)
+    }
+
+    /// Whether anybody holds a byte but through this descriptor.
+    pub fn is_held_elsewhere(&self, holder: Holder) -> io::Result<bool> {
+        has_lock(&self.file, holder.byte())
     }
 }
 
@@ -78,7 +104,7 @@ impl LockFile {
             .truncate(false)
             .mode(0o600)
             .open(&self.path)?;
-        set_lock(&file, holder.byte())?;
+        set_lock(&file, holder.byte(), libc::F_WRLCK)?;
         Ok(Lock { file })
     }
 
@@ -92,9 +118,9 @@ impl LockFile {
     }
 }
 
-fn one_byte(start: i64) -> libc::flock {
+fn one_byte(start: i64, kind: libc::c_int) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: start,
         l_len: 1,
@@ -102,8 +128,8 @@ fn one_byte(start: i64) -> libc::flock {
     }
 }
 
-fn set_lock(file: &File, start: i64) -> io::Result<()> {
-    let lock = one_byte(start);
+fn set_lock(file: &File, start: i64, kind: libc::c_int) -> io::Result<()> {
+    let lock = one_byte(start, kind);
     // SAFETY: the descriptor is open for the whole call, and the kernel only reads `lock`. No safe wrapper
     // among our dependencies takes open-file-description locks on a range.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
@@ -113,7 +139,7 @@ fn set_lock(file: &File, start: i64) -> io::Result<()> {
 }
 
 fn has_lock(file: &File, start: i64) -> io::Result<bool> {
-    let mut lock = one_byte(start);
+    let mut lock = one_byte(start, libc::F_WRLCK);
     // SAFETY: the descriptor is open for the whole call, and `lock` is ours for the kernel to write to.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
         -1 => Err(io::Error::last_os_error()),

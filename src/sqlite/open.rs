@@ -1,4 +1,4 @@
-//! Opening a store: the file, SQLite's settings, the schema.
+//! Opening the file: who may read it, SQLite's settings, the schema.
 
 use std::cell::Cell;
 use std::fs::{DirBuilder, OpenOptions};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::locks::{Holder, Lock, LockFile};
-use super::{Db, Error};
+use super::{Database, Error};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -31,23 +31,29 @@ pub enum Durability {
     ProcessDeath,
 }
 
-impl Db {
+impl Database {
     /// Opens the store, making it or bringing its schema up to date where needed.
-    pub fn open(path: &Path, durability: Durability) -> Result<Db, Error> {
+    pub fn open(path: &Path, durability: Durability) -> Result<Database, Error> {
         create_private(path).map_err(|e| open_error(path, &e))?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         migrate(path, &mut connection)?;
-        connection
+        let database = Database::new(path, connection)?;
+        database.set_durability(durability)?;
+        Ok(database)
+    }
+
+    /// Says what the commits from here on have to survive. Not within a transaction.
+    pub fn set_durability(&self, durability: Durability) -> Result<(), Error> {
+        self.connection
             .execute_batch(match durability {
                 Durability::PowerCut => "PRAGMA synchronous = FULL",
                 Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
             })
-            .map_err(|e| Error::sqlite(path, e))?;
-        Db::new(path, connection)
+            .map_err(|e| Error::sqlite(&self.path, e))
     }
 
     /// Opens a store to read it; `None` if there is none yet.
-    pub fn open_existing(path: &Path) -> Result<Option<Db>, Error> {
+    pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
         match path.try_exists() {
             Ok(false) => return Ok(None),
             Ok(true) => {}
@@ -60,22 +66,22 @@ impl Db {
             Err(other) => return Err(other),
         };
         if is_current(path, &connection)? {
-            return Db::new(path, connection).map(Some);
+            return Database::new(path, connection).map(Some);
         }
         match version(path, &connection)? {
             None => Ok(None),
-            Some(_) => Db::open(path, Durability::ProcessDeath).map(Some),
+            Some(_) => Database::open(path, Durability::ProcessDeath).map(Some),
         }
     }
 
-    fn new(path: &Path, connection: Connection) -> Result<Db, Error> {
+    fn new(path: &Path, connection: Connection) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice.
         connection.set_prepared_statement_cache_capacity(64);
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
             .map_err(|e| Error::sqlite(path, e))?;
-        Ok(Db {
+        Ok(Database {
             connection,
             path: path.into(),
             id: Uuid::from_bytes(id),

@@ -1,9 +1,9 @@
-//! What can go wrong with a store, in words.
+//! What can go wrong with the file, in words.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why the store did not do what it was asked.
+/// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file or its folder cannot be opened or made.
@@ -81,8 +81,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// No thread could be started for it.
+    pub(crate) fn no_thread(path: &std::path::Path, error: &io::Error) -> Error {
+        Error::Open {
+            path: path.into(),
+            reason: format!("no thread for it: {error}"),
+        }
+    }
+
     /// What SQLite said, about the store at this path.
-    pub(super) fn sqlite(path: &std::path::Path, error: rusqlite::Error) -> Error {
+    pub(crate) fn sqlite(path: &std::path::Path, error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {

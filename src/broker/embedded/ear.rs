@@ -1,0 +1,102 @@
+//! Hearing the bell.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until};
+
+use crate::sqlite::bell::Bell;
+
+/// How often somebody looks who cannot hear: Linux gives each user a limited number of inotify instances.
+const DEAF: Duration = Duration::from_millis(40);
+
+/// Hears the bell, or knows that it does not.
+#[derive(Debug)]
+pub(super) struct Ear {
+    bell: Bell,
+    inotify: Option<AsyncFd<OwnedFd>>,
+    /// That it cannot hear was reported.
+    told: bool,
+}
+
+impl Ear {
+    /// One that hears nothing before [`Ear::listen`].
+    pub(super) fn new(bell: Bell) -> Self {
+        Self {
+            bell,
+            inotify: None,
+            told: false,
+        }
+    }
+
+    /// From when this returns, no ring is missed: look after this, and only then wait. To be called once more before
+    /// each wait, for the file may be another by now.
+    pub(super) fn listen(&mut self) {
+        if let Err(error) = self.try_listen() {
+            self.inotify = None;
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(%error, "could not listen for jobs; looks for them 25 times a second");
+            }
+        }
+    }
+
+    fn try_listen(&mut self) -> std::io::Result<()> {
+        let inotify = match self.inotify.take() {
+            Some(inotify) => inotify,
+            None => {
+                let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+                // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives, and the `AsyncFd` owns it.
+                unsafe { AsyncFd::register_with_interest(opened, Interest::READABLE) }?
+            }
+        };
+        let inotify = self.inotify.insert(inotify);
+        // Makes it where it is not.
+        self.bell.open()?;
+        // The last three tell of a file that is taken away.
+        let what = WatchFlags::MODIFY
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        inotify::add_watch(&*inotify, self.bell.path(), what)?;
+        Ok(())
+    }
+
+    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. May be cancelled.
+    pub(super) async fn wait(&mut self, until: Instant) {
+        let Some(inotify) = &self.inotify else {
+            return sleep_until(until.min(Instant::now() + DEAF)).await;
+        };
+        let heard = tokio::select! {
+            ready = inotify.readable() => match ready {
+                Ok(mut ready) => {
+                    swallow(inotify.get_ref());
+                    ready.clear_ready();
+                    true
+                }
+                Err(_) => false,
+            },
+            () = sleep_until(until) => true,
+        };
+        if !heard {
+            self.inotify = None;
+        }
+        self.listen();
+    }
+}
+
+/// What was heard does not matter: whoever hears looks at everything.
+fn swallow(inotify: &OwnedFd) {
+    let mut events = [0_u8; 4096];
+    loop {
+        match io::read(inotify, &mut events) {
+            Ok(0) => return,
+            Ok(_) | Err(io::Errno::INTR) => {}
+            // Nothing more, or an error that the next wait meets again.
+            Err(_) => return,
+        }
+    }
+}

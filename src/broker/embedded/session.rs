@@ -1,0 +1,284 @@
+//! [`Embedded`], a session with the queue in a store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::ear::Ear;
+use super::queue::{Look, Queue, Session, whole_seconds};
+use super::{Place, Settings};
+use crate::broker::{
+    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
+};
+use crate::sqlite::bell::Bell;
+use crate::sqlite::locks::Holder;
+use crate::sqlite::{self, Closed, Thread};
+use crate::tube::TubeName;
+
+/// A session with the queue in a store's file.
+///
+/// It opens the file when it is first used. A call that is dropped may still be carried out; only a job that it
+/// reserved is given back. Dropping the session gives back all that it holds.
+#[derive(Debug)]
+pub struct Embedded {
+    place: Place,
+    thread: Option<Thread<Queue>>,
+    /// Begun by the first reserve.
+    session: Option<Session>,
+    ear: Ear,
+}
+
+impl Embedded {
+    /// A session with the queue in the store at this path. Nothing is opened yet.
+    pub fn new(store: &Path) -> Embedded {
+        Embedded::with_settings(store, Settings::default())
+    }
+
+    /// The same for a queue that takes more, or less.
+    pub fn with_settings(store: &Path, settings: Settings) -> Embedded {
+        Embedded {
+            ear: Ear::new(Bell::beside(store)),
+            place: Place::at(store, settings),
+            thread: None,
+            session: None,
+        }
+    }
+
+    /// The thread that has the connection. Opening it may wait for others, so that is not done here either.
+    async fn thread(&mut self) -> Result<Thread<Queue>, Error> {
+        if let Some(thread) = &self.thread {
+            return Ok(thread.clone());
+        }
+        let place = self.place.clone();
+        let opening = tokio::task::spawn_blocking(move || Queue::open(&place));
+        let queue = opening.await.map_err(|error| Error::Failed {
+            reason: format!("opening it did not end well: {error}"),
+        })??;
+        let thread = Thread::start("broker", queue)
+            .map_err(|error| sqlite::Error::no_thread(&self.place.store, &error))?;
+        self.thread = Some(thread.clone());
+        Ok(thread)
+    }
+
+    async fn call<R: Send + 'static>(
+        &mut self,
+        f: impl FnOnce(&mut Queue) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let called = self.thread().await?.call(f).await;
+        called.map_err(|Closed| sqlite::Error::Closed.into())
+    }
+
+    async fn begin(&mut self) -> Result<Session, Error> {
+        if let Some(session) = &self.session {
+            return Ok(session.clone());
+        }
+        let session = self.call(Queue::session).await??;
+        self.session = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Does something to a reservation of this session.
+    async fn settle<R: Send + 'static>(
+        &mut self,
+        reservation: &Reservation,
+        f: impl FnOnce(&mut Queue, JobId) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        let id = reservation.id;
+        let ours = |session: &Session| session.number.unsigned_abs() == reservation.connection;
+        if !self.session.as_ref().is_some_and(ours) {
+            return Err(Error::ReservationLost { id });
+        }
+        self.call(move |queue| f(queue, id)).await?
+    }
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            deadline_soon: true,
+            drain: false,
+        }
+    }
+
+    async fn instance(&mut self) -> Result<Instance, Error> {
+        Ok(Instance {
+            id: self.call(|queue| queue.instance()).await?,
+            version: env!("CARGO_PKG_VERSION").into(),
+            max_job_size: self.place.settings.max_job_size as u64,
+            draining: false,
+        })
+    }
+
+    async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>> {
+        let (tube, count) = (tube.clone(), jobs.len());
+        let jobs = jobs.to_vec();
+        match self.call(move |queue| queue.put(&tube, &jobs)).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); count],
+        }
+    }
+
+    async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error> {
+        let timeout = Duration::from_secs(whole_seconds(timeout).into());
+        if tubes.is_empty() {
+            sleep(timeout).await;
+            return Ok(Reserve::TimedOut);
+        }
+        let (session, thread) = (self.begin().await?, self.thread().await?);
+        let tubes: Arc<[TubeName]> = tubes.into();
+        let end = Instant::now() + timeout;
+        let mut waiting = None;
+        loop {
+            let sleep = match take(&thread, &tubes).await? {
+                Taken::Job(mut offer) => {
+                    let Some((id, body)) = offer.job.take() else {
+                        continue;
+                    };
+                    return Ok(Reserve::Job(Reservation {
+                        id,
+                        body: body.into(),
+                        connection: session.number.unsigned_abs(),
+                    }));
+                }
+                Taken::DeadlineSoon => return Ok(Reserve::DeadlineSoon),
+                Taken::Nothing { sleep } => sleep,
+            };
+            let now = Instant::now();
+            if now >= end {
+                return Ok(Reserve::TimedOut);
+            }
+            if waiting.is_some() {
+                self.ear.wait(end.min(now + sleep)).await;
+                continue;
+            }
+            // What was put between the look and this is found by another look.
+            let watched = Arc::clone(&tubes);
+            self.call(move |queue| queue.watch(&watched)).await??;
+            self.ear.listen();
+            waiting = Some(Waiting::begin(&session));
+        }
+    }
+
+    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
+        self.settle(reservation, Queue::touch).await
+    }
+
+    async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
+        self.settle(&reservation, Queue::delete).await
+    }
+
+    async fn release(
+        &mut self,
+        reservation: Reservation,
+        priority: u32,
+        delay: Duration,
+    ) -> Result<(), Error> {
+        let delay = whole_seconds(delay);
+        self.settle(&reservation, move |queue, id| {
+            queue.release(id, priority, delay)
+        })
+        .await
+    }
+
+    async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error> {
+        self.settle(&reservation, move |queue, id| queue.bury(id, priority))
+            .await
+    }
+
+    async fn remove(&mut self, id: JobId) -> Result<(), Error> {
+        self.call(move |queue| queue.delete(id)).await?
+    }
+
+    async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
+        let body = self.call(move |queue| queue.peek(id)).await??;
+        Ok(body.map(Bytes::from))
+    }
+
+    async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error> {
+        self.call(move |queue| queue.stats_job(id)).await?
+    }
+
+    async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error> {
+        let tube = tube.clone();
+        self.call(move |queue| queue.stats_tube(&tube)).await?
+    }
+
+    async fn kick_job(&mut self, id: JobId) -> Result<(), Error> {
+        self.call(move |queue| queue.kick_job(id)).await?
+    }
+
+    async fn kick(&mut self, tube: &TubeName, bound: u32) -> Result<u64, Error> {
+        let tube = tube.clone();
+        self.call(move |queue| queue.kick(&tube, bound)).await?
+    }
+
+    async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error> {
+        let (tube, seconds) = (tube.clone(), whole_seconds(time));
+        self.call(move |queue| queue.pause(&tube, seconds)).await?
+    }
+}
+
+enum Taken {
+    Job(Offer),
+    DeadlineSoon,
+    Nothing { sleep: Duration },
+}
+
+/// A job on its way from the queue's thread to whoever asked for it, who may have gone by the time it arrives.
+struct Offer {
+    thread: Thread<Queue>,
+    job: Option<(JobId, Vec<u8>)>,
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        // If the thread has too much to do to hear it, the TTR gives the job back.
+        if let Some((id, _)) = self.job.take() {
+            self.thread.post(move |queue| queue.give_back(id));
+        }
+    }
+}
+
+async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, Error> {
+    let (tubes, handle) = (Arc::clone(tubes), thread.clone());
+    let taking = thread.call(move |queue| {
+        Ok(match queue.take(&tubes)? {
+            Look::Job { id, body } => Taken::Job(Offer {
+                thread: handle,
+                job: Some((id, body)),
+            }),
+            Look::DeadlineSoon => Taken::DeadlineSoon,
+            Look::Nothing { sleep } => Taken::Nothing { sleep },
+        })
+    });
+    taking.await.map_err(|Closed| sqlite::Error::Closed)?
+}
+
+/// Says, as long as it is there, that the session waits.
+struct Waiting {
+    session: Session,
+}
+
+impl Waiting {
+    fn begin(session: &Session) -> Waiting {
+        // It is for those who count; nothing depends on it.
+        let _ = session.lock.take_too(Holder::Waiter(session.number));
+        Waiting {
+            session: session.clone(),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self
+            .session
+            .lock
+            .let_go(Holder::Waiter(self.session.number));
+    }
+}

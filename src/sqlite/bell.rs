@@ -1,0 +1,45 @@
+//! The doorbell of the embedded queue: a small file beside the database, written to after every commit after which
+//! somebody who waits may have something to do. Whoever waits has the kernel tell them of it (inotify(7)).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The bell beside a store.
+#[derive(Debug, Clone)]
+pub struct Bell {
+    path: PathBuf,
+}
+
+impl Bell {
+    /// The bell of the store at this path. Nothing is opened yet.
+    pub fn beside(store: &Path) -> Bell {
+        let mut name = store.as_os_str().to_owned();
+        name.push("-bell");
+        Bell { path: name.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it, making it where it is not. It is opened anew each time: somebody may have removed it.
+    pub fn open(&self) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)
+    }
+
+    /// Rings. What was committed stands whether anybody hears it or not, and those who wait look now and then all
+    /// the same: a bell that cannot be rung makes a job late, and is no failure of what was done.
+    pub fn ring(&self) {
+        if let Err(error) = self.open().and_then(|file| file.write_all_at(b"!", 0)) {
+            tracing::warn!(bell = %self.path.display(), %error, "could not ring for those who wait");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What time it is, for waits that no step of the machine's clock may change.
+//!
+//! Delays, pauses and TTRs end at a time of the clock that counts from boot, suspensions included: somebody may set
+//! the machine's clock an hour forward or back, and a job still waits the time that was asked for. That
+//! clock begins anew with a boot; so what outlives one (delays and pauses) is also kept by the machine's clock, and
+//! with the length asked for, and is worked out again by [`Moment`]s of the new boot: never longer than was asked.
+
+use std::fs;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Millis, now};
+
+/// An instant by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since boot.
+    pub boot: i64,
+    /// Milliseconds since 1970, by the machine's clock.
+    pub wall: Millis,
+}
+
+impl Moment {
+    /// This instant.
+    pub fn now() -> Moment {
+        Moment {
+            boot: since_boot(),
+            wall: now(),
+        }
+    }
+
+    /// The instant so many milliseconds later.
+    pub fn after(self, millis: i64) -> Moment {
+        Moment {
+            boot: self.boot.saturating_add(millis),
+            wall: self.wall.saturating_add(millis),
+        }
+    }
+}
+
+/// Milliseconds since boot.
+pub fn since_boot() -> i64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec
+        .saturating_mul(1000)
+        .saturating_add(time.tv_nsec / 1_000_000)
+}
+
+/// Which boot this is. Where the system does not tell, all are one.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}

@@ -1,0 +1,129 @@
+//! The one SQLite file that the store and the embedded broker share.
+//!
+//! [`Database`] is a connection, used where it is; [`Thread`] gives whatever owns one a thread of its own,
+//! for the loops that must not wait for a disk: closures in, answers out. What both sides have to agree on
+//! is here as well: how the file is opened and brought up to date, its locks, and how a job is put.
+//!
+//! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
+//! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use uuid::Uuid;
+
+pub mod bell;
+pub mod clock;
+mod error;
+pub mod jobs;
+pub mod locks;
+mod open;
+mod thread;
+
+pub use error::Error;
+pub use open::Durability;
+pub use thread::{Closed, Thread};
+
+use locks::LockFile;
+
+/// Milliseconds since 1970, by the machine's clock.
+pub type Millis = i64;
+
+/// The clock that rows are stamped with.
+pub fn now() -> Millis {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// An open connection to the file, whose schema is up to date.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+    path: PathBuf,
+    id: Uuid,
+    locks: LockFile,
+}
+
+impl Database {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's own id, made with it.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The file of locks beside it.
+    pub fn locks(&self) -> &LockFile {
+        &self.locks
+    }
+
+    /// For tests that ask SQLite how it would go about a query.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs one transaction; it is rolled back if `change` fails.
+    pub(crate) fn change<R>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        let Database {
+            connection,
+            path,
+            locks,
+            ..
+        } = self;
+        let run = || -> Result<R, Failed> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = change(&transaction, locks)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        run().map_err(|failed| failed.at(path, locks))
+    }
+
+    /// Runs queries that see one moment of the file.
+    pub(crate) fn look<R>(
+        &self,
+        look: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        let run = || -> Result<R, Failed> {
+            let transaction = self.connection.unchecked_transaction()?;
+            let result = look(&transaction, &self.locks)?;
+            transaction.finish()?;
+            Ok(result)
+        };
+        run().map_err(|failed| failed.at(&self.path, &self.locks))
+    }
+}
+
+/// What can fail inside a transaction, before it is known where that was.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Sqlite(rusqlite::Error),
+    Locks(std::io::Error),
+    Corrupt(String),
+}
+
+impl Failed {
+    fn at(self, path: &Path, locks: &LockFile) -> Error {
+        match self {
+            Failed::Sqlite(e) => Error::sqlite(path, e),
+            Failed::Locks(source) => Error::Locks {
+                path: locks.path().into(),
+                source,
+            },
+            Failed::Corrupt(what) => Error::Corrupt { what },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sqlite(error)
+    }
+}

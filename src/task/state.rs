@@ -146,18 +146,6 @@ impl Outcome {
         }
     }
 
-    /// The command was still at it when we ended it, so that what it had started may be too.
-    pub fn was_cut_short(&self) -> bool {
-        match self {
-            Outcome::TimedOut(_) | Outcome::Cancelled(_) | Outcome::Interrupted(_) => true,
-            Outcome::Exited(_)
-            | Outcome::Signalled(_)
-            | Outcome::Refused { .. }
-            | Outcome::CouldNotStart { .. }
-            | Outcome::Lost => false,
-        }
-    }
-
     fn exit(&self) -> Option<Exit> {
         match self {
             Outcome::Exited(code) => Some(Exit::Code(*code)),

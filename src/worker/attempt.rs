@@ -59,7 +59,8 @@ pub async fn work(
     tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
     drop(attempt.lock);
-    if matches!(next, Next::Wait(_)) || outcome.was_cut_short() {
+    // Only what is done may leave a daemon behind. What has failed may be regenerated.
+    if next != Next::Done {
         // What cannot be ended now keeps the next attempt from beginning.
         end_remains(store, attempt.uuid, attempt.number, attempt.attempt).await;
     }

@@ -13,7 +13,7 @@ use crate::store::put::{Columns, as_column, same_task};
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::output::Kept;
-use crate::task::retry::{self, Budget, Rules};
+use crate::task::retry::{self, Budget, Next, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
@@ -298,16 +298,17 @@ impl Claiming<'_> {
         }))
     }
 
-    /// Records an attempt that we took over as lost.
-    pub fn lose(&self, dead: &DeadAttempt) -> Result<(), Failed> {
+    /// Records an attempt that we took over as lost. True if that was one too many, and the task has failed.
+    pub fn lose(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
-            return Ok(());
+            return Ok(false);
         };
         let rules = self
             .commands
             .plan(task.uuid, &task.tube, &task.content)
             .map_or(Rules::default(), |plan| plan.command.retry);
         let (next, budget) = retry::next(&Outcome::Lost, &rules, task.budget);
+        let failed = matches!(next, Next::Failed { .. });
         let settlement = Settlement {
             task: dead.task,
             attempt: dead.attempt,
@@ -317,6 +318,7 @@ impl Claiming<'_> {
             budget,
             output: Kept::default(),
         };
-        settle(self.change, &settlement, self.worker, self.now).map(drop)
+        settle(self.change, &settlement, self.worker, self.now)?;
+        Ok(failed)
     }
 }

@@ -243,7 +243,12 @@ impl Db {
                 worker,
                 now,
             };
-            claiming.lose(dead)?;
+            if claiming.lose(dead)? {
+                // Not asked for its kicks: an old one must not pass for the wish to try again.
+                return Ok(Claim::DeleteJob {
+                    task: Some(dead.task),
+                });
+            }
             claiming.claim(arrival)
         })
     }

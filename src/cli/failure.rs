@@ -123,6 +123,9 @@ pub fn next_step(error: &broker::Error) -> Option<&'static str> {
         broker::Error::NoAnswer { .. } => {
             Some("is it stopped, or is something else listening there?")
         }
+        broker::Error::Failed { .. } => Some(
+            "its jobs are in the store: is --store PATH or TASKQUEUE_STORE the right one, and not full?",
+        ),
         broker::Error::Draining => Some("it was sent SIGUSR1: put elsewhere, or restart it"),
         broker::Error::TooBig { .. } => Some("beanstalkd's limit is set with its option -z"),
         _ => None,

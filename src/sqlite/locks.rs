@@ -173,4 +173,23 @@ mod tests {
         drop(copy);
         assert!(!locks.is_held(attempt).unwrap());
     }
+
+    #[test]
+    fn one_descriptor_may_hold_several_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFile::beside(&dir.path().join("t.db"));
+        let (session, waiter) = (Holder::Session(3), Holder::Waiter(3));
+        let lock = locks.take(session).unwrap();
+        lock.take_too(waiter).unwrap();
+        assert!(locks.is_held(waiter).unwrap());
+        assert!(!lock.is_held_elsewhere(waiter).unwrap(), "it is its own");
+        let other = locks.take(Holder::Session(4)).unwrap();
+        assert!(lock.is_held_elsewhere(Holder::Session(4)).unwrap());
+        assert!(other.take_too(waiter).is_err());
+        lock.let_go(waiter).unwrap();
+        assert!(!locks.is_held(waiter).unwrap());
+        assert!(locks.is_held(session).unwrap());
+        drop(lock);
+        assert!(!locks.is_held(session).unwrap());
+    }
 }

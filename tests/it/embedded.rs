@@ -132,8 +132,8 @@ async fn a_job_in_an_empty_tube_is_reserved_at_once() {
     let t = tube("t");
     put(&mut other, &tube("warm"), job("")).await.unwrap();
     let mut took = Vec::new();
-    for round in 0..40 {
-        if round == 20 {
+    for round in 0..200 {
+        if round == 100 {
             // Whoever waits listens to a file that is another now.
             std::fs::remove_file(dir.path().join("t.db-bell")).unwrap();
         }
@@ -143,20 +143,18 @@ async fn a_job_in_an_empty_tube_is_reserved_at_once() {
             Instant::now()
         };
         let waiting = async { (reserve(&mut session, &t).await, Instant::now()) };
-        let ((held, reserved), acknowledged) = tokio::join!(waiting, putting);
-        took.push(reserved.saturating_duration_since(acknowledged));
+        let ((held, reserved), put) = tokio::join!(waiting, putting);
+        // A job may be reserved before its producer has heard that it was put.
+        took.push(reserved.saturating_duration_since(put));
         session.delete(held).await.unwrap();
     }
     took.sort();
+    let (median, rarely, most) = (took[100], took[198], took[199]);
     println!(
-        "from put to reserved: median {:?}, most {:?}",
-        took[20], took[39]
+        "from acknowledged to reserved: median {median:?}, 99 of 100 within {rarely:?}, most {most:?}"
     );
-    assert!(took[20] < Duration::from_millis(50), "{took:?}");
-    assert!(
-        took[39] < Duration::from_secs(2),
-        "somebody slept: {took:?}"
-    );
+    assert!(median < Duration::from_millis(50), "{took:?}");
+    assert!(most < Duration::from_secs(2), "somebody slept: {took:?}");
 }
 
 #[tokio::test]

@@ -65,10 +65,13 @@ impl Ear {
         Ok(())
     }
 
-    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. May be cancelled.
-    pub(super) async fn wait(&mut self, until: Instant) {
+    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. True if it may have
+    /// rung. May be cancelled.
+    pub(super) async fn wait(&mut self, until: Instant) -> bool {
         let Some(inotify) = &self.inotify else {
-            return sleep_until(until.min(Instant::now() + DEAF)).await;
+            sleep_until(until.min(Instant::now() + DEAF)).await;
+            self.listen();
+            return true;
         };
         let heard = tokio::select! {
             ready = inotify.readable() => match ready {
@@ -79,12 +82,13 @@ impl Ear {
                 }
                 Err(_) => false,
             },
-            () = sleep_until(until) => true,
+            () = sleep_until(until) => return false,
         };
         if !heard {
             self.inotify = None;
         }
         self.listen();
+        true
     }
 }
 

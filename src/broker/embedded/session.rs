@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::ear::Ear;
-use super::queue::{Look, Queue, Session, whole_seconds};
+use super::queue::{LOCKS, Look, Queue, Session, whole_seconds};
 use super::{Place, Settings};
 use crate::broker::{
     Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
@@ -134,7 +134,7 @@ impl Broker for Embedded {
         let end = Instant::now() + timeout;
         let mut waiting = None;
         loop {
-            let sleep = match take(&thread, &tubes).await? {
+            let (sleep, holders) = match take(&thread, &tubes).await? {
                 Taken::Job(mut offer) => {
                     let Some((id, body)) = offer.job.take() else {
                         continue;
@@ -146,14 +146,14 @@ impl Broker for Embedded {
                     }));
                 }
                 Taken::DeadlineSoon => return Ok(Reserve::DeadlineSoon),
-                Taken::Nothing { sleep } => sleep,
+                Taken::Nothing { sleep, holders } => (sleep, holders),
             };
             let now = Instant::now();
             if now >= end {
                 return Ok(Reserve::TimedOut);
             }
             if waiting.is_some() {
-                self.ear.wait(end.min(now + sleep)).await;
+                wait(&mut self.ear, end.min(now + sleep), &session, &holders).await;
                 continue;
             }
             // What was put between the look and this is found by another look.
@@ -226,7 +226,7 @@ impl Broker for Embedded {
 enum Taken {
     Job(Offer),
     DeadlineSoon,
-    Nothing { sleep: Duration },
+    Nothing { sleep: Duration, holders: Vec<i64> },
 }
 
 /// A job on its way from the queue's thread to whoever asked for it, who may have gone by the time it arrives.
@@ -253,10 +253,28 @@ async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, 
                 job: Some((id, body)),
             }),
             Look::DeadlineSoon => Taken::DeadlineSoon,
-            Look::Nothing { sleep } => Taken::Nothing { sleep },
+            Look::Nothing { sleep, holders } => Taken::Nothing { sleep, holders },
         })
     });
     taking.await.map_err(|Closed| sqlite::Error::Closed)?
+}
+
+/// Waits until there may be something to be seen: the bell, the time, or the death of one of those who hold jobs.
+async fn wait(ear: &mut Ear, until: Instant, session: &Session, holders: &[i64]) {
+    // To ask for a lock costs next to nothing; to look at the rows a hundred times that.
+    let gone = |holder: &i64| {
+        let held = session.lock.is_held_elsewhere(Holder::Session(*holder));
+        !held.unwrap_or(false)
+    };
+    loop {
+        let step = match holders {
+            [] => until,
+            _ => until.min(Instant::now() + LOCKS),
+        };
+        if ear.wait(step).await || Instant::now() >= until || holders.iter().any(gone) {
+            return;
+        }
+    }
 }
 
 /// Says, as long as it is there, that the session waits.

@@ -44,6 +44,34 @@ fn six_processes_may_make_one_store_at_once() {
 }
 
 #[test]
+fn a_store_of_the_first_version_is_brought_up_to_date() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("t.db");
+    let id = open(&path).unwrap().id();
+    let tables = || -> i64 {
+        Connection::open(&path)
+            .unwrap()
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE name IN ('jobs', 'job_bodies', 'queue', 'pauses', 'watches')",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
+    };
+    assert_eq!(tables(), 5);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "DROP TABLE job_bodies; DROP TABLE jobs; DROP TABLE queue; DROP TABLE pauses; DROP TABLE watches;
+             DELETE FROM refinery_schema_history WHERE version = 2",
+        )
+        .unwrap();
+    // Also by somebody who only looks.
+    assert_eq!(Db::open_existing(&path).unwrap().unwrap().id(), id);
+    assert_eq!(tables(), 5);
+}
+
+#[test]
 fn a_store_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/t.db");

@@ -34,7 +34,7 @@ use boot::begin_boot;
 use survey::{Survey, tidy};
 
 /// How often the locks of others who hold jobs are looked at.
-const LOCKS: Duration = Duration::from_millis(250);
+pub(super) const LOCKS: Duration = Duration::from_millis(250);
 
 /// The longest sleep: whoever put a job may have been killed before it rang.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -53,8 +53,8 @@ pub(super) enum Look {
     Job { id: JobId, body: Vec<u8> },
     /// One of ours is about to run out.
     DeadlineSoon,
-    /// No job. Unless the bell rings, there is nothing to be seen for so long.
-    Nothing { sleep: Duration },
+    /// No job. Unless the bell rings, or one of those sessions dies, there is nothing to be seen for so long.
+    Nothing { sleep: Duration, holders: Vec<i64> },
 }
 
 /// A living session.
@@ -229,7 +229,7 @@ impl Queue {
                 .look(|look, _| Survey::of(look, tubes, &session))?;
             self.looked_at_locks = Some(Instant::now());
             if !survey.calls_for_a_change() {
-                return Ok(self.nothing(&survey));
+                return Ok(self.nothing(survey));
             }
             dead = survey.dead;
         }
@@ -256,12 +256,12 @@ impl Queue {
                 let survey = self
                     .database
                     .look(|look, _| Survey::of(look, tubes, &session))?;
-                Ok(self.nothing(&survey))
+                Ok(self.nothing(survey))
             }
         }
     }
 
-    fn nothing(&mut self, survey: &Survey) -> Look {
+    fn nothing(&mut self, survey: Survey) -> Look {
         let now = since_boot();
         self.held.retain(|_, due_at| *due_at > now);
         let warn_at = self
@@ -272,16 +272,14 @@ impl Queue {
         if warn_at.is_some_and(|at| at <= now) {
             return Look::DeadlineSoon;
         }
-        let longest = if survey.others_hold {
-            LOCKS
-        } else {
-            LONGEST_SLEEP
-        };
         let next = survey.next.into_iter().chain(warn_at).min();
-        let sleep = next.map_or(longest, |at| {
-            Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs()).min(longest)
+        let sleep = next.map_or(LONGEST_SLEEP, |at| {
+            Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs()).min(LONGEST_SLEEP)
         });
-        Look::Nothing { sleep }
+        Look::Nothing {
+            sleep,
+            holders: survey.holders,
+        }
     }
 
     /// Gives a job back as if it had not been taken: nobody is there to have it.

@@ -31,8 +31,8 @@ pub(super) struct Survey {
     due: bool,
     /// Sessions that hold jobs and are no more.
     pub dead: Vec<i64>,
-    /// Other sessions hold jobs, and live.
-    pub others_hold: bool,
+    /// Other sessions that hold jobs, and live.
+    pub holders: Vec<i64>,
     /// When the next row's time will come, since boot.
     pub next: Option<i64>,
 }
@@ -71,7 +71,7 @@ impl Survey {
         for other in others.into_iter().filter(|other| *other != session.number) {
             let lives = session.lock.is_held_elsewhere(Holder::Session(other));
             if lives.map_err(Failed::Locks)? {
-                survey.others_hold = true;
+                survey.holders.push(other);
             } else {
                 survey.dead.push(other);
             }

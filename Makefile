@@ -17,7 +17,7 @@ help:
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
 
 demo:
-	$(CARGO) run --release $(LOCKED) --quiet -- demo
+	$(CARGO) run --release $(LOCKED) -- demo
 
 build:
 	$(CARGO) build --release $(LOCKED)

@@ -166,3 +166,26 @@ fn no_place_for_a_store_says_how_to_name_one() {
     let said = crate::support::Running::start(command).wait().failed(2);
     assert!(said.contains("--store PATH"), "{said}");
 }
+
+#[test]
+fn limits_that_contradict_each_other_are_refused_by_name() {
+    let taskqueue = Taskqueue::alone();
+    let tender = |flags: &[&str]| {
+        let args = [&["tender", "--use-tube", "t"], flags].concat();
+        taskqueue.run(&args).failed(2)
+    };
+    let refused = tender(&["--min-workers", "5", "--max-workers", "3"]);
+    assert!(
+        refused.contains('5') && refused.contains('3') && refused.contains("tube t"),
+        "{refused}"
+    );
+    // Against the default, too.
+    let refused = tender(&["--min-workers", "6"]);
+    assert!(refused.contains('6') && refused.contains('5'), "{refused}");
+    let refused = tender(&["--max-workers", "0"]);
+    assert!(refused.contains("max workers is 0"), "{refused}");
+    assert!(!taskqueue.store().exists(), "nothing was begun");
+
+    let refused = taskqueue.run(&["tender"]).failed(2);
+    assert!(refused.contains("nothing to tend"), "{refused}");
+}

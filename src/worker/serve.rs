@@ -125,12 +125,8 @@ impl Server<'_> {
             Ok(Arrived::Vanished) => return Served::Nothing,
             Err(error) => return Served::Lost(error),
         };
-        let pointer = arrival.is_pointer();
         match self.decide(arrival).await {
-            Ok(Decided::Run(mut attempt)) => {
-                attempt.foreign &= !pointer;
-                self.attempt(reservation, *attempt).await
-            }
+            Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
                 Served::Attempted { output: 0 }

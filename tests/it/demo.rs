@@ -57,6 +57,20 @@ fn demo(taskqueue: &Taskqueue, arguments: &[&str]) {
 }
 
 #[test]
+fn nobody_has_to_read_it_to_the_end() {
+    let taskqueue = Taskqueue::alone();
+    let temporary = taskqueue.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = taskqueue.bare(&["demo"]);
+    command.env("TMPDIR", &temporary);
+    let mut running = Running::start_unread(command);
+    let first = BufReader::new(running.stdout()).lines().next().unwrap();
+    assert!(first.unwrap().starts_with("queueing 36 tasks"));
+    assert_eq!(running.wait().code, Some(0));
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
 fn it_needs_no_server() {
     let taskqueue = Taskqueue::alone();
     demo(&taskqueue, &[]);

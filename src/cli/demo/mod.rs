@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -75,17 +75,18 @@ fn arguments(task: u64) -> Vec<&'static str> {
 pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
     let mut asked = signals::listen(LIMIT, || {})?;
     let stage = Stage::new(broker)?;
-    println!("queueing {TASKS} tasks in {}", stage.dir.path().display());
+    let folder = stage.dir.path().display();
+    writeln!(io::stdout(), "queueing {TASKS} tasks in {folder}")?;
     for task in 1..=TASKS {
         stage.put(&arguments(task))?;
     }
     let mut tender = stage.tend()?;
-    let mut board = Board::new(TASKS, std::io::stdout().is_terminal());
+    let mut board = Board::new(TASKS, io::stdout().is_terminal());
     let begun = Instant::now();
     let over = loop {
         thread::sleep(LOOK);
         let (tasks, workers) = stage.look()?;
-        board.update(&tasks, &workers);
+        board.update(&tasks, &workers)?;
         if tasks.iter().filter(|task| is_ended(task)).count() as u64 == TASKS {
             break Ok(());
         }
@@ -107,7 +108,8 @@ pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
     board.finish();
     tender.end()?;
     let (tasks, workers) = stage.look()?;
-    print!("{}", summary(&tasks, &workers, begun.elapsed()));
+    let summary = summary(&tasks, &workers, begun.elapsed());
+    io::stdout().write_all(summary.as_bytes())?;
     over
 }
 

@@ -1,7 +1,8 @@
 //! What the demo shows while it runs and when it is over.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
@@ -49,9 +50,13 @@ impl Board {
         })
     }
 
-    pub(super) fn update(&mut self, tasks: &[Task], workers: &[Known]) {
+    /// Fails only when nobody reads on.
+    pub(super) fn update(&mut self, tasks: &[Task], workers: &[Known]) -> io::Result<()> {
         match self {
-            Board::Bars(bars) => bars.update(tasks, workers),
+            Board::Bars(bars) => {
+                bars.update(tasks, workers);
+                Ok(())
+            }
             Board::Lines(lines) => lines.update(tasks, workers),
         }
     }
@@ -95,25 +100,28 @@ impl Bars {
 }
 
 impl Lines {
-    fn update(&mut self, tasks: &[Task], workers: &[Known]) {
+    fn update(&mut self, tasks: &[Task], workers: &[Known]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
         for worker in workers {
             if !self.workers.contains(&worker.name) {
-                println!("worker {} (pid {}) started", worker.name, worker.pid);
+                writeln!(out, "worker {} (pid {}) started", worker.name, worker.pid)?;
                 self.workers.push(worker.name.clone());
             }
         }
         for task in tasks.iter().filter(|task| task.finished.is_some()) {
             if !self.ended.contains(&task.id) {
-                println!(
+                writeln!(
+                    out,
                     "task {} {} {} by {}",
                     task.id,
                     command(task),
                     task.status,
                     worker(task)
-                );
+                )?;
                 self.ended.push(task.id);
             }
         }
+        Ok(())
     }
 }
 

@@ -42,15 +42,16 @@ impl Claiming<'_> {
         };
         let verdict = judge(self.found(&task, arrival)?);
         match verdict {
-            Verdict::Begin => self.begin(task),
+            Verdict::Begin => self.begin(task, arrival),
             Verdict::BeginAnew => {
                 self.change
                     .prepare_cached("UPDATE tasks SET job_kicks = ?2 WHERE id = ?1")?
                     .execute(params![task.id, as_column(arrival.kicks.unwrap_or(0))])?;
-                self.begin(TaskRow {
+                let task = TaskRow {
                     budget: Budget::default(),
                     ..task
-                })
+                };
+                self.begin(task, arrival)
             }
             Verdict::Recover => {
                 let dead = self.newest_attempt(&task)?;
@@ -186,7 +187,7 @@ impl Claiming<'_> {
         Ok(())
     }
 
-    fn begin(&self, task: TaskRow) -> Result<Claim, Failed> {
+    fn begin(&self, task: TaskRow, arrival: &Arrival) -> Result<Claim, Failed> {
         // The attempt before must be gone to its last process. Only the newest can have left any: it
         // began after those before it were gone.
         if let Some(before) = self.newest_attempt(&task)?
@@ -200,11 +201,17 @@ impl Claiming<'_> {
         let number = task.attempt.saturating_add(1);
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
             Err(refusal) => self.refuse(&task, number, refusal.to_string()),
-            Ok(plan) => self.run(task, number, plan),
+            Ok(plan) => self.run(task, arrival, number, plan),
         }
     }
 
-    fn run(&self, task: TaskRow, number: i64, plan: Plan) -> Result<Claim, Failed> {
+    fn run(
+        &self,
+        task: TaskRow,
+        arrival: &Arrival,
+        number: i64,
+        plan: Plan,
+    ) -> Result<Claim, Failed> {
         let attempt = self.insert_attempt(task.id, number)?;
         let lock = self
             .locks
@@ -236,7 +243,7 @@ impl Claiming<'_> {
             priority: task.priority,
             ttr: task.ttr,
             generation: task.generation,
-            foreign: task.foreign,
+            foreign: task.foreign && !arrival.is_pointer(),
         })))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use beanstalkc::Beanstalkc;
 use rustix::process::Signal;
 
-use super::{Queue, block_on, jobs, number};
+use super::{Queue, block_on, jobs, number, tend};
 use crate::support::{Beanstalkd, Taskqueue, job, tube, until};
 
 const BODY: &[u8] = br#"{"taskqueue":1,"command":"true"}"#;
@@ -41,17 +41,7 @@ fn a_thousand_of_the_embedded_broker_are_each_run_once() {
 
 fn each_is_run_once(taskqueue: &Taskqueue, queue: &dyn Queue, jobs_put: i64) {
     taskqueue.configure("[commands.true]\nrun = [\"/bin/true\"]\n");
-    let tender = taskqueue.start(&[
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "4",
-        "--max-workers",
-        "4",
-        "--log",
-        "warn",
-    ]);
+    let tender = tend(taskqueue, 4);
     // The tube tells when it is over; to ask the store would be to take part.
     until("an empty tube", || jobs(queue, "t") == 0);
     tender.signal(Signal::TERM);

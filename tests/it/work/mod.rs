@@ -11,7 +11,7 @@ mod shutdown;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Beanstalkd, Taskqueue, tube};
+use crate::support::{Beanstalkd, Running, Taskqueue, tube};
 use taskqueue::broker::embedded::Embedded;
 use taskqueue::broker::{Broker, TubeStats};
 
@@ -91,6 +91,22 @@ fn jobs(queue: &dyn Queue, name: &str) -> u64 {
         ..
     } = stats(queue, name);
     ready + reserved + delayed + buried
+}
+
+/// A tender that keeps so many workers for the tube `t`, no more and no fewer.
+fn tend(taskqueue: &Taskqueue, workers: u32) -> Running {
+    let workers = workers.to_string();
+    taskqueue.start(&[
+        "tender",
+        "--use-tube",
+        "t",
+        "--min-workers",
+        &workers,
+        "--max-workers",
+        &workers,
+        "--log",
+        "error",
+    ])
 }
 
 /// One number from the store.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Queue, exists, jobs, lines, number, on_both, status};
+use super::{Queue, exists, jobs, lines, number, on_both, status, tend};
 use crate::support::{Beanstalkd, FakeServer, NOBODY, Session, Taskqueue, until};
 
 on_both!(
@@ -155,18 +155,7 @@ fn when_the_tender_is_killed_its_workers_finish_and_go(taskqueue: &Taskqueue, qu
     for _ in 0..3 {
         taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
     }
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "2",
-        "--max-workers",
-        "2",
-        "--log",
-        "error",
-    ];
-    let tender = taskqueue.start(&args);
+    let tender = tend(taskqueue, 2);
     let begun = || {
         let log = lines(&taskqueue.path("log"));
         log.iter().filter(|l| l.starts_with("begin")).count()
@@ -196,18 +185,7 @@ fn when_the_tender_is_killed_its_workers_finish_and_go(taskqueue: &Taskqueue, qu
 fn a_tender_replaces_a_worker_that_is_killed_while_it_works(taskqueue: &Taskqueue, _: &dyn Queue) {
     configure(taskqueue, 2);
     taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-        "--log",
-        "error",
-    ];
-    let tender = taskqueue.start(&args);
+    let tender = tend(taskqueue, 1);
     until("begun", || pids(taskqueue, 1).len() == 2);
     let worker: i32 = number(taskqueue, "SELECT pid FROM workers")
         .try_into()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Queue, exists, jobs, lines, on_both, stats, status};
+use super::{Queue, exists, jobs, lines, on_both, stats, status, tend};
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
 
 on_both!(a_tender_drains_its_workers);
@@ -99,17 +99,7 @@ fn a_tender_drains_its_workers(taskqueue: &Taskqueue, queue: &dyn Queue) {
     for _ in 0..4 {
         taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
     }
-    let tender = taskqueue.start(&[
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "2",
-        "--max-workers",
-        "2",
-        "--log",
-        "error",
-    ]);
+    let tender = tend(taskqueue, 2);
     until("two that run", || lines(&log).len() == 2);
     tender.signal(Signal::TERM);
     let ended = tender.wait();

@@ -7,7 +7,7 @@
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`], and [`sqlite`] below two of them | one kind of I/O each |
+//! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod api;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod crew;
 pub mod lifecycle;
 pub mod link;
+pub mod ofd;
 pub mod pool;
 pub mod process;
 pub mod signals;
@@ -25,5 +26,6 @@ pub mod sqlite;
 pub mod store;
 pub mod task;
 pub mod tender;
+pub mod tenure;
 pub mod tube;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use crate::{api, broker, config, store};
+use crate::{api, broker, config, store, tender, tenure};
 
 /// Why a subcommand failed, and what to do next where there is a next step.
 #[derive(Debug)]
@@ -80,6 +80,27 @@ impl From<store::Error> for Failure {
         Failure {
             next: next.map(Into::into),
             ..Failure::new(error.to_string())
+        }
+    }
+}
+
+impl From<tender::Error> for Failure {
+    fn from(error: tender::Error) -> Failure {
+        match error {
+            wrong @ (tender::Error::NoPools | tender::Error::TubeTwice { .. }) => {
+                Failure::usage(wrong.to_string())
+            }
+            tender::Error::Tenure(error) => {
+                let next = match &error {
+                    tenure::Error::Taken { .. } => {
+                        "end that one first with: taskqueue stop, or name another store with --store PATH"
+                    }
+                    tenure::Error::Io { .. } => {
+                        "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE"
+                    }
+                };
+                Failure::new(error.to_string()).next(next)
+            }
         }
     }
 }

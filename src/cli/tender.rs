@@ -33,7 +33,9 @@ Examples:
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
 TERM or INT: workers take no more jobs, and running commands get the grace period.
-A second one: all end at once.")]
+A second one: all end at once.
+
+Only one tender at a time tends a tube of a store.")]
 pub struct Flags {
     /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]
@@ -97,15 +99,14 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         .collect::<Result<_, _>>()?;
     let settings = Settings {
         pools,
+        store: config.store.clone(),
         grace,
         broker: broker(&config),
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(STUCK, || {})?;
-        tender::run(settings, asked)
-            .await
-            .map_err(|e| Failure::usage(e.to_string()))
+        tender::run(settings, asked).await.map_err(Failure::from)
     })
 }
 

@@ -1,17 +1,18 @@
 //! Who lives: one byte of a file beside the database for each worker, each attempt and each session of the
 //! embedded broker.
 //!
-//! The locks are open-file-description locks (`fcntl(2)`, "Open file description locks"): a lock belongs
-//! to a descriptor and every copy of it that a fork or an exec handed on, and the kernel drops it when
-//! the last copy is closed. So an attempt's lock is held for as long as a process of that attempt
-//! exists, whoever its parent is by now, and it cannot be confused by a pid that is used again, a
-//! reboot, or another container's pid namespace.
+//! A lock ([`ofd`]) belongs to a descriptor and every copy of it that a fork or an exec handed on, and the
+//! kernel drops it when the last copy is closed. So an attempt's lock is held for as long as a process of
+//! that attempt exists, whoever its parent is by now, and it cannot be confused by a pid that is used again,
+//! a reboot, or another container's pid namespace.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::ofd;
 
 /// Attempts lock the bytes from 1 on, by their row's id; the others from these on.
 const WORKERS: i64 = 1 << 60;
@@ -67,17 +68,17 @@ impl AsFd for Lock {
 impl Lock {
     /// Takes another byte with the same descriptor. Fails with `WouldBlock` when somebody else holds it.
     pub fn take_too(&self, holder: Holder) -> io::Result<()> {
-        set_lock(&self.file, holder.byte(), libc::F_WRLCK)
+        ofd::lock(&self.file, holder.byte())
     }
 
     /// Lets one of its bytes go.
     pub fn let_go(&self, holder: Holder) -> io::Result<()> {
-        set_lock(&self.file, holder.byte(), libc::F_UNLCK)
+        ofd::unlock(&self.file, holder.byte())
     }
 
     /// Whether anybody holds a byte but through this descriptor.
     pub fn is_held_elsewhere(&self, holder: Holder) -> io::Result<bool> {
-        has_lock(&self.file, holder.byte())
+        ofd::is_locked(&self.file, holder.byte())
     }
 }
 
@@ -104,46 +105,17 @@ impl LockFile {
             .truncate(false)
             .mode(0o600)
             .open(&self.path)?;
-        set_lock(&file, holder.byte(), libc::F_WRLCK)?;
+        ofd::lock(&file, holder.byte())?;
         Ok(Lock { file })
     }
 
     /// Whether anybody holds a byte. Where there is no file, nobody holds anything.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
         match File::open(&self.path) {
-            Ok(file) => has_lock(&file, holder.byte()),
+            Ok(file) => ofd::is_locked(&file, holder.byte()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
-    }
-}
-
-fn one_byte(start: i64, kind: libc::c_int) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start,
-        l_len: 1,
-        l_pid: 0, // must be 0 for F_OFD_* commands
-    }
-}
-
-fn set_lock(file: &File, start: i64, kind: libc::c_int) -> io::Result<()> {
-    let lock = one_byte(start, kind);
-    // SAFETY: the descriptor is open for the whole call, and the kernel only reads `lock`. No safe wrapper
-    // among our dependencies takes open-file-description locks on a range.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
-}
-
-fn has_lock(file: &File, start: i64) -> io::Result<bool> {
-    let mut lock = one_byte(start, libc::F_WRLCK);
-    // SAFETY: the descriptor is open for the whole call, and `lock` is ours for the kernel to write to.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
     }
 }
 

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
 use crate::signals::Asked;
+use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
 
 mod child;
@@ -37,6 +39,8 @@ const QUEUE: usize = 256;
 pub struct Settings {
     /// One a tube.
     pub pools: Vec<PoolSettings>,
+    /// The store whose tubes these are; only one tender at a time tends a tube of it.
+    pub store: PathBuf,
     /// How long commands may run on after the first TERM or INT.
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
@@ -81,6 +85,9 @@ pub enum Error {
         /// Its name.
         tube: TubeName,
     },
+    /// Another tender has one of the tubes, or the right to them cannot be held.
+    #[error(transparent)]
+    Tenure(#[from] tenure::Error),
 }
 
 /// Whose event it is.
@@ -145,19 +152,23 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    /// Held until the last worker is gone.
+    _tenure: Tenure,
 }
 
 /// Tends until TERM or INT has been asked for through `asked` and every worker is gone.
 ///
 /// # Errors
-/// When the settings name no tube or one twice; nothing has been started then.
+/// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
 pub async fn run(
     settings: Settings,
     mut asked: mpsc::UnboundedReceiver<Asked>,
 ) -> Result<(), Error> {
     check(&settings.pools)?;
+    let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
+    let tenure = Tenure::take(&settings.store, &tubes)?;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let mut tender = Tender::new(settings, events);
+    let mut tender = Tender::new(settings, tenure, events);
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -194,7 +205,7 @@ async fn due(at: Option<Instant>) {
 }
 
 impl Tender {
-    fn new(settings: Settings, events: mpsc::Sender<Event>) -> Self {
+    fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
         let pool = |settings: PoolSettings| {
             let rules = Rules {
                 max_age: settings.max_age,
@@ -212,6 +223,7 @@ impl Tender {
             grace: settings.grace,
             began: Instant::now(),
             events,
+            _tenure: tenure,
         }
     }
 

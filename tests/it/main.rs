@@ -26,4 +26,5 @@ mod store;
 mod structure;
 mod support;
 mod tender;
+mod tenure;
 mod work;

@@ -18,12 +18,15 @@ const PORTS: &[(&str, &[&str])] = &[
     // The embedded broker is rows of the store's own file.
     ("broker", &["sqlite", "tube"]),
     ("link", &[]),
+    // Locks on files, for whoever holds one.
+    ("ofd", &[]),
     ("process", &["task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &[]),
+    ("sqlite", &["ofd"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
     ("store", &["broker::JobId", "sqlite", "task", "tube"]),
+    ("tenure", &["ofd", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -43,6 +46,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "signals",
             "store",
             "task",
+            "tenure",
             "tube",
         ],
     ),
@@ -72,6 +76,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "store",
             "task",
             "tender",
+            "tenure",
             "tube",
             "worker",
         ],

@@ -73,6 +73,7 @@ impl Scene {
         let ready = Arc::new(Mutex::new(Some(0)));
         let settings = Settings {
             pools: vec![pool],
+            store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
         };

@@ -5,7 +5,7 @@
 //! who is recycled. The tender performs what it says on real processes; a simulation performs it on
 //! made-up ones, in made-up time, with the same calls.
 //!
-//! To be called: [`Crew::happened`] and [`Crew::demanded`] with what is seen, [`Crew::tend`] after each of
+//! To be called: [`Crew::happened`], [`Crew::demanded`] and [`Crew::counted`] with what is seen, [`Crew::tend`] after each of
 //! these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
 //! taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
 
@@ -24,6 +24,9 @@ pub use effect::{Effect, Error};
 
 /// A pool that wants to know its demand asks this often.
 pub const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A pool in which workers of an earlier tender still drain looks again this often how many.
+pub const COUNT_EVERY: Duration = Duration::from_millis(250);
 
 /// A worker's number within its crew, from 1, never given twice.
 pub type Number = u64;
@@ -54,6 +57,9 @@ pub struct Crew {
     next: Number,
     decide_at: Option<Duration>,
     closing: Option<Closing>,
+    /// Workers that an earlier tender left draining.
+    before: u32,
+    count_at: Option<Duration>,
 }
 
 impl Crew {
@@ -69,12 +75,17 @@ impl Crew {
             next: 1,
             decide_at: None,
             closing: None,
+            before: 0,
+            count_at: None,
         }
     }
 
     /// Its processes, counted.
     pub fn census(&self) -> Census {
-        let mut census = Census::default();
+        let mut census = Census {
+            before: self.before,
+            ..Census::default()
+        };
         for worker in self.workers.values() {
             let count = match worker.class() {
                 Class::Starting => &mut census.starting,
@@ -150,6 +161,15 @@ impl Crew {
         self.asking = Asking::NotBefore(asked_at.saturating_add(ASK_EVERY).max(now));
     }
 
+    /// Takes in how many workers an earlier tender has left draining; `None` if that cannot be known, and
+    /// then no worker is started. To be told before the first [`Crew::tend`] and after each
+    /// [`Effect::Count`].
+    pub fn counted(&mut self, before: Option<u32>, now: Duration) {
+        self.before = before.unwrap_or(pool::UNCOUNTED);
+        self.count_at = (self.before > 0).then(|| now.saturating_add(COUNT_EVERY));
+        self.decide_at = Some(now);
+    }
+
     /// Lets every worker go, each command with `grace` to end in, and wants no more of them.
     pub fn drain(&mut self, grace: Duration, now: Duration) -> Vec<Effect> {
         self.close(Closing::Draining { grace }, now)
@@ -164,6 +184,11 @@ impl Crew {
     pub fn tend(&mut self, now: Duration) -> Vec<Effect> {
         let mut effects = self.due(now);
         if self.closing.is_none() {
+            effects.extend(
+                self.count_at
+                    .take_if(|at| *at <= now)
+                    .map(|_| Effect::Count),
+            );
             effects.extend(self.ask(now));
             effects.extend(self.resize(now));
             let recycled = self.recycle(now);
@@ -190,6 +215,7 @@ impl Crew {
             .chain(ask_at)
             .chain(recycle_at)
             .chain(self.decide_at)
+            .chain(self.count_at)
             .min()
     }
 

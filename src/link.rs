@@ -26,12 +26,16 @@ mod tests;
 mod worker;
 
 pub use lines::Lines;
-pub use tender::Tender;
+pub use tender::{Tender, inherited};
 pub use worker::{Orders, Reports, Worker};
 
 /// The environment variable that holds the descriptor's number. A worker takes it out of the
 /// environment of its commands.
 pub const FD_VARIABLE: &str = "TASKQUEUE_TENDER_FD";
+
+/// The environment variable that holds the number of the descriptor by which tenders count the worker. It
+/// is only kept open, and never inherited by commands.
+pub const SLOT_VARIABLE: &str = "TASKQUEUE_SLOT_FD";
 
 /// The environment variable that holds the name by which the tender calls the worker.
 pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";
@@ -104,9 +108,11 @@ pub enum BadLine {
 pub enum Error {
     /// The environment variable names no descriptor that can be a link.
     #[error(
-        "cannot speak to the tender: {FD_VARIABLE} is '{value}', {reason}; to run without a tender, unset it"
+        "cannot speak to the tender: {variable} is '{value}', {reason}; to run without a tender, unset it"
     )]
     BadVariable {
+        /// Its name.
+        variable: &'static str,
         /// What it holds.
         value: String,
         /// What is wrong with it.

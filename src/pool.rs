@@ -128,6 +128,9 @@ impl Limits {
     }
 }
 
+/// [`Census::before`] when they could not be counted: too many for any limit.
+pub const UNCOUNTED: u32 = u32::MAX;
+
 /// The processes of a pool, each counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {
@@ -139,7 +142,7 @@ pub struct Census {
     pub busy: u32,
     /// Told to go, or found to be going.
     pub stopping: u32,
-    /// Left draining by an earlier tender.
+    /// Left draining by an earlier tender; [`UNCOUNTED`] when that is not known.
     pub before: u32,
     /// Of starting, idle and busy: those that have not yet shown that they can work.
     pub unproven: u32,
@@ -286,7 +289,11 @@ fn grow(
     let room = limits.max.saturating_sub(total);
     if room == 0 {
         let max = limits.max;
-        return (Action::Hold, Reason::AtMax { total, max }, None);
+        let reason = match census.before {
+            UNCOUNTED => Reason::Uncounted,
+            _ => Reason::AtMax { total, max },
+        };
+        return (Action::Hold, reason, None);
     }
     match memory.back_off.permit(now) {
         Permit::Any => {}

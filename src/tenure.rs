@@ -8,10 +8,14 @@
 //! ```text
 //! {"pid":4711,"host":"box","socket":"/run/user/1000/taskqueue/a1b2.sock"}
 //! ```
+//!
+//! Each worker holds a byte of its tube's file too, its [`Slot`], which it inherits from its tender and
+//! outlives it with. So a tender counts those that an earlier one has left draining, exactly.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +27,9 @@ use crate::tube::TubeName;
 
 /// The right to tend the tube.
 const RIGHT: i64 = 0;
+/// The workers' bytes.
+const FIRST_SLOT: i64 = 1;
+const LAST_SLOT: i64 = 1 << 32;
 /// Held while the file's content is its tender's, whole.
 const ANNOUNCED: i64 = 1 << 62;
 
@@ -95,6 +102,21 @@ pub struct Tenure {
 struct Right {
     tube: TubeName,
     file: File,
+    /// The slots of workers that an earlier tender left; `None` before they were counted.
+    left: Option<BTreeSet<i64>>,
+}
+
+/// A worker's place in the file of its tube, taken as long as this, or any inherited copy of its
+/// descriptor, is open.
+#[derive(Debug)]
+pub struct Slot {
+    file: File,
+}
+
+impl AsFd for Slot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Tenure {
@@ -138,13 +160,73 @@ impl Tenure {
             source: error.into(),
         })?;
         line.push(b'\n');
-        for Right { tube, file } in &self.tubes {
+        for Right { tube, file, .. } in &self.tubes {
             write(file, &line).map_err(|source| Error::Io {
                 path: self.folder.join(file_name(tube)),
                 source,
             })?;
         }
         Ok(())
+    }
+}
+
+impl Tenure {
+    /// How many workers that an earlier tender started for a tube still live. To be asked before the
+    /// first [`Tenure::slot`], and then as long as it is more than 0: it never grows.
+    ///
+    /// # Errors
+    /// When the system cannot tell; and when the tube is none of ours.
+    pub fn left(&mut self, tube: &TubeName) -> io::Result<u32> {
+        let Right { file, left, .. } = self.right(tube)?;
+        let mut alive = BTreeSet::new();
+        let asked = match left.take() {
+            Some(known) => known,
+            None => ofd::locked_bytes(file, FIRST_SLOT, LAST_SLOT)?
+                .into_iter()
+                .collect(),
+        };
+        for &slot in &asked {
+            match ofd::is_locked(file, slot) {
+                Ok(true) => drop(alive.insert(slot)),
+                Ok(false) => {}
+                Err(error) => {
+                    *left = Some(asked);
+                    return Err(error);
+                }
+            }
+        }
+        let count = u32::try_from(alive.len()).unwrap_or(u32::MAX);
+        *left = Some(alive);
+        Ok(count)
+    }
+
+    /// Takes the lowest free slot of a tube, for a worker that is about to be started with a copy of it.
+    ///
+    /// # Errors
+    /// When its file cannot be opened or locked; and when the tube is none of ours.
+    pub fn slot(&mut self, tube: &TubeName) -> io::Result<Slot> {
+        let path = self.folder.join(file_name(tube));
+        let right = self.right(tube)?;
+        let file = open(&path)?;
+        for slot in FIRST_SLOT..=LAST_SLOT {
+            match ofd::lock(&file, slot) {
+                Ok(()) => {
+                    // Whoever had it is gone.
+                    if let Some(left) = &mut right.left {
+                        left.remove(&slot);
+                    }
+                    return Ok(Slot { file });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(io::Error::other("every slot is taken"))
+    }
+
+    fn right(&mut self, tube: &TubeName) -> io::Result<&mut Right> {
+        let found = self.tubes.iter_mut().find(|right| right.tube == *tube);
+        found.ok_or_else(|| io::Error::other("the tube is none of ours"))
     }
 }
 
@@ -156,6 +238,7 @@ impl Right {
             Ok(file) => Ok(Right {
                 tube: tube.clone(),
                 file,
+                left: None,
             }),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(Error::Taken {
                 tube: tube.clone(),
@@ -319,6 +402,32 @@ mod tests {
                 assert_eq!(found.host, host());
             }
         }
+    }
+
+    #[test]
+    fn workers_that_were_left_are_counted_until_they_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("t.db");
+        let (mail, other): (TubeName, TubeName) = ("mail".parse().unwrap(), "o".parse().unwrap());
+        let mut first = Tenure::take(&store, &tubes(&["mail"])).unwrap();
+        assert_eq!(first.left(&mail).unwrap(), 0);
+        let mut slots: Vec<Slot> = (0..4).map(|_| first.slot(&mail).unwrap()).collect();
+        assert_eq!(first.left(&mail).unwrap(), 0, "its own are not left");
+        assert!(first.slot(&other).is_err());
+        drop(first);
+
+        let mut second = Tenure::take(&store, &tubes(&["mail", "o"])).unwrap();
+        assert_eq!(second.left(&mail).unwrap(), 4);
+        assert_eq!(second.left(&other).unwrap(), 0);
+        drop(slots.remove(1));
+        assert_eq!(second.left(&mail).unwrap(), 3);
+        drop(slots.remove(0));
+        // Its own worker gets what has become free, before anybody has looked again.
+        let own = [second.slot(&mail).unwrap(), second.slot(&mail).unwrap()];
+        assert_eq!(second.left(&mail).unwrap(), 2);
+        drop(slots);
+        assert_eq!(second.left(&mail).unwrap(), 0);
+        drop(own);
     }
 
     #[test]

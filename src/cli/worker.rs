@@ -69,6 +69,8 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
     block_on(async {
         let signals = signals::listen(STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
+        // Open until this process ends: by it the next tender counts us, if ours dies.
+        let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         let host = rustix::system::uname()
             .nodename()
             .to_string_lossy()
@@ -95,6 +97,7 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
 
 /// A task must not be able to pose as its worker.
 fn withheld(mut configured: Vec<String>) -> Vec<String> {
-    configured.extend([link::FD_VARIABLE, link::NAME_VARIABLE].map(String::from));
+    let ours = [link::FD_VARIABLE, link::SLOT_VARIABLE, link::NAME_VARIABLE];
+    configured.extend(ours.map(String::from));
     configured
 }

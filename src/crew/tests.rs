@@ -134,6 +134,38 @@ fn a_job_that_was_taken_is_not_counted_as_ready() {
 }
 
 #[test]
+fn those_that_an_earlier_tender_left_count_against_max() {
+    let mut crew = Crew::new(Limits::new(2, 1, 3).unwrap(), RULES);
+    crew.counted(Some(3), ms(0));
+    assert_eq!(spawned(&crew.tend(ms(0))), [0; 0]);
+    assert_eq!(crew.deadline(), Some(ms(250)), "it looks again");
+    assert!(!crew.tend(ms(249)).contains(&Effect::Count));
+    assert!(crew.tend(ms(250)).contains(&Effect::Count));
+    assert!(!crew.tend(ms(250)).contains(&Effect::Count), "once");
+    crew.counted(Some(2), ms(250));
+    assert_eq!(spawned(&crew.tend(ms(250))), [1]);
+    up(&mut crew, 1, ms(300));
+    crew.counted(Some(0), ms(500));
+    assert_eq!(spawned(&crew.tend(ms(500))), [2]);
+    up(&mut crew, 2, ms(500));
+    for at in [ms(500), ms(750), ms(9000)] {
+        assert!(!crew.tend(at).contains(&Effect::Count), "none are left");
+    }
+}
+
+#[test]
+fn a_crew_that_cannot_count_starts_none() {
+    let mut crew = Crew::new(Limits::new(2, 0, 3).unwrap(), RULES);
+    crew.counted(None, ms(0));
+    assert_eq!(spawned(&crew.tend(ms(0))), [0; 0]);
+    let last = crew.last().unwrap();
+    assert_eq!(last.reason, Reason::Uncounted);
+    assert!(crew.tend(ms(250)).contains(&Effect::Count));
+    crew.counted(Some(0), ms(250));
+    assert_eq!(spawned(&crew.tend(ms(250))), [1, 2]);
+}
+
+#[test]
 fn a_closed_crew_starts_nothing_and_tells_late_ones() {
     let mut crew = Crew::new(Limits::new(2, 0, 2).unwrap(), RULES);
     crew.tend(ms(0));
@@ -173,11 +205,13 @@ proptest! {
     /// a drain ends.
     #[test]
     fn a_crew_keeps_its_bounds(
-        min in 0_u32..4, spare in 0_u32..4, more in 1_u32..6,
+        min in 0_u32..4, spare in 0_u32..4, more in 1_u32..6, left in 0_u32..6,
         history in prop::collection::vec((0_u64..3000, any::<prop::sample::Index>(), happens(), 0_u64..20), 1..200),
     ) {
         let mut crew = Crew::new(Limits::new(min, spare, min + more).unwrap(), RULES);
         let mut now = ms(0);
+        let mut left = left.min(min + more);
+        crew.counted(Some(left), now);
         for (later, which, event, ready) in history {
             let until = now + ms(later);
             // The tender wakes at each deadline on the way.
@@ -196,6 +230,10 @@ proptest! {
                             crew.happened(worker, killed, now).unwrap();
                         }
                         Effect::Ask => crew.demanded(Demand::Ready(ready), now),
+                        Effect::Count => {
+                            left = left.saturating_sub(u32::from(ready % 3 == 0));
+                            crew.counted(Some(left), now);
+                        }
                         Effect::Drain { worker, .. } => prop_assert!(!busy.contains(&worker)),
                         _ => {}
                     }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
 use rustix::io::FdFlags;
@@ -35,32 +35,18 @@ impl Tender {
     /// within a tokio runtime, before anything is spawned: only from then on is the descriptor
     /// closed on exec.
     pub fn from_env() -> Option<Result<Self, Error>> {
-        let value = env::var_os(FD_VARIABLE)?;
-        let value = value.to_string_lossy().into_owned();
-        Some(Self::from_number(&value))
+        let descriptor = inherited(FD_VARIABLE)?;
+        Some(descriptor.and_then(Self::over))
     }
 
-    fn from_number(value: &str) -> Result<Self, Error> {
-        let bad = |reason: String| Error::BadVariable {
-            value: value.to_owned(),
-            reason,
-        };
-        let number: RawFd = value
-            .parse()
-            .ok()
-            .filter(|number| *number > 2)
-            .ok_or_else(|| bad("which is not the number of a descriptor above 2".to_owned()))?;
-        // SAFETY: a borrowed number is only looked at; that it is open is what is asked.
-        let flags = rustix::io::fcntl_getfd(unsafe { rustix::fd::BorrowedFd::borrow_raw(number) });
-        flags.map_err(|error| bad(format!("which cannot be used: {error}")))?;
-        // SAFETY: the descriptor is open, as was just asked, and whoever sets the variable gives it
-        // to this process to own; nothing else in it knows the number.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-        rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(io::Error::from)?;
+    fn over(descriptor: OwnedFd) -> Result<Self, Error> {
+        let value = descriptor.as_raw_fd().to_string();
         let stream = StdUnixStream::from(descriptor);
-        stream
-            .local_addr()
-            .map_err(|error| bad(format!("which is not a Unix socket: {error}")))?;
+        stream.local_addr().map_err(|error| Error::BadVariable {
+            variable: FD_VARIABLE,
+            value,
+            reason: format!("which is not a Unix socket: {error}"),
+        })?;
         Ok(Self::from_stream(stream)?)
     }
 
@@ -138,6 +124,36 @@ impl Tender {
             }
         }
     }
+}
+
+/// The descriptor that this process was given, and whose number is in an environment variable; `None`
+/// without the variable. To be called once, before anything is spawned: only from then on is the descriptor
+/// closed on exec.
+pub fn inherited(variable: &'static str) -> Option<Result<OwnedFd, Error>> {
+    let value = env::var_os(variable)?;
+    let value = value.to_string_lossy().into_owned();
+    Some(owned(variable, &value))
+}
+
+fn owned(variable: &'static str, value: &str) -> Result<OwnedFd, Error> {
+    let bad = |reason: String| Error::BadVariable {
+        variable,
+        value: value.to_owned(),
+        reason,
+    };
+    let number: RawFd = value
+        .parse()
+        .ok()
+        .filter(|number| *number > 2)
+        .ok_or_else(|| bad("which is not the number of a descriptor above 2".to_owned()))?;
+    // SAFETY: a borrowed number is only looked at; that it is open is what is asked.
+    let flags = rustix::io::fcntl_getfd(unsafe { rustix::fd::BorrowedFd::borrow_raw(number) });
+    flags.map_err(|error| bad(format!("which cannot be used: {error}")))?;
+    // SAFETY: the descriptor is open, as was just asked, and whoever sets the variable gives it
+    // to this process to own; nothing else in it knows the number.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(io::Error::from)?;
+    Ok(descriptor)
 }
 
 fn passed_over(error: &BadLine) {

@@ -61,6 +61,8 @@ pub enum Reason {
         /// The most there may be.
         max: u32,
     },
+    /// More are wanted, and nobody knows how many an earlier tender has left.
+    Uncounted,
     /// Too many, for too short a time.
     Lingering {
         /// How many too many.
@@ -99,6 +101,9 @@ impl fmt::Display for Reason {
             Self::Wanted { busy, extra } => write!(f, "{busy} busy and {extra} more wanted"),
             Self::Paced => f.write_str("more wanted a moment after the last growth"),
             Self::AtMax { total, max } => write!(f, "more wanted, but {total} of at most {max}"),
+            Self::Uncounted => {
+                f.write_str("more wanted, but what an earlier tender left cannot be counted")
+            }
             Self::Lingering { surplus } => write!(f, "{surplus} too many, not for long"),
             Self::Surplus { lasted } => write!(f, "too many for {}s", lasted.as_secs()),
             Self::AboveMax { live, max } => write!(f, "{live} of at most {max}"),

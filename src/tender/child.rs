@@ -1,13 +1,14 @@
 //! A worker as a process: starting it, hearing it, killing it.
 //!
-//! The worker's end of the link is inherited by clearing its close-on-exec flag just around the spawn.
+//! The worker's end of the link and its slot are inherited by clearing their close-on-exec flags just around
+//! the spawn.
 //! That is safe as long as nothing else in the process spawns in that moment, which holds on a
 //! current-thread runtime: the only other thread is the one that waits for signals. (The usual way,
 //! `pre_exec`, makes std fork where it could `posix_spawn`.)
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -19,7 +20,10 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{Event, PoolSettings, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::Ended;
-use crate::link::{self, BadLine, FD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports};
+use crate::link::{
+    self, BadLine, FD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports, SLOT_VARIABLE,
+};
+use crate::tenure::Slot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
@@ -42,6 +46,7 @@ impl Child {
     pub(super) fn spawn(
         settings: &PoolSettings,
         id: WorkerId,
+        slot: Slot,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
@@ -49,12 +54,14 @@ impl Child {
         let mut command = command(&settings.command);
         command
             .env(FD_VARIABLE, theirs.as_raw_fd().to_string())
+            .env(SLOT_VARIABLE, slot.as_fd().as_raw_fd().to_string())
             .env(NAME_VARIABLE, &name)
             .env(TUBE_VARIABLE, settings.tube.as_str());
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
         let spawned = command.spawn();
-        // Ours to close, or its death would never be the end of the file.
-        drop(theirs);
+        // Ours to close, or its death would never be the end of the file, nor free its slot.
+        drop((theirs, slot));
         let process = spawned?;
         let pid = process.id().unwrap_or(0);
         let kill = Arc::new(Notify::new());

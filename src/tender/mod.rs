@@ -153,7 +153,7 @@ struct Tender {
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
     /// Held until the last worker is gone.
-    _tenure: Tenure,
+    tenure: Tenure,
 }
 
 /// Tends until TERM or INT has been asked for through `asked` and every worker is gone.
@@ -169,6 +169,7 @@ pub async fn run(
     let tenure = Tenure::take(&settings.store, &tubes)?;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let mut tender = Tender::new(settings, tenure, events);
+    tender.count_all();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -223,7 +224,7 @@ impl Tender {
             grace: settings.grace,
             began: Instant::now(),
             events,
-            _tenure: tenure,
+            tenure,
         }
     }
 
@@ -258,6 +259,10 @@ impl Tender {
             Event::Ended(id, ended) => self.ended_with(id, ended, now),
             Event::Due => self.tend_all(),
         }
+    }
+
+    fn count_all(&mut self) {
+        (0..self.pools.len()).for_each(|pool| self.count(pool));
     }
 
     fn tend_all(&mut self) {

@@ -8,7 +8,7 @@ use super::{Event, Tender, WorkerId};
 use crate::crew::{Effect, Number};
 use crate::lifecycle::{self, Ended, Jitter};
 use crate::link::{BadLine, Order};
-use crate::pool::Reason;
+use crate::pool::{Reason, UNCOUNTED};
 use crate::signals::Asked;
 
 impl Tender {
@@ -92,6 +92,7 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Ask => self.ask(pool),
+                Effect::Count => self.count(pool),
                 Effect::BackedOff { .. } | Effect::Recovered { .. } | Effect::Refused { .. } => {
                     self.note(pool, effect);
                 }
@@ -108,7 +109,9 @@ impl Tender {
             number: worker,
         };
         let tube = &pool.settings.tube;
-        let spawned = Child::spawn(&pool.settings, id, self.events.clone());
+        let slot = self.tenure.slot(tube);
+        let spawned =
+            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, self.events.clone()));
         let event = match spawned {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
@@ -160,6 +163,30 @@ impl Tender {
         }
     }
 
+    /// Tells a crew how many workers an earlier tender has left, and logs it when it has changed.
+    pub(super) fn count(&mut self, index: usize) {
+        let now = self.now();
+        let Some(pool) = self.pools.get_mut(index) else {
+            return;
+        };
+        let tube = &pool.settings.tube;
+        let known = pool.crew.census().before;
+        match self.tenure.left(tube) {
+            Ok(workers) => {
+                if workers != known {
+                    tracing::info!(%tube, workers, "workers of an earlier tender counted");
+                }
+                pool.crew.counted(Some(workers), now);
+            }
+            Err(error) => {
+                if known != UNCOUNTED {
+                    tracing::error!(%tube, reason = %error, "workers of an earlier tender could not be counted");
+                }
+                pool.crew.counted(None, now);
+            }
+        }
+    }
+
     fn note(&self, pool: usize, effect: Effect) {
         let Some(pool) = self.pools.get(pool) else {
             return;
@@ -179,7 +206,8 @@ impl Tender {
             | Effect::Drain { .. }
             | Effect::Stop { .. }
             | Effect::Kill { .. }
-            | Effect::Ask => {}
+            | Effect::Ask
+            | Effect::Count => {}
         }
     }
 }

@@ -4,6 +4,7 @@ mod described;
 mod ends;
 mod everything;
 mod hostile;
+mod orphans;
 mod recovery;
 mod running;
 mod shutdown;

@@ -107,11 +107,11 @@ impl fmt::Display for BackOff {
             Self::Waiting { failures, .. } => {
                 write!(
                     f,
-                    "{failures} failed in a row, waiting {:?}",
+                    "{failures} failed in a row, tries again after {:?}",
                     wait_after(*failures)
                 )
             }
-            Self::Refused => f.write_str("a worker refused to be started again"),
+            Self::Refused => f.write_str("exit code 125: starts none again until a reload"),
         }
     }
 }

@@ -95,6 +95,9 @@ impl Crew {
                 Class::Gone => continue,
             };
             *count = count.saturating_add(1);
+            if worker.troubled() {
+                census.troubled = census.troubled.saturating_add(1);
+            }
             if !worker.proved() && worker.class() != Class::Stopping {
                 census.unproven = census.unproven.saturating_add(1);
             }
@@ -112,6 +115,13 @@ impl Crew {
     /// One of its workers.
     pub fn worker(&self, number: Number) -> Option<&Worker> {
         self.workers.get(&number)
+    }
+
+    /// Forgets that a worker refused to be started again, and how the latest starts went: what was wrong
+    /// has been put right, as somebody who had the configuration read again believes.
+    pub fn forgive(&mut self, now: Duration) {
+        self.memory.back_off = BackOff::Calm;
+        self.decide_at = Some(now);
     }
 
     /// What was decided last about its size.
@@ -263,8 +273,8 @@ impl Crew {
         let census = self.census();
         let complete = census.live() >= self.limits.target(&census, Demand::Unknown);
         let nobody_recycled = self.workers.values().all(|worker| match worker.state() {
-            State::Stopping { why, .. } | State::Killed { why } => !why.recycled(),
-            State::Spawning | State::Starting => false,
+            State::Stopping { why, .. } | State::Killed { why, .. } => !why.recycled(),
+            State::Spawning | State::Starting { .. } => false,
             State::Idle { .. } | State::Busy { .. } | State::Gone => true,
         });
         complete && nobody_recycled && self.memory.back_off == BackOff::Calm

@@ -11,8 +11,11 @@
 //! - A worker is **proved** once it has finished a task or has been ready for a [`PROVING`]. One that
 //!   ends by itself before that has **crashed**: it makes its pool back off ([`crate::backoff`]). One
 //!   that was ready and is killed from outside has not.
+//! - A worker that is not ready within [`Rules::ready_timeout`] is killed, and has crashed.
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
-//!   runs a command, and [`IDLE_PATIENCE`] while it runs none.
+//!   runs a command, and [`IDLE_PATIENCE`] while it runs none. So is one that closed its end of the
+//!   link: it goes by itself, or has shut its tender out and is of no more use to it.
+//! - A worker that cannot record what became of its task is **troubled** until it can: it stays busy.
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
 //!
@@ -38,13 +41,23 @@ pub const MARGIN: Duration = Duration::from_secs(2);
 /// The exit code of a worker that must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
 
-/// When a worker is replaced though nothing is wrong with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long a worker may take to be ready, unless told otherwise. One that loads a framework needs
+/// seconds, on a machine that has just booted perhaps many.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When a worker is replaced though nothing is wrong with it, and when it is given up. By default, never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
     /// The oldest a worker becomes; zero: any age.
     pub max_age: Duration,
-    /// The most bytes its commands may print before it is replaced; zero: any number.
+    /// The most bytes that it and its commands may print before it is replaced; zero: any number.
     pub max_output: u64,
+    /// The most jobs it may finish before it is replaced; zero: any number.
+    pub max_jobs: u64,
+    /// The most bytes it may hold in memory between two jobs before it is replaced; zero: any number.
+    pub max_memory: u64,
+    /// How long it may take to say that it is ready; zero: as long as it likes.
+    pub ready_timeout: Duration,
 }
 
 impl Rules {
@@ -67,8 +80,14 @@ pub enum Why {
     Surplus,
     /// It reached its age.
     Aged,
-    /// Its commands have printed enough.
+    /// It and its commands have printed enough.
     Output,
+    /// It has finished enough jobs.
+    Jobs,
+    /// It holds too much memory.
+    Memory,
+    /// It did not say in time that it is ready.
+    NotReady,
     /// The tender ends.
     Shutdown,
     /// It closed its end of the link, or is just ending: it can no longer be told anything.
@@ -79,10 +98,19 @@ impl Why {
     /// It is to be replaced by another.
     pub fn recycled(self) -> bool {
         match self {
-            Self::Aged | Self::Output => true,
-            Self::Surplus | Self::Shutdown | Self::LinkClosed => false,
+            Self::Aged | Self::Output | Self::Jobs | Self::Memory => true,
+            Self::Surplus | Self::Shutdown | Self::LinkClosed | Self::NotReady => false,
         }
     }
+}
+
+/// What a worker runs that is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// The task's id, 0 if it wasn't said.
+    pub task: i64,
+    /// The command's process group, 0 if it wasn't said.
+    pub group: i32,
 }
 
 /// Where a worker stands.
@@ -91,7 +119,10 @@ pub enum State {
     /// It was decided to have it; there is no process yet.
     Spawning,
     /// The process runs and has not said that it is ready.
-    Starting,
+    Starting {
+        /// When it is killed if it has not said so, if ever.
+        ready_by: Option<Duration>,
+    },
     /// It waits for a job.
     Idle {
         /// Since when.
@@ -110,8 +141,8 @@ pub enum State {
     Stopping {
         /// Why.
         why: Why,
-        /// It runs a command still.
-        busy: bool,
+        /// What it runs still.
+        running: Option<Running>,
         /// When it is killed, if it may be.
         kill_at: Option<Duration>,
     },
@@ -119,9 +150,29 @@ pub enum State {
     Killed {
         /// Why it was to go.
         why: Why,
+        /// What it ran.
+        running: Option<Running>,
     },
     /// There is no process.
     Gone,
+}
+
+impl State {
+    /// Whether this is the end of a worker that was told to go, or that went as it should.
+    pub fn ends_well(&self, ended: Ended) -> bool {
+        match self {
+            Self::Stopping { why, .. } | Self::Killed { why, .. } if *why != Why::LinkClosed => {
+                true
+            }
+            Self::Stopping { running: None, .. } | Self::Idle { .. } => ended == Ended::Exited(0),
+            Self::Spawning
+            | Self::Starting { .. }
+            | Self::Busy { .. }
+            | Self::Stopping { .. }
+            | Self::Killed { .. }
+            | Self::Gone => false,
+        }
+    }
 }
 
 /// How a process ended.
@@ -170,6 +221,18 @@ pub enum Event {
         jobs: u64,
         /// Bytes that its commands have printed.
         output: u64,
+    },
+    /// It said that it cannot record what became of its task, and that it keeps trying.
+    Troubled {
+        /// The task's id.
+        task: i64,
+    },
+    /// The tender looked at it from outside.
+    Measured {
+        /// Bytes it holds in memory; 0 where that is not known.
+        memory: u64,
+        /// Bytes it has printed itself.
+        printed: u64,
     },
     /// It is to go once it has no command to run.
     Retire {
@@ -246,8 +309,11 @@ pub struct Worker {
     ready_at: Option<Duration>,
     recycle_at: Option<Duration>,
     proved: bool,
+    troubled: bool,
     jobs: u64,
     output: u64,
+    printed: u64,
+    memory: u64,
 }
 
 impl Worker {
@@ -259,8 +325,11 @@ impl Worker {
             ready_at: None,
             recycle_at: None,
             proved: false,
+            troubled: false,
             jobs: 0,
             output: 0,
+            printed: 0,
+            memory: 0,
         }
     }
 
@@ -279,20 +348,39 @@ impl Worker {
         self.proved
     }
 
+    /// It cannot record what became of its task, and keeps trying.
+    pub fn troubled(&self) -> bool {
+        self.troubled
+    }
+
     /// Jobs it says it has finished.
     pub fn jobs(&self) -> u64 {
         self.jobs
     }
 
-    /// Bytes its commands have printed, as it says.
+    /// Bytes printed by its commands, as it says, and by itself, as was last seen.
     pub fn output(&self) -> u64 {
-        self.output
+        self.output.saturating_add(self.printed)
+    }
+
+    /// Bytes it held in memory when that was last looked at; 0 if it never was.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// What it runs, as far as it said.
+    pub fn running(&self) -> Option<Running> {
+        match self.state {
+            State::Busy { task, group, .. } => Some(Running { task, group }),
+            State::Stopping { running, .. } | State::Killed { running, .. } => running,
+            State::Spawning | State::Starting { .. } | State::Idle { .. } | State::Gone => None,
+        }
     }
 
     /// What it is counted as.
     pub fn class(&self) -> Class {
         match self.state {
-            State::Spawning | State::Starting => Class::Starting,
+            State::Spawning | State::Starting { .. } => Class::Starting,
             State::Idle { .. } => Class::Idle,
             State::Busy { .. } => Class::Busy,
             // Its exit code is not known yet. To replace one that perhaps crashed before that is
@@ -311,14 +399,19 @@ impl Worker {
         match self.state {
             State::Idle { .. } => {}
             State::Spawning
-            | State::Starting
+            | State::Starting { .. }
             | State::Busy { .. }
             | State::Stopping { .. }
             | State::Killed { .. }
             | State::Gone => return None,
         }
-        if rules.max_output > 0 && self.output >= rules.max_output {
+        let reached = |value: u64, most: u64| most > 0 && value >= most;
+        if reached(self.output(), rules.max_output) {
             Some(Why::Output)
+        } else if reached(self.jobs, rules.max_jobs) {
+            Some(Why::Jobs)
+        } else if reached(self.memory, rules.max_memory) {
+            Some(Why::Memory)
         } else if self.recycle_at.is_some_and(|at| now >= at) {
             Some(Why::Aged)
         } else {
@@ -337,9 +430,9 @@ impl Worker {
             State::Idle { .. } | State::Busy { .. } if !self.proved => {
                 self.ready_at.map(|at| at.saturating_add(PROVING))
             }
+            State::Starting { ready_by } => ready_by,
             State::Stopping { kill_at, .. } => kill_at,
             State::Spawning
-            | State::Starting
             | State::Idle { .. }
             | State::Busy { .. }
             | State::Killed { .. }
@@ -356,11 +449,13 @@ impl Worker {
     ) -> Result<Vec<Effect>, Illegal> {
         match self.state {
             State::Spawning => self.spawning(rules, event, now),
-            State::Starting => self.starting(event, now),
+            State::Starting { ready_by } => self.starting(event, now, ready_by),
             State::Idle { .. } | State::Busy { .. } => self.working(event, now),
-            State::Stopping { why, busy, kill_at } => {
-                self.stopping(event, now, (why, busy, kill_at))
-            }
+            State::Stopping {
+                why,
+                running,
+                kill_at,
+            } => self.stopping(event, now, (why, running, kill_at)),
             State::Killed { .. } => self.killed(event),
             State::Gone => self.gone(event),
         }

@@ -5,6 +5,7 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
+//!                   {"report":"troubled","task":12}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //! tender → worker   {"order":"drain","grace_ms":30000}     without grace_ms: all the time it takes
 //!                   {"order":"stop"}
@@ -54,6 +55,12 @@ pub enum Report {
         task: i64,
         /// The command's process group; 0 if there is none to tell.
         group: i32,
+    },
+    /// Its command has ended, and what became of its task cannot be recorded. It keeps trying and takes no
+    /// other job; the next [`Report::Idle`] says that it could.
+    Troubled {
+        /// The task's id in the store; 0 if there is none to tell.
+        task: i64,
     },
     /// It waits for a job.
     Idle {
@@ -129,6 +136,7 @@ pub enum Error {
 enum ReportWord {
     Ready,
     Busy,
+    Troubled,
     Idle,
 }
 
@@ -176,6 +184,10 @@ impl Report {
                 group: Some(group),
                 ..empty(ReportWord::Busy)
             },
+            Self::Troubled { task } => ReportLine {
+                task: Some(task),
+                ..empty(ReportWord::Troubled)
+            },
             Self::Idle { jobs, output } => ReportLine {
                 jobs: Some(jobs),
                 output: Some(output),
@@ -195,6 +207,9 @@ impl Report {
             ReportWord::Busy => Self::Busy {
                 task: read.task.unwrap_or(0),
                 group: read.group.unwrap_or(0),
+            },
+            ReportWord::Troubled => Self::Troubled {
+                task: read.task.unwrap_or(0),
             },
             ReportWord::Idle => Self::Idle {
                 jobs: read.jobs.unwrap_or(0),

@@ -11,6 +11,8 @@
 //!   then takes away only what was not needed at any moment of that time.
 //! - Unknown demand is not none: `busy + spare` is what is surely wanted, so a pool grows to that,
 //!   but nothing is retired before the broker has said how many jobs wait.
+//! - A pool with a worker that cannot record what became of its task is kept at `min` but not grown
+//!   beyond: more workers would be in the same trouble.
 //! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.
 
 use std::time::Duration;
@@ -146,6 +148,8 @@ pub struct Census {
     pub before: u32,
     /// Of starting, idle and busy: those that have not yet shown that they can work.
     pub unproven: u32,
+    /// Of all: those that cannot record what became of their task.
+    pub troubled: u32,
 }
 
 impl Census {
@@ -310,7 +314,12 @@ fn grow(
     }
     let missing = limits.min.saturating_sub(live);
     let wanted = target.saturating_sub(live.max(limits.min));
+    if missing == 0 && census.troubled > 0 {
+        let workers = census.troubled;
+        return (Action::Hold, Reason::Troubled { workers }, None);
+    }
     let (step, paced_until) = match memory.step(now) {
+        Ok(_) if census.troubled > 0 => (0, None),
         Ok(step) => (step, None),
         Err(at) => (0, Some(at)),
     };

@@ -6,6 +6,9 @@ use crate::lifecycle::{Ended, Jitter};
 const RULES: Rules = Rules {
     max_age: Duration::from_secs(60),
     max_output: 1000,
+    max_jobs: 0,
+    max_memory: 0,
+    ready_timeout: Duration::from_secs(30),
 };
 
 fn ms(milliseconds: u64) -> Duration {
@@ -120,6 +123,9 @@ fn output_recycles_too_and_a_refusal_ends_all_starting() {
     let effects = crew.happened(2, refused, ms(9000)).unwrap();
     assert_eq!(effects, [Effect::Refused { worker: 2 }]);
     assert!(spawned(&crew.tend(ms(900_000))).is_empty());
+    crew.forgive(ms(900_001));
+    assert_eq!(crew.deadline(), Some(ms(900_001)));
+    assert_eq!(spawned(&crew.tend(ms(900_001))).len(), 1);
 }
 
 #[test]

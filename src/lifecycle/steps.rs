@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Effect, Ended, Event, IDLE_PATIENCE, Illegal, MARGIN, NEVER_AGAIN, PROVING, Rules, State,
-    TERM_TO_KILL, Why, Worker,
+    Effect, Ended, Event, IDLE_PATIENCE, Illegal, MARGIN, NEVER_AGAIN, PROVING, Rules, Running,
+    State, TERM_TO_KILL, Why, Worker,
 };
 
 type Stepped = Result<Vec<Effect>, Illegal>;
@@ -13,7 +13,10 @@ impl Worker {
     pub(super) fn spawning(&mut self, rules: &Rules, event: Event, now: Duration) -> Stepped {
         match event {
             Event::Spawned { jitter } => {
-                self.state = State::Starting;
+                let patience = rules.ready_timeout;
+                self.state = State::Starting {
+                    ready_by: (!patience.is_zero()).then(|| now.saturating_add(patience)),
+                };
                 self.recycle_at = rules
                     .age_limit(jitter)
                     .map(|limit| now.saturating_add(limit));
@@ -31,27 +34,42 @@ impl Worker {
             | Event::Ready
             | Event::Busy { .. }
             | Event::Idle { .. }
+            | Event::Troubled { .. }
+            | Event::Measured { .. }
             | Event::LinkClosed
             | Event::Ended(_) => self.illegal(event),
         }
     }
 
-    pub(super) fn starting(&mut self, event: Event, now: Duration) -> Stepped {
+    pub(super) fn starting(
+        &mut self,
+        event: Event,
+        now: Duration,
+        ready_by: Option<Duration>,
+    ) -> Stepped {
         match event {
             Event::Ready => {
                 self.ready_at = Some(now);
                 self.state = State::Idle { since: now };
                 Ok(vec![])
             }
-            Event::Busy { .. } | Event::Idle { .. } => {
+            Event::Busy { .. } | Event::Idle { .. } | Event::Troubled { .. } => {
                 self.ready_at = Some(now);
                 self.working(event, now)
             }
-            Event::Retire { why } => Ok(self.retire(why, false, now)),
-            Event::Drain { grace } => Ok(self.drain(false, grace, now)),
-            Event::Stop => Ok(self.stop(Why::Shutdown, false, None, now)),
+            Event::Measured { memory, printed } => self.measured(memory, printed),
+            Event::Retire { why } => Ok(self.retire(why, None, now)),
+            Event::Drain { grace } => Ok(self.drain(None, grace, now)),
+            Event::Stop => Ok(self.stop(Why::Shutdown, None, None, now)),
+            Event::Due if ready_by.is_some_and(|at| now >= at) => {
+                self.state = State::Killed {
+                    why: Why::NotReady,
+                    running: None,
+                };
+                Ok(vec![Effect::Kill, Effect::Crashed])
+            }
             Event::Due => Ok(vec![]),
-            Event::LinkClosed => Ok(self.link_closed(false, now)),
+            Event::LinkClosed => Ok(self.link_closed(None, now)),
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn => self.illegal(event),
         }
@@ -59,7 +77,7 @@ impl Worker {
 
     /// Idle or busy: what may happen is the same.
     pub(super) fn working(&mut self, event: Event, now: Duration) -> Stepped {
-        let busy = matches!(self.state, State::Busy { .. });
+        let running = self.running();
         match event {
             Event::Busy { task, group } => {
                 self.state = State::Busy {
@@ -69,12 +87,25 @@ impl Worker {
                 };
                 Ok(vec![])
             }
+            Event::Troubled { task } => {
+                self.troubled = true;
+                // Its 'busy' may have been left out for this.
+                if running.is_none() {
+                    self.state = State::Busy {
+                        since: now,
+                        task,
+                        group: 0,
+                    };
+                }
+                Ok(vec![])
+            }
+            Event::Measured { memory, printed } => self.measured(memory, printed),
             Event::Idle { jobs, output } => {
                 self.count(jobs, output);
                 let since = match self.state {
                     State::Idle { since } => since,
                     State::Spawning
-                    | State::Starting
+                    | State::Starting { .. }
                     | State::Busy { .. }
                     | State::Stopping { .. }
                     | State::Killed { .. }
@@ -83,14 +114,14 @@ impl Worker {
                 self.state = State::Idle { since };
                 Ok(self.prove(self.jobs > 0))
             }
-            Event::Retire { why } => Ok(self.retire(why, busy, now)),
-            Event::Drain { grace } => Ok(self.drain(busy, grace, now)),
-            Event::Stop => Ok(self.stop(Why::Shutdown, busy, None, now)),
+            Event::Retire { why } => Ok(self.retire(why, running, now)),
+            Event::Drain { grace } => Ok(self.drain(running, grace, now)),
+            Event::Stop => Ok(self.stop(Why::Shutdown, running, None, now)),
             Event::Due => {
                 let lasted = self.ready_at.map(|at| now.saturating_sub(at));
                 Ok(self.prove(lasted.is_some_and(|lasted| lasted >= PROVING)))
             }
-            Event::LinkClosed => Ok(self.link_closed(busy, now)),
+            Event::LinkClosed => Ok(self.link_closed(running, now)),
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn | Event::Ready => self.illegal(event),
         }
@@ -100,39 +131,41 @@ impl Worker {
         &mut self,
         event: Event,
         now: Duration,
-        (why, busy, kill_at): (Why, bool, Option<Duration>),
+        (why, running, kill_at): (Why, Option<Running>, Option<Duration>),
     ) -> Stepped {
         match event {
             // It had not read the order when it wrote this.
             Event::Ready => Ok(vec![]),
-            Event::Busy { .. } => {
-                let kill_at = unhurried(why).map_or(kill_at, |_| None);
-                self.state = State::Stopping {
-                    why,
-                    busy: true,
-                    kill_at,
-                };
+            Event::Busy { task, group } => {
+                self.run_on(Running { task, group }, why, kill_at);
                 Ok(vec![])
             }
+            Event::Troubled { task } => {
+                self.troubled = true;
+                let running = running.unwrap_or(Running { task, group: 0 });
+                self.run_on(running, why, kill_at);
+                Ok(vec![])
+            }
+            Event::Measured { memory, printed } => self.measured(memory, printed),
             Event::Idle { jobs, output } => {
                 self.count(jobs, output);
-                let kill_at = match unhurried(why) {
-                    Some(patience) if busy => Some(now.saturating_add(patience)),
+                let kill_at = match running {
+                    Some(_) if unhurried(why) => Some(now.saturating_add(IDLE_PATIENCE)),
                     Some(_) | None => kill_at,
                 };
                 self.state = State::Stopping {
                     why,
-                    busy: false,
+                    running: None,
                     kill_at,
                 };
                 Ok(self.prove(self.jobs > 0))
             }
             // It goes already.
             Event::Retire { .. } => Ok(vec![]),
-            Event::Drain { grace } => Ok(self.drain(busy, grace, now)),
-            Event::Stop => Ok(self.stop(why, busy, kill_at, now)),
+            Event::Drain { grace } => Ok(self.drain(running, grace, now)),
+            Event::Stop => Ok(self.stop(why, running, kill_at, now)),
             Event::Due if kill_at.is_some_and(|at| now >= at) => {
-                self.state = State::Killed { why };
+                self.state = State::Killed { why, running };
                 Ok(vec![Effect::Kill])
             }
             Event::Due => Ok(vec![]),
@@ -152,6 +185,8 @@ impl Worker {
             Event::Ready
             | Event::Busy { .. }
             | Event::Idle { .. }
+            | Event::Troubled { .. }
+            | Event::Measured { .. }
             | Event::Retire { .. }
             | Event::Drain { .. }
             | Event::Stop
@@ -167,6 +202,8 @@ impl Worker {
             Event::Ready
             | Event::Busy { .. }
             | Event::Idle { .. }
+            | Event::Troubled { .. }
+            | Event::Measured { .. }
             | Event::Retire { .. }
             | Event::Drain { .. }
             | Event::Stop
@@ -176,10 +213,27 @@ impl Worker {
         }
     }
 
-    /// Both only grow: a worker that says less than before has forgotten, not undone.
+    /// Both only grow: a worker that says less than before has forgotten, not undone. And it has recorded
+    /// what it had to.
     fn count(&mut self, jobs: u64, output: u64) {
         self.jobs = self.jobs.max(jobs);
         self.output = self.output.max(output);
+        self.troubled = false;
+    }
+
+    fn measured(&mut self, memory: u64, printed: u64) -> Stepped {
+        self.memory = memory;
+        self.printed = self.printed.max(printed);
+        Ok(vec![])
+    }
+
+    /// It took a job before it read the order to go, or said so only now.
+    fn run_on(&mut self, running: Running, why: Why, kill_at: Option<Duration>) {
+        self.state = State::Stopping {
+            why,
+            running: Some(running),
+            kill_at: kill_at.filter(|_| !unhurried(why)),
+        };
     }
 
     fn prove(&mut self, works: bool) -> Vec<Effect> {
@@ -190,21 +244,21 @@ impl Worker {
         vec![Effect::Proved]
     }
 
-    fn retire(&mut self, why: Why, busy: bool, now: Duration) -> Vec<Effect> {
+    fn retire(&mut self, why: Why, running: Option<Running>, now: Duration) -> Vec<Effect> {
         self.state = State::Stopping {
             why,
-            busy,
-            kill_at: (!busy).then(|| now.saturating_add(IDLE_PATIENCE)),
+            running,
+            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
         };
         vec![Effect::Drain { grace: None, why }]
     }
 
-    fn drain(&mut self, busy: bool, grace: Duration, now: Duration) -> Vec<Effect> {
+    fn drain(&mut self, running: Option<Running>, grace: Duration, now: Duration) -> Vec<Effect> {
         let why = Why::Shutdown;
         let patience = grace.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
         self.state = State::Stopping {
             why,
-            busy,
+            running,
             kill_at: Some(now.saturating_add(patience)),
         };
         let grace = Some(grace);
@@ -214,26 +268,27 @@ impl Worker {
     fn stop(
         &mut self,
         why: Why,
-        busy: bool,
+        running: Option<Running>,
         kill_at: Option<Duration>,
         now: Duration,
     ) -> Vec<Effect> {
         let soon = now.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
         self.state = State::Stopping {
             why,
-            busy,
+            running,
             kill_at: Some(kill_at.map_or(soon, |at| at.min(soon))),
         };
         vec![Effect::Stop]
     }
 
-    /// It is ending, or it shut its tender out. The first is a matter of milliseconds; in the second
-    /// case it will finish its command and go, as it does when its tender has died.
-    fn link_closed(&mut self, busy: bool, now: Duration) -> Vec<Effect> {
+    /// It is ending, or it shut its tender out. The first is a matter of milliseconds, or of what a foreign
+    /// worker tidies up; in the second case it will finish its command and go, as it does when its tender
+    /// has died.
+    fn link_closed(&mut self, running: Option<Running>, now: Duration) -> Vec<Effect> {
         self.state = State::Stopping {
             why: Why::LinkClosed,
-            busy,
-            kill_at: (!busy).then(|| now.saturating_add(TERM_TO_KILL).saturating_add(MARGIN)),
+            running,
+            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
         };
         vec![]
     }
@@ -265,11 +320,10 @@ impl Worker {
     }
 }
 
-/// The patience with a worker that may take its time while it runs a command.
-fn unhurried(why: Why) -> Option<Duration> {
+/// Whether a worker may take its time while it runs a command, and [`IDLE_PATIENCE`] when it runs none.
+fn unhurried(why: Why) -> bool {
     match why {
-        Why::Surplus | Why::Aged | Why::Output => Some(IDLE_PATIENCE),
-        Why::LinkClosed => Some(TERM_TO_KILL.saturating_add(MARGIN)),
-        Why::Shutdown => None,
+        Why::Surplus | Why::Aged | Why::Output | Why::Jobs | Why::Memory | Why::LinkClosed => true,
+        Why::Shutdown | Why::NotReady => false,
     }
 }

@@ -5,6 +5,9 @@ use super::*;
 const RULES: Rules = Rules {
     max_age: Duration::from_secs(600),
     max_output: 1000,
+    max_jobs: 50,
+    max_memory: 1 << 20,
+    ready_timeout: Duration::from_secs(20),
 };
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -28,6 +31,11 @@ const IDLE: Event = Event::Idle { jobs: 0, output: 0 };
 const DONE: Event = Event::Idle {
     jobs: 1,
     output: 10,
+};
+const TROUBLED: Event = Event::Troubled { task: 7 };
+const MEASURED: Event = Event::Measured {
+    memory: 99,
+    printed: 0,
 };
 const DRAIN: Event = Event::Drain { grace: GRACE };
 const AGED: Event = Event::Retire { why: Why::Aged };
@@ -54,6 +62,8 @@ fn every_state_meets_every_event() {
         Event::Ready,
         BUSY,
         IDLE,
+        TROUBLED,
+        MEASURED,
         AGED,
         DRAIN,
         Event::Stop,
@@ -63,13 +73,13 @@ fn every_state_meets_every_event() {
     ];
     // s: to stopping, i: idle, b: busy, g: gone, t: starting, .: stays, !: illegal
     let table = [
-        "tg!!!!!!.!!",
-        "!!ibissS.sg",
-        "!!!bissS.sg",
-        "!!!bissS.sg",
-        "!!.....S..g",
-        "!!........g",
-        "!!........!",
+        "tg!!!!!!!!.!!",
+        "!!ibib.ssS.sg",
+        "!!!bib.ssS.sg",
+        "!!!bib.ssS.sg",
+        "!!.......S..g",
+        "!!..........g",
+        "!!..........!",
     ];
     for ((name, road), row) in roads.iter().zip(table) {
         for (event, expected) in events.iter().zip(row.chars()) {
@@ -82,7 +92,7 @@ fn every_state_meets_every_event() {
             let answer = worker.step(&RULES, *event, s(0));
             let now = match (&answer, worker.state()) {
                 (Err(_), _) => '!',
-                (Ok(_), State::Starting) if before != State::Starting => 't',
+                (Ok(_), State::Starting { .. }) if before == State::Spawning => 't',
                 (Ok(_), State::Gone) if before != State::Gone => 'g',
                 (Ok(effects), State::Stopping { .. }) if effects.contains(&Effect::Stop) => 'S',
                 (Ok(_), State::Stopping { .. }) if *name != "stopping" => 's',
@@ -91,7 +101,11 @@ fn every_state_meets_every_event() {
                 {
                     'i'
                 }
-                (Ok(_), State::Busy { .. }) if matches!(event, Event::Busy { .. }) => 'b',
+                (Ok(_), State::Busy { .. })
+                    if matches!(event, Event::Busy { .. } | Event::Troubled { .. }) =>
+                {
+                    'b'
+                }
                 (Ok(_), _) => '.',
             };
             assert_eq!(
@@ -223,12 +237,74 @@ fn it_is_recycled_only_when_idle_by_age_or_output() {
     };
     worker.step(&RULES, enough, s(1)).unwrap();
     assert_eq!(worker.overdue(&RULES, s(1)), Some(Why::Output));
-    let any = Rules {
-        max_age: Duration::ZERO,
-        max_output: 0,
-    };
+    let any = Rules::default();
     assert_eq!(worker.overdue(&any, s(1)), None);
     assert_eq!(any.age_limit(Jitter(9)), None);
+}
+
+#[test]
+fn its_own_output_its_jobs_and_its_memory_recycle_it_too() {
+    let idle = |jobs, output| Event::Idle { jobs, output };
+    let measured = |memory, printed| Event::Measured { memory, printed };
+    let table = [
+        (measured(0, 500), idle(1, 499), None),
+        (measured(0, 500), idle(1, 500), Some(Why::Output)),
+        (measured(0, 0), idle(50, 0), Some(Why::Jobs)),
+        (measured((1 << 20) - 1, 0), idle(49, 0), None),
+        (measured(1 << 20, 0), idle(1, 0), Some(Why::Memory)),
+    ];
+    for (measured, idle, expected) in table {
+        let (mut worker, _) = after(&[SPAWNED, Event::Ready, BUSY, measured]);
+        assert_eq!(worker.overdue(&RULES, s(0)), None, "{measured}, busy");
+        worker.step(&RULES, idle, s(0)).unwrap();
+        assert_eq!(worker.overdue(&RULES, s(0)), expected, "{measured}, {idle}");
+    }
+}
+
+#[test]
+fn one_that_is_never_ready_is_killed_and_has_crashed() {
+    let (mut worker, _) = after(&[SPAWNED]);
+    assert_eq!(worker.deadline(), Some(s(20)));
+    assert_eq!(worker.step(&RULES, Event::Due, s(19)).unwrap(), []);
+    assert_eq!(
+        worker.step(&RULES, Event::Due, s(20)).unwrap(),
+        [Effect::Kill, Effect::Crashed]
+    );
+    assert_eq!(worker.state().to_string(), "killed (was not ready in time)");
+    assert_eq!(worker.step(&RULES, KILLED, s(20)).unwrap(), []);
+    let mut patient = Worker::new(s(0));
+    patient.step(&Rules::default(), SPAWNED, s(0)).unwrap();
+    assert_eq!(patient.deadline(), None);
+}
+
+#[test]
+fn one_that_cannot_record_is_busy_until_it_can() {
+    for road in [
+        &[SPAWNED, TROUBLED][..],
+        &[SPAWNED, Event::Ready, BUSY, TROUBLED],
+    ] {
+        let (mut worker, _) = after(road);
+        assert!(worker.troubled());
+        assert_eq!(worker.class(), Class::Busy);
+        assert_eq!(worker.running().map(|running| running.task), Some(7));
+        worker.step(&RULES, AGED, s(1)).unwrap();
+        assert!(worker.troubled());
+        assert_eq!(worker.deadline(), None, "it is given all the time it takes");
+        worker.step(&RULES, DONE, s(2)).unwrap();
+        assert!(!worker.troubled());
+    }
+}
+
+#[test]
+fn what_it_ran_is_said_when_it_ends() {
+    let (worker, _) = after(&[SPAWNED, Event::Ready, BUSY, Event::LinkClosed]);
+    assert_eq!(
+        worker.state().to_string(),
+        "stopping (closed its link), busy with task 7"
+    );
+    assert_eq!(worker.deadline(), None, "it finishes its command");
+    let (worker, _) = after(&[SPAWNED, Event::Ready, Event::LinkClosed]);
+    assert_eq!(worker.deadline(), Some(IDLE_PATIENCE));
 }
 
 #[test]
@@ -282,6 +358,9 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Ready),
         (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Event::Busy { task, group }),
         (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Event::Idle { jobs, output }),
+        any::<i64>().prop_map(|task| Event::Troubled { task }),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(memory, printed)| Event::Measured { memory, printed }),
         Just(AGED),
         (0_u64..100).prop_map(|grace| Event::Drain { grace: s(grace) }),
         Just(Event::Stop),

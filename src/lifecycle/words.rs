@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Ended, Event, State, Why};
+use super::{Ended, Event, Running, State, Why};
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -10,6 +10,9 @@ impl fmt::Display for Why {
             Self::Surplus => "one too many",
             Self::Aged => "reached its age",
             Self::Output => "reached its output",
+            Self::Jobs => "reached its number of jobs",
+            Self::Memory => "reached its memory",
+            Self::NotReady => "was not ready in time",
             Self::Shutdown => "shutting down",
             Self::LinkClosed => "closed its link",
         })
@@ -20,13 +23,25 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Spawning => f.write_str("spawning"),
-            Self::Starting => f.write_str("starting"),
+            Self::Starting { .. } => f.write_str("starting"),
             Self::Idle { .. } => f.write_str("idle"),
             Self::Busy { task, .. } => write!(f, "busy with task {task}"),
-            Self::Stopping { why, .. } => write!(f, "stopping ({why})"),
-            Self::Killed { why } => write!(f, "killed ({why})"),
+            Self::Stopping { why, running, .. } => departing(f, "stopping", *why, *running),
+            Self::Killed { why, running } => departing(f, "killed", *why, *running),
             Self::Gone => f.write_str("gone"),
         }
+    }
+}
+
+fn departing(
+    f: &mut fmt::Formatter<'_>,
+    how: &str,
+    why: Why,
+    running: Option<Running>,
+) -> fmt::Result {
+    match running {
+        Some(Running { task, .. }) => write!(f, "{how} ({why}), busy with task {task}"),
+        None => write!(f, "{how} ({why})"),
     }
 }
 
@@ -47,6 +62,10 @@ impl fmt::Display for Event {
             Self::Ready => f.write_str("ready"),
             Self::Busy { task, group } => write!(f, "busy with task {task} in group {group}"),
             Self::Idle { jobs, output } => write!(f, "idle after {jobs} jobs and {output} bytes"),
+            Self::Troubled { task } => write!(f, "cannot record task {task}"),
+            Self::Measured { memory, printed } => {
+                write!(f, "measured: {memory} bytes in memory, {printed} printed")
+            }
             Self::Retire { why } => write!(f, "retire: {why}"),
             Self::Drain { grace } => write!(f, "drain within {grace:?}"),
             Self::Stop => f.write_str("stop"),

@@ -24,6 +24,10 @@ fn lines_read_as_documented() {
             r#"{"report":"busy","task":12,"group":4711}"#,
         ),
         (
+            Report::Troubled { task: 12 },
+            r#"{"report":"troubled","task":12}"#,
+        ),
+        (
             Report::Idle {
                 jobs: 3,
                 output: u64::MAX,

@@ -82,6 +82,11 @@ pub enum Reason {
     },
     /// Perhaps too many: the broker has not said how many jobs wait.
     DemandUnknown,
+    /// More are wanted, but what became of tasks cannot be recorded.
+    Troubled {
+        /// Those that have something to record and cannot.
+        workers: u32,
+    },
     /// Workers crash.
     BackingOff {
         /// Crashes in a row.
@@ -108,9 +113,20 @@ impl fmt::Display for Reason {
             Self::Surplus { lasted } => write!(f, "too many for {}s", lasted.as_secs()),
             Self::AboveMax { live, max } => write!(f, "{live} of at most {max}"),
             Self::DemandUnknown => f.write_str("perhaps too many, demand unknown"),
+            Self::Troubled { workers: 1 } => {
+                f.write_str("more wanted, but a worker cannot record what became of its task")
+            }
+            Self::Troubled { workers } => {
+                write!(
+                    f,
+                    "more wanted, but {workers} workers cannot record what became of their tasks"
+                )
+            }
             Self::BackingOff { failures } => write!(f, "backing off, {failures} failed in a row"),
             Self::Trying => f.write_str("trying one worker after failures"),
-            Self::Refused => f.write_str("a worker refused to be started again"),
+            Self::Refused => {
+                f.write_str("a worker exited with code 125: starts none again until a reload")
+            }
         }
     }
 }

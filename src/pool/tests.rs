@@ -17,6 +17,7 @@ fn census(starting: u32, idle: u32, busy: u32, stopping: u32, before: u32) -> Ce
         stopping,
         before,
         unproven: starting,
+        troubled: 0,
     }
 }
 
@@ -163,6 +164,32 @@ fn decisions_with_nothing_remembered() {
             "{limits:?} {census:?} {demand:?}"
         );
     }
+}
+
+#[test]
+fn a_pool_that_cannot_record_is_kept_at_min_and_not_grown() {
+    let limits = Limits::new(2, 1, 9).unwrap();
+    let decided = |idle, busy, troubled| {
+        let here = Census {
+            troubled,
+            ..census(0, idle, busy, 0, 0)
+        };
+        let (decision, _) = decide(&limits, &here, Demand::Ready(50), &Memory::default(), ms(0));
+        decision.to_string()
+    };
+    assert_eq!(
+        decided(0, 2, 1),
+        "hold (target 9): more wanted, but a worker cannot record what became of its task"
+    );
+    assert_eq!(
+        decided(1, 3, 2),
+        "hold (target 9): more wanted, but 2 workers cannot record what became of their tasks"
+    );
+    assert_eq!(decided(0, 1, 1), "start 1 (target 9): 1 of at least 2");
+    assert_eq!(
+        decided(0, 2, 0),
+        "start 1 (target 9): 2 busy and 50 more wanted"
+    );
 }
 
 #[test]

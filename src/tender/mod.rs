@@ -211,6 +211,8 @@ impl Tender {
             let rules = Rules {
                 max_age: settings.max_age,
                 max_output: settings.max_output,
+                ready_timeout: lifecycle::READY_TIMEOUT,
+                ..Rules::default()
             };
             Pool {
                 crew: Crew::new(settings.limits, rules),
@@ -275,6 +277,7 @@ impl From<Report> for lifecycle::Event {
         match report {
             Report::Ready => Self::Ready,
             Report::Busy { task, group } => Self::Busy { task, group },
+            Report::Troubled { task } => Self::Troubled { task },
             Report::Idle { jobs, output } => Self::Idle { jobs, output },
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
 use crate::crew::{Effect, Number};
-use crate::lifecycle::{self, Ended, Jitter};
+use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order};
 use crate::pool::{Reason, UNCOUNTED};
 use crate::signals::Asked;
@@ -62,8 +62,14 @@ impl Tender {
         {
             let tube = &pool.settings.tube;
             let state = pool.crew.worker(id.number).map(|worker| *worker.state());
+            let expected = state.is_none_or(|state| state.ends_well(ended));
             let state = state.map_or_else(String::new, |state| state.to_string());
-            tracing::info!(worker = child.name(), pid = child.pid(), %tube, state, reason = %ended, "worker ended");
+            let (worker, pid) = (child.name(), child.pid());
+            if expected {
+                tracing::info!(worker, pid, %tube, state, reason = %ended, "worker ended");
+            } else {
+                tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
+            }
         }
         self.tell(id, lifecycle::Event::Ended(ended), now);
     }
@@ -152,7 +158,14 @@ impl Tender {
             && let Some(child) = pool.children.get(&worker)
         {
             let tube = &pool.settings.tube;
-            tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason = "did not go in time", "worker killed");
+            let state = pool.crew.worker(worker).map(|worker| *worker.state());
+            let reason = match state {
+                Some(State::Killed {
+                    why: Why::NotReady, ..
+                }) => "did not say in time that it is ready",
+                _ => "did not go in time",
+            };
+            tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
             child.kill();
         }
     }

@@ -2,15 +2,19 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::connect::{block_on, broker};
+use super::connect::{self, block_on, broker};
+use super::worker::identity;
 use super::{Failure, Global};
 use crate::config::{Config, Tube, duration};
 use crate::pool::Limits;
+use crate::reconcile;
 use crate::signals;
+use crate::store::Durability;
 use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
 use crate::tube::TubeName;
 
@@ -92,13 +96,15 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let pools = tubes
-        .into_iter()
+        .iter()
+        .cloned()
         .map(|tube| pool(tube, &flags, &config, global, grace))
         .collect::<Result<_, _>>()?;
     let settings = Settings {
         pools,
         grace,
         broker: broker(&config),
+        reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
@@ -107,6 +113,18 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
             .await
             .map_err(|e| Failure::usage(e.to_string()))
     })
+}
+
+/// What puts the tubes right, with a session and a connection of its own.
+fn reconciler(tubes: Vec<TubeName>, config: &Config) -> reconcile::Service {
+    let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    reconcile::Service {
+        broker: broker(config),
+        open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        commands: Arc::new(config.commands.clone()),
+        identity: identity("tender", "", None),
+        tubes,
+    }
 }
 
 /// Flags over the file over defaults.

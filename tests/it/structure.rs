@@ -30,6 +30,7 @@ const PORTS: &[(&str, &[&str])] = &[
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
     ("api", &["broker", "store", "task", "tube"]),
+    ("reconcile", &["broker", "process", "store", "task", "tube"]),
     (
         "tender",
         &[
@@ -40,6 +41,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "link",
             "pool",
             "process",
+            "reconcile",
             "signals",
             "store",
             "task",
@@ -49,7 +51,14 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "broker", "link", "process", "signals", "store", "task", "tube",
+            "broker",
+            "link",
+            "process",
+            "reconcile",
+            "signals",
+            "store",
+            "task",
+            "tube",
         ],
     ),
 ];
@@ -68,6 +77,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "link",
             "pool",
             "process",
+            "reconcile",
             "signals",
             "store",
             "task",

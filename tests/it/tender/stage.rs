@@ -75,6 +75,7 @@ impl Scene {
             pools: vec![pool],
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
+            reconciler: None,
         };
         let (asked, receiver) = mpsc::unbounded_channel();
         Stage {

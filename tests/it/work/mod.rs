@@ -4,6 +4,7 @@ mod described;
 mod ends;
 mod everything;
 mod hostile;
+mod reconcile;
 mod recovery;
 mod running;
 mod shutdown;

@@ -57,6 +57,10 @@ CREATE TABLE tasks (
     put_generation INTEGER NOT NULL DEFAULT 0 CHECK (put_generation >= 0),   -- puts begun
     put_noted      INTEGER NOT NULL DEFAULT 0
                    CHECK (put_noted BETWEEN 0 AND put_generation),           -- the newest whose job is known
+    put_until      INTEGER,                       -- till then whoever began the newest put is left to it
+    -- A foreign task's own job has gone, and this one rings for it.
+    pointer_job      INTEGER CHECK (pointer_job >= 0),
+    pointer_instance TEXT,
 
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((status = 'running') = (owner IS NOT NULL)),
@@ -70,7 +74,9 @@ CREATE TABLE tasks (
     -- What tells a foreign job apart when it comes round again; ours say it themselves.
     CHECK (foreign_job = (job_hash IS NOT NULL)),
     CHECK (foreign_job = (job_birth IS NOT NULL)),
-    CHECK (foreign_job = 0 OR (job IS NOT NULL AND job_instance IS NOT NULL))
+    CHECK (foreign_job = 0 OR (job IS NOT NULL AND job_instance IS NOT NULL)),
+    CHECK ((pointer_job IS NULL) = (pointer_instance IS NULL)),
+    CHECK (pointer_job IS NULL OR foreign_job = 1)
 ) STRICT;
 
 -- list, newest first; a task by its foreign job; what waits or runs; what ended, in the order of its end,

@@ -349,28 +349,38 @@ impl Queue {
             return Vec::new();
         }
         // Asked each time: it may have been restarted since.
-        let instance = match self.broker.instance().await {
-            Ok(instance) => instance.id,
-            Err(error) => {
-                let all = new.iter();
-                return all.map(|(place, ..)| (*place, error.clone())).collect();
-            }
-        };
+        let instance = self.broker.instance().await;
         let (rows, jobs): (Vec<_>, Vec<_>) = new
             .into_iter()
             .map(|(place, task, job)| ((place, task), job))
             .unzip();
-        let answers = self.broker.put(tube, &jobs).await;
-        let (mut put, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
+        let answers = match &instance {
+            Ok(_) => self.broker.put(tube, &jobs).await,
+            Err(error) => vec![Err(error.clone()); jobs.len()],
+        };
+        let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
+        let (mut put, mut not_put) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut trouble = Vec::new();
         for ((place, task), answer) in rows.into_iter().zip(answers) {
             match answer {
                 // A task's first put is its put number 1.
                 Ok(job) => put.push((task, 1, job)),
-                Err(error) => trouble.push((place, error)),
+                Err(error) => {
+                    not_put.push((task, 1));
+                    trouble.push((place, error));
+                }
             }
         }
         let noted = self
-            .with_db(move |db| db.note_jobs(Some(&instance), &put))
+            .with_db(move |db| {
+                if !put.is_empty() {
+                    db.note_jobs(&instance, &put)?;
+                }
+                if !not_put.is_empty() {
+                    db.note_not_put(&not_put)?;
+                }
+                Ok(())
+            })
             .await;
         if let Err(error) = noted {
             // The jobs are there and will be looked at; only which they are is not known.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
+//! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
@@ -21,6 +22,7 @@ pub mod link;
 pub mod ofd;
 pub mod pool;
 pub mod process;
+pub mod reconcile;
 pub mod signals;
 pub mod sqlite;
 pub mod store;

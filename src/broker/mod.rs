@@ -262,6 +262,16 @@ pub trait Broker: Send {
     /// A job's body, whatever its state.
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error>;
 
+    /// The same of several jobs, in as few round trips as the broker allows. All are held at once: not to be
+    /// asked for more than a few dozen.
+    async fn peek_all(&mut self, ids: &[JobId]) -> Result<Vec<Option<Bytes>>, Error> {
+        let mut bodies = Vec::with_capacity(ids.len());
+        for id in ids {
+            bodies.push(self.peek(*id).await?);
+        }
+        Ok(bodies)
+    }
+
     /// What is known of a job.
     async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error>;
 

@@ -27,7 +27,12 @@ pub fn store(config: &Config, durability: Durability) -> Result<Db, Failure> {
     Ok(recording(&config.broker, &config.store, durability)?)
 }
 
-fn recording(broker: &BrokerUrl, store: &Path, durability: Durability) -> Result<Db, store::Error> {
+/// The same by what the configuration says of them.
+pub fn recording(
+    broker: &BrokerUrl,
+    store: &Path,
+    durability: Durability,
+) -> Result<Db, store::Error> {
     let db = Db::open(store, durability)?;
     Ok(match broker {
         BrokerUrl::Beanstalkd { .. } => db,

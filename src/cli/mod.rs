@@ -21,6 +21,7 @@ mod man;
 mod ping;
 mod print;
 mod put;
+mod reconcile;
 mod regenerate;
 mod show;
 mod tender;
@@ -115,6 +116,8 @@ enum Command {
     Show(show::Flags),
     /// Let failed tasks run again
     Regenerate(regenerate::Flags),
+    /// Recover tasks of dead workers, and put jobs that are missing
+    Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
     /// Make a round trip through the broker
@@ -171,6 +174,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::List(flags) => list::run(flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
+        Command::Reconcile(flags) => reconcile::run(flags, &load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),

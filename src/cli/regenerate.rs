@@ -10,11 +10,11 @@ use super::Failure;
 use super::connect::{self, block_on, broker};
 use crate::broker::{Broker, JobState};
 use crate::config::Config;
+use crate::reconcile::announce;
 use crate::store::announce::{Again, OldJob};
 use crate::store::put::NotRegenerated;
 use crate::store::{Db, Durability, Store, now};
 use crate::tube::TubeName;
-use crate::worker::announce;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -99,7 +99,7 @@ async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(
         let id = again.id;
         store.call(move |db| db.note_gone(&[id])).await?;
     }
-    if let Err(error) = announce(broker, store, again).await {
+    if let Err(error) = announce(broker, store, std::slice::from_ref(again)).await {
         writeln!(
             io::stderr(),
             "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",

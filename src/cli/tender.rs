@@ -2,15 +2,19 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::connect::{block_on, broker};
+use super::connect::{self, block_on, broker};
+use super::worker::identity;
 use super::{Failure, Global};
 use crate::config::{Config, Tube, duration};
 use crate::pool::Limits;
+use crate::reconcile;
 use crate::signals;
+use crate::store::Durability;
 use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
 use crate::tube::TubeName;
 
@@ -94,7 +98,8 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let pools = tubes
-        .into_iter()
+        .iter()
+        .cloned()
         .map(|tube| pool(tube, &flags, &config, global, grace))
         .collect::<Result<_, _>>()?;
     let settings = Settings {
@@ -102,12 +107,25 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace,
         broker: broker(&config),
+        reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
+}
+
+/// What puts the tubes right, with a session and a connection of its own.
+fn reconciler(tubes: Vec<TubeName>, config: &Config) -> reconcile::Service {
+    let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    reconcile::Service {
+        broker: broker(config),
+        open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        commands: Arc::new(config.commands.clone()),
+        identity: identity("tender", "", None),
+        tubes,
+    }
 }
 
 /// Flags over the file over defaults.

@@ -71,28 +71,34 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
-        let host = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
-        let pid = std::process::id();
         let settings = Settings {
             broker: broker(&config),
             store: Store::over(connect::store(&config, Durability::ProcessDeath)?)?,
             commands: Arc::new(config.commands),
             withheld: withheld(config.withheld),
             max_jobs: flags.max_jobs,
-            identity: NewWorker {
-                name: flags.name.unwrap_or_else(|| format!("{host}.{pid}")),
-                tube: flags.use_tube.to_string(),
-                host,
-                pid,
-            },
+            identity: identity("", flags.use_tube.as_str(), flags.name),
             control: Control::new(signals, tender, grace),
             tube: flags.use_tube,
         };
         worker::run(settings).await.map_err(Failure::from)
     })
+}
+
+/// This process, as the store is to know it: by its name, or by what it is, its host and its number.
+pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let pid = std::process::id();
+    let dot = if what.is_empty() { "" } else { "." };
+    NewWorker {
+        name: name.unwrap_or_else(|| format!("{what}{dot}{host}.{pid}")),
+        tube: tube.into(),
+        host,
+        pid,
+    }
 }
 
 /// A task must not be able to pose as its worker.

@@ -44,16 +44,15 @@ pub struct OldJob {
     pub instance: Option<String>,
 }
 
+/// Whoever has begun a put is left to it for so long, in milliseconds. Then it has died, or been stopped.
+pub const PUT_TIME: Millis = 15_000;
+
 /// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
     /// Notes which jobs announce tasks: row, put generation, job.
-    pub fn note_jobs(
-        &mut self,
-        instance: Option<&str>,
-        jobs: &[(i64, i64, JobId)],
-    ) -> Result<(), Error> {
+    pub fn note_jobs(&mut self, instance: &str, jobs: &[(i64, i64, JobId)]) -> Result<(), Error> {
         self.change(|change, _| {
             for (task, generation, job) in jobs {
                 note_job(change, *task, *generation, *job, instance)?;
@@ -62,16 +61,17 @@ impl Db {
         })
     }
 
-    /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or
-    /// whoever put it died in between. Each with its put generation.
-    pub fn unannounced(&self, tube: &TubeName, limit: u32) -> Result<Vec<(i64, i64)>, Error> {
-        self.look(|look, _| {
-            Ok(look
-                .prepare_cached(UNANNOUNCED)?
-                .query_map(params![tube.as_str(), limit], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?
-                .collect::<Result<_, _>>()?)
+    /// Notes that puts of these tasks, each with its generation, came to nothing: whoever is next need not
+    /// wait for them.
+    pub fn note_not_put(&mut self, puts: &[(i64, i64)]) -> Result<(), Error> {
+        self.change(|change, _| {
+            let mut note = change.prepare_cached(
+                "UPDATE tasks SET put_until = NULL WHERE id = ?1 AND put_generation = ?2",
+            )?;
+            for (task, generation) in puts {
+                note.execute([task, generation])?;
+            }
+            Ok(())
         })
     }
 
@@ -83,13 +83,33 @@ impl Db {
         generation: i64,
         now: Millis,
     ) -> Result<Option<Again>, Error> {
+        Ok(self.put_all_again(&[(id, generation)], now)?.pop())
+    }
+
+    /// The same for many, in one transaction.
+    pub fn put_all_again(
+        &mut self,
+        tasks: &[(i64, i64)],
+        now: Millis,
+    ) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();
-        let again =
-            self.change(|change, _| next_put(change, id, Some(generation), now, jobs.as_ref()))?;
-        if again.is_some() {
+        let all: Vec<Again> = self.change(|change, _| {
+            let mut all = Vec::new();
+            for (id, generation) in tasks {
+                all.extend(next_put(
+                    change,
+                    *id,
+                    Some(*generation),
+                    now,
+                    jobs.as_ref(),
+                )?);
+            }
+            Ok(all)
+        })?;
+        if !all.is_empty() {
             self.ring();
         }
-        Ok(again)
+        Ok(all)
     }
 
     /// How jobs are put, if that is done here.
@@ -105,9 +125,6 @@ impl Db {
     }
 }
 
-const UNANNOUNCED: &str = "SELECT id, put_generation FROM tasks
-    WHERE tube = ?1 AND status = 'waiting' AND put_noted < put_generation ORDER BY id LIMIT ?2";
-
 pub(super) fn next_put(
     connection: &Connection,
     id: i64,
@@ -118,23 +135,26 @@ pub(super) fn next_put(
     let row = connection
         .prepare_cached(
             // The job that it has now is the old one from here on: `job` names only one that was put.
-            "UPDATE tasks SET put_generation = put_generation + 1
+            "UPDATE tasks SET put_generation = put_generation + 1, put_until = ?3
              WHERE id = ?1 AND status = 'waiting' AND put_generation = coalesce(?2, put_generation)
              RETURNING uuid, tube, priority, ttr, put_generation, due, job, job_instance, job_gone",
         )?
-        .query_row(params![id, generation], |row| {
-            Ok((
-                row.get::<_, [u8; 16]>(0)?,
-                row.get::<_, String>(1)?,
-                row.get(2)?,
-                row.get::<_, Option<u32>>(3)?,
-                row.get(4)?,
-                row.get::<_, i64>(5)?,
-                row.get::<_, Option<i64>>(6)?,
-                row.get(7)?,
-                row.get::<_, bool>(8)?,
-            ))
-        })
+        .query_row(
+            params![id, generation, now.saturating_add(PUT_TIME)],
+            |row| {
+                Ok((
+                    row.get::<_, [u8; 16]>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get(2)?,
+                    row.get::<_, Option<u32>>(3)?,
+                    row.get(4)?,
+                    row.get::<_, i64>(5)?,
+                    row.get::<_, Option<i64>>(6)?,
+                    row.get(7)?,
+                    row.get::<_, bool>(8)?,
+                ))
+            },
+        )
         .optional()?;
     let Some((uuid, tube, priority, ttr, generation, due, job, instance, gone)) = row else {
         return Ok(None);
@@ -223,24 +243,25 @@ impl Jobs {
             task.id,
             task.generation,
             job.unsigned_abs(),
-            Some(&instance),
+            &instance,
         )
     }
 }
 
-/// Notes the job of a put, unless there has been another put since. Of a foreign task only that there is one: its
-/// row goes on naming the producer's job, which may come round again and is known by nothing else.
+/// Notes the job of a put, unless there has been another put since. A foreign task's row goes on naming the
+/// producer's job as well, which may come round again and is known by nothing else.
 fn note_job(
     change: &Connection,
     task: i64,
     generation: i64,
     job: JobId,
-    instance: Option<&str>,
+    instance: &str,
 ) -> Result<(), Failed> {
     change
         .prepare_cached(
-            "UPDATE tasks SET put_noted = ?2, job = iif(foreign_job, job, ?3),
+            "UPDATE tasks SET put_noted = ?2, put_until = NULL, job = iif(foreign_job, job, ?3),
                 job_instance = iif(foreign_job, job_instance, ?4),
+                pointer_job = iif(foreign_job, ?3, NULL), pointer_instance = iif(foreign_job, ?4, NULL),
                 job_kicks = iif(foreign_job, job_kicks, 0), job_gone = iif(foreign_job, job_gone, 0)
              WHERE id = ?1 AND put_generation = ?2",
         )?

@@ -20,6 +20,7 @@ pub mod ledger;
 mod plans;
 pub mod put;
 pub mod read;
+pub mod reconcile;
 pub mod worker;
 
 pub use crate::sqlite::{Durability, Error, Millis, locks, now};

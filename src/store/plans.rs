@@ -2,7 +2,7 @@
 
 use super::cleanup::{Old, idle_workers};
 use super::read::{Filter, Shown};
-use super::{Db, Durability, Millis, ledger};
+use super::{Db, Durability, Millis, ledger, reconcile};
 use crate::task::state::Status;
 
 /// How SQLite goes about a query, a step a line.
@@ -51,6 +51,7 @@ fn queries_go_by_their_indices() {
             "USING INDEX tasks_status",
         ),
         (old.select(), "USING INDEX tasks_finished"),
+        (reconcile::MISSING.into(), "INDEX tasks_unannounced"),
     ];
     for (sql, index) in table {
         let plan = plan(&db, &sql);
@@ -68,6 +69,10 @@ fn queries_go_by_their_indices() {
                 assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
             }
         }
+    }
+    for sql in reconcile::queries() {
+        let plan = plan(&db, &sql);
+        assert!(plan.contains("USING INDEX tasks_status"), "{sql}\n{plan}");
     }
     let plan = plan(&db, &idle_workers());
     for index in ["INDEX attempts_worker", "INDEX tasks_status"] {

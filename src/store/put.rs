@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::announce::{Again, Announced, next_put};
+use super::announce::{Again, Announced, PUT_TIME, next_put};
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
 use crate::task::command::Content;
@@ -124,8 +124,8 @@ fn add(connection: &Connection, task: &NewTask, now: Millis) -> Result<Added, Fa
     let id = connection
         .prepare_cached(
             "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
-                                created, foreign_job, put_generation)
-             VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 1)
+                                created, foreign_job, put_generation, put_until)
+             VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11)
              ON CONFLICT (uuid) DO NOTHING RETURNING id",
         )?
         .query_row(
@@ -140,6 +140,7 @@ fn add(connection: &Connection, task: &NewTask, now: Millis) -> Result<Added, Fa
                 task.priority,
                 task.ttr,
                 now,
+                now.saturating_add(PUT_TIME),
             ],
             |row| row.get(0),
         )

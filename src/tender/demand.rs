@@ -1,9 +1,10 @@
 //! Asking the broker how many jobs wait, apart from the loop: a broker that is slow or gone must not
 //! delay a worker's replacement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::Event;
@@ -20,7 +21,12 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(mut broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
+    /// `back` hears when a broker that could not be reached can be again: it may be another one.
+    pub(super) fn new(
+        mut broker: Box<dyn Broker>,
+        events: mpsc::Sender<Event>,
+        back: Arc<Notify>,
+    ) -> Self {
         let (questions, mut asked) = mpsc::unbounded_channel::<(usize, TubeName)>();
         tokio::spawn(async move {
             let mut reachable = true;
@@ -29,6 +35,7 @@ impl Asker {
                     Ok(demand) => {
                         if !reachable {
                             tracing::info!("broker answered again");
+                            back.notify_one();
                         }
                         reachable = true;
                         demand

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::broker::Broker;
@@ -21,6 +22,7 @@ use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
+use crate::reconcile;
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// Puts the tubes right; nobody does if there is none.
+    pub reconciler: Option<reconcile::Service>,
 }
 
 /// What a tender is to know of one pool.
@@ -220,8 +224,12 @@ impl Tender {
                 settings,
             }
         };
+        let back = Arc::new(Notify::new());
+        if let Some(reconciler) = settings.reconciler {
+            tokio::spawn(reconciler.run(Arc::clone(&back)));
+        }
         Self {
-            asker: demand::Asker::new(settings.broker, events.clone()),
+            asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,
             began: Instant::now(),

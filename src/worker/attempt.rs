@@ -4,14 +4,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::control::{Control, Mode};
 use super::run::{Ran, run};
 use crate::process::command::Spec;
-use crate::process::leftover::{self, ATTEMPT_VARIABLE, Remains, UUID_VARIABLE};
+use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+use crate::reconcile::end_remains;
 use crate::store::ledger::{Attempt, Settlement};
-use crate::store::locks::Holder;
 use crate::store::{Store, now};
 use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
@@ -154,26 +152,5 @@ async fn record(
             _ = control.changed() => {}
             () = tokio::time::sleep(RECORD_AGAIN) => {}
         }
-    }
-}
-
-/// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
-pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -> bool {
-    let locks = store.locks().clone();
-    let holder = Holder::Attempt(attempt);
-    let remains = Remains {
-        uuid,
-        number,
-        locks: locks.path().into(),
-        byte: holder.byte(),
-    };
-    let ending = move || leftover::end(&remains, || locks.is_held(holder));
-    match tokio::task::spawn_blocking(ending).await {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "could not look for what an attempt left running");
-            false
-        }
-        Err(_) => false,
     }
 }

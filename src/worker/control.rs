@@ -63,6 +63,11 @@ impl Control {
         self.mode
     }
 
+    /// Whether a tender started it, and lives.
+    pub fn has_tender(&self) -> bool {
+        self.tender.is_some()
+    }
+
     /// Waits for the mode to change. May be cancelled.
     pub async fn changed(&mut self) -> Mode {
         loop {

@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reservation, Reserve};
 use crate::link::Report;
+use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::NewWorker;
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
-mod announce;
 mod arrive;
 mod attempt;
 mod control;
@@ -26,13 +26,12 @@ mod hold;
 mod run;
 mod serve;
 
-pub use announce::announce;
 pub use control::{Control, Mode};
 
 use serve::{Served, Server};
 
 /// How long one reserve waits for a job. A server that does not answer is noticed soon after.
-const RESERVE: Duration = Duration::from_secs(60);
+const RESERVE: Duration = reconcile::EVERY;
 
 /// When no job comes for this long, what is to be noted is noted.
 const QUIET: Duration = Duration::from_millis(50);
@@ -86,7 +85,9 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         jobs: 0,
         output: 0,
         failures: 0,
-        announced: Instant::now(),
+        reconciled: Instant::now(),
+        memory: Memory::new(false),
+        standing: Standing::Worker(me.id),
     };
     worker.settings.control.report(Report::Ready);
     worker.work().await;
@@ -104,17 +105,23 @@ struct Worker {
     output: u64,
     /// Reserves that failed one after the other.
     failures: u32,
-    /// When what was missing was last put.
-    announced: Instant,
+    /// When it last reconciled its tube, and what it remembers of that.
+    reconciled: Instant,
+    memory: Memory,
+    standing: Standing,
 }
 
 impl Worker {
     async fn work(&mut self) {
-        self.announce_missing().await;
+        // A tender does it for all its workers.
+        let alone = !self.settings.control.has_tender();
+        if alone {
+            self.reconcile().await;
+        }
         while self.settings.control.mode() == Mode::Working && !self.has_had_its_jobs() {
             // In a tube that is never quiet too.
-            if self.announced.elapsed() >= RESERVE {
-                self.announce_missing().await;
+            if alone && self.reconciled.elapsed() >= reconcile::EVERY {
+                self.reconcile().await;
                 continue;
             }
             match self.next().await {
@@ -217,32 +224,40 @@ impl Worker {
         }
     }
 
-    /// Puts what could not be put: at a worker's start, after an outage, and every minute. There may be a
-    /// million of them, so a word is heard meanwhile; a put that it interrupts is made again by whoever is next.
-    async fn announce_missing(&mut self) {
+    /// Puts its tube right: at its start, after an outage, and now and then. There may be a million jobs to put,
+    /// so a word is heard meanwhile; what it interrupts is done by whoever is next.
+    async fn reconcile(&mut self) {
         let Settings {
             broker,
             store,
             tube,
+            commands,
             control,
             ..
         } = &mut self.settings;
-        let announced = tokio::select! {
+        let mut pass = Pass {
+            broker: broker.as_mut(),
+            store,
+            commands,
+            standing: &mut self.standing,
+            tube,
+            dry_run: false,
+        };
+        let passed = tokio::select! {
             biased;
             mode = control.changed() => {
                 tracing::info!(order = %mode, "was told to go");
                 return;
             }
-            announced = announce::announce_missing(broker.as_mut(), store, tube) => announced,
+            passed = pass.run(&mut self.memory) => passed,
         };
-        self.announced = Instant::now();
-        match announced {
-            Ok(0) => {}
-            Ok(announced) => tracing::info!(%tube, announced, "put jobs that were missing"),
+        self.reconciled = Instant::now();
+        match passed {
+            Ok(done) => reconcile::tell(tube, done),
             // The next reserve finds the same broker and tells.
-            Err(announce::Error::Broker(_)) => {}
-            Err(announce::Error::Store(error)) => {
-                tracing::warn!(%tube, %error, "could not look for missing jobs");
+            Err(reconcile::Error::Broker(_)) => {}
+            Err(reconcile::Error::Store(error)) => {
+                tracing::warn!(%tube, %error, "could not reconcile a tube");
             }
         }
     }
@@ -257,8 +272,8 @@ impl Worker {
         let apart = u32::try_from(self.id.unsigned_abs() % 8).unwrap_or(0);
         let wait = doubled.min(LONGEST_WAIT) * (8 + apart) / 16;
         self.pause(wait).await;
-        // Its jobs may be what the tube is waiting for.
-        self.announce_missing().await;
+        // Its jobs may be what the tube is waiting for, and another broker may have been started.
+        self.reconcile().await;
     }
 
     /// Waits, unless told to stop meanwhile.

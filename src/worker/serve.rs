@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::announce::announce;
 use super::arrive::{Arrived, arrive};
-use super::attempt::{end_remains, work};
+use super::attempt::work;
 use super::control::Control;
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
+use crate::reconcile::{announce, end_remains};
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
@@ -325,7 +325,7 @@ impl Server<'_> {
                 return;
             }
         };
-        if let Err(error) = announce(self.broker, self.store, &again).await {
+        if let Err(error) = announce(self.broker, self.store, &[again]).await {
             tracing::error!(task, %error, "could not put a task's job again");
         }
     }

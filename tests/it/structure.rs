@@ -33,6 +33,7 @@ const PORTS: &[(&str, &[&str])] = &[
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
     ("api", &["broker", "store", "task", "tube"]),
+    ("reconcile", &["broker", "process", "store", "task", "tube"]),
     (
         "tender",
         &[
@@ -43,6 +44,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "link",
             "pool",
             "process",
+            "reconcile",
             "signals",
             "store",
             "task",
@@ -53,7 +55,14 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "broker", "link", "process", "signals", "store", "task", "tube",
+            "broker",
+            "link",
+            "process",
+            "reconcile",
+            "signals",
+            "store",
+            "task",
+            "tube",
         ],
     ),
 ];
@@ -72,6 +81,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "link",
             "pool",
             "process",
+            "reconcile",
             "signals",
             "store",
             "task",

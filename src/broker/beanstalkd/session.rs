@@ -132,6 +132,14 @@ impl Broker for Client {
         Ok(job.map(|(_, body)| body))
     }
 
+    async fn peek_all(&mut self, ids: &[JobId]) -> Result<Vec<Option<Bytes>>, Error> {
+        let mut bodies = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MAX_PUTS) {
+            self.peek_some(some, &mut bodies).await?;
+        }
+        Ok(bodies)
+    }
+
     async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error> {
         let read = |reply| match reply {
             Reply::Data(data) => Ok(Some(JobStats::try_from(&Dictionary::parse(&data)?)?)),
@@ -190,6 +198,29 @@ impl Client {
         self.ask_on(connection, First::Nothing, command, patience, read)
             .await?;
         Ok(())
+    }
+
+    /// Asks for all of them in one write, and appends the answers.
+    async fn peek_some(
+        &mut self,
+        ids: &[JobId],
+        bodies: &mut Vec<Option<Bytes>>,
+    ) -> Result<(), Error> {
+        let mut connection = self.take_connection().await?;
+        for id in ids {
+            connection.queue(Command::Peek(*id));
+        }
+        for _ in ids {
+            let answer = connection.answer("peek", self.answer_timeout()).await;
+            let reply = answer.map_err(|failure: Failure| self.error(failure))?;
+            match found(reply) {
+                Ok(job) => bodies.push(job.map(|(_, body)| body)),
+                // There are answers to come that nobody will read: the connection is given up.
+                Err(Unfit::Refused(error)) => return Err(error),
+                Err(Unfit::Nonsense(said)) => return Err(self.nonsense("peek", said)),
+            }
+        }
+        self.put_back(connection, "peek")
     }
 
     /// Appends answers as they come. An error is the answer to every job that has none then.

@@ -10,6 +10,7 @@ use super::settle::settle;
 use super::{Arrival, Attempt, Claim, DeadAttempt, Settlement, Stranger, Who};
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
+use crate::store::reconcile::AfterLoss;
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::output::Kept;
@@ -305,17 +306,20 @@ impl Claiming<'_> {
         }))
     }
 
-    /// Records an attempt that we took over as lost. True if that was one too many, and the task has failed.
-    pub fn lose(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
+    /// Records an attempt that we took over as lost.
+    pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
-            return Ok(false);
+            return Ok(AfterLoss::NotOurs);
         };
         let rules = self
             .commands
             .plan(task.uuid, &task.tube, &task.content)
             .map_or(Rules::default(), |plan| plan.command.retry);
         let (next, budget) = retry::next(&Outcome::Lost, &rules, task.budget);
-        let failed = matches!(next, Next::Failed { .. });
+        let after = match next {
+            Next::Failed { .. } => AfterLoss::Failed,
+            Next::Wait(_) | Next::Done | Next::Cancelled => AfterLoss::Waits,
+        };
         let settlement = Settlement {
             task: dead.task,
             attempt: dead.attempt,
@@ -325,7 +329,11 @@ impl Claiming<'_> {
             budget,
             output: Kept::default(),
         };
-        settle(self.change, &settlement, self.worker, self.now)?;
-        Ok(failed)
+        Ok(
+            match settle(self.change, &settlement, self.worker, self.now)? {
+                true => after,
+                false => AfterLoss::NotOurs,
+            },
+        )
     }
 }

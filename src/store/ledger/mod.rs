@@ -11,6 +11,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use super::locks::Lock;
+use super::reconcile::AfterLoss;
 use super::worker::note_gone;
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
@@ -243,13 +244,33 @@ impl Db {
                 worker,
                 now,
             };
-            if claiming.lose(dead)? {
+            match claiming.lose(dead)? {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.
-                return Ok(Claim::DeleteJob {
+                AfterLoss::Failed => Ok(Claim::DeleteJob {
                     task: Some(dead.task),
-                });
+                }),
+                AfterLoss::Waits | AfterLoss::NotOurs => claiming.claim(arrival),
             }
-            claiming.claim(arrival)
+        })
+    }
+
+    /// Records an attempt that we took over as lost, and claims nothing.
+    pub(super) fn lose_only(
+        &mut self,
+        dead: &DeadAttempt,
+        commands: &Arc<Commands>,
+        worker: i64,
+        now: Millis,
+    ) -> Result<AfterLoss, Error> {
+        self.change(|change, locks| {
+            Claiming {
+                change,
+                locks,
+                commands,
+                worker,
+                now,
+            }
+            .lose(dead)
         })
     }
 

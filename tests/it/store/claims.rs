@@ -297,7 +297,7 @@ fn only_what_failed_is_regenerated() {
 fn a_job_is_noted_for_the_put_that_it_came_from() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
-    ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
+    ledger.db.note_jobs("one", &[(id, 1, 77)]).unwrap();
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     let again = ledger.db.regenerate(id, None, NOW).unwrap().unwrap();
@@ -306,9 +306,9 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
     // A late note of the put before must not hide the job that it has now.
     ledger
         .db
-        .note_jobs(Some("one"), &[(id, again.generation, 78)])
+        .note_jobs("one", &[(id, again.generation, 78)])
         .unwrap();
-    ledger.db.note_jobs(Some("one"), &[(id, 1, 77)]).unwrap();
+    ledger.db.note_jobs("one", &[(id, 1, 77)]).unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
 }
 
@@ -323,8 +323,8 @@ fn a_foreign_job_is_known_though_its_task_was_put_again() {
     drop(attempt);
     let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
     let noted = [(task, again.generation, 2)];
-    ledger.db.note_jobs(Some("one"), &noted).unwrap();
-    assert_eq!(ledger.db.unannounced(&tube("t"), 1).unwrap(), []);
+    ledger.db.note_jobs("one", &noted).unwrap();
+    assert_eq!(ledger.db.missing(&tube("t"), 0, 1, NOW).unwrap(), []);
 
     let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));
     let claim = ledger.claim_of_another(&job, NOW);

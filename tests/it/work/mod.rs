@@ -5,6 +5,7 @@ mod ends;
 mod everything;
 mod hostile;
 mod orphans;
+mod reconcile;
 mod recovery;
 mod running;
 mod shutdown;

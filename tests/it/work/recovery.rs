@@ -225,7 +225,7 @@ fn a_broker_that_dies_of_a_question_is_not_asked_without_end() {
         Session::new()
             .expect("watch t")
             .expect("ignore default")
-            .expect("reserve-with-timeout 60")
+            .expect("reserve-with-timeout 30")
             .send("WATCHING 2\r\nWATCHING 1\r\nRESERVED 1 2\r\nhi\r\n")
             .expect("stats-job 1")
     };

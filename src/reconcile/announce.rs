@@ -1,0 +1,112 @@
+//! Ringing the doorbell for tasks that wait.
+
+use std::time::Duration;
+
+use crate::broker::{self, Broker, NewJob};
+use crate::store::announce::Again;
+use crate::store::{Store, now};
+use crate::task::payload::Pointer;
+use crate::tube::TubeName;
+
+use super::Error;
+
+/// Puts the jobs of tasks that wait, and notes which they are; unless they were put when the puts were begun.
+/// Returns how many have a job now, or the first thing that kept one from being put: those that were not put are
+/// there for whoever is next.
+pub async fn announce(
+    broker: &mut dyn Broker,
+    store: &Store,
+    all: &[Again],
+) -> Result<u64, broker::Error> {
+    let mut announced = 0;
+    let mut trouble = None;
+    let mut rest: Vec<&Again> = all.iter().filter(|again| !again.has_job).collect();
+    let have = all.len() - rest.len();
+    while let Some(first) = rest.first() {
+        let tube = &first.tube;
+        let (these, others): (Vec<&Again>, _) = rest.iter().partition(|a| a.tube == *tube);
+        match announce_in(broker, store, tube, &these).await {
+            Ok(put) => announced += put,
+            Err(error) => trouble = trouble.or(Some(error)),
+        }
+        rest = others;
+    }
+    match trouble {
+        None => Ok(announced + have as u64),
+        Some(error) => Err(error),
+    }
+}
+
+async fn announce_in(
+    broker: &mut dyn Broker,
+    store: &Store,
+    tube: &TubeName,
+    these: &[&Again],
+) -> Result<u64, broker::Error> {
+    // Asked each time: it may have been restarted since.
+    let (instance, answers) = match broker.instance().await {
+        Ok(instance) => {
+            let jobs: Vec<NewJob> = these.iter().map(|again| job(store, again)).collect();
+            (instance.id, broker.put(tube, &jobs).await)
+        }
+        Err(error) => (String::new(), vec![Err(error); these.len()]),
+    };
+    let (mut put, mut not_put, mut trouble) = (Vec::new(), Vec::new(), None);
+    for (again, answer) in these.iter().zip(answers) {
+        match answer {
+            Ok(job) => put.push((again.id, again.generation, job)),
+            Err(error) => {
+                not_put.push((again.id, again.generation));
+                trouble = trouble.or(Some(error));
+            }
+        }
+    }
+    let count = put.len() as u64;
+    let noted = store
+        .call(move |db| {
+            if !put.is_empty() {
+                db.note_jobs(&instance, &put)?;
+            }
+            if !not_put.is_empty() {
+                db.note_not_put(&not_put)?;
+            }
+            Ok(())
+        })
+        .await;
+    if let Err(error) = noted {
+        // The jobs are there and will be looked at; only which they are is not known.
+        tracing::warn!(%tube, %error, "could not note the jobs of tasks");
+    }
+    match trouble {
+        None => Ok(count),
+        Some(error) => Err(error),
+    }
+}
+
+fn job(store: &Store, again: &Again) -> NewJob {
+    let pointer = Pointer {
+        uuid: again.uuid,
+        store: store.id(),
+    };
+    NewJob {
+        body: pointer.to_body().into(),
+        priority: again.priority,
+        delay: Duration::from_millis(u64::try_from(again.due_in).unwrap_or(0)),
+        ttr: Duration::from_secs(again.ttr.into()),
+    }
+}
+
+/// Puts the jobs of tasks again that nobody else has put since: each with its put generation. Returns how many.
+pub(super) async fn put_again(
+    broker: &mut dyn Broker,
+    store: &Store,
+    tasks: Vec<(i64, i64)>,
+) -> Result<u64, Error> {
+    if tasks.is_empty() {
+        return Ok(0);
+    }
+    let again = store
+        .call(move |db| db.put_all_again(&tasks, now()))
+        .await?;
+    Ok(announce(broker, store, &again).await?)
+}

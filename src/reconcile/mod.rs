@@ -1,0 +1,324 @@
+//! Reconciliation: what crashes, outages and restarted brokers have put out of joint is put right.
+//!
+//! One [`Pass`] over a tube does three things. Attempts whose workers are dead are taken over, ended and recorded
+//! as lost. Tasks that were never announced are announced. And tasks that wait, but whose jobs a broker that was
+//! restarted may have forgotten, are looked for and put again if they are not there.
+//!
+//! Any number of processes may do this at once, and any of them may die in the middle. An attempt is taken over by
+//! compare-and-swap of its owner, and a job is put after compare-and-swap of its put generation, so that each is
+//! done by one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::{self, Broker};
+use crate::store::ledger::DeadAttempt;
+use crate::store::reconcile::AfterLoss;
+use crate::store::worker::{NewWorker, Registered};
+use crate::store::{self, Store, now};
+use crate::task::command::Commands;
+use crate::tube::TubeName;
+
+mod announce;
+mod remains;
+mod service;
+mod verify;
+
+pub use announce::announce;
+pub use remains::end_remains;
+pub use service::{Service, tell};
+
+use announce::put_again;
+
+/// Between two passes.
+pub const EVERY: Duration = Duration::from_secs(30);
+
+/// Tasks looked up at a time, and put in one transaction.
+const SOME: u32 = 512;
+
+/// After so many passes, jobs are looked for though the broker is the same: a producer that was slow may have
+/// noted, after the last look, a job of the instance before.
+const LOOK_EVERY: u32 = 20;
+
+/// What kept a pass from its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+}
+
+/// What a pass did, or would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Attempts recorded as lost.
+    pub lost: u64,
+    /// Of these tasks, how many have failed, having lost too many.
+    pub failed: u64,
+    /// Attempts whose processes could not be ended; their tasks stay as they are.
+    pub stuck: u64,
+    /// Jobs put.
+    pub put: u64,
+}
+
+impl Summary {
+    /// Adds another's figures.
+    pub fn add(&mut self, other: Summary) {
+        self.lost += other.lost;
+        self.failed += other.failed;
+        self.stuck += other.stuck;
+        self.put += other.put;
+    }
+}
+
+/// On whose behalf attempts are taken over.
+#[derive(Debug)]
+pub enum Standing {
+    /// A worker's that runs nothing now.
+    Worker(i64),
+    /// Somebody's who is made known to the store when there is something to take over.
+    Newcomer {
+        /// Who that is.
+        identity: NewWorker,
+        /// Once it is known; the lock is held from then on.
+        registered: Option<Registered>,
+    },
+}
+
+impl Standing {
+    /// Somebody whom the store need not know before there is something to do.
+    pub fn newcomer(identity: NewWorker) -> Standing {
+        Standing::Newcomer {
+            identity,
+            registered: None,
+        }
+    }
+
+    /// 0 is nobody's.
+    fn known(&self) -> i64 {
+        match self {
+            Standing::Worker(id) => *id,
+            Standing::Newcomer { registered, .. } => registered.as_ref().map_or(0, |me| me.id),
+        }
+    }
+
+    async fn id(&mut self, store: &Store) -> Result<i64, store::Error> {
+        match self {
+            Standing::Worker(id) => Ok(*id),
+            Standing::Newcomer {
+                registered: Some(me),
+                ..
+            } => Ok(me.id),
+            Standing::Newcomer {
+                identity,
+                registered,
+            } => {
+                let identity = identity.clone();
+                let me = store.call(move |db| db.register(&identity, now())).await?;
+                Ok(registered.insert(me).id)
+            }
+        }
+    }
+}
+
+/// What is remembered of a tube from pass to pass.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// The first look is at every job, not only at those of other instances.
+    thorough: bool,
+    /// The broker's instance at the last pass.
+    instance: Option<String>,
+    /// Looks that are still to be made without another reason.
+    looks: u32,
+    /// Passes since the last look.
+    passes: u32,
+}
+
+/// Which jobs a pass looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// None.
+    None,
+    /// Those that another instance of the broker numbered.
+    Displaced,
+    /// Every task's that waits.
+    All,
+}
+
+impl Memory {
+    /// Nothing yet. `thorough`: the first pass is to look for every job.
+    pub fn new(thorough: bool) -> Memory {
+        Memory {
+            thorough,
+            instance: None,
+            looks: 0,
+            passes: 0,
+        }
+    }
+
+    fn next(&mut self, instance: &str) -> Look {
+        let first = self.instance.is_none();
+        if self.instance.as_deref() != Some(instance) {
+            self.instance = Some(instance.into());
+            // And once more at the next pass: somebody may note a job of the old instance only then.
+            self.looks = 2;
+        }
+        self.passes += 1;
+        if self.looks == 0 && self.passes < LOOK_EVERY {
+            return Look::None;
+        }
+        self.looks = self.looks.saturating_sub(1);
+        self.passes = 0;
+        if first && self.thorough {
+            Look::All
+        } else {
+            Look::Displaced
+        }
+    }
+}
+
+/// One pass over one tube.
+pub struct Pass<'a> {
+    /// A session to look and put with.
+    pub broker: &'a mut dyn Broker,
+    /// The ledger.
+    pub store: &'a Store,
+    /// What may run: it says how often a task may be lost.
+    pub commands: &'a Arc<Commands>,
+    /// Who takes over.
+    pub standing: &'a mut Standing,
+    /// The tube.
+    pub tube: &'a TubeName,
+    /// Only count.
+    pub dry_run: bool,
+}
+
+impl Pass<'_> {
+    /// Does all there is to do. May be dropped in the middle: what was begun is finished by whoever is next.
+    pub async fn run(&mut self, memory: &mut Memory) -> Result<Summary, Error> {
+        let mut done = Summary::default();
+        // Needs no broker.
+        let waiting = self.recover(&mut done).await?;
+        let tube = self.tube.clone();
+        if !self.store.call(move |db| db.anything_waits(&tube)).await? {
+            return Ok(done);
+        }
+        let instance = self.broker.instance().await?.id;
+        done.put += self.put_missing().await?;
+        done.put += self.verify_these(waiting, &instance).await?;
+        let mut look = memory.next(&instance);
+        if look == Look::None && self.looks_forgotten().await? {
+            look = Look::All;
+        }
+        done.put += match look {
+            Look::None => 0,
+            Look::Displaced => self.verify(&instance, Some(&instance)).await?,
+            Look::All => self.verify(&instance, None).await?,
+        };
+        Ok(done)
+    }
+
+    /// Attempts whose workers are dead. Returns the tasks that wait now.
+    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<i64>, store::Error> {
+        let (tube, asks) = (self.tube.clone(), self.standing.known());
+        let dead = self
+            .store
+            .call(move |db| db.dead_attempts(&tube, asks))
+            .await?;
+        if self.dry_run {
+            done.lost += dead.len() as u64;
+            return Ok(Vec::new());
+        }
+        let mut waiting = Vec::new();
+        for dead in dead {
+            waiting.extend(self.recover_one(dead, done).await?);
+        }
+        Ok(waiting)
+    }
+
+    async fn recover_one(
+        &mut self,
+        dead: DeadAttempt,
+        done: &mut Summary,
+    ) -> Result<Option<i64>, store::Error> {
+        let me = self.standing.id(self.store).await?;
+        let (task, attempt) = (dead.task, dead.number);
+        let taken = dead.clone();
+        if !self.store.call(move |db| db.take_over(&taken, me)).await? {
+            return Ok(None);
+        }
+        tracing::warn!(task, attempt, tube = %self.tube, "took over a dead worker's attempt");
+        if !end_remains(self.store, dead.uuid, attempt, dead.attempt).await {
+            tracing::error!(
+                task,
+                attempt,
+                "could not end what an attempt left running; did not run its task again"
+            );
+            done.stuck += 1;
+            return Ok(None);
+        }
+        let commands = Arc::clone(self.commands);
+        let after = self
+            .store
+            .call(move |db| {
+                let taken = DeadAttempt {
+                    owner: Some(me),
+                    ..dead
+                };
+                db.lose(&taken, &commands, me, now())
+            })
+            .await?;
+        match after {
+            AfterLoss::NotOurs => return Ok(None),
+            AfterLoss::Waits => {}
+            AfterLoss::Failed => done.failed += 1,
+        }
+        done.lost += 1;
+        Ok((after == AfterLoss::Waits).then_some(task))
+    }
+
+    /// Tasks of whose job nothing is known.
+    async fn put_missing(&mut self) -> Result<u64, Error> {
+        let (mut put, mut after) = (0, 0);
+        loop {
+            let tube = self.tube.clone();
+            let missing = self
+                .store
+                .call(move |db| db.missing(&tube, after, SOME, now()))
+                .await?;
+            let Some((last, _)) = missing.last() else {
+                return Ok(put);
+            };
+            after = *last;
+            put += self.put(missing).await?;
+        }
+    }
+
+    async fn put(&mut self, tasks: Vec<(i64, i64)>) -> Result<u64, Error> {
+        if self.dry_run {
+            return Ok(tasks.len() as u64);
+        }
+        put_again(self.broker, self.store, tasks).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_looked_for_when_the_broker_is_another_and_now_and_then() {
+        let mut memory = Memory::new(true);
+        let looks: Vec<Look> = ["a", "a", "a", "b", "b", "b"]
+            .map(|instance| memory.next(instance))
+            .into();
+        use Look::{All, Displaced, None};
+        assert_eq!(looks, [All, Displaced, None, Displaced, Displaced, None]);
+        let later: Vec<Look> = (0..LOOK_EVERY).map(|_| memory.next("b")).collect();
+        assert_eq!(later.iter().filter(|look| **look == Displaced).count(), 1);
+        assert_eq!(Memory::new(false).next("a"), Displaced);
+    }
+}

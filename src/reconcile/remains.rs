@@ -1,0 +1,28 @@
+//! Ending what an attempt left running.
+
+use uuid::Uuid;
+
+use crate::process::leftover::{self, Remains};
+use crate::store::Store;
+use crate::store::locks::Holder;
+
+/// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
+pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -> bool {
+    let locks = store.locks().clone();
+    let holder = Holder::Attempt(attempt);
+    let remains = Remains {
+        uuid,
+        number,
+        locks: locks.path().into(),
+        byte: holder.byte(),
+    };
+    let ending = move || leftover::end(&remains, || locks.is_held(holder));
+    match tokio::task::spawn_blocking(ending).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "could not look for what an attempt left running");
+            false
+        }
+        Err(_) => false,
+    }
+}

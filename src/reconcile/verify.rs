@@ -1,0 +1,121 @@
+//! Looking for the jobs of tasks that wait, and putting those that the broker has forgotten.
+
+use sha2::{Digest, Sha256};
+
+use crate::broker;
+use crate::store::reconcile::{Doubt, Looks};
+use crate::store::{Millis, now};
+use crate::task::payload::Pointer;
+
+use super::{Error, Pass, SOME};
+
+/// Bodies asked for and held at once.
+const AT_ONCE: usize = 64;
+
+/// How far apart two births of one job may seem: ages come in whole seconds.
+const SAME_BIRTH: Millis = 2000;
+
+impl Pass<'_> {
+    /// The tube is empty, and yet a task is due that was announced.
+    pub(super) async fn looks_forgotten(&mut self) -> Result<bool, Error> {
+        let tube = self.tube.clone();
+        if !self
+            .store
+            .call(move |db| db.anything_due(&tube, now()))
+            .await?
+        {
+            return Ok(false);
+        }
+        Ok(match self.broker.stats_tube(self.tube).await? {
+            Some(tube) => tube.ready + tube.delayed + tube.buried == 0,
+            None => true,
+        })
+    }
+
+    /// Looks for the jobs of all tasks that wait, or of those that `but` did not number. Returns how many were put.
+    pub(super) async fn verify(&mut self, today: &str, but: Option<&str>) -> Result<u64, Error> {
+        let (mut put, mut after) = (0, 0);
+        loop {
+            let (tube, but) = (self.tube.clone(), but.map(str::to_owned));
+            let doubts = self
+                .store
+                .call(move |db| db.doubts(&tube, but.as_deref(), after, SOME))
+                .await?;
+            let Some(last) = doubts.last() else {
+                return Ok(put);
+            };
+            after = last.id;
+            put += self.look_for(doubts, today).await?;
+        }
+    }
+
+    /// The same of certain tasks.
+    pub(super) async fn verify_these(
+        &mut self,
+        tasks: Vec<i64>,
+        today: &str,
+    ) -> Result<u64, Error> {
+        if tasks.is_empty() {
+            return Ok(0);
+        }
+        let doubts = self.store.call(move |db| db.doubts_of(&tasks)).await?;
+        self.look_for(doubts, today).await
+    }
+
+    async fn look_for(&mut self, doubts: Vec<Doubt>, today: &str) -> Result<u64, Error> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for some in doubts.chunks(AT_ONCE) {
+            let jobs: Vec<broker::JobId> = some.iter().filter_map(|doubt| doubt.job).collect();
+            let mut bodies = self.broker.peek_all(&jobs).await?.into_iter();
+            for doubt in some {
+                let body = doubt.job.and_then(|_| bodies.next().flatten());
+                let is_there = match body {
+                    Some(body) => self.is_it(doubt, &body, today).await?,
+                    None => false,
+                };
+                let put = (doubt.id, doubt.generation);
+                match is_there {
+                    true if doubt.instance.as_deref() == Some(today) => {}
+                    true => found.push(put),
+                    false => missing.push(put),
+                }
+            }
+        }
+        if !found.is_empty() && !self.dry_run {
+            let today = today.to_owned();
+            self.store
+                .call(move |db| db.note_found(&today, &found))
+                .await?;
+        }
+        self.put(missing).await
+    }
+
+    /// Whether the job with this body is the one that is looked for.
+    async fn is_it(&mut self, doubt: &Doubt, body: &[u8], today: &str) -> Result<bool, Error> {
+        match &doubt.looks {
+            Looks::Pointer => {
+                let pointer = Pointer {
+                    uuid: doubt.uuid,
+                    store: self.store.id(),
+                };
+                Ok(body == pointer.to_body().as_slice())
+            }
+            Looks::Foreign { hash, birth } => {
+                if !Sha256::digest(body).starts_with(hash) {
+                    return Ok(false);
+                }
+                if doubt.instance.as_deref() == Some(today) {
+                    return Ok(true);
+                }
+                let Some(job) = doubt.job else {
+                    return Ok(false);
+                };
+                Ok(self.broker.stats_job(job).await?.is_some_and(|stats| {
+                    let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
+                    let seems = now().saturating_sub(age);
+                    seems.saturating_sub(*birth).saturating_abs() <= SAME_BIRTH
+                }))
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What reconciliation asks of the store: whose attempts are dead, and which tasks that wait may have no job.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+use super::ledger::DeadAttempt;
+use super::locks::Holder;
+use super::{Db, Error, Failed, Millis};
+use crate::broker::JobId;
+use crate::store::announce::PUT_TIME;
+use crate::task::command::Commands;
+use crate::tube::TubeName;
+
+/// A task that waits, and the job that is to ring for it, if that is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its row.
+    pub id: i64,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its newest put.
+    pub generation: i64,
+    /// The job's number.
+    pub job: Option<JobId>,
+    /// The broker instance that numbered it.
+    pub instance: Option<String>,
+    /// How to know it from another of that number.
+    pub looks: Looks,
+}
+
+/// How a job is known from another that has its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looks {
+    /// It points to the task.
+    Pointer,
+    /// Its producer's own.
+    Foreign {
+        /// The first half of the SHA-256 of its body.
+        hash: [u8; 16],
+        /// When it was put.
+        birth: Millis,
+    },
+}
+
+/// What became of a task whose attempt was recorded as lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// It waits.
+    Waits,
+    /// That was one too many.
+    Failed,
+    /// Somebody else was quicker.
+    NotOurs,
+}
+
+impl Db {
+    /// The tubes in which something waits or runs.
+    pub fn tubes_in_use(&self) -> Result<Vec<TubeName>, Error> {
+        self.look(|look, _| {
+            let names: Vec<String> = look
+                .prepare_cached(TUBES)?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            // One that is none is no name of a tube that a broker could have.
+            Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+        })
+    }
+
+    /// Attempts in a tube for which nobody answers: their workers are dead, or took them over as `asks` and
+    /// could not end what was left.
+    pub fn dead_attempts(&self, tube: &TubeName, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+        self.look(|look, locks| {
+            let mut answers: HashMap<i64, bool> = HashMap::new();
+            let mut running = look.prepare_cached(RUNNING)?;
+            let mut rows = running.query([tube.as_str()])?;
+            let mut dead = Vec::new();
+            while let Some(row) = rows.next()? {
+                let owner: i64 = row.get(4)?;
+                let answers = match answers.get(&owner) {
+                    Some(known) => *known,
+                    None => {
+                        let held = locks.is_held(Holder::Worker(owner));
+                        let answer = owner != asks && held.map_err(Failed::Locks)?;
+                        answers.insert(owner, answer);
+                        answer
+                    }
+                };
+                if !answers {
+                    dead.push(DeadAttempt {
+                        task: row.get(0)?,
+                        uuid: Uuid::from_bytes(row.get(1)?),
+                        attempt: row.get(2)?,
+                        number: row.get(3)?,
+                        owner: Some(owner),
+                        priority: row.get(5)?,
+                    });
+                }
+            }
+            Ok(dead)
+        })
+    }
+
+    /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or whoever
+    /// put it died in between. Each with its put generation, from a row on. Those that somebody is putting are
+    /// left to them.
+    pub fn missing(
+        &self,
+        tube: &TubeName,
+        after: i64,
+        limit: u32,
+        now: Millis,
+    ) -> Result<Vec<(i64, i64)>, Error> {
+        self.look(|look, _| {
+            // Until a time that is too far away: the clock was set back.
+            let latest = now.saturating_add(PUT_TIME);
+            Ok(look
+                .prepare_cached(MISSING)?
+                .query_map(params![tube.as_str(), after, now, latest, limit], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Tasks of a tube that wait, from a row on, and whose job is known; of those of `instance` only if none is
+    /// named.
+    pub fn doubts(
+        &self,
+        tube: &TubeName,
+        instance: Option<&str>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Doubt>, Error> {
+        self.look(|look, _| {
+            Ok(look
+                .prepare_cached(&doubts_sql())?
+                .query_map(params![tube.as_str(), instance, after, limit], doubt)?
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The same of certain tasks.
+    pub fn doubts_of(&self, tasks: &[i64]) -> Result<Vec<Doubt>, Error> {
+        self.look(|look, _| {
+            let mut select = look.prepare_cached(&format!("{DOUBTS} AND id = ?1"))?;
+            let mut found = Vec::new();
+            for task in tasks {
+                for row in select.query_map([task], doubt)? {
+                    found.push(row?);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Whether a task of a tube waits, announced or not.
+    pub fn anything_waits(&self, tube: &TubeName) -> Result<bool, Error> {
+        self.look(|look, _| Ok(look.prepare_cached(WAITS)?.exists([tube.as_str()])?))
+    }
+
+    /// Whether a task of a tube is due and has been announced.
+    pub fn anything_due(&self, tube: &TubeName, now: Millis) -> Result<bool, Error> {
+        self.look(|look, _| {
+            Ok(look
+                .prepare_cached(DUE)?
+                .exists(params![tube.as_str(), now])?)
+        })
+    }
+
+    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: row and
+    /// put generation.
+    pub fn note_found(&mut self, instance: &str, found: &[(i64, i64)]) -> Result<(), Error> {
+        self.change(|change, _| {
+            let mut note = change.prepare_cached(
+                "UPDATE tasks SET job_instance = iif(pointer_job IS NULL, ?3, job_instance),
+                    pointer_instance = iif(pointer_job IS NULL, NULL, ?3)
+                 WHERE id = ?1 AND put_generation = ?2",
+            )?;
+            for (task, generation) in found {
+                note.execute(params![task, generation, instance])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Records an attempt that `worker` took over, and of which nothing runs any more, as lost.
+    pub fn lose(
+        &mut self,
+        dead: &DeadAttempt,
+        commands: &Arc<Commands>,
+        worker: i64,
+        now: Millis,
+    ) -> Result<AfterLoss, Error> {
+        self.lose_only(dead, commands, worker, now)
+    }
+}
+
+const TUBES: &str =
+    "SELECT DISTINCT tube FROM tasks WHERE status IN ('waiting', 'running') AND status <> 'done'";
+
+// A plus keeps SQLite from the index by tube, which has all that ever was in it.
+const RUNNING: &str =
+    "SELECT tasks.id, uuid, attempts.id, tasks.attempt, owner, priority FROM tasks
+    JOIN attempts ON attempts.task = tasks.id AND attempts.number = tasks.attempt
+    WHERE status = 'running' AND status <> 'done' AND +tube = ?1 ORDER BY tasks.id";
+
+pub(super) const MISSING: &str = "SELECT id, put_generation FROM tasks
+    WHERE tube = ?1 AND status = 'waiting' AND put_noted < put_generation AND id > ?2
+        AND (put_until IS NULL OR put_until <= ?3 OR put_until > ?4)
+    ORDER BY id LIMIT ?5";
+
+const DOUBTS: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
+        coalesce(pointer_instance, job_instance), foreign_job AND pointer_job IS NULL, job_hash, job_birth
+    FROM tasks WHERE status = 'waiting' AND status <> 'done' AND put_noted = put_generation";
+
+fn doubts_sql() -> String {
+    format!(
+        "{DOUBTS} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
+         ORDER BY id LIMIT ?4"
+    )
+}
+
+const WAITS: &str =
+    "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1";
+
+const DUE: &str = "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1
+    AND due <= ?2 AND put_noted = put_generation";
+
+fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
+    let looks = if row.get(5)? {
+        Looks::Foreign {
+            hash: row.get(6)?,
+            birth: row.get(7)?,
+        }
+    } else {
+        Looks::Pointer
+    };
+    Ok(Doubt {
+        id: row.get(0)?,
+        uuid: Uuid::from_bytes(row.get(1)?),
+        generation: row.get(2)?,
+        job: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
+        instance: row.get(4)?,
+        looks,
+    })
+}
+
+/// For the tests of query plans.
+#[cfg(test)]
+pub(super) fn queries() -> [String; 5] {
+    [
+        WAITS.into(),
+        RUNNING.into(),
+        doubts_sql(),
+        DUE.into(),
+        TUBES.into(),
+    ]
+}

@@ -246,8 +246,9 @@ fn tell_histories(folder: &Path, evidence: &Evidence, ledger: &Ledger) {
     let archive = Archive::read(folder);
     println!("wrong");
     let by_task = by_task(&ledger.findings);
-    let mut told = String::new();
+    let mut all = String::new();
     for (at, (key, findings)) in by_task.iter().enumerate() {
+        let mut told = String::new();
         for finding in findings {
             let who = key.as_ref().map_or_else(String::new, Key::to_string);
             told += &format!("{}: {who}: {}\n", finding.wrong.says(), finding.details);
@@ -258,8 +259,9 @@ fn tell_histories(folder: &Path, evidence: &Evidence, ledger: &Ledger) {
         if at < MOST_HISTORIES {
             print!("{told}");
         }
-        fs::write(folder.join("wrong"), &told).unwrap();
+        all += &told;
     }
+    fs::write(folder.join("wrong"), &all).unwrap();
     if by_task.len() > MOST_HISTORIES {
         println!("… {} more tasks", by_task.len() - MOST_HISTORIES);
     }

@@ -82,10 +82,11 @@ impl Tended {
     /// Starts it if it is time to; notices its end.
     pub fn tend(&mut self, world: &World) {
         if let Some(child) = &mut self.child {
-            if child.try_wait().unwrap().is_some() {
+            if let Some(status) = child.try_wait().unwrap() {
                 self.child = None;
                 self.start_at = Instant::now() + AGAIN;
-                self.gave_up += u64::from(!self.asked);
+                // Whom a signal ended, we killed.
+                self.gave_up += u64::from(!self.asked && status.code().is_some());
             }
         } else if self.start_at <= Instant::now() {
             self.asked = false;

@@ -162,6 +162,7 @@ impl Run {
     }
 
     /// A child in a session of its own that doesn't hear TERM, with our file and our output open.
+    #[expect(clippy::zombie_processes, reason = "it is to outlive us")]
     fn leave(&self, stays: Duration) {
         fcntl_setfd(self.file.as_fd(), FdFlags::empty()).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());

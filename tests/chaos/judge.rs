@@ -67,7 +67,7 @@ pub enum Wrong {
     /// It still waits or runs, though nothing keeps it from being done.
     Stranded,
     /// It ended as it could not.
-    EndedWrong,
+    ImpossibleEnd,
     /// It is recorded as done, and its command did not come to its end.
     NotDone,
     /// It ran again after it was recorded as done.
@@ -86,7 +86,7 @@ impl Wrong {
         Wrong::Overlapping,
         Wrong::Doubled,
         Wrong::Stranded,
-        Wrong::EndedWrong,
+        Wrong::ImpossibleEnd,
         Wrong::NotDone,
         Wrong::RanAgain,
         Wrong::Untold,
@@ -100,7 +100,7 @@ impl Wrong {
             Wrong::Overlapping => "overlapping",
             Wrong::Doubled => "recorded twice",
             Wrong::Stranded => "left waiting for ever",
-            Wrong::EndedWrong => "ended as they could not",
+            Wrong::ImpossibleEnd => "ended as they could not",
             Wrong::NotDone => "done without having run to the end",
             Wrong::RanAgain => "run again after done",
             Wrong::Untold => "runs that no attempt tells of",
@@ -255,7 +255,7 @@ fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line]) {
         None => ledger.find(Wrong::Stranded, Some(key), format!("it is {}", row.status)),
         Some(ended) if ended != key.kind.must_end() => {
             ledger.find(
-                Wrong::EndedWrong,
+                Wrong::ImpossibleEnd,
                 Some(key),
                 format!("it is {}", row.status),
             );

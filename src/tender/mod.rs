@@ -22,7 +22,7 @@ use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
-use crate::reconcile;
+use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
@@ -156,6 +156,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    sweeper: Sweeper,
     /// Held until the last worker is gone.
     tenure: Tenure,
 }
@@ -171,6 +172,8 @@ pub async fn run(
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
+    // Before any worker reserves.
+    reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let mut tender = Tender::new(settings, tenure, events);
     tender.count_all();
@@ -185,6 +188,7 @@ pub async fn run(
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
+    tender.sweeper.finish().await;
     tracing::info!("tender ended");
     Ok(())
 }
@@ -229,6 +233,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            sweeper: Sweeper::start(&settings.store),
             asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,

@@ -71,6 +71,9 @@ impl Tender {
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
         }
+        if ended != Ended::Exited(0) {
+            self.sweeper.died();
+        }
         self.tell(id, lifecycle::Event::Ended(ended), now);
     }
 

@@ -5,7 +5,7 @@ CARGO ?= cargo
 LOCKED = --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint man prepare fmt clippy deny doc roff tests
+.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -13,6 +13,7 @@ help:
 	@echo 'make demo    build it and see it at work, without a server'
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
+	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
 
@@ -21,6 +22,12 @@ demo:
 
 build:
 	$(CARGO) build --release $(LOCKED)
+
+# A quick run writes nothing.
+bench:
+	@command -v beanstalkd >/dev/null 2>&1 || sh tests/prepare.sh
+	$(CARGO) build --release $(LOCKED) --example mark
+	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
 
 test: prepare lint tests
 

@@ -3,4 +3,5 @@
 
 pub mod command;
 pub mod leftover;
+pub mod memory;
 mod table;

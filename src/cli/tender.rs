@@ -11,6 +11,7 @@ use super::connect::{self, block_on, broker};
 use super::worker::identity;
 use super::{Failure, Global};
 use crate::config::{Config, Mode, Tube, duration};
+use crate::control::place;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile;
@@ -141,6 +142,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace,
         broker: broker(&config),
+        runtime: Some(place::folder()),
         reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {

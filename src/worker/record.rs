@@ -111,12 +111,10 @@ pub async fn outlast(store: &Store, control: &mut Control, worker: i64) -> bool 
         tokio::select! {
             biased;
             _ = control.changed() => return false,
-            proved = proving => match proved {
-                Ok(()) => {
-                    tracing::info!("reached the store again");
-                    return true;
-                }
-                Err(_) => {}
+            // What is wrong was said when it began.
+            proved = proving => if proved.is_ok() {
+                tracing::info!("reached the store again");
+                return true;
             },
         }
     }

@@ -12,7 +12,7 @@ BROKER ?= beanstalkd
 SKIP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
+.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -21,6 +21,7 @@ help:
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
+	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
 
@@ -29,6 +30,12 @@ demo:
 
 build:
 	$(CARGO) build --release $(LOCKED)
+
+# A quick run writes nothing.
+bench:
+	@command -v beanstalkd >/dev/null 2>&1 || sh tests/prepare.sh
+	$(CARGO) build --release $(LOCKED) --example mark
+	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
 
 test: prepare lint tests chaos-short
 

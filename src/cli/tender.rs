@@ -11,6 +11,7 @@ use super::connect::{self, block_on, broker};
 use super::worker::identity;
 use super::{Failure, Global};
 use crate::config::{Config, Tube, duration};
+use crate::control::place;
 use crate::pool::Limits;
 use crate::reconcile;
 use crate::signals;
@@ -107,6 +108,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace,
         broker: broker(&config),
+        runtime: Some(place::folder()),
         reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {

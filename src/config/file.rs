@@ -42,6 +42,8 @@ pub struct Tube {
     pub worker_command: Option<Vec<String>>,
     /// The command that gets raw bodies.
     pub command: Option<String>,
+    /// Attempts of a task that may be lost, where its command says nothing of it.
+    pub max_lost: Option<u32>,
 }
 
 /// `[commands."NAME"]`

@@ -236,7 +236,7 @@ fn command(given: &file::Command) -> Command {
         timeout: given.timeout.map(|span| span.0),
         retry: Rules {
             max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),
-            max_lost: given.max_lost.unwrap_or(rules.max_lost),
+            max_lost: given.max_lost,
             backoff: Backoff {
                 first: spans.and_then(|b| b.first).map_or(backoff.first, |s| s.0),
                 factor: spans.and_then(|b| b.factor).unwrap_or(backoff.factor),
@@ -273,6 +273,12 @@ fn tubes(
         }
         if given.worker_command.as_ref().is_some_and(Vec::is_empty) {
             return Err(wrong(at(".worker_command"), "no program is named".into()));
+        }
+        if let Some(max_lost) = given.max_lost {
+            if max_lost == 0 {
+                return Err(wrong(at(".max_lost"), "must be at least 1".into()));
+            }
+            commands.set_max_lost(tube.clone(), max_lost);
         }
         tubes.insert(tube, given.clone());
     }

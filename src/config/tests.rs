@@ -77,6 +77,10 @@ fn what_is_wrong_is_named() {
             ".max_attempts: must be at least 1",
         ),
         (
+            "[tubes.mail]\nmax_lost = 0",
+            "tubes.\"mail\".max_lost: must be at least 1",
+        ),
+        (
             "[commands.a]\nrun = ['x']\ntimeout = 'soon'",
             "'soon' is no duration",
         ),

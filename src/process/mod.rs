@@ -3,3 +3,4 @@
 
 pub mod command;
 pub mod leftover;
+pub mod memory;

@@ -274,10 +274,15 @@ impl Pass<'_> {
         match after {
             AfterLoss::NotOurs => return Ok(None),
             AfterLoss::Waits => {}
-            AfterLoss::Failed => done.failed += 1,
+            AfterLoss::Failed { reason } => {
+                tracing::error!(task, attempt, reason, "gave up a task");
+                done.failed += 1;
+                done.lost += 1;
+                return Ok(None);
+            }
         }
         done.lost += 1;
-        Ok((after == AfterLoss::Waits).then_some(task))
+        Ok(Some(task))
     }
 
     /// Tasks of whose job nothing is known.

@@ -15,6 +15,7 @@ use crate::sqlite::{Closed, Database, Failed, Thread};
 
 pub mod announce;
 pub mod cleanup;
+pub mod counts;
 pub mod ledger;
 #[cfg(test)]
 mod plans;

@@ -46,12 +46,15 @@ pub enum Looks {
 }
 
 /// What became of a task whose attempt was recorded as lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AfterLoss {
     /// It waits.
     Waits,
-    /// That was one too many.
-    Failed,
+    /// That was one too many: it has failed.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
     /// Somebody else was quicker.
     NotOurs,
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::locks::{Holder, Lock};
 use super::{Db, Error, Failed, Millis};
+use crate::sqlite::clock::boot_id;
 
 /// A worker as it introduces itself.
 #[derive(Debug, Clone)]
@@ -30,10 +31,12 @@ pub struct Registered {
 impl Db {
     /// Makes a worker known. Its lock is held before anybody can see its row.
     pub fn register(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
+        let boot = boot_id();
         self.change(|change, locks| {
             let id = change.query_row(
-                "INSERT INTO workers (name, tube, host, pid, started) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
-                params![worker.name, worker.tube, worker.host, worker.pid, now],
+                "INSERT INTO workers (name, tube, host, pid, started, boot) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 RETURNING id",
+                params![worker.name, worker.tube, worker.host, worker.pid, now, boot],
                 |row| row.get(0),
             )?;
             let lock = locks.take(Holder::Worker(id)).map_err(Failed::Locks)?;

@@ -102,6 +102,7 @@ pub struct Commands {
     prefixes: BTreeMap<String, Arc<Command>>,
     raw: BTreeMap<TubeName, (String, Arc<Command>)>,
     types: BTreeMap<TypeName, Mapping>,
+    max_lost: BTreeMap<TubeName, u32>,
     every_body: Option<(String, Arc<Command>)>,
 }
 
@@ -123,6 +124,20 @@ impl Commands {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Says how many attempts of a tube's tasks may be lost, where their commands say nothing of it.
+    pub fn set_max_lost(&mut self, tube: TubeName, max_lost: u32) {
+        self.max_lost.insert(tube, max_lost);
+    }
+
+    /// The rules for a task of a tube; `None`: it may not run, or not any more.
+    pub fn rules(&self, tube: &TubeName, plan: Option<&Plan>) -> retry::Rules {
+        let rules = plan.map_or_else(retry::Rules::default, |plan| plan.command.retry);
+        retry::Rules {
+            max_lost: rules.max_lost.or_else(|| self.max_lost.get(tube).copied()),
+            ..rules
         }
     }
 

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use super::state::Outcome;
+use super::state::{Loss, OUT_OF_MEMORY, Outcome};
 
 /// `EX_DATAERR` of sysexits.h: the command says that trying again is no use.
 pub const EX_DATAERR: i32 = 65;
+
+/// So many attempts whose workers died are one too many, unless configured.
+pub const MAX_LOST: u32 = 3;
 
 /// How often a task is tried, and how long it waits in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Attempts in all, at least 1. Those that were interrupted or lost are not counted.
     pub max_attempts: u32,
-    /// So many lost attempts, and the task is held to be what kills its workers. At least 1.
-    pub max_lost: u32,
+    /// So many attempts whose workers died, and the task is held to be what kills them. At least 1;
+    /// [`MAX_LOST`] when `None`.
+    pub max_lost: Option<u32>,
     /// The wait before the second attempt and those after it.
     pub backoff: Backoff,
 }
@@ -22,7 +26,7 @@ impl Default for Rules {
     fn default() -> Self {
         Rules {
             max_attempts: 1,
-            max_lost: 3,
+            max_lost: None,
             backoff: Backoff::default(),
         }
     }
@@ -87,6 +91,7 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
     let after = match outcome {
         Outcome::Exited(_)
         | Outcome::Signalled(_)
+        | Outcome::OutOfMemory
         | Outcome::TimedOut(_)
         | Outcome::CouldNotStart { .. }
         | Outcome::Cancelled(_)
@@ -94,8 +99,8 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
             spent: before.spent.saturating_add(1),
             ..before
         },
-        Outcome::Interrupted(_) => before,
-        Outcome::Lost => Budget {
+        Outcome::Interrupted(_) | Outcome::Lost(Loss::MachineRestarted) => before,
+        Outcome::Lost(Loss::WorkerDied) => Budget {
             lost: before.lost.saturating_add(1),
             ..before
         },
@@ -103,15 +108,18 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
     let next = match outcome {
         Outcome::Exited(0) => Next::Done,
         Outcome::Cancelled(_) => Next::Cancelled,
-        Outcome::Interrupted(_) => Next::Wait(Duration::ZERO),
+        Outcome::Interrupted(_) | Outcome::Lost(Loss::MachineRestarted) => {
+            Next::Wait(Duration::ZERO)
+        }
         Outcome::Refused { reason } => failed(reason.clone()),
         Outcome::Exited(EX_DATAERR) => failed(format!("exit code {EX_DATAERR}: bad data")),
-        Outcome::Lost if after.lost >= rules.max_lost => {
+        Outcome::Lost(Loss::WorkerDied) if after.lost >= rules.max_lost.unwrap_or(MAX_LOST) => {
             failed(format!("its worker died {} times", after.lost))
         }
-        Outcome::Lost => Next::Wait(Duration::ZERO),
+        Outcome::Lost(Loss::WorkerDied) => Next::Wait(Duration::ZERO),
         Outcome::Exited(code) => again(format!("exit code {code}"), rules, after),
         Outcome::Signalled(signal) => again(format!("ended by signal {signal}"), rules, after),
+        Outcome::OutOfMemory => again(OUT_OF_MEMORY.into(), rules, after),
         Outcome::TimedOut(_) => again("ran longer than its timeout".into(), rules, after),
         Outcome::CouldNotStart { reason } => again(reason.clone(), rules, after),
     };
@@ -185,9 +193,28 @@ mod tests {
                 Next::Cancelled,
                 spent(1, 0),
             ),
-            (Outcome::Lost, spent(2, 0), wait(0), spent(2, 1)),
             (
-                Outcome::Lost,
+                Outcome::OutOfMemory,
+                spent(2, 0),
+                failed(
+                    "killed while the kernel killed for memory where it ran, in the last of 3 attempts",
+                ),
+                spent(3, 0),
+            ),
+            (
+                Outcome::Lost(Loss::WorkerDied),
+                spent(2, 0),
+                wait(0),
+                spent(2, 1),
+            ),
+            (
+                Outcome::Lost(Loss::MachineRestarted),
+                spent(2, 2),
+                wait(0),
+                spent(2, 2),
+            ),
+            (
+                Outcome::Lost(Loss::WorkerDied),
                 spent(0, 2),
                 failed("its worker died 3 times"),
                 spent(0, 3),

@@ -10,6 +10,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// What is said of [`Outcome::OutOfMemory`].
+pub(super) const OUT_OF_MEMORY: &str = "killed while the kernel killed for memory where it ran";
+
 /// Where a task stands, as it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -73,6 +76,9 @@ pub enum Outcome {
     Exited(i32),
     /// The command was ended by this signal, which we did not send.
     Signalled(i32),
+    /// The command was ended by a KILL that we did not send, and meanwhile the kernel killed for memory where
+    /// it ran. It names nobody, so that this is as much as can be known.
+    OutOfMemory,
     /// It ran longer than its `timeout` and was ended.
     TimedOut(Exit),
     /// Somebody called the task off while it ran.
@@ -90,8 +96,20 @@ pub enum Outcome {
     /// The worker was told to stop and ended the command.
     Interrupted(Exit),
     /// The worker died.
-    Lost,
+    Lost(Loss),
 }
+
+/// Why an attempt has no end that anybody saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Its worker died. The task may be why.
+    WorkerDied,
+    /// The machine was restarted, and everything died.
+    MachineRestarted,
+}
+
+/// The signal that nobody survives, by its number.
+const SIGKILL: i32 = 9;
 
 /// How a process that we ended left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +125,13 @@ impl Outcome {
     pub fn word(&self) -> &'static str {
         match self {
             Outcome::Exited(_) => "exited",
-            Outcome::Signalled(_) => "signalled",
+            Outcome::Signalled(_) | Outcome::OutOfMemory => "signalled",
             Outcome::TimedOut(_) => "timed_out",
             Outcome::Cancelled(_) => "cancelled",
             Outcome::Refused { .. } => "refused",
             Outcome::CouldNotStart { .. } => "could_not_start",
             Outcome::Interrupted(_) => "interrupted",
-            Outcome::Lost => "lost",
+            Outcome::Lost(_) => "lost",
         }
     }
 
@@ -133,16 +151,18 @@ impl Outcome {
         }
     }
 
-    /// Why it was not run, where there is a reason beside the word.
+    /// Why, where there is more to say than the word does.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
+            Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
+            Outcome::Lost(Loss::MachineRestarted) => Some("the machine was restarted"),
             Outcome::Exited(_)
             | Outcome::Signalled(_)
             | Outcome::TimedOut(_)
             | Outcome::Cancelled(_)
             | Outcome::Interrupted(_)
-            | Outcome::Lost => None,
+            | Outcome::Lost(Loss::WorkerDied) => None,
         }
     }
 
@@ -150,10 +170,11 @@ impl Outcome {
         match self {
             Outcome::Exited(code) => Some(Exit::Code(*code)),
             Outcome::Signalled(signal) => Some(Exit::Signal(*signal)),
+            Outcome::OutOfMemory => Some(Exit::Signal(SIGKILL)),
             Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {
                 Some(*exit)
             }
-            Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost => None,
+            Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => None,
         }
     }
 }
@@ -177,6 +198,8 @@ pub enum Found {
     Failed {
         /// Whether its job was kicked since the task failed; unknown until the broker was asked.
         kicked: Option<bool>,
+        /// Its job is to be set aside for people, not deleted.
+        buries: bool,
     },
     /// Done or cancelled.
     Over,
@@ -195,6 +218,8 @@ pub enum Verdict {
     Later(Duration),
     /// The job is one too many.
     DeleteJob,
+    /// Its task has failed, and people are to find the job: whoever was to bury it has died.
+    BuryJob,
     /// It depends on whether the job was kicked: ask.
     AskForKicks,
 }
@@ -219,10 +244,17 @@ pub fn judge(found: Found) -> Verdict {
         Found::Running {
             owner_lives: false, ..
         } => Verdict::Recover,
-        Found::Failed { kicked: None } => Verdict::AskForKicks,
-        Found::Failed { kicked: Some(true) } => Verdict::BeginAnew,
+        Found::Failed { kicked: None, .. } => Verdict::AskForKicks,
+        Found::Failed {
+            kicked: Some(true), ..
+        } => Verdict::BeginAnew,
         Found::Failed {
             kicked: Some(false),
+            buries: true,
+        } => Verdict::BuryJob,
+        Found::Failed {
+            kicked: Some(false),
+            buries: false,
         }
         | Found::Over => Verdict::DeleteJob,
     }
@@ -238,6 +270,7 @@ mod tests {
             owner_lives,
             running_for,
         };
+        let failed = |kicked, buries| Found::Failed { kicked, buries };
         let ms = Duration::from_millis;
         let table = [
             (Found::Waiting { due_in: 0 }, Verdict::Begin),
@@ -252,14 +285,12 @@ mod tests {
             (running(true, 3_000), Verdict::Later(ms(3_000))),
             (running(true, 60_000), Verdict::Later(ms(5_000))),
             (running(false, 10), Verdict::Recover),
-            (Found::Failed { kicked: None }, Verdict::AskForKicks),
-            (
-                Found::Failed {
-                    kicked: Some(false),
-                },
-                Verdict::DeleteJob,
-            ),
-            (Found::Failed { kicked: Some(true) }, Verdict::BeginAnew),
+            (failed(None, false), Verdict::AskForKicks),
+            (failed(None, true), Verdict::AskForKicks),
+            (failed(Some(false), false), Verdict::DeleteJob),
+            (failed(Some(false), true), Verdict::BuryJob),
+            (failed(Some(true), false), Verdict::BeginAnew),
+            (failed(Some(true), true), Verdict::BeginAnew),
             (Found::Over, Verdict::DeleteJob),
         ];
         for (found, verdict) in table {

@@ -68,6 +68,7 @@ impl Tender {
             if expected {
                 tracing::info!(worker, pid, %tube, state, reason = %ended, "worker ended");
             } else {
+                pool.restarts = pool.restarts.saturating_add(1);
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
         }
@@ -122,6 +123,7 @@ impl Tender {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
                 pool.children.insert(worker, child);
+                pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned { jitter: jitter() }
             }
             Err(error) => {

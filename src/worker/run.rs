@@ -9,8 +9,12 @@ use tokio::time::{Instant, sleep_until};
 use super::control::{Control, Mode};
 use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
+use crate::process::memory;
 use crate::task::output::{Capture, Kept};
 use crate::task::state::{Exit, Outcome};
+
+/// The kernel's own signal, and everybody's.
+const KILL: i32 = Signal::KILL.as_raw();
 
 /// Between TERM and KILL.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
@@ -47,6 +51,7 @@ pub async fn run(
     control: &mut Control,
 ) -> Ran {
     let program = spec.argv.first().map_or("", String::as_str);
+    let kills = memory::kills();
     let mut running = match Running::start(spec) {
         Ok(running) => running,
         Err(error) => return could_not_start(program, &error),
@@ -83,7 +88,10 @@ pub async fn run(
     };
     running.last_words(|chunk| capture.push(chunk)).await;
     Ran {
-        outcome: outcome(stage, exit),
+        outcome: match outcome(stage, exit) {
+            Outcome::Signalled(KILL) if memory::kills() > kills => Outcome::OutOfMemory,
+            outcome => outcome,
+        },
         output: capture.finish(),
     }
 }

@@ -176,6 +176,18 @@ impl Server<'_> {
                     let task = task.filter(|_| !arrival.is_pointer());
                     return Ok(Decided::Fate(Fate::Delete { task }));
                 }
+                Claim::GivenUp {
+                    task,
+                    reason,
+                    priority,
+                } => {
+                    tracing::error!(task, reason, "gave up a task and buried its job");
+                    return Ok(Decided::Fate(Fate::Bury { priority }));
+                }
+                Claim::BuryJob { task, priority } => {
+                    tracing::warn!(task, "buried the job of a task that had failed");
+                    return Ok(Decided::Fate(Fate::Bury { priority }));
+                }
                 Claim::AskForKicks => {
                     let stats = self.broker.stats_job(arrival.job).await;
                     arrival.kicks = Some(stats.ok().flatten().map_or(0, |stats| stats.kicks));

@@ -13,6 +13,7 @@ mod beanstalkd;
 mod chaos;
 mod cli;
 mod conformance;
+mod control;
 mod corpus;
 mod crosscheck;
 mod demo;

@@ -8,14 +8,15 @@ use uuid::Uuid;
 use super::row::{TaskRow, by_foreign_job, by_uuid};
 use super::settle::settle;
 use super::{Arrival, Attempt, Claim, DeadAttempt, Settlement, Stranger, Who};
+use crate::sqlite::clock::boot_id;
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
 use crate::store::reconcile::AfterLoss;
 use crate::store::{Failed, Millis};
-use crate::task::command::{Commands, Content, Plan};
+use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::output::Kept;
 use crate::task::retry::{self, Budget, Next, Rules};
-use crate::task::state::{Found, Outcome, Status, Verdict, judge};
+use crate::task::state::{Found, Loss, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
 /// nothing: what it still owns it took over and could not end, or not record as lost.
@@ -69,6 +70,10 @@ impl Claiming<'_> {
             Verdict::DeleteJob => Ok(Claim::DeleteJob {
                 task: Some(task.id),
             }),
+            Verdict::BuryJob => Ok(Claim::BuryJob {
+                task: task.id,
+                priority: task.priority,
+            }),
             Verdict::AskForKicks => Ok(Claim::AskForKicks),
         }
     }
@@ -91,9 +96,26 @@ impl Claiming<'_> {
             },
             Status::Failed => Found::Failed {
                 kicked: arrival.kicks.map(|kicks| as_column(kicks) > task.kicks),
+                buries: self.buries(task)?,
             },
             Status::Done | Status::Cancelled => Found::Over,
         })
+    }
+
+    /// Whether the job of a task that failed is kept for people: where its command says so, and where it may
+    /// not run or has lost too many attempts.
+    fn buries(&self, task: &TaskRow) -> Result<bool, Failed> {
+        let outcome: Option<String> = self
+            .change
+            .prepare_cached("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2")?
+            .query_row([task.id, task.attempt], |row| row.get(0))
+            .optional()?
+            .flatten();
+        if matches!(outcome.as_deref(), Some("refused" | "lost")) {
+            return Ok(true);
+        }
+        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
     fn find_or_add(&self, arrival: &Arrival) -> Result<Option<TaskRow>, Failed> {
@@ -306,25 +328,44 @@ impl Claiming<'_> {
         }))
     }
 
+    /// Whether it died with everything else, in another boot of the machine.
+    fn why_lost(&self, dead: &DeadAttempt) -> Result<Loss, Failed> {
+        let boot: Option<String> = self
+            .change
+            .prepare_cached(
+                "SELECT boot FROM workers JOIN attempts ON attempts.worker = workers.id WHERE attempts.id = ?1",
+            )?
+            .query_row([dead.attempt], |row| row.get(0))
+            .optional()?;
+        let today = boot_id();
+        Ok(match boot.as_deref() {
+            // Where the system does not tell, nobody knows.
+            None | Some("") => Loss::WorkerDied,
+            Some(boot) if boot == today || today.is_empty() => Loss::WorkerDied,
+            Some(_) => Loss::MachineRestarted,
+        })
+    }
+
     /// Records an attempt that we took over as lost.
     pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
         };
-        let rules = self
-            .commands
-            .plan(task.uuid, &task.tube, &task.content)
-            .map_or(Rules::default(), |plan| plan.command.retry);
-        let (next, budget) = retry::next(&Outcome::Lost, &rules, task.budget);
-        let after = match next {
-            Next::Failed { .. } => AfterLoss::Failed,
+        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
+        let outcome = Outcome::Lost(self.why_lost(dead)?);
+        let (next, budget) = retry::next(&outcome, &rules, task.budget);
+        let after = match &next {
+            Next::Failed { reason } => AfterLoss::Failed {
+                reason: reason.clone(),
+            },
             Next::Wait(_) | Next::Done | Next::Cancelled => AfterLoss::Waits,
         };
         let settlement = Settlement {
             task: dead.task,
             attempt: dead.attempt,
             number: dead.number,
-            outcome: Outcome::Lost,
+            outcome,
             next,
             budget,
             output: Kept::default(),

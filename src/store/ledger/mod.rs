@@ -97,6 +97,22 @@ pub enum Claim {
         /// Its job's priority.
         priority: u32,
     },
+    /// The task has lost too many attempts and has failed with the last of them: its job is to be buried.
+    GivenUp {
+        /// Its row.
+        task: i64,
+        /// Why.
+        reason: String,
+        /// Its job's priority.
+        priority: u32,
+    },
+    /// The task had failed before, and its job was to be buried.
+    BuryJob {
+        /// Its row.
+        task: i64,
+        /// Its job's priority.
+        priority: u32,
+    },
     /// Not now: release the job for this long.
     Later {
         /// Its row.
@@ -246,8 +262,10 @@ impl Db {
             };
             match claiming.lose(dead)? {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.
-                AfterLoss::Failed => Ok(Claim::DeleteJob {
-                    task: Some(dead.task),
+                AfterLoss::Failed { reason } => Ok(Claim::GivenUp {
+                    task: dead.task,
+                    reason,
+                    priority: dead.priority,
                 }),
                 AfterLoss::Waits | AfterLoss::NotOurs => claiming.claim(arrival),
             }

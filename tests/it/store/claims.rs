@@ -212,9 +212,9 @@ fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
     assert_eq!(ledger.value::<String>("status", task), "failed");
     assert_eq!(ledger.value::<String>("reason", task), reason);
     assert_eq!(ledger.value::<String>("status", theirs), "done");
-    // It is known when it comes round again, and refused again only when kicked.
+    // It is known when it comes round again, because its burial was lost, and refused again only when kicked.
     let again = ledger.claim(&arrival(2, named(uuid, "13")));
-    assert!(matches!(again, Claim::DeleteJob { task: Some(found) } if found == task));
+    assert!(matches!(again, Claim::BuryJob { task: found, .. } if found == task));
     assert_eq!(ledger.count("tasks"), 2);
 }
 

@@ -146,13 +146,79 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
                 assert!(ledger.db.settle(&interrupted, ledger.me.id, NOW).unwrap());
             }
             // Over, however often its job was kicked before.
-            (2, Claim::DeleteJob { task: Some(1) }) => {}
+            (
+                2,
+                Claim::GivenUp {
+                    task: 1, reason, ..
+                },
+            ) => {
+                assert_eq!(reason, "its worker died 3 times");
+            }
             (_, other) => panic!("{lost}: {other:?}"),
         }
     }
     let shown = ledger.db.show(Key::Id(1)).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "failed");
     assert_eq!(shown.reason.as_deref(), Some("its worker died 3 times"));
+
+    // Whoever was to bury its job died too: whoever is next does.
+    assert!(matches!(ledger.claim(&job), Claim::AskForKicks));
+    let kicked = |kicks| Arrival {
+        kicks: Some(kicks),
+        ..job.clone()
+    };
+    let claim = ledger.claim(&kicked(0));
+    assert!(matches!(claim, Claim::BuryJob { task: 1, .. }), "{claim:?}");
+    assert_eq!(ledger.begin(&kicked(1)).budget, Default::default());
+}
+
+#[test]
+fn what_died_with_the_machine_is_not_counted() {
+    let mut ledger = Ledger::new();
+    for round in 0..4 {
+        let (_, _, dead, job) = dead(&mut ledger);
+        if round > 0 {
+            let sqlite = ledger.sqlite();
+            let another = "UPDATE workers SET boot = 'another' WHERE name = 'them'";
+            sqlite.execute(another, []).unwrap();
+        }
+        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+        let commands = ledger.commands.clone();
+        let claim = ledger
+            .db
+            .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW)
+            .unwrap();
+        let attempt = begun(claim);
+        assert_eq!(attempt.budget.lost, u32::from(round == 0));
+        let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+        assert_eq!(shown.attempts[0].outcome.as_deref(), Some("lost"));
+        let reason = shown.attempts[0].reason.as_deref();
+        assert_eq!(reason, (round > 0).then_some("the machine was restarted"));
+        ledger.done(attempt);
+    }
+}
+
+#[test]
+fn how_often_a_task_may_be_lost_says_its_command_or_its_tube() {
+    let mut ledger = Ledger::new();
+    let mut commands = taskqueue::task::command::Commands::default();
+    let mut work = taskqueue::task::command::Command::new(vec!["/bin/true".into()]);
+    commands.add("work", work.clone());
+    commands.set_max_lost(crate::support::tube("t"), 1);
+    ledger.commands = commands.clone().into();
+    let lost = |ledger: &mut Ledger| {
+        let (_, _, dead, job) = dead(ledger);
+        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+        let (commands, me) = (ledger.commands.clone(), ledger.me.id);
+        let claim = ledger.db.lose_and_claim(&dead, &job, &commands, me, NOW);
+        claim.unwrap()
+    };
+    let claim = lost(&mut ledger);
+    assert!(matches!(claim, Claim::GivenUp { .. }), "{claim:?}");
+    work.retry.max_lost = Some(2);
+    commands.add("work", work);
+    ledger.commands = commands.into();
+    begun(lost(&mut ledger));
 }
 
 fn settlement_with_budget(

@@ -76,6 +76,7 @@ impl Scene {
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
+            runtime: None,
             reconciler: None,
         };
         let (asked, receiver) = mpsc::unbounded_channel();

@@ -4,6 +4,7 @@ mod described;
 mod ends;
 mod everything;
 mod hostile;
+mod memory;
 mod orphans;
 mod reconcile;
 mod recovery;

@@ -80,7 +80,7 @@ fn a_killed_workers_task_is_run_again_once_all_of_it_is_gone(taskqueue: &Taskque
     }
 }
 
-fn a_task_that_kills_its_workers_is_given_up(taskqueue: &Taskqueue, _: &dyn Queue) {
+fn a_task_that_kills_its_workers_is_given_up(taskqueue: &Taskqueue, queue: &dyn Queue) {
     // The worker is the command's parent.
     taskqueue
         .configure("[commands.poison]\nrun = [\"/bin/sh\", \"-c\", \"kill -9 $PPID; sleep 60\"]\n");
@@ -96,6 +96,8 @@ fn a_task_that_kills_its_workers_is_given_up(taskqueue: &Taskqueue, _: &dyn Queu
             .all(|id| status(taskqueue, id) == "failed")
     });
     assert_eq!(taskqueue.show("1")["reason"], "its worker died 3 times");
+    // Set aside, for people to look at.
+    until("buried", || super::stats(queue, "t").buried == 2);
     last.signal(Signal::TERM);
     assert_eq!(last.wait().code, Some(0));
 }

@@ -1,0 +1,162 @@
+//! Jobs that wait, workers that run them until none is left.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use super::figures::Samples;
+use super::processes::Cpu;
+use super::server::Server;
+use super::world::{Size, TUBE, World};
+
+/// Who puts the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    /// We: a row is there, the job points to it.
+    Ours,
+    /// Any client of beanstalkd: the row is made when the job is reserved.
+    Foreign,
+}
+
+pub fn measure(size: &Size, samples: &mut Samples) {
+    let beanstalkd = World::with_beanstalkd;
+    drain(
+        beanstalkd(),
+        "drain",
+        4,
+        Put::Ours,
+        "true",
+        size.jobs,
+        samples,
+    );
+    drain(
+        World::embedded(),
+        "drain.embedded",
+        4,
+        Put::Ours,
+        "true",
+        size.few,
+        samples,
+    );
+    drain(
+        beanstalkd(),
+        "drain.foreign",
+        4,
+        Put::Foreign,
+        "true",
+        size.few,
+        samples,
+    );
+    drain(
+        beanstalkd(),
+        "drain.print",
+        4,
+        Put::Ours,
+        "print",
+        size.few,
+        samples,
+    );
+    for workers in [1, 2, 8, 16] {
+        let name = format!("drain.{workers}");
+        drain(
+            beanstalkd(),
+            &name,
+            workers,
+            Put::Ours,
+            "true",
+            size.few,
+            samples,
+        );
+    }
+}
+
+fn drain(
+    mut world: World,
+    name: &str,
+    workers: usize,
+    put: Put,
+    command: &str,
+    count: usize,
+    samples: &mut Samples,
+) {
+    world.tend(workers);
+    // All of them begin in the same instant, with every job there.
+    world.signal_workers(Signal::STOP);
+    match put {
+        Put::Ours => world.put(command, count),
+        Put::Foreign => put_foreign(&world, command, count),
+    }
+    let before = Used::by(&world);
+    let begun = Instant::now();
+    world.signal_workers(Signal::CONT);
+    world.drain();
+    let took = begun.elapsed();
+    let used = Used::by(&world).since(&before);
+    world.stop();
+    world.check(count);
+    if command == "print" {
+        assert_eq!(world.printed(), 10_240 * count as i64);
+    }
+    let jobs = count as f64;
+    samples.add(name, jobs / took.as_secs_f64());
+    for (part, cpu) in [
+        ("workers", used.workers),
+        ("tender", used.tender),
+        ("broker", used.broker),
+        ("commands", used.commands),
+    ] {
+        samples.add(&format!("{name}.cpu.{part}.user"), cpu.user_micros() / jobs);
+        samples.add(
+            &format!("{name}.cpu.{part}.system"),
+            cpu.system_micros() / jobs,
+        );
+    }
+    samples.add(&format!("{name}.cpu"), used.all().micros() / jobs);
+}
+
+fn put_foreign(world: &World, command: &str, count: usize) {
+    let mut session = world.server.as_ref().unwrap().connect();
+    session.use_tube(TUBE);
+    for _ in 0..count {
+        session.put(&format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}"));
+    }
+}
+
+/// What everybody has used up so far.
+struct Used {
+    workers: Cpu,
+    tender: Cpu,
+    broker: Cpu,
+    commands: Cpu,
+}
+
+impl Used {
+    fn by(world: &World) -> Used {
+        let workers = world.workers();
+        Used {
+            workers: workers.iter().map(|pid| Cpu::of(*pid)).sum(),
+            tender: Cpu::of(world.tender()),
+            broker: world
+                .server
+                .as_ref()
+                .map_or(Cpu::default(), |server: &Server| Cpu::of(server.pid())),
+            commands: workers
+                .iter()
+                .map(|pid| Cpu::of_those_waited_for(*pid))
+                .sum(),
+        }
+    }
+
+    fn since(self, before: &Used) -> Used {
+        Used {
+            workers: self.workers - before.workers,
+            tender: self.tender - before.tender,
+            broker: self.broker - before.broker,
+            commands: self.commands - before.commands,
+        }
+    }
+
+    fn all(&self) -> Cpu {
+        self.workers + self.tender + self.broker + self.commands
+    }
+}

@@ -1,0 +1,273 @@
+//! A folder with a store, a broker, a tender and its workers.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::processes::children;
+use super::server::Server;
+
+/// The one tube.
+pub const TUBE: &str = "bench";
+
+/// Something that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How much of everything.
+pub struct Size {
+    pub rounds: usize,
+    /// Jobs of the drain that counts, and of the floor.
+    pub jobs: usize,
+    /// Jobs of the drains beside it.
+    pub few: usize,
+    /// Puts of which the latency is measured.
+    pub puts: usize,
+}
+
+impl Size {
+    pub const FULL: Size = Size {
+        rounds: 5,
+        jobs: 10_000,
+        few: 3_000,
+        puts: 200,
+    };
+    pub const QUICK: Size = Size {
+        rounds: 2,
+        jobs: 2_000,
+        few: 800,
+        puts: 50,
+    };
+}
+
+/// This program, which is also the floor.
+pub fn ourselves() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// The command that says when it began.
+pub fn marker() -> String {
+    let built = ourselves()
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples/mark");
+    assert!(
+        built.exists(),
+        "{} is not built: make bench",
+        built.display()
+    );
+    built.to_str().unwrap().to_owned()
+}
+
+/// Everything that one measurement needs, apart from all others. Its processes are gone when it is dropped.
+pub struct World {
+    folder: TempDir,
+    /// None: the embedded broker.
+    pub server: Option<Server>,
+    tender: Option<Child>,
+}
+
+impl World {
+    pub fn with_beanstalkd() -> World {
+        World::new(Some(Server::start()))
+    }
+
+    pub fn embedded() -> World {
+        World::new(None)
+    }
+
+    fn new(server: Option<Server>) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let quoted = |words: &[&str]| serde_json::to_string(words).unwrap();
+        let configuration = format!(
+            "[commands.true]\nrun = {}\n[commands.print]\nrun = {}\n[commands.mark]\nrun = {}\n",
+            quoted(&[super::TRUE]),
+            quoted(super::floor::drain_print()),
+            quoted(&[&marker()]),
+        );
+        fs::write(folder.path().join("taskqueue.toml"), configuration).unwrap();
+        World {
+            folder,
+            server,
+            tender: None,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path("bench.db")
+    }
+
+    pub fn broker(&self) -> String {
+        self.server
+            .as_ref()
+            .map_or("embedded".to_owned(), Server::url)
+    }
+
+    /// The program, with its broker, store and configuration in its environment.
+    pub fn taskqueue(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taskqueue"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TASKQUEUE_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .env("TASKQUEUE_BROKER", self.broker())
+            .env("TASKQUEUE_STORE", self.store())
+            .env("TASKQUEUE_CONFIG", self.path("taskqueue.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Puts so many tasks of a command that takes no arguments.
+    pub fn put(&self, command: &str, count: usize) {
+        let lines = format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n").repeat(count);
+        let batch = self.path("batch.jsonl");
+        fs::write(&batch, lines).unwrap();
+        let mut put = self.taskqueue(&["put", "--use-tube", TUBE, "--batch"]);
+        assert!(put.arg(batch).status().unwrap().success(), "put failed");
+    }
+
+    /// Starts a tender with a fixed number of workers, and waits until all of them wait for jobs.
+    pub fn tend(&mut self, workers: usize) {
+        let count = workers.to_string();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let mut tender = self.taskqueue(&["tender", "--use-tube", TUBE]);
+        tender
+            .args(["--min-workers", &count, "--max-workers", &count])
+            .args(["--max-worker-age", "0", "--max-worker-buffer", "0"])
+            .stderr(log);
+        self.tender = Some(tender.spawn().unwrap());
+        let begun = Instant::now();
+        while self.waiting() < workers as u64 {
+            assert!(begun.elapsed() < PATIENCE, "no workers: {}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        match &self.server {
+            Some(server) => server.connect().waiting(TUBE),
+            None => self.watching().unwrap_or(0).unsigned_abs(),
+        }
+    }
+
+    /// Sessions that wait for a job of the embedded broker; none where there is no store yet.
+    fn watching(&self) -> Option<i64> {
+        let counted = "SELECT count(*) FROM watches";
+        self.reading()?
+            .query_row(counted, [], |row| row.get(0))
+            .ok()
+    }
+
+    fn reading(&self) -> Option<Connection> {
+        Connection::open_with_flags(self.store(), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
+    }
+
+    pub fn tender(&self) -> u32 {
+        self.tender.as_ref().unwrap().id()
+    }
+
+    pub fn workers(&self) -> Vec<u32> {
+        children(self.tender())
+    }
+
+    /// Sends all workers a signal.
+    pub fn signal_workers(&self, signal: Signal) {
+        for worker in self.workers() {
+            kill_process(pid(worker), signal).unwrap();
+        }
+    }
+
+    /// Waits until no job is left.
+    pub fn drain(&self) {
+        let begun = Instant::now();
+        let mut session = self.server.as_ref().map(Server::connect);
+        let store = self.reading().unwrap();
+        let mut are_left = || match &mut session {
+            Some(session) => session.jobs(TUBE) > 0,
+            None => store
+                .query_row("SELECT EXISTS (SELECT * FROM jobs)", [], |row| row.get(0))
+                .unwrap(),
+        };
+        while are_left() {
+            assert!(begun.elapsed() < PATIENCE, "jobs are left: {}", self.log());
+            // Not so often that the asking costs anything.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Every task is done, by one attempt each whose command was seen to exit with 0.
+    pub fn check(&self, count: usize) {
+        let store = self.reading().unwrap();
+        let counted = |query: &str| {
+            store
+                .query_row::<i64, _, _>(query, [], |row| row.get(0))
+                .unwrap()
+        };
+        let done = counted("SELECT count(*) FROM tasks WHERE status = 'done'");
+        let rows = counted("SELECT count(*) FROM tasks");
+        let ran =
+            counted("SELECT count(*) FROM attempts WHERE exit_code = 0 AND outcome = 'exited'");
+        let attempts = counted("SELECT count(*) FROM attempts");
+        let count = count as i64;
+        let expected = [count; 4];
+        assert_eq!([done, rows, ran, attempts], expected, "{}", self.log());
+    }
+
+    /// The sum of what all attempts printed, in bytes.
+    pub fn printed(&self) -> i64 {
+        let store = self.reading().unwrap();
+        let query = "SELECT coalesce(sum(length(head) + dropped + length(tail)), 0) FROM output";
+        store.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+        log.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Ends the tender and its workers, in good order.
+    pub fn stop(&mut self) {
+        if let Some(mut tender) = self.tender.take() {
+            kill_process(Pid::from_child(&tender), Signal::TERM).unwrap();
+            assert!(tender.wait().unwrap().success(), "{}", self.log());
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.tender.is_none() {
+            return;
+        }
+        let workers = self.workers();
+        if let Some(mut tender) = self.tender.take() {
+            let _ = tender.kill();
+            let _ = tender.wait();
+        }
+        // They may have been stopped, and would never hear of it.
+        for worker in workers {
+            let _ = kill_process(pid(worker), Signal::KILL);
+        }
+    }
+}
+
+fn pid(of: u32) -> Pid {
+    Pid::from_raw(of.try_into().unwrap()).unwrap()
+}

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::backoff::{BackOff, Permit};
 
 mod decision;
+mod resize;
 
 pub use decision::{Action, Decision, Reason};
 

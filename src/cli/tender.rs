@@ -14,7 +14,7 @@ use crate::config::{Config, Tube, duration};
 use crate::control::place;
 use crate::pool::Limits;
 use crate::reconcile;
-use crate::signals;
+use crate::signals::{self, Asked};
 use crate::store::Durability;
 use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
 use crate::tube::TubeName;
@@ -25,6 +25,9 @@ const SPARE_WORKERS: u32 = 1;
 const MAX_WORKERS: u32 = 5;
 const MAX_WORKER_AGE: Duration = Duration::from_secs(600);
 const MAX_WORKER_BUFFER: u64 = 6_000_000;
+
+/// What signals may ask of a tender beside its end.
+const HEEDED: [Asked; 2] = [Asked::More, Asked::Fewer];
 
 /// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
 const STUCK: Duration = Duration::from_secs(10);
@@ -113,7 +116,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
-        let asked = signals::listen(STUCK, || {})?;
+        let asked = signals::listen(&HEEDED, STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
 }

@@ -7,10 +7,11 @@ use super::child::Child;
 use super::{Pool, Tender};
 use crate::backoff::BackOff;
 use crate::control::words::{self, Status};
-use crate::crew::Closing;
+use crate::crew::{Closing, Decided, History};
 use crate::lifecycle::{State, Why, Worker};
-use crate::pool::{Census, Demand, UNCOUNTED};
+use crate::pool::{Census, Demand, Limits, UNCOUNTED};
 use crate::tenure;
+use crate::tube::TubeName;
 
 impl Tender {
     pub(super) fn status(&self) -> Status {
@@ -60,6 +61,27 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
         restarts: pool.restarts,
         workers: crew.workers().map(worker).collect(),
     }
+}
+
+pub(super) fn limits(tube: &TubeName, limits: Limits) -> words::Limits {
+    words::Limits {
+        tube: tube.to_string(),
+        min: limits.min(),
+        spare: limits.spare(),
+        max: limits.max(),
+    }
+}
+
+pub(super) fn decisions(history: &History, now: Duration) -> Vec<words::Decision> {
+    let decision = |decided: &Decided| words::Decision {
+        age: seconds(now.saturating_sub(decided.first)),
+        until: seconds(now.saturating_sub(decided.last)),
+        times: decided.times,
+        decision: decided.decision.action.to_string(),
+        reason: decided.decision.reason.to_string(),
+        target: decided.decision.target,
+    };
+    history.iter().map(decision).collect()
 }
 
 fn census(census: Census) -> words::Census {

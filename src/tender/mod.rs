@@ -63,10 +63,8 @@ pub struct PoolSettings {
     pub tube: TubeName,
     /// How many workers.
     pub limits: Limits,
-    /// Workers are replaced at this age, up to a tenth earlier; zero: never.
-    pub max_age: Duration,
-    /// Workers are replaced when their commands have printed so many bytes; zero: never.
-    pub max_output: u64,
+    /// When they are replaced.
+    pub rules: Rules,
     /// What is started.
     pub command: WorkerCommand,
 }
@@ -223,20 +221,12 @@ async fn due(at: Option<Instant>) {
 
 impl Tender {
     fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
-        let pool = |settings: PoolSettings| {
-            let rules = Rules {
-                max_age: settings.max_age,
-                max_output: settings.max_output,
-                ready_timeout: lifecycle::READY_TIMEOUT,
-                ..Rules::default()
-            };
-            Pool {
-                crew: Crew::new(settings.limits, rules),
-                children: BTreeMap::new(),
-                started: 0,
-                restarts: 0,
-                settings,
-            }
+        let pool = |settings: PoolSettings| Pool {
+            crew: Crew::new(settings.limits, settings.rules),
+            children: BTreeMap::new(),
+            started: 0,
+            restarts: 0,
+            settings,
         };
         let back = Arc::new(Notify::new());
         if let Some(reconciler) = settings.reconciler {
@@ -278,7 +268,7 @@ impl Tender {
                 }
                 self.tend(pool);
             }
-            Event::Reported(id, report) => self.tell(id, report.into(), now),
+            Event::Reported(id, report) => self.reported(id, report, now),
             Event::Garbled(id, error) => self.garbled(id, &error),
             Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
             Event::Ended(id, ended) => self.ended_with(id, ended, now),

@@ -1,6 +1,5 @@
 //! How everything stands, in the words of the control socket.
 
-use std::fs;
 use std::time::Duration;
 
 use super::child::Child;
@@ -107,7 +106,7 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
         troubled: worker.troubled(),
         jobs: worker.jobs(),
         output: worker.output(),
-        memory: child.and_then(|child| resident(child.pid())),
+        memory: child.map(Child::memory).filter(|bytes| *bytes > 0),
     }
 }
 
@@ -121,16 +120,6 @@ fn state(state: &State) -> (&'static str, Option<Why>) {
         State::Killed { why, .. } => ("killed", Some(*why)),
         State::Gone => ("gone", None),
     }
-}
-
-/// The bytes of memory that a process holds, as the system counts them now.
-fn resident(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes.saturating_mul(1024))
 }
 
 /// To the millisecond.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::locks::{Holder, Lock, LockFile};
-use super::{Database, Error};
+use super::{Database, Error, FileId};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -86,6 +86,7 @@ impl Database {
             path: path.into(),
             id: Uuid::from_bytes(id),
             locks: LockFile::beside(path),
+            opened: FileId::at(path).map_err(|e| open_error(path, &e))?,
         })
     }
 }

@@ -175,10 +175,7 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(
-    settings: Settings,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-) -> Result<(), Error> {
+pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
@@ -268,7 +265,7 @@ impl Tender {
     fn take(&mut self, event: Event) {
         let now = self.now();
         match event {
-            Event::Asked(asked) => self.close(asked, now),
+            Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {

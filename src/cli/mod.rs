@@ -16,6 +16,7 @@ mod demo;
 mod example;
 mod explain;
 mod failure;
+mod guard;
 mod help;
 mod list;
 mod man;
@@ -157,9 +158,17 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
+    if guard::is_asked_for() {
+        return guard::main();
+    }
     let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
     let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
-    let ran = start_log(&global, command.is_daemon()).and_then(|()| run(&global, command));
+    let ran = start_log(
+        global.log.as_deref(),
+        global.log_format,
+        command.is_daemon(),
+    )
+    .and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
@@ -182,7 +191,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     };
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
-        Command::Worker(flags) => worker::run(flags, load()?),
+        Command::Worker(flags) => worker::run(flags, load()?, global),
         Command::Status(flags) => return status::run(flags, &load()?),
         Command::Explain(flags) => explain::run(flags, &load()?),
         Command::Scale(flags) => scale::run(flags, &load()?),
@@ -206,16 +215,16 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
 }
 
 /// Events go to stderr: daemons tell what they do, the others only what went wrong.
-fn start_log(global: &Global, daemon: bool) -> Result<(), Failure> {
+fn start_log(filter: Option<&str>, format: LogFormat, daemon: bool) -> Result<(), Failure> {
     let default = if daemon { "info" } else { "warn" };
-    let filter = global.log.as_deref().unwrap_or(default);
+    let filter = filter.unwrap_or(default);
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| Failure::usage(format!("'{filter}' is no filter for events: {e}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false);
-    match global.log_format {
+    match format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => {
             // Set and not empty, as clap reads it for what it prints itself.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::connect::{self, block_on, broker};
+use super::guard;
 use super::worker::identity;
 use super::{Failure, Global};
 use crate::config::{Config, Mode, Tube, duration};
@@ -146,6 +147,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         grace,
         broker: broker(&config),
         runtime: Some(place::folder()),
+        guard: Some(guard::post(&config, global)?),
         reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
+use crate::guard::{self, Guard};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub broker: Box<dyn Broker>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
+    /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
+    pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
     pub reconciler: Option<reconcile::Service>,
 }
@@ -95,6 +99,9 @@ pub enum Error {
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
     Tenure(#[from] tenure::Error),
+    /// There are no descriptors for a guard.
+    #[error("cannot have a guard: {0}")]
+    Guard(io::Error),
 }
 
 /// Whose event it is.
@@ -167,6 +174,7 @@ struct Tender {
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
     sweeper: Sweeper,
+    guard: Option<Guard>,
     /// Held until the last worker is gone.
     tenure: Tenure,
 }
@@ -179,12 +187,14 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
+    let guard = settings.guard.clone().map(Guard::post);
+    let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
     reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &tenure);
-    let mut tender = Tender::new(settings, tenure, events);
+    let mut tender = Tender::new(settings, tenure, guard, events);
     tender.count_all();
     tender.tend_all();
     while !tender.ended() {
@@ -199,6 +209,9 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
         tender.take(event);
     }
     tender.sweeper.finish().await;
+    if let Some(guard) = tender.guard {
+        guard.dismiss().await;
+    }
     tracing::info!("tender ended");
     Ok(())
 }
@@ -224,7 +237,12 @@ async fn due(at: Option<Instant>) {
 }
 
 impl Tender {
-    fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
+    fn new(
+        settings: Settings,
+        tenure: Tenure,
+        guard: Option<Guard>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let pool = |settings: PoolSettings| Pool {
             crew: Crew::new(settings.limits, settings.rules),
             children: BTreeMap::new(),
@@ -238,6 +256,7 @@ impl Tender {
         }
         Self {
             sweeper: Sweeper::start(&settings.store),
+            guard,
             asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,

@@ -34,6 +34,7 @@ const PORTS: &[(&str, &[&str])] = &[
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
     ("api", &["broker", "store", "task", "tube"]),
+    ("guard", &["process", "reconcile"]),
     ("reconcile", &["broker", "process", "store", "task", "tube"]),
     (
         "tender",
@@ -42,6 +43,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "control",
             "crew",
+            "guard",
             "lifecycle",
             "link",
             "pool",
@@ -80,6 +82,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "config",
             "control",
             "crew",
+            "guard",
             "lifecycle",
             "link",
             "pool",

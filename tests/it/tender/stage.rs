@@ -78,6 +78,7 @@ impl Scene {
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
+            guard: None,
             reconciler: None,
         };
         let (asked, receiver) = mpsc::channel(8);

@@ -53,7 +53,7 @@ impl Tender {
             true => (Asked::Stop, Default::default()),
             false => (Asked::Drain, self.grace),
         };
-        self.close(asked, self.now());
+        self.close(asked, "stop was asked for", self.now());
         let within = grace.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
         Answer::Stopping {
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),

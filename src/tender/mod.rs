@@ -31,6 +31,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod ear;
 mod perform;
 mod status;
 
@@ -50,6 +51,10 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// The session in which the first job of tubes without workers is awaited; likewise.
+    pub ear: Box<dyn Broker>,
+    /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
+    pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
     /// Puts the tubes right; nobody does if there is none.
@@ -114,6 +119,8 @@ enum Event {
     Called(Call),
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
+    /// A job is ready for a pool that listens, or nobody could listen.
+    Heard { pool: usize, job: bool },
     /// A worker said something.
     Reported(WorkerId, Report),
     /// A worker wrote something that it could not have meant.
@@ -138,6 +145,7 @@ impl fmt::Display for Event {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
+            Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
@@ -166,6 +174,9 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    ear: ear::Ear,
+    /// How many workers may still be started.
+    left: Option<u32>,
     /// Held until the last worker is gone.
     tenure: Tenure,
 }
@@ -236,6 +247,8 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            ear: ear::Ear::new(settings.ear, events.clone()),
+            left: settings.limit,
             asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,
@@ -263,11 +276,17 @@ impl Tender {
     fn take(&mut self, event: Event) {
         let now = self.now();
         match event {
-            Event::Asked(asked) => self.close(asked, now),
+            Event::Asked(asked) => self.close(asked, &asked.to_string(), now),
             Event::Called(call) => self.called(call),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
+                }
+                self.tend(pool);
+            }
+            Event::Heard { pool, job } => {
+                if let Some(pool) = self.pools.get_mut(pool) {
+                    pool.crew.heard(job, now);
                 }
                 self.tend(pool);
             }

@@ -16,8 +16,12 @@ impl Tender {
     pub(super) fn tend(&mut self, pool: usize) {
         let now = self.now();
         if let Some(tended) = self.pools.get_mut(pool) {
+            tended.crew.allow(self.left);
             let effects = tended.crew.tend(now);
             self.perform(pool, effects);
+        }
+        if self.pools.get(pool).is_some_and(|pool| pool.crew.spent()) {
+            self.close(Asked::Drain, "started as many workers as it may", now);
         }
     }
 
@@ -51,8 +55,8 @@ impl Tender {
         }
     }
 
-    pub(super) fn close(&mut self, asked: Asked, now: Duration) {
-        tracing::info!(reason = %asked, "shutdown began");
+    pub(super) fn close(&mut self, asked: Asked, reason: &str, now: Duration) {
+        tracing::info!(reason, "shutdown began");
         let grace = self.grace;
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
@@ -113,6 +117,7 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Ask => self.ask(pool),
+                Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
                 Effect::BackedOff { .. } | Effect::Recovered { .. } | Effect::Refused { .. } => {
                     self.note(pool, effect);
@@ -137,6 +142,7 @@ impl Tender {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
                 pool.children.insert(worker, child);
+                self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned { jitter: jitter() }
             }
@@ -183,6 +189,12 @@ impl Tender {
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
             child.kill();
+        }
+    }
+
+    fn listen(&mut self, index: usize) {
+        if let Some(pool) = self.pools.get(index) {
+            self.ear.listen(index, pool.settings.tube.clone());
         }
     }
 
@@ -236,6 +248,7 @@ impl Tender {
             | Effect::Stop { .. }
             | Effect::Kill { .. }
             | Effect::Ask
+            | Effect::Listen
             | Effect::Count => {}
         }
     }

@@ -81,6 +81,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Somebody else has it locked, and nothing was done.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Error::Locked { .. } => true,
+            Error::Open { .. }
+            | Error::Newer { .. }
+            | Error::NotOurs { .. }
+            | Error::Migrate { .. }
+            | Error::Sqlite { .. }
+            | Error::Locks { .. }
+            | Error::Corrupt { .. }
+            | Error::Closed => false,
+        }
+    }
+
     /// No thread could be started for it.
     pub(crate) fn no_thread(path: &std::path::Path, error: &io::Error) -> Error {
         Error::Open {
@@ -95,7 +110,7 @@ impl Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {
                 path: path.into(),
-                waited: super::open::BUSY_WAIT,
+                waited: super::patience::BUSY_WAIT,
             },
             Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
                 path: path.into(),

@@ -123,7 +123,7 @@ async fn record(
     loop {
         let settling = Arc::clone(settlement);
         let recorded = store
-            .call(move |db| db.settle(&settling, worker, now()))
+            .soon(move |db| db.settle(&settling, worker, now()))
             .await;
         match recorded {
             Ok(true) => return true,

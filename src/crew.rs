@@ -40,8 +40,13 @@ enum Asking {
 
 /// How a crew ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    Draining { grace: Duration },
+pub enum Closing {
+    /// Its workers take no more jobs.
+    Draining {
+        /// How long their commands may run on.
+        grace: Duration,
+    },
+    /// Its workers go at once.
     Stopping,
 }
 
@@ -124,6 +129,21 @@ impl Crew {
         self.decide_at = Some(now);
     }
 
+    /// The sizes it may have.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many jobs wait for it, as far as that is known and still of interest.
+    pub fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    /// How it ends, once it was told to.
+    pub fn closing(&self) -> Option<Closing> {
+        self.closing
+    }
+
     /// What was decided last about its size.
     pub fn last(&self) -> Option<&Decision> {
         self.memory.last()
@@ -180,8 +200,12 @@ impl Crew {
         self.decide_at = Some(now);
     }
 
-    /// Lets every worker go, each command with `grace` to end in, and wants no more of them.
+    /// Lets every worker go, each command with `grace` to end in, and wants no more of them. Once it closes
+    /// already, nothing: an order to go only ever hurries.
     pub fn drain(&mut self, grace: Duration, now: Duration) -> Vec<Effect> {
+        if self.closing.is_some() {
+            return vec![];
+        }
         self.close(Closing::Draining { grace }, now)
     }
 

@@ -8,7 +8,7 @@
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod api;
@@ -16,6 +16,7 @@ pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod crew;
 pub mod lifecycle;
 pub mod link;

@@ -45,6 +45,12 @@ pub const NEVER_AGAIN: i32 = 125;
 /// seconds, on a machine that has just booted perhaps many.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How old a worker becomes, unless told otherwise.
+pub const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// How many bytes a worker and its commands print before it is replaced, unless told otherwise.
+pub const MAX_OUTPUT: u64 = 6_000_000;
+
 /// When a worker is replaced though nothing is wrong with it, and when it is given up. By default, never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {

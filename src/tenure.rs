@@ -345,7 +345,8 @@ fn tube_of(file: &std::ffi::OsStr) -> Option<TubeName> {
     name.replace('%', "/").parse().ok()
 }
 
-fn host() -> String {
+/// The name of this machine.
+pub fn host() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -84,23 +84,27 @@ impl From<store::Error> for Failure {
     }
 }
 
+impl From<tenure::Error> for Failure {
+    fn from(error: tenure::Error) -> Failure {
+        let next = match &error {
+            tenure::Error::Taken { .. } => {
+                "end that one first with: taskqueue stop, or name another store with --store PATH"
+            }
+            tenure::Error::Io { .. } => {
+                "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE"
+            }
+        };
+        Failure::new(error.to_string()).next(next)
+    }
+}
+
 impl From<tender::Error> for Failure {
     fn from(error: tender::Error) -> Failure {
         match error {
             wrong @ (tender::Error::NoPools | tender::Error::TubeTwice { .. }) => {
                 Failure::usage(wrong.to_string())
             }
-            tender::Error::Tenure(error) => {
-                let next = match &error {
-                    tenure::Error::Taken { .. } => {
-                        "end that one first with: taskqueue stop, or name another store with --store PATH"
-                    }
-                    tenure::Error::Io { .. } => {
-                        "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE"
-                    }
-                };
-                Failure::new(error.to_string()).next(next)
-            }
+            tender::Error::Tenure(error) => error.into(),
         }
     }
 }

@@ -21,9 +21,12 @@ mod man;
 mod ping;
 mod print;
 mod put;
+mod reach;
 mod reconcile;
 mod regenerate;
 mod show;
+mod status;
+mod stop;
 mod tender;
 mod worker;
 
@@ -108,6 +111,10 @@ enum Command {
     Tender(tender::Flags),
     /// Reserve jobs from a tube and run a command for each
     Worker(worker::Flags),
+    /// Tell how tenders, their workers and the tasks stand
+    Status(status::Flags),
+    /// Let a tender and its workers end, and wait for it
+    Stop(stop::Flags),
     /// Record a task and put its job into a tube
     Put(put::Flags),
     /// List tasks, the newest first
@@ -170,6 +177,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
         Command::Worker(flags) => worker::run(flags, load()?),
+        Command::Status(flags) => return status::run(flags, &load()?),
+        Command::Stop(flags) => stop::run(flags, &load()?),
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),

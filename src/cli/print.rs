@@ -1,6 +1,7 @@
 //! How tasks look to people and to programs. The JSON shape is described in `taskqueue(1)`; programs depend on it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -27,6 +28,18 @@ pub fn local(at: Option<Millis>) -> String {
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string(),
         None => "-".into(),
+    }
+}
+
+/// So many seconds, for people: as two units where that says enough.
+pub fn span(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds).map_or(0, |span| span.as_secs());
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        (_, _, _) => format!("{days}d {}h", hours % 24),
     }
 }
 
@@ -141,6 +154,21 @@ mod tests {
     fn times_are_rfc_3339() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(1_795_337_487_001), "2026-11-22T08:51:27.001Z");
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let table = [
+            (-1.0, "0s"),
+            (0.9, "0s"),
+            (59.0, "59s"),
+            (3599.0, "59m 59s"),
+            (3600.0, "1h 0m"),
+            (90_000.0, "1d 1h"),
+        ];
+        for (seconds, said) in table {
+            assert_eq!(span(seconds), said);
+        }
     }
 
     #[test]

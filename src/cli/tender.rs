@@ -10,8 +10,10 @@ use clap::Args;
 use super::connect::{self, block_on, broker};
 use super::worker::identity;
 use super::{Failure, Global};
-use crate::config::{Config, Tube, duration};
-use crate::pool::Limits;
+use crate::config::{Config, Mode, Tube, duration};
+use crate::control::place;
+use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
+use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile;
 use crate::signals;
 use crate::store::Durability;
@@ -22,8 +24,6 @@ use crate::tube::TubeName;
 const MIN_WORKERS: u32 = 2;
 const SPARE_WORKERS: u32 = 1;
 const MAX_WORKERS: u32 = 5;
-const MAX_WORKER_AGE: Duration = Duration::from_secs(600);
-const MAX_WORKER_BUFFER: u64 = 6_000_000;
 
 /// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
 const STUCK: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ const STUCK: Duration = Duration::from_secs(10);
 Examples:
   taskqueue tender --use-tube invoices
   taskqueue tender --use-tube invoices --use-tube mail --min-workers 1 --max-workers 20
+  taskqueue tender --use-tube mail --mode ondemand --max-workers 20
   taskqueue tender                        (every tube that the configuration names)
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
@@ -44,6 +45,15 @@ pub struct Flags {
     /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]
     use_tube: Vec<TubeName>,
+    #[arg(
+        long,
+        env = "TASKQUEUE_MODE",
+        help = "How many there are [default: dynamic]",
+        long_help = "How many workers there are: as many as are needed, between the least and the \
+                     most (dynamic); always the most (static); none without a job, and up to the most (ondemand). \
+                     The least and the spare are heeded only by dynamic [default: dynamic]"
+    )]
+    mode: Option<Mode>,
     #[arg(
         long,
         value_name = "N",
@@ -62,6 +72,15 @@ pub struct Flags {
         long,
         value_name = "SECONDS",
         value_parser = duration::parse,
+        env = "TASKQUEUE_SHRINK_AFTER",
+        help = "Let workers go that were not needed for so long [default: 10]",
+        long_help = "Let workers go that were not needed for so long: seconds, or with a unit [default: 10]"
+    )]
+    shrink_after: Option<Duration>,
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = duration::parse,
         env = "TASKQUEUE_MAX_WORKER_AGE",
         help = "Replace a worker that is older, once it is idle [default: 600]",
         long_help = "Replace a worker that is older, once it is idle: seconds, or with a unit; 0: never [default: 600]"
@@ -75,6 +94,22 @@ pub struct Flags {
         long_help = "Replace a worker whose commands printed more, once it is idle; 0: never [default: 6000000]"
     )]
     max_worker_buffer: Option<u64>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TASKQUEUE_MAX_WORKER_JOBS",
+        help = "Replace a worker that has finished so many jobs [default: 0]",
+        long_help = "Replace a worker that has finished so many jobs; 0: never [default: 0]"
+    )]
+    max_worker_jobs: Option<u64>,
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "TASKQUEUE_MAX_WORKER_MEMORY",
+        help = "Replace a worker that holds more memory after a job [default: 0]",
+        long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never [default: 0]"
+    )]
+    max_worker_memory: Option<u64>,
     /// Start this as a worker instead of taskqueue worker
     ///
     /// It is split at spaces, and no shell sees it
@@ -107,6 +142,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace,
         broker: broker(&config),
+        runtime: Some(place::folder()),
         reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {
@@ -149,24 +185,41 @@ fn pool(
         .spare_workers
         .or(file.spare_workers)
         .unwrap_or(SPARE_WORKERS);
-    let limits = Limits::new(min, spare, max)
+    let mode = flags
+        .mode
+        .or(file.mode)
+        .map_or_else(Default::default, pool::Mode::from);
+    let limits = mode
+        .limits(min, spare, max)
         .map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
+    let shrink_after = flags.shrink_after.or(file.shrink_after.map(|span| span.0));
     Ok(PoolSettings {
-        limits,
-        max_age: flags
-            .max_worker_age
-            .or(file.max_worker_age.map(|span| span.0))
-            .unwrap_or(MAX_WORKER_AGE),
-        max_output: flags
-            .max_worker_buffer
-            .or(file.max_worker_buffer)
-            .unwrap_or(MAX_WORKER_BUFFER),
+        limits: limits.with_shrink_after(shrink_after.unwrap_or(SHRINK_AFTER)),
+        rules: rules(flags, &file),
         command: match foreign_command(flags, &file)? {
             Some(command) => command,
             None => own_command(&tube, config, global, grace)?,
         },
         tube,
     })
+}
+
+/// When a worker is replaced.
+fn rules(flags: &Flags, file: &Tube) -> Rules {
+    let age = file.max_worker_age.map(|span| span.0);
+    Rules {
+        max_age: flags.max_worker_age.or(age).unwrap_or(MAX_AGE),
+        max_output: flags
+            .max_worker_buffer
+            .or(file.max_worker_buffer)
+            .unwrap_or(MAX_OUTPUT),
+        max_jobs: flags.max_worker_jobs.or(file.max_worker_jobs).unwrap_or(0),
+        max_memory: flags
+            .max_worker_memory
+            .or(file.max_worker_memory)
+            .unwrap_or(0),
+        ready_timeout: READY_TIMEOUT,
+    }
 }
 
 /// A worker that is not ours, from the flag or the file.

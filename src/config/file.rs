@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration::Span;
+use crate::pool;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -28,22 +30,53 @@ pub struct File {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tube {
+    /// Which of the sizes are heeded.
+    pub mode: Option<Mode>,
     /// Workers kept at the least.
     pub min_workers: Option<u32>,
     /// Idle workers kept beside the busy ones.
     pub spare_workers: Option<u32>,
     /// Workers at the most.
     pub max_workers: Option<u32>,
+    /// How long a pool must have been too big before it shrinks.
+    pub shrink_after: Option<Span>,
     /// A worker older than this is replaced when it is idle.
     pub max_worker_age: Option<Span>,
     /// A worker that printed more bytes than this, with its commands, is replaced when it is idle.
     pub max_worker_buffer: Option<u64>,
+    /// A worker that finished so many jobs is replaced.
+    pub max_worker_jobs: Option<u64>,
+    /// A worker that holds so many bytes in memory after a job is replaced.
+    pub max_worker_memory: Option<u64>,
     /// What is started as a worker, instead of ourselves.
     pub worker_command: Option<Vec<String>>,
     /// The command that gets raw bodies.
     pub command: Option<String>,
     /// Attempts of a task that may be lost, where its command says nothing of it.
     pub max_lost: Option<u32>,
+}
+
+/// `mode = "…"`: php-fpm's words. What each means stands in the help of `--mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[allow(
+    missing_docs,
+    reason = "words that have a text of their own are listed one a line in the short help"
+)]
+pub enum Mode {
+    Dynamic,
+    Static,
+    Ondemand,
+}
+
+impl From<Mode> for pool::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Dynamic => Self::Dynamic,
+            Mode::Static => Self::Static,
+            Mode::Ondemand => Self::Ondemand,
+        }
+    }
 }
 
 /// `[commands."NAME"]`

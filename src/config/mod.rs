@@ -17,7 +17,7 @@ mod file;
 mod types;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
-pub use file::Tube;
+pub use file::{Mode, Tube};
 
 use file::File;
 

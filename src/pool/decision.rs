@@ -131,13 +131,22 @@ impl fmt::Display for Reason {
     }
 }
 
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold => f.write_str("hold"),
+            Self::Start { n } => write!(f, "start {n}"),
+            Self::Retire { n } => write!(f, "retire {n}"),
+        }
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.action {
-            Action::Hold => f.write_str("hold")?,
-            Action::Start { n } => write!(f, "start {n}")?,
-            Action::Retire { n } => write!(f, "retire {n}")?,
-        }
-        write!(f, " (target {}): {}", self.target, self.reason)
+        write!(
+            f,
+            "{} (target {}): {}",
+            self.action, self.target, self.reason
+        )
     }
 }

@@ -45,6 +45,19 @@ fn only_min_above_max_and_max_zero_are_refused_and_both_numbers_are_named() {
 }
 
 #[test]
+fn a_mode_says_which_sizes_are_heeded() {
+    let sizes = |mode: Mode| {
+        let limits = mode.limits(2, 1, 5).unwrap();
+        (limits.min(), limits.spare(), limits.max())
+    };
+    assert_eq!(sizes(Mode::Dynamic), (2, 1, 5));
+    assert_eq!(sizes(Mode::Static), (5, 0, 5));
+    assert_eq!(sizes(Mode::Ondemand), (0, 0, 5));
+    assert!(Mode::Dynamic.limits(6, 1, 5).is_err());
+    assert!(Mode::Ondemand.limits(6, 1, 0).is_err());
+}
+
+#[test]
 fn decisions_with_nothing_remembered() {
     use Demand::{Paused, Ready, Unknown};
     let table = [

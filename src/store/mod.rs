@@ -16,6 +16,7 @@ use crate::sqlite::{Closed, Database, Failed, Thread, briefly};
 
 pub mod announce;
 pub mod cleanup;
+pub mod counts;
 pub mod ledger;
 #[cfg(test)]
 mod plans;

@@ -2,7 +2,7 @@
 
 use super::cleanup::{Old, idle_workers};
 use super::read::{Filter, Shown};
-use super::{Db, Durability, Millis, ledger, reconcile};
+use super::{Db, Durability, Millis, counts, ledger, reconcile};
 use crate::task::state::Status;
 
 /// How SQLite goes about a query, a step a line.
@@ -70,7 +70,8 @@ fn queries_go_by_their_indices() {
             }
         }
     }
-    for sql in reconcile::queries() {
+    let counts = [counts::AT_REST, counts::OWNED].map(String::from);
+    for sql in reconcile::queries().into_iter().chain(counts) {
         let plan = plan(&db, &sql);
         assert!(plan.contains("USING INDEX tasks_status"), "{sql}\n{plan}");
     }

@@ -91,6 +91,12 @@ impl Child {
         self.pid
     }
 
+    /// Bytes that it holds in memory (RSS, as `ps` shows it); 0 if that cannot be told.
+    pub(super) fn memory(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid));
+        statm.ok().and_then(|text| resident(&text)).unwrap_or(0)
+    }
+
     /// Tells it something, without waiting.
     pub(super) fn order(&mut self, order: Order) -> io::Result<()> {
         self.orders.send(order)
@@ -106,6 +112,13 @@ impl Child {
     pub(super) fn first_complaint(&mut self) -> bool {
         !std::mem::replace(&mut self.complained, true)
     }
+}
+
+/// The second number of `/proc/PID/statm`, which counts pages, in bytes.
+fn resident(statm: &str) -> Option<u64> {
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let page = u64::try_from(rustix::param::page_size()).ok()?;
+    pages.checked_mul(page)
 }
 
 fn command(worker: &WorkerCommand) -> Command {

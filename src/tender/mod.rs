@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::broker::Broker;
+use crate::control::Call;
 use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
@@ -28,8 +29,10 @@ use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
 
 mod child;
+mod control;
 mod demand;
 mod perform;
+mod status;
 
 use child::Child;
 
@@ -47,6 +50,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// The folder in which it listens for orders; it does not if there is none.
+    pub runtime: Option<PathBuf>,
     /// Puts the tubes right; nobody does if there is none.
     pub reconciler: Option<reconcile::Service>,
 }
@@ -58,10 +63,8 @@ pub struct PoolSettings {
     pub tube: TubeName,
     /// How many workers.
     pub limits: Limits,
-    /// Workers are replaced at this age, up to a tenth earlier; zero: never.
-    pub max_age: Duration,
-    /// Workers are replaced when their commands have printed so many bytes; zero: never.
-    pub max_output: u64,
+    /// When they are replaced.
+    pub rules: Rules,
     /// What is started.
     pub command: WorkerCommand,
 }
@@ -107,6 +110,8 @@ struct WorkerId {
 enum Event {
     /// A signal came.
     Asked(Asked),
+    /// Somebody asked over the control socket.
+    Called(Call),
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A worker said something.
@@ -131,6 +136,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
+            Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
@@ -147,6 +153,10 @@ struct Pool {
     crew: Crew,
     /// By the worker's number; as long as the crew has it.
     children: BTreeMap<crew::Number, Child>,
+    /// How many processes were started.
+    started: u64,
+    /// How many of them ended that should not have.
+    restarts: u64,
 }
 
 /// The loop's state.
@@ -172,12 +182,15 @@ pub async fn run(
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
     let (events, mut queue) = mpsc::channel(QUEUE);
+    let runtime = settings.runtime.as_deref();
+    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &tenure);
     let mut tender = Tender::new(settings, tenure, events);
     tender.count_all();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
             Some(asked) = asked.recv() => Event::Asked(asked),
+            Some(call) = calls.recv() => Event::Called(call),
             // The tender holds a sender itself, so the queue never ends.
             Some(event) = queue.recv() => event,
             () = due(tender.deadline()) => Event::Due,
@@ -211,18 +224,12 @@ async fn due(at: Option<Instant>) {
 
 impl Tender {
     fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
-        let pool = |settings: PoolSettings| {
-            let rules = Rules {
-                max_age: settings.max_age,
-                max_output: settings.max_output,
-                ready_timeout: lifecycle::READY_TIMEOUT,
-                ..Rules::default()
-            };
-            Pool {
-                crew: Crew::new(settings.limits, rules),
-                children: BTreeMap::new(),
-                settings,
-            }
+        let pool = |settings: PoolSettings| Pool {
+            crew: Crew::new(settings.limits, settings.rules),
+            children: BTreeMap::new(),
+            started: 0,
+            restarts: 0,
+            settings,
         };
         let back = Arc::new(Notify::new());
         if let Some(reconciler) = settings.reconciler {
@@ -257,13 +264,14 @@ impl Tender {
         let now = self.now();
         match event {
             Event::Asked(asked) => self.close(asked, now),
+            Event::Called(call) => self.called(call),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
                 }
                 self.tend(pool);
             }
-            Event::Reported(id, report) => self.tell(id, report.into(), now),
+            Event::Reported(id, report) => self.reported(id, report, now),
             Event::Garbled(id, error) => self.garbled(id, &error),
             Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
             Event::Ended(id, ended) => self.ended_with(id, ended, now),

@@ -7,7 +7,7 @@ use super::child::Child;
 use super::{Event, Tender, WorkerId};
 use crate::crew::{Effect, Number};
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
-use crate::link::{BadLine, Order};
+use crate::link::{BadLine, Order, Report};
 use crate::pool::{Reason, UNCOUNTED};
 use crate::signals::Asked;
 
@@ -25,6 +25,20 @@ impl Tender {
     pub(super) fn tell(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
         self.tell_only(id, event, now);
         self.tend(id.pool);
+    }
+
+    /// Tells a worker's crew what it said. One whose task has ended is looked at first, so that it can be
+    /// recycled before it takes another.
+    pub(super) fn reported(&mut self, id: WorkerId, report: Report, now: Duration) {
+        if matches!(report, Report::Idle { .. })
+            && let Some(pool) = self.pools.get(id.pool)
+            && pool.settings.rules.max_memory > 0
+            && let Some(child) = pool.children.get(&id.number)
+        {
+            let memory = child.memory();
+            self.tell_only(id, lifecycle::Event::Measured { memory, printed: 0 }, now);
+        }
+        self.tell(id, report.into(), now);
     }
 
     fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
@@ -68,6 +82,7 @@ impl Tender {
             if expected {
                 tracing::info!(worker, pid, %tube, state, reason = %ended, "worker ended");
             } else {
+                pool.restarts = pool.restarts.saturating_add(1);
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
         }
@@ -122,6 +137,7 @@ impl Tender {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
                 pool.children.insert(worker, child);
+                pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned { jitter: jitter() }
             }
             Err(error) => {

@@ -12,6 +12,7 @@ mod api;
 mod beanstalkd;
 mod cli;
 mod conformance;
+mod control;
 mod corpus;
 mod crosscheck;
 mod demo;

@@ -17,6 +17,7 @@ const CORE: &[(&str, &[&str])] = &[
 const PORTS: &[(&str, &[&str])] = &[
     // The embedded broker is rows of the store's own file.
     ("broker", &["sqlite", "tube"]),
+    ("control", &["tube"]),
     ("link", &[]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
@@ -39,6 +40,7 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "broker",
+            "control",
             "crew",
             "lifecycle",
             "link",
@@ -76,6 +78,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "backoff",
             "broker",
             "config",
+            "control",
             "crew",
             "lifecycle",
             "link",

@@ -172,7 +172,7 @@ async fn a_second_signal_stops_at_once() {
 #[tokio::test]
 async fn age_recycles_one_at_a_time() {
     let mut scene = Scene::of(3, 0, 3);
-    scene.max_age = Duration::from_secs(2);
+    scene.rules.max_age = Duration::from_secs(2);
     let mut stage = scene.raise();
     stage.until("three", |stage| stage.alive().len() == 3).await;
     let first = stage.alive();
@@ -192,7 +192,7 @@ async fn age_recycles_one_at_a_time() {
 #[tokio::test]
 async fn output_recycles_but_never_a_busy_worker() {
     let mut scene = Scene::of(1, 0, 1);
-    scene.max_output = 1000;
+    scene.rules.max_output = 1000;
     let mut stage = scene.raise();
     stage.put("a", 999);
     stage
@@ -209,6 +209,33 @@ async fn output_recycles_but_never_a_busy_worker() {
     stage
         .until("replaced", |stage| stage.lines("started").len() == 2)
         .await;
+    stage.ask(Asked::Drain);
+    stage.ended().await;
+}
+
+#[tokio::test]
+async fn jobs_and_memory_recycle_too() {
+    let mut scene = Scene::of(1, 0, 1);
+    scene.rules.max_jobs = 2;
+    let mut stage = scene.raise();
+    stage.put("a", 0);
+    stage.put("b", 0);
+    stage
+        .until("replaced", |stage| stage.lines("ready").len() == 2)
+        .await;
+    assert_eq!(stage.lines("done"), ["a", "b"]);
+    stage.ask(Asked::Drain);
+    stage.ended().await;
+
+    let mut scene = Scene::of(1, 0, 1);
+    // No Python is that small.
+    scene.rules.max_memory = 100_000;
+    let mut stage = scene.raise();
+    stage.put("a", 0);
+    stage
+        .until("replaced", |stage| stage.lines("ready").len() == 2)
+        .await;
+    assert_eq!(stage.lines("done"), ["a"]);
     stage.ask(Asked::Drain);
     stage.ended().await;
 }

@@ -184,6 +184,15 @@ fn limits_that_contradict_each_other_are_refused_by_name() {
     assert!(refused.contains('6') && refused.contains('5'), "{refused}");
     let refused = tender(&["--max-workers", "0"]);
     assert!(refused.contains("max workers is 0"), "{refused}");
+    let refused = tender(&["--mode", "static", "--max-workers", "0"]);
+    assert!(refused.contains("max workers is 0"), "{refused}");
+    taskqueue.configure("[tubes.t]\nmode = \"always\"\n");
+    let refused = tender(&[]);
+    assert!(
+        refused.contains("`dynamic`, `static`, `ondemand`"),
+        "{refused}"
+    );
+    taskqueue.configure("");
     assert!(!taskqueue.store().exists(), "nothing was begun");
 
     let refused = taskqueue.run(&["tender"]).failed(2);

@@ -163,7 +163,7 @@ fn bash_completes() {
     assert_eq!(complete("regen"), "regenerate\n");
     assert_eq!(
         complete("tender --max-work"),
-        "--max-workers --max-worker-age --max-worker-buffer\n"
+        "--max-workers --max-worker-age --max-worker-buffer --max-worker-jobs --max-worker-memory\n"
     );
     assert_eq!(complete("list --status stal"), "stalled\n");
 }

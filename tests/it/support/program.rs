@@ -127,6 +127,7 @@ impl Taskqueue {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.dir.path())
+            .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

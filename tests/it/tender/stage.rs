@@ -10,6 +10,7 @@ use bytes::Bytes;
 use taskqueue::broker::{
     Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
 };
+use taskqueue::lifecycle::{READY_TIMEOUT, Rules};
 use taskqueue::pool::Limits;
 use taskqueue::signals::Asked;
 use taskqueue::tender::{self, PoolSettings, Settings, WorkerCommand};
@@ -30,8 +31,7 @@ pub struct Scene {
     pub limits: (u32, u32, u32),
     pub program: &'static str,
     pub mode: &'static str,
-    pub max_age: Duration,
-    pub max_output: u64,
+    pub rules: Rules,
     pub grace: Duration,
 }
 
@@ -41,8 +41,10 @@ impl Scene {
             limits: (min, spare, max),
             program: "python3",
             mode: "work",
-            max_age: Duration::ZERO,
-            max_output: 0,
+            rules: Rules {
+                ready_timeout: READY_TIMEOUT,
+                ..Rules::default()
+            },
             grace: Duration::from_secs(5),
         }
     }
@@ -66,8 +68,7 @@ impl Scene {
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),
             limits: Limits::new(min, spare, max).unwrap(),
-            max_age: self.max_age,
-            max_output: self.max_output,
+            rules: self.rules,
             command,
         };
         let ready = Arc::new(Mutex::new(Some(0)));
@@ -76,6 +77,7 @@ impl Scene {
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
+            runtime: None,
             reconciler: None,
         };
         let (asked, receiver) = mpsc::unbounded_channel();

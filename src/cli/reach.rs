@@ -1,0 +1,122 @@
+//! Finding the tenders of a store, and asking them.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::config::Config;
+use crate::control::{self, Answer, Client, Request};
+use crate::tenure;
+use crate::tube::TubeName;
+
+/// A tender that lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Its process id, on its host.
+    pub pid: u32,
+    /// The machine that it runs on.
+    pub host: String,
+    /// Its tubes.
+    pub tubes: Vec<TubeName>,
+    /// Where it listens, if it does.
+    socket: Option<PathBuf>,
+}
+
+/// Those that tend these tubes of the configured store, or any if none is named.
+///
+/// # Errors
+/// When that cannot be found out.
+pub fn tenders(config: &Config, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+    let mut found: Vec<Reached> = Vec::new();
+    for tended in tenure::tended(&config.store)? {
+        let known = found.iter_mut().find(|reached| {
+            (reached.pid, &reached.host, &reached.socket)
+                == (tended.pid, &tended.host, &tended.socket)
+        });
+        match known {
+            Some(reached) => reached.tubes.push(tended.tube),
+            None => found.push(Reached {
+                pid: tended.pid,
+                host: tended.host,
+                tubes: vec![tended.tube],
+                socket: tended.socket,
+            }),
+        }
+    }
+    found.retain(|reached| tubes.is_empty() || reached.tubes.iter().any(|t| tubes.contains(t)));
+    Ok(found)
+}
+
+/// The same, of which there must be one.
+///
+/// # Errors
+/// When there is none, too: then with what to do.
+pub fn some_tenders(config: &Config, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+    let found = tenders(config, tubes)?;
+    if found.is_empty() {
+        return Err(nobody(config, tubes));
+    }
+    Ok(found)
+}
+
+fn nobody(config: &Config, tubes: &[TubeName]) -> Failure {
+    let store = config.store.display();
+    let names: Vec<&str> = tubes.iter().map(TubeName::as_str).collect();
+    let (what, how) = match names.as_slice() {
+        [] => ("a tube".to_owned(), String::new()),
+        [first, ..] => (
+            format!("the tube {}", names.join(" or ")),
+            format!(" --use-tube {first}"),
+        ),
+    };
+    Failure::new(format!("no tender tends {what} of the store {store}")).next(format!(
+        "start one with: taskqueue tender{how}, or name its store with --store PATH or TASKQUEUE_STORE"
+    ))
+}
+
+impl Reached {
+    /// Connects and asks. The connection is good for waiting for the tender's end.
+    ///
+    /// # Errors
+    /// When it does not answer; and what it refused, with its reason.
+    pub fn ask(&self, request: &Request) -> Result<(Client, Answer), Failure> {
+        let Self { pid, host, .. } = self;
+        let failed = |error: String, next: String| {
+            Failure::new(format!(
+                "the tender, process {pid} on {host}, cannot be asked: {error}"
+            ))
+            .next(next)
+        };
+        let Some(socket) = &self.socket else {
+            return Err(failed(
+                "it does not listen; its log says why".to_owned(),
+                format!("end it with: kill {pid}"),
+            ));
+        };
+        let asked = Client::connect(socket).and_then(|mut client| {
+            let answer = client.ask(request)?;
+            Ok((client, answer))
+        });
+        match asked {
+            Ok((_, Answer::Refused { reason })) => Err(Failure::new(format!(
+                "the tender, process {pid} on {host}, refused: {reason}"
+            ))),
+            Ok(answered) => Ok(answered),
+            Err(error @ control::Error::Connect { .. }) => Err(failed(
+                error.to_string(),
+                format!("ask on {host}, as the user that it runs as, or: kill {pid}"),
+            )),
+            Err(error) => Err(failed(
+                error.to_string(),
+                format!("end it with: kill {pid}, a second time to end it at once"),
+            )),
+        }
+    }
+}
+
+/// An answer of another kind than what was asked for.
+pub fn odd(answer: &Answer) -> Failure {
+    Failure::new(format!(
+        "the tender gave another answer than was asked for: {answer:?}"
+    ))
+    .next("is it of another version than this program?")
+}

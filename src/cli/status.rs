@@ -1,0 +1,295 @@
+//! `taskqueue status`
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::print::{harmless, span};
+use super::reach::{odd, tenders};
+use crate::config::Config;
+use crate::control::words::{Pool, Status, Worker};
+use crate::control::{Answer, Request};
+use crate::store::Db;
+use crate::store::counts::Counts;
+use crate::tube::TubeName;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  taskqueue status
+  taskqueue status --watch
+  taskqueue status --json | jq '.tenders[].pools[] | {tube, target, reason}'
+
+Exits with 0 if a tender answers, and with 1 if none does: what the store knows is printed all the same.")]
+pub struct Flags {
+    /// Only this tube
+    #[arg(long, value_name = "TUBE")]
+    use_tube: Vec<TubeName>,
+    /// Look again every second, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Print a JSON object a look
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+    loop {
+        let seen = look(&flags, config)?;
+        let mut out = io::stdout().lock();
+        let text = match flags.json {
+            true => format!("{}\n", seen.json()),
+            false => seen.text(),
+        };
+        let clear = flags.watch && !flags.json && out.is_terminal();
+        // The place at the top, then nothing below it.
+        let before = if clear { "\x1b[H\x1b[2J" } else { "" };
+        write!(out, "{before}{text}")?;
+        out.flush()?;
+        drop(out);
+        if !flags.watch {
+            return Ok(match seen.is_up() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            });
+        }
+        thread::sleep(EVERY);
+    }
+}
+
+/// Everything there is to know at one moment.
+struct Seen {
+    store: String,
+    tenders: Vec<Status>,
+    /// Those that live and could not be asked, and why.
+    silent: Vec<(u32, String, String)>,
+    counts: BTreeMap<String, Counts>,
+}
+
+fn look(flags: &Flags, config: &Config) -> Result<Seen, Failure> {
+    let named = |tube: &str| {
+        let mut named = flags.use_tube.iter();
+        flags.use_tube.is_empty() || named.any(|name| name.as_str() == tube)
+    };
+    let mut seen = Seen {
+        store: config.store.display().to_string(),
+        tenders: Vec::new(),
+        silent: Vec::new(),
+        counts: BTreeMap::new(),
+    };
+    for tender in tenders(config, &flags.use_tube)? {
+        match tender.ask(&Request::Status) {
+            Ok((_, Answer::Status(mut status))) => {
+                status.pools.retain(|pool| named(&pool.tube));
+                seen.tenders.push(status);
+            }
+            Ok((_, other)) => return Err(odd(&other)),
+            Err(failure) => {
+                let reason = failure.to_string();
+                seen.silent.push((tender.pid, tender.host, reason));
+            }
+        }
+    }
+    if let Some(db) = Db::open_existing(&config.store)? {
+        seen.counts = db.counts()?;
+        seen.counts.retain(|tube, _| named(tube));
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    fn is_up(&self) -> bool {
+        !self.tenders.is_empty() && self.silent.is_empty()
+    }
+
+    fn json(&self) -> Value {
+        let silent = |(pid, host, reason): &(u32, String, String)| json!({ "pid": pid, "host": host, "reason": reason });
+        let tube = |(tube, counts): (&String, &Counts)| {
+            let Counts {
+                waiting,
+                running,
+                stalled,
+                failed,
+            } = counts;
+            json!({
+                "tube": tube, "waiting": waiting, "running": running, "stalled": stalled, "failed": failed,
+            })
+        };
+        json!({
+            "store": self.store,
+            "tenders": self.tenders,
+            "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
+            "tasks": self.counts.iter().map(tube).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for tender in &self.tenders {
+            tender_text(&mut text, tender);
+        }
+        for (_, _, reason) in &self.silent {
+            text.push_str(&format!("{reason}\n\n"));
+        }
+        if self.tenders.is_empty() && self.silent.is_empty() {
+            text.push_str(&format!("no tender is up for the store {}\n\n", self.store));
+        }
+        line(
+            &mut text,
+            TASKS,
+            ["TASKS OF", "WAITING", "RUNNING", "STALLED", "FAILED"],
+        );
+        for (tube, counts) in &self.counts {
+            let numbers = [
+                counts.waiting,
+                counts.running,
+                counts.stalled,
+                counts.failed,
+            ];
+            let [waiting, running, stalled, failed] = numbers.map(|n| n.to_string());
+            line(
+                &mut text,
+                TASKS,
+                [tube, &waiting, &running, &stalled, &failed],
+            );
+        }
+        text
+    }
+}
+
+/// The width of each column; the last one is as wide as it is.
+const TASKS: [usize; 5] = [24, 9, 9, 9, 0];
+const POOL: [usize; 8] = [24, 10, 8, 8, 6, 6, 6, 0];
+const WORKER: [usize; 8] = [24, 9, 10, 8, 8, 8, 9, 0];
+
+fn line<const N: usize>(text: &mut String, widths: [usize; N], words: [&str; N]) {
+    let mut row = String::new();
+    for (word, width) in words.iter().zip(widths) {
+        row.push_str(&format!("{:<width$}", harmless(word)));
+        row.push(' ');
+    }
+    text.push_str(row.trim_end());
+    text.push('\n');
+}
+
+fn tender_text(text: &mut String, tender: &Status) {
+    let Status {
+        pid,
+        host,
+        version,
+        age,
+        pools,
+    } = tender;
+    let up = span(*age);
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "tender, process {pid} on {host}, version {version}, up {up}\n"
+    );
+    let heads = [
+        "POOL",
+        "STATE",
+        "SIZE",
+        "TARGET",
+        "BUSY",
+        "IDLE",
+        "READY",
+        "LAST DECISION",
+    ];
+    line(text, POOL, heads);
+    pools.iter().for_each(|pool| pool_text(text, pool));
+    text.push('\n');
+    let heads = [
+        "WORKER", "PID", "STATE", "AGE", "TASK", "JOBS", "MEMORY", "",
+    ];
+    line(text, WORKER, heads);
+    let workers = pools.iter().flat_map(|pool| &pool.workers);
+    workers.for_each(|worker| worker_text(text, worker));
+    text.push('\n');
+}
+
+fn pool_text(text: &mut String, pool: &Pool) {
+    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let ready = match pool.paused {
+        true => "paused".to_owned(),
+        false => number(pool.ready),
+    };
+    let mut why = match (&pool.decision, &pool.reason) {
+        (Some(decision), Some(reason)) => format!("{decision}: {reason}"),
+        (_, _) => "-".to_owned(),
+    };
+    let mut add = |more: String| {
+        why.push_str("; ");
+        why.push_str(&more);
+    };
+    match pool.census.before {
+        Some(0) => {}
+        Some(n) => add(format!("{n} left draining by an earlier tender")),
+        None => add("those left by an earlier tender cannot be counted".to_owned()),
+    }
+    if pool.census.troubled > 0 {
+        add(format!("{} cannot record", pool.census.troubled));
+    }
+    if let Some(back_off) = &pool.back_off {
+        add(back_off.clone());
+    }
+    if pool.restarts > 0 {
+        add(format!("{} died of {}", pool.restarts, pool.started));
+    }
+    line(
+        text,
+        POOL,
+        [
+            &pool.tube,
+            &pool.state,
+            &format!("{}..{}+{}", pool.min, pool.max, pool.spare),
+            &number(pool.target.map(u64::from)),
+            &pool.census.busy.to_string(),
+            &pool.census.idle.to_string(),
+            &ready,
+            &why,
+        ],
+    );
+}
+
+fn worker_text(text: &mut String, worker: &Worker) {
+    let dash = || "-".to_owned();
+    let trouble = match (worker.troubled, &worker.reason) {
+        (true, _) => "cannot record what became of its task",
+        (false, Some(reason)) => reason,
+        (false, None) => "",
+    };
+    line(
+        text,
+        WORKER,
+        [
+            &worker.name,
+            &worker.pid.map_or_else(dash, |pid| pid.to_string()),
+            &worker.state,
+            &span(worker.age),
+            &worker.task.map_or_else(dash, |task| task.to_string()),
+            &worker.jobs.to_string(),
+            &worker.memory.map_or_else(dash, bytes),
+            trouble,
+        ],
+    );
+}
+
+fn bytes(n: u64) -> String {
+    const KIB: u64 = 1024;
+    match n {
+        0..KIB => format!("{n} B"),
+        n if n < 10 * KIB * KIB => format!("{} KiB", n / KIB),
+        n => format!("{} MiB", n / KIB / KIB),
+    }
+}

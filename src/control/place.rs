@@ -1,0 +1,68 @@
+//! Where control sockets stand.
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use crate::tube::TubeName;
+
+/// The folder for what lasts as long as a process: `$XDG_RUNTIME_DIR/taskqueue`, `/run/taskqueue` for root, or else
+/// `/tmp/taskqueue-UID`.
+pub fn folder() -> PathBuf {
+    let user = rustix::process::geteuid();
+    let given = env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute());
+    match given {
+        Some(folder) => folder.join("taskqueue"),
+        None if user.is_root() => "/run/taskqueue".into(),
+        None => format!("/tmp/taskqueue-{}", user.as_raw()).into(),
+    }
+}
+
+/// Makes the folder, or makes sure that it is ours and that nobody else may enter it: others may have made
+/// one of that name before us in `/tmp`.
+pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
+    let wrong = |reason: String| Error::Folder {
+        folder: folder.to_owned(),
+        reason,
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    match made {
+        // What it is instead of a folder is said below.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(wrong(error.to_string()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let found = fs::symlink_metadata(folder).map_err(|error| wrong(error.to_string()))?;
+    let user = rustix::process::geteuid().as_raw();
+    if !found.is_dir() {
+        return Err(wrong("it is no folder".to_owned()));
+    }
+    if found.uid() != user {
+        return Err(wrong(format!("it belongs to user {}", found.uid())));
+    }
+    if found.mode() & 0o077 != 0 {
+        let mode = found.mode() & 0o777;
+        return Err(wrong(format!("others may enter it, its mode is {mode:o}")));
+    }
+    Ok(())
+}
+
+/// What the names of the sockets of a store's tenders begin with: a tender is known by the first of its tubes.
+pub(super) fn stem(store: &Path, first: &TubeName) -> String {
+    let store = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    let mut hash = Sha256::new();
+    hash.update(store.as_os_str().as_encoded_bytes());
+    hash.update(b"\0");
+    hash.update(first.as_str().as_bytes());
+    let hash = hash.finalize();
+    let short: Vec<String> = hash.iter().take(6).map(|b| format!("{b:02x}")).collect();
+    short.concat()
+}

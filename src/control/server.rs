@@ -1,0 +1,165 @@
+//! A tender's end: questions become calls, which its loop answers.
+
+use std::fs;
+use std::future::pending;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::{Answer, Error, MAX_REQUEST, Request, place};
+use crate::tube::TubeName;
+
+/// How many may ask at a time; more wait to be let in.
+const MOST: usize = 32;
+
+/// How long one may take to say what it wants, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A question, and the way back for its answer.
+#[derive(Debug)]
+pub struct Call {
+    /// The question.
+    pub request: Request,
+    /// To whoever asked; that nobody waits there any more is no failure.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// A socket at which a tender is asked. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Listens in the folder, for the tender that has the right to these tubes of the store. What tenders that
+    /// are dead have left there is removed. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the folder is not ours alone, or the socket cannot be made in it.
+    pub fn open(folder: &Path, store: &Path, first: &TubeName) -> Result<Server, Error> {
+        place::prepare(folder)?;
+        let stem = place::stem(store, first);
+        let socket = folder.join(format!("{stem}-{}.sock", std::process::id()));
+        remove_stale(folder, &stem);
+        // Ours by its name: an earlier process of our number left it.
+        let _ = fs::remove_file(&socket);
+        let listen = || {
+            let listener = UnixListener::bind(&socket)?;
+            fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+            Ok(listener)
+        };
+        match listen() {
+            Ok(listener) => Ok(Server { listener, socket }),
+            Err(source) => Err(Error::Listen { socket, source }),
+        }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Takes questions for as long as somebody listens to `calls`.
+    pub async fn run(self, calls: mpsc::Sender<Call>) {
+        let places = Arc::new(Semaphore::new(MOST));
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let calls = calls.clone();
+                    tokio::spawn(async move {
+                        converse(stream, &calls).await;
+                        drop(place);
+                    });
+                }
+                // No descriptor is left, which may change.
+                Err(error) => {
+                    tracing::debug!(%error, "a connection was not taken");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been swept away already.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Removes the sockets of dead tenders of the same store and tube: nobody listens there.
+fn remove_stale(folder: &Path, stem: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(stem);
+        let refused = |path: &Path| {
+            StdUnixStream::connect(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if ours && refused(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// One question and its answer.
+async fn converse(mut stream: UnixStream, calls: &mpsc::Sender<Call>) {
+    let answer = match timeout(PATIENCE, question(&mut stream)).await {
+        Ok(Ok(request)) => ask(request, calls).await,
+        Ok(Err(reason)) => Some(Answer::Refused { reason }),
+        Err(_) => None,
+    };
+    let Some(answer) = answer else {
+        return;
+    };
+    let Ok(mut line) = serde_json::to_vec(&answer) else {
+        return;
+    };
+    line.push(b'\n');
+    let written = timeout(PATIENCE, stream.write_all(&line)).await;
+    if matches!((written, answer), (Ok(Ok(())), Answer::Stopping { .. })) {
+        until_the_end(stream).await;
+    }
+}
+
+async fn question(stream: &mut UnixStream) -> Result<Request, String> {
+    let mut line = Vec::new();
+    let mut limited = BufReader::new(stream.take(MAX_REQUEST));
+    let read = limited.read_until(b'\n', &mut line).await;
+    read.map_err(|error| error.to_string())?;
+    if line.last() != Some(&b'\n') {
+        return Err(format!("no line of at most {MAX_REQUEST} bytes came"));
+    }
+    serde_json::from_slice(&line).map_err(|error| format!("the request cannot be read: {error}"))
+}
+
+/// `None` when the loop has ended.
+async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Option<Answer> {
+    let (answer, answered) = oneshot::channel();
+    calls.send(Call { request, answer }).await.ok()?;
+    answered.await.ok()
+}
+
+/// Keeps a connection open until this process is gone, or whoever asked: so they learn of its end from the
+/// system, and not a moment too early.
+async fn until_the_end(stream: UnixStream) {
+    let mut stream = ManuallyDrop::new(stream);
+    // Dropped here, with the runtime, it is not closed.
+    match stream.read(&mut [0]).await {
+        Ok(0) | Err(_) => drop(ManuallyDrop::into_inner(stream)),
+        Ok(_) => pending().await,
+    }
+}

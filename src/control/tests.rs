@@ -1,0 +1,110 @@
+//! A question and its answer over a real socket; and those who ask what nobody can understand.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::tube::TubeName;
+
+fn tube(name: &str) -> TubeName {
+    name.parse().unwrap()
+}
+
+/// A server in a folder of its own that refuses everything by naming it.
+fn echo(folder: &Path) -> PathBuf {
+    let server = Server::open(folder, Path::new("/t.db"), &tube("mail")).unwrap();
+    let socket = server.socket().to_owned();
+    let (calls, mut called) = mpsc::channel(4);
+    tokio::spawn(server.run(calls));
+    tokio::spawn(async move {
+        while let Some(Call { request, answer }) = called.recv().await {
+            let reason = format!("{request:?}");
+            drop(answer.send(Answer::Refused { reason }));
+        }
+    });
+    socket
+}
+
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(f).await.unwrap()
+}
+
+#[tokio::test]
+async fn questions_are_answered_and_nonsense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = folder.path().join("taskqueue");
+    let socket = echo(&runtime);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&runtime), mode(&socket)), (0o700, 0o600));
+
+    let to = socket.clone();
+    let answer = blocking(move || Client::connect(&to).unwrap().ask(&Request::Status)).await;
+    let refused = |reason: &str| Answer::Refused {
+        reason: reason.to_owned(),
+    };
+    assert_eq!(answer.unwrap(), refused("Status"));
+
+    let long = vec![b'x'; 2 * usize::try_from(MAX_REQUEST).unwrap()];
+    for (sent, said) in [
+        (&b"\"dance\"\n"[..], "cannot be read"),
+        (b"\n", "cannot be read"),
+        (b"\xff\n", "cannot be read"),
+        (&long, "no line of at most 4096 bytes"),
+    ] {
+        let (to, sent) = (socket.clone(), sent.to_owned());
+        let answer = blocking(move || {
+            let mut stream = UnixStream::connect(to).unwrap();
+            // It may have been refused before all was read.
+            let _ = stream.write_all(&sent);
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        });
+        let answer = answer.await;
+        assert!(answer.contains(said), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_others_may_enter_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open()).unwrap();
+    let error = Server::open(folder.path(), Path::new("/t.db"), &tube("mail")).unwrap_err();
+    assert!(error.to_string().contains("its mode is 755"), "{error}");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Server::open(&file, Path::new("/t.db"), &tube("mail")).unwrap_err();
+    assert!(error.to_string().contains("it is no folder"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_dead_left_is_removed_and_what_lives_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = folder.path().join("taskqueue");
+    let living = echo(&runtime);
+    let stem = place::stem(Path::new("/t.db"), &tube("mail"));
+    let dead = runtime.join(format!("{stem}-1.sock"));
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let other = runtime.join("other-1.sock");
+    drop(std::os::unix::net::UnixListener::bind(&other).unwrap());
+    let moved = runtime.join(format!("{stem}-2.sock"));
+    std::fs::rename(&living, &moved).unwrap();
+
+    let server = Server::open(&runtime, Path::new("/t.db"), &tube("mail")).unwrap();
+    assert!(!dead.exists() && other.exists() && moved.exists());
+    let socket = server.socket().to_owned();
+    assert!(socket.exists());
+    drop(server);
+    assert!(!socket.exists());
+}
+
+#[test]
+fn nobody_there_is_said_with_the_place() {
+    let error = Client::connect(Path::new("/nowhere/t.sock")).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/t.sock"), "{error}");
+}

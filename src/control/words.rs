@@ -1,0 +1,127 @@
+//! What a tender is asked and what it answers. What [`Status`] holds is also what `status --json` prints, so
+//! programs depend on its names.
+
+use serde::{Deserialize, Serialize};
+
+/// What a tender is asked to do or to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// How everything stands.
+    Status,
+    /// To let its workers go, and then to end.
+    Stop {
+        /// Without giving their commands time.
+        now: bool,
+    },
+}
+
+/// What a tender answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// How everything stands.
+    Status(Status),
+    /// It ends. The connection stays open until its process is gone.
+    Stopping {
+        /// In how many milliseconds, unless something is stuck.
+        within_ms: u64,
+    },
+    /// It will not or cannot, and nothing has changed.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A tender and its pools.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process id.
+    pub pid: u32,
+    /// The machine it runs on.
+    pub host: String,
+    /// The version of its program.
+    pub version: String,
+    /// Seconds since it began.
+    pub age: f64,
+    /// One a tube.
+    pub pools: Vec<Pool>,
+}
+
+/// The workers of one tube.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// The tube.
+    pub tube: String,
+    /// `tended`, or on its way out: `draining` or `stopping`.
+    pub state: String,
+    /// Workers kept at the least.
+    pub min: u32,
+    /// Idle workers kept beside the busy ones.
+    pub spare: u32,
+    /// Workers at the most.
+    pub max: u32,
+    /// How many should be able to take a job; none before the first decision.
+    pub target: Option<u32>,
+    /// What was decided last: `hold`, `start 2`, `retire 1`.
+    pub decision: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Jobs that could be reserved, when that was last asked for and the broker said.
+    pub ready: Option<u64>,
+    /// The broker said that nothing may be reserved from the tube for now.
+    pub paused: bool,
+    /// How many workers do what.
+    pub census: Census,
+    /// Why no worker, or only one, is started though more are wanted.
+    pub back_off: Option<String>,
+    /// Processes that were started since the tender began.
+    pub started: u64,
+    /// Those of them that took the place of one that died.
+    pub restarts: u64,
+    /// The oldest first.
+    pub workers: Vec<Worker>,
+}
+
+/// How many workers of a pool do what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// Not ready yet.
+    pub starting: u32,
+    /// Waiting for a job.
+    pub idle: u32,
+    /// Running a command.
+    pub busy: u32,
+    /// On their way out.
+    pub stopping: u32,
+    /// Left draining by an earlier tender; none if they cannot be counted.
+    pub before: Option<u32>,
+    /// Those of them all that cannot record what became of their task.
+    pub troubled: u32,
+}
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// What logs and lists call it.
+    pub name: String,
+    /// Its process id; none while there is no process.
+    pub pid: Option<u32>,
+    /// `spawning`, `starting`, `idle`, `busy`, `stopping` or `killed`.
+    pub state: String,
+    /// Why it goes, if it does.
+    pub reason: Option<String>,
+    /// Seconds since it was started.
+    pub age: f64,
+    /// The task that it runs, by its number in the store.
+    pub task: Option<i64>,
+    /// It cannot record what became of that task.
+    pub troubled: bool,
+    /// Jobs it has finished.
+    pub jobs: u64,
+    /// Bytes printed by it and its commands.
+    pub output: u64,
+    /// Bytes of memory that it holds; none where that cannot be seen.
+    pub memory: Option<u64>,
+}

@@ -1,0 +1,117 @@
+//! How everything stands, in the words of the control socket.
+
+use std::fs;
+use std::time::Duration;
+
+use super::child::Child;
+use super::{Pool, Tender};
+use crate::backoff::BackOff;
+use crate::control::words::{self, Status};
+use crate::crew::Closing;
+use crate::lifecycle::{State, Why, Worker};
+use crate::pool::{Census, Demand, UNCOUNTED};
+use crate::tenure;
+
+impl Tender {
+    pub(super) fn status(&self) -> Status {
+        let now = self.now();
+        Status {
+            pid: std::process::id(),
+            host: tenure::host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            age: seconds(now),
+            pools: self.pools.iter().map(|p| pool(p, now)).collect(),
+        }
+    }
+}
+
+fn pool(pool: &Pool, now: Duration) -> words::Pool {
+    let crew = &pool.crew;
+    let limits = crew.limits();
+    let last = crew.last();
+    let (ready, paused) = match crew.demand() {
+        Demand::Unknown => (None, false),
+        Demand::Ready(jobs) => (Some(jobs), false),
+        Demand::Paused => (None, true),
+    };
+    let worker = |(number, worker)| one(worker, pool.children.get(&number), now);
+    words::Pool {
+        tube: pool.settings.tube.to_string(),
+        state: match crew.closing() {
+            None => "tended",
+            Some(Closing::Draining { .. }) => "draining",
+            Some(Closing::Stopping) => "stopping",
+        }
+        .to_owned(),
+        min: limits.min(),
+        spare: limits.spare(),
+        max: limits.max(),
+        target: last.map(|decision| decision.target),
+        decision: last.map(|decision| decision.action.to_string()),
+        reason: last.map(|decision| decision.reason.to_string()),
+        ready,
+        paused,
+        census: census(crew.census()),
+        back_off: match crew.back_off() {
+            BackOff::Calm => None,
+            other @ (BackOff::Waiting { .. } | BackOff::Refused) => Some(other.to_string()),
+        },
+        started: pool.started,
+        restarts: pool.restarts,
+        workers: crew.workers().map(worker).collect(),
+    }
+}
+
+fn census(census: Census) -> words::Census {
+    words::Census {
+        starting: census.starting,
+        idle: census.idle,
+        busy: census.busy,
+        stopping: census.stopping,
+        before: (census.before != UNCOUNTED).then_some(census.before),
+        troubled: census.troubled,
+    }
+}
+
+fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
+    let (state, why) = state(worker.state());
+    words::Worker {
+        name: child.map_or_else(String::new, |child| child.name().to_owned()),
+        pid: child.map(Child::pid),
+        state: state.to_owned(),
+        reason: why.map(|why| why.to_string()),
+        age: seconds(now.saturating_sub(worker.born())),
+        task: worker.running().map(|running| running.task),
+        troubled: worker.troubled(),
+        jobs: worker.jobs(),
+        output: worker.output(),
+        memory: child.and_then(|child| resident(child.pid())),
+    }
+}
+
+fn state(state: &State) -> (&'static str, Option<Why>) {
+    match state {
+        State::Spawning => ("spawning", None),
+        State::Starting { .. } => ("starting", None),
+        State::Idle { .. } => ("idle", None),
+        State::Busy { .. } => ("busy", None),
+        State::Stopping { why, .. } => ("stopping", Some(*why)),
+        State::Killed { why, .. } => ("killed", Some(*why)),
+        State::Gone => ("gone", None),
+    }
+}
+
+/// The bytes of memory that a process holds, as the system counts them now.
+fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes.saturating_mul(1024))
+}
+
+/// To the millisecond.
+fn seconds(time: Duration) -> f64 {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
+}

@@ -1,0 +1,99 @@
+//! `stop`: it waits, and it says when that was in vain.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{tend, until_busy, until_idle};
+use crate::support::Taskqueue;
+
+fn exists(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in brackets may hold anything; the state comes after it.
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn sockets(taskqueue: &Taskqueue) -> usize {
+    let folder = taskqueue.path("run/taskqueue");
+    std::fs::read_dir(folder).map_or(0, |entries| entries.count())
+}
+
+#[test]
+fn it_ends_a_tender_and_waits_until_it_is_gone() {
+    let taskqueue = Taskqueue::embedded();
+    let log = taskqueue.path("log");
+    taskqueue.configure(&format!(
+        "[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"sleep 1; echo done >> {}\"]\n",
+        log.display()
+    ));
+    let mut tender = tend(&taskqueue, 2, 2, &["--log", "error"]);
+    until_idle(&taskqueue, 2);
+    assert_eq!(sockets(&taskqueue), 1);
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    until_busy(&taskqueue, 1);
+    let ran = taskqueue.run(&["stop", "--json"]).json();
+    assert_eq!(ran["tenders"][0]["ended"], true);
+    assert!(Path::new(&log).exists(), "a command was not let finish");
+    assert_eq!(taskqueue.show("1")["status"], "done");
+    assert_eq!(sockets(&taskqueue), 0);
+    let pid = tender.pid().as_raw_nonzero().get();
+    // Its parent reaps it when it likes; what it held is free.
+    assert!(!exists(pid) || !tender.lives());
+    assert_eq!(tender.wait().code, Some(0));
+
+    let said = taskqueue.run(&["stop"]).failed(1);
+    for part in ["no tender tends a tube", "t.db", "taskqueue tender"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = taskqueue.run(&["stop", "--use-tube", "t"]).failed(1);
+    assert!(said.contains("--use-tube t"), "{said}");
+}
+
+#[test]
+fn it_says_when_the_time_was_not_enough_and_now_ends_it() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
+    let tender = tend(
+        &taskqueue,
+        1,
+        1,
+        &["--grace-period", "600", "--log", "error"],
+    );
+    until_idle(&taskqueue, 1);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "sleep", "600"])
+        .ok();
+    until_busy(&taskqueue, 1);
+    let said = taskqueue.run(&["stop", "--timeout", "300ms"]).failed(1);
+    for part in ["has not ended", "taskqueue stop --now"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(super::pool(&taskqueue)["state"], "draining");
+    let begun = Instant::now();
+    taskqueue.run(&["stop", "--now"]).ok();
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "the grace period was waited for"
+    );
+    assert_eq!(tender.wait().code, Some(0));
+    let task = taskqueue.show("1");
+    assert_eq!(task["status"], "waiting");
+    assert_eq!(task["attempts"][0]["outcome"], "interrupted");
+}
+
+#[test]
+fn one_of_several_tenders_is_picked_by_its_tube() {
+    let taskqueue = Taskqueue::embedded();
+    let _one = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    let other = taskqueue.start(&["tender", "--use-tube", "other", "--log", "error"]);
+    crate::support::until("both", || {
+        super::status(&taskqueue)["tenders"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 2
+    });
+    taskqueue.run(&["stop", "--use-tube", "other"]).ok();
+    assert_eq!(other.wait().code, Some(0));
+    assert_eq!(super::pool(&taskqueue)["tube"], "t");
+}

@@ -7,21 +7,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::patience::briefly;
+use super::patience::patiently;
 
 /// So many pages are copied together, 16 MB: as many as the first part of the log's index has room for.
 const LONG: i32 = 4000;
+
+/// How long the rest may wait for those who write. They get their turns while it does.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a connection knows of the log's length.
 #[derive(Debug)]
 pub struct Journal {
     /// In pages, after the connection's last commit.
     pages: Arc<AtomicI32>,
-    /// How long it was when we last tried to copy it.
-    tried_at: i32,
+    /// How long it may grow before we try again.
+    next_try: i32,
 }
 
 impl Journal {
@@ -33,28 +37,38 @@ impl Journal {
             counted.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Journal { pages, tried_at: 0 })
+        Ok(Journal {
+            pages,
+            next_try: LONG,
+        })
     }
 
     /// Whether it is time to copy it.
     pub fn is_long(&mut self) -> bool {
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < self.tried_at {
+        if pages < LONG {
             // It has begun anew since.
-            self.tried_at = 0;
+            self.next_try = LONG;
         }
-        pages.saturating_sub(self.tried_at) >= LONG
+        pages >= self.next_try
     }
 
-    /// Copies it. That somebody else is at it, or that a reader is in the way, is no failure: it is tried again when
-    /// the log has grown as much again.
+    /// Copies it. That somebody else is at it, or in the way, is no failure: it is tried again when the log has grown
+    /// somewhat.
     pub fn copy(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.tried_at = self.pages.load(Ordering::Relaxed);
-        let step = |mode| connection.query_row(mode, [], |row| row.get::<_, bool>(0));
-        let somebody_else = step("PRAGMA wal_checkpoint(PASSIVE)")?;
-        if !somebody_else {
-            briefly(|| step("PRAGMA wal_checkpoint(RESTART)"))?;
+        self.next_try = self.pages.load(Ordering::Relaxed).saturating_add(LONG / 8);
+        let (log, copied) = step(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        // Where a reader needs an older part of the log, all who write would wait for it.
+        if log == copied && log > 0 {
+            patiently(PATIENCE, || {
+                step(connection, "PRAGMA wal_checkpoint(RESTART)")
+            })?;
         }
         Ok(())
     }
+}
+
+/// How long the log is, and how much of it has been copied: -1 and -1 where somebody else is at it.
+fn step(connection: &Connection, step: &str) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(step, [], |row| Ok((row.get(1)?, row.get(2)?)))
 }

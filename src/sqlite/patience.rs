@@ -19,7 +19,12 @@ thread_local! {
 
 /// Has statements on this thread wait no longer than a loop can spare, as long as `f` runs.
 pub fn briefly<R>(f: impl FnOnce() -> R) -> R {
-    let before = PATIENCE.replace(BRIEF);
+    patiently(BRIEF, f)
+}
+
+/// Has statements on this thread wait so long, as long as `f` runs.
+pub(super) fn patiently<R>(patience: Duration, f: impl FnOnce() -> R) -> R {
+    let before = PATIENCE.replace(patience);
     let result = f();
     PATIENCE.set(before);
     result

@@ -17,10 +17,12 @@ use crate::lifecycle::{self, Class, Event, Rules, State, Why, Worker};
 use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
 
 mod effect;
+mod history;
 #[cfg(test)]
 mod tests;
 
 pub use effect::{Effect, Error};
+pub use history::{Decided, History};
 
 /// A pool that wants to know its demand asks this often.
 pub const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +67,7 @@ pub struct Crew {
     /// Workers that an earlier tender left draining.
     before: u32,
     count_at: Option<Duration>,
+    history: History,
 }
 
 impl Crew {
@@ -82,6 +85,7 @@ impl Crew {
             closing: None,
             before: 0,
             count_at: None,
+            history: History::default(),
         }
     }
 
@@ -132,6 +136,17 @@ impl Crew {
     /// The sizes it may have.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Gives it other sizes; what is too many goes when it is idle.
+    pub fn set_limits(&mut self, limits: Limits, now: Duration) {
+        self.limits = limits;
+        self.decide_at = Some(now);
+    }
+
+    /// What was decided lately about its size.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// How many jobs wait for it, as far as that is known and still of interest.
@@ -334,6 +349,7 @@ impl Crew {
         let (decision, memory) =
             pool::decide(&self.limits, &census, self.demand, &self.memory, now);
         self.memory = memory;
+        self.history.add(decision, now);
         self.decide_at = decision.again;
         match decision.action {
             Action::Hold => vec![],

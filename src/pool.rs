@@ -21,6 +21,7 @@ use crate::backoff::{BackOff, Permit};
 
 mod decision;
 mod limits;
+mod resize;
 
 pub use decision::{Action, Decision, Reason};
 pub use limits::{BadLimits, Limits, Mode, SHRINK_AFTER};

@@ -15,7 +15,7 @@ use crate::control::place;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile;
-use crate::signals;
+use crate::signals::{self, Asked};
 use crate::store::Durability;
 use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
 use crate::tube::TubeName;
@@ -24,6 +24,9 @@ use crate::tube::TubeName;
 const MIN_WORKERS: u32 = 2;
 const SPARE_WORKERS: u32 = 1;
 const MAX_WORKERS: u32 = 5;
+
+/// What signals may ask of a tender beside its end.
+const HEEDED: [Asked; 2] = [Asked::More, Asked::Fewer];
 
 /// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
 const STUCK: Duration = Duration::from_secs(10);
@@ -147,7 +150,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
-        let asked = signals::listen(STUCK, || {})?;
+        let asked = signals::listen(&HEEDED, STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
 }

@@ -1,8 +1,9 @@
 //! What a crew wants done, and what it refuses to take in.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::Number;
+use super::{Closing, Number};
 use crate::backoff::BackOff;
 use crate::lifecycle::{Illegal, Why};
 use crate::pool::Reason;
@@ -76,4 +77,13 @@ pub enum Error {
         /// What cannot be.
         illegal: Illegal,
     },
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draining { .. } => "drain",
+            Self::Stopping => "stop",
+        })
+    }
 }

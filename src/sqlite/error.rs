@@ -53,6 +53,21 @@ pub enum Error {
         /// How long we waited.
         waited: std::time::Duration,
     },
+    /// It is not where it was, though we have it open: what we write would be lost.
+    #[error(
+        "the store {} was deleted, moved or replaced while it was open; put it back, or start again with what is there now",
+        path.display()
+    )]
+    Moved {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// It did not answer in time.
+    #[error("the store did not answer for {}s", waited.as_secs())]
+    TooSlow {
+        /// How long we waited.
+        waited: std::time::Duration,
+    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {source}", path.display())]
     Sqlite {
@@ -83,15 +98,30 @@ pub enum Error {
 impl Error {
     /// Somebody else has it locked, and nothing was done.
     pub fn is_locked(&self) -> bool {
+        matches!(self, Error::Locked { .. })
+    }
+
+    /// The row that was asked for is why, and others may well be fine.
+    pub fn is_of_one_row(&self) -> bool {
+        use rusqlite::ErrorCode;
         match self {
-            Error::Locked { .. } => true,
+            Error::Corrupt { .. } => true,
+            Error::Sqlite { source, .. } => match source.sqlite_error_code() {
+                Some(
+                    ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch,
+                ) => true,
+                Some(_) => false,
+                // Not SQLite's own: a value is not what it should be.
+                None => true,
+            },
             Error::Open { .. }
             | Error::Newer { .. }
             | Error::NotOurs { .. }
             | Error::Migrate { .. }
-            | Error::Sqlite { .. }
+            | Error::Locked { .. }
+            | Error::Moved { .. }
+            | Error::TooSlow { .. }
             | Error::Locks { .. }
-            | Error::Corrupt { .. }
             | Error::Closed => false,
         }
     }

@@ -11,7 +11,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use super::FileId;
 use crate::ofd;
 
 /// Attempts lock the bytes from 1 on, by their row's id; the others from these on.
@@ -23,6 +25,8 @@ const WAITERS: i64 = 1 << 62;
 #[derive(Debug, Clone)]
 pub struct LockFile {
     path: PathBuf,
+    /// The file that we have seen there. In another one nobody seems to live.
+    seen: Arc<OnceLock<FileId>>,
 }
 
 /// A byte of the file.
@@ -87,7 +91,10 @@ impl LockFile {
     pub fn beside(store: &Path) -> LockFile {
         let mut name = store.as_os_str().to_owned();
         name.push("-locks");
-        LockFile { path: name.into() }
+        LockFile {
+            path: name.into(),
+            seen: Arc::default(),
+        }
     }
 
     /// Where it is.
@@ -101,10 +108,11 @@ impl LockFile {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(self.seen.get().is_none())
             .truncate(false)
             .mode(0o600)
             .open(&self.path)?;
+        self.is_the_same(&file)?;
         ofd::lock(&file, holder.byte())?;
         Ok(Lock { file })
     }
@@ -112,10 +120,23 @@ impl LockFile {
     /// Whether anybody holds a byte. Where there is no file, nobody holds anything.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
         match File::open(&self.path) {
-            Ok(file) => ofd::is_locked(&file, holder.byte()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(file) => {
+                self.is_the_same(&file)?;
+                ofd::is_locked(&file, holder.byte())
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound && self.seen.get().is_none() => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    fn is_the_same(&self, file: &File) -> io::Result<()> {
+        let id = FileId::of(&file.metadata()?);
+        if *self.seen.get_or_init(|| id) == id {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "it was deleted or replaced while it was in use: nobody can tell who lives; end every worker and start again",
+        ))
     }
 }
 
@@ -144,6 +165,20 @@ mod tests {
         assert!(locks.is_held(attempt).unwrap(), "a copy is open");
         drop(copy);
         assert!(!locks.is_held(attempt).unwrap());
+    }
+
+    #[test]
+    fn who_lives_is_not_asked_of_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFile::beside(&dir.path().join("t.db"));
+        let held = locks.take(Holder::Worker(1)).unwrap();
+        std::fs::remove_file(locks.path()).unwrap();
+        assert!(locks.is_held(Holder::Worker(1)).is_err());
+        assert!(locks.take(Holder::Worker(2)).is_err());
+        assert!(!locks.path().exists());
+        File::create(locks.path()).unwrap();
+        assert!(locks.is_held(Holder::Worker(1)).is_err());
+        drop(held);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use uuid::Uuid;
@@ -48,6 +50,28 @@ pub struct Database {
     journal: Journal,
     /// Where it is left to others, [`Database::copy_journal`] has to be called.
     copies_journal: bool,
+    /// The file that is open, whatever is to be found at its path.
+    opened: FileId,
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn at(path: &Path) -> io::Result<FileId> {
+        Ok(FileId::of(&fs::metadata(path)?))
+    }
+
+    fn of(file: &fs::Metadata) -> FileId {
+        FileId {
+            device: file.dev(),
+            inode: file.ino(),
+        }
+    }
 }
 
 impl Database {
@@ -98,8 +122,13 @@ impl Database {
             connection,
             path,
             locks,
+            opened,
             ..
         } = self;
+        // SQLite goes on writing into a file that was deleted, and tells nobody.
+        if FileId::at(path).ok() != Some(*opened) {
+            return Err(Error::Moved { path: path.clone() });
+        }
         let run = || -> Result<R, Failed> {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

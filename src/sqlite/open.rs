@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::locks::{Holder, Lock, LockFile};
 use super::patience::{BUSY_WAIT, wait_for_lock};
-use super::{Database, Error};
+use super::{Database, Error, FileId};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -87,6 +87,7 @@ impl Database {
             path: path.into(),
             id: Uuid::from_bytes(id),
             locks: LockFile::beside(path),
+            opened: FileId::at(path).map_err(|e| open_error(path, &e))?,
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
-use crate::reconcile;
+use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
@@ -166,6 +166,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    sweeper: Sweeper,
     /// Held until the last worker is gone.
     tenure: Tenure,
 }
@@ -174,13 +175,12 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(
-    settings: Settings,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-) -> Result<(), Error> {
+pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
+    // Before any worker reserves.
+    reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &tenure);
@@ -198,6 +198,7 @@ pub async fn run(
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
+    tender.sweeper.finish().await;
     tracing::info!("tender ended");
     Ok(())
 }
@@ -236,6 +237,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            sweeper: Sweeper::start(&settings.store),
             asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,
@@ -263,7 +265,7 @@ impl Tender {
     fn take(&mut self, event: Event) {
         let now = self.now();
         match event {
-            Event::Asked(asked) => self.close(asked, now),
+            Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {

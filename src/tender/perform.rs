@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
-use crate::crew::{Effect, Number};
+use crate::crew::{Closing, Effect, Number};
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Report};
 use crate::pool::{Reason, UNCOUNTED};
-use crate::signals::Asked;
 
 impl Tender {
     /// Lets one pool do what is due.
@@ -51,16 +50,15 @@ impl Tender {
         }
     }
 
-    pub(super) fn close(&mut self, asked: Asked, now: Duration) {
-        tracing::info!(reason = %asked, "shutdown began");
-        let grace = self.grace;
+    pub(super) fn close(&mut self, how: Closing, now: Duration) {
+        tracing::info!(reason = %how, "shutdown began");
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
                 continue;
             };
-            let effects = match asked {
-                Asked::Drain => closed.crew.drain(grace, now),
-                Asked::Stop => closed.crew.stop(now),
+            let effects = match how {
+                Closing::Draining { grace } => closed.crew.drain(grace, now),
+                Closing::Stopping => closed.crew.stop(now),
             };
             self.perform(pool, effects);
         }
@@ -85,6 +83,9 @@ impl Tender {
                 pool.restarts = pool.restarts.saturating_add(1);
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
+        }
+        if ended != Ended::Exited(0) {
+            self.sweeper.died();
         }
         self.tell(id, lifecycle::Event::Ended(ended), now);
     }

@@ -2,21 +2,18 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::control::{Control, Mode};
+use super::control::Control;
+use super::record::record;
 use super::run::{Ran, run};
 use crate::process::command::Spec;
 use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
 use crate::reconcile::end_remains;
+use crate::store::Store;
 use crate::store::ledger::{Attempt, Settlement};
-use crate::store::{Store, now};
 use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
-
-/// Between two tries to record an outcome.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the command of an attempt came to.
 pub struct Worked {
@@ -107,50 +104,6 @@ fn tell(attempt: &Attempt, outcome: &Outcome, next: &Next) {
                 delay,
                 "left a task for later"
             );
-        }
-    }
-}
-
-/// Records an outcome, however long the store takes. False if it was not ours to record, or if we were
-/// told to stop before we could.
-async fn record(
-    store: &Store,
-    control: &mut Control,
-    worker: i64,
-    settlement: &Arc<Settlement>,
-) -> bool {
-    let mut reported = false;
-    loop {
-        let settling = Arc::clone(settlement);
-        let recorded = store
-            .soon(move |db| db.settle(&settling, worker, now()))
-            .await;
-        match recorded {
-            Ok(true) => return true,
-            Ok(false) => {
-                tracing::warn!(
-                    task = settlement.task,
-                    attempt = settlement.number,
-                    "found an attempt taken over; left its task alone"
-                );
-                return false;
-            }
-            Err(error) if !reported => {
-                tracing::error!(task = settlement.task, %error, "could not record an outcome; tried again");
-                reported = true;
-            }
-            Err(_) => {}
-        }
-        if control.mode() == Mode::Stopping {
-            tracing::error!(
-                task = settlement.task,
-                "stopped before an outcome was recorded"
-            );
-            return false;
-        }
-        tokio::select! {
-            _ = control.changed() => {}
-            () = tokio::time::sleep(RECORD_AGAIN) => {}
         }
     }
 }

@@ -23,6 +23,7 @@ mod arrive;
 mod attempt;
 mod control;
 mod hold;
+mod record;
 mod run;
 mod serve;
 
@@ -36,7 +37,7 @@ const RESERVE: Duration = reconcile::EVERY;
 /// When no job comes for this long, what is to be noted is noted.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// The longest wait before a broker is tried again, and a store that is in trouble.
+/// The longest wait before a broker is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What a worker needs to begin.
@@ -64,6 +65,8 @@ pub struct Settings {
 enum Event {
     /// Signals or the tender changed what it is to do.
     Told(Mode),
+    /// The store could not be told something.
+    Troubled,
     /// A reserve came back.
     Reserved(Result<Reserve, broker::Error>),
 }
@@ -129,6 +132,7 @@ impl Worker {
                 Event::Told(mode) => {
                     tracing::info!(worker = self.name(), order = %mode, "was told to go");
                 }
+                Event::Troubled => self.outlast().await,
                 Event::Reserved(Ok(Reserve::Job(reservation))) => {
                     self.serve(reservation).await;
                 }
@@ -169,8 +173,11 @@ impl Worker {
                 reserved = &mut reserving => return Event::Reserved(reserved),
                 () = sleep(QUIET), if !self.gone.is_empty() => {
                     let gone = std::mem::take(&mut self.gone);
-                    if let Err(error) = store.call(move |db| db.note_gone(&gone)).await {
+                    let noting = gone.clone();
+                    if let Err(error) = store.call(move |db| db.note_gone(&noting)).await {
                         tracing::warn!(%error, "could not note which jobs are gone");
+                        self.gone = gone;
+                        return Event::Troubled;
                     }
                 }
             }
@@ -206,7 +213,7 @@ impl Worker {
         self.connected();
         match served {
             Served::Nothing | Served::Lost(_) => {}
-            Served::Troubled => self.pause(LONGEST_WAIT).await,
+            Served::Troubled => self.outlast().await,
             Served::Attempted { output } => {
                 self.jobs = self.jobs.saturating_add(1);
                 self.output = self.output.saturating_add(output);
@@ -276,6 +283,16 @@ impl Worker {
         self.reconcile().await;
     }
 
+    /// The store is in trouble: takes no job before it takes a row.
+    async fn outlast(&mut self) {
+        let Settings { store, control, .. } = &mut self.settings;
+        control.report(Report::Troubled { task: 0 });
+        if record::outlast(store, control, self.id).await {
+            let (jobs, output) = (self.jobs, self.output);
+            control.report(Report::Idle { jobs, output });
+        }
+    }
+
     /// Waits, unless told to stop meanwhile.
     async fn pause(&mut self, wait: Duration) {
         tokio::select! {
@@ -286,12 +303,7 @@ impl Worker {
 
     async fn sign_off(&mut self) {
         let (id, gone) = (self.id, std::mem::take(&mut self.gone));
-        let signed = self
-            .settings
-            .store
-            .call(move |db| db.sign_off(id, &gone, now()))
-            .await;
-        match signed {
+        match record::sign_off(&self.settings.store, id, gone).await {
             Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),
             Err(error) => tracing::warn!(worker = self.name(), %error, "could not sign off"),
         }

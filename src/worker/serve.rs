@@ -135,6 +135,13 @@ impl Server<'_> {
                 self.end(reservation, fate).await;
                 Served::Nothing
             }
+            // It says nothing of other rows.
+            Err(error) if error.is_of_one_row() => {
+                tracing::error!(job = reservation.id, %error, "could not claim a task; buried its job");
+                let priority = self.priority(&reservation).await;
+                self.end(reservation, Fate::Bury { priority }).await;
+                Served::Nothing
+            }
             Err(error) => {
                 tracing::error!(job = reservation.id, %error, "could not claim a task; left its job");
                 let priority = self.priority(&reservation).await;

@@ -1,12 +1,14 @@
 //! What several tests need.
 
 mod beanstalkd;
+mod disk;
 mod fake;
 mod program;
 
 use std::time::{Duration, Instant};
 
 pub use beanstalkd::{Beanstalkd, free_port};
+pub use disk::Disk;
 pub use fake::{FakeServer, Session};
 pub use program::{NOBODY, Running, Taskqueue};
 

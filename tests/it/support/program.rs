@@ -1,5 +1,6 @@
 //! The program itself, with a folder, a store and a configuration of its own.
 
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub const NOBODY: &str = "beanstalk://127.0.0.1:1";
 pub struct Taskqueue {
     dir: TempDir,
     broker: String,
+    store: RefCell<PathBuf>,
 }
 
 /// What a run of the program came to.
@@ -76,8 +78,10 @@ impl Taskqueue {
     }
 
     fn at(broker: &str) -> Self {
+        let dir = TempDir::new().unwrap();
         let this = Self {
-            dir: TempDir::new().unwrap(),
+            store: dir.path().join("t.db").into(),
+            dir,
             broker: broker.into(),
         };
         this.configure("");
@@ -101,7 +105,12 @@ impl Taskqueue {
 
     /// Its store. Not there before the program has made it.
     pub fn store(&self) -> PathBuf {
-        self.path("t.db")
+        self.store.borrow().clone()
+    }
+
+    /// Keeps its store in another place from now on.
+    pub fn keep_store_at(&self, path: PathBuf) {
+        *self.store.borrow_mut() = path;
     }
 
     /// Another connection to its store.

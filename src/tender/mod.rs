@@ -33,6 +33,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod ear;
 mod perform;
 mod status;
 
@@ -52,6 +53,10 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// The session in which the first job of tubes without workers is awaited; likewise.
+    pub ear: Box<dyn Broker>,
+    /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
+    pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
@@ -121,6 +126,8 @@ enum Event {
     Called(Call),
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
+    /// A job is ready for a pool that listens, or nobody could listen.
+    Heard { pool: usize, job: bool },
     /// A worker said something.
     Reported(WorkerId, Report),
     /// A worker wrote something that it could not have meant.
@@ -145,6 +152,7 @@ impl fmt::Display for Event {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
+            Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
@@ -173,6 +181,9 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    ear: ear::Ear,
+    /// How many workers may still be started.
+    left: Option<u32>,
     sweeper: Sweeper,
     guard: Option<Guard>,
     /// Held until the last worker is gone.
@@ -255,6 +266,8 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            ear: ear::Ear::new(settings.ear, events.clone()),
+            left: settings.limit,
             sweeper: Sweeper::start(&settings.store),
             guard,
             asker: demand::Asker::new(settings.broker, events.clone(), back),
@@ -289,6 +302,12 @@ impl Tender {
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
+                }
+                self.tend(pool);
+            }
+            Event::Heard { pool, job } => {
+                if let Some(pool) = self.pools.get_mut(pool) {
+                    pool.crew.heard(job, now);
                 }
                 self.tend(pool);
             }

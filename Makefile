@@ -4,8 +4,15 @@ CARGO ?= cargo
 # Cargo.lock says which versions.
 LOCKED = --locked
 
+# What `make chaos` is told: how long things go wrong, by which seed (without one a random one, which it prints),
+# where jobs wait (beanstalkd, embedded), and which kinds of faults are left out (a,b).
+SECONDS ?= 60
+SEED ?=
+BROKER ?= beanstalkd
+SKIP ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests
+.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -13,6 +20,7 @@ help:
 	@echo 'make demo    build it and see it at work, without a server'
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
+	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
 	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
@@ -29,7 +37,7 @@ bench:
 	$(CARGO) build --release $(LOCKED) --example mark
 	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
 
-test: prepare lint tests
+test: prepare lint tests chaos-short
 
 lint: fmt clippy deny doc roff
 
@@ -76,6 +84,15 @@ tests:
 	else \
 		set -x; $(CARGO) test $(LOCKED); \
 	fi
+
+chaos: prepare
+	$(CARGO) test --release $(LOCKED) --test chaos -- --seconds $(SECONDS) --broker $(BROKER) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SKIP),--skip $(SKIP))
+
+# By random seeds, and with what the tests have built already.
+chaos-short:
+	$(CARGO) test $(LOCKED) --test chaos -- --seconds 60
+	$(CARGO) test $(LOCKED) --test chaos -- --seconds 30 --broker embedded
 
 # Written beside and moved, so that a build that fails leaves the old page.
 man:

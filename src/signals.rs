@@ -1,14 +1,14 @@
-//! TERM and INT, taken by a thread of their own.
+//! Signals, taken by a thread of their own.
 //!
-//! The first asks for a drain, the second for an end at once. They are heard whatever the runtime is
-//! doing; and if the process still lives some time after the second, the thread ends it.
+//! Of TERM and INT the first asks for a drain, the second for an end at once. They are heard whatever the
+//! runtime is doing; and if the process still lives some time after the second, the thread ends it.
 
 use std::fmt;
 use std::io;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
@@ -19,6 +19,14 @@ pub enum Asked {
     Drain,
     /// Go at once.
     Stop,
+    /// HUP: read the configuration again.
+    Reload,
+    /// USR1: open the log file again.
+    Reopen,
+    /// TTIN: one worker more.
+    More,
+    /// TTOU: one worker fewer.
+    Fewer,
 }
 
 impl fmt::Display for Asked {
@@ -26,13 +34,21 @@ impl fmt::Display for Asked {
         f.write_str(match self {
             Self::Drain => "drain",
             Self::Stop => "stop",
+            Self::Reload => "reload",
+            Self::Reopen => "reopen",
+            Self::More => "have one worker more",
+            Self::Fewer => "have one worker fewer",
         })
     }
 }
 
-/// Takes TERM and INT from now on and until the process ends.
+/// How many may wait to be taken in. The last two places are kept for the end.
+const QUEUE: usize = 16;
+
+/// Takes TERM and INT from now on and until the process ends, and those of the others that are `heeded`: what is
+/// not, does what it does to any process.
 ///
-/// When the process still lives `patience` after the second signal, `hard` is called from the thread,
+/// When the process still lives `patience` after the second signal to end, `hard` is called from the thread,
 /// to clean up what must not be left behind, and then the process exits with code 1, whatever its
 /// other threads are doing. `patience` must be longer than the process may need to go at once: a
 /// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that.
@@ -42,22 +58,61 @@ impl fmt::Display for Asked {
 ///
 /// [`TERM_TO_KILL`]: crate::lifecycle::TERM_TO_KILL
 /// [`MARGIN`]: crate::lifecycle::MARGIN
-pub fn listen(patience: Duration, hard: fn()) -> io::Result<mpsc::UnboundedReceiver<Asked>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let (asked, receiver) = mpsc::unbounded_channel();
+pub fn listen(
+    heeded: &[Asked],
+    patience: Duration,
+    hard: fn(),
+) -> io::Result<mpsc::Receiver<Asked>> {
+    let numbers = heeded.iter().flat_map(|asked| numbers(*asked));
+    let mut signals = Signals::new([SIGTERM, SIGINT].iter().chain(numbers))?;
+    let (asked, receiver) = mpsc::channel(QUEUE);
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            let mut heard = signals.forever();
-            heard.next();
-            // That nobody listens any more means that the process is ending already.
-            let _ = asked.send(Asked::Drain);
-            heard.next();
-            let _ = asked.send(Asked::Stop);
+            let mut told = false;
+            for signal in signals.forever() {
+                match meaning(signal, told) {
+                    // That nobody listens any more means that the process is ending already.
+                    end @ (Asked::Drain | Asked::Stop) => drop(asked.try_send(end)),
+                    // Whoever sends hundreds to a process that is stuck can spare some.
+                    other => {
+                        if asked.capacity() > 2 {
+                            let _ = asked.try_send(other);
+                        }
+                    }
+                }
+                let ends = [SIGTERM, SIGINT].contains(&signal);
+                if ends && std::mem::replace(&mut told, true) {
+                    break;
+                }
+            }
             thread::sleep(patience);
             hard();
             // Without the exit handlers: whatever holds the process up may hold them up too.
             signal_hook::low_level::exit(1);
         })?;
     Ok(receiver)
+}
+
+/// The signals that ask for it.
+fn numbers(asked: Asked) -> &'static [i32] {
+    match asked {
+        Asked::Drain | Asked::Stop => &[SIGTERM, SIGINT],
+        Asked::Reload => &[SIGHUP],
+        Asked::Reopen => &[SIGUSR1],
+        Asked::More => &[SIGTTIN],
+        Asked::Fewer => &[SIGTTOU],
+    }
+}
+
+/// What a signal asks for, `told` if one has asked for an end before.
+fn meaning(signal: i32, told: bool) -> Asked {
+    match signal {
+        SIGHUP => Asked::Reload,
+        SIGUSR1 => Asked::Reopen,
+        SIGTTIN => Asked::More,
+        SIGTTOU => Asked::Fewer,
+        _ if told => Asked::Stop,
+        _ => Asked::Drain,
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The most bytes a tube's name may have (beanstalkd protocol, "use").
 pub const MAX_LEN: usize = 200;
 
@@ -10,7 +12,8 @@ pub const MAX_LEN: usize = 200;
 /// them no hyphen (protocol, "Names").
 ///
 /// Only a checked name is ever written to a connection, so no name can smuggle in a command.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TubeName(String);
 
 /// Why a name is not a tube's.
@@ -47,6 +50,20 @@ impl TubeName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for TubeName {
+    type Error = BadTubeName;
+
+    fn try_from(name: String) -> Result<Self, BadTubeName> {
+        name.parse()
+    }
+}
+
+impl From<TubeName> for String {
+    fn from(tube: TubeName) -> String {
+        tube.0
     }
 }
 

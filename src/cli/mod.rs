@@ -14,6 +14,7 @@ mod completions;
 mod connect;
 mod demo;
 mod example;
+mod explain;
 mod failure;
 mod help;
 mod list;
@@ -24,6 +25,7 @@ mod put;
 mod reach;
 mod reconcile;
 mod regenerate;
+mod scale;
 mod show;
 mod status;
 mod stop;
@@ -113,6 +115,10 @@ enum Command {
     Worker(worker::Flags),
     /// Tell how tenders, their workers and the tasks stand
     Status(status::Flags),
+    /// Tell why a pool is as big as it is
+    Explain(explain::Flags),
+    /// Give a pool other limits
+    Scale(scale::Flags),
     /// Let a tender and its workers end, and wait for it
     Stop(stop::Flags),
     /// Record a task and put its job into a tube
@@ -178,6 +184,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Tender(flags) => tender::run(flags, load()?, global),
         Command::Worker(flags) => worker::run(flags, load()?),
         Command::Status(flags) => return status::run(flags, &load()?),
+        Command::Explain(flags) => explain::run(flags, &load()?),
+        Command::Scale(flags) => scale::run(flags, &load()?),
         Command::Stop(flags) => stop::run(flags, &load()?),
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(flags, &load()?),

@@ -15,7 +15,7 @@ use crate::control::place;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile;
-use crate::signals;
+use crate::signals::{self, Asked};
 use crate::store::Durability;
 use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
 use crate::tube::TubeName;
@@ -24,6 +24,9 @@ use crate::tube::TubeName;
 const MIN_WORKERS: u32 = 2;
 const SPARE_WORKERS: u32 = 1;
 const MAX_WORKERS: u32 = 5;
+
+/// What signals may ask of a tender beside its end.
+const HEEDED: [Asked; 2] = [Asked::More, Asked::Fewer];
 
 /// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
 const STUCK: Duration = Duration::from_secs(10);
@@ -110,6 +113,15 @@ pub struct Flags {
         long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never [default: 0]"
     )]
     max_worker_memory: Option<u64>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TASKQUEUE_LIMIT",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help = "End after so many workers in all",
+        long_help = "End, as after TERM, when a worker is missing and so many were started in all, of whatever tube"
+    )]
+    limit: Option<u32>,
     /// Start this as a worker instead of taskqueue worker
     ///
     /// It is split at spaces, and no shell sees it
@@ -142,12 +154,14 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace,
         broker: broker(&config),
+        ear: broker(&config),
+        limit: flags.limit,
         runtime: Some(place::folder()),
         reconciler: Some(reconciler(tubes, &config)),
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
-        let asked = signals::listen(STUCK, || {})?;
+        let asked = signals::listen(&HEEDED, STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
 }

@@ -67,7 +67,7 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
     }
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     block_on(async {
-        let signals = signals::listen(STUCK, command::kill_current)?;
+        let signals = signals::listen(&[], STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::tube::TubeName;
+
 /// What a tender is asked to do or to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,6 +15,22 @@ pub enum Request {
     Stop {
         /// Without giving their commands time.
         now: bool,
+    },
+    /// To give a pool other limits; those that are not named stay.
+    Scale {
+        /// Its tube.
+        tube: TubeName,
+        /// Workers kept at the least.
+        min: Option<u32>,
+        /// Idle workers kept beside the busy ones.
+        spare: Option<u32>,
+        /// Workers at the most.
+        max: Option<u32>,
+    },
+    /// What was decided lately about a pool.
+    Explain {
+        /// Its tube.
+        tube: TubeName,
     },
 }
 
@@ -26,6 +44,13 @@ pub enum Answer {
     Stopping {
         /// In how many milliseconds, unless something is stuck.
         within_ms: u64,
+    },
+    /// A pool has these limits now.
+    Scaled(Limits),
+    /// What was decided lately, the oldest first.
+    Explained {
+        /// The decisions.
+        decisions: Vec<Decision>,
     },
     /// It will not or cannot, and nothing has changed.
     Refused {
@@ -82,6 +107,36 @@ pub struct Pool {
     pub restarts: u64,
     /// The oldest first.
     pub workers: Vec<Worker>,
+}
+
+/// The limits of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Its tube.
+    pub tube: String,
+    /// Workers kept at the least.
+    pub min: u32,
+    /// Idle workers kept beside the busy ones.
+    pub spare: u32,
+    /// Workers at the most.
+    pub max: u32,
+}
+
+/// A decision about a pool's size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Seconds since it fell first.
+    pub age: f64,
+    /// Seconds since it fell last.
+    pub until: f64,
+    /// How often it fell, one time after the other.
+    pub times: u64,
+    /// What to do: `hold`, `start 2`, `retire 1`.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+    /// How many should be able to take a job.
+    pub target: u32,
 }
 
 /// How many workers of a pool do what.

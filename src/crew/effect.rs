@@ -1,8 +1,9 @@
 //! What a crew wants done, and what it refuses to take in.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::Number;
+use super::{Closing, Number};
 use crate::backoff::BackOff;
 use crate::lifecycle::{Illegal, Why};
 use crate::pool::Reason;
@@ -38,6 +39,8 @@ pub enum Effect {
     },
     /// Ask the broker for the pool's demand.
     Ask,
+    /// Wait for the pool's first job.
+    Listen,
     /// Count the workers that an earlier tender left draining.
     Count,
     /// Say that a worker crashed, and that the pool waits because of it.
@@ -76,4 +79,13 @@ pub enum Error {
         /// What cannot be.
         illegal: Illegal,
     },
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draining { .. } => "drain",
+            Self::Stopping => "stop",
+        })
+    }
 }

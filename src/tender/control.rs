@@ -1,12 +1,15 @@
-//! What the loop does when it is asked over the control socket.
+//! What the loop does when it is asked, by a signal or over the control socket.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Tender;
+use super::{Tender, status};
 use crate::control::{Answer, Call, Request, Server};
+use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
+use crate::pool::{BadLimits, Limits};
 use crate::signals::Asked;
 use crate::tenure::Tenure;
 use crate::tube::TubeName;
@@ -38,25 +41,91 @@ pub(super) fn listen(
 }
 
 impl Tender {
+    pub(super) fn asked(&mut self, asked: Asked, now: Duration) {
+        match asked {
+            Asked::Drain => self.close(Closing::Draining { grace: self.grace }, now),
+            Asked::Stop => self.close(Closing::Stopping, now),
+            Asked::More => self.shift(Limits::raised),
+            Asked::Fewer => self.shift(Limits::lowered),
+            Asked::Reload | Asked::Reopen => {}
+        }
+    }
+
     pub(super) fn called(&mut self, call: Call) {
         let Call { request, answer } = call;
         let said = match request {
-            Request::Status => Answer::Status(self.status()),
-            Request::Stop { now } => self.stop(now),
+            Request::Status => Ok(Answer::Status(self.status())),
+            Request::Stop { now } => Ok(self.stop(now)),
+            Request::Scale {
+                tube,
+                min,
+                spare,
+                max,
+            } => self.scale(&tube, |limits| limits.scaled(min, spare, max)),
+            Request::Explain { tube } => self.explain(&tube),
         };
         // Whoever asked may have gone.
-        drop(answer.send(said));
+        drop(answer.send(said.unwrap_or_else(|reason| Answer::Refused { reason })));
     }
 
     fn stop(&mut self, now: bool) -> Answer {
-        let (asked, grace) = match now {
-            true => (Asked::Stop, Default::default()),
-            false => (Asked::Drain, self.grace),
+        let (how, grace) = match now {
+            true => (Closing::Stopping, Duration::ZERO),
+            false => (Closing::Draining { grace: self.grace }, self.grace),
         };
-        self.close(asked, self.now());
+        self.close(how, self.now());
         let within = grace.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
         Answer::Stopping {
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// One worker more or fewer in each pool.
+    fn shift(&mut self, shift: impl Fn(Limits) -> Limits) {
+        for index in 0..self.pools.len() {
+            if let Some(pool) = self.pools.get(index) {
+                self.limit(index, shift(pool.crew.limits()));
+            }
+        }
+    }
+
+    fn scale(
+        &mut self,
+        tube: &TubeName,
+        scaled: impl Fn(Limits) -> Result<Limits, BadLimits>,
+    ) -> Result<Answer, String> {
+        let index = self.find(tube)?;
+        let pool = self.pools.get(index).ok_or("the pool is gone")?;
+        if let Some(closing) = pool.crew.closing() {
+            return Err(format!("the pool was told to {closing}"));
+        }
+        let limits = scaled(pool.crew.limits()).map_err(|error| error.to_string())?;
+        self.limit(index, limits);
+        Ok(Answer::Scaled(status::limits(tube, limits)))
+    }
+
+    /// Gives a pool limits, and lets it act on them.
+    fn limit(&mut self, index: usize, limits: Limits) {
+        let now = self.now();
+        if let Some(pool) = self.pools.get_mut(index) {
+            pool.crew.set_limits(limits, now);
+            let (min, spare, max) = (limits.min(), limits.spare(), limits.max());
+            tracing::info!(tube = %pool.settings.tube, min, spare, max, "pool given other limits");
+        }
+        self.tend(index);
+    }
+
+    fn explain(&self, tube: &TubeName) -> Result<Answer, String> {
+        let pool = self.pools.get(self.find(tube)?);
+        let pool = pool.ok_or("the pool is gone")?;
+        let decisions = status::decisions(pool.crew.history(), self.now());
+        Ok(Answer::Explained { decisions })
+    }
+
+    fn find(&self, tube: &TubeName) -> Result<usize, String> {
+        let mut pools = self.pools.iter();
+        pools
+            .position(|pool| pool.settings.tube == *tube)
+            .ok_or_else(|| format!("it does not tend the tube {tube}"))
     }
 }

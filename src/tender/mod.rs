@@ -23,7 +23,7 @@ use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
-use crate::reconcile;
+use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
@@ -31,6 +31,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod ear;
 mod perform;
 mod status;
 
@@ -50,6 +51,10 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// The session in which the first job of tubes without workers is awaited; likewise.
+    pub ear: Box<dyn Broker>,
+    /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
+    pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
     /// Puts the tubes right; nobody does if there is none.
@@ -114,6 +119,8 @@ enum Event {
     Called(Call),
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
+    /// A job is ready for a pool that listens, or nobody could listen.
+    Heard { pool: usize, job: bool },
     /// A worker said something.
     Reported(WorkerId, Report),
     /// A worker wrote something that it could not have meant.
@@ -138,6 +145,7 @@ impl fmt::Display for Event {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
+            Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
@@ -166,6 +174,10 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    ear: ear::Ear,
+    /// How many workers may still be started.
+    left: Option<u32>,
+    sweeper: Sweeper,
     /// Held until the last worker is gone.
     tenure: Tenure,
 }
@@ -174,13 +186,12 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(
-    settings: Settings,
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-) -> Result<(), Error> {
+pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let tenure = Tenure::take(&settings.store, &tubes)?;
+    // Before any worker reserves.
+    reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &tenure);
@@ -198,6 +209,7 @@ pub async fn run(
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
+    tender.sweeper.finish().await;
     tracing::info!("tender ended");
     Ok(())
 }
@@ -236,6 +248,9 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            ear: ear::Ear::new(settings.ear, events.clone()),
+            left: settings.limit,
+            sweeper: Sweeper::start(&settings.store),
             asker: demand::Asker::new(settings.broker, events.clone(), back),
             pools: settings.pools.into_iter().map(pool).collect(),
             grace: settings.grace,
@@ -263,11 +278,17 @@ impl Tender {
     fn take(&mut self, event: Event) {
         let now = self.now();
         match event {
-            Event::Asked(asked) => self.close(asked, now),
+            Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
+                }
+                self.tend(pool);
+            }
+            Event::Heard { pool, job } => {
+                if let Some(pool) = self.pools.get_mut(pool) {
+                    pool.crew.heard(job, now);
                 }
                 self.tend(pool);
             }

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
-use crate::crew::{Effect, Number};
+use crate::crew::{Closing, Effect, Number};
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Report};
 use crate::pool::{Reason, UNCOUNTED};
-use crate::signals::Asked;
 
 impl Tender {
     /// Lets one pool do what is due.
     pub(super) fn tend(&mut self, pool: usize) {
         let now = self.now();
         if let Some(tended) = self.pools.get_mut(pool) {
+            tended.crew.allow(self.left);
             let effects = tended.crew.tend(now);
             self.perform(pool, effects);
+        }
+        if self.pools.get(pool).is_some_and(|pool| pool.crew.spent()) {
+            tracing::info!("limit of workers was reached");
+            self.close(Closing::Draining { grace: self.grace }, now);
         }
     }
 
@@ -51,16 +55,15 @@ impl Tender {
         }
     }
 
-    pub(super) fn close(&mut self, asked: Asked, now: Duration) {
-        tracing::info!(reason = %asked, "shutdown began");
-        let grace = self.grace;
+    pub(super) fn close(&mut self, how: Closing, now: Duration) {
+        tracing::info!(reason = %how, "shutdown began");
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
                 continue;
             };
-            let effects = match asked {
-                Asked::Drain => closed.crew.drain(grace, now),
-                Asked::Stop => closed.crew.stop(now),
+            let effects = match how {
+                Closing::Draining { grace } => closed.crew.drain(grace, now),
+                Closing::Stopping => closed.crew.stop(now),
             };
             self.perform(pool, effects);
         }
@@ -85,6 +88,9 @@ impl Tender {
                 pool.restarts = pool.restarts.saturating_add(1);
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
+        }
+        if ended != Ended::Exited(0) {
+            self.sweeper.died();
         }
         self.tell(id, lifecycle::Event::Ended(ended), now);
     }
@@ -113,6 +119,7 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Ask => self.ask(pool),
+                Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
                 Effect::BackedOff { .. } | Effect::Recovered { .. } | Effect::Refused { .. } => {
                     self.note(pool, effect);
@@ -137,6 +144,7 @@ impl Tender {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
                 pool.children.insert(worker, child);
+                self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned { jitter: jitter() }
             }
@@ -183,6 +191,12 @@ impl Tender {
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
             child.kill();
+        }
+    }
+
+    fn listen(&mut self, index: usize) {
+        if let Some(pool) = self.pools.get(index) {
+            self.ear.listen(index, pool.settings.tube.clone());
         }
     }
 
@@ -236,6 +250,7 @@ impl Tender {
             | Effect::Stop { .. }
             | Effect::Kill { .. }
             | Effect::Ask
+            | Effect::Listen
             | Effect::Count => {}
         }
     }

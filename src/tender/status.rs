@@ -1,16 +1,16 @@
 //! How everything stands, in the words of the control socket.
 
-use std::fs;
 use std::time::Duration;
 
 use super::child::Child;
 use super::{Pool, Tender};
 use crate::backoff::BackOff;
 use crate::control::words::{self, Status};
-use crate::crew::Closing;
+use crate::crew::{Closing, Decided, History};
 use crate::lifecycle::{State, Why, Worker};
-use crate::pool::{Census, Demand, UNCOUNTED};
+use crate::pool::{Census, Demand, Limits, UNCOUNTED};
 use crate::tenure;
+use crate::tube::TubeName;
 
 impl Tender {
     pub(super) fn status(&self) -> Status {
@@ -62,6 +62,27 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
     }
 }
 
+pub(super) fn limits(tube: &TubeName, limits: Limits) -> words::Limits {
+    words::Limits {
+        tube: tube.to_string(),
+        min: limits.min(),
+        spare: limits.spare(),
+        max: limits.max(),
+    }
+}
+
+pub(super) fn decisions(history: &History, now: Duration) -> Vec<words::Decision> {
+    let decision = |decided: &Decided| words::Decision {
+        age: seconds(now.saturating_sub(decided.first)),
+        until: seconds(now.saturating_sub(decided.last)),
+        times: decided.times,
+        decision: decided.decision.action.to_string(),
+        reason: decided.decision.reason.to_string(),
+        target: decided.decision.target,
+    };
+    history.iter().map(decision).collect()
+}
+
 fn census(census: Census) -> words::Census {
     words::Census {
         starting: census.starting,
@@ -85,7 +106,7 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
         troubled: worker.troubled(),
         jobs: worker.jobs(),
         output: worker.output(),
-        memory: child.and_then(|child| resident(child.pid())),
+        memory: child.map(Child::memory).filter(|bytes| *bytes > 0),
     }
 }
 
@@ -99,16 +120,6 @@ fn state(state: &State) -> (&'static str, Option<Why>) {
         State::Killed { why, .. } => ("killed", Some(*why)),
         State::Gone => ("gone", None),
     }
-}
-
-/// The bytes of memory that a process holds, as the system counts them now.
-fn resident(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes.saturating_mul(1024))
 }
 
 /// To the millisecond.

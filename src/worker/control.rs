@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use crate::link::{self, Order, Report};
@@ -37,7 +37,7 @@ impl fmt::Display for Mode {
 /// Hears signals and the tender, and remembers what they add up to.
 #[derive(Debug)]
 pub struct Control {
-    signals: UnboundedReceiver<Asked>,
+    signals: Receiver<Asked>,
     tender: Option<link::Tender>,
     grace: Duration,
     mode: Mode,
@@ -45,11 +45,7 @@ pub struct Control {
 
 impl Control {
     /// `grace` is what a drain by signal gives a running command.
-    pub fn new(
-        signals: UnboundedReceiver<Asked>,
-        tender: Option<link::Tender>,
-        grace: Duration,
-    ) -> Control {
+    pub fn new(signals: Receiver<Asked>, tender: Option<link::Tender>, grace: Duration) -> Control {
         Control {
             signals,
             tender,
@@ -75,6 +71,8 @@ impl Control {
                 asked = next_signal(&mut self.signals) => match asked {
                     Asked::Drain => self.drain(Some(self.grace)),
                     Asked::Stop => Mode::Stopping,
+                    // Not heeded: a worker is one, and its configuration is its tender's.
+                    Asked::Reload | Asked::Reopen | Asked::More | Asked::Fewer => continue,
                 },
                 order = next_order(&mut self.tender) => match order {
                     Some(Order::Drain { grace_ms }) => self.drain(grace_ms.map(Duration::from_millis)),
@@ -118,7 +116,7 @@ fn rank(mode: Mode) -> (u8, Option<std::cmp::Reverse<Instant>>) {
 }
 
 /// After the second signal there are no more.
-async fn next_signal(signals: &mut UnboundedReceiver<Asked>) -> Asked {
+async fn next_signal(signals: &mut Receiver<Asked>) -> Asked {
     match signals.recv().await {
         Some(asked) => asked,
         None => std::future::pending().await,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::journal::{Line, What};
-use super::task::{End, Key, Kind};
+use super::task::{End, Key};
 
 /// Who said that a task was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Evidence {
     pub puts: BTreeMap<Key, Put>,
     pub rows: Vec<Row>,
     pub journals: BTreeMap<Key, Vec<Line>>,
+    /// Jobs that the broker holds as buried.
+    pub buried: u64,
     /// Processes that were still there when all should have been gone.
     pub left_over: Vec<String>,
 }
@@ -129,7 +131,7 @@ pub struct Ledger {
     pub forgotten: u64,
     /// Rows by status.
     pub by_status: BTreeMap<String, u64>,
-    /// Rows whose job was buried.
+    /// Jobs that are buried; a broker without a binlog has forgotten those that were before.
     pub buried: u64,
     /// Tasks whose command was begun more than once.
     pub begun_again: u64,
@@ -155,7 +157,10 @@ impl Ledger {
 
 /// Judges what was seen once everything has settled.
 pub fn judge(evidence: &Evidence) -> Ledger {
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger {
+        buried: evidence.buried,
+        ..Ledger::default()
+    };
     let mut rows: BTreeMap<&Key, Vec<&Row>> = BTreeMap::new();
     for row in &evidence.rows {
         *ledger.by_status.entry(row.status.clone()).or_default() += 1;
@@ -262,8 +267,6 @@ fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line]) {
         }
         Some(_) => {}
     }
-    ledger.buried +=
-        u64::from(ended == Some(End::Failed) && matches!(key.kind, Kind::Failing | Kind::Refused));
     let begun: BTreeSet<i64> = journal
         .iter()
         .filter(|line| line.what == What::Begin)
@@ -325,8 +328,10 @@ impl Attempt {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line =
-            |what: &str, count: u64, more: &str| writeln!(f, "  {what:<36}{count:>8}  {more}");
+        let mut line = |what: &str, count: u64, more: &str| {
+            let line = format!("  {what:<36}{count:>8}  {more}");
+            writeln!(f, "{}", line.trim_end())
+        };
         let status = |name: &str| self.by_status.get(name).copied().unwrap_or(0);
         line("put, acknowledged", self.acknowledged, "")?;
         let more = format!("of which {} are recorded", self.recorded_all_the_same);
@@ -337,8 +342,8 @@ impl fmt::Display for Ledger {
             "by a broker without a binlog: the producer's loss",
         )?;
         line("done", status("done"), "")?;
-        let more = format!("of which {} with their job buried", self.buried);
-        line("failed", status("failed"), &more)?;
+        line("failed", status("failed"), "")?;
+        line("buried", self.buried, "jobs of tasks that failed")?;
         line("cancelled", status("cancelled"), "")?;
         line("waiting", status("waiting"), "")?;
         line("running", status("running"), "")?;

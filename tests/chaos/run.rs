@@ -38,6 +38,9 @@ const LATER: Duration = Duration::from_millis(150);
 /// A task that has not moved for so long, with nothing in its way, never will.
 const SETTLED: Duration = Duration::from_secs(75);
 
+/// Nor will what moves for so long without coming to an end.
+const ENOUGH: Duration = Duration::from_secs(300);
+
 /// How long the tenders may take to end: their grace periods, and then some.
 const END: Duration = Duration::from_secs(30);
 
@@ -162,7 +165,7 @@ fn settle(stage: &mut Stage) -> Duration {
     let mut moved = Instant::now();
     let mut last = None;
     let db = store::open(&world.world.store()).unwrap();
-    while moved.elapsed() < SETTLED {
+    while moved.elapsed() < SETTLED && begun.elapsed() < ENOUGH {
         stage.tend();
         std::thread::sleep(TICK * 5);
         if store::open_tasks(&db).is_ok_and(|open| open == 0) {
@@ -196,6 +199,10 @@ fn end(stage: &mut Stage) -> Evidence {
     Evidence {
         journals: journals(shared.world.folder(), puts.keys()),
         rows: store::rows(&db).unwrap(),
+        buried: match &stage.server {
+            Some(server) => server.buried(),
+            None => store::buried(&db).unwrap(),
+        },
         puts,
         left_over,
     }

@@ -107,6 +107,13 @@ impl Server {
             .find_map(|line| line.strip_prefix("pid: ")?.parse().ok())
     }
 
+    /// How many jobs are buried.
+    pub fn buried(&self) -> u64 {
+        let said = self.ask("stats").expect("beanstalkd answers");
+        let of = |line: &str| line.strip_prefix("current-jobs-buried: ")?.parse().ok();
+        said.lines().find_map(of).expect("stats tells it")
+    }
+
     /// One question on a connection of its own.
     pub fn ask(&self, question: &str) -> Option<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;

@@ -26,6 +26,12 @@ pub fn open_tasks(store: &Connection) -> rusqlite::Result<u64> {
     store.query_row(sql, [], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))
 }
 
+/// Jobs that are buried in the embedded broker.
+pub fn buried(store: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM jobs WHERE state = 'buried'";
+    store.query_row(sql, [], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))
+}
+
 /// A number that changes whenever anything happens to a task.
 pub fn progress(store: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT (SELECT count(*) FROM attempts) + (SELECT count(*) FROM attempts WHERE outcome IS NOT NULL)

@@ -10,6 +10,7 @@
 
 mod api;
 mod beanstalkd;
+mod chaos;
 mod cli;
 mod conformance;
 mod control;

@@ -241,7 +241,10 @@ fn the_commands_before_the_tour_are_there() {
         }
         seen.push(words[0]);
     }
-    assert!(seen.starts_with(&["make", "make", "taskqueue"]), "{seen:?}");
+    assert!(
+        seen.starts_with(&["make", "make", "make", "taskqueue"]),
+        "{seen:?}"
+    );
 }
 
 #[test]

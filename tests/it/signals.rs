@@ -15,9 +15,19 @@ use taskqueue::signals::{self, Asked};
 #[test]
 #[ignore = "run by the other tests as a process"]
 fn one_that_listens() {
-    let mut asked = signals::listen(Duration::from_secs(60), || ()).unwrap();
+    let mut asked = signals::listen(
+        &[Asked::More, Asked::Reload],
+        Duration::from_secs(60),
+        || (),
+    )
+    .unwrap();
     println!("said listening");
-    assert_eq!(asked.blocking_recv(), Some(Asked::Drain));
+    loop {
+        match asked.blocking_recv().unwrap() {
+            Asked::Drain => break,
+            other => println!("said {other}"),
+        }
+    }
     println!("said drain");
     assert_eq!(asked.blocking_recv(), Some(Asked::Stop));
     println!("said stop");
@@ -26,7 +36,10 @@ fn one_that_listens() {
 #[test]
 #[ignore = "run by the other tests as a process"]
 fn one_that_is_stuck() {
-    let _asked = signals::listen(Duration::from_millis(300), || println!("said hard")).unwrap();
+    let _asked = signals::listen(&[Asked::More], Duration::from_millis(300), || {
+        println!("said hard")
+    })
+    .unwrap();
     println!("said listening");
     std::thread::sleep(Duration::from_secs(600));
 }
@@ -54,6 +67,10 @@ fn send(child: &Child, signal: Signal) {
 fn the_first_drains_and_the_second_stops() {
     let (mut child, mut said) = start("signals::one_that_listens");
     assert_eq!(said(), "listening");
+    send(&child, Signal::HUP);
+    assert_eq!(said(), "reload");
+    send(&child, Signal::TTIN);
+    assert_eq!(said(), "have one worker more");
     send(&child, Signal::INT);
     assert_eq!(said(), "drain");
     send(&child, Signal::TERM);
@@ -65,6 +82,11 @@ fn the_first_drains_and_the_second_stops() {
 fn the_second_ends_a_process_that_is_stuck() {
     let (mut child, mut said) = start("signals::one_that_is_stuck");
     assert_eq!(said(), "listening");
+    // However many of the others come, there is room for the end.
+    for _ in 0..100 {
+        send(&child, Signal::TTIN);
+        std::thread::sleep(Duration::from_millis(1));
+    }
     send(&child, Signal::TERM);
     std::thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "ended by the first");

@@ -73,7 +73,7 @@ fn arguments(task: u64) -> Vec<&'static str> {
 
 /// Runs it from beginning to end.
 pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
-    let mut asked = signals::listen(LIMIT, || {})?;
+    let mut asked = signals::listen(&[], LIMIT, || {})?;
     let stage = Stage::new(broker)?;
     let folder = stage.dir.path().display();
     writeln!(io::stdout(), "queueing {TASKS} tasks in {folder}")?;

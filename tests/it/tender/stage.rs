@@ -16,13 +16,13 @@ use taskqueue::signals::Asked;
 use taskqueue::tender::{self, PoolSettings, Settings, WorkerCommand};
 use taskqueue::tube::TubeName;
 use tempfile::TempDir;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
 pub struct Stage {
     directory: TempDir,
     ready: Arc<Mutex<Option<u64>>>,
-    asked: UnboundedSender<Asked>,
+    asked: Sender<Asked>,
     tender: JoinHandle<Result<(), tender::Error>>,
 }
 
@@ -33,6 +33,7 @@ pub struct Scene {
     pub mode: &'static str,
     pub rules: Rules,
     pub grace: Duration,
+    pub limit: Option<u32>,
 }
 
 impl Scene {
@@ -46,6 +47,7 @@ impl Scene {
                 ..Rules::default()
             },
             grace: Duration::from_secs(5),
+            limit: None,
         }
     }
 
@@ -78,9 +80,11 @@ impl Scene {
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
+            ear: Box::new(Told(Arc::clone(&ready))),
+            limit: self.limit,
             reconciler: None,
         };
-        let (asked, receiver) = mpsc::unbounded_channel();
+        let (asked, receiver) = mpsc::channel(8);
         Stage {
             directory,
             ready,
@@ -97,7 +101,7 @@ impl Stage {
     }
 
     pub fn ask(&self, asked: Asked) {
-        self.asked.send(asked).unwrap();
+        self.asked.try_send(asked).unwrap();
     }
 
     /// Puts a job that prints so many bytes.

@@ -1,0 +1,17 @@
+//! The pure parts of the chaos run: what it plans, and how it judges. A judge that finds nothing proves nothing.
+
+#![allow(dead_code, reason = "the rest of them is for the run itself")]
+
+#[path = "../chaos/journal.rs"]
+mod journal;
+#[path = "../chaos/judge.rs"]
+mod judge;
+#[path = "../chaos/plan.rs"]
+mod plan;
+#[path = "../chaos/random.rs"]
+mod random;
+#[path = "../chaos/task.rs"]
+mod task;
+
+mod judging;
+mod planning;

@@ -1,0 +1,303 @@
+//! One story for each thing that must not be, told as little changed as possible from one where all is well.
+
+use super::journal::{Line, Moment, What};
+use super::judge::{Acknowledged, Attempt, Evidence, Ledger, Put, Row, Wrong, judge};
+use super::task::{Key, Kind};
+
+const MS: u64 = 1_000_000;
+
+fn key(kind: Kind) -> Key {
+    Key { number: 1, kind }
+}
+
+fn line(at: u64, attempt: i64, what: What) -> Line {
+    Line {
+        at: Moment {
+            wall: i64::try_from(at).unwrap(),
+            steady: at * MS,
+        },
+        pid: 100 + u32::try_from(attempt).unwrap(),
+        task: 1,
+        attempt,
+        what,
+    }
+}
+
+fn attempt(number: i64, outcome: &str, exit_code: Option<i64>) -> Attempt {
+    Attempt {
+        number,
+        outcome: Some(outcome.into()),
+        exit_code,
+    }
+}
+
+/// Attempt 1 was lost with its worker, attempt 2 did it.
+fn well() -> Evidence {
+    let quick = key(Kind::Quick);
+    Evidence {
+        puts: [(
+            quick.clone(),
+            Put {
+                acknowledged: Acknowledged::ByUs,
+                forgotten: false,
+            },
+        )]
+        .into(),
+        rows: vec![Row {
+            id: 1,
+            key: Some(quick.clone()),
+            status: "done".into(),
+            attempt: 2,
+            attempts: vec![attempt(1, "lost", None), attempt(2, "exited", Some(0))],
+        }],
+        journals: [(
+            quick,
+            vec![
+                line(10, 1, What::Begin),
+                line(20, 2, What::Begin),
+                line(30, 2, What::End(0)),
+            ],
+        )]
+        .into(),
+        buried: 0,
+        left_over: Vec::new(),
+    }
+}
+
+fn journal(evidence: &mut Evidence) -> &mut Vec<Line> {
+    evidence.journals.values_mut().next().unwrap()
+}
+
+fn put(evidence: &mut Evidence) -> &mut Put {
+    evidence.puts.values_mut().next().unwrap()
+}
+
+/// What is found, in any order.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Evidence), expected: &[Wrong]) -> Ledger {
+    let mut evidence = well();
+    change(&mut evidence);
+    let ledger = judge(&evidence);
+    let mut found: Vec<Wrong> = ledger.findings.iter().map(|f| f.wrong).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found, expected, "{:#?}", ledger.findings);
+    ledger
+}
+
+#[test]
+fn nothing_is_found_where_all_is_well_and_everything_is_counted() {
+    let ledger = check(|_| (), &[]);
+    assert_eq!(ledger.acknowledged, 1);
+    assert_eq!(ledger.by_status, [("done".into(), 1)].into());
+    assert_eq!(ledger.begun_again, 1);
+    assert_eq!(ledger.causes, [("lost".into(), 1)].into());
+}
+
+#[test]
+fn an_acknowledged_task_without_a_row_is_lost() {
+    let vanish = |evidence: &mut Evidence| {
+        evidence.rows.clear();
+        evidence.journals.clear();
+    };
+    check(vanish, &[Wrong::Lost]);
+    let by_broker = |evidence: &mut Evidence| {
+        vanish(evidence);
+        put(evidence).acknowledged = Acknowledged::ByBroker;
+    };
+    check(by_broker, &[Wrong::Lost]);
+}
+
+#[test]
+fn what_nobody_acknowledged_may_be_there_or_not() {
+    let there = |evidence: &mut Evidence| put(evidence).acknowledged = Acknowledged::No;
+    let ledger = check(there, &[]);
+    assert_eq!((ledger.acknowledged, ledger.unacknowledged), (0, 1));
+    assert_eq!(ledger.recorded_all_the_same, 1);
+    let not = |evidence: &mut Evidence| {
+        there(evidence);
+        evidence.rows.clear();
+        evidence.journals.clear();
+    };
+    assert_eq!(check(not, &[]).recorded_all_the_same, 0);
+}
+
+#[test]
+fn what_a_broker_forgot_is_lost_only_if_it_was_ours() {
+    let forget = |evidence: &mut Evidence| {
+        evidence.rows.clear();
+        evidence.journals.clear();
+        put(evidence).forgotten = true;
+    };
+    check(forget, &[Wrong::Lost]);
+    let foreign = |evidence: &mut Evidence| {
+        forget(evidence);
+        put(evidence).acknowledged = Acknowledged::ByBroker;
+    };
+    assert_eq!(check(foreign, &[]).forgotten, 1);
+}
+
+#[test]
+fn attempts_overlap_when_a_command_says_so() {
+    let found = |evidence: &mut Evidence| {
+        let overlap = What::Overlap("process 101".into());
+        journal(evidence).insert(1, line(19, 2, overlap));
+    };
+    assert_eq!(
+        check(found, &[Wrong::Overlapping]).count(Wrong::Overlapping),
+        1
+    );
+}
+
+#[test]
+fn attempts_overlap_when_one_began_before_the_end_of_another() {
+    let ended_late = |evidence: &mut Evidence| {
+        journal(evidence).insert(2, line(25, 1, What::End(0)));
+    };
+    check(ended_late, &[Wrong::Overlapping]);
+    let child_ended_late = |evidence: &mut Evidence| {
+        journal(evidence).insert(2, line(25, 1, What::ChildEnd));
+    };
+    check(child_ended_late, &[Wrong::Overlapping]);
+    let in_time = |evidence: &mut Evidence| {
+        journal(evidence).insert(1, line(15, 1, What::End(0)));
+    };
+    check(in_time, &[]);
+}
+
+#[test]
+fn an_attempt_is_begun_once() {
+    let twice = |evidence: &mut Evidence| journal(evidence).insert(1, line(12, 1, What::Begin));
+    check(twice, &[Wrong::Untold]);
+}
+
+#[test]
+fn a_task_has_one_row() {
+    let double = |evidence: &mut Evidence| {
+        let row = evidence.rows[0].clone();
+        evidence.rows.push(Row { id: 2, ..row });
+    };
+    check(double, &[Wrong::Doubled]);
+}
+
+#[test]
+fn what_waits_or_runs_when_all_has_settled_is_stranded() {
+    for status in ["waiting", "running", "cancelled"] {
+        let strand = |evidence: &mut Evidence| {
+            evidence.rows[0].status = status.into();
+            evidence.rows[0].attempts[1] = attempt(2, "lost", None);
+        };
+        check(strand, &[Wrong::Stranded]);
+    }
+}
+
+#[test]
+fn a_task_ends_as_its_command_does() {
+    let fail = |evidence: &mut Evidence| {
+        evidence.rows[0].status = "failed".into();
+        evidence.rows[0].attempts[1] = attempt(2, "lost", None);
+    };
+    check(fail, &[Wrong::ImpossibleEnd]);
+}
+
+#[test]
+fn done_is_only_what_came_to_its_end() {
+    let never_ended = |evidence: &mut Evidence| drop(journal(evidence).pop());
+    check(never_ended, &[Wrong::NotDone]);
+    let ended_otherwise = |evidence: &mut Evidence| {
+        *journal(evidence).last_mut().unwrap() = line(30, 2, What::End(75));
+    };
+    check(ended_otherwise, &[Wrong::NotDone]);
+    let no_attempt_did_it = |evidence: &mut Evidence| {
+        evidence.rows[0].attempts[1] = attempt(2, "exited", Some(75));
+    };
+    check(no_attempt_did_it, &[Wrong::NotDone]);
+    let never_ran = |evidence: &mut Evidence| evidence.journals.clear();
+    check(never_ran, &[Wrong::NotDone]);
+}
+
+#[test]
+fn what_is_done_is_not_run_again() {
+    let again = |evidence: &mut Evidence| {
+        evidence.rows[0].attempts[0] = attempt(1, "exited", Some(0));
+        journal(evidence).insert(1, line(15, 1, What::End(0)));
+    };
+    check(again, &[Wrong::RanAgain]);
+}
+
+#[test]
+fn every_run_is_told_of_by_an_attempt() {
+    let unrecorded = |evidence: &mut Evidence| drop(evidence.rows[0].attempts.remove(0));
+    check(unrecorded, &[Wrong::Untold]);
+    let no_row_at_all = |evidence: &mut Evidence| {
+        put(evidence).acknowledged = Acknowledged::No;
+        evidence.rows.clear();
+    };
+    check(no_row_at_all, &[Wrong::Untold]);
+}
+
+#[test]
+fn every_row_was_put_by_somebody() {
+    let stranger = |evidence: &mut Evidence| {
+        evidence.rows.push(Row {
+            id: 2,
+            key: Some(Key {
+                number: 2,
+                kind: Kind::Quick,
+            }),
+            ..evidence.rows[0].clone()
+        });
+    };
+    check(stranger, &[Wrong::Unknown]);
+    let without_a_key = |evidence: &mut Evidence| {
+        evidence.rows.push(Row {
+            id: 2,
+            key: None,
+            ..evidence.rows[0].clone()
+        });
+    };
+    check(without_a_key, &[Wrong::Unknown]);
+}
+
+#[test]
+fn no_process_is_left() {
+    let left = |evidence: &mut Evidence| evidence.left_over.push("1234 sleep".into());
+    check(left, &[Wrong::LeftOver]);
+}
+
+#[test]
+fn the_ledger_prints_every_count() {
+    let mut evidence = well();
+    evidence.buried = 3;
+    let printed = judge(&evidence).to_string();
+    let count = |of: &str| {
+        let line = printed
+            .lines()
+            .find(|line| line.trim_start().starts_with(of));
+        let rest = line.unwrap_or_else(|| panic!("{of}: {printed}"));
+        rest.trim_start()[of.len()..].trim_start().to_owned()
+    };
+    assert_eq!(count("put, acknowledged"), "1");
+    assert_eq!(count("done"), "1");
+    assert!(count("buried").starts_with('3'));
+    assert_eq!(count("begun more than once"), "1  lost 1");
+    for wrong in Wrong::ALL {
+        assert_eq!(count(wrong.says()), "0", "{wrong:?}");
+    }
+}
+
+#[test]
+fn lines_of_a_journal_are_read_as_they_were_written() {
+    for what in [
+        What::Begin,
+        What::End(-1),
+        What::ChildEnd,
+        What::Overlap("process 7, state 'S': a b".into()),
+    ] {
+        let line = line(5, 2, what);
+        assert_eq!(line.to_string().parse(), Ok(line));
+    }
+    for wrong in ["", "1 2 3 4 5", "1 2 3 4 5 end", "1 2 3 4 5 begin now"] {
+        assert!(wrong.parse::<Line>().is_err(), "{wrong:?}");
+    }
+}

@@ -26,7 +26,7 @@ mod verify;
 
 pub use announce::announce;
 pub use remains::end_remains;
-pub use service::{Service, tell};
+pub use service::{Scope, Service, tell};
 
 use announce::put_again;
 

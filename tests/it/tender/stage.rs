@@ -78,6 +78,8 @@ impl Scene {
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
+            configuration: None,
+            reopen: || (),
             reconciler: None,
         };
         let (asked, receiver) = mpsc::channel(8);

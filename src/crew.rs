@@ -5,8 +5,8 @@
 //! who is recycled. The tender performs what it says on real processes; a simulation performs it on
 //! made-up ones, in made-up time, with the same calls.
 //!
-//! To be called: [`Crew::happened`], [`Crew::demanded`] and [`Crew::counted`] with what is seen, [`Crew::tend`] after each of
-//! these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
+//! To be called: [`Crew::happened`], [`Crew::demanded`], [`Crew::heard`] and [`Crew::counted`] with what is seen,
+//! [`Crew::tend`] after each of these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
 //! taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
 
 use std::collections::BTreeMap;
@@ -16,29 +16,23 @@ use crate::backoff::BackOff;
 use crate::lifecycle::{self, Class, Event, Rules, State, Why, Worker};
 use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
 
+mod asking;
 mod effect;
 mod history;
 #[cfg(test)]
 mod tests;
 
+pub use asking::ASK_EVERY;
 pub use effect::{Effect, Error};
 pub use history::{Decided, History};
 
-/// A pool that wants to know its demand asks this often.
-pub const ASK_EVERY: Duration = Duration::from_secs(1);
+use asking::Asking;
 
 /// A pool in which workers of an earlier tender still drain looks again this often how many.
 pub const COUNT_EVERY: Duration = Duration::from_millis(250);
 
 /// A worker's number within its crew, from 1, never given twice.
 pub type Number = u64;
-
-/// Whether the broker is being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    NotBefore(Duration),
-    Since(Duration),
-}
 
 /// How a crew ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +127,19 @@ impl Crew {
         self.decide_at = Some(now);
     }
 
+    /// Says how many workers may still be started, ever; any number if there is no such limit. To be said
+    /// before each [`Crew::tend`].
+    pub fn allow(&mut self, workers: Option<u32>) {
+        self.memory.allowance = workers;
+    }
+
+    /// It has fewer workers than it should have at the least, wants more, and may never start another.
+    pub fn spent(&self) -> bool {
+        let least = self.limits.min().max(1);
+        let reason = self.last().map(|last| last.reason);
+        self.closing.is_none() && reason == Some(Reason::Spent) && self.census().live() < least
+    }
+
     /// The sizes it may have.
     pub fn limits(&self) -> Limits {
         self.limits
@@ -214,16 +221,6 @@ impl Crew {
         Ok(effects)
     }
 
-    /// Takes in the broker's answer to [`Effect::Ask`].
-    pub fn demanded(&mut self, demand: Demand, now: Duration) {
-        self.demand = demand;
-        self.decide_at = Some(now);
-        let asked_at = match self.asking {
-            Asking::Since(at) | Asking::NotBefore(at) => at,
-        };
-        self.asking = Asking::NotBefore(asked_at.saturating_add(ASK_EVERY).max(now));
-    }
-
     /// Takes in how many workers an earlier tender has left draining; `None` if that cannot be known, and
     /// then no worker is started. To be told before the first [`Crew::tend`] and after each
     /// [`Effect::Count`].
@@ -273,13 +270,9 @@ impl Crew {
         if self.closing.is_some() {
             return workers.min();
         }
-        let ask_at = match self.asking {
-            Asking::NotBefore(at) if self.limits.asks(&self.census()) => Some(at),
-            Asking::NotBefore(_) | Asking::Since(_) => None,
-        };
         let recycle_at = self.may_recycle().then(|| self.next_recycling()).flatten();
         workers
-            .chain(ask_at)
+            .chain(self.ask_at())
             .chain(recycle_at)
             .chain(self.decide_at)
             .chain(self.count_at)
@@ -307,21 +300,6 @@ impl Crew {
             .filter_map(|number| self.step(number, Event::Due, now).ok())
             .flatten()
             .collect()
-    }
-
-    /// An answer that is no longer asked for grows stale, so it is forgotten.
-    fn ask(&mut self, now: Duration) -> Option<Effect> {
-        if !self.limits.asks(&self.census()) {
-            self.demand = Demand::Unknown;
-            return None;
-        }
-        match self.asking {
-            Asking::NotBefore(at) if now >= at => {
-                self.asking = Asking::Since(now);
-                Some(Effect::Ask)
-            }
-            Asking::NotBefore(_) | Asking::Since(_) => None,
-        }
     }
 
     /// One at a time, the next only when the one before is gone and its successor is ready; and none

@@ -13,6 +13,7 @@
 //!   but nothing is retired before the broker has said how many jobs wait.
 //! - A pool with a worker that cannot record what became of its task is kept at `min` but not grown
 //!   beyond: more workers would be in the same trouble.
+//! - A pool that may start no more workers, ever ([`Memory::allowance`]), keeps those that it has.
 //! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.
 
 use std::time::Duration;
@@ -113,6 +114,8 @@ impl Demand {
 pub struct Memory {
     /// How the latest starts went.
     pub back_off: BackOff,
+    /// How many may be started from now on; any number if there is none.
+    pub allowance: Option<u32>,
     growth: Option<Growth>,
     surplus: Option<Surplus>,
     last: Option<Decision>,
@@ -207,6 +210,11 @@ fn grow(
         };
         return (Action::Hold, reason, None);
     }
+    let room = match memory.allowance {
+        Some(0) => return (Action::Hold, Reason::Spent, None),
+        Some(left) => room.min(left),
+        None => room,
+    };
     match memory.back_off.permit(now) {
         Permit::Any => {}
         Permit::One if census.unproven > 0 => return (Action::Hold, Reason::Trying, None),

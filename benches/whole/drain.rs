@@ -18,10 +18,10 @@ enum Put {
     Foreign,
 }
 
+/// The one that counts.
 pub fn measure(size: &Size, samples: &mut Samples) {
-    let beanstalkd = World::with_beanstalkd;
     drain(
-        beanstalkd(),
+        World::with_beanstalkd(),
         "drain",
         4,
         Put::Ours,
@@ -29,43 +29,24 @@ pub fn measure(size: &Size, samples: &mut Samples) {
         size.jobs,
         samples,
     );
-    drain(
-        World::embedded(),
-        "drain.embedded",
-        4,
-        Put::Ours,
-        "true",
-        size.few,
-        samples,
-    );
-    drain(
-        beanstalkd(),
-        "drain.foreign",
-        4,
-        Put::Foreign,
-        "true",
-        size.few,
-        samples,
-    );
-    drain(
-        beanstalkd(),
-        "drain.print",
-        4,
-        Put::Ours,
-        "print",
-        size.few,
-        samples,
-    );
+}
+
+/// Those beside it, each with something else about it.
+pub fn measure_others(size: &Size, samples: &mut Samples) {
+    let mut few = |world, name: &str, workers, put, command| {
+        drain(world, name, workers, put, command, size.few, samples)
+    };
+    let beanstalkd = World::with_beanstalkd;
+    few(World::embedded(), "drain.embedded", 4, Put::Ours, "true");
+    few(beanstalkd(), "drain.foreign", 4, Put::Foreign, "true");
+    few(beanstalkd(), "drain.print", 4, Put::Ours, "print");
     for workers in [1, 2, 8, 16] {
-        let name = format!("drain.{workers}");
-        drain(
+        few(
             beanstalkd(),
-            &name,
+            &format!("drain.{workers}"),
             workers,
             Put::Ours,
             "true",
-            size.few,
-            samples,
         );
     }
 }

@@ -2,14 +2,14 @@
 
 use std::ffi::CString;
 use std::io::{Read, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::TRUE;
 use super::figures::Samples;
 use super::processes::Cpu;
-use super::world::{Size, ourselves};
+use super::world::{Size, bare, ourselves};
 
 /// In 1 process and in as many as there are workers.
 pub fn measure(size: &Size, samples: &mut Samples) {
@@ -38,7 +38,7 @@ fn spawn_in(processes: usize, count: usize, argv: &[&str]) -> (Duration, Cpu) {
     let share = (count / processes).to_string();
     let mut spawners: Vec<Child> = (0..processes)
         .map(|_| {
-            let mut command = Command::new(ourselves());
+            let mut command = bare(&ourselves());
             command.args(["--spawn", &share]).args(argv);
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
             command.spawn().unwrap()
@@ -87,14 +87,18 @@ fn silence() {
     rustix::stdio::dup2_stdout(&nowhere).unwrap();
 }
 
+unsafe extern "C" {
+    /// As it was when this program was started, for nothing here changes it.
+    static environ: *const *mut libc::c_char;
+}
+
 /// `posix_spawn` and `waitpid`, and nothing else.
 pub fn spawn_and_wait(argv: &[CString]) {
     let mut pointers: Vec<*mut libc::c_char> =
         argv.iter().map(|word| word.as_ptr().cast_mut()).collect();
     pointers.push(ptr::null_mut());
-    let mut environment = [ptr::null_mut()];
     let (mut pid, mut status) = (0, 0);
-    // SAFETY: both lists end with a null, and what they point to lives as long as the call.
+    // SAFETY: the list ends with a null, and what it points to lives as long as the call; so does the environment.
     let (spawned, waited) = unsafe {
         let spawned = libc::posix_spawn(
             &raw mut pid,
@@ -102,7 +106,7 @@ pub fn spawn_and_wait(argv: &[CString]) {
             ptr::null(),
             ptr::null(),
             pointers.as_ptr(),
-            environment.as_mut_ptr(),
+            environ,
         );
         (spawned, libc::waitpid(pid, &raw mut status, 0))
     };

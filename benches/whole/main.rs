@@ -63,6 +63,7 @@ type Part = fn(&Size, &mut Samples);
 const PARTS: &[(&str, Part)] = &[
     ("floor", floor::measure),
     ("drain", drain::measure),
+    ("drains", drain::measure_others),
     ("latency", latency::measure),
 ];
 

@@ -1,7 +1,7 @@
 //! A folder with a store, a broker, a tender and its workers.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,14 @@ impl Size {
 /// This program, which is also the floor.
 pub fn ourselves() -> PathBuf {
     std::env::current_exe().unwrap()
+}
+
+/// A program with next to nothing in its environment, which all that it starts inherits. What cargo puts there makes
+/// the dynamic linker look for every library in places of cargo's.
+pub fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command
 }
 
 /// The command that says when it began.
@@ -114,12 +122,7 @@ impl World {
 
     /// The program, with its broker, store and configuration in its environment.
     pub fn taskqueue(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskqueue"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TASKQUEUE_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = bare(env!("CARGO_BIN_EXE_taskqueue").as_ref());
         command
             .args(arguments)
             .env("TASKQUEUE_BROKER", self.broker())

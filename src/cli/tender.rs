@@ -114,6 +114,15 @@ pub struct Flags {
         long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never [default: 0]"
     )]
     max_worker_memory: Option<u64>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TASKQUEUE_LIMIT",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help = "End after so many workers in all",
+        long_help = "End, as after TERM, when a worker is missing and so many were started in all, of whatever tube"
+    )]
+    limit: Option<u32>,
     /// Start this as a worker instead of taskqueue worker
     ///
     /// It is split at spaces, and no shell sees it
@@ -138,6 +147,8 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         store: config.store.clone(),
         grace: read.grace,
         broker: broker(&config),
+        ear: broker(&config),
+        limit: flags.limit,
         runtime: Some(place::folder()),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,

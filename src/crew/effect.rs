@@ -39,6 +39,8 @@ pub enum Effect {
     },
     /// Ask the broker for the pool's demand.
     Ask,
+    /// Wait for the pool's first job.
+    Listen,
     /// Count the workers that an earlier tender left draining.
     Count,
     /// Say that a worker crashed, and that the pool waits because of it.

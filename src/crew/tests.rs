@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lifecycle::{Ended, Jitter};
+use crate::pool::Mode;
 
 const RULES: Rules = Rules {
     max_age: Duration::from_secs(60),
@@ -140,6 +141,54 @@ fn a_job_that_was_taken_is_not_counted_as_ready() {
 }
 
 #[test]
+fn a_pool_without_workers_sleeps_until_the_first_job() {
+    let mut crew = Crew::new(Mode::Ondemand.limits(2, 1, 3).unwrap(), RULES);
+    assert_eq!(crew.tend(ms(0)), [Effect::Ask]);
+    crew.demanded(Demand::Ready(0), ms(1));
+    assert_eq!(crew.tend(ms(1)), [Effect::Listen]);
+    assert_eq!(crew.tend(ms(1)), []);
+    assert_eq!(crew.deadline(), None, "it costs nothing");
+    crew.heard(true, ms(9000));
+    let effects = crew.tend(ms(9000));
+    assert_eq!(spawned(&effects), [1], "at once");
+    assert!(effects.contains(&Effect::Ask), "how many there are");
+    crew.demanded(Demand::Ready(2), ms(9001));
+    assert_eq!(spawned(&crew.tend(ms(9100))), [2]);
+
+    // Nobody could listen: it asks as others do.
+    let mut crew = Crew::new(Mode::Ondemand.limits(2, 1, 3).unwrap(), RULES);
+    crew.tend(ms(0));
+    crew.demanded(Demand::Paused, ms(0));
+    assert_eq!(crew.tend(ms(0)), [Effect::Listen]);
+    crew.heard(false, ms(5));
+    assert_eq!(crew.tend(ms(5)), []);
+    assert_eq!(crew.deadline(), Some(ms(1005)));
+    assert_eq!(crew.tend(ms(1005)), [Effect::Ask]);
+}
+
+#[test]
+fn no_more_are_started_than_ever_may_be() {
+    let mut crew = Crew::new(Limits::new(2, 0, 4).unwrap(), RULES);
+    crew.allow(Some(3));
+    assert_eq!(spawned(&crew.tend(ms(0))), [1, 2]);
+    crew.allow(Some(1));
+    up(&mut crew, 1, ms(1));
+    up(&mut crew, 2, ms(1));
+    crew.demanded(Demand::Ready(9), ms(2000));
+    assert_eq!(spawned(&crew.tend(ms(2000))), [3]);
+    crew.allow(Some(0));
+    up(&mut crew, 3, ms(2001));
+    for worker in [1, 2] {
+        assert!(crew.tend(ms(4000)).is_empty());
+        assert!(!crew.spent(), "there are still enough");
+        let ended = Event::Ended(Ended::Exited(0));
+        crew.happened(worker, ended, ms(4000)).unwrap();
+    }
+    crew.tend(ms(4000));
+    assert!(crew.spent());
+}
+
+#[test]
 fn those_that_an_earlier_tender_left_count_against_max() {
     let mut crew = Crew::new(Limits::new(2, 1, 3).unwrap(), RULES);
     crew.counted(Some(3), ms(0));
@@ -236,6 +285,7 @@ proptest! {
                             crew.happened(worker, killed, now).unwrap();
                         }
                         Effect::Ask => crew.demanded(Demand::Ready(ready), now),
+                        Effect::Listen => crew.heard(ready > 9, now),
                         Effect::Count => {
                             left = left.saturating_sub(u32::from(ready % 3 == 0));
                             crew.counted(Some(left), now);

@@ -61,6 +61,8 @@ pub enum Reason {
         /// The most there may be.
         max: u32,
     },
+    /// More are wanted, and no more may be started, ever.
+    Spent,
     /// More are wanted, and nobody knows how many an earlier tender has left.
     Uncounted,
     /// Too many, for too short a time.
@@ -106,6 +108,7 @@ impl fmt::Display for Reason {
             Self::Wanted { busy, extra } => write!(f, "{busy} busy and {extra} more wanted"),
             Self::Paced => f.write_str("more wanted a moment after the last growth"),
             Self::AtMax { total, max } => write!(f, "more wanted, but {total} of at most {max}"),
+            Self::Spent => f.write_str("more wanted, but as many were started as ever may be"),
             Self::Uncounted => {
                 f.write_str("more wanted, but what an earlier tender left cannot be counted")
             }

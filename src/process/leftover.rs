@@ -1,9 +1,11 @@
-//! Ending what an attempt left running.
+//! Ending what attempts left running.
 //!
-//! Whom to end is found in `/proc`: first every process whose environment carries the attempt's token,
-//! wherever it has gone and whatever it has closed; then, if the attempt's lock is still held, whoever has
-//! the locked descriptor open. Only the lock can say that nothing is left: it is asked last.
+//! Whom to end is found in `/proc`: first every process whose environment carries an attempt's token, wherever
+//! it has gone and whatever it has closed, and with it those of its process group that carry none; then, if an
+//! attempt's lock is still held, whoever has the locked descriptor open. Only the lock can say that nothing is
+//! left: it is asked last.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -11,8 +13,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, getpgrp};
 use uuid::Uuid;
+
+use super::table::{self, Place, Token};
 
 /// The environment variable with the task's uuid.
 pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
@@ -20,7 +24,7 @@ pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
 pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
 
 /// How long an attempt's processes are given to be gone after a KILL.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks at all processes: most are gone after the first, and what cannot be ended must not cost
 /// a core meanwhile.
@@ -28,7 +32,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt whose processes are to go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
     /// The task's uuid.
     pub uuid: Uuid,
@@ -40,84 +44,119 @@ pub struct Remains {
     pub byte: i64,
 }
 
-/// Ends every process of an attempt. True once its lock is free and nobody carries its token. Blocks for
-/// up to 5 s.
-pub fn end(remains: &Remains, lock_held: impl Fn() -> io::Result<bool>) -> io::Result<bool> {
-    let until = Instant::now() + PATIENCE;
-    let token = [
-        format!("{UUID_VARIABLE}={}", remains.uuid),
-        format!("{ATTEMPT_VARIABLE}={}", remains.number),
-    ];
-    let by_token = |pid: Pid| carries(pid, &token);
-    let by_lock = |pid: Pid| holds(pid, remains);
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How many processes were killed.
+    pub killed: usize,
+    /// The attempts whose processes could not be ended.
+    pub left: Vec<Remains>,
+}
+
+/// Ends every process of these attempts, all at once. An attempt is ended once its lock is free and nobody carries
+/// its token. Blocks for as long as `patience`.
+pub fn end(
+    remains: Vec<Remains>,
+    patience: Duration,
+    lock_held: impl Fn(&Remains) -> io::Result<bool>,
+) -> io::Result<Ended> {
+    let until = Instant::now() + patience;
+    let mut ended = Ended {
+        killed: 0,
+        left: remains,
+    };
+    // Groups in which there was somebody to end.
+    let mut groups = BTreeSet::new();
     let mut pause = SHORTEST_PAUSE;
-    loop {
+    while !ended.left.is_empty() {
+        let tokens: HashSet<Token> = ended.left.iter().map(token).collect();
+        let by_token = |pid: Pid| table::token(pid).is_some_and(|token| tokens.contains(&token));
         // Who forks while we look is found in the next round; who has dropped the token is found by the lock.
-        if kill_all(&by_token)? == 0 {
-            if !lock_held()? {
-                return Ok(true);
+        let killed = kill_all(&by_token, &mut groups)? + kill_company(&mut groups)?;
+        ended.killed += killed;
+        if killed == 0 {
+            let mut held = Vec::new();
+            for one in ended.left {
+                if lock_held(&one)? {
+                    held.push(one);
+                }
             }
-            kill_all(&by_lock)?;
+            ended.left = held;
+            let by_lock = |pid: Pid| holds_any(pid, &ended.left);
+            ended.killed += kill_all(&by_lock, &mut groups)?;
         }
         if Instant::now() >= until {
-            return Ok(false);
+            break;
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        if !ended.left.is_empty() {
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+    Ok(ended)
+}
+
+fn token(remains: &Remains) -> Token {
+    Token {
+        uuid: remains.uuid.to_string().into(),
+        number: remains.number.to_string().into(),
     }
 }
 
-/// Kills every process that `chosen` chooses; how many.
-fn kill_all(chosen: &dyn Fn(Pid) -> bool) -> io::Result<usize> {
+/// Kills every process that `chosen` chooses, and notes their groups; how many.
+fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Place>) -> io::Result<usize> {
     let mut killed = 0;
-    for entry in fs::read_dir("/proc")? {
-        let pid = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw);
-        let Some(pid) = pid.filter(|pid| *pid != getpid()) else {
-            continue;
-        };
-        if !chosen(pid) {
-            continue;
-        }
-        // The descriptor pins the process: looked at again through it, a pid cannot have become another's.
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-            continue;
-        };
-        if chosen(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
+    for pid in table::all()?.filter(|pid| chosen(*pid)) {
+        let place = table::place(pid);
+        if table::kill(pid, chosen) {
+            groups.extend(place);
             killed += 1;
         }
     }
     Ok(killed)
 }
 
-/// Whether a process has every variable in the environment that it was started with.
-fn carries(pid: Pid, token: &[String]) -> bool {
-    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-    let environment = fs::read(path).unwrap_or_default();
-    token.iter().all(|variable| {
-        environment
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable.as_bytes())
-    })
+/// Kills those in these groups that carry no token at all: started by the same command, with another environment
+/// and without its descriptors. A group in which nobody is left is forgotten, for its number may become another's.
+fn kill_company(groups: &mut BTreeSet<Place>) -> io::Result<usize> {
+    let own = getpgrp().as_raw_nonzero().get();
+    groups.retain(|place| place.group != own);
+    if groups.is_empty() {
+        return Ok(0);
+    }
+    let (mut killed, mut met) = (0, BTreeSet::new());
+    for pid in table::all()? {
+        let Some(place) = table::place(pid).filter(|place| groups.contains(place)) else {
+            continue;
+        };
+        met.insert(place);
+        let is_company = |pid| table::place(pid) == Some(place) && table::token(pid).is_none();
+        if table::kill(pid, is_company) {
+            killed += 1;
+        }
+    }
+    *groups = met;
+    Ok(killed)
 }
 
-/// Whether a process has a descriptor open that holds the attempt's byte locked (proc(5), "fdinfo"). The
+/// Whether a process has a descriptor open that holds an attempt's byte locked (proc(5), "fdinfo"). The
 /// byte alone would not do: every store has a file of locks, and counts from 1.
-fn holds(pid: Pid, remains: &Remains) -> bool {
+fn holds_any(pid: Pid, remains: &[Remains]) -> bool {
     let of = |folder: &str| PathBuf::from(format!("/proc/{}/{folder}", pid.as_raw_nonzero()));
-    let (Ok(locks), Ok(entries)) = (fs::metadata(&remains.locks), fs::read_dir(of("fdinfo")))
-    else {
+    let Ok(entries) = fs::read_dir(of("fdinfo")) else {
         return false;
     };
     entries.flatten().any(|entry| {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let named = remains.iter().filter(|one| locks_byte(&text, one.byte));
         // A file system may show other device numbers in the line itself than to whoever opens the file.
-        locks_byte(&text, remains.byte)
-            && fs::metadata(of("fd").join(entry.file_name()))
-                .is_ok_and(|file| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
+        named.into_iter().any(|one| {
+            let opened = fs::metadata(of("fd").join(entry.file_name()));
+            let locks = fs::metadata(&one.locks);
+            opened.is_ok_and(|file| {
+                locks.is_ok_and(|locks| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
+            })
+        })
     })
 }
 

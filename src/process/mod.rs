@@ -4,3 +4,4 @@
 pub mod command;
 pub mod leftover;
 pub mod memory;
+mod table;

@@ -22,11 +22,13 @@ use crate::tube::TubeName;
 mod announce;
 mod remains;
 mod service;
+mod sweep;
 mod verify;
 
 pub use announce::announce;
 pub use remains::end_remains;
 pub use service::{Scope, Service, tell};
+pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 
 use announce::put_again;
 

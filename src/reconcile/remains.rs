@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::process::leftover::{self, Remains};
+use crate::process::leftover::{self, PATIENCE, Remains};
 use crate::store::Store;
 use crate::store::locks::Holder;
 
@@ -16,9 +16,9 @@ pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -
         locks: locks.path().into(),
         byte: holder.byte(),
     };
-    let ending = move || leftover::end(&remains, || locks.is_held(holder));
+    let ending = move || leftover::end(vec![remains], PATIENCE, |_| locks.is_held(holder));
     match tokio::task::spawn_blocking(ending).await {
-        Ok(Ok(ended)) => ended,
+        Ok(Ok(ended)) => ended.left.is_empty(),
         Ok(Err(error)) => {
             tracing::error!(%error, "could not look for what an attempt left running");
             false

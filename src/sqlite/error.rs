@@ -96,6 +96,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Somebody else has it locked, and nothing was done.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Error::Locked { .. })
+    }
+
     /// The row that was asked for is why, and others may well be fine.
     pub fn is_of_one_row(&self) -> bool {
         use rusqlite::ErrorCode;
@@ -135,7 +140,7 @@ impl Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {
                 path: path.into(),
-                waited: super::open::BUSY_WAIT,
+                waited: super::patience::BUSY_WAIT,
             },
             Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
                 path: path.into(),

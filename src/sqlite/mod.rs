@@ -18,14 +18,18 @@ pub mod bell;
 pub mod clock;
 mod error;
 pub mod jobs;
+mod journal;
 pub mod locks;
 mod open;
+mod patience;
 mod thread;
 
 pub use error::Error;
 pub use open::Durability;
+pub use patience::briefly;
 pub use thread::{Closed, Thread};
 
+use journal::Journal;
 use locks::LockFile;
 
 /// Milliseconds since 1970, by the machine's clock.
@@ -43,6 +47,9 @@ pub struct Database {
     path: PathBuf,
     id: Uuid,
     locks: LockFile,
+    journal: Journal,
+    /// Where it is left to others, [`Database::copy_journal`] has to be called.
+    copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
 }
@@ -83,6 +90,23 @@ impl Database {
         &self.locks
     }
 
+    /// Leaves copying the journal back into the file, which waits for the disk, to whoever calls
+    /// [`Database::copy_journal`].
+    pub(crate) fn leave_journal(&mut self) {
+        self.copies_journal = false;
+    }
+
+    /// Whether the journal is so long that it should be copied.
+    pub(crate) fn has_long_journal(&mut self) -> bool {
+        self.journal.is_long()
+    }
+
+    /// Copies the journal back into the file, as far as nobody is in the way.
+    pub(crate) fn copy_journal(&mut self) {
+        // What was committed is committed. A disk that fails here fails the next commit too, which says so.
+        let _ = self.journal.copy(&self.connection);
+    }
+
     /// For tests that ask SQLite how it would go about a query.
     #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
@@ -112,7 +136,11 @@ impl Database {
             transaction.commit()?;
             Ok(result)
         };
-        run().map_err(|failed| failed.at(path, locks))
+        let changed = run().map_err(|failed| failed.at(path, locks))?;
+        if self.copies_journal && self.journal.is_long() {
+            self.copy_journal();
+        }
+        Ok(changed)
     }
 
     /// Runs queries that see one moment of the file.

@@ -1,6 +1,5 @@
 //! Opening the file: who may read it, SQLite's settings, the schema.
 
-use std::cell::Cell;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,15 +10,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
+use super::journal::Journal;
 use super::locks::{Holder, Lock, LockFile};
+use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Error, FileId};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
-
-/// How long a statement waits for another process's lock.
-pub const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 /// What a commit has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +72,18 @@ impl Database {
         }
     }
 
-    fn new(path: &Path, connection: Connection) -> Result<Database, Error> {
+    fn new(path: &Path, mut connection: Connection) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice.
         connection.set_prepared_statement_cache_capacity(64);
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
             .map_err(|e| Error::sqlite(path, e))?;
+        let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(path, e))?;
         Ok(Database {
             connection,
+            journal,
+            copies_journal: true,
             path: path.into(),
             id: Uuid::from_bytes(id),
             locks: LockFile::beside(path),
@@ -141,35 +142,6 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
         .map(drop)
-}
-
-thread_local! {
-    /// When this thread began to wait for the lock that it waits for.
-    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
-}
-
-/// SQLite's own handler sleeps up to 100 ms between tries, so that under load one process gets every turn
-/// and another none. Short waits, a little apart from each other, share the lock out.
-fn wait_for_lock(tries: i32) -> bool {
-    let now = Instant::now();
-    if tries == 0 {
-        WAITING_SINCE.set(Some(now));
-    }
-    let waited = WAITING_SINCE
-        .get()
-        .map_or(Duration::ZERO, |since| now.duration_since(since));
-    if waited >= BUSY_WAIT {
-        return false;
-    }
-    // 0.1 to 1 ms while it may go fast, then up to 5 ms: nobody should spin for seconds.
-    let step = u64::from(tries.unsigned_abs() % 10) + 1;
-    let unit = if waited < Duration::from_millis(200) {
-        100
-    } else {
-        500
-    };
-    std::thread::sleep(Duration::from_micros(step * unit));
-    true
 }
 
 fn newest_known() -> i64 {

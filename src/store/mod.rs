@@ -1,7 +1,8 @@
 //! The ledger: what every task is and what became of it, in SQLite.
 //!
 //! [`Db`] is a connection, used where it is. [`Store`] is a thread that owns one, for the loops that must
-//! not wait for a disk: closures in, answers out.
+//! not wait for a disk: closures in, answers out. Short transactions a loop runs itself ([`Store::soon`]), as long as
+//! nobody holds the lock: handing one over and hearing of it takes as long as the transaction.
 //!
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
@@ -11,7 +12,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 use uuid::Uuid;
 
-use crate::sqlite::{Closed, Database, Failed, Thread};
+use crate::sqlite::{Closed, Database, Failed, Thread, briefly};
 
 pub mod announce;
 pub mod cleanup;
@@ -115,7 +116,8 @@ impl Store {
     }
 
     /// Gives an open store a thread of its own.
-    pub fn over(db: Db) -> Result<Store, Error> {
+    pub fn over(mut db: Db) -> Result<Store, Error> {
+        db.database.leave_journal();
         let (path, id, locks) = (db.path().to_owned(), db.id(), db.locks().clone());
         let thread = Thread::start("store", db).map_err(|e| Error::no_thread(&path, &e))?;
         Ok(Store { thread, id, locks })
@@ -136,6 +138,33 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Db) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        self.thread.call(f).await.map_err(|Closed| Error::Closed)?
+        let called = self.thread.call(f).await.map_err(|Closed| Error::Closed)?;
+        self.look_after_journal();
+        called
+    }
+
+    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody else's
+    /// lock. Then it is tried again on the store's thread.
+    pub async fn soon<R: Send + 'static>(
+        &self,
+        mut f: impl FnMut(&mut Db) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        match self.thread.here(|db| briefly(|| f(db))) {
+            None => self.call(f).await,
+            Some(Err(error)) if error.is_locked() => self.call(f).await,
+            Some(done) => {
+                self.look_after_journal();
+                done
+            }
+        }
+    }
+
+    /// Has the journal copied back where it is long. On the thread, for that waits for the disk.
+    fn look_after_journal(&self) {
+        let is_long = |db: &mut Db| db.database.has_long_journal();
+        if self.thread.here(is_long).unwrap_or(false) {
+            // If there is so much to do, it is looked after another time.
+            self.thread.post(|db| db.database.copy_journal());
+        }
     }
 }

@@ -72,13 +72,37 @@ impl Db {
         })
     }
 
+    /// Attempts in any tube whose workers died without settling them.
+    pub fn abandoned(&self) -> Result<Vec<DeadAttempt>, Error> {
+        let mut dead = self.running_dead(None, 0)?;
+        if dead.is_empty() {
+            return Ok(dead);
+        }
+        // A worker may have settled and gone between the look at the row and the look at its lock. Of one that
+        // was seen dead, a row that still says `running` afterwards says it for good.
+        self.look(|look, _| {
+            let mut same = look.prepare_cached(SAME)?;
+            let mut kept = Vec::with_capacity(dead.len());
+            for one in dead.drain(..) {
+                if same.exists(params![one.task, one.number, one.owner])? {
+                    kept.push(one);
+                }
+            }
+            Ok(kept)
+        })
+    }
+
     /// Attempts in a tube for which nobody answers: their workers are dead, or took them over as `asks` and
     /// could not end what was left.
     pub fn dead_attempts(&self, tube: &TubeName, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+        self.running_dead(Some(tube.as_str()), asks)
+    }
+
+    fn running_dead(&self, tube: Option<&str>, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
         self.look(|look, locks| {
             let mut answers: HashMap<i64, bool> = HashMap::new();
             let mut running = look.prepare_cached(RUNNING)?;
-            let mut rows = running.query([tube.as_str()])?;
+            let mut rows = running.query([tube])?;
             let mut dead = Vec::new();
             while let Some(row) = rows.next()? {
                 let owner: i64 = row.get(4)?;
@@ -208,7 +232,10 @@ const TUBES: &str =
 const RUNNING: &str =
     "SELECT tasks.id, uuid, attempts.id, tasks.attempt, owner, priority FROM tasks
     JOIN attempts ON attempts.task = tasks.id AND attempts.number = tasks.attempt
-    WHERE status = 'running' AND status <> 'done' AND +tube = ?1 ORDER BY tasks.id";
+    WHERE status = 'running' AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY tasks.id";
+
+const SAME: &str =
+    "SELECT 1 FROM tasks WHERE id = ?1 AND attempt = ?2 AND owner = ?3 AND status = 'running'";
 
 pub(super) const MISSING: &str = "SELECT id, put_generation FROM tasks
     WHERE tube = ?1 AND status = 'waiting' AND put_noted < put_generation AND id > ?2

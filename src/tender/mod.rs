@@ -23,7 +23,7 @@ use crate::crew::{self, Crew};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
-use crate::reconcile;
+use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
@@ -31,6 +31,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod ear;
 mod perform;
 mod ping;
 mod reload;
@@ -55,6 +56,10 @@ pub struct Settings {
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
+    /// The session in which the first job of tubes without workers is awaited; likewise.
+    pub ear: Box<dyn Broker>,
+    /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
+    pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
     /// Where all this is read again; it never changes if there is none.
@@ -123,6 +128,8 @@ enum Event {
     Called(Call),
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
+    /// A job is ready for a pool that listens, or nobody could listen.
+    Heard { pool: usize, job: bool },
     /// A worker said something.
     Reported(WorkerId, Report),
     /// A worker wrote something that it could not have meant.
@@ -147,6 +154,7 @@ impl fmt::Display for Event {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
+            Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
@@ -175,6 +183,10 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
+    ear: ear::Ear,
+    /// How many workers may still be started.
+    left: Option<u32>,
+    sweeper: Sweeper,
     /// Each right is held until the last worker of its tube is gone.
     tenure: Tenure,
     configuration: Option<Configuration>,
@@ -194,6 +206,8 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut tenure = Tenure::take(&settings.store, &tubes)?;
+    // Before any worker reserves.
+    reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
@@ -211,6 +225,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
+    tender.sweeper.finish().await;
     tracing::info!("tender ended");
     Ok(())
 }
@@ -242,6 +257,9 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
+            ear: ear::Ear::new(settings.ear, events.clone()),
+            left: settings.limit,
+            sweeper: Sweeper::start(&settings.store),
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
             pools: settings.pools.into_iter().map(Pool::new).collect(),
             grace: settings.grace,
@@ -279,6 +297,12 @@ impl Tender {
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
+                }
+                self.tend(pool);
+            }
+            Event::Heard { pool, job } => {
+                if let Some(pool) = self.pools.get_mut(pool) {
+                    pool.crew.heard(job, now);
                 }
                 self.tend(pool);
             }

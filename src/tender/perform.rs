@@ -15,8 +15,13 @@ impl Tender {
     pub(super) fn tend(&mut self, pool: usize) {
         let now = self.now();
         if let Some(tended) = self.pools.get_mut(pool) {
+            tended.crew.allow(self.left);
             let effects = tended.crew.tend(now);
             self.perform(pool, effects);
+        }
+        if self.pools.get(pool).is_some_and(|pool| pool.crew.spent()) {
+            tracing::info!("limit of workers was reached");
+            self.close(Closing::Draining { grace: self.grace }, now);
         }
     }
 
@@ -92,6 +97,9 @@ impl Tender {
                 tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
             }
         }
+        if ended != Ended::Exited(0) {
+            self.sweeper.died();
+        }
         self.tell(id, lifecycle::Event::Ended(ended), now);
     }
 
@@ -119,6 +127,7 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Ask => self.ask(pool),
+                Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
                 Effect::BackedOff { .. } | Effect::Recovered { .. } | Effect::Refused { .. } => {
                     self.note(pool, effect);
@@ -143,6 +152,7 @@ impl Tender {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
                 pool.children.insert(worker, child);
+                self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned { jitter: jitter() }
             }
@@ -189,6 +199,12 @@ impl Tender {
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
             child.kill();
+        }
+    }
+
+    fn listen(&mut self, index: usize) {
+        if let Some(pool) = self.pools.get(index) {
+            self.ear.listen(index, pool.settings.tube.clone());
         }
     }
 
@@ -242,6 +258,7 @@ impl Tender {
             | Effect::Stop { .. }
             | Effect::Kill { .. }
             | Effect::Ask
+            | Effect::Listen
             | Effect::Count => {}
         }
     }

@@ -30,7 +30,7 @@ pub async fn record(
     let mut in_trouble = false;
     loop {
         let settling = Arc::clone(settlement);
-        let call = store.call(move |db| db.settle(&settling, worker, now()));
+        let call = store.soon(move |db| db.settle(&settling, worker, now()));
         let recorded = match unless_to_leave(control, begun, call).await {
             Some(recorded) => recorded,
             None => return gave_up(task, attempt),

@@ -237,8 +237,8 @@ impl Server<'_> {
         let gone = self.gone.clone();
         let claim = self
             .store
-            .call(move |db| match ours {
-                Some(dead) => db.lose_and_claim(&dead, &arrival, &commands, worker, now()),
+            .soon(move |db| match &ours {
+                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, worker, now()),
                 None => db.claim(&arrival, &commands, worker, &gone, now()),
             })
             .await?;

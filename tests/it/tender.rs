@@ -241,6 +241,22 @@ async fn jobs_and_memory_recycle_too() {
 }
 
 #[tokio::test]
+async fn it_ends_when_it_may_start_no_more_workers() {
+    let mut scene = Scene::of(2, 0, 2);
+    scene.limit = Some(4);
+    let mut stage = scene.raise();
+    for ready in 2..=4 {
+        stage
+            .until("started", |stage| stage.lines("ready").len() == ready)
+            .await;
+        kill(stage.alive()[0]);
+    }
+    stage.ended().await;
+    assert_eq!(stage.lines("started").len(), 4);
+    assert_eq!(stage.lines("orders").len(), 1, "the last one was told");
+}
+
+#[tokio::test]
 async fn garbage_is_survived_and_the_next_line_understood() {
     let mut scene = Scene::of(1, 1, 2);
     scene.mode = "garbage";

@@ -9,7 +9,7 @@ use taskqueue::store::{Db, Durability, Error};
 use super::{Ledger, NOW, put, register};
 
 /// Holds the write lock from when it returns until it hears from, or loses, its sender.
-fn hold(ledger: &Ledger) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+pub fn hold(ledger: &Ledger) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let sqlite = ledger.sqlite();
     sqlite.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (release, released) = mpsc::channel();

@@ -3,6 +3,7 @@
 mod busy;
 mod claims;
 mod cleanup;
+mod journal;
 mod opening;
 mod pace;
 mod recovery;

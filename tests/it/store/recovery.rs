@@ -323,7 +323,9 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
         locks: ours.path().into(),
         byte: attempt.byte(),
     };
-    assert!(leftover::end(&remains, || ours.is_held(attempt)).unwrap());
+    let ended =
+        leftover::end(vec![remains], leftover::PATIENCE, |_| ours.is_held(attempt)).unwrap();
+    assert!(ended.left.is_empty());
     kill_process(Pid::from_child(&spared), Signal::TERM).unwrap();
     // Whatever came first ended it.
     let ended_by = |child: &mut Child| child.wait().unwrap().signal();

@@ -33,6 +33,7 @@ pub struct Scene {
     pub mode: &'static str,
     pub rules: Rules,
     pub grace: Duration,
+    pub limit: Option<u32>,
 }
 
 impl Scene {
@@ -46,6 +47,7 @@ impl Scene {
                 ..Rules::default()
             },
             grace: Duration::from_secs(5),
+            limit: None,
         }
     }
 
@@ -80,6 +82,8 @@ impl Scene {
             runtime: None,
             configuration: None,
             reopen: || (),
+            ear: Box::new(Told(Arc::clone(&ready))),
+            limit: self.limit,
             reconciler: None,
         };
         let (asked, receiver) = mpsc::channel(8);

@@ -10,6 +10,7 @@ mod reconcile;
 mod recovery;
 mod running;
 mod shutdown;
+mod sizing;
 mod trouble;
 
 use std::fs;

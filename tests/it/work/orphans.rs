@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Queue, lines, number, on_both};
-use crate::support::{Running, Taskqueue, until};
+use super::{Queue, block_on, exists, lines, number, on_both};
+use crate::support::{Running, Taskqueue, tube, until};
 
-on_both!(workers_that_drain_count_against_max);
+on_both!(
+    workers_that_drain_count_against_max,
+    a_killed_workers_command_goes_wherever_it_is,
+    a_starting_tender_ends_what_was_left
+);
 
 /// A command that runs until the file `go` is there.
 fn configure(taskqueue: &Taskqueue) {
@@ -52,8 +56,8 @@ fn workers_that_drain_count_against_max(taskqueue: &Taskqueue, _: &dyn Queue) {
     put(taskqueue, 5);
     let first = tend(taskqueue, "3", "3");
     until("three run", || logged(taskqueue, "begin") == 3);
-    first.signal(Signal::KILL);
-
+    // Kills it, and waits until it is dead: until then the tube is its own.
+    drop(first);
     let second = tend(taskqueue, "2", "3");
     // Longer than it takes to start workers, and to look twice.
     let since = Instant::now();
@@ -67,7 +71,6 @@ fn workers_that_drain_count_against_max(taskqueue: &Taskqueue, _: &dyn Queue) {
     until("its own", || number(taskqueue, ALL) >= 5);
     assert_eq!(logged(taskqueue, "begin"), 5, "one ran twice");
     assert_eq!(logged(taskqueue, "end"), 5);
-    drop(first);
     second.signal(Signal::TERM);
     let said = second.wait();
     assert_eq!(said.code, Some(0));
@@ -77,4 +80,116 @@ fn workers_that_drain_count_against_max(taskqueue: &Taskqueue, _: &dyn Queue) {
         .filter(|line| line.contains("workers of an earlier tender counted"))
         .collect();
     assert!(counted[0].contains("workers=3"), "{counted:?}");
+}
+
+/// A command that does all that keeps others from being found, and writes down whom it started.
+const FAMILY: &str = r#"
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+kinds = ["grouped", "left", "bare", "unnamed", "stripped", "stopped"]
+for kind in kinds:
+    if os.fork():
+        continue
+    if kind in ("left", "bare", "unnamed"):
+        os.setsid()
+    # The token is what a process was started with, so dropping it takes another start.
+    environment = {} if kind in ("unnamed", "stripped") else os.environ
+    # The lock is a descriptor.
+    if kind in ("bare", "stripped"):
+        os.closerange(3, 256)
+    else:
+        for number in range(3, 256):
+            try:
+                os.set_inheritable(number, True)
+            except OSError:
+                pass
+    log = "open('log', 'a').write('%s %d\\n' % (sys.argv[1], os.getpid()))"
+    rest = "os.kill(os.getpid(), signal.SIGSTOP)" if kind == "stopped" else "time.sleep(1000)"
+    text = "import os, signal, sys, time; %s; %s" % (log, rest)
+    os.execve(sys.executable, [sys.executable, "-S", "-c", text, kind], environment)
+open("log", "a").write("parent %d\n" % os.getpid())
+signal.pause()
+"#;
+
+/// A worker of the tube `t` that nobody tends.
+fn work(taskqueue: &Taskqueue) -> Running {
+    taskqueue.start(&["worker", "--use-tube", "t"])
+}
+
+fn configure_family(taskqueue: &Taskqueue) {
+    let script = taskqueue.path("family.py");
+    std::fs::write(&script, FAMILY).unwrap();
+    let run = script.display();
+    taskqueue.configure(&format!(
+        "[commands.job]\nrun = [\"python3\", \"-S\", \"{run}\"]\nmax_lost = 100\n"
+    ));
+}
+
+/// Waits for the whole family of the latest attempt: each with its number.
+fn family(taskqueue: &Taskqueue) -> Vec<(String, String)> {
+    until("all have begun", || {
+        lines(&taskqueue.path("log")).len() == 7
+    });
+    let log = lines(&taskqueue.path("log"));
+    std::fs::remove_file(taskqueue.path("log")).unwrap();
+    let members = log.iter().map(|line| line.split_once(' ').unwrap());
+    members.map(|(a, b)| (a.into(), b.into())).collect()
+}
+
+#[track_caller]
+fn assert_gone(family: &[(String, String)]) {
+    let left = || {
+        let left = family.iter().filter(|(_, pid)| exists(pid));
+        left.map(|(kind, _)| kind.as_str()).collect::<Vec<_>>()
+    };
+    until("the command is gone", || left().is_empty());
+}
+
+fn pause(queue: &dyn Queue) {
+    let pausing = async {
+        queue
+            .session()
+            .pause(&tube("t"), Duration::from_secs(600))
+            .await
+    };
+    block_on(pausing).unwrap();
+}
+
+fn a_killed_workers_command_goes_wherever_it_is(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure_family(taskqueue);
+    put(taskqueue, 1);
+    let tender = tend(taskqueue, "1", "1");
+    let family = family(taskqueue);
+    // So that nobody gets the job: a claim would end the command too.
+    pause(queue);
+    let worker = number(
+        taskqueue,
+        "SELECT pid FROM workers ORDER BY id DESC LIMIT 1",
+    );
+    let worker = rustix::process::Pid::from_raw(worker.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(worker, Signal::KILL).unwrap();
+    assert_gone(&family);
+    assert_eq!(
+        number(
+            taskqueue,
+            "SELECT count(*) FROM tasks WHERE status = 'running'"
+        ),
+        1,
+        "a sweep recorded something"
+    );
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
+}
+
+fn a_starting_tender_ends_what_was_left(taskqueue: &Taskqueue, _: &dyn Queue) {
+    configure_family(taskqueue);
+    put(taskqueue, 1);
+    let worker = work(taskqueue);
+    let family = family(taskqueue);
+    drop(worker);
+    // Of another tube, and without workers of its own.
+    let tender = taskqueue.start(&["tender", "--use-tube", "other", "--min-workers", "0"]);
+    assert_gone(&family);
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
 }

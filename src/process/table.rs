@@ -1,0 +1,115 @@
+//! The table of processes: looking at all of them, and killing one that has been looked at.
+
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+
+use super::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+
+/// Where a process belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) group: i32,
+    pub(super) session: i32,
+}
+
+/// The attempt that a process says it belongs to: the task's uuid and the attempt's number, as they were written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Token {
+    pub(super) uuid: Vec<u8>,
+    pub(super) number: Vec<u8>,
+}
+
+/// Every process but ourselves. Those that begin meanwhile may be left out.
+pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
+    let own = getpid();
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(Pid::from_raw)
+        .filter(move |pid| *pid != own))
+}
+
+/// Where it belongs; `None` when it has ended, reaped or not.
+pub(super) fn place(pid: Pid) -> Option<Place> {
+    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    place_in(&stat)
+}
+
+/// What comes after the name, which may hold anything (proc(5)): state, parent, group, session …
+fn fields(stat: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end..)?.get(1..)?).ok()?;
+    Some(rest.split_ascii_whitespace())
+}
+
+fn place_in(stat: &[u8]) -> Option<Place> {
+    let mut fields = fields(stat)?;
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let mut fields = fields.skip(1).map(str::parse);
+    Some(Place {
+        group: fields.next()?.ok()?,
+        session: fields.next()?.ok()?,
+    })
+}
+
+/// What its environment said when it was started.
+pub(super) fn token(pid: Pid) -> Option<Token> {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    token_in(&environment)
+}
+
+fn token_in(environment: &[u8]) -> Option<Token> {
+    let value = |variable: &str| {
+        environment.split(|byte| *byte == 0).find_map(|entry| {
+            let rest = entry.strip_prefix(variable.as_bytes())?;
+            rest.strip_prefix(b"=").map(<[u8]>::to_vec)
+        })
+    };
+    Some(Token {
+        uuid: value(UUID_VARIABLE)?,
+        number: value(ATTEMPT_VARIABLE)?,
+    })
+}
+
+/// Kills a process if it is `chosen`. The descriptor pins it: looked at again through that, its number cannot
+/// have become another's.
+pub(super) fn kill(pid: Pid, chosen: impl Fn(Pid) -> bool) -> bool {
+    chosen(pid)
+        && pidfd_open(pid, PidfdFlags::empty())
+            .is_ok_and(|process| chosen(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_whatever_the_name() {
+        let place = |stat: &str| place_in(stat.as_bytes());
+        let here = Place {
+            group: 70,
+            session: 9,
+        };
+        assert_eq!(place("71 (sh) S 1 70 9 0 -1 4"), Some(here));
+        assert_eq!(place("71 (a) Z 1 (b) R 1 70 9 0"), Some(here));
+        assert_eq!(place("71 (sh) Z 1 70 9 0 -1 4"), None);
+        assert_eq!(place("71 (sh) X 1 70 9 0 -1 4"), None);
+        assert_eq!(place("71 (sh) S 1"), None);
+        assert_eq!(place(""), None);
+    }
+
+    #[test]
+    fn a_token_is_both_variables() {
+        let token = |text: &str| token_in(text.as_bytes());
+        let found = token("A=1\0TASKQUEUE_ATTEMPT=2\0TASKQUEUE_UUID=u=v\0").unwrap();
+        assert_eq!((found.uuid, found.number), (b"u=v".to_vec(), b"2".to_vec()));
+        assert_eq!(token("TASKQUEUE_UUID=u\0"), None);
+        assert_eq!(token("XTASKQUEUE_UUID=u\0TASKQUEUE_ATTEMPT=2"), None);
+        assert_eq!(token("TASKQUEUE_UUIDX=u\0TASKQUEUE_ATTEMPT=2"), None);
+    }
+}

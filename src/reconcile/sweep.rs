@@ -1,0 +1,264 @@
+//! Sweeping: what dead workers' commands left running is ended at once, wherever it is.
+//!
+//! Nothing is taken over and nothing is recorded; that is for whoever claims or reconciles. So a sweep waits
+//! for no lock and for no broker, and any number of processes may sweep at once.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use crate::process::leftover::{self, Remains};
+use crate::store::locks::Holder;
+use crate::store::{self, Db};
+
+/// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
+/// seems to live, by its lock, until what it has forked has become that command.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(200),
+    Duration::from_millis(700),
+];
+
+/// How long a look waits for what it killed to be gone, while others may die and be waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two further looks when the last left something to do, and how many of them there are. Then it is left to
+/// claims, which do not run again what cannot be ended.
+const AGAIN: Duration = Duration::from_secs(1);
+const FURTHER: u32 = 10;
+
+/// Deaths that have not been heard of yet. One stands for all.
+const QUEUE: usize = 1;
+
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// Nothing is left.
+    Clean,
+    /// Something could not be ended.
+    Stuck,
+    /// The store or the processes could not be looked at.
+    Blind,
+}
+
+/// The looks that follow a death.
+#[derive(Debug)]
+pub struct Looks {
+    soon: std::slice::Iter<'static, Duration>,
+    further: u32,
+}
+
+impl Looks {
+    /// After somebody died.
+    pub fn begin() -> Looks {
+        Looks {
+            soon: PAUSES.iter(),
+            further: FURTHER,
+        }
+    }
+
+    /// When to look again; `None` if that was enough.
+    pub fn again(&mut self, looked: Looked) -> Option<Duration> {
+        if let Some(pause) = self.soon.next() {
+            return Some(*pause);
+        }
+        match looked {
+            Looked::Clean => None,
+            Looked::Stuck | Looked::Blind => {
+                self.further = self.further.checked_sub(1)?;
+                Some(AGAIN)
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("cannot look at all processes: {0}")]
+    Processes(#[from] io::Error),
+}
+
+/// A store that is swept now and then, by one who remembers where nothing was left.
+#[derive(Debug)]
+pub struct Sweep {
+    store: PathBuf,
+    db: Option<Db>,
+    /// Attempts, by their ids: nothing comes back where nothing is left.
+    clean: HashSet<i64>,
+    blind: bool,
+}
+
+impl Sweep {
+    /// Of the store at this path. It is opened when it is first looked at, if it is there then.
+    pub fn of(store: &Path) -> Sweep {
+        Sweep {
+            store: store.into(),
+            db: None,
+            clean: HashSet::new(),
+            blind: false,
+        }
+    }
+
+    /// Ends what the attempts of dead workers have left running. Blocks for as long as `patience`. That it could not
+    /// look is logged, once for as long as it cannot.
+    pub fn look(&mut self, patience: Duration) -> Looked {
+        let looked = self.try_look(patience);
+        let was_blind = std::mem::replace(&mut self.blind, looked.is_err());
+        match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                if !was_blind {
+                    tracing::warn!(%error, "could not look for what dead workers left running");
+                }
+                Looked::Blind
+            }
+        }
+    }
+
+    fn try_look(&mut self, patience: Duration) -> Result<Looked, Error> {
+        let db = match &mut self.db {
+            Some(db) => db,
+            none => match Db::open_existing(&self.store)? {
+                Some(db) => none.insert(db),
+                None => return Ok(Looked::Clean),
+            },
+        };
+        let dead = db.abandoned()?;
+        self.clean
+            .retain(|clean| dead.iter().any(|one| one.attempt == *clean));
+        let locks = db.locks();
+        let unclean = dead.iter().filter(|one| !self.clean.contains(&one.attempt));
+        let remains: Vec<Remains> = unclean
+            .map(|one| Remains {
+                uuid: one.uuid,
+                number: one.number,
+                locks: locks.path().into(),
+                // An attempt's byte is its row's id.
+                byte: one.attempt,
+            })
+            .collect();
+        if remains.is_empty() {
+            return Ok(Looked::Clean);
+        }
+        let attempts = remains.len();
+        let held = |one: &Remains| locks.is_held(Holder::Attempt(one.byte));
+        let ended = leftover::end(remains, patience, held)?;
+        let stuck = ended.left.len();
+        if ended.killed > 0 || stuck > 0 {
+            let processes = ended.killed;
+            tracing::warn!(
+                attempts,
+                processes,
+                stuck,
+                "ended what dead workers left running"
+            );
+        }
+        let left: HashSet<i64> = ended.left.iter().map(|one| one.byte).collect();
+        let swept = dead.iter().map(|one| one.attempt);
+        self.clean
+            .extend(swept.filter(|attempt| !left.contains(attempt)));
+        Ok(if stuck == 0 {
+            Looked::Clean
+        } else {
+            Looked::Stuck
+        })
+    }
+
+    /// Closes the store until the next look.
+    fn rest(&mut self) {
+        self.db = None;
+    }
+}
+
+/// Sweeps once, off the loop, with the patience of those who begin.
+pub async fn sweep(store: &Path) {
+    look(Sweep::of(store), leftover::PATIENCE).await;
+}
+
+/// On a thread that may block. `None` if that was not to be had: the process is ending.
+async fn look(mut sweep: Sweep, patience: Duration) -> Option<(Sweep, Looked)> {
+    let looking = spawn_blocking(move || {
+        let looked = sweep.look(patience);
+        (sweep, looked)
+    });
+    looking.await.ok()
+}
+
+/// Sweeps after each death, beside a loop.
+#[derive(Debug)]
+pub struct Sweeper {
+    deaths: mpsc::Sender<()>,
+    service: JoinHandle<Option<()>>,
+}
+
+impl Sweeper {
+    /// To be called within a runtime. Nothing is opened before somebody dies.
+    pub fn start(store: &Path) -> Sweeper {
+        let (deaths, heard) = mpsc::channel(QUEUE);
+        let sweep = Sweep::of(store);
+        Sweeper {
+            deaths,
+            service: tokio::spawn(serve(sweep, heard)),
+        }
+    }
+
+    /// A worker has died.
+    pub fn died(&self) {
+        // When there is no room, it has not been heard of another yet, and will look for both.
+        let _ = self.deaths.try_send(());
+    }
+
+    /// Waits until what the dead have left is gone, for a second or two.
+    pub async fn finish(self) {
+        drop(self.deaths);
+        // It fails only if it panicked.
+        let _ = self.service.await;
+    }
+}
+
+async fn serve(mut sweep: Sweep, mut deaths: mpsc::Receiver<()>) -> Option<()> {
+    while deaths.recv().await.is_some() {
+        let mut looks = Looks::begin();
+        loop {
+            let looked;
+            (sweep, looked) = look(sweep, PATIENCE).await?;
+            let Some(pause) = looks.again(looked) else {
+                break;
+            };
+            match timeout(pause, deaths.recv()).await {
+                Ok(Some(())) => looks = Looks::begin(),
+                // Nobody dies any more.
+                Ok(None) => sleep(pause).await,
+                Err(_) => {}
+            }
+        }
+        sweep.rest();
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_go_on_only_while_something_is_left() {
+        let mut looks = Looks::begin();
+        for pause in PAUSES {
+            assert_eq!(looks.again(Looked::Clean), Some(pause));
+        }
+        for looked in [Looked::Stuck, Looked::Blind].repeat(5) {
+            assert_eq!(looks.again(looked), Some(AGAIN));
+        }
+        assert_eq!(looks.again(Looked::Stuck), None);
+        assert_eq!(Looks::begin().further, FURTHER);
+    }
+}

@@ -1,0 +1,90 @@
+//! Hearing the first job of tubes that have no workers, so that one is started at once.
+//!
+//! A broker tells of a job only whoever reserves it. So it is reserved and given back, as it was, before a worker
+//! is started: that takes longer than the giving back.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Event;
+use crate::broker::{self, Broker, Reserve};
+use crate::tube::TubeName;
+
+/// How long one reserve waits. beanstalkd may not wake who waits for a tube whose pause is lifted.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes the tubes to listen to; each pool has at most one there.
+pub(super) struct Ear {
+    tubes: mpsc::UnboundedSender<Listening>,
+}
+
+/// A tube that is listened to, and whose it is.
+struct Listening {
+    pool: usize,
+    tube: TubeName,
+}
+
+impl Ear {
+    pub(super) fn new(mut broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
+        let (tubes, mut more) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut all: Vec<Listening> = Vec::new();
+            loop {
+                let names: Vec<TubeName> = all.iter().map(|one| one.tube.clone()).collect();
+                let heard = tokio::select! {
+                    // The job that is just being reserved goes back with the connection.
+                    one = more.recv() => match one {
+                        Some(one) => {
+                            all.push(one);
+                            continue;
+                        }
+                        None => return,
+                    },
+                    heard = hear(broker.as_mut(), &names), if !all.is_empty() => heard,
+                };
+                let (woken, job) = match heard {
+                    Ok(None) => continue,
+                    Ok(Some(tube)) => (all.extract_if(.., |one| one.tube == tube).collect(), true),
+                    Err(error) => {
+                        tracing::debug!(reason = %error, "tubes could not be listened to");
+                        (std::mem::take(&mut all), false)
+                    }
+                };
+                for Listening { pool, .. } in woken {
+                    if events.send(Event::Heard { pool, job }).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Self { tubes }
+    }
+
+    /// Listens; what comes of it comes as [`Event::Heard`], once.
+    pub(super) fn listen(&self, pool: usize, tube: TubeName) {
+        // The task ends only with the loop.
+        let _ = self.tubes.send(Listening { pool, tube });
+    }
+}
+
+/// The tube of the first job there is, if one came.
+async fn hear(
+    broker: &mut dyn Broker,
+    tubes: &[TubeName],
+) -> Result<Option<TubeName>, broker::Error> {
+    let reservation = match broker.reserve(tubes, PATIENCE).await? {
+        Reserve::Job(reservation) => reservation,
+        Reserve::TimedOut | Reserve::DeadlineSoon => return Ok(None),
+    };
+    let Some(stats) = broker.stats_job(reservation.id).await? else {
+        return Ok(None);
+    };
+    match broker
+        .release(reservation, stats.priority, Duration::ZERO)
+        .await
+    {
+        Ok(()) | Err(broker::Error::NotFound) => Ok(Some(stats.tube)),
+        Err(error) => Err(error),
+    }
+}

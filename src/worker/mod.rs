@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reservation, Reserve};
+use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::NewWorker;
@@ -80,6 +81,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
     let me = store
         .call(move |db| db.register(&introduced, now()))
         .await?;
+    crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let mut worker = Worker {
         id: me.id,

@@ -180,7 +180,8 @@ impl Broker for Client {
             Reply::Paused => Ok(()),
             other => Err(not_found_or(other)),
         };
-        let command = Command::PauseTube(tube, seconds(time));
+        // A pause of 0 leaves those asleep who wait already; one that runs out wakes them.
+        let command = Command::PauseTube(tube, seconds(time).max(1));
         self.ask(First::Nothing, command, read).await
     }
 }

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -169,8 +169,8 @@ fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
 /// # Errors
 /// When signals cannot be ignored.
 pub fn stand(store: &Path, awake: impl FnOnce()) -> io::Result<()> {
-    // Taken note of by nobody: whoever ends a whole service with a signal still needs the guard.
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
+    // All that is meant for its parent and may be sent to a whole service; nobody takes note of it here.
+    for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGTTIN, SIGTTOU] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     // Without it, it has the name of the program's file. Only people look.

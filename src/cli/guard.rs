@@ -2,23 +2,27 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, absolute};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::{Failure, Global, LogFormat, start_log};
+use super::{Failure, Global, LogFormat, log};
 use crate::config::Config;
 use crate::guard::{self, Post};
 
 const LOG: &str = "TASKQUEUE_LOG";
 const LOG_FORMAT: &str = "TASKQUEUE_LOG_FORMAT";
+const LOG_FILE: &str = "TASKQUEUE_LOG_FILE";
 
 /// What a tender or a worker needs for a guard that logs as it does.
 pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
     let mut environment: Vec<(&'static str, OsString)> =
         vec![(LOG_FORMAT, global.log_format.as_str().into())];
     environment.extend(global.log.iter().map(|filter| (LOG, filter.into())));
+    if let Some(file) = &global.log_file {
+        environment.push((LOG_FILE, absolute(file)?.into()));
+    }
     Ok(Post {
         program: env::current_exe()?,
         store: config.store.clone(),
@@ -39,11 +43,18 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let stood = guard::stand(Path::new(&store), || {
-        let filter = env::var(LOG).ok();
         let format = env::var(LOG_FORMAT).ok();
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
-        // Its parent has used the same filter.
-        let _ = start_log(filter.as_deref(), format.unwrap_or(LogFormat::Text), true);
+        let global = Global {
+            config: None,
+            broker: None,
+            store: None,
+            log: env::var(LOG).ok(),
+            log_format: format.unwrap_or(LogFormat::Text),
+            log_file: env::var_os(LOG_FILE).map(Into::into),
+        };
+        // It has its work to do also when it cannot tell of it.
+        let _ = log::start(&global, true);
     });
     match stood {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,6 +81,8 @@ impl Scene {
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
             guard: None,
+            configuration: None,
+            reopen: || (),
             ear: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,

@@ -305,7 +305,7 @@ fn a_guard_is_replaced_and_dismissed(taskqueue: &Taskqueue, _: &dyn Queue) {
         std::fs::read_to_string(&comm).unwrap() == "tq-guard\n"
     });
     // What ends a whole service with a signal does not end the guard.
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1] {
         send(second, signal);
     }
     let family = family(taskqueue);

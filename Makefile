@@ -12,7 +12,7 @@ BROKER ?= beanstalkd
 SKIP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
+.PHONY: help demo build bench simulate test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -21,6 +21,7 @@ help:
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
+	@echo 'make simulate  tend a thousand pools through a day in made-up time (SEED)'
 	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
@@ -36,6 +37,10 @@ bench:
 	@command -v beanstalkd >/dev/null 2>&1 || sh tests/prepare.sh
 	$(CARGO) build --release $(LOCKED) --example mark
 	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
+
+
+simulate:
+	SEED=$(SEED) $(CARGO) test --release $(LOCKED) --test simulation -- --include-ignored --nocapture --test-threads 1
 
 test: prepare lint tests chaos-short
 

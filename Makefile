@@ -10,9 +10,11 @@ SECONDS ?= 60
 SEED ?=
 BROKER ?= beanstalkd
 SKIP ?=
+# And `make fuzz`: how many cases of each property.
+CASES ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short
+.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -21,6 +23,7 @@ help:
 	@echo 'make build   build target/release/taskqueue'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
+	@echo 'make fuzz    try what reads bodies, replies and lines with many more bytes than the tests do (CASES)'
 	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
@@ -88,6 +91,10 @@ tests:
 chaos: prepare
 	$(CARGO) test --release $(LOCKED) --test chaos -- --seconds $(SECONDS) --broker $(BROKER) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SKIP),--skip $(SKIP))
+
+# The properties that the tests try a few hundred times, on whatever reads what others wrote.
+fuzz:
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release $(LOCKED) --lib --test it -- fuzz:: payload:: wire:: link::
 
 # By random seeds, and with what the tests have built already.
 chaos-short:

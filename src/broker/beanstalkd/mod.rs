@@ -14,6 +14,8 @@
 
 mod client;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod session;
 mod stats;
 mod wire;

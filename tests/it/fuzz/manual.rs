@@ -1,0 +1,161 @@
+//! What taskqueue-payload(7) says of a body, as code that shares nothing with the program.
+
+use uuid::Uuid;
+
+use super::json::Json;
+
+/// What a body asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    Native(Option<Uuid>, Asked),
+    /// To a task, in a store.
+    Pointer(Uuid, Uuid),
+    /// Meant for us, and wrong.
+    Refused,
+    /// Not meant for us.
+    Other,
+}
+
+/// A call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub command: String,
+    pub arguments: Vec<String>,
+    /// As they will stand in the argument list; None for what is not given.
+    pub options: Vec<(String, Option<String>)>,
+}
+
+pub fn meaning(body: &[u8]) -> Meaning {
+    let Some(Json::Object(members)) = Json::read(body) else {
+        return Meaning::Other;
+    };
+    let ours = members
+        .iter()
+        .any(|(key, _)| key.as_deref() == Some("taskqueue"));
+    match ours {
+        true => native(&members).unwrap_or(Meaning::Refused),
+        false => Meaning::Other,
+    }
+}
+
+const KEYS: [&str; 6] = [
+    "taskqueue",
+    "uuid",
+    "store",
+    "command",
+    "arguments",
+    "options",
+];
+
+/// None: refused.
+fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
+    let mut seen = Vec::new();
+    for (key, _) in members {
+        let key = key.as_deref()?;
+        if !KEYS.contains(&key) || seen.contains(&key) {
+            return None;
+        }
+        seen.push(key);
+    }
+    let get = |name: &str| {
+        let found = members.iter().find(|(key, _)| key.as_deref() == Some(name));
+        found.map(|(_, value)| value)
+    };
+    if get("taskqueue") != Some(&Json::Number("1".into())) {
+        return None;
+    }
+    let id = match get("uuid") {
+        Some(value) => Some(uuid(value)?),
+        None => None,
+    };
+    if let Some(store) = get("store") {
+        let alone = seen.len() == 3;
+        return alone.then_some(Meaning::Pointer(id?, uuid(store)?));
+    }
+    let command = get("command")?.text()?;
+    let asked = Asked {
+        command: is_name(command, "_:-").then(|| command.to_owned())?,
+        arguments: match get("arguments") {
+            Some(Json::Array(elements)) => elements.iter().map(argument).collect::<Option<_>>()?,
+            Some(_) => return None,
+            None => Vec::new(),
+        },
+        options: match get("options") {
+            Some(Json::Object(members)) => options(members)?,
+            Some(Json::Array(elements)) if elements.is_empty() => Vec::new(),
+            Some(_) => return None,
+            None => Vec::new(),
+        },
+    };
+    Some(Meaning::Native(id, asked))
+}
+
+fn is_name(name: &str, more: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+    (1..=200).contains(&name.len()) && !name.starts_with('-') && name.chars().all(known)
+}
+
+/// Eight, four, four, four and twelve hexadecimal digits.
+fn uuid(value: &Json) -> Option<Uuid> {
+    let text = value.text()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    if lengths != [8, 4, 4, 4, 12] {
+        return None;
+    }
+    let digits = parts.concat();
+    let all_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    all_hex.then(|| Uuid::from_u128(u128::from_str_radix(&digits, 16).unwrap()))
+}
+
+pub fn argument(value: &Json) -> Option<String> {
+    match value {
+        Json::Number(digits) => Some(digits.clone()),
+        Json::Text(text) => text.clone().filter(|text| !text.contains('\0')),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+fn options(members: &[(Option<String>, Json)]) -> Option<Vec<(String, Option<String>)>> {
+    let mut options: Vec<(String, Option<String>)> = Vec::new();
+    for (name, value) in members {
+        let name = name.as_deref()?;
+        if !is_name(name, "_-") || options.iter().any(|(other, _)| other == name) {
+            return None;
+        }
+        options.push((name.to_owned(), option(name, value)?));
+    }
+    Some(options)
+}
+
+/// The element that an option becomes; the inner None: nothing.
+pub fn option(name: &str, value: &Json) -> Option<Option<String>> {
+    match value {
+        Json::Bool(true) => Some(Some(format!("--{name}"))),
+        Json::Bool(false) | Json::Null => Some(None),
+        Json::Number(_) | Json::Text(_) => Some(Some(format!("--{name}={}", argument(value)?))),
+        Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+impl Asked {
+    /// What runs, with `run = ["run", "{command}"]`; None if it may not.
+    pub fn argv(&self, dash_arguments: bool) -> Option<Vec<String>> {
+        if !dash_arguments
+            && self
+                .arguments
+                .iter()
+                .any(|argument| argument.starts_with('-'))
+        {
+            return None;
+        }
+        let mut argv = vec!["run".to_owned(), self.command.clone()];
+        argv.extend(self.arguments.iter().cloned());
+        argv.extend(
+            self.options
+                .iter()
+                .filter_map(|(_, element)| element.clone()),
+        );
+        Some(argv)
+    }
+}

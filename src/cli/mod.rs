@@ -19,6 +19,7 @@ mod help;
 mod list;
 mod log;
 mod man;
+mod pause;
 mod ping;
 mod print;
 mod put;
@@ -145,6 +146,10 @@ enum Command {
     Explain(explain::Flags),
     /// Give a pool other limits
     Scale(scale::Flags),
+    /// Let nobody have a job of a tube
+    Pause(pause::PauseFlags),
+    /// End a pause
+    Resume(pause::ResumeFlags),
     /// Let a tender read its configuration again
     Reload(reload::Flags),
     /// Let a tender and its workers end, and wait for it
@@ -207,6 +212,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Status(flags) => return status::run(flags, &global.store()?),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),
+        Command::Pause(flags) => pause::pause(&flags, &load()?),
+        Command::Resume(flags) => pause::resume(&flags, &load()?),
         Command::Reload(flags) => reload::run(flags, &global.store()?),
         Command::Stop(flags) => stop::run(flags, &global.store()?),
         Command::Put(flags) => return put::run(flags, &load()?),

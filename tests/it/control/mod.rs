@@ -1,6 +1,7 @@
 //! What people tell a tender that runs, and what it tells them: whole processes.
 
 mod log;
+mod pause;
 mod ping;
 mod reload;
 mod scale;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reservation, Reserve};
+use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::NewWorker;
@@ -27,7 +28,7 @@ mod record;
 mod run;
 mod serve;
 
-pub use control::{Control, Mode};
+pub use control::{Configured, Control, Mode, Upkeep};
 
 use serve::{Served, Server};
 
@@ -80,6 +81,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
     let me = store
         .call(move |db| db.register(&introduced, now()))
         .await?;
+    crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let mut worker = Worker {
         id: me.id,
@@ -146,6 +148,14 @@ impl Worker {
         }
     }
 
+    /// Goes by what was read again of the configuration.
+    async fn configure(&mut self) {
+        if let Some(fresh) = self.settings.control.fresh().await {
+            self.settings.commands = fresh.commands;
+            self.settings.withheld = fresh.withheld;
+        }
+    }
+
     fn name(&self) -> &str {
         &self.settings.identity.name
     }
@@ -185,6 +195,7 @@ impl Worker {
     }
 
     async fn serve(&mut self, reservation: Reservation) {
+        self.configure().await;
         let Settings {
             tube,
             broker,
@@ -234,6 +245,7 @@ impl Worker {
     /// Puts its tube right: at its start, after an outage, and now and then. There may be a million jobs to put,
     /// so a word is heard meanwhile; what it interrupts is done by whoever is next.
     async fn reconcile(&mut self) {
+        self.configure().await;
         let Settings {
             broker,
             store,

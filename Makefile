@@ -11,7 +11,7 @@ SEED ?=
 BROKER ?= beanstalkd
 SKIP ?=
 # And `make fuzz`: how many cases of each property.
-CASES ?= 200000
+CASES ?= 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build bench simulate test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, NewJob};
+use crate::crash::{self, Point};
 use crate::store::put::{Added, NewTask};
 use crate::store::read::{Key, Task};
 use crate::store::{self, Db, Millis, now};
@@ -288,6 +289,7 @@ impl Queue {
             _ => self.with_db(move |db| db.add(&tasks, now)).await?,
         }
         .into_iter();
+        crash::here(Point::PutRecorded);
 
         let mut answers = Vec::with_capacity(jobs.len());
         let mut new = Vec::with_capacity(jobs.len());
@@ -358,6 +360,7 @@ impl Queue {
             Ok(_) => self.broker.put(tube, &jobs).await,
             Err(error) => vec![Err(error.clone()); jobs.len()],
         };
+        crash::here(Point::PutAnnounced);
         let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
         let (mut put, mut not_put) = (Vec::with_capacity(rows.len()), Vec::new());
         let mut trouble = Vec::new();

@@ -151,6 +151,24 @@ impl Crew {
         self.decide_at = Some(now);
     }
 
+    /// Lets its workers be replaced when something else calls for it.
+    pub fn set_rules(&mut self, rules: Rules, now: Duration) {
+        self.rules = rules;
+        self.decide_at = Some(now);
+    }
+
+    /// Has every worker replaced, one after the other, when it is idle: what is started is another program now.
+    pub fn outdate(&mut self, now: Duration) {
+        self.workers.values_mut().for_each(Worker::outdate);
+        self.decide_at = Some(now);
+    }
+
+    /// Wants workers again after it was told to let all go. Those that are on their way out go.
+    pub fn reopen(&mut self, now: Duration) {
+        self.closing = None;
+        self.decide_at = Some(now);
+    }
+
     /// What was decided lately about its size.
     pub fn history(&self) -> &History {
         &self.history

@@ -9,6 +9,7 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
+//! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod api;
@@ -17,6 +18,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crash;
 pub mod crew;
 pub mod lifecycle;
 pub mod link;

@@ -92,6 +92,8 @@ pub enum Why {
     Jobs,
     /// It holds too much memory.
     Memory,
+    /// It was started as another program than would be started now.
+    Outdated,
     /// It did not say in time that it is ready.
     NotReady,
     /// The tender ends.
@@ -104,7 +106,7 @@ impl Why {
     /// It is to be replaced by another.
     pub fn recycled(self) -> bool {
         match self {
-            Self::Aged | Self::Output | Self::Jobs | Self::Memory => true,
+            Self::Aged | Self::Output | Self::Jobs | Self::Memory | Self::Outdated => true,
             Self::Surplus | Self::Shutdown | Self::LinkClosed | Self::NotReady => false,
         }
     }
@@ -314,6 +316,7 @@ pub struct Worker {
     born: Duration,
     ready_at: Option<Duration>,
     recycle_at: Option<Duration>,
+    outdated: bool,
     proved: bool,
     troubled: bool,
     jobs: u64,
@@ -330,6 +333,7 @@ impl Worker {
             born: now,
             ready_at: None,
             recycle_at: None,
+            outdated: false,
             proved: false,
             troubled: false,
             jobs: 0,
@@ -412,7 +416,9 @@ impl Worker {
             | State::Gone => return None,
         }
         let reached = |value: u64, most: u64| most > 0 && value >= most;
-        if reached(self.output(), rules.max_output) {
+        if self.outdated {
+            Some(Why::Outdated)
+        } else if reached(self.output(), rules.max_output) {
             Some(Why::Output)
         } else if reached(self.jobs, rules.max_jobs) {
             Some(Why::Jobs)
@@ -423,6 +429,11 @@ impl Worker {
         } else {
             None
         }
+    }
+
+    /// Lets it be replaced once it is idle.
+    pub fn outdate(&mut self) {
+        self.outdated = true;
     }
 
     /// When it reaches its age.

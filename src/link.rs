@@ -7,9 +7,15 @@
 //!                   {"report":"busy","task":12,"group":4711}
 //!                   {"report":"troubled","task":12}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
+//!                   {"report":"pong","id":7}              to the ping of that number
 //! tender → worker   {"order":"drain","grace_ms":30000}     without grace_ms: all the time it takes
 //!                   {"order":"stop"}
+//!                   {"order":"reload"}                    read the configuration again, for the next job
+//!                   {"order":"reopen"}                    open the log file again
+//!                   {"order":"ping","id":7}
 //! ```
+//!
+//! An order that a worker does not know is to be passed over.
 //!
 //! End of file is how each learns at once that the other is gone. What the worker's end holds must
 //! never be inherited by a command: a task could pose as its worker, and its worker's death would
@@ -69,6 +75,11 @@ pub enum Report {
         /// How many bytes their commands have printed, both streams.
         output: u64,
     },
+    /// It heard [`Order::Ping`].
+    Pong {
+        /// The ping's number.
+        id: u64,
+    },
 }
 
 /// What a tender tells its worker.
@@ -82,6 +93,15 @@ pub enum Order {
     },
     /// Go at once, and end the command that runs.
     Stop,
+    /// Read the configuration again; the next job goes by it.
+    Reload,
+    /// Open the log file again, which has been moved away.
+    Reopen,
+    /// Answer with [`Report::Pong`], at once.
+    Ping {
+        /// Its number.
+        id: u64,
+    },
 }
 
 impl Order {
@@ -138,6 +158,7 @@ enum ReportWord {
     Busy,
     Troubled,
     Idle,
+    Pong,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,6 +172,8 @@ struct ReportLine {
     jobs: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +181,9 @@ struct ReportLine {
 enum OrderWord {
     Drain,
     Stop,
+    Reload,
+    Reopen,
+    Ping,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,6 +191,8 @@ struct OrderLine {
     order: OrderWord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grace_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
 }
 
 impl Report {
@@ -176,6 +204,7 @@ impl Report {
             group: None,
             jobs: None,
             output: None,
+            id: None,
         };
         line(&match *self {
             Self::Ready => empty(ReportWord::Ready),
@@ -192,6 +221,10 @@ impl Report {
                 jobs: Some(jobs),
                 output: Some(output),
                 ..empty(ReportWord::Idle)
+            },
+            Self::Pong { id } => ReportLine {
+                id: Some(id),
+                ..empty(ReportWord::Pong)
             },
         })
     }
@@ -215,6 +248,9 @@ impl Report {
                 jobs: read.jobs.unwrap_or(0),
                 output: read.output.unwrap_or(0),
             },
+            ReportWord::Pong => Self::Pong {
+                id: read.id.unwrap_or(0),
+            },
         })
     }
 }
@@ -222,14 +258,22 @@ impl Report {
 impl Order {
     /// The line, its end included.
     pub fn encode(&self) -> Vec<u8> {
+        let bare = |order| OrderLine {
+            order,
+            grace_ms: None,
+            id: None,
+        };
         line(&match *self {
             Self::Drain { grace_ms } => OrderLine {
-                order: OrderWord::Drain,
                 grace_ms,
+                ..bare(OrderWord::Drain)
             },
-            Self::Stop => OrderLine {
-                order: OrderWord::Stop,
-                grace_ms: None,
+            Self::Stop => bare(OrderWord::Stop),
+            Self::Reload => bare(OrderWord::Reload),
+            Self::Reopen => bare(OrderWord::Reopen),
+            Self::Ping { id } => OrderLine {
+                id: Some(id),
+                ..bare(OrderWord::Ping)
             },
         })
     }
@@ -245,6 +289,11 @@ impl Order {
                 grace_ms: read.grace_ms,
             },
             OrderWord::Stop => Self::Stop,
+            OrderWord::Reload => Self::Reload,
+            OrderWord::Reopen => Self::Reopen,
+            OrderWord::Ping => Self::Ping {
+                id: read.id.unwrap_or(0),
+            },
         })
     }
 }

@@ -95,6 +95,8 @@ struct Content {
 pub struct Tenure {
     folder: PathBuf,
     tubes: Vec<Right>,
+    /// Where this process listens, as was said last.
+    socket: Option<PathBuf>,
 }
 
 /// The right to tend one tube.
@@ -140,27 +142,53 @@ impl Tenure {
             .into_iter()
             .map(|tube| Right::take(&folder, tube))
             .collect::<Result<_, _>>()?;
-        let tenure = Tenure { folder, tubes };
+        let mut tenure = Tenure {
+            folder,
+            tubes,
+            socket: None,
+        };
         tenure.announce(None)?;
         Ok(tenure)
+    }
+
+    /// Takes the right to tend these too, all of them or none.
+    ///
+    /// # Errors
+    /// As [`Tenure::take`]. One that we have already is one that is taken.
+    pub fn add(&mut self, tubes: &BTreeSet<TubeName>) -> Result<(), Error> {
+        let rights = tubes.iter().map(|tube| Right::take(&self.folder, tube));
+        let more: Vec<Right> = rights.collect::<Result<_, _>>()?;
+        self.say(&more)?;
+        self.tubes.extend(more);
+        Ok(())
+    }
+
+    /// Lets others tend this one.
+    pub fn release(&mut self, tube: &TubeName) {
+        self.tubes.retain(|right| right.tube != *tube);
     }
 
     /// Says where this process listens for orders, to whoever looks up who tends these tubes.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn announce(&self, socket: Option<&Path>) -> Result<(), Error> {
+    pub fn announce(&mut self, socket: Option<&Path>) -> Result<(), Error> {
+        self.socket = socket.map(Into::into);
+        self.say(&self.tubes)
+    }
+
+    fn say(&self, rights: &[Right]) -> Result<(), Error> {
         let content = Content {
             pid: std::process::id(),
             host: host(),
-            socket: socket.map(Into::into),
+            socket: self.socket.clone(),
         };
         let mut line = serde_json::to_vec(&content).map_err(|error| Error::Io {
             path: self.folder.clone(),
             source: error.into(),
         })?;
         line.push(b'\n');
-        for Right { tube, file, .. } in &self.tubes {
+        for Right { tube, file, .. } in rights {
             write(file, &line).map_err(|source| Error::Io {
                 path: self.folder.join(file_name(tube)),
                 source,
@@ -393,7 +421,7 @@ mod tests {
     fn where_it_listens_can_be_looked_up() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
-        let tenure = Tenure::take(&store, &tubes(&["mail", "a"])).unwrap();
+        let mut tenure = Tenure::take(&store, &tubes(&["mail", "a"])).unwrap();
         assert_eq!(tended(&store).unwrap()[0].socket, None);
         let long = dir.path().join("x".repeat(200));
         for socket in [long.as_path(), Path::new("/s")] {
@@ -403,6 +431,28 @@ mod tests {
                 assert_eq!(found.host, host());
             }
         }
+    }
+
+    #[test]
+    fn tubes_can_be_added_and_released() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("t.db");
+        let mut tenure = Tenure::take(&store, &tubes(&["a"])).unwrap();
+        tenure.announce(Some(Path::new("/s"))).unwrap();
+        let other = Tenure::take(&store, &tubes(&["c"])).unwrap();
+        let add =
+            |tenure: &mut Tenure, names: &[&str]| tenure.add(&tubes(names).into_iter().collect());
+        assert!(add(&mut tenure, &["b", "c"]).is_err());
+        assert_eq!(names(&store), ["a", "c"], "all or none");
+        drop(other);
+        add(&mut tenure, &["b", "c"]).unwrap();
+        assert_eq!(names(&store), ["a", "b", "c"]);
+        for found in tended(&store).unwrap() {
+            assert_eq!(found.socket.as_deref(), Some(Path::new("/s")));
+        }
+        tenure.release(&tubes(&["b"])[0]);
+        assert_eq!(names(&store), ["a", "c"]);
+        assert!(tenure.slot(&tubes(&["b"])[0]).is_err());
     }
 
     #[test]

@@ -285,6 +285,7 @@ pub trait Broker: Send {
     /// Returns how many.
     async fn kick(&mut self, tube: &TubeName, bound: u32) -> Result<u64, Error>;
 
-    /// Lets nobody reserve from a tube for a time ([`Error::NotFound`] if there is no such tube).
+    /// Lets nobody reserve from a tube for a time ([`Error::NotFound`] if there is no such tube). No time at all ends
+    /// a pause: those who wait get what is ready, within a second.
     async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error>;
 }

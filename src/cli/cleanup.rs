@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use sha2::{Digest, Sha256};
 
 use super::Failure;
+use super::connect::{block_on, broker};
+use crate::broker::JobId;
 use crate::config::{Config, duration};
 use crate::store::cleanup::Old;
 use crate::store::{Db, Millis, now};
 use crate::task::state::Status;
+
+/// Bodies asked for and held at once.
+const AT_ONCE: usize = 64;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -52,7 +58,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     let count = match Db::open_existing(&config.store)? {
         None => 0,
         Some(db) if flags.dry_run => db.count_old(&old)?,
-        Some(mut db) => db.cleanup(&old, |_| true)?,
+        Some(mut db) => {
+            block_on(async { ask_for_jobs(config, &mut db, &old).await })?;
+            db.cleanup(&old, |_| true)?
+        }
     };
     let verb = if flags.dry_run {
         "would delete"
@@ -72,4 +81,38 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         writeln!(out, "{verb} {count} {noun}")?;
     }
     Ok(())
+}
+
+/// A worker notes when a producer's own job has gone, and may die before it can. Whether such a job is still there,
+/// the broker knows; where it cannot be asked, these tasks stay.
+async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Failure> {
+    let mut broker = broker(config);
+    let mut after = 0;
+    loop {
+        let unsure = db.unsure(old, after)?;
+        let Some(last) = unsure.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        let mut gone = Vec::new();
+        for some in unsure.chunks(AT_ONCE) {
+            let jobs: Vec<JobId> = some.iter().map(|task| task.job).collect();
+            let bodies = match broker.peek_all(&jobs).await {
+                Ok(bodies) => bodies,
+                Err(error) => {
+                    writeln!(
+                        io::stderr(),
+                        "taskqueue: warning: {error}; tasks stay whose jobs may be there"
+                    )?;
+                    return Ok(());
+                }
+            };
+            for (task, body) in some.iter().zip(bodies) {
+                // Another body under its number is a job of another instance of the broker.
+                let there = body.is_some_and(|body| Sha256::digest(body).starts_with(&task.hash));
+                gone.extend((!there).then_some(task.id));
+            }
+        }
+        db.note_gone(&gone)?;
+    }
 }

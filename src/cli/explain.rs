@@ -1,6 +1,7 @@
 //! `taskqueue explain`
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +9,6 @@ use serde_json::json;
 use super::Failure;
 use super::print::span;
 use super::reach::{odd, some_tenders};
-use crate::config::Config;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -29,10 +29,10 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
     let Flags { tube, json } = flags;
     let request = Request::Explain { tube: tube.clone() };
-    for tender in some_tenders(config, std::slice::from_ref(&tube))? {
+    for tender in some_tenders(store, std::slice::from_ref(&tube))? {
         let decisions = match tender.ask(&request)? {
             (_, Answer::Explained { decisions }) => decisions,
             (_, other) => return Err(odd(&other)),

@@ -1,11 +1,10 @@
 //! The command line: one file a subcommand.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{BrokerUrl, Config, Overrides};
 
@@ -18,13 +17,16 @@ mod explain;
 mod failure;
 mod help;
 mod list;
+mod log;
 mod man;
+mod pause;
 mod ping;
 mod print;
 mod put;
 mod reach;
 mod reconcile;
 mod regenerate;
+mod reload;
 mod scale;
 mod show;
 mod status;
@@ -55,7 +57,7 @@ struct Cli {
 }
 
 /// What every subcommand takes, before or after its name.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
     /// Read this configuration
@@ -86,6 +88,31 @@ struct Global {
         default_value = "text"
     )]
     log_format: LogFormat,
+    /// Append events to this file instead of stderr
+    ///
+    /// It is made where there is none, for its owner alone to read. A tender and a worker open it again after USR1
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_LOG_FILE")]
+    log_file: Option<PathBuf>,
+}
+
+impl Global {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            config: self.config.clone(),
+            broker: self.broker.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    /// Reads the configuration.
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.overrides()).map_err(Failure::from)
+    }
+
+    /// Where the store is, even if the configuration is wrong.
+    fn store(&self) -> Result<PathBuf, Failure> {
+        Config::store(&self.overrides()).map_err(Failure::from)
+    }
 }
 
 /// How events are written.
@@ -119,6 +146,12 @@ enum Command {
     Explain(explain::Flags),
     /// Give a pool other limits
     Scale(scale::Flags),
+    /// Let nobody have a job of a tube
+    Pause(pause::PauseFlags),
+    /// End a pause
+    Resume(pause::ResumeFlags),
+    /// Let a tender read its configuration again
+    Reload(reload::Flags),
     /// Let a tender and its workers end, and wait for it
     Stop(stop::Flags),
     /// Record a task and put its job into a tube
@@ -159,7 +192,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
     let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
-    let ran = start_log(&global, command.is_daemon()).and_then(|()| run(&global, command));
+    let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
@@ -172,21 +205,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
-    let load = || {
-        Config::load(&Overrides {
-            config: global.config.clone(),
-            broker: global.broker.clone(),
-            store: global.store.clone(),
-        })
-        .map_err(Failure::from)
-    };
+    let load = || global.load();
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
-        Command::Worker(flags) => worker::run(flags, load()?),
-        Command::Status(flags) => return status::run(flags, &load()?),
-        Command::Explain(flags) => explain::run(flags, &load()?),
-        Command::Scale(flags) => scale::run(flags, &load()?),
-        Command::Stop(flags) => stop::run(flags, &load()?),
+        Command::Worker(flags) => worker::run(flags, load()?, global),
+        Command::Status(flags) => return status::run(flags, &global.store()?),
+        Command::Explain(flags) => explain::run(flags, &global.store()?),
+        Command::Scale(flags) => scale::run(flags, &global.store()?),
+        Command::Pause(flags) => pause::pause(&flags, &load()?),
+        Command::Resume(flags) => pause::resume(&flags, &load()?),
+        Command::Reload(flags) => reload::run(flags, &global.store()?),
+        Command::Stop(flags) => stop::run(flags, &global.store()?),
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
@@ -203,28 +232,6 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
             .map_err(Failure::from),
     };
     done.map(|()| ExitCode::SUCCESS)
-}
-
-/// Events go to stderr: daemons tell what they do, the others only what went wrong.
-fn start_log(global: &Global, daemon: bool) -> Result<(), Failure> {
-    let default = if daemon { "info" } else { "warn" };
-    let filter = global.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|e| Failure::usage(format!("'{filter}' is no filter for events: {e}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_target(false);
-    match global.log_format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => {
-            // Set and not empty, as clap reads it for what it prints itself.
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colour = io::stderr().is_terminal() && !plain;
-            log.with_ansi(colour).init();
-        }
-    }
-    Ok(())
 }
 
 /// The command line's shape, for the manual page and for tests.

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Failure;
 use super::connect::{block_on, broker};
 use super::failure::next_step;
+use super::reach::{odd, tenders};
 use crate::broker::{self, Broker, NewJob, Reserve};
 use crate::config::Config;
+use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -22,7 +24,8 @@ Examples:
   taskqueue ping
   taskqueue ping --json --broker beanstalk://queue.example.org
 
-Puts a job into a tube of its own, reserves it and deletes it.
+Puts a job into a tube of its own, reserves it and deletes it. Each tender of the store that is up then sends
+a word to one of its workers and back.
 Prints OK, or ERROR and why, and exits with 1 then.")]
 pub struct Flags {
     /// Print a JSON object
@@ -37,17 +40,48 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let outcome = block_on(async { Ok(round_trip(broker(config).as_mut()).await) })?;
     let took = begun.elapsed().as_secs_f64() * 1000.0;
+    let outcome = outcome.and_then(|()| by_workers(config));
     let mut out = io::stdout().lock();
     match (&outcome, flags.json) {
-        (Ok(()), true) => writeln!(out, "{}", json!({ "ok": true, "milliseconds": took }))?,
-        (Ok(()), false) => writeln!(out, "OK")?,
+        (Ok(workers), true) => writeln!(
+            out,
+            "{}",
+            json!({ "ok": true, "milliseconds": took, "workers": workers })
+        )?,
+        (Ok(_), false) => writeln!(out, "OK")?,
         (Err(why), true) => writeln!(out, "{}", json!({ "ok": false, "error": why }))?,
         (Err(why), false) => writeln!(out, "ERROR: {why}")?,
     }
     Ok(match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
+}
+
+/// A round trip by a worker of each tender, if one is up.
+fn by_workers(config: &Config) -> Result<Vec<Value>, String> {
+    let asked = || {
+        let mut workers = Vec::new();
+        for tender in tenders(&config.store, &[])? {
+            match tender.ask(&Request::Ping)? {
+                (
+                    _,
+                    Answer::Pong {
+                        worker,
+                        milliseconds,
+                    },
+                ) => {
+                    let pid = tender.pid;
+                    workers.push(
+                        json!({ "tender": pid, "worker": worker, "milliseconds": milliseconds }),
+                    );
+                }
+                (_, other) => return Err(odd(&other)),
+            }
+        }
+        Ok(workers)
+    };
+    asked().map_err(|failure: Failure| failure.to_string())
 }
 
 async fn round_trip(broker: &mut dyn Broker) -> Result<(), String> {

@@ -1,9 +1,8 @@
 //! Finding the tenders of a store, and asking them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::config::Config;
 use crate::control::{self, Answer, Client, Request};
 use crate::tenure;
 use crate::tube::TubeName;
@@ -21,13 +20,13 @@ pub struct Reached {
     socket: Option<PathBuf>,
 }
 
-/// Those that tend these tubes of the configured store, or any if none is named.
+/// Those that tend these tubes of the store, or any if none is named.
 ///
 /// # Errors
 /// When that cannot be found out.
-pub fn tenders(config: &Config, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+pub fn tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
     let mut found: Vec<Reached> = Vec::new();
-    for tended in tenure::tended(&config.store)? {
+    for tended in tenure::tended(store)? {
         let known = found.iter_mut().find(|reached| {
             (reached.pid, &reached.host, &reached.socket)
                 == (tended.pid, &tended.host, &tended.socket)
@@ -50,16 +49,16 @@ pub fn tenders(config: &Config, tubes: &[TubeName]) -> Result<Vec<Reached>, Fail
 ///
 /// # Errors
 /// When there is none, too: then with what to do.
-pub fn some_tenders(config: &Config, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
-    let found = tenders(config, tubes)?;
+pub fn some_tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+    let found = tenders(store, tubes)?;
     if found.is_empty() {
-        return Err(nobody(config, tubes));
+        return Err(nobody(store, tubes));
     }
     Ok(found)
 }
 
-fn nobody(config: &Config, tubes: &[TubeName]) -> Failure {
-    let store = config.store.display();
+fn nobody(store: &Path, tubes: &[TubeName]) -> Failure {
+    let store = store.display();
     let names: Vec<&str> = tubes.iter().map(TubeName::as_str).collect();
     let (what, how) = match names.as_slice() {
         [] => ("a tube".to_owned(), String::new()),

@@ -10,6 +10,7 @@ use super::Failure;
 use super::connect::{self, block_on, broker};
 use crate::broker::{Broker, JobState};
 use crate::config::Config;
+use crate::crash::{self, Point};
 use crate::reconcile::announce;
 use crate::store::announce::{Again, OldJob};
 use crate::store::put::NotRegenerated;
@@ -93,9 +94,11 @@ fn print(rows: &[Value], as_json: bool) -> io::Result<()> {
 /// Removes the task's old job and puts a new one. It is recorded as waiting already: a broker that cannot
 /// be reached is no failure.
 async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(), Failure> {
+    crash::here(Point::Regenerated);
     if let Some(old) = &again.old_job
         && remove_buried(broker, old).await
     {
+        crash::here(Point::OldJobRemoved);
         let id = again.id;
         store.call(move |db| db.note_gone(&[id])).await?;
     }

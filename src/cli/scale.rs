@@ -1,12 +1,12 @@
 //! `taskqueue scale`
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Args;
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
-use crate::config::Config;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -36,7 +36,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
     let Flags {
         tube,
         min,
@@ -54,7 +54,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         spare,
         max,
     };
-    for tender in some_tenders(config, &[tube])? {
+    for tender in some_tenders(store, &[tube])? {
         let limits = match tender.ask(&request)? {
             (_, Answer::Scaled(limits)) => limits,
             (_, other) => return Err(odd(&other)),

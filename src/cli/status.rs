@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::print::{harmless, span};
 use super::reach::{odd, tenders};
-use crate::config::Config;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
 use crate::store::Db;
@@ -43,9 +43,9 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+pub fn run(flags: Flags, store: &Path) -> Result<ExitCode, Failure> {
     loop {
-        let seen = look(&flags, config)?;
+        let seen = look(&flags, store)?;
         let mut out = io::stdout().lock();
         let text = match flags.json {
             true => format!("{}\n", seen.json()),
@@ -76,18 +76,18 @@ struct Seen {
     counts: BTreeMap<String, Counts>,
 }
 
-fn look(flags: &Flags, config: &Config) -> Result<Seen, Failure> {
+fn look(flags: &Flags, store: &Path) -> Result<Seen, Failure> {
     let named = |tube: &str| {
         let mut named = flags.use_tube.iter();
         flags.use_tube.is_empty() || named.any(|name| name.as_str() == tube)
     };
     let mut seen = Seen {
-        store: config.store.display().to_string(),
+        store: store.display().to_string(),
         tenders: Vec::new(),
         silent: Vec::new(),
         counts: BTreeMap::new(),
     };
-    for tender in tenders(config, &flags.use_tube)? {
+    for tender in tenders(store, &flags.use_tube)? {
         match tender.ask(&Request::Status) {
             Ok((_, Answer::Status(mut status))) => {
                 status.pools.retain(|pool| named(&pool.tube));
@@ -100,7 +100,7 @@ fn look(flags: &Flags, config: &Config) -> Result<Seen, Failure> {
             }
         }
     }
-    if let Some(db) = Db::open_existing(&config.store)? {
+    if let Some(db) = Db::open_existing(store)? {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
     }

@@ -1,6 +1,7 @@
 //! `taskqueue stop`
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
-use crate::config::{Config, duration};
+use crate::config::duration;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -44,11 +45,11 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut asked = Vec::new();
     // All are told before one is waited for.
-    for tender in some_tenders(config, &flags.use_tube)? {
+    for tender in some_tenders(store, &flags.use_tube)? {
         match tender.ask(&Request::Stop { now: flags.now })? {
             (client, Answer::Stopping { within_ms }) => {
                 let needs = Duration::from_millis(within_ms).saturating_add(MORE);

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::connect::{self, block_on, broker};
 use super::worker::identity;
-use super::{Failure, Global};
+use super::{Failure, Global, log};
 use crate::config::{Config, Mode, Tube, duration};
 use crate::control::place;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
-use crate::reconcile;
+use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::store::Durability;
-use crate::tender::{self, PoolSettings, Settings, WorkerCommand};
+use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
 use crate::tube::TubeName;
 
 /// A pool's limits where nothing else is said.
@@ -26,7 +27,7 @@ const SPARE_WORKERS: u32 = 1;
 const MAX_WORKERS: u32 = 5;
 
 /// What signals may ask of a tender beside its end.
-const HEEDED: [Asked; 2] = [Asked::More, Asked::Fewer];
+const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
 
 /// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
 const STUCK: Duration = Duration::from_secs(10);
@@ -139,25 +140,22 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure> {
-    let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
-        [] => config.tubes.keys().cloned().collect(),
-        named => named.to_vec(),
-    };
-    let grace = flags.grace_period.unwrap_or(config.grace_period);
-    let pools = tubes
-        .iter()
-        .cloned()
-        .map(|tube| pool(tube, &flags, &config, global, grace))
-        .collect::<Result<_, _>>()?;
+    let read = read(&flags, &config, global)?;
+    let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
-        pools,
+        pools: read.pools,
         store: config.store.clone(),
-        grace,
+        grace: read.grace,
         broker: broker(&config),
         ear: broker(&config),
         limit: flags.limit,
         runtime: Some(place::folder()),
-        reconciler: Some(reconciler(tubes, &config)),
+        reconciler: Some(reconciler(scoped, &config)),
+        reopen: log::reopen,
+        configuration: Some(Configuration {
+            read: reader(flags, config, global.clone()),
+            scope,
+        }),
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
@@ -166,15 +164,65 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     })
 }
 
+/// What the tender is to do by the flags and the configuration.
+fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure> {
+    let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
+        [] => config.tubes.keys().cloned().collect(),
+        named => named.to_vec(),
+    };
+    let grace = flags.grace_period.unwrap_or(config.grace_period);
+    let pools = tubes
+        .iter()
+        .map(|tube| pool(tube.clone(), flags, config, global, grace))
+        .collect::<Result<_, _>>()?;
+    Ok(Read {
+        pools,
+        grace,
+        scope: Scope {
+            commands: Arc::new(config.commands.clone()),
+            tubes,
+        },
+        kept: Vec::new(),
+    })
+}
+
+/// What reads it all again. What takes a restart stays as it was first.
+fn reader(
+    flags: Flags,
+    first: Config,
+    global: Global,
+) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
+    let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
+    Box::new(move || {
+        let mut config = global.load().map_err(|failure| failure.to_string())?;
+        let mut kept = Vec::new();
+        if config.broker != first.broker {
+            kept.push(format!("the broker {} takes a restart", config.broker));
+            config.broker = first.broker.clone();
+        }
+        if config.store != first.store {
+            let store = config.store.display();
+            kept.push(format!("the store {store} takes a restart"));
+            config.store = first.store.clone();
+        }
+        let tubes: Vec<TubeName> = config.tubes.keys().cloned().collect();
+        if !flags.use_tube.is_empty() && tubes != known {
+            kept.push("the tubes stay those that --use-tube named".to_owned());
+        }
+        let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        known = tubes;
+        Ok(Read { kept, ..read })
+    })
+}
+
 /// What puts the tubes right, with a session and a connection of its own.
-fn reconciler(tubes: Vec<TubeName>, config: &Config) -> reconcile::Service {
+fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Service {
     let (broker_url, store) = (config.broker.clone(), config.store.clone());
     reconcile::Service {
         broker: broker(config),
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
-        commands: Arc::new(config.commands.clone()),
         identity: identity("tender", "", None),
-        tubes,
+        scope,
     }
 }
 
@@ -275,6 +323,9 @@ fn own_command(
         add("--log", filter.into());
     }
     add("--log-format", global.log_format.as_str().into());
+    if let Some(path) = &global.log_file {
+        add("--log-file", path.into());
+    }
     Ok(WorkerCommand {
         program: env::current_exe()?.into(),
         arg0: Some("taskqueue".into()),

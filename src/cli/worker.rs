@@ -7,17 +7,20 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::Failure;
 use super::connect::{self, block_on, broker};
+use super::{Failure, Global, log};
 use crate::config::{Config, duration};
 use crate::link;
 use crate::process::command;
-use crate::signals;
+use crate::signals::{self, Asked};
 use crate::store::worker::NewWorker;
 use crate::store::{Durability, Store};
-use crate::task::command::Command as Configured;
+use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{self, Control, Settings};
+use crate::worker::{self, Configured, Control, Settings, Upkeep};
+
+/// What signals may ask of a worker beside its end.
+const HEEDED: [Asked; 2] = [Asked::Reload, Asked::Reopen];
 
 /// When a worker still lives so long after the second signal, it is stuck: it kills its command at once.
 const STUCK: Duration = Duration::from_secs(7);
@@ -57,17 +60,15 @@ pub struct Flags {
     command: Vec<String>,
 }
 
-pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
-    if let Some(program) = flags.command.first() {
-        let name = Path::new(program)
-            .file_name()
-            .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
-        let command = Configured::new(flags.command.clone());
-        config.commands.take_every_body(name, command);
-    }
+pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+    take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
+    let upkeep = Upkeep {
+        configure: reader(&config, &flags.command, global),
+        reopen: log::reopen,
+    };
     block_on(async {
-        let signals = signals::listen(&[], STUCK, command::kill_current)?;
+        let signals = signals::listen(&HEEDED, STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
@@ -78,10 +79,42 @@ pub fn run(flags: Flags, mut config: Config) -> Result<(), Failure> {
             withheld: withheld(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
-            control: Control::new(signals, tender, grace),
+            control: Control::new(signals, tender, grace, upkeep),
             tube: flags.use_tube,
         };
         worker::run(settings).await.map_err(Failure::from)
+    })
+}
+
+/// With a command on the command line, every body goes to it.
+fn take_every_body(config: &mut Config, argv: &[String]) {
+    if let Some(program) = argv.first() {
+        let name = Path::new(program)
+            .file_name()
+            .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
+        let command = Command::new(argv.to_vec());
+        config.commands.take_every_body(name, command);
+    }
+}
+
+/// What reads the configuration again.
+fn reader(
+    config: &Config,
+    argv: &[String],
+    global: &Global,
+) -> Box<dyn Fn() -> Result<Configured, String> + Send + Sync> {
+    let (broker, store) = (config.broker.clone(), config.store.clone());
+    let (argv, global) = (argv.to_vec(), global.clone());
+    Box::new(move || {
+        let mut config = global.load().map_err(|failure| failure.to_string())?;
+        if config.broker != broker || config.store != store {
+            tracing::warn!("stayed with its broker and store; others take a restart");
+        }
+        take_every_body(&mut config, &argv);
+        Ok(Configured {
+            commands: Arc::new(config.commands),
+            withheld: withheld(config.withheld),
+        })
     })
 }
 

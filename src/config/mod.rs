@@ -111,6 +111,32 @@ impl Config {
         Config::read(path, &text, overrides)
     }
 
+    /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept
+    /// from it by a key that is misspelt.
+    ///
+    /// # Errors
+    /// When that cannot be made out.
+    pub fn store(overrides: &Overrides) -> Result<PathBuf, Error> {
+        let error = match (Config::load(overrides), &overrides.store) {
+            (Ok(config), _) => return Ok(config.store),
+            (Err(_), Some(store)) => return Ok(store.clone()),
+            (Err(error), None) => error,
+        };
+        let (Error::Syntax { path, .. } | Error::Value { path, .. }) = &error else {
+            return Err(error);
+        };
+        let table = fs::read_to_string(path)
+            .ok()
+            .and_then(|text| text.parse::<toml::Table>().ok());
+        match table.as_ref().map(|table| table.get("store")) {
+            Some(None) => default_store(),
+            Some(Some(toml::Value::String(store))) => {
+                Ok(path.parent().unwrap_or(Path::new("")).join(store))
+            }
+            Some(Some(_)) | None => Err(error),
+        }
+    }
+
     fn read(path: Option<PathBuf>, text: &str, overrides: &Overrides) -> Result<Config, Error> {
         let at = path.clone().unwrap_or_default();
         let file: File = toml::from_str(text).map_err(|e| Error::Syntax {

@@ -21,7 +21,7 @@ use crate::tube::TubeName;
 /// How many may ask at a time; more wait to be let in.
 const MOST: usize = 32;
 
-/// How long one may take to say what it wants, and to read the answer.
+/// How long one may take to say what it wants, the tender to answer, and one to read that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A question, and the way back for its answer.
@@ -150,7 +150,12 @@ async fn question(stream: &mut UnixStream) -> Result<Request, String> {
 async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Option<Answer> {
     let (answer, answered) = oneshot::channel();
     calls.send(Call { request, answer }).await.ok()?;
-    answered.await.ok()
+    match timeout(PATIENCE, answered).await {
+        Ok(answer) => answer.ok(),
+        Err(_) => Some(Answer::Refused {
+            reason: format!("nothing came of it within {}s", PATIENCE.as_secs()),
+        }),
+    }
 }
 
 /// Keeps a connection open until this process is gone, or whoever asked: so they learn of its end from the

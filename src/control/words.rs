@@ -27,6 +27,10 @@ pub enum Request {
         /// Workers at the most.
         max: Option<u32>,
     },
+    /// To read its configuration again and apply what has changed.
+    Reload,
+    /// To send a word to a worker and back.
+    Ping,
     /// What was decided lately about a pool.
     Explain {
         /// Its tube.
@@ -47,6 +51,20 @@ pub enum Answer {
     },
     /// A pool has these limits now.
     Scaled(Limits),
+    /// It goes by the configuration as it is now.
+    Reloaded {
+        /// What is different, in words.
+        changed: Vec<String>,
+        /// What has changed and takes a restart, in words.
+        kept: Vec<String>,
+    },
+    /// A worker answered.
+    Pong {
+        /// Its name; none if there is none that is ready, and the tender answered itself.
+        worker: Option<String>,
+        /// How long that took.
+        milliseconds: f64,
+    },
     /// What was decided lately, the oldest first.
     Explained {
         /// The decisions.

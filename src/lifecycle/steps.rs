@@ -323,7 +323,13 @@ impl Worker {
 /// Whether a worker may take its time while it runs a command, and [`IDLE_PATIENCE`] when it runs none.
 fn unhurried(why: Why) -> bool {
     match why {
-        Why::Surplus | Why::Aged | Why::Output | Why::Jobs | Why::Memory | Why::LinkClosed => true,
+        Why::Surplus
+        | Why::Aged
+        | Why::Output
+        | Why::Jobs
+        | Why::Memory
+        | Why::Outdated
+        | Why::LinkClosed => true,
         Why::Shutdown | Why::NotReady => false,
     }
 }

@@ -12,6 +12,7 @@ impl fmt::Display for Why {
             Self::Output => "reached its output",
             Self::Jobs => "reached its number of jobs",
             Self::Memory => "reached its memory",
+            Self::Outdated => "another program is configured",
             Self::NotReady => "was not ready in time",
             Self::Shutdown => "shutting down",
             Self::LinkClosed => "closed its link",

@@ -26,6 +26,8 @@ pub struct Tender {
     begun: Vec<u8>,
     /// The latest report, if it was not written yet.
     waiting: Option<Report>,
+    /// The latest ping that was not answered yet.
+    pinged: Option<u64>,
     /// The other end is closed.
     gone: bool,
 }
@@ -61,13 +63,19 @@ impl Tender {
             lines: Lines::default(),
             begun: Vec::new(),
             waiting: None,
+            pinged: None,
             gone: false,
         })
     }
 
     /// Tells the tender. Never waits and never fails: see [`Tender`].
     pub fn report(&mut self, report: Report) {
-        self.waiting = Some(report);
+        match report {
+            Report::Pong { id } => self.pinged = Some(id),
+            Report::Ready | Report::Busy { .. } | Report::Troubled { .. } | Report::Idle { .. } => {
+                self.waiting = Some(report);
+            }
+        }
         // Past the runtime: it lets nothing be written before it has once seen the socket ready.
         self.write(|stream, line| Ok(rustix::io::write(stream, line)?));
     }
@@ -91,7 +99,7 @@ impl Tender {
     }
 
     async fn wait(&mut self) {
-        let unwritten = !self.begun.is_empty() || self.waiting.is_some();
+        let unwritten = !self.begun.is_empty() || self.waiting.is_some() || self.pinged.is_some();
         tokio::select! {
             _ = self.stream.readable() => self.read(),
             _ = self.stream.writable(), if unwritten => self.write(UnixStream::try_write),
@@ -111,7 +119,9 @@ impl Tender {
     fn write(&mut self, write: impl Fn(&UnixStream, &[u8]) -> io::Result<usize>) {
         loop {
             if self.begun.is_empty() {
-                let Some(report) = self.waiting.take() else {
+                // An answer is not kept waiting.
+                let pong = self.pinged.take().map(|id| Report::Pong { id });
+                let Some(report) = pong.or_else(|| self.waiting.take()) else {
                     return;
                 };
                 self.begun = report.encode();

@@ -34,6 +34,7 @@ fn lines_read_as_documented() {
             },
             r#"{"report":"idle","jobs":3,"output":18446744073709551615}"#,
         ),
+        (Report::Pong { id: 7 }, r#"{"report":"pong","id":7}"#),
     ];
     for (report, text) in reports {
         assert_eq!(report.encode(), format!("{text}\n").as_bytes());
@@ -46,6 +47,9 @@ fn lines_read_as_documented() {
             r#"{"order":"drain","grace_ms":30000}"#,
         ),
         (Order::Stop, r#"{"order":"stop"}"#),
+        (Order::Reload, r#"{"order":"reload"}"#),
+        (Order::Reopen, r#"{"order":"reopen"}"#),
+        (Order::Ping { id: 7 }, r#"{"order":"ping","id":7}"#),
     ];
     for (order, text) in orders {
         assert_eq!(order.encode(), format!("{text}\n").as_bytes());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::broker::{self, Broker, NewJob};
+use crate::crash::{self, Point};
 use crate::store::announce::Again;
 use crate::store::{Store, now};
 use crate::task::payload::Pointer;
@@ -18,6 +19,7 @@ pub async fn announce(
     store: &Store,
     all: &[Again],
 ) -> Result<u64, broker::Error> {
+    crash::here(Point::AgainBegun);
     let mut announced = 0;
     let mut trouble = None;
     let mut rest: Vec<&Again> = all.iter().filter(|again| !again.has_job).collect();
@@ -51,6 +53,7 @@ async fn announce_in(
         }
         Err(error) => (String::new(), vec![Err(error); these.len()]),
     };
+    crash::here(Point::AgainAnnounced);
     let (mut put, mut not_put, mut trouble) = (Vec::new(), Vec::new(), None);
     for (again, answer) in these.iter().zip(answers) {
         match answer {

@@ -27,7 +27,7 @@ mod verify;
 
 pub use announce::announce;
 pub use remains::end_remains;
-pub use service::{Service, tell};
+pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 
 use announce::put_again;

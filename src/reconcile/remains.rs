@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::crash::{self, Point};
 use crate::process::leftover::{self, PATIENCE, Remains};
 use crate::store::Store;
 use crate::store::locks::Holder;
@@ -17,7 +18,9 @@ pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -
         byte: holder.byte(),
     };
     let ending = move || leftover::end(vec![remains], PATIENCE, |_| locks.is_held(holder));
-    match tokio::task::spawn_blocking(ending).await {
+    let ended = tokio::task::spawn_blocking(ending).await;
+    crash::here(Point::RemainsEnded);
+    match ended {
         Ok(Ok(ended)) => ended.left.is_empty(),
         Ok(Err(error)) => {
             tracing::error!(%error, "could not look for what an attempt left running");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::{EVERY, Error, Memory, Pass, Standing, Summary};
@@ -12,16 +12,23 @@ use crate::store::{self, Db, Store};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
+/// What is put right.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// What may run.
+    pub commands: Arc<Commands>,
+    /// The tubes.
+    pub tubes: Vec<TubeName>,
+}
+
 /// Everything that it needs: a session and a connection that are used for nothing else.
 pub struct Service {
     /// The session.
     pub broker: Box<dyn Broker>,
     /// Opens the store; asked again until it can.
     pub open: Box<dyn Fn() -> Result<Db, store::Error> + Send + Sync>,
-    /// What may run.
-    pub commands: Arc<Commands>,
-    /// The tubes.
-    pub tubes: Vec<TubeName>,
+    /// What it goes by, which may change while it runs.
+    pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
     pub identity: NewWorker,
 }
@@ -32,16 +39,23 @@ impl Service {
         let Service {
             mut broker,
             open,
-            commands,
-            tubes,
+            mut scope,
             identity,
         } = self;
         let open = Arc::new(open);
         let mut store: Option<Store> = None;
         let mut standing = Standing::newcomer(identity);
+        let Scope {
+            mut commands,
+            mut tubes,
+        } = scope.borrow_and_update().clone();
         let mut memories = vec![Memory::new(true); tubes.len()];
         let mut in_trouble = false;
         loop {
+            if scope.has_changed().unwrap_or(false) {
+                Scope { commands, tubes } = scope.borrow_and_update().clone();
+                memories = vec![Memory::new(true); tubes.len()];
+            }
             let passed = async {
                 let store = match &mut store {
                     Some(store) => store,

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::broker;
+use crate::crash::{self, Point};
 use crate::store::reconcile::{Doubt, Looks};
 use crate::store::{Millis, now};
 use crate::task::payload::Pointer;
@@ -82,6 +83,7 @@ impl Pass<'_> {
             }
         }
         if !found.is_empty() && !self.dry_run {
+            crash::here(Point::JobsFound);
             let today = today.to_owned();
             self.store
                 .call(move |db| db.note_found(&today, &found))

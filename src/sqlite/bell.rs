@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::crash::{self, Point};
+
 /// The bell beside a store.
 #[derive(Debug, Clone)]
 pub struct Bell {
@@ -38,6 +40,7 @@ impl Bell {
     /// Rings. What was committed stands whether anybody hears it or not, and those who wait look now and then all
     /// the same: a bell that cannot be rung makes a job late, and is no failure of what was done.
     pub fn ring(&self) {
+        crash::here(Point::BellNotRung);
         if let Err(error) = self.open().and_then(|file| file.write_all_at(b"!", 0)) {
             tracing::warn!(bell = %self.path.display(), %error, "could not ring for those who wait");
         }

@@ -7,6 +7,8 @@ use rusqlite::params;
 
 use super::locks::Holder;
 use super::{Db, Error, Failed, Millis};
+use crate::broker::JobId;
+use crate::crash::{self, Point};
 use crate::task::state::Status;
 
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and nine index entries.
@@ -14,6 +16,20 @@ const BATCH: usize = 500;
 
 /// Between two transactions: without it the deleter wins the lock again and again.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Tasks whose jobs may still be there, looked up at a time.
+const UNSURE: usize = 4096;
+
+/// A task that ended and may go, if its producer's own job has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// Its row.
+    pub id: i64,
+    /// Its job's number.
+    pub job: JobId,
+    /// The first half of the SHA-256 of its job's body.
+    pub hash: [u8; 16],
+}
 
 /// Which tasks are to go.
 #[derive(Debug, Clone)]
@@ -34,8 +50,22 @@ impl Old {
             .collect();
         // A foreign job that may come round again needs its row, to be known as done.
         format!(
-            "finished >= ?1 AND finished < ?2 AND status IN ({}) AND (foreign_job = 0 OR job_gone = 1)",
+            "finished >= ?1 AND finished < ?2 AND status IN ({})",
             words.join(", ")
+        )
+    }
+
+    /// Those that may go: a foreign job that may come round again needs its row, to be known as done.
+    fn gone(&self) -> String {
+        format!("{} AND (foreign_job = 0 OR job_gone = 1)", self.condition())
+    }
+
+    /// Those that wait for their jobs to be known to be gone, a few at a time.
+    fn unsure(&self) -> String {
+        format!(
+            "SELECT id, job, job_hash FROM tasks WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3
+             ORDER BY +id LIMIT {UNSURE}",
+            self.condition()
         )
     }
 
@@ -43,15 +73,33 @@ impl Old {
     pub(super) fn select(&self) -> String {
         format!(
             "SELECT id, finished FROM tasks WHERE {} ORDER BY finished LIMIT {BATCH}",
-            self.condition()
+            self.gone()
         )
     }
 }
 
 impl Db {
+    /// Tasks that would go if it were known that their jobs have gone, from a row on.
+    pub fn unsure(&self, old: &Old, after: i64) -> Result<Vec<Unsure>, Error> {
+        let sql = old.unsure();
+        self.look(|look, _| {
+            let unsure = |row: &rusqlite::Row<'_>| {
+                Ok(Unsure {
+                    id: row.get(0)?,
+                    job: row.get::<_, i64>(1)?.unsigned_abs(),
+                    hash: row.get(2)?,
+                })
+            };
+            Ok(look
+                .prepare_cached(&sql)?
+                .query_map(params![Millis::MIN, old.before, after], unsure)?
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
     /// How many tasks [`Db::cleanup`] would delete.
     pub fn count_old(&self, old: &Old) -> Result<u64, Error> {
-        let sql = format!("SELECT count(*) FROM tasks WHERE {}", old.condition());
+        let sql = format!("SELECT count(*) FROM tasks WHERE {}", old.gone());
         self.look(|look, _| {
             let count: i64 =
                 look.query_row(&sql, params![Millis::MIN, old.before], |row| row.get(0))?;
@@ -69,6 +117,7 @@ impl Db {
         let mut deleted = 0u64;
         let mut from = Millis::MIN;
         while let Some((count, last)) = self.delete_batch(old, from)? {
+            crash::here(Point::BatchDeleted);
             deleted = deleted.saturating_add(count as u64);
             from = last;
             if !progress(deleted) {
@@ -98,7 +147,7 @@ impl Db {
             // One that was regenerated meanwhile stays.
             let mut delete = change.prepare_cached(&format!(
                 "DELETE FROM tasks WHERE id = ?3 AND {}",
-                old.condition()
+                old.gone()
             ))?;
             let mut deleted = 0;
             for (id, _) in &batch {

@@ -10,6 +10,7 @@ use super::ledger::DeadAttempt;
 use super::locks::Holder;
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
+use crate::crash::{self, Point};
 use crate::store::announce::PUT_TIME;
 use crate::task::command::Commands;
 use crate::tube::TubeName;
@@ -221,7 +222,9 @@ impl Db {
         worker: i64,
         now: Millis,
     ) -> Result<AfterLoss, Error> {
-        self.lose_only(dead, commands, worker, now)
+        let after = self.lose_only(dead, commands, worker, now)?;
+        crash::here(Point::AttemptLost);
+        Ok(after)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Tender, status};
 use crate::control::{Answer, Call, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
+use crate::link::Order;
 use crate::pool::{BadLimits, Limits};
 use crate::signals::Asked;
 use crate::tenure::Tenure;
@@ -23,7 +24,7 @@ pub(super) fn listen(
     runtime: Option<&Path>,
     store: &Path,
     first: Option<&TubeName>,
-    tenure: &Tenure,
+    tenure: &mut Tenure,
 ) -> mpsc::Receiver<Call> {
     let (calls, called) = mpsc::channel(QUEUE);
     if let (Some(folder), Some(first)) = (runtime, first) {
@@ -47,7 +48,12 @@ impl Tender {
             Asked::Stop => self.close(Closing::Stopping, now),
             Asked::More => self.shift(Limits::raised),
             Asked::Fewer => self.shift(Limits::lowered),
-            Asked::Reload | Asked::Reopen => {}
+            // What became of it is in the log.
+            Asked::Reload => drop(self.reload()),
+            Asked::Reopen => {
+                (self.reopen)();
+                self.tell_all(Order::Reopen);
+            }
         }
     }
 
@@ -63,6 +69,8 @@ impl Tender {
                 max,
             } => self.scale(&tube, |limits| limits.scaled(min, spare, max)),
             Request::Explain { tube } => self.explain(&tube),
+            Request::Reload => self.reload(),
+            Request::Ping => return self.ping(answer),
         };
         // Whoever asked may have gone.
         drop(answer.send(said.unwrap_or_else(|reason| Answer::Refused { reason })));
@@ -122,7 +130,7 @@ impl Tender {
         Ok(Answer::Explained { decisions })
     }
 
-    fn find(&self, tube: &TubeName) -> Result<usize, String> {
+    pub(super) fn find(&self, tube: &TubeName) -> Result<usize, String> {
         let mut pools = self.pools.iter();
         pools
             .position(|pool| pool.settings.tube == *tube)

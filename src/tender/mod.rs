@@ -33,9 +33,14 @@ mod control;
 mod demand;
 mod ear;
 mod perform;
+mod ping;
+mod reload;
 mod status;
 
+pub use reload::{Configuration, Read};
+
 use child::Child;
+use ping::Pings;
 
 /// Events that wait for the loop. When there are more, the tasks that bring them wait, then the
 /// sockets fill, then workers leave out all but their last state.
@@ -57,6 +62,10 @@ pub struct Settings {
     pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
     pub runtime: Option<PathBuf>,
+    /// Where all this is read again; it never changes if there is none.
+    pub configuration: Option<Configuration>,
+    /// Opens the log file again.
+    pub reopen: fn(),
     /// Puts the tubes right; nobody does if there is none.
     pub reconciler: Option<reconcile::Service>,
 }
@@ -178,8 +187,15 @@ struct Tender {
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
-    /// Held until the last worker is gone.
+    /// Each right is held until the last worker of its tube is gone.
     tenure: Tenure,
+    configuration: Option<Configuration>,
+    reopen: fn(),
+    /// Wakes the one who puts tubes right.
+    back: Arc<Notify>,
+    /// It was told to end.
+    ending: bool,
+    pings: Pings,
 }
 
 /// Tends until TERM or INT has been asked for through `asked` and every worker is gone.
@@ -189,12 +205,12 @@ struct Tender {
 pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
-    let tenure = Tenure::take(&settings.store, &tubes)?;
+    let mut tenure = Tenure::take(&settings.store, &tubes)?;
     // Before any worker reserves.
     reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
-    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &tenure);
+    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
     let mut tender = Tender::new(settings, tenure, events);
     tender.count_all();
     tender.tend_all();
@@ -236,13 +252,6 @@ async fn due(at: Option<Instant>) {
 
 impl Tender {
     fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
-        let pool = |settings: PoolSettings| Pool {
-            crew: Crew::new(settings.limits, settings.rules),
-            children: BTreeMap::new(),
-            started: 0,
-            restarts: 0,
-            settings,
-        };
         let back = Arc::new(Notify::new());
         if let Some(reconciler) = settings.reconciler {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
@@ -251,12 +260,17 @@ impl Tender {
             ear: ear::Ear::new(settings.ear, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(&settings.store),
-            asker: demand::Asker::new(settings.broker, events.clone(), back),
-            pools: settings.pools.into_iter().map(pool).collect(),
+            asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
+            pools: settings.pools.into_iter().map(Pool::new).collect(),
             grace: settings.grace,
             began: Instant::now(),
             events,
             tenure,
+            configuration: settings.configuration,
+            reopen: settings.reopen,
+            back,
+            ending: false,
+            pings: Pings::default(),
         }
     }
 
@@ -298,6 +312,7 @@ impl Tender {
             Event::Ended(id, ended) => self.ended_with(id, ended, now),
             Event::Due => self.tend_all(),
         }
+        self.release();
     }
 
     fn count_all(&mut self) {
@@ -309,13 +324,14 @@ impl Tender {
     }
 }
 
-impl From<Report> for lifecycle::Event {
-    fn from(report: Report) -> Self {
-        match report {
-            Report::Ready => Self::Ready,
-            Report::Busy { task, group } => Self::Busy { task, group },
-            Report::Troubled { task } => Self::Troubled { task },
-            Report::Idle { jobs, output } => Self::Idle { jobs, output },
+impl Pool {
+    fn new(settings: PoolSettings) -> Self {
+        Self {
+            crew: Crew::new(settings.limits, settings.rules),
+            children: BTreeMap::new(),
+            started: 0,
+            restarts: 0,
+            settings,
         }
     }
 }

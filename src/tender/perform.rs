@@ -42,7 +42,14 @@ impl Tender {
             let memory = child.memory();
             self.tell_only(id, lifecycle::Event::Measured { memory, printed: 0 }, now);
         }
-        self.tell(id, report.into(), now);
+        let event = match report {
+            Report::Ready => lifecycle::Event::Ready,
+            Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
+            Report::Troubled { task } => lifecycle::Event::Troubled { task },
+            Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
+            Report::Pong { id } => return self.ponged(id),
+        };
+        self.tell(id, event, now);
     }
 
     fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
@@ -57,6 +64,7 @@ impl Tender {
 
     pub(super) fn close(&mut self, how: Closing, now: Duration) {
         tracing::info!(reason = %how, "shutdown began");
+        self.ending = true;
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
                 continue;
@@ -109,7 +117,7 @@ impl Tender {
         }
     }
 
-    fn perform(&mut self, pool: usize, effects: Vec<Effect>) {
+    pub(super) fn perform(&mut self, pool: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Spawn { worker, reason } => self.spawn(pool, worker, reason),

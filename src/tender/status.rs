@@ -20,7 +20,12 @@ impl Tender {
             host: tenure::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             age: seconds(now),
-            pools: self.pools.iter().map(|p| pool(p, now)).collect(),
+            pools: self
+                .pools
+                .iter()
+                .filter(|p| !p.crew.ended())
+                .map(|p| pool(p, now))
+                .collect(),
         }
     }
 }

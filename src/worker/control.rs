@@ -1,6 +1,7 @@
 //! What a worker is told to do, by signals or by its tender.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::link::{self, Order, Report};
 use crate::signals::Asked;
+use crate::task::command::Commands;
 
 /// Where a worker stands between working and leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,23 +36,48 @@ impl fmt::Display for Mode {
     }
 }
 
+/// What of the configuration a worker goes by.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// What may run.
+    pub commands: Arc<Commands>,
+    /// Environment variables that commands do not get.
+    pub withheld: Vec<String>,
+}
+
+/// What a worker does at once when it is told to, whatever else it is doing.
+pub struct Upkeep {
+    /// Reads the configuration again. What comes of it holds from the next job on.
+    pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
+    /// Opens the log file again.
+    pub reopen: fn(),
+}
+
 /// Hears signals and the tender, and remembers what they add up to.
-#[derive(Debug)]
 pub struct Control {
     signals: Receiver<Asked>,
     tender: Option<link::Tender>,
     grace: Duration,
     mode: Mode,
+    upkeep: Upkeep,
+    fresh: Option<Configured>,
 }
 
 impl Control {
     /// `grace` is what a drain by signal gives a running command.
-    pub fn new(signals: Receiver<Asked>, tender: Option<link::Tender>, grace: Duration) -> Control {
+    pub fn new(
+        signals: Receiver<Asked>,
+        tender: Option<link::Tender>,
+        grace: Duration,
+        upkeep: Upkeep,
+    ) -> Control {
         Control {
             signals,
             tender,
             grace,
             mode: Mode::Working,
+            upkeep,
+            fresh: None,
         }
     }
 
@@ -71,12 +98,32 @@ impl Control {
                 asked = next_signal(&mut self.signals) => match asked {
                     Asked::Drain => self.drain(Some(self.grace)),
                     Asked::Stop => Mode::Stopping,
-                    // Not heeded: a worker is one, and its configuration is its tender's.
-                    Asked::Reload | Asked::Reopen | Asked::More | Asked::Fewer => continue,
+                    Asked::Reload => {
+                        self.configure();
+                        continue;
+                    }
+                    Asked::Reopen => {
+                        (self.upkeep.reopen)();
+                        continue;
+                    }
+                    // Not heeded: a worker is one.
+                    Asked::More | Asked::Fewer => continue,
                 },
                 order = next_order(&mut self.tender) => match order {
                     Some(Order::Drain { grace_ms }) => self.drain(grace_ms.map(Duration::from_millis)),
                     Some(Order::Stop) => Mode::Stopping,
+                    Some(Order::Reload) => {
+                        self.configure();
+                        continue;
+                    }
+                    Some(Order::Reopen) => {
+                        (self.upkeep.reopen)();
+                        continue;
+                    }
+                    Some(Order::Ping { id }) => {
+                        self.report(Report::Pong { id });
+                        continue;
+                    }
                     None => {
                         tracing::warn!("the tender died; took no more jobs");
                         self.tender = None;
@@ -88,6 +135,26 @@ impl Control {
                 self.mode = asked;
                 return asked;
             }
+        }
+    }
+
+    /// What was read again since this was asked last. Whatever has been said by now is heard first.
+    pub async fn fresh(&mut self) -> Option<Configured> {
+        tokio::select! {
+            biased;
+            _ = self.changed() => {}
+            () = std::future::ready(()) => {}
+        }
+        self.fresh.take()
+    }
+
+    fn configure(&mut self) {
+        match (self.upkeep.configure)() {
+            Ok(configured) => {
+                tracing::info!("read the configuration again");
+                self.fresh = Some(configured);
+            }
+            Err(reason) => tracing::error!(reason, "kept the configuration as it was"),
         }
     }
 

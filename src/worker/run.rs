@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, Mode};
+use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
 use crate::process::memory;
@@ -56,6 +57,7 @@ pub async fn run(
         Ok(running) => running,
         Err(error) => return could_not_start(program, &error),
     };
+    crash::here(Point::CommandStarted);
     let group = running.group();
     control.report(Report::Busy { task, group });
     let times_out_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -86,6 +88,7 @@ pub async fn run(
             }
         }
     };
+    crash::here(Point::CommandEnded);
     running.last_words(|chunk| capture.push(chunk)).await;
     Ran {
         outcome: match outcome(stage, exit) {

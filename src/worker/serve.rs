@@ -8,6 +8,7 @@ use super::attempt::work;
 use super::control::Control;
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
+use crate::crash::{self, Point};
 use crate::reconcile::{announce, end_remains};
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
 use crate::store::{self, Store, now};
@@ -100,6 +101,7 @@ enum Decided {
 impl Server<'_> {
     /// Serves one job.
     pub async fn serve(&mut self, reservation: Reservation) -> Served {
+        crash::here(Point::JobReserved);
         let arrived = arrive(
             self.broker,
             self.tube,
@@ -280,7 +282,9 @@ impl Server<'_> {
             attempt,
         );
         let hold = Hold::default();
+        crash::here(Point::AttemptBegun);
         let worked = hold.during(self.broker, &reservation, ttr, work).await;
+        crash::here(Point::OutcomeRecorded);
         let fate = match worked.next {
             None => Fate::leave(priority, Duration::ZERO),
             Some(Next::Done | Next::Cancelled) => Fate::Delete {
@@ -315,6 +319,7 @@ impl Server<'_> {
             } => self.broker.release(reservation, priority, delay).await,
             Fate::Bury { priority } => self.broker.bury(reservation, priority).await,
         };
+        crash::here(Point::JobEnded);
         match (done, fate) {
             (Ok(()), Fate::Delete { task }) => self.gone.extend(task),
             (Ok(()), Fate::Release { .. } | Fate::Bury { .. }) => {}

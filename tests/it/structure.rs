@@ -18,23 +18,31 @@ const PORTS: &[(&str, &[&str])] = &[
     // The embedded broker is rows of the store's own file.
     ("broker", &["sqlite", "tube"]),
     ("control", &["tube"]),
+    // Where tests let a process die.
+    ("crash", &[]),
     ("link", &[]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("process", &["task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["ofd"]),
+    ("sqlite", &["crash", "ofd"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
-    ("store", &["broker::JobId", "sqlite", "task", "tube"]),
+    (
+        "store",
+        &["broker::JobId", "crash", "sqlite", "task", "tube"],
+    ),
     ("tenure", &["ofd", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
-    ("api", &["broker", "store", "task", "tube"]),
-    ("reconcile", &["broker", "process", "store", "task", "tube"]),
+    ("api", &["broker", "crash", "store", "task", "tube"]),
+    (
+        "reconcile",
+        &["broker", "crash", "process", "store", "task", "tube"],
+    ),
     (
         "tender",
         &[
@@ -58,6 +66,7 @@ const SHELL: &[(&str, &[&str])] = &[
         "worker",
         &[
             "broker",
+            "crash",
             "link",
             "process",
             "reconcile",
@@ -79,6 +88,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "broker",
             "config",
             "control",
+            "crash",
             "crew",
             "lifecycle",
             "link",

@@ -180,7 +180,9 @@ impl Broker for Client {
             Reply::Paused => Ok(()),
             other => Err(not_found_or(other)),
         };
-        let command = Command::PauseTube(tube, seconds(time));
+        // A pause that runs out wakes those who wait with every server. One of 0 does with 1.12, and was reported
+        // not to with others (beanstalkd's issue 113).
+        let command = Command::PauseTube(tube, seconds(time).max(1));
         self.ask(First::Nothing, command, read).await
     }
 }

@@ -15,6 +15,7 @@ use super::reconcile::AfterLoss;
 use super::worker::note_gone;
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
+use crate::crash::{self, Point};
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::output::Kept;
 use crate::task::retry::{Budget, Next};
@@ -227,7 +228,7 @@ impl Db {
     /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if
     /// it is ours now.
     pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
-        self.change(|change, locks| {
+        let taken = self.change(|change, locks| {
             if let Some(owner) = dead.owner
                 && answers(locks, owner, worker)?
             {
@@ -239,7 +240,9 @@ impl Db {
                 params![dead.task, dead.number, dead.owner, worker],
             )?;
             Ok(taken == 1)
-        })
+        })?;
+        crash::here(Point::TakenOver);
+        Ok(taken)
     }
 
     /// Records an attempt that we took over, and of which nothing runs any more, as lost, and claims

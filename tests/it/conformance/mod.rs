@@ -85,6 +85,7 @@ macro_rules! conformance {
             tubes::every_good_name_is_taken,
             tubes::bad_names_do_not_exist,
             tubes::a_paused_tube_gives_nothing,
+            tubes::the_end_of_a_pause_wakes_those_who_wait,
             tubes::a_job_is_described,
             tubes::a_tube_is_described,
             tubes::an_instance_stays_the_same,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taskqueue::broker::{Error, JobState, JobStats, TubeStats};
+use taskqueue::broker::{Error, JobState, JobStats, Reserve, TubeStats};
 use taskqueue::tube::{MAX_LEN, TubeName};
 
 use super::Harness;
@@ -67,6 +67,29 @@ pub async fn a_paused_tube_gives_nothing<H: Harness>(harness: &mut H) {
         took > Duration::from_millis(1900),
         "gave a job after {took:?}"
     );
+    let stats = session.stats_tube(&t).await.unwrap().unwrap();
+    assert_eq!(stats.pause_left, Duration::ZERO);
+}
+
+pub async fn the_end_of_a_pause_wakes_those_who_wait<H: Harness>(harness: &mut H) {
+    let (mut session, mut other) = (harness.session(), harness.session());
+    let (t, tubes) = (tube("t"), [tube("t")]);
+    let id = put(session.as_mut(), &t, job("x")).await.unwrap();
+    session.pause(&t, Duration::from_secs(600)).await.unwrap();
+    let waiting = other.reserve(&tubes, PATIENCE);
+    let resuming = async {
+        eventually("one who waits", async || {
+            let stats = session.stats_tube(&t).await.unwrap();
+            stats.is_some_and(|stats| stats.waiting == 1)
+        })
+        .await;
+        session.pause(&t, Duration::ZERO).await.unwrap();
+    };
+    let (reserved, ()) = tokio::join!(waiting, resuming);
+    match reserved.unwrap() {
+        Reserve::Job(job) => assert_eq!(job.id, id),
+        other => panic!("was not woken: {other:?}"),
+    }
     let stats = session.stats_tube(&t).await.unwrap().unwrap();
     assert_eq!(stats.pause_left, Duration::ZERO);
 }

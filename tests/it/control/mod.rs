@@ -1,5 +1,9 @@
 //! What people tell a tender that runs, and what it tells them: whole processes.
 
+mod log;
+mod pause;
+mod ping;
+mod reload;
 mod scale;
 mod status;
 mod stop;

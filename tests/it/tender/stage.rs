@@ -80,6 +80,8 @@ impl Scene {
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
+            configuration: None,
+            reopen: || (),
             ear: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,

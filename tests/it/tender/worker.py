@@ -42,7 +42,8 @@ def hear():
         return
     if order["order"] == "stop":
         sys.exit(0)
-    draining = True
+    if order["order"] == "drain":
+        draining = True
 
 
 def take():

@@ -1,0 +1,101 @@
+//! Where a process can be made to die, so that tests see what its death leaves and who repairs it.
+//!
+//! Each [`Point`] is a gap between two steps of which a process may have done the first and not the second. With the
+//! feature `crash-points`, which the tests switch on and a release build does not have, a process dies by `kill -9` of
+//! itself at the point that `TASKQUEUE_CRASH_AT` names. ARCHITECTURE.md has the table of what each leaves.
+
+/// A gap between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// put: tasks are committed, their jobs not put.
+    PutRecorded,
+    /// put: jobs are put, and not noted.
+    PutAnnounced,
+    /// Something is committed of which those who wait have not heard.
+    BellNotRung,
+    /// A worker is known to the store and has done nothing.
+    WorkerRegistered,
+    /// A job is reserved, its task not claimed.
+    JobReserved,
+    /// An attempt is committed, its command not started.
+    AttemptBegun,
+    /// A command runs.
+    CommandStarted,
+    /// A command has ended, and what it left behind was not looked for.
+    CommandEnded,
+    /// Nothing of a command runs, and how it ended is not recorded.
+    OutcomeKnown,
+    /// An outcome is committed, the job as it was.
+    OutcomeRecorded,
+    /// A job is deleted, released or buried, and that it has gone is not noted.
+    JobEnded,
+    /// A dead worker's attempt is taken over, and what it left still runs.
+    TakenOver,
+    /// What an attempt left is ended, and nothing recorded of it.
+    RemainsEnded,
+    /// An attempt is committed as lost by a reconciliation, its task's job not looked for.
+    AttemptLost,
+    /// Another put of a task is begun, its job not put.
+    AgainBegun,
+    /// Another job is put, and not noted.
+    AgainAnnounced,
+    /// Jobs were found in another instance of the broker, and that is not noted.
+    JobsFound,
+    /// regenerate: the task waits, its old job is there, and no new one.
+    Regenerated,
+    /// regenerate: the old job is removed, and no new one put.
+    OldJobRemoved,
+    /// cleanup: some are deleted, and others not.
+    BatchDeleted,
+}
+
+impl Point {
+    /// Every one.
+    pub const ALL: [Point; 20] = [
+        Point::PutRecorded,
+        Point::PutAnnounced,
+        Point::BellNotRung,
+        Point::WorkerRegistered,
+        Point::JobReserved,
+        Point::AttemptBegun,
+        Point::CommandStarted,
+        Point::CommandEnded,
+        Point::OutcomeKnown,
+        Point::OutcomeRecorded,
+        Point::JobEnded,
+        Point::TakenOver,
+        Point::RemainsEnded,
+        Point::AttemptLost,
+        Point::AgainBegun,
+        Point::AgainAnnounced,
+        Point::JobsFound,
+        Point::Regenerated,
+        Point::OldJobRemoved,
+        Point::BatchDeleted,
+    ];
+}
+
+/// The environment variable that names the point to die at, as it is written here: `JobReserved`.
+pub const VARIABLE: &str = "TASKQUEUE_CRASH_AT";
+
+/// Dies here, if it was asked for.
+#[cfg(feature = "crash-points")]
+pub fn here(point: Point) {
+    use std::sync::OnceLock;
+    static ASKED: OnceLock<Option<Point>> = OnceLock::new();
+    let asked = ASKED.get_or_init(|| {
+        let name = std::env::var(VARIABLE).ok()?;
+        Point::ALL
+            .into_iter()
+            .find(|point| format!("{point:?}") == name)
+    });
+    if *asked == Some(point) {
+        use rustix::process::{Signal, getpid, kill_process};
+        let _ = kill_process(getpid(), Signal::KILL);
+    }
+}
+
+/// Does nothing: this build has no crash points.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn here(_: Point) {}

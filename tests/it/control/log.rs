@@ -1,0 +1,72 @@
+//! `--log-file`, and USR1 after it was moved away.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use super::{tend, until_idle};
+use crate::support::{Taskqueue, until};
+
+fn text(taskqueue: &Taskqueue, name: &str) -> String {
+    fs::read_to_string(taskqueue.path(name)).unwrap_or_default()
+}
+
+#[test]
+fn a_tender_and_its_workers_go_on_in_a_new_file() {
+    let taskqueue = Taskqueue::embedded();
+    let tender = tend(&taskqueue, 2, 2, &["--log-file", "log"]);
+    until_idle(&taskqueue, 2);
+    let mode = fs::metadata(taskqueue.path("log"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(text(&taskqueue, "log").contains("worker started"));
+    fs::rename(taskqueue.path("log"), taskqueue.path("old")).unwrap();
+    let old = text(&taskqueue, "old");
+    tender.signal(Signal::USR1);
+    let opened = || {
+        text(&taskqueue, "log")
+            .matches("log file opened again")
+            .count()
+    };
+    until("all of them have opened it", || opened() == 3);
+    taskqueue.run(&["scale", "t", "--max", "3"]).ok();
+    assert!(text(&taskqueue, "log").contains("pool given other limits"));
+    taskqueue.run(&["stop"]).ok();
+    assert!(text(&taskqueue, "log").contains("tender ended"));
+    assert_eq!(text(&taskqueue, "old"), old);
+    let ran = tender.wait();
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn without_a_file_usr1_does_no_harm_and_a_worker_heeds_it_too() {
+    let taskqueue = Taskqueue::embedded();
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    tender.signal(Signal::USR1);
+    taskqueue.run(&["ping"]).ok();
+    taskqueue.run(&["stop"]).ok();
+    assert_eq!(tender.wait().code, Some(0));
+
+    let worker = taskqueue.start(&["worker", "--use-tube", "t", "--log-file", "log"]);
+    until("it works", || text(&taskqueue, "log").contains("started"));
+    fs::remove_file(taskqueue.path("log")).unwrap();
+    worker.signal(Signal::USR1);
+    until("a new file", || {
+        text(&taskqueue, "log").contains("opened again")
+    });
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let taskqueue = Taskqueue::embedded();
+    let said = taskqueue.run(&["list", "--log-file", "no/where"]).failed(1);
+    for part in ["no/where", "--log-file PATH"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -1,0 +1,385 @@
+//! A crash in every gap between two steps: what it leaves is repaired, nothing is lost and nothing runs twice at once.
+//!
+//! The table in ARCHITECTURE.md says what is left and who repairs it; a test for each row is here.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use taskqueue::crash::{Point, VARIABLE};
+
+use super::{Queue, block_on, jobs, lines, number, on_both, stats, status};
+use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, reserve, tube, until};
+
+on_both!(
+    put_recorded,
+    worker_registered,
+    job_reserved,
+    attempt_begun,
+    command_started,
+    command_ended,
+    outcome_known,
+    outcome_recorded,
+    outcome_recorded_of_a_failure_to_be_buried,
+    outcome_recorded_of_a_failure_to_be_tried_again,
+    job_ended,
+    job_ended_of_a_foreign_producer,
+    taken_over_by_a_claim,
+    taken_over_by_a_reconciliation,
+    remains_ended_by_a_claim,
+    remains_ended_by_a_reconciliation,
+    attempt_lost,
+    again_begun,
+    regenerated,
+    old_job_removed,
+    batch_deleted,
+);
+
+const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
+
+/// Nobody may hold `mutex` but the one that runs, and what it started.
+const JOB: &str = r#"exec 9>mutex; flock -n 9 || echo overlap >> log; echo $1 $TASKQUEUE_ATTEMPT >> log;
+[ -e slow ] && [ $TASKQUEUE_ATTEMPT = 1 ] && sleep 300; sleep 0.05; [ $1 != bad ] || exit 1
+[ $1 != again ] || [ $TASKQUEUE_ATTEMPT = 2 ]"#;
+
+fn configure(taskqueue: &Taskqueue) {
+    std::fs::write(taskqueue.path("job"), JOB).unwrap();
+    let command = |name: &str, more: &str| {
+        format!("[commands.{name}]\nrun = [\"/bin/sh\", \"job\", \"{name}\"]\n{more}\n")
+    };
+    taskqueue.configure(
+        &[
+            command("good", ""),
+            command("bad", "on_failure = \"bury\""),
+            command("again", "max_attempts = 2\nbackoff = { first = 1 }"),
+            "[tubes.t]\ncommand = \"good\"".into(),
+        ]
+        .concat(),
+    );
+}
+
+fn put_one(taskqueue: &Taskqueue, command: &str) {
+    configure(taskqueue);
+    taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+}
+
+fn starts(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
+    let mut command = taskqueue.command(args);
+    command.env(VARIABLE, format!("{point:?}"));
+    Running::start(command)
+}
+
+/// Runs the program until it dies there.
+#[track_caller]
+fn dies(taskqueue: &Taskqueue, args: &[&str], point: Point) {
+    let ran = starts(taskqueue, args, point).wait();
+    assert_eq!(ran.code, None, "never came to {point:?}: {ran:?}");
+}
+
+/// Whoever had begun a put is not waited for any longer.
+fn much_later(taskqueue: &Taskqueue) {
+    let past = "UPDATE tasks SET put_until = 1 WHERE put_until IS NOT NULL";
+    taskqueue.sqlite().execute_batch(past).unwrap();
+}
+
+/// Lets a worker repair and run what there is; then nothing is left, and these are the attempts of task 1.
+#[track_caller]
+fn ends_as(taskqueue: &Taskqueue, queue: &dyn Queue, outcomes: &[&str], buried: u64) {
+    let worker = taskqueue.start(&WORKER);
+    let open = "SELECT count(*) FROM tasks WHERE status IN ('waiting', 'running')";
+    until("all ended", || number(taskqueue, open) == 0);
+    until("nothing else in the tube", || {
+        (stats(queue, "t").buried, jobs(queue, "t")) == (buried, buried)
+    });
+    // Where there was nothing to do, it may not even hear signals yet.
+    until("waits", || stats(queue, "t").waiting == 1);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    let attempts = taskqueue.show("1")["attempts"].clone();
+    let found = |attempt: &Value| attempt["outcome"].clone();
+    let found: Vec<Value> = attempts.as_array().unwrap().iter().map(found).collect();
+    assert_eq!(json!(found), json!(outcomes));
+    let log = lines(&taskqueue.path("log"));
+    assert!(!log.iter().any(|line| line == "overlap"), "{log:?}");
+    // And however one looks, nothing is to be done.
+    let idle = json!({ "dry_run": true, "lost": 0, "failed": 0, "stuck": 0, "put": 0 });
+    let reconcile = ["reconcile", "--dry-run", "--json"];
+    assert_eq!(taskqueue.run(&reconcile).json(), idle);
+}
+
+/// A worker dies there with a task in its hands, and another does the rest.
+#[track_caller]
+fn a_life(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, outcomes: &[&str]) {
+    put_one(taskqueue, "good");
+    dies(taskqueue, &WORKER, point);
+    ends_as(taskqueue, queue, outcomes, 0);
+    assert_eq!(status(taskqueue, "1"), "done");
+}
+
+fn put_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let put = ["put", "--use-tube", "t", "good"];
+    dies(taskqueue, &put, Point::PutRecorded);
+    much_later(taskqueue);
+    ends_as(taskqueue, queue, &["exited"], 0);
+}
+
+#[test]
+fn put_announced() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    let put = ["put", "--use-tube", "t", "good"];
+    dies(&taskqueue, &put, Point::PutAnnounced);
+    // Nobody knows of its job, so there will be two.
+    much_later(&taskqueue);
+    taskqueue.run(&["reconcile"]).ok();
+    assert_eq!(jobs(&server, "t"), 2);
+    ends_as(&taskqueue, &server, &["exited"], 0);
+}
+
+/// Whoever waits looks now and then without having heard anything.
+#[test]
+fn bell_not_rung() {
+    let taskqueue = Taskqueue::embedded();
+    configure(&taskqueue);
+    let worker = taskqueue.start(&WORKER);
+    until("waits", || stats(&taskqueue, "t").waiting == 1);
+    let put = ["put", "--use-tube", "t", "good"];
+    dies(&taskqueue, &put, Point::BellNotRung);
+    until("done", || status(&taskqueue, "1") == "done");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    ends_as(&taskqueue, &taskqueue, &["exited"], 0);
+}
+
+fn worker_registered(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_life(taskqueue, queue, Point::WorkerRegistered, &["exited"]);
+    taskqueue.run(&["cleanup", "--period", "0"]).ok();
+    let workers = "SELECT count(*) FROM workers";
+    assert_eq!(number(taskqueue, workers), 0);
+}
+
+fn job_reserved(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_life(taskqueue, queue, Point::JobReserved, &["exited"]);
+}
+
+fn attempt_begun(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    let outcomes = ["lost", "exited"];
+    a_life(taskqueue, queue, Point::AttemptBegun, &outcomes);
+}
+
+fn command_started(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let outcomes = ["lost", "exited"];
+    a_life(taskqueue, queue, Point::CommandStarted, &outcomes);
+}
+
+fn command_ended(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    let outcomes = ["lost", "exited"];
+    a_life(taskqueue, queue, Point::CommandEnded, &outcomes);
+}
+
+fn outcome_known(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    let outcomes = ["lost", "exited"];
+    a_life(taskqueue, queue, Point::OutcomeKnown, &outcomes);
+}
+
+fn outcome_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_life(taskqueue, queue, Point::OutcomeRecorded, &["exited"]);
+}
+
+fn outcome_recorded_of_a_failure_to_be_buried(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "bad");
+    dies(taskqueue, &WORKER, Point::OutcomeRecorded);
+    ends_as(taskqueue, queue, &["exited"], 1);
+}
+
+fn outcome_recorded_of_a_failure_to_be_tried_again(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "again");
+    dies(taskqueue, &WORKER, Point::OutcomeRecorded);
+    ends_as(taskqueue, queue, &["exited", "exited"], 0);
+    assert_eq!(status(taskqueue, "1"), "done");
+}
+
+fn job_ended(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_life(taskqueue, queue, Point::JobEnded, &["exited"]);
+}
+
+/// Nobody noted that its job has gone: cleanup asks.
+fn job_ended_of_a_foreign_producer(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    block_on(async { put(queue.session().as_mut(), &tube("t"), job("raw")).await }).unwrap();
+    dies(taskqueue, &WORKER, Point::JobEnded);
+    ends_as(taskqueue, queue, &["exited"], 0);
+    let cleanup = ["cleanup", "--period", "0"];
+    assert_eq!(taskqueue.run(&cleanup).ok(), "deleted 1 task\n");
+}
+
+/// A task whose worker is killed while its command runs; by then another worker waits that dies there.
+#[track_caller]
+fn a_claim_dies(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point) {
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    put_one(taskqueue, "good");
+    let first = taskqueue.start(&WORKER);
+    until("begun", || !lines(&taskqueue.path("log")).is_empty());
+    let second = starts(taskqueue, &WORKER, point);
+    until("waits", || stats(queue, "t").waiting == 1);
+    first.signal(Signal::KILL);
+    first.wait();
+    let ran = second.wait();
+    assert_eq!(ran.code, None, "never came to {point:?}: {ran:?}");
+    ends_as(taskqueue, queue, &["lost", "exited"], 0);
+}
+
+/// The same by somebody who only looks through the rows.
+#[track_caller]
+fn a_reconciliation_dies(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point) {
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    put_one(taskqueue, "good");
+    dies(taskqueue, &WORKER, Point::CommandStarted);
+    dies(taskqueue, &["reconcile"], point);
+    ends_as(taskqueue, queue, &["lost", "exited"], 0);
+}
+
+fn taken_over_by_a_claim(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_claim_dies(taskqueue, queue, Point::TakenOver);
+}
+
+fn taken_over_by_a_reconciliation(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_reconciliation_dies(taskqueue, queue, Point::TakenOver);
+}
+
+fn remains_ended_by_a_claim(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_claim_dies(taskqueue, queue, Point::RemainsEnded);
+}
+
+fn remains_ended_by_a_reconciliation(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_reconciliation_dies(taskqueue, queue, Point::RemainsEnded);
+}
+
+fn attempt_lost(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    a_reconciliation_dies(taskqueue, queue, Point::AttemptLost);
+}
+
+/// A task that waits without a job.
+fn without_a_job(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "good");
+    block_on(async {
+        let mut session = queue.session();
+        let reservation = reserve(session.as_mut(), &tube("t")).await;
+        session.delete(reservation).await.unwrap();
+    });
+}
+
+fn again_begun(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    without_a_job(taskqueue, queue);
+    dies(taskqueue, &["reconcile"], Point::AgainBegun);
+    much_later(taskqueue);
+    ends_as(taskqueue, queue, &["exited"], 0);
+}
+
+#[test]
+fn again_announced() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    let put = ["put", "--use-tube", "t", "good", "--broker", NOBODY];
+    assert_eq!(taskqueue.run(&put).code, Some(0));
+    dies(&taskqueue, &["reconcile"], Point::AgainAnnounced);
+    much_later(&taskqueue);
+    ends_as(&taskqueue, &server, &["exited"], 0);
+}
+
+#[test]
+fn jobs_found() {
+    let mut server = Beanstalkd::with_binlog();
+    let taskqueue = Taskqueue::with(&server);
+    put_one(&taskqueue, "good");
+    server.restart();
+    dies(&taskqueue, &["reconcile"], Point::JobsFound);
+    assert_eq!(jobs(&server, "t"), 1);
+    ends_as(&taskqueue, &server, &["exited"], 0);
+}
+
+/// A task that has failed, and whose job is buried.
+fn failed(taskqueue: &Taskqueue) {
+    put_one(taskqueue, "bad");
+    taskqueue.work("t", 1);
+    assert_eq!(status(taskqueue, "1"), "failed");
+}
+
+fn regenerated(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    failed(taskqueue);
+    dies(taskqueue, &["regenerate", "--id", "1"], Point::Regenerated);
+    much_later(taskqueue);
+    // The old job is where it was, and the new one has failed as well.
+    ends_as(taskqueue, queue, &["exited", "exited"], 2);
+}
+
+fn old_job_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    failed(taskqueue);
+    dies(
+        taskqueue,
+        &["regenerate", "--id", "1"],
+        Point::OldJobRemoved,
+    );
+    much_later(taskqueue);
+    ends_as(taskqueue, queue, &["exited", "exited"], 1);
+}
+
+fn batch_deleted(taskqueue: &Taskqueue, _: &dyn Queue) {
+    configure(taskqueue);
+    let lines = "{\"taskqueue\":1,\"command\":\"good\"}\n".repeat(600);
+    let put = ["put", "--use-tube", "t", "--batch", "-"];
+    taskqueue.run_with(&put, lines.as_bytes()).ok();
+    let done =
+        "UPDATE tasks SET status = 'done', due = NULL, started = 1, finished = 1, attempt = 1";
+    taskqueue.sqlite().execute_batch(done).unwrap();
+    let cleanup = ["cleanup", "--period", "0"];
+    dies(taskqueue, &cleanup, Point::BatchDeleted);
+    assert_eq!(number(taskqueue, "SELECT count(*) FROM tasks"), 100);
+    assert_eq!(taskqueue.run(&cleanup).ok(), "deleted 100 tasks\n");
+}
+
+#[test]
+fn every_point_is_in_the_code_in_the_tests_and_in_the_table() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("crash.rs") {
+                code += &std::fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let tests = include_str!("crash.rs");
+    let table = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let word = |text: &str, word: &str| {
+        text.split(|c: char| !c.is_alphanumeric())
+            .any(|w| w == word)
+    };
+    for point in Point::ALL {
+        let name = format!("{point:?}");
+        assert!(
+            code.contains(&format!("crash::here(Point::{name})")),
+            "{name} is nowhere in src"
+        );
+        assert!(
+            tests.contains(&format!("Point::{name}")),
+            "{name} is hit by no test"
+        );
+        assert!(word(&table, &name), "{name} is not in ARCHITECTURE.md");
+    }
+}
+
+/// What the tests switch on must not be on by itself.
+#[test]
+fn a_release_has_no_crash_points() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let features = manifest.split("[features]").nth(1).unwrap();
+    let features = features.split("\n[").next().unwrap();
+    assert!(!features.contains("default"), "{features}");
+}

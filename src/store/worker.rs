@@ -112,6 +112,9 @@ impl Db {
 
 /// A foreign task's row may go only when its job has gone: the row is what tells a redelivery apart.
 pub(super) fn note_gone(connection: &Connection, gone: &[i64]) -> Result<(), Failed> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let mut note = connection.prepare_cached("UPDATE tasks SET job_gone = 1 WHERE id = ?1")?;
     for task in gone {
         note.execute([task])?;

@@ -38,6 +38,11 @@ const RESERVE: Duration = reconcile::EVERY;
 /// When no job comes for this long, what is to be noted is noted.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// A worker that has waited so long for its next job is idle. Before that its tender is told only now and then how many
+/// jobs it has had: a job in a full tube takes little longer than hearing of it.
+const IDLE: Duration = Duration::from_millis(2);
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
+
 /// The longest wait before a broker is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
@@ -90,15 +95,25 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         jobs: 0,
         output: 0,
         failures: 0,
+        told: Told::All,
         reconciled: Instant::now(),
         memory: Memory::new(false),
         standing: Standing::Worker(me.id),
     };
     worker.settings.control.report(Report::Ready);
     worker.work().await;
+    worker.tell_now();
     worker.sign_off().await;
     drop(me.lock);
     Ok(())
+}
+
+/// What the tender knows of what a worker has done.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    All,
+    /// Not the latest; when it began not to be told.
+    NotSince(Instant),
 }
 
 struct Worker {
@@ -110,6 +125,7 @@ struct Worker {
     output: u64,
     /// Reserves that failed one after the other.
     failures: u32,
+    told: Told,
     /// When it last reconciled its tube, and what it remembers of that.
     reconciled: Instant,
     memory: Memory,
@@ -181,6 +197,10 @@ impl Worker {
                 biased;
                 mode = control.changed() => return Event::Told(mode),
                 reserved = &mut reserving => return Event::Reserved(reserved),
+                () = sleep(IDLE), if matches!(self.told, Told::NotSince(_)) => {
+                    self.told = Told::All;
+                    control.report(Report::Idle { jobs: self.jobs, output: self.output });
+                }
                 () = sleep(QUIET), if !self.gone.is_empty() => {
                     let gone = std::mem::take(&mut self.gone);
                     let noting = gone.clone();
@@ -228,10 +248,24 @@ impl Worker {
             Served::Attempted { output } => {
                 self.jobs = self.jobs.saturating_add(1);
                 self.output = self.output.saturating_add(output);
-                let (jobs, output) = (self.jobs, self.output);
-                self.settings.control.report(Report::Idle { jobs, output });
+                self.tell();
             }
         }
+    }
+
+    /// Tells the tender what it has had, but not after every job of a full tube.
+    fn tell(&mut self) {
+        match self.told {
+            Told::All => self.told = Told::NotSince(Instant::now()),
+            Told::NotSince(began) if began.elapsed() < NOW_AND_THEN => {}
+            Told::NotSince(_) => self.tell_now(),
+        }
+    }
+
+    fn tell_now(&mut self) {
+        let (jobs, output) = (self.jobs, self.output);
+        self.settings.control.report(Report::Idle { jobs, output });
+        self.told = Told::All;
     }
 
     /// A reserve came back as it should.

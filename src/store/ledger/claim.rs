@@ -243,7 +243,7 @@ impl Claiming<'_> {
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
-                    attempt = ?2, owner = ?3, started = ?4, command = ?5, spent = ?6, lost = ?7
+                    attempt = ?2, owner = ?3, started = ?4, spent = ?5, lost = ?6
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -251,10 +251,15 @@ impl Claiming<'_> {
                 number,
                 self.worker,
                 self.now,
-                plan.name,
                 task.budget.spent,
                 task.budget.lost
             ])?;
+        // SQLite writes the index anew for a column that is set, though it stays what it was.
+        if task.command.as_deref() != Some(plan.name.as_str()) {
+            self.change
+                .prepare_cached("UPDATE tasks SET command = ?2 WHERE id = ?1")?
+                .execute(params![task.id, plan.name])?;
+        }
         Ok(Claim::Begun(Box::new(Attempt {
             task: task.id,
             uuid: task.uuid,

@@ -17,6 +17,7 @@ pub(super) struct TaskRow {
     pub tube: TubeName,
     pub status: Status,
     pub due: Option<Millis>,
+    pub command: Option<String>,
     pub content: Content,
     pub priority: u32,
     pub ttr: Option<u32>,
@@ -62,6 +63,7 @@ impl TaskRow {
             row.get(9)?,
         );
         let foreign = row.get(5)?;
+        let command = row.get(6)?;
         let corrupt = |what: String| Failed::Corrupt(format!("task {id}: {what}"));
         let budget = Budget {
             spent: row.get(13)?,
@@ -78,6 +80,7 @@ impl TaskRow {
                 tube: tube.map_err(|e| corrupt(e.to_string()))?,
                 status: status.ok_or_else(|| corrupt("unknown status".into()))?,
                 due,
+                command,
                 content: content?,
                 priority,
                 ttr,

@@ -271,7 +271,9 @@ fn a_row_is_read_as_strictly_as_a_body() {
 
 fn text() -> impl Strategy<Value = String> {
     let awkward = prop::sample::select(vec!['"', '\\', '-', '=', '\'', '\n', '{', '$', ' ', '/']);
-    let c = prop_oneof![3 => any::<char>(), 1 => awkward].prop_filter("NUL", |&c| c != '\0');
+    // Replaced, not rejected: a long run would have too many rejects.
+    let not_nul = |c| if c == '\0' { '0' } else { c };
+    let c = prop_oneof![3 => any::<char>().prop_map(not_nul), 1 => awkward];
     prop::collection::vec(c, 0..24).prop_map(String::from_iter)
 }
 

@@ -89,6 +89,8 @@ fn ends_as(taskqueue: &Taskqueue, queue: &dyn Queue, outcomes: &[&str], buried: 
     until("nothing else in the tube", || {
         (stats(queue, "t").buried, jobs(queue, "t")) == (buried, buried)
     });
+    // Where there was nothing to do, it may not even hear signals yet.
+    until("waits", || stats(queue, "t").waiting == 1);
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait().code, Some(0));
     let attempts = taskqueue.show("1")["attempts"].clone();

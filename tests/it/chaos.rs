@@ -9,7 +9,7 @@ mod judge;
 #[path = "../chaos/plan.rs"]
 mod plan;
 #[path = "../chaos/random.rs"]
-mod random;
+pub(crate) mod random;
 #[path = "../chaos/task.rs"]
 mod task;
 

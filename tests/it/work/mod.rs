@@ -5,6 +5,7 @@ mod described;
 mod ends;
 mod everything;
 mod hostile;
+mod kills;
 mod memory;
 mod orphans;
 mod reconcile;

@@ -36,6 +36,10 @@ const ANNOUNCED: i64 = 1 << 62;
 /// The most bytes of a file that are read: a path has at most 4096, each of them six bytes in JSON.
 const LONGEST: u64 = 32 * 1024;
 
+/// A tender that is killed while it starts a process seems to live until what it has forked has become that
+/// process. How long that may take before it is believed to live.
+const FAREWELL: Duration = Duration::from_millis(250);
+
 /// How long a tender may take from its right to its announcement.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -261,7 +265,7 @@ impl Tenure {
 impl Right {
     fn take(folder: &Path, tube: &TubeName) -> Result<Right, Error> {
         let path = folder.join(file_name(tube));
-        let taken = open(&path).and_then(|file| ofd::lock(&file, RIGHT).map(|()| file));
+        let taken = open(&path).and_then(|file| take_right(&file).map(|()| file));
         match taken {
             Ok(file) => Ok(Right {
                 tube: tube.clone(),
@@ -273,6 +277,18 @@ impl Right {
                 tender: who(&path, tube).ok().flatten().map(Box::new),
             }),
             Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+}
+
+fn take_right(file: &File) -> io::Result<()> {
+    let until = Instant::now() + FAREWELL;
+    loop {
+        match ofd::lock(file, RIGHT) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
         }
     }
 }
@@ -415,6 +431,22 @@ mod tests {
         drop(second);
         Tenure::take(&store, &tubes(&["c", "b", "a/b"])).unwrap();
         assert_eq!(names(&store), [""; 0]);
+    }
+
+    #[test]
+    fn one_that_is_just_dying_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("t.db");
+        let dying = Tenure::take(&store, &tubes(&["mail"])).unwrap();
+        let (asked, asking) = std::sync::mpsc::channel();
+        let next = std::thread::spawn(move || {
+            asked.send(()).unwrap();
+            Tenure::take(&store, &tubes(&["mail"])).map(drop)
+        });
+        asking.recv().unwrap();
+        std::thread::sleep(FAREWELL / 10);
+        drop(dying);
+        next.join().unwrap().unwrap();
     }
 
     #[test]

@@ -229,6 +229,7 @@ impl World {
                 // Few that are only starting: a pool whose workers die before they are ready waits before it starts
                 // others.
                 let any = self.random.percent(10);
+                let busy = !any && self.random.percent(60);
                 let mut victim = None;
                 until("there is a worker", || {
                     self.wait_below(60);
@@ -239,11 +240,12 @@ impl World {
                         .filter(|pid| known.as_ref().is_none_or(|known| known.contains(pid)))
                         .collect();
                     let picked = self.random.pick(&workers).copied();
-                    victim = picked.map(|picked| (picked, census));
-                    victim.is_some()
+                    victim = picked.map(|picked| (picked, census.run_by(&[picked])));
+                    victim
+                        .as_ref()
+                        .is_some_and(|(_, ran)| !busy || !ran.is_empty())
                 });
-                let (victim, census) = victim.unwrap();
-                let ran = census.run_by(&[victim]);
+                let (victim, ran) = victim.unwrap();
                 kill(victim);
                 self.struck(strike, 1, &ran, &ran);
             }
@@ -273,8 +275,14 @@ impl World {
                 let worker = self
                     .taskqueue
                     .start(&["worker", "--use-tube", "t", "--log", "error"]);
+                let pid = worker.pid().as_raw_nonzero().get();
+                if self.random.percent(60) {
+                    until("it runs a command", || {
+                        !self.census().run_by(&[pid]).is_empty()
+                    });
+                }
                 self.wait_below(300);
-                let ran = self.census().run_by(&[worker.pid().as_raw_nonzero().get()]);
+                let ran = self.census().run_by(&[pid]);
                 drop(worker);
                 self.struck(strike, 1, &ran, &ran);
             }

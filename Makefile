@@ -14,7 +14,7 @@ SKIP ?=
 CASES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build bench test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz
+.PHONY: help demo build bench simulate test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
@@ -24,6 +24,7 @@ help:
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
 	@echo 'make fuzz    try what reads bodies, replies and lines with many more bytes than the tests do (CASES)'
+	@echo 'make simulate  tend a thousand pools through a day in made-up time (SEED)'
 	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
@@ -39,6 +40,9 @@ bench:
 	@command -v beanstalkd >/dev/null 2>&1 || sh tests/prepare.sh
 	$(CARGO) build --release $(LOCKED) --example mark
 	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
+
+simulate:
+	SEED=$(SEED) $(CARGO) test --release $(LOCKED) --test simulation -- --include-ignored --nocapture --test-threads 1
 
 test: prepare lint tests chaos-short
 

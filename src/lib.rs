@@ -7,6 +7,7 @@
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
+//! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
@@ -20,6 +21,7 @@ pub mod config;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod guard;
 pub mod lifecycle;
 pub mod link;
 pub mod ofd;

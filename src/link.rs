@@ -44,6 +44,10 @@ pub const FD_VARIABLE: &str = "TASKQUEUE_TENDER_FD";
 /// is only kept open, and never inherited by commands.
 pub const SLOT_VARIABLE: &str = "TASKQUEUE_SLOT_FD";
 
+/// The environment variable that holds the number of the descriptor by which the tender's guard knows, once the
+/// tender is dead, that the worker lives. It too is only kept open, and never inherited by commands.
+pub const GUARD_VARIABLE: &str = "TASKQUEUE_GUARD_FD";
+
 /// The environment variable that holds the name by which the tender calls the worker.
 pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";
 

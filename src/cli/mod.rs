@@ -15,6 +15,7 @@ mod demo;
 mod example;
 mod explain;
 mod failure;
+mod guard;
 mod help;
 mod list;
 mod log;
@@ -190,6 +191,9 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
+    if guard::is_asked_for() {
+        return guard::main();
+    }
     let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
     let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
     let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::connect::{self, block_on, broker};
+use super::guard;
 use super::worker::identity;
 use super::{Failure, Global, log};
 use crate::config::{Config, Mode, Tube, duration};
@@ -150,6 +151,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         ear: broker(&config),
         limit: flags.limit,
         runtime: Some(place::folder()),
+        guard: Some(guard::post(&config, global)?),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         configuration: Some(Configuration {

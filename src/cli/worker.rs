@@ -8,10 +8,12 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connect::{self, block_on, broker};
-use super::{Failure, Global, log};
+use super::{Failure, Global, guard, log};
 use crate::config::{Config, duration};
+use crate::guard::Guard;
 use crate::link;
 use crate::process::command;
+use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::store::worker::NewWorker;
 use crate::store::{Durability, Store};
@@ -72,6 +74,16 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
+        // And by it its guard knows that we live.
+        let _guarded = link::inherited(link::GUARD_VARIABLE).transpose()?;
+        let guard = match tender {
+            // It has one for all its workers.
+            Some(_) => None,
+            None => {
+                reconcile::sweep(&config.store).await;
+                Some(Guard::post(guard::post(&config, global)?)?)
+            }
+        };
         let settings = Settings {
             broker: broker(&config),
             store: Store::over(connect::store(&config, Durability::ProcessDeath)?)?,
@@ -82,7 +94,11 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             control: Control::new(signals, tender, grace, upkeep),
             tube: flags.use_tube,
         };
-        worker::run(settings).await.map_err(Failure::from)
+        worker::run(settings).await?;
+        if let Some(guard) = guard {
+            guard.dismiss().await;
+        }
+        Ok(())
     })
 }
 
@@ -136,7 +152,12 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 
 /// A task must not be able to pose as its worker.
 fn withheld(mut configured: Vec<String>) -> Vec<String> {
-    let ours = [link::FD_VARIABLE, link::SLOT_VARIABLE, link::NAME_VARIABLE];
+    let ours = [
+        link::FD_VARIABLE,
+        link::SLOT_VARIABLE,
+        link::GUARD_VARIABLE,
+        link::NAME_VARIABLE,
+    ];
     configured.extend(ours.map(String::from));
     configured
 }

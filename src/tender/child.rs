@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ use tokio::sync::{Notify, mpsc};
 use super::{Event, PoolSettings, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::Ended;
 use crate::link::{
-    self, BadLine, FD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports, SLOT_VARIABLE,
+    self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
+    SLOT_VARIABLE,
 };
 use crate::tenure::Slot;
 
@@ -47,6 +48,7 @@ impl Child {
         settings: &PoolSettings,
         id: WorkerId,
         slot: Slot,
+        guarded: Option<BorrowedFd<'_>>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
@@ -59,10 +61,19 @@ impl Child {
             .env(TUBE_VARIABLE, settings.tube.as_str());
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
+        if let Some(held) = guarded {
+            command.env(GUARD_VARIABLE, held.as_raw_fd().to_string());
+            rustix::io::fcntl_setfd(held, FdFlags::empty())?;
+        }
         let spawned = command.spawn();
+        // Before anything else is spawned.
+        let closed = guarded.map_or(Ok(()), |held| {
+            rustix::io::fcntl_setfd(held, FdFlags::CLOEXEC)
+        });
         // Ours to close, or its death would never be the end of the file, nor free its slot.
         drop((theirs, slot));
         let process = spawned?;
+        closed?;
         let pid = process.id().unwrap_or(0);
         let kill = Arc::new(Notify::new());
         let watched = Watched {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
+use crate::guard::{self, Guard};
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
@@ -66,6 +68,8 @@ pub struct Settings {
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
     pub reopen: fn(),
+    /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
+    pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
     pub reconciler: Option<reconcile::Service>,
 }
@@ -109,6 +113,9 @@ pub enum Error {
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
     Tenure(#[from] tenure::Error),
+    /// There are no descriptors for a guard.
+    #[error("cannot have a guard: {0}")]
+    Guard(io::Error),
 }
 
 /// Whose event it is.
@@ -187,6 +194,7 @@ struct Tender {
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
+    guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
     tenure: Tenure,
     configuration: Option<Configuration>,
@@ -206,12 +214,14 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut tenure = Tenure::take(&settings.store, &tubes)?;
+    let guard = settings.guard.clone().map(Guard::post);
+    let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
     reconcile::sweep(&settings.store).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
-    let mut tender = Tender::new(settings, tenure, events);
+    let mut tender = Tender::new(settings, tenure, guard, events);
     tender.count_all();
     tender.tend_all();
     while !tender.ended() {
@@ -226,6 +236,9 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
         tender.take(event);
     }
     tender.sweeper.finish().await;
+    if let Some(guard) = tender.guard {
+        guard.dismiss().await;
+    }
     tracing::info!("tender ended");
     Ok(())
 }
@@ -251,7 +264,12 @@ async fn due(at: Option<Instant>) {
 }
 
 impl Tender {
-    fn new(settings: Settings, tenure: Tenure, events: mpsc::Sender<Event>) -> Self {
+    fn new(
+        settings: Settings,
+        tenure: Tenure,
+        guard: Option<Guard>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let back = Arc::new(Notify::new());
         if let Some(reconciler) = settings.reconciler {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
@@ -260,6 +278,7 @@ impl Tender {
             ear: ear::Ear::new(settings.ear, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(&settings.store),
+            guard,
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
             pools: settings.pools.into_iter().map(Pool::new).collect(),
             grace: settings.grace,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
 use crate::crew::{Closing, Effect, Number};
+use crate::guard::Guard;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Report};
 use crate::pool::{Reason, UNCOUNTED};
@@ -146,8 +147,9 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         let slot = self.tenure.slot(tube);
-        let spawned =
-            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, self.events.clone()));
+        let guarded = self.guard.as_ref().map(Guard::held_by_workers);
+        let spawned = slot
+            .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
         let event = match spawned {
             Ok(child) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");

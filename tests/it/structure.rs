@@ -39,6 +39,7 @@ const PORTS: &[(&str, &[&str])] = &[
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
     ("api", &["broker", "crash", "store", "task", "tube"]),
+    ("guard", &["process", "reconcile"]),
     (
         "reconcile",
         &["broker", "crash", "process", "store", "task", "tube"],
@@ -50,6 +51,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "control",
             "crew",
+            "guard",
             "lifecycle",
             "link",
             "pool",
@@ -90,6 +92,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "control",
             "crash",
             "crew",
+            "guard",
             "lifecycle",
             "link",
             "pool",

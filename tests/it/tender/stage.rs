@@ -80,6 +80,7 @@ impl Scene {
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
             runtime: None,
+            guard: None,
             configuration: None,
             reopen: || (),
             ear: Box::new(Told(Arc::clone(&ready))),

@@ -1,0 +1,218 @@
+//! A process of its own that outlives a tender, or a worker that nobody tends, by a second: what is killed together
+//! with all that could clean up after it, the guard cleans up after.
+//!
+//! It blocks in a read of its standard input, a pipe whose other end only its parent holds. The end of that file is
+//! the parent's death, however it came. Then it sweeps (`reconcile`) at once, and on while workers of that parent
+//! are left: each holds the other end of the guard's standard output. Until then it has opened nothing and
+//! costs nothing.
+//!
+//! The parent-death signal would cost every start of a command a fork where a `posix_spawn` does, reach the command
+//! alone and not what it has started, and be lost to a command that changes its user.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read, pipe};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+use crate::reconcile::{Looks, Sweep};
+
+/// What it calls itself, as `ps` and `pgrep` see it; never by a word that finds workers.
+pub const NAME: &str = "tq-guard";
+
+/// The environment variable that tells it the store.
+pub const STORE_VARIABLE: &str = "TASKQUEUE_STORE";
+
+/// A guard that ends sooner is not started again at once.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Between two looks while workers of a dead parent drain.
+const EVERY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 150_000_000,
+};
+
+/// How long a look waits for what it killed to be gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a guard needs.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// This program's file.
+    pub program: PathBuf,
+    /// The store whose attempts it ends.
+    pub store: PathBuf,
+    /// What is added to its environment.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+/// A guard, as its parent has it. When this is dropped, it does what it would do after the parent's death.
+#[derive(Debug)]
+pub struct Guard {
+    workers: PipeWriter,
+    dismissed: oneshot::Sender<()>,
+    keeping: JoinHandle<()>,
+}
+
+impl Guard {
+    /// Starts one, and another whenever it ends. To be called within a current-thread runtime, on the only
+    /// thread that starts processes.
+    ///
+    /// # Errors
+    /// When there are no descriptors left. That it could not be started is logged, and tried again.
+    pub fn post(post: Post) -> io::Result<Guard> {
+        let (reader, workers) = pipe()?;
+        let (dismissed, order) = oneshot::channel();
+        let first = start(&post, &reader);
+        Ok(Guard {
+            workers,
+            dismissed,
+            keeping: tokio::spawn(keep(post, reader, first, order)),
+        })
+    }
+
+    /// What each worker is to hold as long as it lives, and nobody else.
+    pub fn held_by_workers(&self) -> BorrowedFd<'_> {
+        self.workers.as_fd()
+    }
+
+    /// Ends it: there is nothing to clean up after.
+    pub async fn dismiss(self) {
+        let _ = self.dismissed.send(());
+        // It fails only if it panicked.
+        let _ = self.keeping.await;
+    }
+}
+
+/// The process, and the end of its standard input that nobody else has.
+type Standing = (Child, Option<ChildStdin>);
+
+async fn keep(
+    post: Post,
+    workers: PipeReader,
+    mut guard: Option<Standing>,
+    mut dismissed: oneshot::Receiver<()>,
+) {
+    loop {
+        let since = Instant::now();
+        if let Some((mut process, held)) = guard {
+            tokio::select! {
+                ended = process.wait() => {
+                    let reason = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
+                    tracing::warn!(reason, "guard ended; started another");
+                }
+                order = &mut dismissed => {
+                    if order.is_ok() {
+                        // It fails when it has just ended by itself.
+                        let _ = process.kill().await;
+                    }
+                    return;
+                }
+            }
+            drop(held);
+        }
+        if since.elapsed() < SETTLED {
+            tokio::select! {
+                () = sleep(SETTLED) => {}
+                _ = &mut dismissed => return,
+            }
+        }
+        guard = start(&post, &workers);
+    }
+}
+
+fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
+    let spawned = workers.try_clone().and_then(|workers| {
+        Command::new(&post.program)
+            .arg0(NAME)
+            .env(STORE_VARIABLE, std::path::absolute(&post.store)?)
+            .envs(post.environment.iter().cloned())
+            // What is started within a task is not to go as a part of it.
+            .env_remove(UUID_VARIABLE)
+            .env_remove(ATTEMPT_VARIABLE)
+            .stdin(Stdio::piped())
+            .stdout(workers)
+            // What is meant for the parent's group is not meant for it.
+            .process_group(0)
+            .spawn()
+    });
+    match spawned {
+        Ok(mut process) => {
+            // Taken here: waiting for the process would close it.
+            let held = process.stdin.take();
+            Some((process, held))
+        }
+        Err(error) => {
+            let program = post.program.display();
+            tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            None
+        }
+    }
+}
+
+/// Stands guard, in a process of its own that does nothing else, until nothing is left to do. `awake` is called
+/// when the parent has died.
+///
+/// # Errors
+/// When signals cannot be ignored.
+pub fn stand(store: &Path, awake: impl FnOnce()) -> io::Result<()> {
+    // All that is meant for its parent and may be sent to a whole service; nobody takes note of it here.
+    for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGTTIN, SIGTTOU] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    // Without it, it has the name of the program's file. Only people look.
+    let _ = fs::write("/proc/self/comm", NAME);
+    wait_for_end(io::stdin().lock());
+    awake();
+    let mut sweep = Sweep::of(store);
+    loop {
+        sweep.look(PATIENCE);
+        if workers_are_gone() {
+            break;
+        }
+    }
+    // The last of them may have died since.
+    let mut looks = Looks::begin();
+    while let Some(pause) = looks.again(sweep.look(PATIENCE)) {
+        thread::sleep(pause);
+    }
+    Ok(())
+}
+
+/// Nobody writes; what is read is passed over.
+fn wait_for_end(mut input: impl Read) {
+    let mut bytes = [0; 16];
+    loop {
+        match input.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits for a moment, or until they are.
+fn workers_are_gone() -> bool {
+    let held_by_workers = io::stdout();
+    let mut descriptors = [PollFd::new(&held_by_workers, PollFlags::empty())];
+    match poll(&mut descriptors, Some(&EVERY)) {
+        // Nothing but the end was asked for.
+        Ok(events) => events > 0,
+        Err(rustix::io::Errno::INTR) => false,
+        Err(_) => true,
+    }
+}

@@ -2,7 +2,7 @@
 //! with all that could clean up after it, the guard cleans up after.
 //!
 //! It blocks in a read of its standard input, a pipe whose other end only its parent holds. The end of that file is
-//! the parent's death, however it came. Then it sweeps ([`reconcile`]) at once, and on while workers of that parent
+//! the parent's death, however it came. Then it sweeps (`reconcile`) at once, and on while workers of that parent
 //! are left: each holds the other end of the guard's standard output. Until then it has opened nothing and
 //! costs nothing.
 //!

@@ -139,6 +139,7 @@ impl Stage {
         let until = Instant::now() + fault.lasts;
         match fault.kind {
             Kind::KillWorker => self.signal_any(Role::Worker, Signal::KILL),
+            Kind::KillGuard => self.signal_any(Role::Guard, Signal::KILL),
             Kind::KillCommand => self.signal_any(Role::Command, Signal::KILL),
             Kind::KillPut => self.signal_any(Role::Put, Signal::KILL),
             Kind::KillTender => {
@@ -152,6 +153,10 @@ impl Stage {
                 Some(self.kill_with_workers(&[tender], fault.lasts))
             }
             Kind::KillEverything => {
+                // Without a guard it is for those that start afterwards to end what was left.
+                for guard in self.shared.world.all(Role::Guard) {
+                    guard.signal(Signal::KILL);
+                }
                 let all: Vec<usize> = (0..self.tended.len()).collect();
                 let killed = self.kill_with_workers(&all, fault.lasts);
                 if let Some(server) = self.server.as_mut().filter(|server| server.is_up()) {

@@ -10,6 +10,7 @@ pub enum Kind {
     KillWorker,
     KillTender,
     KillTogether,
+    KillGuard,
     KillCommand,
     KillPut,
     KillEverything,
@@ -26,10 +27,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::KillWorker,
         Kind::KillTender,
         Kind::KillTogether,
+        Kind::KillGuard,
         Kind::KillCommand,
         Kind::KillPut,
         Kind::KillEverything,
@@ -51,6 +53,7 @@ impl Kind {
             Kind::KillWorker => "kill-worker",
             Kind::KillTender => "kill-tender",
             Kind::KillTogether => "kill-together",
+            Kind::KillGuard => "kill-guard",
             Kind::KillCommand => "kill-command",
             Kind::KillPut => "kill-put",
             Kind::KillEverything => "kill-everything",
@@ -72,9 +75,10 @@ impl Kind {
             Kind::KillWorker => "a worker is killed",
             Kind::KillTender => "a tender is killed",
             Kind::KillTogether => "a tender and its workers are killed",
+            Kind::KillGuard => "a guard is killed",
             Kind::KillCommand => "a command is killed, without its children",
             Kind::KillPut => "a producer is killed while it puts",
-            Kind::KillEverything => "all tenders, workers and the broker are killed",
+            Kind::KillEverything => "all tenders, workers, guards and the broker are killed",
             Kind::KillBroker => "beanstalkd is killed, and starts again with its binlog",
             Kind::ForgetBroker => "beanstalkd is killed, and starts again with nothing",
             Kind::StopWorker => "a worker is stopped for a while",
@@ -95,6 +99,7 @@ impl Kind {
             Kind::KillWorker
             | Kind::KillTender
             | Kind::KillTogether
+            | Kind::KillGuard
             | Kind::KillCommand
             | Kind::KillPut
             | Kind::KillEverything
@@ -111,7 +116,9 @@ impl Kind {
     /// whatever was killed stays away.
     fn lasts(self) -> (u64, u64) {
         match self {
-            Kind::KillWorker | Kind::KillCommand | Kind::KillPut | Kind::Cut => (0, 1),
+            Kind::KillWorker | Kind::KillGuard | Kind::KillCommand | Kind::KillPut | Kind::Cut => {
+                (0, 1)
+            }
             Kind::KillTender | Kind::KillTogether | Kind::Restart => (0, 1500),
             Kind::KillBroker | Kind::ForgetBroker | Kind::KillEverything => (50, 2500),
             Kind::StopWorker | Kind::StopCommand => (200, 7000),
@@ -126,7 +133,8 @@ impl Kind {
             Kind::KillWorker => 6,
             Kind::KillCommand | Kind::KillPut | Kind::Cut | Kind::StopWorker => 3,
             Kind::KillTender | Kind::KillTogether | Kind::StopCommand | Kind::Lock => 2,
-            Kind::KillEverything
+            Kind::KillGuard
+            | Kind::KillEverything
             | Kind::KillBroker
             | Kind::ForgetBroker
             | Kind::StopTender

@@ -32,6 +32,8 @@ pub struct World {
 pub enum Role {
     Tender,
     Worker,
+    /// Whoever ends the commands of a tender and workers that were killed together.
+    Guard,
     Put,
     Command,
     /// One that a command left behind.
@@ -199,13 +201,10 @@ fn process(pid: Pid, handle: OwnedFd) -> Option<Process> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let line = String::from_utf8_lossy(&read(pid, "cmdline")).into_owned();
-    let role = match line.split('\0').nth(1) {
-        Some("tender") => Role::Tender,
-        Some("worker") => Role::Worker,
-        Some("put") => Role::Put,
-        Some("--task") => Role::Command,
-        Some("--child") => Role::Child,
-        Some(_) | None => Role::Other,
+    let mut words = line.split('\0');
+    let role = match (words.next(), words.next()) {
+        (Some(taskqueue::guard::NAME), _) => Role::Guard,
+        (_, word) => role(word),
     };
     (state != "Z" && state != "X").then(|| Process {
         pid,
@@ -214,4 +213,15 @@ fn process(pid: Pid, handle: OwnedFd) -> Option<Process> {
         line: line.replace('\0', " "),
         handle: Arc::new(handle),
     })
+}
+
+fn role(subcommand: Option<&str>) -> Role {
+    match subcommand {
+        Some("tender") => Role::Tender,
+        Some("worker") => Role::Worker,
+        Some("put") => Role::Put,
+        Some("--task") => Role::Command,
+        Some("--child") => Role::Child,
+        Some(_) | None => Role::Other,
+    }
 }

@@ -64,7 +64,9 @@ fn drain(
     // All of them begin in the same instant, with every job there.
     world.signal_workers(Signal::STOP);
     match put {
-        Put::Ours => world.put(command, count),
+        Put::Ours => {
+            world.put(command, count);
+        }
         Put::Foreign => put_foreign(&world, command, count),
     }
     let before = Used::by(&world);

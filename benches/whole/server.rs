@@ -95,6 +95,12 @@ impl Session {
         waiting.map_or(0, |[waiting]| waiting)
     }
 
+    /// How often anybody has asked for a job, since it was started.
+    pub fn reserves(&mut self) -> u64 {
+        let asked = self.numbers("stats", ["cmd-reserve-with-timeout"]);
+        asked.map_or(0, |[asked]| asked)
+    }
+
     /// Jobs that are in a tube, wherever they stand.
     pub fn jobs(&mut self, tube: &str) -> u64 {
         let states =

@@ -25,6 +25,8 @@ pub enum Point {
     CommandEnded,
     /// Nothing of a command runs, and how it ended is not recorded.
     OutcomeKnown,
+    /// The next job is reserved, and how the command before it ended is not recorded.
+    NextReserved,
     /// An outcome is committed, the job as it was.
     OutcomeRecorded,
     /// A job is deleted, released or buried, and that it has gone is not noted.
@@ -51,7 +53,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 20] = [
+    pub const ALL: [Point; 21] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -61,6 +63,7 @@ impl Point {
         Point::CommandStarted,
         Point::CommandEnded,
         Point::OutcomeKnown,
+        Point::NextReserved,
         Point::OutcomeRecorded,
         Point::JobEnded,
         Point::TakenOver,

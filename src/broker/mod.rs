@@ -234,6 +234,19 @@ pub trait Broker: Send {
     /// never have a job.
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
 
+    /// Ends a job that is over for good and waits for the next, in one round trip where the broker allows it. `deleted`
+    /// is told what became of the first as soon as that is known, also if the rest fails or is cancelled.
+    async fn delete_and_reserve(
+        &mut self,
+        over: Reservation,
+        deleted: &mut Option<Result<(), Error>>,
+        tubes: &[TubeName],
+        timeout: Duration,
+    ) -> Result<Reserve, Error> {
+        *deleted = Some(self.delete(over).await);
+        self.reserve(tubes, timeout).await
+    }
+
     /// Starts a reservation's TTR anew.
     ///
     /// For this and everything else done to a reservation: [`Error::NotFound`] if its TTR ran out,

@@ -1,10 +1,9 @@
-//! One attempt: its command, and the record of how it ended.
+//! One attempt: its command, and what it came to.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::control::Control;
-use super::record::record;
 use super::run::{Ran, run};
 use crate::process::command::Spec;
 use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
@@ -15,24 +14,15 @@ use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
 
-/// What the command of an attempt came to.
-pub struct Worked {
-    /// What becomes of the task; `None` if that was not ours to say, or could not be recorded.
-    pub next: Option<Next>,
-    /// Bytes printed.
-    pub output: u64,
-}
-
-/// Runs an attempt's command and records how it ended.
+/// Runs an attempt's command, and says what is to be recorded of it.
 pub async fn work(
     store: &Store,
     control: &mut Control,
-    worker: i64,
     tube: &TubeName,
     withheld: &[String],
     job: u64,
     attempt: Attempt,
-) -> Worked {
+) -> Arc<Settlement> {
     let Attempt { plan, lock, .. } = &attempt;
     let spec = Spec {
         argv: &plan.argv,
@@ -49,7 +39,6 @@ pub async fn work(
         inherited: lock.as_fd(),
     };
     let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
-    let bytes = output.size();
     let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);
     tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
@@ -59,7 +48,7 @@ pub async fn work(
         // What cannot be ended now keeps the next attempt from beginning.
         end_remains(store, attempt.uuid, attempt.number, attempt.attempt).await;
     }
-    let settlement = Arc::new(Settlement {
+    Arc::new(Settlement {
         task: attempt.task,
         attempt: attempt.attempt,
         number: attempt.number,
@@ -67,12 +56,7 @@ pub async fn work(
         next,
         budget,
         output,
-    });
-    let ours = record(store, control, worker, &settlement).await;
-    Worked {
-        next: ours.then(|| settlement.next.clone()),
-        output: bytes,
-    }
+    })
 }
 
 /// What went well is in the store; the log is for what did not.

@@ -138,6 +138,11 @@ impl Control {
         }
     }
 
+    /// Whether [`Control::fresh`] has something.
+    pub fn has_fresh(&self) -> bool {
+        self.fresh.is_some()
+    }
+
     /// What was read again since this was asked last. Whatever has been said by now is heard first.
     pub async fn fresh(&mut self) -> Option<Configured> {
         tokio::select! {

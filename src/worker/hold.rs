@@ -5,20 +5,39 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::ahead::{Deleted, Over};
 use crate::broker::{Broker, Reservation};
 
 /// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
 const ASK_AFTER: Duration = Duration::from_millis(200);
 
+/// When a command has run for so long, the job before it need not wait for the next reserve to be deleted.
+const CLEAR_AFTER: Duration = Duration::from_millis(50);
+
 /// What the one who works and the one who holds tell each other. A touch that is under way must be
 /// waited for: dropped, it takes the connection and with it the reservation.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Hold {
     speaking: Cell<bool>,
-    over: Cell<bool>,
+    ended: Cell<bool>,
+    over: Cell<Option<Over>>,
+    deleted: Cell<Option<Deleted>>,
 }
 
 impl Hold {
+    /// One that also deletes the job before this one, if it comes to that.
+    pub fn over(over: Option<Over>) -> Hold {
+        Hold {
+            over: Cell::new(over),
+            ..Hold::default()
+        }
+    }
+
+    /// What it did not come to, or what came of it.
+    pub fn left(self) -> (Option<Over>, Option<Deleted>) {
+        (self.over.into_inner(), self.deleted.into_inner())
+    }
+
     /// Does `work` while touching the reservation at a third of its TTR, in seconds.
     pub async fn during<T>(
         &self,
@@ -37,7 +56,7 @@ impl Hold {
                 () = &mut holding, if !lost => lost = true,
             }
         };
-        self.over.set(true);
+        self.ended.set(true);
         if self.speaking.get() {
             holding.await;
         }
@@ -46,6 +65,16 @@ impl Hold {
 
     /// Ends when the reservation is lost, or after a word that was under way when the work was over.
     async fn keep(&self, broker: &mut dyn Broker, reservation: &Reservation, ttr: Option<u32>) {
+        let over = self.over.take();
+        if over.is_some() {
+            self.over.set(over);
+            sleep(CLEAR_AFTER).await;
+            if let Some(over) = self.over.take() {
+                self.speaking.set(true);
+                self.deleted.set(Some(over.delete(broker).await));
+                self.speaking.set(false);
+            }
+        }
         let ttr = match ttr {
             Some(seconds) => Duration::from_secs(seconds.into()),
             None => {
@@ -60,7 +89,7 @@ impl Hold {
                 }
             }
         };
-        while !self.over.get() {
+        while !self.ended.get() {
             sleep(ttr.max(Duration::from_secs(1)) / 3).await;
             self.speaking.set(true);
             let touched = broker.touch(reservation).await;

@@ -5,13 +5,15 @@
 //!    ▲                     │ not now, not ours, over                             │
 //!    └─────────────────────┴─────────────────────────────────────────────────────┘
 //! ```
+//!
+//! In a full tube the steps of two jobs go together (`ahead`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::broker::{self, Broker, Reservation, Reserve};
+use crate::broker::{self, Broker, Reserve};
 use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::reconcile::{self, Memory, Pass, Standing};
@@ -20,9 +22,11 @@ use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
+mod ahead;
 mod arrive;
 mod attempt;
 mod control;
+mod fate;
 mod hold;
 mod record;
 mod run;
@@ -30,6 +34,7 @@ mod serve;
 
 pub use control::{Configured, Control, Mode, Upkeep};
 
+use ahead::{Ahead, Over};
 use serve::{Served, Server};
 
 /// How long one reserve waits for a job. A server that does not answer is noticed soon after.
@@ -92,6 +97,9 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         id: me.id,
         settings,
         gone: Vec::new(),
+        over: None,
+        ahead: None,
+        full: false,
         jobs: 0,
         output: 0,
         failures: 0,
@@ -121,6 +129,12 @@ struct Worker {
     settings: Settings,
     /// Tasks whose jobs are known to be gone, not noted yet.
     gone: Vec<i64>,
+    /// The job before, if it is still to be deleted: only while there is a next.
+    over: Option<Over>,
+    /// The next job, if it is there already.
+    ahead: Option<Ahead>,
+    /// The last reserve had a job at once: there may be more.
+    full: bool,
     jobs: u64,
     output: u64,
     /// Reserves that failed one after the other.
@@ -134,25 +148,34 @@ struct Worker {
 
 impl Worker {
     async fn work(&mut self) {
-        // A tender does it for all its workers.
-        let alone = !self.settings.control.has_tender();
-        if alone {
+        if !self.settings.control.has_tender() {
             self.reconcile().await;
         }
-        while self.settings.control.mode() == Mode::Working && !self.has_had_its_jobs() {
+        loop {
+            // It is ours already.
+            if let Some(ahead) = self.ahead.take() {
+                self.serve(ahead).await;
+                continue;
+            }
+            if self.settings.control.mode() != Mode::Working || !self.may_have(1) {
+                break;
+            }
             // In a tube that is never quiet too.
-            if alone && self.reconciled.elapsed() >= reconcile::EVERY {
+            if self.is_to_reconcile() {
                 self.reconcile().await;
                 continue;
             }
-            match self.next().await {
+            let asked = Instant::now();
+            let event = self.next().await;
+            self.full = asked.elapsed() < IDLE;
+            match event {
                 // The loop's condition looks at the mode.
                 Event::Told(mode) => {
                     tracing::info!(worker = self.name(), order = %mode, "was told to go");
                 }
                 Event::Troubled => self.outlast().await,
                 Event::Reserved(Ok(Reserve::Job(reservation))) => {
-                    self.serve(reservation).await;
+                    self.serve(Ahead::Reserved(reservation)).await;
                 }
                 Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
                 // A reservation that we could not settle is about to run out.
@@ -172,12 +195,19 @@ impl Worker {
         }
     }
 
+    /// A tender does it for all its workers.
+    fn is_to_reconcile(&self) -> bool {
+        !self.settings.control.has_tender() && self.reconciled.elapsed() >= reconcile::EVERY
+    }
+
     fn name(&self) -> &str {
         &self.settings.identity.name
     }
 
-    fn has_had_its_jobs(&self) -> bool {
-        self.settings.max_jobs.is_some_and(|max| self.jobs >= max)
+    /// Whether it may have so many jobs more.
+    fn may_have(&self, more: u64) -> bool {
+        let jobs = self.jobs.saturating_add(more);
+        self.settings.max_jobs.is_none_or(|max| jobs <= max)
     }
 
     /// Waits for a job or a word. A reserve that a word interrupts takes its connection with it.
@@ -214,8 +244,9 @@ impl Worker {
         }
     }
 
-    async fn serve(&mut self, reservation: Reservation) {
+    async fn serve(&mut self, ahead: Ahead) {
         self.configure().await;
+        let look_ahead = self.full && self.may_have(2) && !self.is_to_reconcile();
         let Settings {
             tube,
             broker,
@@ -234,8 +265,10 @@ impl Worker {
             worker: self.id,
             control,
             gone: &mut self.gone,
+            over: &mut self.over,
+            look_ahead,
         }
-        .serve(reservation)
+        .serve(ahead)
         .await;
         // A broker that gives jobs and dies of the first question must not be asked again at once.
         if let Served::Lost(error) = &served {
@@ -245,7 +278,8 @@ impl Worker {
         match served {
             Served::Nothing | Served::Lost(_) => {}
             Served::Troubled => self.outlast().await,
-            Served::Attempted { output } => {
+            Served::Attempted { output, ahead } => {
+                self.ahead = ahead;
                 self.jobs = self.jobs.saturating_add(1);
                 self.output = self.output.saturating_add(output);
                 self.tell();

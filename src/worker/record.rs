@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::control::{Control, Mode};
-use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::store::ledger::Settlement;
 use crate::store::{Error, Store, now};
@@ -27,7 +26,6 @@ pub async fn record(
     settlement: &Arc<Settlement>,
 ) -> bool {
     let (task, attempt) = (settlement.task, settlement.number);
-    crash::here(Point::OutcomeKnown);
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead::{Ahead, Over};
 use super::arrive::{Arrived, arrive};
 use super::attempt::work;
-use super::control::Control;
+use super::control::{Control, Mode};
+use super::fate::{Fate, LEAVE_ALONE, Put, note};
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
-use crate::reconcile::{announce, end_remains};
+use crate::reconcile::end_remains;
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
@@ -18,9 +20,6 @@ use crate::tube::TubeName;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
-
-/// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
-const LEAVE_ALONE: Duration = Duration::from_secs(5);
 
 /// Everything that serving a job needs.
 pub struct Server<'a> {
@@ -40,15 +39,21 @@ pub struct Server<'a> {
     pub control: &'a mut Control,
     /// Tasks whose jobs are known to be gone, not noted yet.
     pub gone: &'a mut Vec<i64>,
+    /// The job before this one, if it is still to be deleted.
+    pub over: &'a mut Option<Over>,
+    /// Whether to look for the next job before this one is settled.
+    pub look_ahead: bool,
 }
 
 /// What serving came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Served {
     /// An attempt was made, and its command printed so many bytes; none where it was refused.
     Attempted {
         /// Bytes, both streams.
         output: u64,
+        /// The next job.
+        ahead: Option<Ahead>,
     },
     /// Nothing was run.
     Nothing,
@@ -56,39 +61,6 @@ pub enum Served {
     Lost(broker::Error),
     /// The store could not be asked: no job should be taken for a while.
     Troubled,
-}
-
-/// What is to be done with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// End it for good; the row is told if it is the producer's own job, not a pointer that we put since.
-    Delete { task: Option<i64> },
-    /// Give it back. If it is gone, the task that waits is put again.
-    Release {
-        priority: u32,
-        delay: Duration,
-        waiting: Option<Put>,
-    },
-    /// Set it aside.
-    Bury { priority: u32 },
-}
-
-impl Fate {
-    /// To give it back and no more.
-    fn leave(priority: u32, delay: Duration) -> Fate {
-        Fate::Release {
-            priority,
-            delay,
-            waiting: None,
-        }
-    }
-}
-
-/// A task's put, to be followed by another if its job is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Put {
-    task: i64,
-    generation: i64,
 }
 
 /// What a series of claims came to.
@@ -100,7 +72,24 @@ enum Decided {
 
 impl Server<'_> {
     /// Serves one job.
-    pub async fn serve(&mut self, reservation: Reservation) -> Served {
+    pub async fn serve(&mut self, ahead: Ahead) -> Served {
+        match ahead {
+            Ahead::Reserved(reservation) if self.control.mode() == Mode::Working => {
+                self.clear().await;
+                self.arrived(reservation).await
+            }
+            Ahead::Reserved(reservation) => {
+                self.give_back(reservation).await;
+                Served::Nothing
+            }
+            Ahead::Claimed(reservation, claimed) => {
+                let (arrival, claim) = *claimed;
+                self.follow(reservation, arrival, Some(claim)).await
+            }
+        }
+    }
+
+    async fn arrived(&mut self, reservation: Reservation) -> Served {
         crash::here(Point::JobReserved);
         let arrived = arrive(
             self.broker,
@@ -127,11 +116,24 @@ impl Server<'_> {
             Ok(Arrived::Vanished) => return Served::Nothing,
             Err(error) => return Served::Lost(error),
         };
-        match self.decide(arrival).await {
+        self.follow(reservation, arrival, None).await
+    }
+
+    /// Does what a job's claim says, which may have been made already.
+    async fn follow(
+        &mut self,
+        reservation: Reservation,
+        arrival: Arrival,
+        claim: Option<Claim>,
+    ) -> Served {
+        match self.decide(arrival, claim).await {
             Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
-                Served::Attempted { output: 0 }
+                Served::Attempted {
+                    output: 0,
+                    ahead: None,
+                }
             }
             Ok(Decided::Fate(fate)) => {
                 self.end(reservation, fate).await;
@@ -155,10 +157,17 @@ impl Server<'_> {
     }
 
     /// Claims, does what the claim asks for first, and claims again.
-    async fn decide(&mut self, mut arrival: Arrival) -> Result<Decided, store::Error> {
+    async fn decide(
+        &mut self,
+        mut arrival: Arrival,
+        mut claimed: Option<Claim>,
+    ) -> Result<Decided, store::Error> {
         let mut ours: Option<DeadAttempt> = None;
         for _ in 0..MOST_CLAIMS {
-            let claim = self.claim(&arrival, ours.take()).await?;
+            let claim = match claimed.take() {
+                Some(claim) => claim,
+                None => self.claim(&arrival, ours.take()).await?,
+            };
             match claim {
                 Claim::Begun(attempt) => return Ok(Decided::Run(attempt)),
                 Claim::Refused {
@@ -204,7 +213,7 @@ impl Server<'_> {
                 Claim::Dead(dead) => {
                     let (taken, me) = (dead.clone(), self.worker);
                     if !self.store.call(move |db| db.take_over(&taken, me)).await? {
-                        return Ok(Decided::Fate(leave_alone(&dead)));
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
                     tracing::warn!(
                         task = dead.task,
@@ -212,13 +221,13 @@ impl Server<'_> {
                         "took over a dead worker's attempt"
                     );
                     if !self.end_remains(&dead).await {
-                        return Ok(Decided::Fate(leave_alone(&dead)));
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
                     ours = Some(dead);
                 }
                 Claim::Remains(dead) => {
                     if !self.end_remains(&dead).await {
-                        return Ok(Decided::Fate(leave_alone(&dead)));
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
                 }
             }
@@ -275,93 +284,46 @@ impl Server<'_> {
         let work = work(
             self.store,
             self.control,
-            self.worker,
             self.tube,
             self.withheld,
             reservation.id,
             attempt,
         );
-        let hold = Hold::default();
+        let hold = Hold::over(self.over.take());
         crash::here(Point::AttemptBegun);
-        let worked = hold.during(self.broker, &reservation, ttr, work).await;
+        let settlement = hold.during(self.broker, &reservation, ttr, work).await;
+        let (over, deleted) = hold.left();
+        *self.over = over;
+        if let Some(deleted) = deleted {
+            note(self.gone, deleted);
+        }
+        let output = settlement.output.size();
+        let next = settlement.next.clone();
+        let (ours, ahead) = self.record(&reservation, ttr, settlement).await;
         crash::here(Point::OutcomeRecorded);
-        let fate = match worked.next {
-            None => Fate::leave(priority, Duration::ZERO),
-            Some(Next::Done | Next::Cancelled) => Fate::Delete {
-                task: foreign.then_some(task),
-            },
-            Some(Next::Failed { .. }) => match on_failure {
-                OnFailure::Delete => Fate::Delete {
-                    task: foreign.then_some(task),
-                },
+        let foreign = foreign.then_some(task);
+        let fate = match next {
+            _ if !ours => Fate::leave(priority, Duration::ZERO),
+            Next::Done | Next::Cancelled => Fate::Delete { task: foreign },
+            Next::Failed { .. } => match on_failure {
+                OnFailure::Delete => Fate::Delete { task: foreign },
                 OnFailure::Bury => Fate::Bury { priority },
             },
-            Some(Next::Wait(delay)) => Fate::Release {
+            Next::Wait(delay) => Fate::Release {
                 priority,
                 delay,
                 waiting: Some(Put { task, generation }),
             },
         };
-        self.end(reservation, fate).await;
-        Served::Attempted {
-            output: worked.output,
-        }
-    }
-
-    /// Does with a job what is to be done with it. Its reservation may be lost by now: then the job
-    /// comes round again, and its next claim finds what became of its task.
-    async fn end(&mut self, reservation: Reservation, fate: Fate) {
-        let job = reservation.id;
-        let done = match fate {
-            Fate::Delete { .. } => self.broker.delete(reservation).await,
-            Fate::Release {
-                priority, delay, ..
-            } => self.broker.release(reservation, priority, delay).await,
-            Fate::Bury { priority } => self.broker.bury(reservation, priority).await,
-        };
-        crash::here(Point::JobEnded);
-        match (done, fate) {
-            (Ok(()), Fate::Delete { task }) => self.gone.extend(task),
-            (Ok(()), Fate::Release { .. } | Fate::Bury { .. }) => {}
-            (Err(broker::Error::NotFound), Fate::Release { waiting, .. }) => {
-                tracing::warn!(job, "found a job gone that was to be released");
-                if let Some(put) = waiting {
-                    self.put_again(put).await;
-                }
+        match fate {
+            // With the next reserve.
+            Fate::Delete { task } if ahead.is_some() && self.over.is_none() => {
+                *self.over = Some(Over { reservation, task });
             }
-            (Err(error), _) => {
-                tracing::warn!(job, %error, "could not settle a job; it may come round again");
+            Fate::Delete { .. } | Fate::Release { .. } | Fate::Bury { .. } => {
+                self.end(reservation, fate).await;
             }
         }
+        Served::Attempted { output, ahead }
     }
-
-    /// The task waits and its job is gone: put another.
-    async fn put_again(&mut self, Put { task, generation }: Put) {
-        let asked = self
-            .store
-            .call(move |db| db.put_again(task, generation, now()))
-            .await;
-        let again = match asked {
-            Ok(Some(again)) => again,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(task, %error, "could not put a task's job again");
-                return;
-            }
-        };
-        if let Err(error) = announce(self.broker, self.store, &[again]).await {
-            tracing::error!(task, %error, "could not put a task's job again");
-        }
-    }
-
-    async fn priority(&mut self, reservation: &Reservation) -> u32 {
-        match self.broker.stats_job(reservation.id).await {
-            Ok(Some(stats)) => stats.priority,
-            Ok(None) | Err(_) => broker::DEFAULT_PRIORITY,
-        }
-    }
-}
-
-fn leave_alone(dead: &DeadAttempt) -> Fate {
-    Fate::leave(dead.priority, LEAVE_ALONE)
 }

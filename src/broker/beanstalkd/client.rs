@@ -103,8 +103,6 @@ pub(super) enum First<'a> {
     Nothing,
     /// This tube is in use.
     Use(&'a TubeName),
-    /// These tubes, and no others, are reserved from.
-    Watch(&'a [TubeName]),
 }
 
 /// A session with a beanstalkd server, over one connection at a time.
@@ -248,18 +246,28 @@ impl Client {
         match first {
             First::Nothing => {}
             First::Use(tube) => connection.queue_use(tube),
-            First::Watch(tubes) => connection.queue_watch(tubes),
         }
         connection.queue(command);
-        let answer = connection.answer(name, patience).await;
-        let reply = answer.map_err(|failure| self.error(failure))?;
-        let reading = match read(reply) {
-            Ok(value) => Ok((number, value)),
-            Err(Unfit::Refused(error)) => Err(error),
-            Err(Unfit::Nonsense(said)) => return Err(self.nonsense(name, said)),
-        };
+        let heard = self.hear(&mut connection, name, patience, read).await?;
         self.put_back(connection, name)?;
-        reading
+        Ok((number, heard?))
+    }
+
+    /// Reads the answer to the oldest command that has none. The outer error is the connection's end.
+    pub(super) async fn hear<T>(
+        &self,
+        connection: &mut Connection,
+        command: &'static str,
+        patience: Duration,
+        read: impl FnOnce(Reply) -> Reading<T>,
+    ) -> Result<Result<T, Error>, Error> {
+        let answer = connection.answer(command, patience).await;
+        let reply = answer.map_err(|failure| self.error(failure))?;
+        match read(reply) {
+            Ok(value) => Ok(Ok(value)),
+            Err(Unfit::Refused(error)) => Ok(Err(error)),
+            Err(Unfit::Nonsense(said)) => Err(self.nonsense(command, said)),
+        }
     }
 
     /// The connection, or a new one. It is the caller's until [`Client::put_back`].

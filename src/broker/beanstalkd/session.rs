@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::Dictionary;
 use super::client::{Client, First, Reading, Unfit, found, reservation};
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
     Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
@@ -63,21 +63,44 @@ impl Broker for Client {
             sleep(timeout).await;
             return Ok(Reserve::TimedOut);
         }
-        let wait = seconds(timeout).min(MAX_RESERVE);
-        let patience = Duration::from_secs(u64::from(wait)).saturating_add(RESERVE_GRACE);
-        let connection = self.take_connection().await?;
-        let number = connection.number;
-        let read = |reply| match reply {
-            Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
-            Reply::TimedOut => Ok(Reserve::TimedOut),
-            Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
-            other => Err(other.into()),
+        let mut connection = self.take_connection().await?;
+        connection.queue_watch(tubes);
+        let wait = queue_reserve(&mut connection, timeout);
+        self.reserved(connection, wait).await
+    }
+
+    async fn delete_and_reserve(
+        &mut self,
+        over: Reservation,
+        deleted: &mut Option<Result<(), Error>>,
+        tubes: &[TubeName],
+        timeout: Duration,
+    ) -> Result<Reserve, Error> {
+        if tubes.is_empty() {
+            *deleted = Some(self.delete(over).await);
+            return self.reserve(tubes, timeout).await;
+        }
+        let mut connection = match self.take_connection_of(over.id, over.connection) {
+            Ok(connection) => connection,
+            Err(lost) => {
+                *deleted = Some(Err(lost));
+                return self.reserve(tubes, timeout).await;
+            }
         };
-        let (first, command) = (First::Watch(tubes), Command::Reserve(wait));
-        let (_, reserve) = self
-            .ask_on(connection, first, command, patience, read)
-            .await?;
-        Ok(reserve)
+        connection.queue_watch(tubes);
+        let delete = Command::Delete(over.id);
+        connection.queue(delete);
+        let wait = queue_reserve(&mut connection, timeout);
+        let patience = self.answer_timeout();
+        let heard = self.hear(&mut connection, delete.name(), patience, self::deleted);
+        match heard.await {
+            Ok(answer) => *deleted = Some(answer),
+            Err(error) => {
+                *deleted = Some(Err(error.clone()));
+                return Err(error);
+            }
+        }
+        self.reserved(connection, wait).await
     }
 
     async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
@@ -188,6 +211,22 @@ impl Broker for Client {
 }
 
 impl Client {
+    /// Reads the answer to a reserve that waits so many seconds.
+    async fn reserved(&mut self, mut connection: Connection, wait: u32) -> Result<Reserve, Error> {
+        let name = Command::Reserve(wait).name();
+        let number = connection.number;
+        let patience = Duration::from_secs(wait.into()).saturating_add(RESERVE_GRACE);
+        let read = |reply| match reply {
+            Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
+            Reply::TimedOut => Ok(Reserve::TimedOut),
+            Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
+            other => Err(other.into()),
+        };
+        let heard = self.hear(&mut connection, name, patience, read).await?;
+        self.put_back(connection, name)?;
+        heard
+    }
+
     /// Does something to a reserved job on the connection that reserved it, or not at all.
     async fn settle(
         &mut self,
@@ -213,14 +252,10 @@ impl Client {
             connection.queue(Command::Peek(*id));
         }
         for _ in ids {
-            let answer = connection.answer("peek", self.answer_timeout()).await;
-            let reply = answer.map_err(|failure: Failure| self.error(failure))?;
-            match found(reply) {
-                Ok(job) => bodies.push(job.map(|(_, body)| body)),
-                // There are answers to come that nobody will read: the connection is given up.
-                Err(Unfit::Refused(error)) => return Err(error),
-                Err(Unfit::Nonsense(said)) => return Err(self.nonsense("peek", said)),
-            }
+            let patience = self.answer_timeout();
+            let heard = self.hear(&mut connection, "peek", patience, found).await?;
+            // After a refusal there are answers to come that nobody will read: the connection is given up.
+            bodies.push(heard?.map(|(_, body)| body));
         }
         self.put_back(connection, "peek")
     }
@@ -265,14 +300,9 @@ impl Client {
         size: usize,
         window: &mut Window,
     ) -> Result<Result<JobId, Error>, Error> {
-        let answer = connection.answer("put", self.answer_timeout()).await;
-        let reply = answer.map_err(|failure: Failure| self.error(failure))?;
         window.bytes = window.bytes.saturating_sub(size);
-        match put(reply, size) {
-            Ok(id) => Ok(Ok(id)),
-            Err(Unfit::Refused(error)) => Ok(Err(error)),
-            Err(Unfit::Nonsense(said)) => Err(self.nonsense("put", said)),
-        }
+        let (patience, read) = (self.answer_timeout(), |reply| put(reply, size));
+        self.hear(connection, "put", patience, read).await
     }
 }
 
@@ -313,6 +343,13 @@ impl Window {
         self.bytes = self.bytes.saturating_add(size);
         self.on_their_way.push_back(Sent::Whole(size));
     }
+}
+
+/// Queues a reserve, and says how many seconds it waits.
+fn queue_reserve(connection: &mut Connection, timeout: Duration) -> u32 {
+    let wait = seconds(timeout).min(MAX_RESERVE);
+    connection.queue(Command::Reserve(wait));
+    wait
 }
 
 /// What becomes of a job of that many bytes.

@@ -295,6 +295,29 @@ impl Db {
         })
     }
 
+    /// Records how an attempt ended as [`Db::settle`] does, and claims the next job as [`Db::claim`] does, in one
+    /// transaction: both or neither.
+    pub fn settle_and_claim(
+        &mut self,
+        settlement: &Settlement,
+        arrival: &Arrival,
+        commands: &Arc<Commands>,
+        worker: i64,
+        now: Millis,
+    ) -> Result<(bool, Claim), Error> {
+        self.change(|change, locks| {
+            let ours = settle(change, settlement, worker, now)?;
+            let claiming = Claiming {
+                change,
+                locks,
+                commands,
+                worker,
+                now,
+            };
+            Ok((ours, claiming.claim(arrival)?))
+        })
+    }
+
     /// Records how an attempt ended. False if it was not ours to settle: somebody took it over, and
     /// nothing else may be touched then.
     pub fn settle(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taskqueue::broker::{Broker, Error, JobId, JobState};
+use taskqueue::broker::{Broker, Error, JobId, JobState, Reserve};
 
 use super::{Harness, skip};
 use crate::support::{job, put, reserve, reserve_after, reserve_nothing, tube};
@@ -188,4 +188,67 @@ pub async fn a_reservation_of_a_lost_connection_is_refused<H: Harness>(harness: 
     assert_eq!(session.touch(&lost).await, refused);
     assert_eq!(session.delete(lost).await, refused);
     session.delete(held).await.unwrap();
+}
+
+pub async fn a_job_is_deleted_and_the_next_reserved<H: Harness>(harness: &mut H) {
+    let mut session = harness.session();
+    let tubes = [tube("t"), tube("u")];
+    let first = put(session.as_mut(), &tubes[0], job("1")).await.unwrap();
+    let held = reserve(session.as_mut(), &tubes[0]).await;
+    assert_eq!(held.id, first);
+    // From a tube that was not watched until now.
+    let second = put(session.as_mut(), &tubes[1], job("2")).await.unwrap();
+    let mut deleted = None;
+    let next = session
+        .delete_and_reserve(held, &mut deleted, &tubes, Duration::ZERO)
+        .await;
+    assert_eq!(deleted, Some(Ok(())));
+    assert!(session.stats_job(first).await.unwrap().is_none());
+    let Ok(Reserve::Job(next)) = next else {
+        panic!("the next did not come: {next:?}");
+    };
+    assert_eq!((next.id, &next.body[..]), (second, &b"2"[..]));
+    // And with nothing there.
+    let mut deleted = None;
+    let nothing = session
+        .delete_and_reserve(next, &mut deleted, &tubes, Duration::ZERO)
+        .await;
+    assert_eq!(deleted, Some(Ok(())));
+    assert!(matches!(nothing, Ok(Reserve::TimedOut)), "{nothing:?}");
+    assert!(session.stats_job(second).await.unwrap().is_none());
+}
+
+pub async fn what_became_of_the_deleted_is_told_whatever_comes_next<H: Harness>(harness: &mut H) {
+    let mut session = harness.session();
+    let t = tube("t");
+    // Its time has run out, and another has it.
+    let mut short = job("1");
+    short.ttr = Duration::from_secs(1);
+    put(session.as_mut(), &t, short).await.unwrap();
+    let held = reserve(session.as_mut(), &t).await;
+    let mut other = harness.session();
+    let theirs = reserve_after(session.as_mut(), other.as_mut(), &t).await;
+    let second = put(session.as_mut(), &t, job("2")).await.unwrap();
+    let mut deleted = None;
+    let tubes = [t.clone()];
+    let next = session
+        .delete_and_reserve(held, &mut deleted, &tubes, Duration::ZERO)
+        .await;
+    assert_eq!(deleted, Some(Err(Error::NotFound)));
+    let Ok(Reserve::Job(next)) = next else {
+        panic!("the next did not come: {next:?}");
+    };
+    assert_eq!(next.id, second);
+    other.delete(theirs).await.unwrap();
+    // The connection is gone.
+    if !harness.sever().await {
+        return skip("it has no connections that could be lost");
+    }
+    session.touch(&next).await.unwrap_err();
+    let mut deleted = None;
+    let again = session
+        .delete_and_reserve(next, &mut deleted, &tubes, Duration::ZERO)
+        .await;
+    assert_eq!(deleted, Some(Err(Error::ReservationLost { id: second })));
+    assert!(matches!(again, Ok(Reserve::Job(job)) if job.id == second));
 }

@@ -17,7 +17,9 @@ on_both!(
     command_started,
     command_ended,
     outcome_known,
+    next_reserved,
     outcome_recorded,
+    outcome_recorded_and_the_next_begun,
     outcome_recorded_of_a_failure_to_be_buried,
     outcome_recorded_of_a_failure_to_be_tried_again,
     job_ended,
@@ -185,6 +187,31 @@ fn outcome_known(taskqueue: &Taskqueue, queue: &dyn Queue) {
 
 fn outcome_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
     a_life(taskqueue, queue, Point::OutcomeRecorded, &["exited"]);
+}
+
+/// Two tasks wait, and a worker dies with the first of them done.
+#[track_caller]
+fn two_lives(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, outcomes: [&[&str]; 2]) {
+    put_one(taskqueue, "good");
+    put_one(taskqueue, "good");
+    dies(taskqueue, &WORKER, point);
+    ends_as(taskqueue, queue, outcomes[0], 0);
+    let attempts = taskqueue.show("2")["attempts"].clone();
+    let attempts = attempts.as_array().unwrap().iter();
+    let found: Vec<&Value> = attempts.map(|attempt| &attempt["outcome"]).collect();
+    assert_eq!(json!(found), json!(outcomes[1]));
+    assert_eq!(status(taskqueue, "1"), "done");
+    assert_eq!(status(taskqueue, "2"), "done");
+}
+
+fn next_reserved(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    let outcomes: [&[&str]; 2] = [&["lost", "exited"], &["exited"]];
+    two_lives(taskqueue, queue, Point::NextReserved, outcomes);
+}
+
+fn outcome_recorded_and_the_next_begun(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    let outcomes: [&[&str]; 2] = [&["exited"], &["lost", "exited"]];
+    two_lives(taskqueue, queue, Point::OutcomeRecorded, outcomes);
 }
 
 fn outcome_recorded_of_a_failure_to_be_buried(taskqueue: &Taskqueue, queue: &dyn Queue) {

@@ -1,0 +1,142 @@
+//! What is done with a job.
+
+use std::time::Duration;
+
+use super::ahead::{Deleted, Over};
+use super::serve::Server;
+use crate::broker::{self, Reservation};
+use crate::crash::{self, Point};
+use crate::reconcile::announce;
+use crate::store::ledger::DeadAttempt;
+use crate::store::now;
+
+/// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
+pub const LEAVE_ALONE: Duration = Duration::from_secs(5);
+
+/// What is to be done with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// End it for good; the row is told if it is the producer's own job, not a pointer that we put since.
+    Delete { task: Option<i64> },
+    /// Give it back. If it is gone, the task that waits is put again.
+    Release {
+        priority: u32,
+        delay: Duration,
+        waiting: Option<Put>,
+    },
+    /// Set it aside.
+    Bury { priority: u32 },
+}
+
+/// A task's put, to be followed by another if its job is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    pub task: i64,
+    pub generation: i64,
+}
+
+impl Fate {
+    /// To give it back and no more.
+    pub fn leave(priority: u32, delay: Duration) -> Fate {
+        Fate::Release {
+            priority,
+            delay,
+            waiting: None,
+        }
+    }
+
+    /// What cannot be freed of what runs is tried again later.
+    pub fn leave_alone(dead: &DeadAttempt) -> Fate {
+        Fate::leave(dead.priority, LEAVE_ALONE)
+    }
+}
+
+impl Server<'_> {
+    /// Does with a job what is to be done with it. Its reservation may be lost by now: then the job
+    /// comes round again, and its next claim finds what became of its task.
+    pub(super) async fn end(&mut self, reservation: Reservation, fate: Fate) {
+        self.clear().await;
+        let job = reservation.id;
+        let (answer, waiting) = match fate {
+            Fate::Delete { task } => {
+                let over = Over { reservation, task };
+                let deleted = over.delete(self.broker).await;
+                return note(self.gone, deleted);
+            }
+            Fate::Release {
+                priority,
+                delay,
+                waiting,
+            } => {
+                let answer = self.broker.release(reservation, priority, delay).await;
+                (answer, waiting)
+            }
+            Fate::Bury { priority } => (self.broker.bury(reservation, priority).await, None),
+        };
+        crash::here(Point::JobEnded);
+        match answer {
+            Ok(()) => {}
+            Err(broker::Error::NotFound) if matches!(fate, Fate::Release { .. }) => {
+                tracing::warn!(job, "found a job gone that was to be released");
+                if let Some(put) = waiting {
+                    self.put_again(put).await;
+                }
+            }
+            Err(error) => unsettled(job, &error),
+        }
+    }
+
+    /// Gives a job back that nothing was done with.
+    pub(super) async fn give_back(&mut self, reservation: Reservation) {
+        let priority = self.priority(&reservation).await;
+        self.end(reservation, Fate::leave(priority, Duration::ZERO))
+            .await;
+    }
+
+    /// Deletes the job that is over, if there is one.
+    pub(super) async fn clear(&mut self) {
+        if let Some(over) = self.over.take() {
+            let deleted = over.delete(self.broker).await;
+            note(self.gone, deleted);
+        }
+    }
+
+    /// The task waits and its job is gone: put another.
+    async fn put_again(&mut self, Put { task, generation }: Put) {
+        let asked = self
+            .store
+            .call(move |db| db.put_again(task, generation, now()))
+            .await;
+        let again = match asked {
+            Ok(Some(again)) => again,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(task, %error, "could not put a task's job again");
+                return;
+            }
+        };
+        if let Err(error) = announce(self.broker, self.store, &[again]).await {
+            tracing::error!(task, %error, "could not put a task's job again");
+        }
+    }
+
+    pub(super) async fn priority(&mut self, reservation: &Reservation) -> u32 {
+        match self.broker.stats_job(reservation.id).await {
+            Ok(Some(stats)) => stats.priority,
+            Ok(None) | Err(_) => broker::DEFAULT_PRIORITY,
+        }
+    }
+}
+
+/// Remembers what became of a job.
+pub fn note(gone: &mut Vec<i64>, deleted: Deleted) {
+    crash::here(Point::JobEnded);
+    match deleted.answer {
+        Ok(()) => gone.extend(deleted.task),
+        Err(error) => unsettled(deleted.job, &error),
+    }
+}
+
+fn unsettled(job: broker::JobId, error: &broker::Error) {
+    tracing::warn!(job, %error, "could not settle a job; it may come round again");
+}

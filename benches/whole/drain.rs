@@ -51,6 +51,11 @@ pub fn measure_others(size: &Size, samples: &mut Samples) {
     }
 }
 
+/// Our own jobs, wherever.
+pub fn drain_ours(world: World, name: &str, count: usize, samples: &mut Samples) {
+    drain(world, name, 4, Put::Ours, "true", count, samples);
+}
+
 fn drain(
     mut world: World,
     name: &str,

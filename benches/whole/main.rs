@@ -16,9 +16,13 @@
     reason = "a figure that could not be measured must not pass for one that was"
 )]
 
+mod cleanup;
 mod drain;
 mod figures;
 mod floor;
+mod forgotten;
+mod growth;
+mod history;
 mod idle;
 mod latency;
 mod machine;
@@ -29,6 +33,7 @@ mod replace;
 mod report;
 mod server;
 mod world;
+mod writer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +42,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use figures::Samples;
+use growth::Growth;
 use world::Size;
 
 /// What is run where nothing is to be done.
@@ -85,6 +91,7 @@ fn parts() -> Vec<Part> {
         once: true,
         ..each(name, measure)
     };
+    let mut growth = Growth::default();
     vec![
         each("floor", floor::measure),
         each("drain", drain::measure),
@@ -92,6 +99,9 @@ fn parts() -> Vec<Part> {
         each("latency", latency::measure),
         each("put", put::measure),
         each("replace", replace::measure),
+        each("growth", move |size, samples| growth.measure(size, samples)),
+        once("cleanup", cleanup::measure),
+        once("forgotten", forgotten::measure),
         once("idle", idle::measure),
         once("memory", idle::measure_growth),
     ]

@@ -36,6 +36,10 @@ pub struct Size {
     pub idle: Duration,
     /// Jobs after which the workers' memory is looked at.
     pub looks: [usize; 2],
+    /// Tasks that a store has seen, in ascending order.
+    pub histories: [usize; 3],
+    /// Tasks that a broker forgets.
+    pub forgotten: usize,
 }
 
 impl Size {
@@ -49,6 +53,8 @@ impl Size {
         kills: 20,
         idle: Duration::from_secs(60),
         looks: [1_000, 100_000],
+        histories: [1_000, 100_000, 2_000_000],
+        forgotten: 100_000,
     };
     pub const QUICK: Size = Size {
         quick: true,
@@ -60,12 +66,34 @@ impl Size {
         kills: 5,
         idle: Duration::from_secs(10),
         looks: [1_000, 5_000],
+        histories: [1_000, 10_000, 100_000],
+        forgotten: 10_000,
     };
 
     /// What the table says, with how much it was.
     pub fn fill_in(&self, words: &str) -> String {
-        let [few, many] = self.looks.map(|jobs| jobs.to_string());
-        words.replace("{few}", &few).replace("{many}", &many)
+        let with =
+            |words: String, (mark, count): (&str, usize)| words.replace(mark, &in_thousands(count));
+        let [few, many] = self.looks;
+        let [least, some, most] = self.histories;
+        [
+            ("{few jobs}", few),
+            ("{many jobs}", many),
+            ("{least}", least),
+            ("{some}", some),
+            ("{most}", most),
+            ("{half}", most / 2),
+            ("{forgotten}", self.forgotten),
+        ]
+        .into_iter()
+        .fold(words.to_owned(), with)
+    }
+}
+
+fn in_thousands(count: usize) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        _ => format!("{},{:03}", in_thousands(count / 1_000), count % 1_000),
     }
 }
 
@@ -103,6 +131,9 @@ pub fn marker() -> String {
 /// Everything that one measurement needs, apart from all others. Its processes are gone when it is dropped.
 pub struct World {
     folder: TempDir,
+    store: PathBuf,
+    /// The newest rows of tasks and of attempts that were there before.
+    before: [i64; 2],
     /// None: the embedded broker.
     pub server: Option<Server>,
     tender: Option<Child>,
@@ -130,10 +161,21 @@ impl World {
         );
         fs::write(folder.path().join("taskqueue.toml"), configuration).unwrap();
         World {
+            store: folder.path().join("bench.db"),
+            before: [0; 2],
             folder,
             server,
             tender: None,
         }
+    }
+
+    /// With a store that has been used before.
+    pub fn over(self, store: PathBuf) -> World {
+        let mut world = self;
+        world.store = store;
+        world.before = ["tasks", "attempts"]
+            .map(|table| world.ask(&format!("SELECT coalesce(max(id), 0) FROM {table}")));
+        world
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -141,7 +183,7 @@ impl World {
     }
 
     pub fn store(&self) -> PathBuf {
-        self.path("bench.db")
+        self.store.clone()
     }
 
     pub fn broker(&self) -> String {
@@ -259,12 +301,14 @@ impl World {
 
     /// Every task is done, by one attempt each whose command was seen to exit with 0.
     pub fn check(&self, count: usize) {
-        let counted = |query: &str| self.ask(query);
-        let done = counted("SELECT count(*) FROM tasks WHERE status = 'done'");
-        let rows = counted("SELECT count(*) FROM tasks");
-        let ran =
-            counted("SELECT count(*) FROM attempts WHERE exit_code = 0 AND outcome = 'exited'");
-        let attempts = counted("SELECT count(*) FROM attempts");
+        let [tasks, attempts] = self.before;
+        let counted = |of: &str| self.ask(&format!("SELECT count(*) FROM {of}"));
+        let done = counted(&format!("tasks WHERE id > {tasks} AND status = 'done'"));
+        let rows = counted(&format!("tasks WHERE id > {tasks}"));
+        let ran = counted(&format!(
+            "attempts WHERE id > {attempts} AND exit_code = 0 AND outcome = 'exited'"
+        ));
+        let attempts = counted(&format!("attempts WHERE id > {attempts}"));
         let count = count as i64;
         let expected = [count; 4];
         assert_eq!([done, rows, ran, attempts], expected, "{}", self.log());

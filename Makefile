@@ -10,6 +10,9 @@ SECONDS ?= 60
 SEED ?=
 BROKER ?= beanstalkd
 SKIP ?=
+# And `make bench`: all parts, or some (drain,put), which are then only printed; and less of everything.
+PARTS ?=
+QUICK ?=
 # And `make fuzz`: how many cases of each property.
 CASES ?= 100000
 
@@ -25,7 +28,7 @@ help:
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
 	@echo 'make fuzz    try what reads bodies, replies and lines with many more bytes than the tests do (CASES)'
 	@echo 'make simulate  tend a thousand pools through a day in made-up time (SEED)'
-	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly'
+	@echo 'make bench   measure what a job costs, and write benches/RESULTS.md; with QUICK=1 less exactly (PARTS)'
 	@echo 'make lint    formatting, lints, licences, documentation; no tests'
 	@echo 'make man     write man/taskqueue.1 anew, from the command line itself'
 
@@ -35,11 +38,12 @@ demo:
 build:
 	$(CARGO) build --release $(LOCKED)
 
-# A quick run writes nothing.
+# A quick run writes nothing, nor does one of some parts.
 bench:
 	@command -v beanstalkd >/dev/null 2>&1 || sh tests/prepare.sh
 	$(CARGO) build --release $(LOCKED) --example mark
-	$(CARGO) bench $(LOCKED) --bench whole -- $(if $(QUICK),--quick,--write benches)
+	$(CARGO) bench $(LOCKED) --bench whole -- \
+		$(if $(QUICK),--quick) $(if $(PARTS),--only $(PARTS)) $(if $(QUICK)$(PARTS),,--write benches)
 
 simulate:
 	SEED=$(SEED) $(CARGO) test --release $(LOCKED) --test simulation -- --include-ignored --nocapture --test-threads 1

@@ -51,6 +51,11 @@ pub fn measure_others(size: &Size, samples: &mut Samples) {
     }
 }
 
+/// Our own jobs, wherever.
+pub fn drain_ours(world: World, name: &str, count: usize, samples: &mut Samples) {
+    drain(world, name, 4, Put::Ours, "true", count, samples);
+}
+
 fn drain(
     mut world: World,
     name: &str,
@@ -64,7 +69,9 @@ fn drain(
     // All of them begin in the same instant, with every job there.
     world.signal_workers(Signal::STOP);
     match put {
-        Put::Ours => world.put(command, count),
+        Put::Ours => {
+            world.put(command, count);
+        }
         Put::Foreign => put_foreign(&world, command, count),
     }
     let before = Used::by(&world);

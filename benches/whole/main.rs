@@ -16,22 +16,33 @@
     reason = "a figure that could not be measured must not pass for one that was"
 )]
 
+mod cleanup;
 mod drain;
 mod figures;
 mod floor;
+mod forgotten;
+mod growth;
+mod history;
+mod idle;
 mod latency;
 mod machine;
 mod processes;
+mod promised;
+mod put;
+mod replace;
 mod report;
 mod server;
 mod world;
+mod writer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 use figures::Samples;
+use growth::Growth;
 use world::Size;
 
 /// What is run where nothing is to be done.
@@ -57,15 +68,44 @@ struct Options {
     bench: bool,
 }
 
-type Part = fn(&Size, &mut Samples);
+type Measure = Box<dyn FnMut(&Size, &mut Samples)>;
+
+/// Something to measure.
+struct Part {
+    name: &'static str,
+    /// In each round, or in the first only: it takes long, or is a mean over a long time by itself.
+    once: bool,
+    measure: Measure,
+}
 
 /// What a round consists of, in order.
-const PARTS: &[(&str, Part)] = &[
-    ("floor", floor::measure),
-    ("drain", drain::measure),
-    ("drains", drain::measure_others),
-    ("latency", latency::measure),
-];
+fn parts() -> Vec<Part> {
+    fn each(name: &'static str, measure: impl FnMut(&Size, &mut Samples) + 'static) -> Part {
+        Part {
+            name,
+            once: false,
+            measure: Box::new(measure),
+        }
+    }
+    let once = |name, measure: fn(&Size, &mut Samples)| Part {
+        once: true,
+        ..each(name, measure)
+    };
+    let mut growth = Growth::default();
+    vec![
+        each("floor", floor::measure),
+        each("drain", drain::measure),
+        each("drains", drain::measure_others),
+        each("latency", latency::measure),
+        each("put", put::measure),
+        each("replace", replace::measure),
+        each("growth", move |size, samples| growth.measure(size, samples)),
+        once("cleanup", cleanup::measure),
+        once("forgotten", forgotten::measure),
+        once("idle", idle::measure),
+        once("memory", idle::measure_growth),
+    ]
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -84,15 +124,24 @@ fn main() -> ExitCode {
         Size::FULL
     };
     let rounds = options.rounds.unwrap_or(size.rounds);
-    let mut samples = Samples::default();
-    for round in 1..=rounds {
-        for (name, part) in PARTS {
-            if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-                eprintln!("bench: round {round} of {rounds}: {name}");
-                part(&size, &mut samples);
-            }
+    let mut parts = parts();
+    for only in &options.only {
+        if !parts.iter().any(|part| part.name == only) {
+            let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
+            eprintln!("bench: no part is named {only}: {}", names.join(", "));
+            return ExitCode::FAILURE;
         }
     }
-    report::print(&samples, rounds, options.quick, options.write.as_deref());
+    parts.retain(|part| options.only.is_empty() || options.only.iter().any(|o| o == part.name));
+    let mut samples = Samples::default();
+    for round in 1..=rounds {
+        for part in parts.iter_mut().filter(|part| round == 1 || !part.once) {
+            let begun = Instant::now();
+            (part.measure)(&size, &mut samples);
+            let (name, took) = (part.name, begun.elapsed().as_secs_f64());
+            eprintln!("bench: round {round} of {rounds}: {name}, {took:.1} s");
+        }
+    }
+    report::print(&samples, &size, rounds, options.write.as_deref());
     ExitCode::SUCCESS
 }

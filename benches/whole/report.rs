@@ -8,118 +8,8 @@ use serde_json::{Map, json};
 
 use super::figures::{Samples, Summary};
 use super::machine::Machine;
-
-/// How a figure comes of what was measured.
-enum From {
-    /// One to another.
-    Ratio(&'static str, &'static str),
-    /// One less another.
-    Difference(&'static str, &'static str),
-    /// One as it is.
-    Itself(&'static str),
-}
-
-/// What is promised: the words, where the figure comes from, what it should reach, and its unit.
-const PROMISED: &[(&str, From, &str, &str)] = &[
-    (
-        "drain, 4 workers, beanstalkd ÷ floor, 4 processes",
-        From::Ratio("drain", "floor.4"),
-        "≥ 0.70",
-        "",
-    ),
-    (
-        "CPU a job above a bare spawn, broker included",
-        From::Difference("drain.cpu", "floor.4.cpu"),
-        "≤ 200",
-        " µs",
-    ),
-    (
-        "put → first instruction, idle, p50 ÷ one spawn",
-        From::Ratio("latency.put.p50", "latency.spawn.p50"),
-        "≤ 2.5",
-        "",
-    ),
-    (
-        "the same by the library, its durable row included",
-        From::Ratio("latency.library.p50", "latency.spawn.p50"),
-        "",
-        "",
-    ),
-    (
-        "put → first instruction, half load, p50 ÷ one spawn, idle",
-        From::Ratio("latency.loaded.p50", "latency.spawn.p50"),
-        "",
-        "",
-    ),
-    (
-        "drain, embedded broker ÷ floor",
-        From::Ratio("drain.embedded", "floor.4"),
-        "",
-        "",
-    ),
-    (
-        "drain, foreign jobs ÷ floor",
-        From::Ratio("drain.foreign", "floor.4"),
-        "",
-        "",
-    ),
-    (
-        "drain, 10 KB printed ÷ its floor",
-        From::Ratio("drain.print", "floor.print"),
-        "",
-        "",
-    ),
-    (
-        "drain, 1 worker ÷ floor, 1 process",
-        From::Ratio("drain.1", "floor.1"),
-        "",
-        "",
-    ),
-    (
-        "drain, 2 workers ÷ floor",
-        From::Ratio("drain.2", "floor.4"),
-        "",
-        "",
-    ),
-    (
-        "drain, 8 workers ÷ floor",
-        From::Ratio("drain.8", "floor.4"),
-        "",
-        "",
-    ),
-    (
-        "drain, 16 workers ÷ floor",
-        From::Ratio("drain.16", "floor.4"),
-        "",
-        "",
-    ),
-    ("floor, 4 processes", From::Itself("floor.4"), "", " jobs/s"),
-    ("drain, 4 workers", From::Itself("drain"), "", " jobs/s"),
-    (
-        "a bare spawn, p50",
-        From::Itself("latency.spawn.p50"),
-        "",
-        " µs",
-    ),
-    (
-        "put → first instruction, idle, p50",
-        From::Itself("latency.put.p50"),
-        "",
-        " µs",
-    ),
-    (
-        "put → first instruction, idle, p99",
-        From::Itself("latency.put.p99"),
-        "",
-        " µs",
-    ),
-    (
-        "put → first instruction, half load, p99",
-        From::Itself("latency.loaded.p99"),
-        "",
-        " µs",
-    ),
-];
+use super::promised::{From, PROMISED};
+use super::world::Size;
 
 /// Whose CPU a job costs.
 const PARTS: &[(&str, &str)] = &[
@@ -130,25 +20,24 @@ const PARTS: &[(&str, &str)] = &[
 ];
 
 /// Prints the tables, and writes them where they are wanted.
-pub fn print(samples: &Samples, rounds: usize, quick: bool, folder: Option<&Path>) {
+pub fn print(samples: &Samples, size: &Size, rounds: usize, folder: Option<&Path>) {
     let machine = Machine::look();
-    let tables = markdown(samples, &machine, rounds, quick);
+    let tables = markdown(samples, &machine, rounds, size);
     println!("{tables}");
     if let Some(folder) = folder {
-        let json =
-            serde_json::to_string_pretty(&as_json(samples, &machine, rounds, quick)).unwrap();
+        let json = serde_json::to_string_pretty(&as_json(samples, &machine, rounds, size)).unwrap();
         fs::write(folder.join("results.json"), json + "\n").unwrap();
         write_between_marks(&folder.join("RESULTS.md"), &tables);
     }
 }
 
-fn markdown(samples: &Samples, machine: &Machine, rounds: usize, quick: bool) -> String {
+fn markdown(samples: &Samples, machine: &Machine, rounds: usize, size: &Size) -> String {
     let mut out = String::new();
-    let size = if quick { ", quick" } else { "" };
+    let quick = if size.quick { ", quick" } else { "" };
     writeln!(
         out,
         "{}, {} cores, Linux {}; {}; SQLite {}, WAL, commits of workers `synchronous=NORMAL`, of producers `FULL`; \
-         {rounds} rounds{size}.\n",
+         {rounds} rounds{quick}.\n",
         machine.cpu, machine.cores, machine.kernel, machine.beanstalkd, machine.sqlite
     )
     .unwrap();
@@ -161,6 +50,7 @@ fn markdown(samples: &Samples, machine: &Machine, rounds: usize, quick: bool) ->
         };
         if let Some(Summary { low, median, high }) = summary {
             let [low, median, high] = [low, median, high].map(number);
+            let words = size.fill_in(words);
             writeln!(
                 out,
                 "| {words} | {median}{unit} | {low} – {high} | {reach} |"
@@ -189,16 +79,17 @@ fn cpu(samples: &Samples) -> String {
     out
 }
 
-/// Three digits that count.
+/// About three digits that count.
 fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        size if size >= 0.05 || value == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
     }
 }
 
-fn as_json(samples: &Samples, machine: &Machine, rounds: usize, quick: bool) -> serde_json::Value {
+fn as_json(samples: &Samples, machine: &Machine, rounds: usize, size: &Size) -> serde_json::Value {
     let figures: Map<_, _> = samples
         .all()
         .iter()
@@ -213,7 +104,7 @@ fn as_json(samples: &Samples, machine: &Machine, rounds: usize, quick: bool) -> 
         "beanstalkd": machine.beanstalkd,
         "sqlite": machine.sqlite,
         "rounds": rounds,
-        "quick": quick,
+        "quick": size.quick,
         "figures": figures,
     })
 }

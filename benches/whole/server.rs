@@ -18,18 +18,17 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let child = Command::new("beanstalkd")
-            .args(["-l", "127.0.0.1", "-p", &port.to_string()])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("beanstalkd is installed");
-        let server = Server { port, child };
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "beanstalkd does not answer");
-            std::thread::sleep(Duration::from_millis(2));
+        Server {
+            port,
+            child: serve(port),
         }
-        server
+    }
+
+    /// Ends it, and starts another in its place that knows of nothing.
+    pub fn forget(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = serve(self.port);
     }
 
     pub fn pid(&self) -> u32 {
@@ -45,6 +44,21 @@ impl Server {
         stream.set_nodelay(true).unwrap();
         Session(BufReader::new(stream))
     }
+}
+
+/// Starts one, and waits until it answers.
+fn serve(port: u16) -> Child {
+    let child = Command::new("beanstalkd")
+        .args(["-l", "127.0.0.1", "-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("beanstalkd is installed");
+    let begun = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "beanstalkd does not answer");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
 }
 
 impl Drop for Server {
@@ -93,6 +107,12 @@ impl Session {
     pub fn waiting(&mut self, tube: &str) -> u64 {
         let waiting = self.numbers(&format!("stats-tube {tube}"), ["current-waiting"]);
         waiting.map_or(0, |[waiting]| waiting)
+    }
+
+    /// How often anybody has asked for a job, since it was started.
+    pub fn reserves(&mut self) -> u64 {
+        let asked = self.numbers("stats", ["cmd-reserve-with-timeout"]);
+        asked.map_or(0, |[asked]| asked)
     }
 
     /// Jobs that are in a tube, wherever they stand.

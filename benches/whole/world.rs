@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::processes::children;
+use super::processes::{children, is_worker};
 use super::server::Server;
 
 /// The one tube.
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How much of everything.
 pub struct Size {
+    pub quick: bool,
     pub rounds: usize,
     /// Jobs of the drain that counts, and of the floor.
     pub jobs: usize,
@@ -27,22 +28,77 @@ pub struct Size {
     pub few: usize,
     /// Puts of which the latency is measured.
     pub puts: usize,
+    /// Tasks put one at a time, and rows inserted so.
+    pub singles: usize,
+    /// Workers killed, of either kind.
+    pub kills: usize,
+    /// How long nothing happens.
+    pub idle: Duration,
+    /// Jobs after which the workers' memory is looked at.
+    pub looks: [usize; 2],
+    /// Tasks that a store has seen, in ascending order.
+    pub histories: [usize; 3],
+    /// Tasks that a broker forgets.
+    pub forgotten: usize,
 }
 
 impl Size {
     pub const FULL: Size = Size {
+        quick: false,
         rounds: 5,
         jobs: 10_000,
         few: 3_000,
         puts: 200,
+        singles: 1_000,
+        kills: 20,
+        idle: Duration::from_secs(60),
+        looks: [1_000, 100_000],
+        histories: [1_000, 100_000, 2_000_000],
+        forgotten: 100_000,
     };
     pub const QUICK: Size = Size {
+        quick: true,
         rounds: 2,
         jobs: 2_000,
         few: 800,
         puts: 50,
+        singles: 300,
+        kills: 5,
+        idle: Duration::from_secs(10),
+        looks: [1_000, 5_000],
+        histories: [1_000, 10_000, 100_000],
+        forgotten: 10_000,
     };
+
+    /// What the table says, with how much it was.
+    pub fn fill_in(&self, words: &str) -> String {
+        let with =
+            |words: String, (mark, count): (&str, usize)| words.replace(mark, &in_thousands(count));
+        let [few, many] = self.looks;
+        let [least, some, most] = self.histories;
+        [
+            ("{few jobs}", few),
+            ("{many jobs}", many),
+            ("{least}", least),
+            ("{some}", some),
+            ("{most}", most),
+            ("{half}", most / 2),
+            ("{forgotten}", self.forgotten),
+        ]
+        .into_iter()
+        .fold(words.to_owned(), with)
+    }
 }
+
+fn in_thousands(count: usize) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        _ => format!("{},{:03}", in_thousands(count / 1_000), count % 1_000),
+    }
+}
+
+/// Hangs, unless it was killed before.
+const HANG: &str = r#"[ "$TASKQUEUE_ATTEMPT" -gt 1 ] || exec sleep 600"#;
 
 /// This program, which is also the floor.
 pub fn ourselves() -> PathBuf {
@@ -75,6 +131,9 @@ pub fn marker() -> String {
 /// Everything that one measurement needs, apart from all others. Its processes are gone when it is dropped.
 pub struct World {
     folder: TempDir,
+    store: PathBuf,
+    /// The newest rows of tasks and of attempts that were there before.
+    before: [i64; 2],
     /// None: the embedded broker.
     pub server: Option<Server>,
     tender: Option<Child>,
@@ -93,17 +152,30 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let quoted = |words: &[&str]| serde_json::to_string(words).unwrap();
         let configuration = format!(
-            "[commands.true]\nrun = {}\n[commands.print]\nrun = {}\n[commands.mark]\nrun = {}\n",
+            "[commands.true]\nrun = {}\n[commands.print]\nrun = {}\n[commands.mark]\nrun = {}\n\
+             [commands.hang]\nrun = {}\n",
             quoted(&[super::TRUE]),
             quoted(super::floor::drain_print()),
             quoted(&[&marker()]),
+            quoted(&["/bin/sh", "-c", HANG]),
         );
         fs::write(folder.path().join("taskqueue.toml"), configuration).unwrap();
         World {
+            store: folder.path().join("bench.db"),
+            before: [0; 2],
             folder,
             server,
             tender: None,
         }
+    }
+
+    /// With a store that has been used before.
+    pub fn over(self, store: PathBuf) -> World {
+        let mut world = self;
+        world.store = store;
+        world.before = ["tasks", "attempts"]
+            .map(|table| world.ask(&format!("SELECT coalesce(max(id), 0) FROM {table}")));
+        world
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -111,7 +183,7 @@ impl World {
     }
 
     pub fn store(&self) -> PathBuf {
-        self.path("bench.db")
+        self.store.clone()
     }
 
     pub fn broker(&self) -> String {
@@ -133,13 +205,15 @@ impl World {
         command
     }
 
-    /// Puts so many tasks of a command that takes no arguments.
-    pub fn put(&self, command: &str, count: usize) {
+    /// Puts so many tasks of a command that takes no arguments. Returns how long the program took.
+    pub fn put(&self, command: &str, count: usize) -> Duration {
         let lines = format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n").repeat(count);
         let batch = self.path("batch.jsonl");
         fs::write(&batch, lines).unwrap();
         let mut put = self.taskqueue(&["put", "--use-tube", TUBE, "--batch"]);
+        let begun = Instant::now();
         assert!(put.arg(batch).status().unwrap().success(), "put failed");
+        begun.elapsed()
     }
 
     /// Starts a tender with a fixed number of workers, and waits until all of them wait for jobs.
@@ -163,7 +237,8 @@ impl World {
         }
     }
 
-    fn waiting(&self) -> u64 {
+    /// How many workers wait for jobs.
+    pub fn waiting(&self) -> u64 {
         match &self.server {
             Some(server) => server.connect().waiting(TUBE),
             None => self.watching().unwrap_or(0).unsigned_abs(),
@@ -187,7 +262,16 @@ impl World {
     }
 
     pub fn workers(&self) -> Vec<u32> {
-        children(self.tender())
+        let mut workers = children(self.tender());
+        workers.retain(|pid| is_worker(*pid));
+        workers
+    }
+
+    /// The process that cleans up when all the others are killed.
+    pub fn guard(&self) -> u32 {
+        let others = children(self.tender());
+        let mut others = others.into_iter().filter(|pid| !is_worker(*pid));
+        others.next().expect("a tender has a guard")
     }
 
     /// Sends all workers a signal.
@@ -217,17 +301,14 @@ impl World {
 
     /// Every task is done, by one attempt each whose command was seen to exit with 0.
     pub fn check(&self, count: usize) {
-        let store = self.reading().unwrap();
-        let counted = |query: &str| {
-            store
-                .query_row::<i64, _, _>(query, [], |row| row.get(0))
-                .unwrap()
-        };
-        let done = counted("SELECT count(*) FROM tasks WHERE status = 'done'");
-        let rows = counted("SELECT count(*) FROM tasks");
-        let ran =
-            counted("SELECT count(*) FROM attempts WHERE exit_code = 0 AND outcome = 'exited'");
-        let attempts = counted("SELECT count(*) FROM attempts");
+        let [tasks, attempts] = self.before;
+        let counted = |of: &str| self.ask(&format!("SELECT count(*) FROM {of}"));
+        let done = counted(&format!("tasks WHERE id > {tasks} AND status = 'done'"));
+        let rows = counted(&format!("tasks WHERE id > {tasks}"));
+        let ran = counted(&format!(
+            "attempts WHERE id > {attempts} AND exit_code = 0 AND outcome = 'exited'"
+        ));
+        let attempts = counted(&format!("attempts WHERE id > {attempts}"));
         let count = count as i64;
         let expected = [count; 4];
         assert_eq!([done, rows, ran, attempts], expected, "{}", self.log());
@@ -235,8 +316,12 @@ impl World {
 
     /// The sum of what all attempts printed, in bytes.
     pub fn printed(&self) -> i64 {
+        self.ask("SELECT coalesce(sum(length(head) + dropped + length(tail)), 0) FROM output")
+    }
+
+    /// A number that the store knows.
+    pub fn ask(&self, query: &str) -> i64 {
         let store = self.reading().unwrap();
-        let query = "SELECT coalesce(sum(length(head) + dropped + length(tail)), 0) FROM output";
         store.query_row(query, [], |row| row.get(0)).unwrap()
     }
 
@@ -271,6 +356,6 @@ impl Drop for World {
     }
 }
 
-fn pid(of: u32) -> Pid {
+pub fn pid(of: u32) -> Pid {
     Pid::from_raw(of.try_into().unwrap()).unwrap()
 }

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+use crate::process::leftover;
 use crate::reconcile::{Looks, Sweep};
 
 /// What it calls itself, as `ps` and `pgrep` see it; never by a word that finds workers.
@@ -141,8 +141,9 @@ fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
             .env(STORE_VARIABLE, std::path::absolute(&post.store)?)
             .envs(post.environment.iter().cloned())
             // What is started within a task is not to go as a part of it.
-            .env_remove(UUID_VARIABLE)
-            .env_remove(ATTEMPT_VARIABLE)
+            .env_remove(leftover::STORE_VARIABLE)
+            .env_remove(leftover::UUID_VARIABLE)
+            .env_remove(leftover::ATTEMPT_VARIABLE)
             .stdin(Stdio::piped())
             .stdout(workers)
             // What is meant for the parent's group is not meant for it.

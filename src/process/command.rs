@@ -84,17 +84,16 @@ impl Running {
             .split_first()
             .ok_or_else(|| io::Error::other("no program"))?;
         let mut command = std::process::Command::new(program);
-        command
-            .args(arguments)
-            .envs(spec.environment)
-            .stdin(match spec.stdin {
-                Some(_) => Stdio::piped(),
-                None => Stdio::null(),
-            });
+        command.args(arguments).stdin(match spec.stdin {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        });
         let printed = one_pipe(&mut command)?;
         for name in spec.withheld {
             command.env_remove(name);
         }
+        // What says whose it is cannot be withheld.
+        command.envs(spec.environment);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = spawn_with(tokio::process::Command::from(command), spec.inherited)?;
         let group = child

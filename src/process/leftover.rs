@@ -18,6 +18,9 @@ use uuid::Uuid;
 
 use super::table::{self, Place, Token};
 
+/// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
+/// is at work in another store of the machine.
+pub const STORE_VARIABLE: &str = "TASKQUEUE_STORE_ID";
 /// The environment variable with the task's uuid.
 pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
 /// The environment variable with the attempt's number.
@@ -34,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// An attempt whose processes are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
+    /// The store's own id.
+    pub store: Uuid,
     /// The task's uuid.
     pub uuid: Uuid,
     /// The attempt's number.
@@ -98,6 +103,7 @@ pub fn end(
 
 fn token(remains: &Remains) -> Token {
     Token {
+        store: remains.store.to_string().into(),
         uuid: remains.uuid.to_string().into(),
         number: remains.number.to_string().into(),
     }

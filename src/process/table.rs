@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
-use super::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+use super::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 
 /// Where a process belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,9 +14,11 @@ pub(super) struct Place {
     pub(super) session: i32,
 }
 
-/// The attempt that a process says it belongs to: the task's uuid and the attempt's number, as they were written.
+/// The attempt that a process says it belongs to: the store's id, the task's uuid and the attempt's number, as they were
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Token {
+    pub(super) store: Vec<u8>,
     pub(super) uuid: Vec<u8>,
     pub(super) number: Vec<u8>,
 }
@@ -71,6 +73,7 @@ fn token_in(environment: &[u8]) -> Option<Token> {
         })
     };
     Some(Token {
+        store: value(STORE_VARIABLE)?,
         uuid: value(UUID_VARIABLE)?,
         number: value(ATTEMPT_VARIABLE)?,
     })
@@ -104,12 +107,23 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_both_variables() {
+    fn a_token_is_all_three_variables() {
         let token = |text: &str| token_in(text.as_bytes());
-        let found = token("A=1\0TASKQUEUE_ATTEMPT=2\0TASKQUEUE_UUID=u=v\0").unwrap();
-        assert_eq!((found.uuid, found.number), (b"u=v".to_vec(), b"2".to_vec()));
-        assert_eq!(token("TASKQUEUE_UUID=u\0"), None);
-        assert_eq!(token("XTASKQUEUE_UUID=u\0TASKQUEUE_ATTEMPT=2"), None);
-        assert_eq!(token("TASKQUEUE_UUIDX=u\0TASKQUEUE_ATTEMPT=2"), None);
+        let found = token("A=1\0TASKQUEUE_ATTEMPT=2\0TASKQUEUE_STORE_ID=s\0TASKQUEUE_UUID=u=v\0");
+        let all = Token {
+            store: b"s".to_vec(),
+            uuid: b"u=v".to_vec(),
+            number: b"2".to_vec(),
+        };
+        assert_eq!(found, Some(all));
+        for text in [
+            "TASKQUEUE_UUID=u\0",
+            "TASKQUEUE_UUID=u\0TASKQUEUE_ATTEMPT=2\0",
+            "TASKQUEUE_STORE_ID=s\0TASKQUEUE_ATTEMPT=2\0",
+            "TASKQUEUE_STORE_ID=s\0XTASKQUEUE_UUID=u\0TASKQUEUE_ATTEMPT=2",
+            "TASKQUEUE_STORE_ID=s\0TASKQUEUE_UUIDX=u\0TASKQUEUE_ATTEMPT=2",
+        ] {
+            assert_eq!(token(text), None, "{text}");
+        }
     }
 }

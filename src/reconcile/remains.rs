@@ -12,6 +12,7 @@ pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -
     let locks = store.locks().clone();
     let holder = Holder::Attempt(attempt);
     let remains = Remains {
+        store: store.id(),
         uuid,
         number,
         locks: locks.path().into(),

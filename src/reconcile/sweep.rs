@@ -138,6 +138,7 @@ impl Sweep {
         let unclean = dead.iter().filter(|one| !self.clean.contains(&one.attempt));
         let remains: Vec<Remains> = unclean
             .map(|one| Remains {
+                store: db.id(),
                 uuid: one.uuid,
                 number: one.number,
                 locks: locks.path().into(),

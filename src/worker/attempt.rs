@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::control::Control;
 use super::run::{Ran, run};
 use crate::process::command::Spec;
-use crate::process::leftover::{ATTEMPT_VARIABLE, UUID_VARIABLE};
+use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::reconcile::end_remains;
 use crate::store::Store;
 use crate::store::ledger::{Attempt, Settlement};
@@ -28,6 +28,7 @@ pub async fn work(
         argv: &plan.argv,
         environment: vec![
             ("TASKQUEUE_TASK_ID", attempt.task.to_string()),
+            (STORE_VARIABLE, store.id().to_string()),
             (UUID_VARIABLE, attempt.uuid.to_string()),
             ("TASKQUEUE_TUBE", tube.to_string()),
             ("TASKQUEUE_JOB_ID", job.to_string()),

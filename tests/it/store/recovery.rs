@@ -318,6 +318,7 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let mut spared = holder(&theirs, attempt);
     let mut left = holder(&ours, attempt);
     let remains = Remains {
+        store: Uuid::now_v7(),
         uuid: Uuid::now_v7(),
         number: 1,
         locks: ours.path().into(),

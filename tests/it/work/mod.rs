@@ -1,5 +1,6 @@
 //! Workers and tenders with real commands, on a real beanstalkd and on the embedded broker.
 
+mod claims;
 mod crash;
 mod described;
 mod ends;
@@ -21,6 +22,7 @@ use std::path::Path;
 use crate::support::{Beanstalkd, Running, Taskqueue, tube};
 use taskqueue::broker::embedded::Embedded;
 use taskqueue::broker::{Broker, TubeStats};
+use uuid::Uuid;
 
 /// Where the jobs of a test are.
 trait Queue {
@@ -122,6 +124,13 @@ fn number(taskqueue: &Taskqueue, sql: &str) -> i64 {
         .sqlite()
         .query_row(sql, [], |row| row.get(0))
         .unwrap()
+}
+
+/// The store's own id.
+fn store_id(taskqueue: &Taskqueue) -> Uuid {
+    let id = "SELECT id FROM store";
+    let id = taskqueue.sqlite().query_row(id, [], |row| row.get(0));
+    Uuid::from_bytes(id.unwrap())
 }
 
 /// A task's status, as it is shown.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Queue, jobs, lines, on_both, stats, status};
+use super::{Queue, jobs, lines, on_both, stats, status, store_id};
 use crate::support::{Beanstalkd, Taskqueue, until};
 
 on_both!(
@@ -17,7 +17,7 @@ on_both!(
 fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
     taskqueue.configure(
         r#"
-        withhold_environment = ["SECRET"]
+        withhold_environment = ["SECRET", "TASKQUEUE_UUID"]
         [commands.look]
         run = ["/bin/sh", "-c", "env | sort | grep -E '^(TASKQUEUE_|SECRET|KEPT)'; ps -o pgid= -p $$ | tr -d ' '; echo $$; ls -l /proc/$$/fd"]
         [commands.body]
@@ -44,14 +44,15 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
         "TASKQUEUE_COMMAND=look".into(),
         "TASKQUEUE_JOB_ID=1".into(),
         format!("TASKQUEUE_STORE={}", taskqueue.store().display()),
+        format!("TASKQUEUE_STORE_ID={}", store_id(taskqueue)),
         "TASKQUEUE_TASK_ID=1".into(),
         "TASKQUEUE_TUBE=t".into(),
         format!("TASKQUEUE_UUID={uuid}"),
     ];
-    assert_eq!(&seen[..9], expected);
-    assert_eq!(seen[9], seen[10], "a process group of its own");
+    assert_eq!(&seen[..10], expected);
+    assert_eq!(seen[10], seen[11], "a process group of its own");
     // Of what is its worker's, it has the descriptor that holds the attempt's lock, and no other.
-    let held = |what: &str| seen[11..].iter().filter(|line| line.contains(what)).count();
+    let held = |what: &str| seen[12..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
         (
             held("t.db-locks"),

@@ -47,6 +47,10 @@ pub struct Database {
     path: PathBuf,
     id: Uuid,
     locks: LockFile,
+    /// What changes have to survive unless they say otherwise.
+    durability: Durability,
+    /// What commits survive now, as far as SQLite was told.
+    survives: Option<Durability>,
     journal: Journal,
     /// Where it is left to others, [`Database::copy_journal`] has to be called.
     copies_journal: bool,
@@ -118,11 +122,21 @@ impl Database {
         &mut self,
         change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
+        self.change_surviving(self.durability, change)
+    }
+
+    /// The same with a durability of its own.
+    pub(crate) fn change_surviving<R>(
+        &mut self,
+        durability: Durability,
+        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
         let Database {
             connection,
             path,
             locks,
             opened,
+            survives,
             ..
         } = self;
         // SQLite goes on writing into a file that was deleted, and tells nobody.
@@ -130,6 +144,10 @@ impl Database {
             return Err(Error::Moved { path: path.clone() });
         }
         let run = || -> Result<R, Failed> {
+            if *survives != Some(durability) {
+                connection.execute_batch(durability.pragma())?;
+                *survives = Some(durability);
+            }
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = change(&transaction, locks)?;
@@ -182,5 +200,33 @@ impl Failed {
 impl From<rusqlite::Error> for Failed {
     fn from(error: rusqlite::Error) -> Failed {
         Failed::Sqlite(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_survives_what_it_has_to_whatever_was_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.db");
+        use Durability::{PowerCut, ProcessDeath};
+        for own in [PowerCut, ProcessDeath] {
+            let mut database = Database::open(&path, own).unwrap();
+            // SQLite's numbers: FULL and NORMAL.
+            let number = |durability| match durability {
+                PowerCut => 2,
+                ProcessDeath => 1,
+            };
+            let synchronous = |change: &Transaction<'_>, _: &LockFile| -> Result<i64, Failed> {
+                Ok(change.query_row("PRAGMA synchronous", [], |row| row.get(0))?)
+            };
+            for other in [PowerCut, ProcessDeath, PowerCut] {
+                assert_eq!(database.change(synchronous).unwrap(), number(own));
+                let lightly = database.change_surviving(other, synchronous);
+                assert_eq!(lightly.unwrap(), number(other));
+            }
+        }
     }
 }

@@ -29,28 +29,26 @@ pub enum Durability {
     ProcessDeath,
 }
 
+impl Durability {
+    /// How SQLite is told. It listens between transactions only.
+    pub(super) fn pragma(self) -> &'static str {
+        match self {
+            Durability::PowerCut => "PRAGMA synchronous = FULL",
+            Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
+        }
+    }
+}
+
 impl Database {
     /// Opens the store, making it or bringing its schema up to date where needed.
     pub fn open(path: &Path, durability: Durability) -> Result<Database, Error> {
         create_private(path).map_err(|e| open_error(path, &e))?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         migrate(path, &mut connection)?;
-        let database = Database::new(path, connection)?;
-        database.set_durability(durability)?;
-        Ok(database)
+        Database::new(path, connection, durability)
     }
 
-    /// Says what the commits from here on have to survive. Not within a transaction.
-    pub fn set_durability(&self, durability: Durability) -> Result<(), Error> {
-        self.connection
-            .execute_batch(match durability {
-                Durability::PowerCut => "PRAGMA synchronous = FULL",
-                Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
-            })
-            .map_err(|e| Error::sqlite(&self.path, e))
-    }
-
-    /// Opens a store to read it; `None` if there is none yet.
+    /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet.
     pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
         match path.try_exists() {
             Ok(false) => return Ok(None),
@@ -64,7 +62,7 @@ impl Database {
             Err(other) => return Err(other),
         };
         if is_current(path, &connection)? {
-            return Database::new(path, connection).map(Some);
+            return Database::new(path, connection, Durability::ProcessDeath).map(Some);
         }
         match version(path, &connection)? {
             None => Ok(None),
@@ -72,7 +70,11 @@ impl Database {
         }
     }
 
-    fn new(path: &Path, mut connection: Connection) -> Result<Database, Error> {
+    fn new(
+        path: &Path,
+        mut connection: Connection,
+        durability: Durability,
+    ) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice.
         connection.set_prepared_statement_cache_capacity(64);
@@ -86,6 +88,8 @@ impl Database {
         Ok(Database {
             connection,
             journal,
+            durability,
+            survives: None,
             copies_journal: true,
             path: path.into(),
             id: Uuid::from_bytes(id),

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::journal::Journal;
-use super::locks::{Holder, Lock, LockFile};
+use super::locks::{Lock, LockFile, beside, take_turn};
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Error, FileId};
 
@@ -81,6 +81,9 @@ impl Database {
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
             .map_err(|e| Error::sqlite(path, e))?;
+        let locks = LockFile::of(path, Uuid::from_bytes(id));
+        // Whoever then asks it for anything is told that it could not be made.
+        let _ = locks.make_where_nobody_lives(&mut connection);
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(path, e))?;
         Ok(Database {
             connection,
@@ -90,7 +93,7 @@ impl Database {
             copies_journal: true,
             path: path.into(),
             id: Uuid::from_bytes(id),
-            locks: LockFile::beside(path),
+            locks,
             opened: FileId::at(path).map_err(|e| open_error(path, &e))?,
         })
     }
@@ -223,10 +226,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
 }
 
 fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
-    let locks = LockFile::beside(path);
     let since = Instant::now();
     loop {
-        match locks.take(Holder::Schema) {
+        match take_turn(path) {
             Ok(turn) => return Ok(turn),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && since.elapsed() < BUSY_WAIT => {
                 std::thread::sleep(Duration::from_millis(5));
@@ -239,7 +241,7 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
             }
             Err(source) => {
                 return Err(Error::Locks {
-                    path: locks.path().into(),
+                    path: beside(path),
                     source,
                 });
             }

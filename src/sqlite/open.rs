@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::journal::Journal;
-use super::locks::{Holder, Lock, LockFile};
+use super::locks::{Lock, LockFile, beside, take_turn};
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Error, FileId};
 
@@ -29,28 +29,26 @@ pub enum Durability {
     ProcessDeath,
 }
 
+impl Durability {
+    /// How SQLite is told. It listens between transactions only.
+    pub(super) fn pragma(self) -> &'static str {
+        match self {
+            Durability::PowerCut => "PRAGMA synchronous = FULL",
+            Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
+        }
+    }
+}
+
 impl Database {
     /// Opens the store, making it or bringing its schema up to date where needed.
     pub fn open(path: &Path, durability: Durability) -> Result<Database, Error> {
         create_private(path).map_err(|e| open_error(path, &e))?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         migrate(path, &mut connection)?;
-        let database = Database::new(path, connection)?;
-        database.set_durability(durability)?;
-        Ok(database)
+        Database::new(path, connection, durability)
     }
 
-    /// Says what the commits from here on have to survive. Not within a transaction.
-    pub fn set_durability(&self, durability: Durability) -> Result<(), Error> {
-        self.connection
-            .execute_batch(match durability {
-                Durability::PowerCut => "PRAGMA synchronous = FULL",
-                Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
-            })
-            .map_err(|e| Error::sqlite(&self.path, e))
-    }
-
-    /// Opens a store to read it; `None` if there is none yet.
+    /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet.
     pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
         match path.try_exists() {
             Ok(false) => return Ok(None),
@@ -64,7 +62,7 @@ impl Database {
             Err(other) => return Err(other),
         };
         if is_current(path, &connection)? {
-            return Database::new(path, connection).map(Some);
+            return Database::new(path, connection, Durability::ProcessDeath).map(Some);
         }
         match version(path, &connection)? {
             None => Ok(None),
@@ -72,21 +70,30 @@ impl Database {
         }
     }
 
-    fn new(path: &Path, mut connection: Connection) -> Result<Database, Error> {
+    fn new(
+        path: &Path,
+        mut connection: Connection,
+        durability: Durability,
+    ) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice.
         connection.set_prepared_statement_cache_capacity(64);
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
             .map_err(|e| Error::sqlite(path, e))?;
+        let locks = LockFile::of(path, Uuid::from_bytes(id));
+        // Whoever then asks it for anything is told that it could not be made.
+        let _ = locks.make_where_nobody_lives(&mut connection);
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(path, e))?;
         Ok(Database {
             connection,
             journal,
+            durability,
+            survives: None,
             copies_journal: true,
             path: path.into(),
             id: Uuid::from_bytes(id),
-            locks: LockFile::beside(path),
+            locks,
             opened: FileId::at(path).map_err(|e| open_error(path, &e))?,
         })
     }
@@ -219,10 +226,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
 }
 
 fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
-    let locks = LockFile::beside(path);
     let since = Instant::now();
     loop {
-        match locks.take(Holder::Schema) {
+        match take_turn(path) {
             Ok(turn) => return Ok(turn),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && since.elapsed() < BUSY_WAIT => {
                 std::thread::sleep(Duration::from_millis(5));
@@ -235,7 +241,7 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
             }
             Err(source) => {
                 return Err(Error::Locks {
-                    path: locks.path().into(),
+                    path: beside(path),
                     source,
                 });
             }

@@ -51,9 +51,10 @@ pub const PUT_TIME: Millis = 15_000;
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
-    /// Notes which jobs announce tasks: row, put generation, job.
+    /// Notes which jobs announce tasks: row, put generation, job. A note that a power cut takes makes reconciliation put a
+    /// job too many, so it need not wait for the disk.
     pub fn note_jobs(&mut self, instance: &str, jobs: &[(i64, i64, JobId)]) -> Result<(), Error> {
-        self.change(|change, _| {
+        self.change_lightly(|change, _| {
             for (task, generation, job) in jobs {
                 note_job(change, *task, *generation, *job, instance)?;
             }
@@ -64,7 +65,7 @@ impl Db {
     /// Notes that puts of these tasks, each with its generation, came to nothing: whoever is next need not
     /// wait for them.
     pub fn note_not_put(&mut self, puts: &[(i64, i64)]) -> Result<(), Error> {
-        self.change(|change, _| {
+        self.change_lightly(|change, _| {
             let mut note = change.prepare_cached(
                 "UPDATE tasks SET put_until = NULL WHERE id = ?1 AND put_generation = ?2",
             )?;

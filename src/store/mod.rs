@@ -43,7 +43,7 @@ impl Db {
         Database::open(path, durability).map(Db::over)
     }
 
-    /// Opens a store to read it; `None` if there is none yet.
+    /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet.
     pub fn open_existing(path: &Path) -> Result<Option<Db>, Error> {
         Ok(Database::open_existing(path)?.map(Db::over))
     }
@@ -90,6 +90,15 @@ impl Db {
         change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         self.database.change(change)
+    }
+
+    /// The same for what is found out anew if a power cut takes it.
+    fn change_lightly<R>(
+        &mut self,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        self.database
+            .change_surviving(Durability::ProcessDeath, change)
     }
 
     /// Runs queries that see one moment of the store.

@@ -44,9 +44,12 @@ impl Db {
         })
     }
 
-    /// Writes a worker's row as it is, to see whether the store takes anything.
+    /// Writes a worker's row as it is and looks at its lock, to see whether the store takes anything.
     pub fn prove(&mut self, worker: i64) -> Result<(), Error> {
-        self.change(|change, _| {
+        self.change(|change, locks| {
+            locks
+                .is_held(Holder::Worker(worker))
+                .map_err(Failed::Locks)?;
             change
                 .prepare_cached("UPDATE workers SET stopped = NULL WHERE id = ?1")?
                 .execute([worker])?;

@@ -314,7 +314,11 @@ fn holder(locks: &LockFile, attempt: Holder) -> Child {
 fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let dir = TempDir::new().unwrap();
     let attempt = Holder::Attempt(7);
-    let [ours, theirs] = ["ours", "theirs"].map(|name| LockFile::beside(&dir.path().join(name)));
+    let [ours, theirs] = ["ours", "theirs"].map(|name| {
+        let locks = LockFile::of(&dir.path().join(name), Uuid::now_v7());
+        locks.make().unwrap();
+        locks
+    });
     let mut spared = holder(&theirs, attempt);
     let mut left = holder(&ours, attempt);
     let remains = Remains {

@@ -2,8 +2,13 @@
 
 use rustix::process::Signal;
 
-use super::{Queue, block_on, exists, lines, status};
+use super::{Queue, block_on, exists, lines, number, on_both, status, store_id};
 use crate::support::{Beanstalkd, Taskqueue, job, put, tube, until};
+
+on_both!(
+    without_its_file_of_locks_nothing_begins,
+    a_file_of_locks_that_went_with_the_machine_is_made_anew
+);
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
 
@@ -60,4 +65,82 @@ fn a_task_of_another_store_with_the_same_uuid_is_left_alone() {
         assert_eq!(worker.wait().code, Some(0));
     }
     assert_eq!(theirs.show("1")["attempts"].as_array().unwrap().len(), 1);
+}
+
+fn put_two(taskqueue: &Taskqueue) {
+    configure(taskqueue);
+    for _ in 0..2 {
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    }
+}
+
+fn remove_locks(taskqueue: &Taskqueue) {
+    std::fs::remove_file(taskqueue.path("t.db-locks")).unwrap();
+}
+
+fn without_its_file_of_locks_nothing_begins(taskqueue: &Taskqueue, _: &dyn Queue) {
+    put_two(taskqueue);
+    let first = taskqueue.start(&WORKER);
+    until("begun", || begun(taskqueue, 1).len() == 1);
+    remove_locks(taskqueue);
+    let refused = taskqueue.run(&WORKER).failed(1);
+    let by_hand = format!(
+        "(umask 077; echo {} > {})",
+        store_id(taskqueue),
+        taskqueue.path("t.db-locks").display()
+    );
+    assert!(refused.contains("nobody can tell who lives"), "{refused}");
+    assert!(refused.contains(&by_hand), "{refused}");
+    assert!(exists(&begun(taskqueue, 1)[0]), "it was taken for dead");
+
+    // What it has begun it finishes, and begins nothing else, for nobody would see it live.
+    std::fs::write(taskqueue.path("go"), "").unwrap();
+    let done = "SELECT count(*) FROM tasks WHERE status = 'done'";
+    until("done", || number(taskqueue, done) == 1);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(begun(taskqueue, 1).len(), 1);
+    first.signal(Signal::TERM);
+    let said = first.wait();
+    assert_eq!(said.code, Some(0));
+    assert!(
+        said.stderr.contains("nobody can tell who lives"),
+        "{said:?}"
+    );
+    assert!(said.stderr.lines().count() < 4, "{said:?}");
+
+    let made = std::process::Command::new("sh")
+        .args(["-c", &by_hand])
+        .status();
+    assert!(made.unwrap().success());
+    let next = taskqueue.start(&WORKER);
+    until("done", || number(taskqueue, done) == 2);
+    next.signal(Signal::TERM);
+    assert_eq!(next.wait().code, Some(0));
+    assert_eq!(number(taskqueue, "SELECT count(*) FROM attempts"), 2);
+}
+
+fn a_file_of_locks_that_went_with_the_machine_is_made_anew(taskqueue: &Taskqueue, _: &dyn Queue) {
+    put_two(taskqueue);
+    let first = taskqueue.start(&WORKER);
+    until("begun", || begun(taskqueue, 1).len() == 1);
+    first.signal(Signal::KILL);
+    first.wait();
+    let pid = begun(taskqueue, 1).remove(0);
+    until("ended", || !exists(&pid));
+    remove_locks(taskqueue);
+    let refused = taskqueue.run(&WORKER).failed(1);
+    assert!(refused.contains("nobody can tell who lives"), "{refused}");
+
+    // As if the machine had been started again since.
+    let before = "UPDATE workers SET boot = 'before'";
+    taskqueue.sqlite().execute_batch(before).unwrap();
+    std::fs::write(taskqueue.path("go"), "").unwrap();
+    let next = taskqueue.start(&WORKER);
+    let done = "SELECT count(*) FROM tasks WHERE status = 'done'";
+    until("done", || number(taskqueue, done) == 2);
+    next.signal(Signal::TERM);
+    assert_eq!(next.wait().code, Some(0));
+    let lost = taskqueue.show("1")["attempts"][0].clone();
+    assert_eq!(lost["outcome"], "lost");
+    assert_eq!(number(taskqueue, "SELECT lost FROM tasks WHERE id = 1"), 0);
 }

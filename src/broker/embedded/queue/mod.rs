@@ -192,27 +192,26 @@ impl Queue {
         chunk: &[NewJob],
     ) -> Result<Vec<Result<JobId, Error>>, Error> {
         let max = self.max_job_size;
-        self.database.set_durability(Durability::PowerCut)?;
-        let put = self.database.change(|change, _| {
-            let now = Moment::now();
-            let put = |job: &NewJob| {
-                let size = job.body.len();
-                if size > max {
-                    return Ok(Err(Error::TooBig { size }));
-                }
-                let row = jobs::Row {
-                    tube: tube.as_str(),
-                    priority: job.priority,
-                    delay: i64::from(whole_seconds(job.delay)) * 1000,
-                    ttr: whole_seconds(job.ttr),
-                    body: &job.body,
+        let put = self
+            .database
+            .change_surviving(Durability::PowerCut, |change, _| {
+                let now = Moment::now();
+                let put = |job: &NewJob| {
+                    let size = job.body.len();
+                    if size > max {
+                        return Ok(Err(Error::TooBig { size }));
+                    }
+                    let row = jobs::Row {
+                        tube: tube.as_str(),
+                        priority: job.priority,
+                        delay: i64::from(whole_seconds(job.delay)) * 1000,
+                        ttr: whole_seconds(job.ttr),
+                        body: &job.body,
+                    };
+                    jobs::insert(change, &row, now).map(|id| Ok(id.unsigned_abs()))
                 };
-                jobs::insert(change, &row, now).map(|id| Ok(id.unsigned_abs()))
-            };
-            chunk.iter().map(put).collect()
-        });
-        // If this fails, commits are only slower than they need be.
-        let _ = self.database.set_durability(Durability::ProcessDeath);
+                chunk.iter().map(put).collect()
+            });
         Ok(put?)
     }
 

@@ -26,6 +26,7 @@ mod history;
 mod idle;
 mod latency;
 mod machine;
+mod peers;
 mod processes;
 mod promised;
 mod put;
@@ -104,6 +105,7 @@ fn parts() -> Vec<Part> {
         once("forgotten", forgotten::measure),
         once("idle", idle::measure),
         once("memory", idle::measure_growth),
+        once("peers", peers::measure),
     ]
 }
 

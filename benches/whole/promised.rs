@@ -321,4 +321,30 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         "≤ 30",
         " s",
     ),
+    (
+        "`xargs -P4` ÷ floor",
+        From::Ratio("peers.xargs", "floor.4"),
+        "",
+        "",
+    ),
+    (
+        "`gearman -w` ÷ floor",
+        From::Ratio("peers.gearman", "floor.4"),
+        "",
+        "",
+    ),
+    ("huey ÷ floor", From::Ratio("peers.huey", "floor.4"), "", ""),
+    (
+        "Celery ÷ floor",
+        From::Ratio("peers.celery", "floor.4"),
+        "",
+        "",
+    ),
+    ("RQ ÷ floor", From::Ratio("peers.rq", "floor.4"), "", ""),
+    (
+        "task-spooler ÷ floor",
+        From::Ratio("peers.task-spooler", "floor.4"),
+        "",
+        "",
+    ),
 ];

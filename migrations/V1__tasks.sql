@@ -2,6 +2,8 @@
 --
 -- Times are milliseconds since 1970 by the machine's clock. They are for people and for due times; nothing is
 -- ordered by them, so a clock that steps cannot make a row impossible.
+--
+-- A CHECK that says IN, and then more than two words, has SQLite build a table of them for each row that is written.
 
 -- Which store this is: pointers in a tube name it.
 CREATE TABLE store (
@@ -24,7 +26,8 @@ CREATE TABLE tasks (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,  -- for people
     uuid      BLOB NOT NULL UNIQUE CHECK (length(uuid) = 16),
     tube      TEXT NOT NULL CHECK (length(tube) BETWEEN 1 AND 200),
-    status    TEXT NOT NULL CHECK (status IN ('waiting', 'running', 'done', 'failed', 'cancelled')),
+    status    TEXT NOT NULL CHECK (status = 'waiting' OR status = 'running' OR status = 'done' OR status = 'failed'
+                                   OR status = 'cancelled'),
     due       INTEGER,                            -- may run from then on
 
     -- What to run: a call, or a body as it was put.
@@ -64,7 +67,7 @@ CREATE TABLE tasks (
 
     CHECK ((status = 'waiting') = (due IS NOT NULL)),
     CHECK ((status = 'running') = (owner IS NOT NULL)),
-    CHECK ((status IN ('done', 'failed', 'cancelled')) = (finished IS NOT NULL)),
+    CHECK ((status IN ('waiting', 'running')) = (finished IS NULL)),
     CHECK (status NOT IN ('running', 'done') OR attempt > 0),
     CHECK ((attempt > 0) = (started IS NOT NULL)),
     CHECK (spent + lost <= attempt),
@@ -96,8 +99,9 @@ CREATE TABLE attempts (
     worker    INTEGER NOT NULL REFERENCES workers (id),
     started   INTEGER NOT NULL,
     finished  INTEGER,
-    outcome   TEXT CHECK (outcome IN ('exited', 'signalled', 'timed_out', 'cancelled', 'refused',
-                                      'could_not_start', 'interrupted', 'lost')),
+    outcome   TEXT CHECK (outcome = 'exited' OR outcome = 'signalled' OR outcome = 'timed_out'
+                          OR outcome = 'cancelled' OR outcome = 'refused' OR outcome = 'could_not_start'
+                          OR outcome = 'interrupted' OR outcome = 'lost'),
     exit_code INTEGER CHECK (exit_code BETWEEN 0 AND 255),
     signal    INTEGER CHECK (signal > 0),
     reason    TEXT,
@@ -108,7 +112,8 @@ CREATE TABLE attempts (
     CHECK (outcome IS NOT NULL OR (exit_code IS NULL AND signal IS NULL)),
     CHECK (outcome IS NOT 'exited' OR exit_code IS NOT NULL),
     CHECK (outcome IS NOT 'signalled' OR signal IS NOT NULL),
-    CHECK (outcome NOT IN ('refused', 'could_not_start', 'lost') OR (exit_code IS NULL AND signal IS NULL))
+    CHECK ((outcome NOT IN ('refused', 'could_not_start') AND outcome <> 'lost')
+           OR (exit_code IS NULL AND signal IS NULL))
 ) STRICT;
 
 CREATE INDEX attempts_worker ON attempts (worker);

@@ -13,7 +13,7 @@ INSERT INTO queue (only_row, boot, sessions) VALUES (1, '', 0);
 CREATE TABLE jobs (
     id         INTEGER PRIMARY KEY AUTOINCREMENT, -- never given out again
     tube       TEXT NOT NULL CHECK (length(tube) BETWEEN 1 AND 200),
-    state      TEXT NOT NULL CHECK (state IN ('ready', 'delayed', 'reserved', 'buried')),
+    state      TEXT NOT NULL CHECK (state = 'ready' OR state = 'delayed' OR state = 'reserved' OR state = 'buried'),
     priority   INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
     ttr        INTEGER NOT NULL CHECK (ttr BETWEEN 1 AND 4294967295),        -- seconds
     created    INTEGER NOT NULL,                  -- milliseconds since 1970

@@ -33,21 +33,18 @@ pub(crate) fn insert(connection: &Connection, row: &Row<'_>, now: Moment) -> Res
     let id = connection
         .prepare_cached(
             "INSERT INTO jobs (tube, state, priority, ttr, created, delay, ready_at, ready_wall)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .query_row(
-            params![
-                row.tube,
-                if delay.is_some() { "delayed" } else { "ready" },
-                row.priority,
-                row.ttr.max(1),
-                now.wall,
-                delay,
-                ready.map(|at| at.boot),
-                ready.map(|at| at.wall),
-            ],
-            |row| row.get(0),
-        )?;
+        .insert(params![
+            row.tube,
+            if delay.is_some() { "delayed" } else { "ready" },
+            row.priority,
+            row.ttr.max(1),
+            now.wall,
+            delay,
+            ready.map(|at| at.boot),
+            ready.map(|at| at.wall),
+        ])?;
     connection
         .prepare_cached("INSERT INTO job_bodies (job, body) VALUES (?1, ?2)")?
         .execute(params![id, row.body])?;

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 pub mod bell;
@@ -23,6 +23,7 @@ pub mod locks;
 mod open;
 mod patience;
 mod thread;
+mod transaction;
 
 pub use error::Error;
 pub use open::Durability;
@@ -31,6 +32,7 @@ pub use thread::{Closed, Thread};
 
 use journal::Journal;
 use locks::LockFile;
+use transaction::Transaction;
 
 /// Milliseconds since 1970, by the machine's clock.
 pub type Millis = i64;
@@ -120,7 +122,7 @@ impl Database {
     /// Runs one transaction; it is rolled back if `change` fails.
     pub(crate) fn change<R>(
         &mut self,
-        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         self.change_surviving(self.durability, change)
     }
@@ -129,7 +131,7 @@ impl Database {
     pub(crate) fn change_surviving<R>(
         &mut self,
         durability: Durability,
-        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         let Database {
             connection,
@@ -148,9 +150,8 @@ impl Database {
                 connection.execute_batch(durability.pragma())?;
                 *survives = Some(durability);
             }
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = change(&transaction, locks)?;
+            let transaction = Transaction::begin(connection)?;
+            let result = change(connection, locks)?;
             transaction.commit()?;
             Ok(result)
         };
@@ -219,7 +220,7 @@ mod tests {
                 PowerCut => 2,
                 ProcessDeath => 1,
             };
-            let synchronous = |change: &Transaction<'_>, _: &LockFile| -> Result<i64, Failed> {
+            let synchronous = |change: &Connection, _: &LockFile| -> Result<i64, Failed> {
                 Ok(change.query_row("PRAGMA synchronous", [], |row| row.get(0))?)
             };
             for other in [PowerCut, ProcessDeath, PowerCut] {

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::sqlite::{Closed, Database, Failed, Thread, briefly};
@@ -87,7 +87,7 @@ impl Db {
     /// Runs one transaction; it is rolled back if `change` fails.
     fn change<R>(
         &mut self,
-        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         self.database.change(change)
     }
@@ -95,7 +95,7 @@ impl Db {
     /// The same for what is found out anew if a power cut takes it.
     fn change_lightly<R>(
         &mut self,
-        change: impl FnOnce(&Transaction<'_>, &LockFile) -> Result<R, Failed>,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         self.database
             .change_surviving(Durability::ProcessDeath, change)

@@ -1,5 +1,5 @@
-//! The next job, asked for before the last one is settled: in a full tube a job costs one round trip to the broker and
-//! one transaction.
+//! The next job, asked for before the last one is settled: where there is one, a job costs one round trip to the broker
+//! and one transaction.
 //!
 //! ```text
 //! … command A ends ──▶ delete Z, reserve B ──▶ settle A, claim B ──▶ command B ends ──▶ delete A, reserve C ──▶ …

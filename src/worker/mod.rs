@@ -6,7 +6,7 @@
 //!    └─────────────────────┴─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! In a full tube the steps of two jobs go together (`ahead`).
+//! Where there is a next job, the steps of two go together (`ahead`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,6 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         gone: Vec::new(),
         over: None,
         ahead: None,
-        full: false,
         jobs: 0,
         output: 0,
         failures: 0,
@@ -133,8 +132,6 @@ struct Worker {
     over: Option<Over>,
     /// The next job, if it is there already.
     ahead: Option<Ahead>,
-    /// The last reserve had a job at once: there may be more.
-    full: bool,
     jobs: u64,
     output: u64,
     /// Reserves that failed one after the other.
@@ -165,10 +162,7 @@ impl Worker {
                 self.reconcile().await;
                 continue;
             }
-            let asked = Instant::now();
-            let event = self.next().await;
-            self.full = asked.elapsed() < IDLE;
-            match event {
+            match self.next().await {
                 // The loop's condition looks at the mode.
                 Event::Told(mode) => {
                     tracing::info!(worker = self.name(), order = %mode, "was told to go");
@@ -246,7 +240,7 @@ impl Worker {
 
     async fn serve(&mut self, ahead: Ahead) {
         self.configure().await;
-        let look_ahead = self.full && self.may_have(2) && !self.is_to_reconcile();
+        let look_ahead = self.may_have(2) && !self.is_to_reconcile();
         let Settings {
             tube,
             broker,

@@ -304,14 +304,13 @@ impl Claiming<'_> {
     }
 
     fn insert_attempt(&self, task: i64, number: i64) -> Result<i64, Failed> {
+        // Not RETURNING: that builds a table for the one row that it returns.
         Ok(self
             .change
             .prepare_cached(
-                "INSERT INTO attempts (task, number, worker, started) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+                "INSERT INTO attempts (task, number, worker, started) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .query_row(params![task, number, self.worker, self.now], |row| {
-                row.get(0)
-            })?)
+            .insert(params![task, number, self.worker, self.now])?)
     }
 
     fn newest_attempt(&self, task: &TaskRow) -> Result<Option<DeadAttempt>, Failed> {

@@ -1,0 +1,28 @@
+//! A transaction. The library's own compiles its two statements anew each time, a tenth of what a short one costs.
+
+use rusqlite::Connection;
+
+/// Holds the write lock from its beginning, and is rolled back if it is dropped.
+pub struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    pub fn begin(connection: &'a Connection) -> rusqlite::Result<Transaction<'a>> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Transaction(connection))
+    }
+
+    pub fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // Over, if it was committed, or if SQLite rolled it back itself.
+        if !self.0.is_autocommit() {
+            // A connection that cannot roll back fails at its next statement, which says so.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
+}

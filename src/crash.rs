@@ -2,7 +2,7 @@
 //!
 //! Each [`Point`] is a gap between two steps of which a process may have done the first and not the second. With the
 //! feature `crash-points`, which the tests switch on and a release build does not have, a process dies by `kill -9` of
-//! itself at the point that `TASKQUEUE_CRASH_AT` names. ARCHITECTURE.md has the table of what each leaves.
+//! itself at the point that `TASKQUEUE_CRASH_AT` names, or stops at the one that `TASKQUEUE_STOP_AT` names. ARCHITECTURE.md has the table of what each leaves.
 
 /// A gap between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,20 +81,31 @@ impl Point {
 /// The environment variable that names the point to die at, as it is written here: `JobReserved`.
 pub const VARIABLE: &str = "TASKQUEUE_CRASH_AT";
 
-/// Dies here, if it was asked for.
+/// The environment variable that names the point to be stopped at, the first time, until somebody sends CONT.
+pub const STOP_VARIABLE: &str = "TASKQUEUE_STOP_AT";
+
+/// Dies or is stopped here, if it was asked for.
 #[cfg(feature = "crash-points")]
 pub fn here(point: Point) {
     use std::sync::OnceLock;
-    static ASKED: OnceLock<Option<Point>> = OnceLock::new();
-    let asked = ASKED.get_or_init(|| {
-        let name = std::env::var(VARIABLE).ok()?;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    static ASKED: OnceLock<[Option<Point>; 2]> = OnceLock::new();
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    let named = |variable| {
+        let name = std::env::var(variable).ok()?;
         Point::ALL
             .into_iter()
             .find(|point| format!("{point:?}") == name)
-    });
-    if *asked == Some(point) {
-        use rustix::process::{Signal, getpid, kill_process};
+    };
+    let [die, stop] = *ASKED.get_or_init(|| [VARIABLE, STOP_VARIABLE].map(named));
+    if die == Some(point) {
         let _ = kill_process(getpid(), Signal::KILL);
+    }
+    if stop == Some(point) && !STOPPED.swap(true, Ordering::Relaxed) {
+        let _ = kill_process(getpid(), Signal::STOP);
     }
 }
 

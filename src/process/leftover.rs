@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, getpgrp};
+use rustix::process::Pid;
 use uuid::Uuid;
 
 use super::table::{self, Place, Token};
@@ -125,8 +125,8 @@ fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Place>) -> io::R
 /// Kills those in these groups that carry no token at all: started by the same command, with another environment
 /// and without its descriptors. A group in which nobody is left is forgotten, for its number may become another's.
 fn kill_company(groups: &mut BTreeSet<Place>) -> io::Result<usize> {
-    let own = getpgrp().as_raw_nonzero().get();
-    groups.retain(|place| place.group != own);
+    let own = table::own_place();
+    groups.retain(|place| place.group != 0 && Some(place.group) != own.map(|own| own.group));
     if groups.is_empty() {
         return Ok(0);
     }

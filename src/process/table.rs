@@ -10,6 +10,7 @@ use super::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 /// Where a process belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
+    /// 0 where it was begun outside of our pid namespace: any number of them then.
     pub(super) group: i32,
     pub(super) session: i32,
 }
@@ -23,9 +24,15 @@ pub(super) struct Token {
     pub(super) number: Vec<u8>,
 }
 
-/// Every process but ourselves. Those that begin meanwhile may be left out.
+/// Every process but ourselves. Those that begin meanwhile may be left out. An error where `/proc` is another pid
+/// namespace's: a number seen there is somebody else's here.
 pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
     let own = getpid();
+    if fs::read_link("/proc/self")?.as_os_str() != own.to_string().as_str() {
+        return Err(io::Error::other(
+            "/proc is of another pid namespace; mount that of this one",
+        ));
+    }
     let entries = fs::read_dir("/proc")?;
     Ok(entries
         .flatten()
@@ -38,6 +45,11 @@ pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
 pub(super) fn place(pid: Pid) -> Option<Place> {
     let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     place_in(&stat)
+}
+
+/// Where we belong.
+pub(super) fn own_place() -> Option<Place> {
+    place(getpid())
 }
 
 /// What comes after the name, which may hold anything (proc(5)): state, parent, group, session …

@@ -1,13 +1,22 @@
 //! Claims under attack: whoever comes at whatever instant, nothing runs twice at once and nobody else is harmed.
 
-use rustix::process::Signal;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::{Queue, block_on, exists, lines, number, on_both, status, store_id};
-use crate::support::{Beanstalkd, Taskqueue, job, put, tube, until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use taskqueue::crash::{Point, STOP_VARIABLE};
+
+use super::{Queue, block_on, exists, jobs, lines, number, on_both, status, store_id};
+use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, tube, until};
 
 on_both!(
     without_its_file_of_locks_nothing_begins,
-    a_file_of_locks_that_went_with_the_machine_is_made_anew
+    a_file_of_locks_that_went_with_the_machine_is_made_anew,
+    a_slow_recoverer_harms_nobody_when_it_wakes,
+    an_owner_that_is_stopped_is_not_dead,
+    cleanup_leaves_a_foreign_task_whose_job_is_not_deleted_yet,
+    two_jobs_of_one_task_in_two_tubes_run_it_once
 );
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
@@ -97,7 +106,7 @@ fn without_its_file_of_locks_nothing_begins(taskqueue: &Taskqueue, _: &dyn Queue
     std::fs::write(taskqueue.path("go"), "").unwrap();
     let done = "SELECT count(*) FROM tasks WHERE status = 'done'";
     until("done", || number(taskqueue, done) == 1);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!(begun(taskqueue, 1).len(), 1);
     first.signal(Signal::TERM);
     let said = first.wait();
@@ -108,9 +117,7 @@ fn without_its_file_of_locks_nothing_begins(taskqueue: &Taskqueue, _: &dyn Queue
     );
     assert!(said.stderr.lines().count() < 4, "{said:?}");
 
-    let made = std::process::Command::new("sh")
-        .args(["-c", &by_hand])
-        .status();
+    let made = Command::new("sh").args(["-c", &by_hand]).status();
     assert!(made.unwrap().success());
     let next = taskqueue.start(&WORKER);
     until("done", || number(taskqueue, done) == 2);
@@ -143,4 +150,231 @@ fn a_file_of_locks_that_went_with_the_machine_is_made_anew(taskqueue: &Taskqueue
     let lost = taskqueue.show("1")["attempts"][0].clone();
     assert_eq!(lost["outcome"], "lost");
     assert_eq!(number(taskqueue, "SELECT lost FROM tasks WHERE id = 1"), 0);
+}
+
+/// Starts the program, and waits until it has stopped itself there.
+fn stopped(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
+    let mut command = taskqueue.command(args);
+    command.env(STOP_VARIABLE, format!("{point:?}"));
+    let running = Running::start(command);
+    until("stopped", || {
+        let stat = format!("/proc/{}/stat", running.pid().as_raw_nonzero());
+        let stat = std::fs::read_to_string(stat).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    });
+    running
+}
+
+/// Lets what runs end, and waits until these workers have done all there is.
+fn finish(taskqueue: &Taskqueue, workers: Vec<Running>) {
+    std::fs::write(taskqueue.path("go"), "").unwrap();
+    let open = "SELECT count(*) FROM tasks WHERE status IN ('waiting', 'running')";
+    until("all ended", || number(taskqueue, open) == 0);
+    for worker in workers {
+        worker.signal(Signal::TERM);
+        assert_eq!(worker.wait().code, Some(0));
+    }
+}
+
+fn attempts(taskqueue: &Taskqueue, id: &str) -> Vec<Value> {
+    taskqueue.show(id)["attempts"].as_array().unwrap().clone()
+}
+
+const RECONCILE: [&str; 2] = ["reconcile", "--json"];
+
+fn a_slow_recoverer_harms_nobody_when_it_wakes(taskqueue: &Taskqueue, _: &dyn Queue) {
+    put_two(taskqueue);
+    let dead = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
+    until("two begun", || begun(taskqueue, 1).len() == 2);
+    for worker in dead {
+        worker.signal(Signal::KILL);
+        worker.wait();
+    }
+    // It has seen two dead attempts, taken over the first, and knows nothing of what comes now.
+    let slow = stopped(taskqueue, &RECONCILE, Point::TakenOver);
+    let worker = taskqueue.start(&WORKER);
+    until("one begun again", || begun(taskqueue, 2).len() == 1);
+    let again = begun(taskqueue, 2).remove(0);
+    slow.signal(Signal::CONT);
+    let said = slow.wait();
+    let did: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(did["lost"], 1, "the other is not its own: {said:?}");
+    assert!(exists(&again), "it ended what another has begun");
+    finish(taskqueue, vec![worker]);
+    for id in ["1", "2"] {
+        let attempts = attempts(taskqueue, id);
+        assert_eq!(attempts.len(), 2, "{attempts:?}");
+        assert_eq!(attempts[0]["outcome"], "lost");
+        assert_eq!(attempts[1]["outcome"], "exited");
+    }
+}
+
+fn an_owner_that_is_stopped_is_not_dead(taskqueue: &Taskqueue, _: &dyn Queue) {
+    put_two(taskqueue);
+    let first = taskqueue.start(&WORKER);
+    until("begun", || begun(taskqueue, 1).len() == 1);
+    first.signal(Signal::STOP);
+    let second = taskqueue.start(&WORKER);
+    until("the other begun", || begun(taskqueue, 1).len() == 2);
+    assert_eq!(taskqueue.run(&RECONCILE).json()["lost"], 0);
+    first.signal(Signal::CONT);
+    finish(taskqueue, vec![first, second]);
+    assert_eq!(number(taskqueue, "SELECT count(*) FROM attempts"), 2);
+}
+
+fn cleanup_leaves_a_foreign_task_whose_job_is_not_deleted_yet(
+    taskqueue: &Taskqueue,
+    queue: &dyn Queue,
+) {
+    taskqueue.configure(
+        "[tubes.t]\ncommand = \"job\"\n[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"echo run >> log\"]\n",
+    );
+    put_body(queue, "raw");
+    let worker = stopped(taskqueue, &WORKER, Point::OutcomeRecorded);
+    assert_eq!(status(taskqueue, "1"), "done");
+    let cleanup = ["cleanup", "--period", "0", "--json"];
+    assert_eq!(taskqueue.run(&cleanup).json()["deleted"], 0);
+    // And its job comes round, for its worker dies.
+    worker.signal(Signal::KILL);
+    worker.wait();
+    let next = taskqueue.start(&WORKER);
+    until("an empty tube", || jobs(queue, "t") == 0);
+    finish(taskqueue, vec![next]);
+    assert_eq!(lines(&taskqueue.path("log")), ["run"]);
+    assert_eq!(taskqueue.run(&cleanup).json()["deleted"], 1);
+}
+
+fn two_jobs_of_one_task_in_two_tubes_run_it_once(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    for name in ["t", "u"] {
+        taskqueue.run(&["put", "--use-tube", name, "job"]).ok();
+    }
+    // A job too many for each, in the other's tube.
+    for (id, other) in [("1", "u"), ("2", "t")] {
+        let (uuid, store) = (&taskqueue.show(id)["uuid"], store_id(taskqueue));
+        let body = format!(r#"{{"taskqueue":1,"uuid":{uuid},"store":"{store}"}}"#);
+        block_on(async { put(queue.session().as_mut(), &tube(other), job(body)).await }).unwrap();
+    }
+    let of = |name| taskqueue.start(&["worker", "--use-tube", name, "--log", "error"]);
+    let workers = vec![of("t"), of("u"), of("t"), of("u")];
+    until("both begun", || begun(taskqueue, 1).len() == 2);
+    finish(taskqueue, workers);
+    assert_eq!(number(taskqueue, "SELECT count(*) FROM attempts"), 2);
+}
+
+#[test]
+fn two_reconciliations_at_once_put_each_task_once() {
+    const MISSING: u64 = 600;
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    let lines = "{\"taskqueue\":1,\"command\":\"job\"}\n".repeat(MISSING as usize);
+    let nowhere = ["put", "--use-tube", "t", "--batch", "-", "--broker", NOBODY];
+    assert_eq!(taskqueue.run_with(&nowhere, lines.as_bytes()).code, Some(0));
+    let all: Vec<Running> = (0..4).map(|_| taskqueue.start(&RECONCILE)).collect();
+    let put: u64 = all
+        .into_iter()
+        .map(|one| one.wait().json()["put"].as_u64().unwrap())
+        .sum();
+    assert_eq!((put, jobs(&server, "t")), (MISSING, MISSING));
+}
+
+#[test]
+fn a_task_that_is_regenerated_while_others_reconcile_runs_once_more() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue
+        .configure("[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"echo run >> log; exit 1\"]\n");
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    taskqueue.work("t", 1);
+    assert_eq!(status(&taskqueue, "1"), "failed");
+    let slow = stopped(&taskqueue, &["regenerate", "--id", "1"], Point::Regenerated);
+    // It is left to who began the put, until that takes too long.
+    assert_eq!(taskqueue.run(&RECONCILE).json()["put"], 0);
+    let past = "UPDATE tasks SET put_until = 1 WHERE put_until IS NOT NULL";
+    taskqueue.sqlite().execute_batch(past).unwrap();
+    assert_eq!(taskqueue.run(&RECONCILE).json()["put"], 1);
+    slow.signal(Signal::CONT);
+    assert_eq!(slow.wait().code, Some(0));
+    let workers = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
+    until("an empty tube", || jobs(&server, "t") == 0);
+    finish(&taskqueue, workers.into());
+    assert_eq!(lines(&taskqueue.path("log")), ["run", "run"]);
+    assert_eq!(attempts(&taskqueue, "1").len(), 2);
+}
+
+/// The same command in a pid namespace of its own, as in another container. All of it goes with whoever started it.
+fn contained(command: &Command, program: &[&str]) -> Command {
+    let mut contained = Command::new("unshare");
+    contained
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .args(program)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(command.get_current_dir().unwrap())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    contained
+}
+
+/// A process of a test, by the first words of its command line.
+fn find(taskqueue: &Taskqueue, is_it: impl Fn(&[&str]) -> bool) -> Option<Pid> {
+    let folder = taskqueue.path("").canonicalize().unwrap();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let here = std::fs::read_link(entry.path().join("cwd")).ok()?;
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let words: Vec<&str> = line.split('\0').collect();
+            (here == folder && is_it(&words)).then_some(Pid::from_raw(pid)?)
+        })
+}
+
+#[test]
+fn another_containers_attempt_is_not_run_again_while_it_lives() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    let able = contained(&taskqueue.command(&[]), &["true"]).output();
+    if !able.is_ok_and(|able| able.status.success()) {
+        eprintln!("skipped: no pid namespace may be made here");
+        return;
+    }
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    // Not the first process there, with which all the others would end.
+    let beside = ["sh", "-c", "\"$@\" & sleep 300", "sh"];
+    let _there = Running::start(contained(&taskqueue.command(&WORKER), &beside));
+    until("begun", || begun(&taskqueue, 1).len() == 1);
+    let owner = find(&taskqueue, |words| words.get(1) == Some(&"worker")).unwrap();
+    assert_eq!(taskqueue.run(&RECONCILE).json()["lost"], 0, "it lives");
+
+    // Nobody who could see its command is left.
+    kill_process(owner, Signal::STOP).unwrap();
+    let guard = find(&taskqueue, |words| words[0] == "tq-guard").unwrap();
+    kill_process(guard, Signal::KILL).unwrap();
+    kill_process(owner, Signal::KILL).unwrap();
+    let command = find(&taskqueue, |words| words.get(1) == Some(&"script")).unwrap();
+    let _elsewhere = Running::start(contained(&taskqueue.command(&WORKER), &[]));
+    let taken =
+        "SELECT count(*) FROM tasks JOIN workers ON workers.id = owner WHERE workers.id > 1";
+    until("taken over", || number(&taskqueue, taken) == 1);
+    // Longer than it tries to end what it cannot see.
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(7) {
+        assert_eq!(begun(&taskqueue, 2).len(), 0, "two at once");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    kill_process(command, Signal::KILL).unwrap();
+    until("begun again", || begun(&taskqueue, 2).len() == 1);
+    std::fs::write(taskqueue.path("go"), "").unwrap();
+    until("done", || status(&taskqueue, "1") == "done");
 }

@@ -27,6 +27,8 @@ pub enum Point {
     OutcomeKnown,
     /// The next job is reserved, and how the command before it ended is not recorded.
     NextReserved,
+    /// An outcome is committed and the next attempt begun with it, its command not started, the job before as it was.
+    NextBegun,
     /// An outcome is committed, the job as it was.
     OutcomeRecorded,
     /// A job is deleted, released or buried, and that it has gone is not noted.
@@ -53,7 +55,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 21] = [
+    pub const ALL: [Point; 22] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -64,6 +66,7 @@ impl Point {
         Point::CommandEnded,
         Point::OutcomeKnown,
         Point::NextReserved,
+        Point::NextBegun,
         Point::OutcomeRecorded,
         Point::JobEnded,
         Point::TakenOver,

@@ -100,6 +100,9 @@ impl Server<'_> {
                 );
                 match hold.during(self.broker, reservation, ttr, settling).await {
                     Ok((ours, claim)) => {
+                        if matches!(claim, Claim::Begun(_)) {
+                            crash::here(Point::NextBegun);
+                        }
                         return (ours, Some(Ahead::Claimed(next, Box::new((arrival, claim)))));
                     }
                     Err(error) if error.is_of_one_row() => Some(Ahead::Reserved(next)),

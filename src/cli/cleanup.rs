@@ -1,5 +1,7 @@
 //! `taskqueue cleanup`
 
+use std::collections::HashMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,8 +13,8 @@ use super::Failure;
 use super::connect::{block_on, broker};
 use crate::broker::JobId;
 use crate::config::{Config, duration};
-use crate::store::cleanup::Old;
-use crate::store::{Db, Millis, now};
+use crate::store::cleanup::{Old, Unsure};
+use crate::store::{self, Db, Millis, now};
 use crate::task::state::Status;
 
 /// Bodies asked for and held at once.
@@ -87,25 +89,26 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
 /// the broker knows; where it cannot be asked, these tasks stay.
 async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Failure> {
     let mut broker = broker(config);
-    let mut after = 0;
+    let (mut after, mut elsewhere) = (0, 0);
     loop {
-        let unsure = db.unsure(old, after)?;
+        let mut unsure = db.unsure(old, after)?;
         let Some(last) = unsure.last() else {
-            return Ok(());
+            break;
         };
         after = last.id;
+        let instance = match broker.instance().await {
+            Ok(instance) => instance.id,
+            Err(error) => return warn(&error),
+        };
+        let all = unsure.len();
+        unsure = of_this_broker(db, unsure, &instance)?;
+        elsewhere += all - unsure.len();
         let mut gone = Vec::new();
         for some in unsure.chunks(AT_ONCE) {
             let jobs: Vec<JobId> = some.iter().map(|task| task.job).collect();
             let bodies = match broker.peek_all(&jobs).await {
                 Ok(bodies) => bodies,
-                Err(error) => {
-                    writeln!(
-                        io::stderr(),
-                        "taskqueue: warning: {error}; tasks stay whose jobs may be there"
-                    )?;
-                    return Ok(());
-                }
+                Err(error) => return warn(&error),
             };
             for (task, body) in some.iter().zip(bodies) {
                 // Another body under its number is a job of another instance of the broker.
@@ -115,4 +118,44 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
         }
         db.note_gone(&gone)?;
     }
+    match elsewhere {
+        0 => Ok(()),
+        tasks => warn(&format_args!(
+            "{tasks} came from another broker than this one"
+        )),
+    }
+}
+
+fn warn(why: &dyn Display) -> Result<(), Failure> {
+    let mut stderr = io::stderr();
+    writeln!(
+        stderr,
+        "taskqueue: warning: {why}; tasks stay whose jobs may be there"
+    )?;
+    Ok(())
+}
+
+/// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and
+/// so was started in the place of the one that had them. Another would say of all that they are gone.
+fn of_this_broker(
+    db: &Db,
+    unsure: Vec<Unsure>,
+    instance: &str,
+) -> Result<Vec<Unsure>, store::Error> {
+    let mut been: HashMap<String, bool> = HashMap::new();
+    let mut ours = Vec::with_capacity(unsure.len());
+    for task in unsure {
+        let known = match been.get(&task.tube) {
+            Some(known) => *known,
+            None => {
+                let known = db.has_been_at(&task.tube, instance)?;
+                been.insert(task.tube.clone(), known);
+                known
+            }
+        };
+        if known || task.instance == instance {
+            ours.push(task);
+        }
+    }
+    Ok(ours)
 }

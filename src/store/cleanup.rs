@@ -29,6 +29,10 @@ pub struct Unsure {
     pub job: JobId,
     /// The first half of the SHA-256 of its job's body.
     pub hash: [u8; 16],
+    /// Its tube.
+    pub tube: String,
+    /// The broker instance that numbered its job.
+    pub instance: String,
 }
 
 /// Which tasks are to go.
@@ -63,7 +67,7 @@ impl Old {
     /// Those that wait for their jobs to be known to be gone, a few at a time.
     fn unsure(&self) -> String {
         format!(
-            "SELECT id, job, job_hash FROM tasks WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3
+            "SELECT id, job, job_hash, tube, job_instance FROM tasks WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3
              ORDER BY +id LIMIT {UNSURE}",
             self.condition()
         )
@@ -78,6 +82,10 @@ impl Old {
     }
 }
 
+const BEEN_AT: &str = "SELECT 1 FROM
+    (SELECT job_instance, pointer_instance FROM tasks WHERE tube = ?1 ORDER BY id DESC LIMIT 1000)
+    WHERE ?2 IN (job_instance, pointer_instance)";
+
 impl Db {
     /// Tasks that would go if it were known that their jobs have gone, from a row on.
     pub fn unsure(&self, old: &Old, after: i64) -> Result<Vec<Unsure>, Error> {
@@ -88,6 +96,8 @@ impl Db {
                     id: row.get(0)?,
                     job: row.get::<_, i64>(1)?.unsigned_abs(),
                     hash: row.get(2)?,
+                    tube: row.get(3)?,
+                    instance: row.get(4)?,
                 })
             };
             Ok(look
@@ -95,6 +105,11 @@ impl Db {
                 .query_map(params![Millis::MIN, old.before, after], unsure)?
                 .collect::<Result<_, _>>()?)
         })
+    }
+
+    /// Whether any of the newest tasks of a tube has had a job in this instance of the broker.
+    pub fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Error> {
+        self.look(|look, _| Ok(look.prepare_cached(BEEN_AT)?.exists([tube, instance])?))
     }
 
     /// How many tasks [`Db::cleanup`] would delete.

@@ -67,6 +67,37 @@ fn a_foreign_task_goes_once_its_job_has_gone() {
 }
 
 #[test]
+fn a_broker_that_never_had_a_job_is_not_believed_that_it_has_gone() {
+    let (mut server, wrong) = (Beanstalkd::start(), Beanstalkd::start());
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let work = |server: &Beanstalkd, body: &[u8]| {
+        let minute = std::time::Duration::from_secs(60);
+        let mut other = other(server, "raw");
+        other
+            .put(body, 0, std::time::Duration::ZERO, minute)
+            .unwrap();
+        taskqueue.work("raw", 1);
+    };
+    work(&server, b"hello");
+    // As if its worker had died before it could note it.
+    let unsure = "UPDATE tasks SET job_gone = 0";
+    taskqueue.sqlite().execute_batch(unsure).unwrap();
+    let cleanup = ["cleanup", "--period", "0"];
+    let stays = |broker: &str| {
+        let ran = taskqueue.run(&[&cleanup[..], &["--broker", broker]].concat());
+        assert_eq!((ran.code, &*ran.stdout), (Some(0), "deleted 0 tasks\n"));
+        assert!(ran.stderr.contains("1 came from another broker"), "{ran:?}");
+    };
+    stays(&wrong.url());
+    // Nor is one that may have been started in its place, before it has had anything.
+    server.restart();
+    stays(&server.url());
+    work(&server, b"again");
+    assert_eq!(taskqueue.run(&cleanup).ok(), "deleted 2 tasks\n");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let taskqueue = Taskqueue::alone();
     for wrong in [

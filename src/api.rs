@@ -362,29 +362,13 @@ impl Queue {
         };
         crash::here(Point::PutAnnounced);
         let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
-        let (mut put, mut not_put) = (Vec::with_capacity(rows.len()), Vec::new());
-        let mut trouble = Vec::new();
+        let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((place, task), answer) in rows.into_iter().zip(answers) {
-            match answer {
-                // A task's first put is its put number 1.
-                Ok(job) => put.push((task, 1, job)),
-                Err(error) => {
-                    not_put.push((task, 1));
-                    trouble.push((place, error));
-                }
-            }
+            // A task's first put is its put number 1.
+            puts.push((task, 1, answer.as_ref().ok().copied()));
+            trouble.extend(answer.err().map(|error| (place, error)));
         }
-        let noted = self
-            .with_db(move |db| {
-                if !put.is_empty() {
-                    db.note_jobs(&instance, &put)?;
-                }
-                if !not_put.is_empty() {
-                    db.note_not_put(&not_put)?;
-                }
-                Ok(())
-            })
-            .await;
+        let noted = self.with_db(move |db| db.note_puts(&instance, &puts)).await;
         if let Err(error) = noted {
             // The jobs are there and will be looked at; only which they are is not known.
             tracing::warn!(%tube, %error, "could not note the jobs of new tasks");

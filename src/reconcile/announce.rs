@@ -54,28 +54,15 @@ async fn announce_in(
         Err(error) => (String::new(), vec![Err(error); these.len()]),
     };
     crash::here(Point::AgainAnnounced);
-    let (mut put, mut not_put, mut trouble) = (Vec::new(), Vec::new(), None);
+    let (mut puts, mut count, mut trouble) = (Vec::with_capacity(these.len()), 0, None);
     for (again, answer) in these.iter().zip(answers) {
+        puts.push((again.id, again.generation, answer.as_ref().ok().copied()));
         match answer {
-            Ok(job) => put.push((again.id, again.generation, job)),
-            Err(error) => {
-                not_put.push((again.id, again.generation));
-                trouble = trouble.or(Some(error));
-            }
+            Ok(_) => count += 1,
+            Err(error) => trouble = trouble.or(Some(error)),
         }
     }
-    let count = put.len() as u64;
-    let noted = store
-        .call(move |db| {
-            if !put.is_empty() {
-                db.note_jobs(&instance, &put)?;
-            }
-            if !not_put.is_empty() {
-                db.note_not_put(&not_put)?;
-            }
-            Ok(())
-        })
-        .await;
+    let noted = store.call(move |db| db.note_puts(&instance, &puts)).await;
     if let Err(error) = noted {
         // The jobs are there and will be looked at; only which they are is not known.
         tracing::warn!(%tube, %error, "could not note the jobs of tasks");

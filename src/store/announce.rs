@@ -25,7 +25,7 @@ pub struct Again {
     pub priority: u32,
     /// Its job's TTR in seconds.
     pub ttr: u32,
-    /// Which put of this task it is; [`Db::note_jobs`] wants it back.
+    /// Which put of this task it is; [`Db::note_puts`] wants it back.
     pub generation: i64,
     /// Milliseconds until it is due; zero or less when it is.
     pub due_in: i64,
@@ -51,26 +51,22 @@ pub const PUT_TIME: Millis = 15_000;
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
-    /// Notes which jobs announce tasks: row, put generation, job. A note that a power cut takes makes reconciliation put a
-    /// job too many, so it need not wait for the disk.
-    pub fn note_jobs(&mut self, instance: &str, jobs: &[(i64, i64, JobId)]) -> Result<(), Error> {
+    /// Notes what became of puts: row, put generation, job; none where it came to nothing, so that whoever is next need not
+    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the disk.
+    pub fn note_puts(
+        &mut self,
+        instance: &str,
+        puts: &[(i64, i64, Option<JobId>)],
+    ) -> Result<(), Error> {
         self.change_lightly(|change, _| {
-            for (task, generation, job) in jobs {
-                note_job(change, *task, *generation, *job, instance)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Notes that puts of these tasks, each with its generation, came to nothing: whoever is next need not
-    /// wait for them.
-    pub fn note_not_put(&mut self, puts: &[(i64, i64)]) -> Result<(), Error> {
-        self.change_lightly(|change, _| {
-            let mut note = change.prepare_cached(
+            let mut give_up = change.prepare_cached(
                 "UPDATE tasks SET put_until = NULL WHERE id = ?1 AND put_generation = ?2",
             )?;
-            for (task, generation) in puts {
-                note.execute([task, generation])?;
+            for (task, generation, job) in puts {
+                match job {
+                    Some(job) => note_job(change, *task, *generation, *job, instance)?,
+                    None => drop(give_up.execute([task, generation])?),
+                }
             }
             Ok(())
         })

@@ -66,7 +66,7 @@ pub enum NotRegenerated {
 
 impl Db {
     /// Records tasks in one transaction. They are acknowledged once this has returned; unless the store
-    /// keeps the jobs, these are put afterwards, and [`Db::note_jobs`] told.
+    /// keeps the jobs, these are put afterwards, and [`Db::note_puts`] told.
     pub fn add(&mut self, tasks: &[NewTask], now: Millis) -> Result<Vec<Added>, Error> {
         let jobs = self.jobs();
         let added: Vec<Added> = self.change(|change, _| {

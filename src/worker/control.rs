@@ -61,6 +61,8 @@ pub struct Control {
     mode: Mode,
     upkeep: Upkeep,
     fresh: Option<Configured>,
+    /// The tender takes us for busy.
+    taken_for_busy: bool,
 }
 
 impl Control {
@@ -78,6 +80,7 @@ impl Control {
             mode: Mode::Working,
             upkeep,
             fresh: None,
+            taken_for_busy: false,
         }
     }
 
@@ -169,8 +172,18 @@ impl Control {
         }
     }
 
+    /// Whether the tender takes us for busy, perhaps with another task.
+    pub fn is_taken_for_busy(&self) -> bool {
+        self.taken_for_busy
+    }
+
     /// Tells the tender, if there is one.
     pub fn report(&mut self, report: Report) {
+        self.taken_for_busy = match report {
+            Report::Busy { .. } => true,
+            Report::Ready | Report::Idle { .. } => false,
+            Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
+        };
         if let Some(tender) = &mut self.tender {
             tender.report(report);
         }

@@ -29,6 +29,10 @@ pub struct Ran {
     pub output: Kept,
 }
 
+/// In a full tube the tender is told what runs only when it has run for so long: to hear of it costs as much as many a
+/// job.
+const TELL_AFTER: Duration = Duration::from_millis(20);
+
 /// Why we end a command that would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -59,7 +63,12 @@ pub async fn run(
     };
     crash::here(Point::CommandStarted);
     let group = running.group();
-    control.report(Report::Busy { task, group });
+    let mut tell_at = None;
+    if control.is_taken_for_busy() && control.has_tender() {
+        tell_at = Some(Instant::now() + TELL_AFTER);
+    } else {
+        control.report(Report::Busy { task, group });
+    }
     let times_out_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut capture = Capture::default();
     let mut stage = advance(Stage::Running, control.mode(), times_out_at, &running);
@@ -67,6 +76,7 @@ pub async fn run(
     tokio::pin!(alarm);
     let exit = loop {
         let next = next_alarm(stage, control.mode(), times_out_at);
+        let next = next.into_iter().chain(tell_at).min();
         if let Some(at) = next
             && at != alarm.deadline()
         {
@@ -84,6 +94,9 @@ pub async fn run(
             },
             _ = control.changed() => stage = advance(stage, control.mode(), times_out_at, &running),
             () = &mut alarm, if next.is_some() => {
+                if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
+                    control.report(Report::Busy { task, group });
+                }
                 stage = advance(stage, control.mode(), times_out_at, &running);
             }
         }

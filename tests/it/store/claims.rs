@@ -297,7 +297,7 @@ fn only_what_failed_is_regenerated() {
 fn a_job_is_noted_for_the_put_that_it_came_from() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
-    ledger.db.note_jobs("one", &[(id, 1, 77)]).unwrap();
+    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     let again = ledger.db.regenerate(id, None, NOW).unwrap().unwrap();
@@ -306,9 +306,9 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
     // A late note of the put before must not hide the job that it has now.
     ledger
         .db
-        .note_jobs("one", &[(id, again.generation, 78)])
+        .note_puts("one", &[(id, again.generation, Some(78))])
         .unwrap();
-    ledger.db.note_jobs("one", &[(id, 1, 77)]).unwrap();
+    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
 }
 
@@ -322,8 +322,8 @@ fn a_foreign_job_is_known_though_its_task_was_put_again() {
     ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
     drop(attempt);
     let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
-    let noted = [(task, again.generation, 2)];
-    ledger.db.note_jobs("one", &noted).unwrap();
+    let noted = [(task, again.generation, Some(2))];
+    ledger.db.note_puts("one", &noted).unwrap();
     assert_eq!(ledger.db.missing(&tube("t"), 0, 1, NOW).unwrap(), []);
 
     let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));

@@ -28,6 +28,12 @@ pub fn measure(size: &Size, samples: &mut Samples) {
     samples.add("floor.print", size.few as f64 / took.as_secs_f64());
 }
 
+/// Commands a second, started by four processes.
+pub fn rate_of_four(count: usize) -> f64 {
+    let (took, _) = spawn_in(4, count, &[TRUE]);
+    count as f64 / took.as_secs_f64()
+}
+
 /// A command that prints 10 KB.
 pub fn drain_print() -> &'static [&'static str] {
     &["/usr/bin/head", "-c", "10240", "/dev/zero"]

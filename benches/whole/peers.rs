@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::TRUE;
 use super::figures::Samples;
+use super::floor::rate_of_four;
 use super::world::{Size, bare};
 
 /// One that takes longer has failed.
@@ -103,6 +104,8 @@ const PEERS: &[Peer] = &[
 ];
 
 pub fn measure(size: &Size, samples: &mut Samples) {
+    // Beside them, for it takes a while until the round's own comes again.
+    samples.add("peers.floor", rate_of_four(size.few));
     for peer in PEERS {
         if let Some(missing) = peer.needs.iter().find(|program| find(program).is_none()) {
             eprintln!("bench: {} was left out: no {missing} in PATH", peer.name);

@@ -68,7 +68,7 @@ pub fn reopen() {
             tracing::info!("log file opened again");
         }
         Err(error) => {
-            tracing::error!(path = %path.display(), reason = %error, "log file was not opened again");
+            tracing::error!(path = %path.display(), reason = error.to_string(), "log file was not opened again");
         }
     }
 }

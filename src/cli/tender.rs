@@ -12,7 +12,7 @@ use super::connect::{self, block_on, broker};
 use super::guard;
 use super::worker::identity;
 use super::{Failure, Global, log};
-use crate::config::{Config, Mode, Tube, duration};
+use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
@@ -96,7 +96,7 @@ pub struct Flags {
         value_name = "BYTES",
         env = "TASKQUEUE_MAX_WORKER_BUFFER",
         help = "Replace a worker that printed more [default: 6000000]",
-        long_help = "Replace a worker whose commands printed more, once it is idle; 0: never [default: 6000000]"
+        long_help = "Replace a worker that printed more, its commands included, once it is idle; 0: never [default: 6000000]"
     )]
     max_worker_buffer: Option<u64>,
     #[arg(
@@ -129,6 +129,15 @@ pub struct Flags {
     /// It is split at spaces, and no shell sees it
     #[arg(long, value_name = "COMMAND", env = "TASKQUEUE_WORKER_COMMAND")]
     worker_command: Option<String>,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PROTOCOL",
+        env = "TASKQUEUE_WORKER_PROTOCOL",
+        help = "How that reports [default: lines]",
+        long_help = "How a --worker-command tells how it stands: with lines, by JSON over the descriptor that TASKQUEUE_TENDER_FD names, or, with tokens, by printing the PHP TaskQueue's [[CHILD::READY]] and [[CHILD::BUSY]] [default: lines]"
+    )]
+    worker_protocol: Option<Protocol>,
     #[arg(
         long,
         value_name = "SECONDS",
@@ -299,8 +308,11 @@ fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, 
         .ok_or_else(|| Failure::usage("--worker-command names no program"))?;
     Ok(Some(WorkerCommand {
         program,
-        arg0: None,
         arguments: words.collect(),
+        protocol: match flags.worker_protocol.or(file.worker_protocol) {
+            None | Some(Protocol::Lines) => tender::Protocol::Lines,
+            Some(Protocol::Tokens) => tender::Protocol::Tokens,
+        },
     }))
 }
 
@@ -330,7 +342,7 @@ fn own_command(
     }
     Ok(WorkerCommand {
         program: env::current_exe()?.into(),
-        arg0: Some("taskqueue".into()),
         arguments,
+        protocol: tender::Protocol::Own,
     })
 }

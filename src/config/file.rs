@@ -50,6 +50,8 @@ pub struct Tube {
     pub max_worker_memory: Option<u64>,
     /// What is started as a worker, instead of ourselves.
     pub worker_command: Option<Vec<String>>,
+    /// How that tells how it stands.
+    pub worker_protocol: Option<Protocol>,
     /// The command that gets raw bodies.
     pub command: Option<String>,
     /// Attempts of a task that may be lost, where its command says nothing of it.
@@ -77,6 +79,18 @@ impl From<Mode> for pool::Mode {
             Mode::Ondemand => Self::Ondemand,
         }
     }
+}
+
+/// `worker_protocol = "…"`. What each means stands in the help of `--worker-protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[allow(
+    missing_docs,
+    reason = "words that have a text of their own are listed one a line in the short help"
+)]
+pub enum Protocol {
+    Lines,
+    Tokens,
 }
 
 /// `[commands."NAME"]`

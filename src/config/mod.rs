@@ -17,7 +17,7 @@ mod file;
 mod types;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
-pub use file::{Mode, Tube};
+pub use file::{Mode, Protocol, Tube};
 
 use file::File;
 

@@ -167,7 +167,7 @@ fn owned(variable: &'static str, value: &str) -> Result<OwnedFd, Error> {
 }
 
 fn passed_over(error: &BadLine) {
-    tracing::warn!(reason = %error, "order passed over");
+    tracing::warn!(reason = error.to_string(), "order passed over");
 }
 
 fn to_be_tried_again(error: &io::Error) -> bool {

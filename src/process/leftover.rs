@@ -26,6 +26,9 @@ pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
 /// The environment variable with the attempt's number.
 pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
 
+/// The environment variable that marks a worker that is not ours, and whatever it starts.
+pub const MARK_VARIABLE: &str = "TASKQUEUE_WORKER_MARK";
+
 /// How long an attempt's processes are given to be gone after a KILL.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -99,6 +102,23 @@ pub fn end(
         }
     }
     Ok(ended)
+}
+
+/// Ends every process that carries a mark in its environment, and those of their groups that carry no attempt's token;
+/// how many there were. Blocks until none is left, or for [`PATIENCE`].
+pub fn end_marked(mark: &str) -> io::Result<usize> {
+    let until = Instant::now() + PATIENCE;
+    let is_marked = |pid: Pid| table::carries(pid, MARK_VARIABLE, mark.as_bytes());
+    let (mut groups, mut killed) = (BTreeSet::new(), 0);
+    loop {
+        // Who forks while we look is found in the next round.
+        let now = kill_all(&is_marked, &mut groups)? + kill_company(&mut groups)?;
+        killed += now;
+        if now == 0 || Instant::now() >= until {
+            return Ok(killed);
+        }
+        thread::sleep(SHORTEST_PAUSE);
+    }
 }
 
 fn token(remains: &Remains) -> Token {

@@ -77,17 +77,25 @@ pub(super) fn token(pid: Pid) -> Option<Token> {
     token_in(&environment)
 }
 
+/// Whether its environment said this when it was started.
+pub(super) fn carries(pid: Pid, variable: &str, value: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+    environment.is_ok_and(|environment| value_in(&environment, variable) == Some(value))
+}
+
 fn token_in(environment: &[u8]) -> Option<Token> {
-    let value = |variable: &str| {
-        environment.split(|byte| *byte == 0).find_map(|entry| {
-            let rest = entry.strip_prefix(variable.as_bytes())?;
-            rest.strip_prefix(b"=").map(<[u8]>::to_vec)
-        })
-    };
+    let value = |variable| value_in(environment, variable).map(<[u8]>::to_vec);
     Some(Token {
         store: value(STORE_VARIABLE)?,
         uuid: value(UUID_VARIABLE)?,
         number: value(ATTEMPT_VARIABLE)?,
+    })
+}
+
+fn value_in<'a>(environment: &'a [u8], variable: &str) -> Option<&'a [u8]> {
+    environment.split(|byte| *byte == 0).find_map(|entry| {
+        let rest = entry.strip_prefix(variable.as_bytes())?;
+        rest.strip_prefix(b"=")
     })
 }
 

@@ -12,18 +12,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::FdFlags;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
-use super::{Event, PoolSettings, WorkerCommand, WorkerId, perform};
+use super::printed::{self, Printer, Told};
+use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::Ended;
 use crate::link::{
     self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
     SLOT_VARIABLE,
 };
+use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::tenure::Slot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
@@ -40,6 +44,22 @@ pub(super) struct Child {
     orders: Orders,
     kill: Arc<Notify>,
     complained: bool,
+    /// In the environment of one that is not ours, and of whatever it starts. What our own have started is found by its
+    /// attempt's lock.
+    mark: Option<Uuid>,
+    /// What it has printed; nothing is counted of our own.
+    printed: Arc<AtomicU64>,
+    /// Only of those that speak in tokens.
+    leaving: Option<Leaving>,
+}
+
+/// How far a worker that hears no orders has come in going.
+#[derive(Debug)]
+struct Leaving {
+    terminate: Arc<Notify>,
+    is_busy: bool,
+    /// It goes when it has ended its job.
+    is_to_go: bool,
 }
 
 impl Child {
@@ -53,13 +73,20 @@ impl Child {
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
-            .env(FD_VARIABLE, theirs.as_raw_fd().to_string())
             .env(SLOT_VARIABLE, slot.as_fd().as_raw_fd().to_string())
             .env(NAME_VARIABLE, &name)
             .env(TUBE_VARIABLE, settings.tube.as_str());
-        rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        if protocol != Protocol::Tokens {
+            command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
+            rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        }
+        let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
+        if let Some(mark) = mark {
+            command.env(MARK_VARIABLE, mark.to_string());
+        }
         rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
         if let Some(held) = guarded {
             command.env(GUARD_VARIABLE, held.as_raw_fd().to_string());
@@ -72,14 +99,25 @@ impl Child {
         });
         // Ours to close, or its death would never be the end of the file, nor free its slot.
         drop((theirs, slot));
-        let process = spawned?;
+        let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
-        let kill = Arc::new(Notify::new());
+        let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let printer = Printer {
+            worker: name.clone(),
+            pid,
+            tube: settings.tube.clone(),
+        };
+        let told = (protocol == Protocol::Tokens).then(|| Told {
+            id,
+            events: events.clone(),
+        });
+        let printed = listen(&mut process, &printer, told);
         let watched = Watched {
             process,
-            reports: Some(link.reports),
+            reports: (protocol != Protocol::Tokens).then_some(link.reports),
             kill: Arc::clone(&kill),
+            terminate: Arc::clone(&terminate),
             ended: None,
             last_words: VecDeque::new(),
         };
@@ -90,6 +128,13 @@ impl Child {
             orders: link.orders,
             kill,
             complained: false,
+            mark,
+            printed,
+            leaving: (protocol == Protocol::Tokens).then_some(Leaving {
+                terminate,
+                is_busy: false,
+                is_to_go: false,
+            }),
         })
     }
 
@@ -108,15 +153,53 @@ impl Child {
         statm.ok().and_then(|text| resident(&text)).unwrap_or(0)
     }
 
-    /// Tells it something, without waiting.
+    /// Bytes that it has printed itself, as far as that is ours to count.
+    pub(super) fn printed(&self) -> u64 {
+        self.printed.load(Ordering::Relaxed)
+    }
+
+    /// Tells it something, without waiting. One that hears no orders gets a TERM, but not while it works on a job that it
+    /// may finish.
     pub(super) fn order(&mut self, order: Order) -> io::Result<()> {
-        self.orders.send(order)
+        let Some(leaving) = &mut self.leaving else {
+            return self.orders.send(order);
+        };
+        match order {
+            Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
+            Order::Drain { .. } | Order::Stop => leaving.terminate.notify_one(),
+            Order::Reload | Order::Reopen | Order::Ping { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes note of what it said.
+    pub(super) fn said(&mut self, report: &Report) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.is_busy = matches!(report, Report::Busy { .. });
+            if leaving.is_to_go && !leaving.is_busy {
+                leaving.terminate.notify_one();
+            }
+        }
     }
 
     /// Kills it, and what it started in its own process group.
     pub(super) fn kill(&self) {
         // By the task that reaps it, so that the number cannot have become somebody else's.
         self.kill.notify_one();
+    }
+
+    /// Ends what it has left running, away from the loop.
+    pub(super) fn end_marked(&self) {
+        if let Some(mark) = self.mark {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = leftover::end_marked(&mark.to_string()) {
+                    tracing::warn!(
+                        reason = error.to_string(),
+                        "could not look for what a worker left running"
+                    );
+                }
+            });
+        }
     }
 
     /// True the first time.
@@ -134,9 +217,10 @@ fn resident(statm: &str) -> Option<u64> {
 
 fn command(worker: &WorkerCommand) -> Command {
     let mut command = Command::new(&worker.program);
-    if let Some(arg0) = &worker.arg0 {
-        command.arg0(arg0);
-    }
+    match worker.protocol {
+        Protocol::Own => command.arg0("taskqueue"),
+        Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+    };
     command
         .args(&worker.arguments)
         .stdin(Stdio::null())
@@ -146,12 +230,27 @@ fn command(worker: &WorkerCommand) -> Command {
     command
 }
 
+/// Follows what it prints, if that was piped; where its bytes are counted.
+fn listen(process: &mut process::Child, printer: &Printer, told: Option<Told>) -> Arc<AtomicU64> {
+    let bytes = Arc::new(AtomicU64::new(0));
+    if let Some(stdout) = process.stdout.take() {
+        let (printer, bytes) = (printer.clone(), Arc::clone(&bytes));
+        tokio::spawn(printed::follow(stdout, "stdout", printer, bytes, told));
+    }
+    if let Some(stderr) = process.stderr.take() {
+        let (printer, bytes) = (printer.clone(), Arc::clone(&bytes));
+        tokio::spawn(printed::follow(stderr, "stderr", printer, bytes, None));
+    }
+    bytes
+}
+
 /// A worker's process, as the task that watches it holds it.
 pub(super) struct Watched {
     process: process::Child,
     /// Until its end of the link is closed.
     reports: Option<Reports>,
     kill: Arc<Notify>,
+    terminate: Arc<Notify>,
     ended: Option<Ended>,
     /// What it had said and nobody had read when it ended.
     last_words: VecDeque<Result<Report, BadLine>>,
@@ -176,7 +275,8 @@ impl Watched {
                     }
                 },
                 status = self.process.wait() => self.reaped(status),
-                () = self.kill.notified() => self.kill_group(),
+                () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
+                () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
             }
         }
     }
@@ -196,12 +296,12 @@ impl Watched {
         }
     }
 
-    fn kill_group(&self) {
+    fn signal(&self, send: fn(Pid, Signal) -> rustix::io::Result<()>, signal: Signal) {
         // There is a number only as long as the process has not been reaped.
         let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
             // It fails when all are gone already.
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = send(pid, signal);
         }
     }
 }

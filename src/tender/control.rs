@@ -33,9 +33,11 @@ pub(super) fn listen(
                 Ok(()) => {
                     tokio::spawn(server.run(calls));
                 }
-                Err(error) => tracing::warn!(reason = %error, "control could not be announced"),
+                Err(error) => {
+                    tracing::warn!(reason = error.to_string(), "control could not be announced")
+                }
             },
-            Err(error) => tracing::warn!(reason = %error, "control was left out"),
+            Err(error) => tracing::warn!(reason = error.to_string(), "control was left out"),
         }
     }
     called

@@ -47,7 +47,10 @@ impl Ear {
                     Ok(None) => continue,
                     Ok(Some(tube)) => (all.extract_if(.., |one| one.tube == tube).collect(), true),
                     Err(error) => {
-                        tracing::debug!(reason = %error, "tubes could not be listened to");
+                        tracing::debug!(
+                            reason = error.to_string(),
+                            "tubes could not be listened to"
+                        );
                         (std::mem::take(&mut all), false)
                     }
                 };

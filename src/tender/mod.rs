@@ -36,6 +36,7 @@ mod demand;
 mod ear;
 mod perform;
 mod ping;
+mod printed;
 mod reload;
 mod status;
 
@@ -92,10 +93,21 @@ pub struct PoolSettings {
 pub struct WorkerCommand {
     /// The file, looked up in PATH if there is no slash in it.
     pub program: OsString,
-    /// What it sees as its own name; the program if there is none.
-    pub arg0: Option<OsString>,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// How it tells how it stands.
+    pub protocol: Protocol,
+}
+
+/// How a worker and its tender speak with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// It is one of our own: lines of JSON, and what it prints is a log already.
+    Own,
+    /// Another program that speaks the same lines over the descriptor `TASKQUEUE_TENDER_FD`.
+    Lines,
+    /// Another program that prints `[[CHILD::READY]]` and `[[CHILD::BUSY]]`, and is told to go by TERM.
+    Tokens,
 }
 
 /// Why a tender cannot start.

@@ -35,13 +35,20 @@ impl Tender {
     /// Tells a worker's crew what it said. One whose task has ended is looked at first, so that it can be
     /// recycled before it takes another.
     pub(super) fn reported(&mut self, id: WorkerId, report: Report, now: Duration) {
-        if matches!(report, Report::Idle { .. })
-            && let Some(pool) = self.pools.get(id.pool)
-            && pool.settings.rules.max_memory > 0
-            && let Some(child) = pool.children.get(&id.number)
+        if let Some(pool) = self.pools.get_mut(id.pool)
+            && let Some(child) = pool.children.get_mut(&id.number)
         {
-            let memory = child.memory();
-            self.tell_only(id, lifecycle::Event::Measured { memory, printed: 0 }, now);
+            child.said(&report);
+            if matches!(report, Report::Idle { .. }) {
+                let memory = match pool.settings.rules.max_memory {
+                    0 => 0,
+                    _ => child.memory(),
+                };
+                let printed = child.printed();
+                if memory > 0 || printed > 0 {
+                    self.tell_only(id, lifecycle::Event::Measured { memory, printed }, now);
+                }
+            }
         }
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
@@ -64,7 +71,7 @@ impl Tender {
     }
 
     pub(super) fn close(&mut self, how: Closing, now: Duration) {
-        tracing::info!(reason = %how, "shutdown began");
+        tracing::info!(reason = how.to_string(), "shutdown began");
         self.ending = true;
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
@@ -89,13 +96,19 @@ impl Tender {
             let tube = &pool.settings.tube;
             let state = pool.crew.worker(id.number).map(|worker| *worker.state());
             let expected = state.is_none_or(|state| state.ends_well(ended));
+            // Only what ended in its own time may have left a daemon behind.
+            let worker = pool.crew.worker(id.number);
+            if ended != Ended::Exited(0) || worker.is_some_and(|worker| worker.running().is_some())
+            {
+                child.end_marked();
+            }
             let state = state.map_or_else(String::new, |state| state.to_string());
             let (worker, pid) = (child.name(), child.pid());
             if expected {
-                tracing::info!(worker, pid, %tube, state, reason = %ended, "worker ended");
+                tracing::info!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
             } else {
                 pool.restarts = pool.restarts.saturating_add(1);
-                tracing::warn!(worker, pid, %tube, state, reason = %ended, "worker ended");
+                tracing::warn!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
             }
         }
         if ended != Ended::Exited(0) {
@@ -152,7 +165,7 @@ impl Tender {
             .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
         let event = match spawned {
             Ok(child) => {
-                tracing::info!(worker = child.name(), pid = child.pid(), %tube, %reason, "worker started");
+                tracing::info!(worker = child.name(), pid = child.pid(), %tube, reason = reason.to_string(), "worker started");
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
@@ -160,7 +173,7 @@ impl Tender {
             }
             Err(error) => {
                 let program = pool.settings.command.program.to_string_lossy();
-                tracing::error!(%tube, %program, reason = %error, "worker could not be started");
+                tracing::error!(%tube, %program, reason = error.to_string(), "worker could not be started");
                 lifecycle::Event::CouldNotSpawn
             }
         };
@@ -182,7 +195,7 @@ impl Tender {
             }
             // One that dies at this moment, or will be killed at its deadline.
             Err(error) => {
-                tracing::debug!(worker = child.name(), pid = child.pid(), %tube, reason = %error, "worker could not be told to go");
+                tracing::debug!(worker = child.name(), pid = child.pid(), %tube, reason = error.to_string(), "worker could not be told to go");
             }
         }
     }
@@ -233,7 +246,7 @@ impl Tender {
             }
             Err(error) => {
                 if known != UNCOUNTED {
-                    tracing::error!(%tube, reason = %error, "workers of an earlier tender could not be counted");
+                    tracing::error!(%tube, reason = error.to_string(), "workers of an earlier tender could not be counted");
                 }
                 pool.crew.counted(None, now);
             }
@@ -247,7 +260,7 @@ impl Tender {
         let tube = &pool.settings.tube;
         match effect {
             Effect::BackedOff { worker, back_off } => {
-                tracing::warn!(number = worker, %tube, reason = %back_off, "pool backed off");
+                tracing::warn!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
             }
             Effect::Recovered { worker } => {
                 tracing::info!(number = worker, %tube, "pool recovered");

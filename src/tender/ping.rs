@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Tender;
+use super::{Protocol, Tender};
 use crate::control::Answer;
 use crate::lifecycle::Class;
 use crate::link::Order;
@@ -57,7 +57,7 @@ impl Tender {
     /// The name of the worker that it was sent by.
     fn send(&mut self, class: Class, id: u64) -> Option<String> {
         // Of programs that are not ours, nobody knows whether they answer.
-        let ours = |pool: &&mut super::Pool| pool.settings.command.arg0.is_some();
+        let ours = |pool: &&mut super::Pool| pool.settings.command.protocol == Protocol::Own;
         let mut pools = self.pools.iter_mut().filter(ours);
         pools.find_map(|pool| {
             let crew = &pool.crew;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::watch;
 
-use super::{Pool, PoolSettings, Tender, check};
+use super::{Pool, PoolSettings, Protocol, Tender, check};
 use crate::control::Answer;
 use crate::link::Order;
 use crate::pool::Limits;
@@ -155,7 +155,9 @@ impl Tender {
         }
         if old.command != new.command {
             // Our own goes by other words than before, which the link tells it too.
-            let foreign = [old, &new].iter().any(|of| of.command.arg0.is_none());
+            let foreign = [old, &new]
+                .iter()
+                .any(|of| of.command.protocol != Protocol::Own);
             if foreign {
                 changed.push(format!("{tube}: another program is its worker"));
                 pool.crew.outdate(now);
@@ -202,7 +204,11 @@ impl Tender {
         {
             if let Err(error) = child.order(order) {
                 // One that dies at this moment, or does not read.
-                tracing::debug!(worker = child.name(), reason = %error, "worker could not be told");
+                tracing::debug!(
+                    worker = child.name(),
+                    reason = error.to_string(),
+                    "worker could not be told"
+                );
             }
         }
     }

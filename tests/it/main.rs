@@ -19,6 +19,7 @@ mod crosscheck;
 mod demo;
 mod embedded;
 mod fake_server;
+mod foreign;
 mod fuzz;
 mod man;
 mod php;

@@ -13,7 +13,7 @@ use taskqueue::broker::{
 use taskqueue::lifecycle::{READY_TIMEOUT, Rules};
 use taskqueue::pool::Limits;
 use taskqueue::signals::Asked;
-use taskqueue::tender::{self, PoolSettings, Settings, WorkerCommand};
+use taskqueue::tender::{self, PoolSettings, Protocol, Settings, WorkerCommand};
 use taskqueue::tube::TubeName;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{self, Sender};
@@ -59,13 +59,13 @@ impl Scene {
         let (min, spare, max) = self.limits;
         let command = WorkerCommand {
             program: self.program.into(),
-            arg0: None,
             arguments: vec![
                 "-S".into(),
                 script.into(),
                 directory.path().into(),
                 self.mode.into(),
             ],
+            protocol: Protocol::Lines,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),

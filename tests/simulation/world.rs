@@ -111,6 +111,10 @@ impl World {
         };
         let first = world.plan_put();
         world.later(first, Next::Put);
+        // Who waits gets what is there when the broker is back, though nothing else may happen then.
+        for (_, back) in world.plan.away.clone() {
+            world.later(back, Next::Listens);
+        }
         for _ in 0..world.before {
             let drains = world.chance.time_of_mean(60.0);
             world.later(drains, Next::BeforeEnds);

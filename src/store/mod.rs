@@ -158,14 +158,21 @@ impl Store {
         &self,
         mut f: impl FnMut(&mut Db) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        match self.thread.here(|db| briefly(|| f(db))) {
+        match self.at_once(&mut f) {
             None => self.call(f).await,
             Some(Err(error)) if error.is_locked() => self.call(f).await,
-            Some(done) => {
-                self.look_after_journal();
-                done
-            }
+            Some(done) => done,
         }
+    }
+
+    /// Runs such a transaction here or not at all: `None` if the store's thread is at work.
+    pub fn at_once<R>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<R, Error>,
+    ) -> Option<Result<R, Error>> {
+        let done = self.thread.here(|db| briefly(|| f(db)))?;
+        self.look_after_journal();
+        Some(done)
     }
 
     /// Has the journal copied back where it is long. On the thread, for that waits for the disk.

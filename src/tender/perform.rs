@@ -94,12 +94,12 @@ impl Tender {
             && let Some(child) = pool.children.remove(&id.number)
         {
             let tube = &pool.settings.tube;
-            let state = pool.crew.worker(id.number).map(|worker| *worker.state());
+            let known = pool.crew.worker(id.number);
+            let was_busy = known.is_some_and(|worker| worker.running().is_some());
+            let state = known.map(|worker| *worker.state());
             let expected = state.is_none_or(|state| state.ends_well(ended));
             // Only what ended in its own time may have left a daemon behind.
-            let worker = pool.crew.worker(id.number);
-            if ended != Ended::Exited(0) || worker.is_some_and(|worker| worker.running().is_some())
-            {
+            if was_busy || ended != Ended::Exited(0) {
                 child.end_marked();
             }
             let state = state.map_or_else(String::new, |state| state.to_string());

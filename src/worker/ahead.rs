@@ -23,7 +23,7 @@ use super::serve::Server;
 use crate::broker::{self, Broker, JobId, Reservation, Reserve};
 use crate::crash::{self, Point};
 use crate::store::ledger::{Arrival, Claim, Settlement};
-use crate::store::{Error, Store, now};
+use crate::store::now;
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -90,27 +90,24 @@ impl Server<'_> {
         let (recorded, next) = self.look(&settlement).await;
         let ahead = match next {
             Some((next, Some(arrival))) if recorded.is_none() => {
-                let hold = Hold::default();
-                let settling = settle_and_claim(
-                    self.store,
-                    self.commands,
-                    self.worker,
-                    &settlement,
-                    &arrival,
-                );
-                match hold.during(self.broker, reservation, ttr, settling).await {
-                    Ok((ours, claim)) => {
+                let (commands, worker) = (self.commands, self.worker);
+                let both = self.store.at_once(|db| {
+                    db.settle_and_claim(&settlement, &arrival, commands, worker, now())
+                });
+                match both {
+                    Some(Ok((ours, claim))) => {
                         if matches!(claim, Claim::Begun(_)) {
                             crash::here(Point::NextBegun);
                         }
-                        return (ours, Some(Ahead::Claimed(next, Box::new((arrival, claim)))));
+                        let claimed = Box::new((arrival, claim));
+                        return (ours, Some(Ahead::Claimed(next, claimed)));
                     }
-                    Err(error) if error.is_of_one_row() => Some(Ahead::Reserved(next)),
                     // A store that does not take this one's end does not take another's beginning.
-                    Err(_) => {
+                    Some(Err(error)) if !error.is_of_one_row() => {
                         self.give_back(next).await;
                         None
                     }
+                    Some(Err(_)) | None => Some(Ahead::Reserved(next)),
                 }
             }
             Some((next, _)) => Some(Ahead::Reserved(next)),
@@ -192,19 +189,4 @@ async fn look(
         Ok(Reserve::TimedOut | Reserve::DeadlineSoon) | Err(_) => None,
     };
     Seen { deleted, next }
-}
-
-/// Both in one transaction.
-async fn settle_and_claim(
-    store: &Store,
-    commands: &Arc<Commands>,
-    worker: i64,
-    settlement: &Arc<Settlement>,
-    arrival: &Arrival,
-) -> Result<(bool, Claim), Error> {
-    let (settlement, commands) = (Arc::clone(settlement), Arc::clone(commands));
-    let arrival = arrival.clone();
-    store
-        .soon(move |db| db.settle_and_claim(&settlement, &arrival, &commands, worker, now()))
-        .await
 }

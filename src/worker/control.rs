@@ -179,12 +179,12 @@ impl Control {
 
     /// Tells the tender, if there is one.
     pub fn report(&mut self, report: Report) {
-        self.taken_for_busy = match report {
-            Report::Busy { .. } => true,
-            Report::Ready | Report::Idle { .. } => false,
-            Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
-        };
         if let Some(tender) = &mut self.tender {
+            self.taken_for_busy = match report {
+                Report::Busy { .. } => true,
+                Report::Ready | Report::Idle { .. } => false,
+                Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
+            };
             tender.report(report);
         }
     }

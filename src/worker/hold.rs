@@ -74,6 +74,9 @@ impl Hold {
                 self.deleted.set(Some(over.delete(broker).await));
                 self.speaking.set(false);
             }
+            if self.ended.get() {
+                return;
+            }
         }
         let ttr = match ttr {
             Some(seconds) => Duration::from_secs(seconds.into()),

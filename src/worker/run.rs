@@ -64,7 +64,7 @@ pub async fn run(
     crash::here(Point::CommandStarted);
     let group = running.group();
     let mut tell_at = None;
-    if control.is_taken_for_busy() && control.has_tender() {
+    if control.is_taken_for_busy() {
         tell_at = Some(Instant::now() + TELL_AFTER);
     } else {
         control.report(Report::Busy { task, group });

@@ -109,78 +109,65 @@ fn drained(tender: Running) -> String {
     ran.stderr
 }
 
-const EXAMPLES: [(&str, &str); 2] = [("worker.py", "lines"), ("worker.sh", "tokens")];
-
-#[test]
-fn the_examples_do_their_jobs_are_heard_in_the_log_and_go() {
-    for (worker, protocol) in EXAMPLES {
+/// A tender of each of the examples, with a broker of its own.
+fn of_each_example(test: fn(&Taskqueue, &Beanstalkd, Running)) {
+    for (worker, protocol) in [("worker.py", "lines"), ("worker.sh", "tokens")] {
+        println!("{worker}");
         let server = Beanstalkd::start();
         let taskqueue = Taskqueue::with(&server);
-        let tender = tend(
-            &taskqueue,
-            &server,
-            worker,
-            &["--worker-protocol", protocol],
-        );
-        put_all(&server, &["a", "bad"]);
-        until("two done", || lines(&taskqueue, "done").len() == 2);
-        until("idle", || {
-            stats(&server).is_some_and(|stats| stats.waiting == 1)
-        });
-        // What they need not know they do not mind.
-        taskqueue.run(&["reload"]);
-        taskqueue.run(&["ping"]);
-        put_all(&server, &["c"]);
-        until("another done", || lines(&taskqueue, "done").len() == 3);
-        until("idle", || {
-            stats(&server).is_some_and(|stats| stats.waiting == 1)
-        });
-        let stats = stats(&server).unwrap();
-        assert_eq!(
-            (stats.buried, stats.ready, stats.reserved),
-            (1, 0, 0),
-            "{worker}"
-        );
-        let shown = taskqueue.run(&["status", "--json"]).ok();
-        assert!(shown.contains(r#""jobs":3"#), "{worker}: {shown}");
-        let log = drained(tender);
-        assert_eq!(lines(&taskqueue, "done"), ["a", "bad", "c"]);
-        let heard = |line: &&str| line.contains("worker printed") && line.contains("did bad");
-        let heard = log.lines().find(heard).expect(&log);
-        assert!(
-            heard.contains(r#"worker="t-0""#) || heard.contains("worker=\"t-"),
-            "{heard}"
-        );
-        assert!(heard.contains("stderr"), "{heard}");
-        assert_eq!(log.matches("worker started").count(), 1, "{log}");
-        assert!(!log.contains("CHILD::"), "{log}");
-        assert!(!log.contains("misunderstood"), "{log}");
+        let speaks = ["--worker-protocol", protocol];
+        let tender = tend(&taskqueue, &server, worker, &speaks);
+        test(&taskqueue, &server, tender);
     }
 }
 
 #[test]
+fn the_examples_do_their_jobs_are_heard_in_the_log_and_go() {
+    of_each_example(|taskqueue, server, tender| {
+        put_all(server, &["a", "bad"]);
+        until("two done", || lines(taskqueue, "done").len() == 2);
+        until("idle", || {
+            stats(server).is_some_and(|stats| stats.waiting == 1)
+        });
+        // What they need not know they do not mind.
+        taskqueue.run(&["reload"]);
+        taskqueue.run(&["ping"]);
+        put_all(server, &["c"]);
+        until("another done", || lines(taskqueue, "done").len() == 3);
+        until("idle", || {
+            stats(server).is_some_and(|stats| stats.waiting == 1)
+        });
+        let stats = stats(server).unwrap();
+        assert_eq!((stats.buried, stats.ready, stats.reserved), (1, 0, 0));
+        let shown = taskqueue.run(&["status", "--json"]).ok();
+        assert!(shown.contains(r#""jobs":3"#), "{shown}");
+        let log = drained(tender);
+        assert_eq!(lines(taskqueue, "done"), ["a", "bad", "c"]);
+        let heard = |line: &&str| line.contains("worker printed") && line.contains("did bad");
+        let heard = log.lines().find(heard).expect(&log);
+        assert!(heard.contains(r#"worker="t-"#), "{heard}");
+        assert!(heard.contains("stderr"), "{heard}");
+        assert_eq!(log.matches("worker started").count(), 1, "{log}");
+        assert!(!log.contains("CHILD::"), "{log}");
+        assert!(!log.contains("misunderstood"), "{log}");
+    });
+}
+
+#[test]
 fn what_a_killed_one_has_started_goes_with_it() {
-    for (worker, protocol) in EXAMPLES {
-        let server = Beanstalkd::start();
-        let taskqueue = Taskqueue::with(&server);
-        let tender = tend(
-            &taskqueue,
-            &server,
-            worker,
-            &["--worker-protocol", protocol],
-        );
-        put_all(&server, &["long"]);
-        until("two run", || lines(&taskqueue, "pids").len() == 2);
-        kill_process(the_worker(&taskqueue), Signal::KILL).unwrap();
-        let first = lines(&taskqueue, "pids")[..2].to_vec();
+    of_each_example(|taskqueue, server, tender| {
+        put_all(server, &["long"]);
+        until("two run", || lines(taskqueue, "pids").len() == 2);
+        kill_process(the_worker(taskqueue), Signal::KILL).unwrap();
+        let first = lines(taskqueue, "pids")[..2].to_vec();
         until("both are gone", || first.iter().all(|pid| is_gone(pid)));
         // Its job came back, and another worker has it now, which is not waited for.
-        until("again", || lines(&taskqueue, "pids").len() == 4);
+        until("again", || lines(taskqueue, "pids").len() == 4);
         taskqueue.run(&["stop", "--now"]).ok();
         assert_eq!(tender.wait().code, Some(0));
-        let all = lines(&taskqueue, "pids");
+        let all = lines(taskqueue, "pids");
         until("all are gone", || all.iter().all(|pid| is_gone(pid)));
-    }
+    });
 }
 
 #[test]

@@ -76,16 +76,13 @@ impl Broker for Client {
         tubes: &[TubeName],
         timeout: Duration,
     ) -> Result<Reserve, Error> {
-        if tubes.is_empty() {
+        let taken = match tubes {
+            [] => None,
+            _ => self.take_connection_of(over.id, over.connection).ok(),
+        };
+        let Some(mut connection) = taken else {
             *deleted = Some(self.delete(over).await);
             return self.reserve(tubes, timeout).await;
-        }
-        let mut connection = match self.take_connection_of(over.id, over.connection) {
-            Ok(connection) => connection,
-            Err(lost) => {
-                *deleted = Some(Err(lost));
-                return self.reserve(tubes, timeout).await;
-            }
         };
         connection.queue_watch(tubes);
         let delete = Command::Delete(over.id);

@@ -259,6 +259,9 @@ pub trait Broker: Send {
 
     /// Gives a reserved job back, to be ready after `delay`. One that the broker had to bury for want of
     /// memory counts as given back.
+    ///
+    /// After [`Error::OutOfMemory`] nobody can reserve it until the broker is restarted: beanstalkd 1.12 takes it off
+    /// its connection before it asks its binlog for room (`prot.c`, `OP_RELEASE`).
     async fn release(
         &mut self,
         reservation: Reservation,

@@ -34,10 +34,10 @@ pub fn recording(
     durability: Durability,
 ) -> Result<Db, store::Error> {
     let db = Db::open(store, durability)?;
-    Ok(match broker {
-        BrokerUrl::Beanstalkd { .. } => db,
+    match broker {
+        BrokerUrl::Beanstalkd { .. } => Ok(db),
         BrokerUrl::Embedded => db.keeping_jobs(),
-    })
+    }
 }
 
 // Here, since this is where adapters are picked.

@@ -46,6 +46,28 @@ pub fn since_boot() -> i64 {
         .saturating_add(time.tv_nsec / 1_000_000)
 }
 
+/// The environment variable that names a file with the milliseconds by which [`now`] is wrong, also while it runs: so
+/// tests step a clock that is not the machine's. Only with the feature `crash-points`.
+pub const STEP_VARIABLE: &str = "TASKQUEUE_CLOCK_STEP";
+
+#[cfg(feature = "crash-points")]
+pub(super) fn step() -> Millis {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let file = FILE.get_or_init(|| std::env::var_os(STEP_VARIABLE).map(PathBuf::from));
+    let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// None: this build has no crash points.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub(super) fn step() -> Millis {
+    0
+}
+
 /// Which boot this is. Where the system does not tell, all are one.
 pub fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

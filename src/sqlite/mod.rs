@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 pub mod bell;
+pub mod boot;
 pub mod clock;
 mod error;
 pub mod jobs;
@@ -39,7 +40,8 @@ pub type Millis = i64;
 
 /// The clock that rows are stamped with.
 pub fn now() -> Millis {
-    jiff::Timestamp::now().as_millisecond()
+    let now = jiff::Timestamp::now().as_millisecond();
+    now.saturating_add(clock::step())
 }
 
 /// An open connection to the file, whose schema is up to date.

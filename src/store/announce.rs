@@ -122,6 +122,10 @@ impl Db {
     }
 }
 
+/// When a task that waits began to, by the clock of then.
+pub(super) const WAITS_SINCE: &str = "max(created, coalesce(
+    (SELECT finished FROM attempts WHERE task = tasks.id AND number = tasks.attempt), created))";
+
 pub(super) fn next_put(
     connection: &Connection,
     id: i64,
@@ -129,15 +133,17 @@ pub(super) fn next_put(
     now: Millis,
     jobs: Option<&Jobs>,
 ) -> Result<Option<Again>, Failed> {
+    // The job that it has now is the old one from here on: `job` names only one that was put. And it waits no longer
+    // than it was to, even if the clock was set back since.
+    let begin = format!(
+        "UPDATE tasks SET put_generation = put_generation + 1, put_until = ?3
+         WHERE id = ?1 AND status = 'waiting' AND put_generation = coalesce(?2, put_generation)
+         RETURNING uuid, tube, priority, ttr, put_generation, due - max(?4, {WAITS_SINCE}), job, job_instance, job_gone"
+    );
     let row = connection
-        .prepare_cached(
-            // The job that it has now is the old one from here on: `job` names only one that was put.
-            "UPDATE tasks SET put_generation = put_generation + 1, put_until = ?3
-             WHERE id = ?1 AND status = 'waiting' AND put_generation = coalesce(?2, put_generation)
-             RETURNING uuid, tube, priority, ttr, put_generation, due, job, job_instance, job_gone",
-        )?
+        .prepare_cached(&begin)?
         .query_row(
-            params![id, generation, now.saturating_add(PUT_TIME)],
+            params![id, generation, now.saturating_add(PUT_TIME), now],
             |row| {
                 Ok((
                     row.get::<_, [u8; 16]>(0)?,
@@ -153,7 +159,7 @@ pub(super) fn next_put(
             },
         )
         .optional()?;
-    let Some((uuid, tube, priority, ttr, generation, due, job, instance, gone)) = row else {
+    let Some((uuid, tube, priority, ttr, generation, due_in, job, instance, gone)) = row else {
         return Ok(None);
     };
     let again = Again {
@@ -165,7 +171,7 @@ pub(super) fn next_put(
         priority,
         ttr: ttr.unwrap_or(DEFAULT_TTR),
         generation,
-        due_in: due.saturating_sub(now),
+        due_in,
         old_job: job
             .filter(|_| !gone)
             .and_then(|id| JobId::try_from(id).ok())

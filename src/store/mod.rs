@@ -12,6 +12,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::sqlite::boot::begin_boot;
 use crate::sqlite::{Closed, Database, Failed, Thread, briefly};
 
 pub mod announce;
@@ -57,11 +58,10 @@ impl Db {
 
     /// For the embedded broker: whatever needs a job gets it in the transaction that records the need, and
     /// those who wait hear of it.
-    pub fn keeping_jobs(self) -> Db {
-        Db {
-            keeps_jobs: true,
-            ..self
-        }
+    pub fn keeping_jobs(mut self) -> Result<Db, Error> {
+        begin_boot(&mut self.database)?;
+        self.keeps_jobs = true;
+        Ok(self)
     }
 
     /// Whether a task's job is put together with it, so that nobody has to put one.

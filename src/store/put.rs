@@ -105,7 +105,7 @@ impl Db {
             }
             change
                 .prepare_cached(
-                    "UPDATE tasks SET status = 'waiting', due = ?2, finished = NULL, reason = NULL,
+                    "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
                         spent = 0, lost = 0, tube = coalesce(?3, tube)
                      WHERE id = ?1 AND status = 'failed'",
                 )?

@@ -1,10 +1,10 @@
 //! What the loop does on real processes because of what the crews say, and what it logs of it.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
+use crate::chance;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
@@ -169,7 +169,9 @@ impl Tender {
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
-                lifecycle::Event::Spawned { jitter: jitter() }
+                lifecycle::Event::Spawned {
+                    jitter: Jitter(chance::byte()),
+                }
             }
             Err(error) => {
                 let program = pool.settings.command.program.to_string_lossy();
@@ -277,12 +279,6 @@ impl Tender {
             | Effect::Count => {}
         }
     }
-}
-
-/// Enough chance to keep workers from going all together; each hasher is seeded anew.
-fn jitter() -> Jitter {
-    let [byte, ..] = RandomState::new().hash_one(0).to_le_bytes();
-    Jitter(byte)
 }
 
 /// The task that watches a worker: its lines, its end, and the order to kill it.

@@ -76,8 +76,8 @@ impl Server<'_> {
         crash::here(Point::JobEnded);
         match answer {
             Ok(()) => {}
-            Err(broker::Error::NotFound) if matches!(fate, Fate::Release { .. }) => {
-                tracing::warn!(job, "found a job gone that was to be released");
+            Err(error) if loses_job(&error) && matches!(fate, Fate::Release { .. }) => {
+                tracing::warn!(job, %error, "lost a job that was to be released");
                 if let Some(put) = waiting {
                     self.put_again(put).await;
                 }
@@ -135,6 +135,11 @@ pub fn note(gone: &mut Vec<i64>, deleted: Deleted) {
         Ok(()) => gone.extend(deleted.task),
         Err(error) => unsettled(deleted.job, &error),
     }
+}
+
+/// Whether a release that was answered so leaves no job behind that anybody could reserve.
+fn loses_job(error: &broker::Error) -> bool {
+    matches!(error, broker::Error::NotFound | broker::Error::OutOfMemory)
 }
 
 fn unsettled(job: broker::JobId, error: &broker::Error) {

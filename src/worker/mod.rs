@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reserve};
+use crate::chance;
 use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::reconcile::{self, Memory, Pass, Standing};
@@ -214,7 +215,12 @@ impl Worker {
             ..
         } = &mut self.settings;
         let tubes = std::slice::from_ref(&*tube);
-        let reserving = broker.reserve(tubes, RESERVE);
+        // After an outage, whether the broker answers is to be known before there is a job.
+        let wait = match self.failures {
+            0 => RESERVE,
+            _ => Duration::ZERO,
+        };
+        let reserving = broker.reserve(tubes, wait);
         tokio::pin!(reserving);
         loop {
             tokio::select! {
@@ -343,16 +349,14 @@ impl Worker {
         }
     }
 
-    /// Reported once, not once a try; tried again at 0.1 to 2 s, workers apart from each other.
+    /// Reported once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance.
     async fn disconnected(&mut self, error: &broker::Error) {
         if self.failures == 0 {
             tracing::warn!(worker = self.name(), %error, "could not reserve; will keep trying");
         }
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_millis(100).saturating_mul(1 << self.failures.min(5));
-        let apart = u32::try_from(self.id.unsigned_abs() % 8).unwrap_or(0);
-        let wait = doubled.min(LONGEST_WAIT) * (8 + apart) / 16;
-        self.pause(wait).await;
+        self.pause(chance::shorten(doubled.min(LONGEST_WAIT))).await;
         // Its jobs may be what the tube is waiting for, and another broker may have been started.
         self.reconcile().await;
     }

@@ -8,6 +8,8 @@ mod journal;
 mod judge;
 #[path = "../chaos/plan.rs"]
 mod plan;
+#[path = "../chaos/proxy.rs"]
+pub(crate) mod proxy;
 #[path = "../chaos/random.rs"]
 pub(crate) mod random;
 #[path = "../chaos/task.rs"]

@@ -17,6 +17,7 @@ const CORE: &[(&str, &[&str])] = &[
 const PORTS: &[(&str, &[&str])] = &[
     // The embedded broker is rows of the store's own file.
     ("broker", &["sqlite", "tube"]),
+    ("chance", &[]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
@@ -49,6 +50,7 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "broker",
+            "chance",
             "control",
             "crew",
             "guard",
@@ -68,6 +70,7 @@ const SHELL: &[(&str, &[&str])] = &[
         "worker",
         &[
             "broker",
+            "chance",
             "crash",
             "link",
             "process",

@@ -9,6 +9,7 @@ use super::row::{TaskRow, by_foreign_job, by_uuid};
 use super::settle::settle;
 use super::{Arrival, Attempt, Claim, DeadAttempt, Settlement, Stranger, Who};
 use crate::sqlite::clock::boot_id;
+use crate::store::announce::WAITS_SINCE;
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
 use crate::store::reconcile::AfterLoss;
@@ -80,13 +81,9 @@ impl Claiming<'_> {
 
     fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
         Ok(match task.status {
-            Status::Waiting => {
-                // It is later than when the row was made, even if the clock was set back since.
-                let now = self.now.max(task.created);
-                Found::Waiting {
-                    due_in: task.due.unwrap_or(now).saturating_sub(now),
-                }
-            }
+            Status::Waiting => Found::Waiting {
+                due_in: self.due_in(task)?,
+            },
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
                     Some(owner) => answers(self.locks, owner, self.worker)?,
@@ -100,6 +97,30 @@ impl Claiming<'_> {
             },
             Status::Done | Status::Cancelled => Found::Over,
         })
+    }
+
+    /// Milliseconds until it is due. If that is longer than it was to wait, the clock was set back since, and it
+    /// waits that long by the clock of today.
+    fn due_in(&self, task: &TaskRow) -> Result<i64, Failed> {
+        let due = task.due.unwrap_or(self.now);
+        let left = due.saturating_sub(self.now);
+        if left <= 0 {
+            return Ok(left);
+        }
+        let since = format!("SELECT {WAITS_SINCE} FROM tasks WHERE id = ?1");
+        let since: Millis = self
+            .change
+            .prepare_cached(&since)?
+            .query_row([task.id], |row| row.get(0))?;
+        let asked = due.saturating_sub(since);
+        // Due before it began to wait: that was written here, the last time.
+        if asked < 0 || left <= asked {
+            return Ok(left);
+        }
+        self.change
+            .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
+            .execute([task.id, self.now.saturating_add(asked)])?;
+        Ok(asked)
     }
 
     /// Whether the job of a task that failed is kept for people: where its command says so, and where it may

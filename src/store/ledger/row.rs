@@ -28,13 +28,12 @@ pub(super) struct TaskRow {
     pub kicks: i64,
     pub generation: i64,
     pub foreign: bool,
-    pub created: Millis,
 }
 
 const SELECT_TASK: &str =
     "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
-    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation,
-    created FROM tasks";
+    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation
+    FROM tasks";
 
 pub fn by_uuid() -> String {
     format!("{SELECT_TASK} WHERE uuid = ?1")
@@ -72,7 +71,6 @@ impl TaskRow {
         let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
         let (owner, started, kicks, generation) =
             (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
-        let created = row.get(19)?;
         let read = || {
             Ok(TaskRow {
                 id,
@@ -91,7 +89,6 @@ impl TaskRow {
                 kicks,
                 generation,
                 foreign,
-                created,
             })
         };
         Ok(read())

@@ -56,6 +56,55 @@ fn what_is_not_due_waits_for_the_rest_of_its_delay() {
     ));
 }
 
+/// By how much the clock was set back after a put with a delay of 10 s, how long its job waits then, and how long when it
+/// has come again.
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to() {
+    const HOUR: i64 = 3_600_000;
+    for (back, waits, then) in [
+        (0, Some(10_000), Some(4000)),
+        // It was to wait no longer than from its put on.
+        (1, Some(10_000), Some(4000)),
+        (HOUR, Some(10_000), Some(4000)),
+        (-4000, Some(6000), None),
+        (-HOUR, None, None),
+    ] {
+        let mut ledger = Ledger::new();
+        let (_, job) = put(&mut ledger.db, NOW + 10_000);
+        let waited = |claim| match claim {
+            Claim::Later { delay, .. } => Some(i64::try_from(delay.as_millis()).unwrap()),
+            Claim::Begun(_) => None,
+            other => panic!("{other:?}"),
+        };
+        let first = waited(ledger.claim_at(&job, NOW - back));
+        assert_eq!(first, waits, "set back by {back}");
+        if first.is_some() {
+            let second = waited(ledger.claim_at(&job, NOW - back + 6000));
+            assert_eq!(second, then, "6 s after it was set back by {back}");
+        }
+    }
+}
+
+#[test]
+fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
+    let mut ledger = Ledger::new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let next = Next::Wait(Duration::from_secs(10));
+    ledger.settle(&attempt, Outcome::Exited(75), next);
+    drop(attempt);
+    let yesterday = NOW - 86_400_000;
+    assert!(matches!(
+        ledger.claim_at(&job, yesterday),
+        Claim::Later { delay, .. } if delay == Duration::from_secs(10)
+    ));
+    assert_eq!(ledger.value::<i64>("due", id), yesterday + 10_000);
+    // Nor is its job put for tomorrow where it is put again.
+    let again = ledger.db.put_again(id, 1, yesterday - 86_400_000).unwrap();
+    assert!(again.unwrap().due_in <= 10_000);
+    begun(ledger.claim_at(&job, yesterday + 10_000));
+}
+
 #[test]
 fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
     let mut ledger = Ledger::new();

@@ -2,10 +2,12 @@
 
 mod awkward;
 mod claims;
+mod clock;
 mod crash;
 mod described;
 mod ends;
 mod everything;
+mod faults;
 mod hostile;
 mod kills;
 mod memory;
@@ -15,6 +17,7 @@ mod recovery;
 mod running;
 mod shutdown;
 mod sizing;
+mod suspended;
 mod trouble;
 
 use std::fs;

@@ -223,15 +223,16 @@ fn a_worker_that_puts_what_is_missing_can_be_told_to_go() {
 
 #[test]
 fn a_broker_that_dies_of_a_question_is_not_asked_without_end() {
-    let session = || {
+    let session = |nth| {
+        let wait = if nth == 0 { 30 } else { 0 };
         Session::new()
             .expect("watch t")
             .expect("ignore default")
-            .expect("reserve-with-timeout 30")
+            .expect(&format!("reserve-with-timeout {wait}"))
             .send("WATCHING 2\r\nWATCHING 1\r\nRESERVED 1 2\r\nhi\r\n")
             .expect("stats-job 1")
     };
-    let server = FakeServer::start((0..5).map(|_| session()).collect());
+    let server = FakeServer::start((0..5).map(session).collect());
     let taskqueue = Taskqueue::alone();
     let broker = format!("beanstalk://{}", server.address());
     let begun = Instant::now();

@@ -18,19 +18,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::Place;
 use crate::broker::{Error, JobId, NewJob};
 use crate::sqlite::bell::Bell;
+use crate::sqlite::boot::begin_boot;
 use crate::sqlite::clock::{Moment, since_boot};
 use crate::sqlite::locks::{Holder, Lock};
 use crate::sqlite::{Database, Durability, Failed, jobs};
 use crate::tube::TubeName;
 
-mod boot;
 mod look;
 #[cfg(test)]
 mod plans;
 mod settle;
 mod survey;
 
-use boot::begin_boot;
 use survey::{Survey, tidy};
 
 /// How often the locks of others who hold jobs are looked at.

@@ -2,12 +2,12 @@
 
 use rusqlite::Connection;
 
-use crate::sqlite::clock::{Moment, boot_id};
-use crate::sqlite::{self, Database, Failed};
+use super::clock::{Moment, boot_id};
+use super::{Database, Error, Failed};
 
-/// After a boot: what was held is held no more, and what was to wait waits for what is left, by the machine's clock,
+/// After a boot, before any job is put or reserved: what was held is held no more, and what was to wait waits for what is left, by the machine's clock,
 /// but not longer than was asked for.
-pub(super) fn begin_boot(database: &mut Database) -> Result<(), sqlite::Error> {
+pub fn begin_boot(database: &mut Database) -> Result<(), Error> {
     let this = boot_id();
     let of_this_boot = |look: &Connection| -> Result<bool, Failed> {
         let boot: String = look.query_row("SELECT boot FROM queue", [], |row| row.get(0))?;

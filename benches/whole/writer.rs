@@ -110,5 +110,6 @@ fn done(attempt: &Attempt) -> Settlement {
         next,
         budget,
         output: Kept::default(),
+        kicks: None,
     }
 }

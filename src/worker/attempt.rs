@@ -1,7 +1,6 @@
 //! One attempt: its command, and what it came to.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use super::control::Control;
 use super::run::{Ran, run};
@@ -22,7 +21,7 @@ pub async fn work(
     withheld: &[String],
     job: u64,
     attempt: Attempt,
-) -> Arc<Settlement> {
+) -> Settlement {
     let Attempt { plan, lock, .. } = &attempt;
     let spec = Spec {
         argv: &plan.argv,
@@ -49,7 +48,7 @@ pub async fn work(
         // What cannot be ended now keeps the next attempt from beginning.
         end_remains(store, attempt.uuid, attempt.number, attempt.attempt).await;
     }
-    Arc::new(Settlement {
+    Settlement {
         task: attempt.task,
         attempt: attempt.attempt,
         number: attempt.number,
@@ -57,7 +56,8 @@ pub async fn work(
         next,
         budget,
         output,
-    })
+        kicks: None,
+    }
 }
 
 /// What went well is in the store; the log is for what did not.

@@ -207,8 +207,7 @@ impl Server<'_> {
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::AskForKicks => {
-                    let stats = self.broker.stats_job(arrival.job).await;
-                    arrival.kicks = Some(stats.ok().flatten().map_or(0, |stats| stats.kicks));
+                    arrival.kicks = Some(self.kicks(arrival.job).await.unwrap_or(0));
                 }
                 Claim::Dead(dead) => {
                     let (taken, me) = (dead.clone(), self.worker);
@@ -271,6 +270,12 @@ impl Server<'_> {
         ended
     }
 
+    /// How often a job was kicked, as far as the broker tells.
+    async fn kicks(&mut self, job: broker::JobId) -> Option<u64> {
+        let stats = self.broker.stats_job(job).await;
+        stats.ok().flatten().map(|stats| stats.kicks)
+    }
+
     async fn attempt(&mut self, reservation: Reservation, attempt: Attempt) -> Served {
         let Attempt {
             task,
@@ -291,7 +296,7 @@ impl Server<'_> {
         );
         let hold = Hold::over(self.over.take());
         crash::here(Point::AttemptBegun);
-        let settlement = hold.during(self.broker, &reservation, ttr, work).await;
+        let mut settlement = hold.during(self.broker, &reservation, ttr, work).await;
         let (over, deleted) = hold.left();
         *self.over = over;
         if let Some(deleted) = deleted {
@@ -299,6 +304,11 @@ impl Server<'_> {
         }
         let output = settlement.output.size();
         let next = settlement.next.clone();
+        // A kick that it has had already must not be taken for one that asks for another run.
+        if matches!(next, Next::Failed { .. }) {
+            settlement.kicks = self.kicks(reservation.id).await;
+        }
+        let settlement = Arc::new(settlement);
         let (ours, ahead) = self.record(&reservation, ttr, settlement).await;
         crash::here(Point::OutcomeRecorded);
         let foreign = foreign.then_some(task);

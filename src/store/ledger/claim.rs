@@ -315,6 +315,7 @@ impl Claiming<'_> {
             next,
             budget,
             output: Kept::default(),
+            kicks: None,
         };
         settle(self.change, &settlement, self.worker, self.now)?;
         Ok(Claim::Refused {
@@ -394,6 +395,7 @@ impl Claiming<'_> {
             next,
             budget,
             output: Kept::default(),
+            kicks: None,
         };
         Ok(
             match settle(self.change, &settlement, self.worker, self.now)? {

@@ -199,6 +199,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Kept,
+    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run again.
+    pub kicks: Option<u64>,
 }
 
 impl Db {

@@ -26,7 +26,8 @@ pub(super) fn settle(
     };
     let ours = change
         .prepare_cached(
-            "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9
+            "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
+                job_kicks = coalesce(?10, job_kicks)
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -39,6 +40,7 @@ pub(super) fn settle(
             status.is_ended().then_some(now),
             settlement.budget.spent,
             settlement.budget.lost,
+            settlement.kicks.map(as_column),
         ])?;
     if ours == 0 {
         return Ok(false);

@@ -164,6 +164,7 @@ fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
             head: b"said".to_vec(),
             ..Kept::default()
         },
+        kicks: None,
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use taskqueue::crash::{Point, STOP_VARIABLE};
+use taskqueue::crash::{Point, STOP_VARIABLE, VARIABLE};
 
-use super::{Queue, block_on, exists, jobs, lines, number, on_both, status, store_id};
+use super::{Queue, block_on, exists, jobs, lines, number, on_both, stats, status, store_id};
 use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, tube, until};
 
 on_both!(
@@ -16,7 +16,8 @@ on_both!(
     a_slow_recoverer_harms_nobody_when_it_wakes,
     an_owner_that_is_stopped_is_not_dead,
     cleanup_leaves_a_foreign_task_whose_job_is_not_deleted_yet,
-    two_jobs_of_one_task_in_two_tubes_run_it_once
+    two_jobs_of_one_task_in_two_tubes_run_it_once,
+    an_old_kick_does_not_ask_for_another_run,
 );
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
@@ -43,6 +44,35 @@ fn begun(taskqueue: &Taskqueue, attempt: u32) -> Vec<String> {
 /// A foreign producer's job in the tube `t`.
 fn put_body(queue: &dyn Queue, body: impl AsRef<[u8]>) -> u64 {
     block_on(async { put(queue.session().as_mut(), &tube("t"), job(body)).await }).unwrap()
+}
+
+/// Somebody kicked its job while it waited for its last attempt; whoever was to bury it then dies.
+fn an_old_kick_does_not_ask_for_another_run(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    taskqueue.configure(
+        "[commands.fails]\nrun = [\"/bin/sh\", \"-c\", \"echo ran >> log; exit 1\"]\n\
+         max_attempts = 2\nbackoff = { first = 1 }\n",
+    );
+    taskqueue.run(&["put", "--use-tube", "t", "fails"]).ok();
+    taskqueue.work("t", 1);
+    assert_eq!(status(taskqueue, "1"), "waiting");
+    let kicked = block_on(async { queue.session().kick(&tube("t"), 1).await });
+    assert_eq!(kicked, Ok(1));
+    let mut dying = taskqueue.command(&WORKER);
+    dying.env(VARIABLE, format!("{:?}", Point::OutcomeRecorded));
+    assert_eq!(Running::start(dying).wait().code, None);
+    assert_eq!(status(taskqueue, "1"), "failed");
+    let next = taskqueue.start(&WORKER);
+    until("buried or deleted", || {
+        stats(queue, "t").buried == jobs(queue, "t")
+    });
+    assert_eq!(lines(&taskqueue.path("log")), ["ran", "ran"]);
+    // One that comes after that does.
+    let kicked = block_on(async { queue.session().kick(&tube("t"), 1).await });
+    if kicked == Ok(1) {
+        until("ran again", || lines(&taskqueue.path("log")).len() >= 3);
+    }
+    next.signal(Signal::TERM);
+    assert_eq!(next.wait().code, Some(0));
 }
 
 #[test]

@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::backoff::BackOff;
-use crate::lifecycle::{self, Class, Event, Rules, State, Why, Worker};
+use crate::lifecycle::{self, Class, Event, Rules, Why, Worker};
 use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
 
 mod asking;
 mod effect;
 mod history;
+mod recycling;
 #[cfg(test)]
 mod tests;
 
@@ -300,44 +301,6 @@ impl Crew {
             .filter_map(|number| self.step(number, Event::Due, now).ok())
             .flatten()
             .collect()
-    }
-
-    /// One at a time, the next only when the one before is gone and its successor is ready; and none
-    /// while the pool could not start that successor.
-    fn may_recycle(&self) -> bool {
-        let census = self.census();
-        let complete = census.live() >= self.limits.target(&census, Demand::Unknown);
-        let nobody_recycled = self.workers.values().all(|worker| match worker.state() {
-            State::Stopping { why, .. } | State::Killed { why, .. } => !why.recycled(),
-            State::Spawning | State::Starting { .. } => false,
-            State::Idle { .. } | State::Busy { .. } | State::Gone => true,
-        });
-        complete && nobody_recycled && self.memory.back_off == BackOff::Calm
-    }
-
-    /// When the next of those that wait for a job reaches its age.
-    fn next_recycling(&self) -> Option<Duration> {
-        self.workers
-            .values()
-            .filter(|worker| worker.class() == Class::Idle)
-            .filter_map(Worker::recycle_at)
-            .min()
-    }
-
-    fn recycle(&mut self, now: Duration) -> Vec<Effect> {
-        if !self.may_recycle() {
-            return vec![];
-        }
-        let overdue = self
-            .workers
-            .iter()
-            .find_map(|(number, worker)| Some((*number, worker.overdue(&self.rules, now)?)));
-        match overdue {
-            Some((number, why)) => self
-                .step(number, Event::Retire { why }, now)
-                .unwrap_or_default(),
-            None => vec![],
-        }
     }
 
     fn resize(&mut self, now: Duration) -> Vec<Effect> {

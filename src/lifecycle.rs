@@ -23,8 +23,15 @@
 
 use std::time::Duration;
 
+mod event;
+mod rules;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod words;
+
+pub use event::{Ended, Event};
+pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Why};
 
 /// How long a worker must be ready to count as one that works.
 pub const PROVING: Duration = Duration::from_secs(1);
@@ -40,77 +47,6 @@ pub const MARGIN: Duration = Duration::from_secs(2);
 
 /// The exit code of a worker that must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
-
-/// How long a worker may take to be ready, unless told otherwise. One that loads a framework needs
-/// seconds, on a machine that has just booted perhaps many.
-pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How old a worker becomes, unless told otherwise.
-pub const MAX_AGE: Duration = Duration::from_secs(600);
-
-/// How many bytes a worker and its commands print before it is replaced, unless told otherwise.
-pub const MAX_OUTPUT: u64 = 6_000_000;
-
-/// When a worker is replaced though nothing is wrong with it, and when it is given up. By default, never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules {
-    /// The oldest a worker becomes; zero: any age.
-    pub max_age: Duration,
-    /// The most bytes that it and its commands may print before it is replaced; zero: any number.
-    pub max_output: u64,
-    /// The most jobs it may finish before it is replaced; zero: any number.
-    pub max_jobs: u64,
-    /// The most bytes it may hold in memory between two jobs before it is replaced; zero: any number.
-    pub max_memory: u64,
-    /// How long it may take to say that it is ready; zero: as long as it likes.
-    pub ready_timeout: Duration,
-}
-
-impl Rules {
-    /// The age at which one worker is replaced: up to a tenth earlier than `max_age`, so that workers
-    /// that started together don't all go together.
-    fn age_limit(&self, jitter: Jitter) -> Option<Duration> {
-        let earlier = self.max_age.saturating_mul(u32::from(jitter.0)) / (10 * 256);
-        (!self.max_age.is_zero()).then(|| self.max_age.saturating_sub(earlier))
-    }
-}
-
-/// Chance, drawn by the caller: 0 is no jitter, 255 nearly all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Jitter(pub u8);
-
-/// Why a worker goes that did not end by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// There are too many.
-    Surplus,
-    /// It reached its age.
-    Aged,
-    /// It and its commands have printed enough.
-    Output,
-    /// It has finished enough jobs.
-    Jobs,
-    /// It holds too much memory.
-    Memory,
-    /// It was started as another program than would be started now.
-    Outdated,
-    /// It did not say in time that it is ready.
-    NotReady,
-    /// The tender ends.
-    Shutdown,
-    /// It closed its end of the link, or is just ending: it can no longer be told anything.
-    LinkClosed,
-}
-
-impl Why {
-    /// It is to be replaced by another.
-    pub fn recycled(self) -> bool {
-        match self {
-            Self::Aged | Self::Output | Self::Jobs | Self::Memory | Self::Outdated => true,
-            Self::Surplus | Self::Shutdown | Self::LinkClosed | Self::NotReady => false,
-        }
-    }
-}
 
 /// What a worker runs that is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,85 +117,6 @@ impl State {
             | Self::Gone => false,
         }
     }
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It exited with this code.
-    Exited(i32),
-    /// This signal ended it.
-    Signalled(i32),
-}
-
-impl Ended {
-    /// Ended by a signal that somebody sends, not by one that a process brings upon itself
-    /// (SIGSEGV, SIGABRT …).
-    fn killed_from_outside(self) -> bool {
-        const HUP_INT_KILL_PIPE_TERM: [i32; 5] = [1, 2, 9, 13, 15];
-        match self {
-            Self::Exited(_) => false,
-            Self::Signalled(signal) => HUP_INT_KILL_PIPE_TERM.contains(&signal),
-        }
-    }
-}
-
-/// What happens to a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Its process was started.
-    Spawned {
-        /// Its share of the age's jitter.
-        jitter: Jitter,
-    },
-    /// Its process could not be started.
-    CouldNotSpawn,
-    /// It said that it is ready.
-    Ready,
-    /// It said that it runs a command.
-    Busy {
-        /// The task's id.
-        task: i64,
-        /// The command's process group.
-        group: i32,
-    },
-    /// It said that it waits for a job.
-    Idle {
-        /// Jobs it has finished.
-        jobs: u64,
-        /// Bytes that its commands have printed.
-        output: u64,
-    },
-    /// It said that it cannot record what became of its task, and that it keeps trying.
-    Troubled {
-        /// The task's id.
-        task: i64,
-    },
-    /// The tender looked at it from outside.
-    Measured {
-        /// Bytes it holds in memory; 0 where that is not known.
-        memory: u64,
-        /// Bytes it has printed itself.
-        printed: u64,
-    },
-    /// It is to go once it has no command to run.
-    Retire {
-        /// Why.
-        why: Why,
-    },
-    /// It is to go, and its command is given `grace`.
-    Drain {
-        /// How long the command may run on.
-        grace: Duration,
-    },
-    /// It is to go at once, its command with it.
-    Stop,
-    /// Time has passed.
-    Due,
-    /// Its end of the link is closed.
-    LinkClosed,
-    /// Its process has ended.
-    Ended(Ended),
 }
 
 /// What is to be done because of an event.
@@ -483,6 +340,3 @@ impl Worker {
         Err(Illegal { state, event })
     }
 }
-
-mod steps;
-mod words;

@@ -13,35 +13,31 @@
 //! outlives it with. So a tender counts those that an earlier one has left draining, exactly.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::{DirBuilder, File};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::ofd;
 use crate::tube::TubeName;
 
+mod look;
+mod slots;
+
+pub use look::{Tended, tended};
+pub use slots::Slot;
+
+use look::{Content, who};
+
 /// The right to tend the tube.
 const RIGHT: i64 = 0;
-/// The workers' bytes.
-const FIRST_SLOT: i64 = 1;
-const LAST_SLOT: i64 = 1 << 32;
 /// Held while the file's content is its tender's, whole.
 const ANNOUNCED: i64 = 1 << 62;
-
-/// The most bytes of a file that are read: a path has at most 4096, each of them six bytes in JSON.
-const LONGEST: u64 = 32 * 1024;
 
 /// A tender that is killed while it starts a process seems to live until what it has forked has become that
 /// process. How long that may take before it is believed to live.
 const FAREWELL: Duration = Duration::from_millis(250);
-
-/// How long a tender may take from its right to its announcement.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why tubes cannot be tended, or why it is not known who tends them.
 #[derive(Debug, thiserror::Error)]
@@ -73,27 +69,6 @@ fn taken(tube: &TubeName, tender: Option<&Tended>) -> String {
     }
 }
 
-/// A tube and the tender that has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tended {
-    /// The tube.
-    pub tube: TubeName,
-    /// The tender's process id, for people and to look it up on its own host.
-    pub pid: u32,
-    /// The name of the machine that it runs on.
-    pub host: String,
-    /// Where it listens for orders; `None` if it does not.
-    pub socket: Option<PathBuf>,
-}
-
-/// What a file says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Content {
-    pid: u32,
-    host: String,
-    socket: Option<PathBuf>,
-}
-
 /// The right to tend some tubes of a store, until it is dropped or its process ends.
 #[derive(Debug)]
 pub struct Tenure {
@@ -110,19 +85,6 @@ struct Right {
     file: File,
     /// The slots of workers that an earlier tender left; `None` before they were counted.
     left: Option<BTreeSet<i64>>,
-}
-
-/// A worker's place in the file of its tube, taken as long as this, or any inherited copy of its
-/// descriptor, is open.
-#[derive(Debug)]
-pub struct Slot {
-    file: File,
-}
-
-impl AsFd for Slot {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
 }
 
 impl Tenure {
@@ -202,66 +164,6 @@ impl Tenure {
     }
 }
 
-impl Tenure {
-    /// How many workers that an earlier tender started for a tube still live. To be asked before the
-    /// first [`Tenure::slot`], and then as long as it is more than 0: it never grows.
-    ///
-    /// # Errors
-    /// When the system cannot tell; and when the tube is none of ours.
-    pub fn left(&mut self, tube: &TubeName) -> io::Result<u32> {
-        let Right { file, left, .. } = self.right(tube)?;
-        let mut alive = BTreeSet::new();
-        let asked = match left.take() {
-            Some(known) => known,
-            None => ofd::locked_bytes(file, FIRST_SLOT, LAST_SLOT)?
-                .into_iter()
-                .collect(),
-        };
-        for &slot in &asked {
-            match ofd::is_locked(file, slot) {
-                Ok(true) => drop(alive.insert(slot)),
-                Ok(false) => {}
-                Err(error) => {
-                    *left = Some(asked);
-                    return Err(error);
-                }
-            }
-        }
-        let count = u32::try_from(alive.len()).unwrap_or(u32::MAX);
-        *left = Some(alive);
-        Ok(count)
-    }
-
-    /// Takes the lowest free slot of a tube, for a worker that is about to be started with a copy of it.
-    ///
-    /// # Errors
-    /// When its file cannot be opened or locked; and when the tube is none of ours.
-    pub fn slot(&mut self, tube: &TubeName) -> io::Result<Slot> {
-        let path = self.folder.join(file_name(tube));
-        let right = self.right(tube)?;
-        let file = open(&path)?;
-        for slot in FIRST_SLOT..=LAST_SLOT {
-            match ofd::lock(&file, slot) {
-                Ok(()) => {
-                    // Whoever had it is gone.
-                    if let Some(left) = &mut right.left {
-                        left.remove(&slot);
-                    }
-                    return Ok(Slot { file });
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Err(io::Error::other("every slot is taken"))
-    }
-
-    fn right(&mut self, tube: &TubeName) -> io::Result<&mut Right> {
-        let found = self.tubes.iter_mut().find(|right| right.tube == *tube);
-        found.ok_or_else(|| io::Error::other("the tube is none of ours"))
-    }
-}
-
 impl Right {
     fn take(folder: &Path, tube: &TubeName) -> Result<Right, Error> {
         let path = folder.join(file_name(tube));
@@ -293,69 +195,6 @@ fn take_right(file: &File) -> io::Result<()> {
     }
 }
 
-/// The tubes of a store that are tended at this moment, each with its tender.
-///
-/// # Errors
-/// When the folder or a file in it cannot be read.
-pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
-    let folder = folder(store);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(source) => {
-            return Err(Error::Io {
-                path: folder,
-                source,
-            });
-        }
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let looked = entry.and_then(|entry| match tube_of(&entry.file_name()) {
-            Some(tube) => who(&entry.path(), &tube),
-            None => Ok(None),
-        });
-        found.extend(looked.map_err(|source| Error::Io {
-            path: folder.clone(),
-            source,
-        })?);
-    }
-    found.sort_by(|a, b| a.tube.cmp(&b.tube));
-    Ok(found)
-}
-
-/// The tender of a tube; `None` if nobody has it, or has only just taken it and not said so yet.
-fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
-    let until = Instant::now() + PATIENCE;
-    let file = File::open(path)?;
-    while ofd::is_locked(&file, RIGHT)? {
-        // What is read while its tender is writing may be of the one before.
-        if ofd::is_locked(&file, ANNOUNCED)?
-            && let Some(content) = read(path)?
-            && ofd::is_locked(&file, ANNOUNCED)?
-        {
-            let Content { pid, host, socket } = content;
-            return Ok(Some(Tended {
-                tube: tube.clone(),
-                pid,
-                host,
-                socket,
-            }));
-        }
-        if Instant::now() >= until {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(None)
-}
-
-fn read(path: &Path) -> io::Result<Option<Content>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text).ok())
-}
-
 fn write(file: &File, line: &[u8]) -> io::Result<()> {
     ofd::unlock(file, ANNOUNCED)?;
     file.set_len(0)?;
@@ -384,11 +223,6 @@ fn file_name(tube: &TubeName) -> String {
     format!("{}.tube", tube.as_str().replace('/', "%"))
 }
 
-fn tube_of(file: &std::ffi::OsStr) -> Option<TubeName> {
-    let name = file.to_str()?.strip_suffix(".tube")?;
-    name.replace('%', "/").parse().ok()
-}
-
 /// The name of this machine.
 pub fn host() -> String {
     rustix::system::uname()
@@ -399,6 +233,7 @@ pub fn host() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::look::tube_of;
     use super::*;
 
     fn tubes(names: &[&str]) -> Vec<TubeName> {

@@ -321,7 +321,7 @@ impl Worker {
 }
 
 /// Whether a worker may take its time while it runs a command, and [`IDLE_PATIENCE`] when it runs none.
-fn unhurried(why: Why) -> bool {
+pub(super) fn unhurried(why: Why) -> bool {
     match why {
         Why::Surplus
         | Why::Aged

@@ -14,9 +14,12 @@ use crate::tube::TubeName;
 /// How long one reserve waits. beanstalkd may not wake who waits for a tube whose pause is lifted.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many tubes may wait to be listened to. Those of a tender with more are asked about again and again instead.
+const AT_ONCE: usize = 1024;
+
 /// Takes the tubes to listen to; each pool has at most one there.
 pub(super) struct Ear {
-    tubes: mpsc::UnboundedSender<Listening>,
+    tubes: mpsc::Sender<Listening>,
 }
 
 /// A tube that is listened to, and whose it is.
@@ -27,7 +30,7 @@ struct Listening {
 
 impl Ear {
     pub(super) fn new(mut broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
-        let (tubes, mut more) = mpsc::unbounded_channel();
+        let (tubes, mut more) = mpsc::channel(AT_ONCE);
         tokio::spawn(async move {
             let mut all: Vec<Listening> = Vec::new();
             loop {
@@ -64,10 +67,9 @@ impl Ear {
         Self { tubes }
     }
 
-    /// Listens; what comes of it comes as [`Event::Heard`], once.
-    pub(super) fn listen(&self, pool: usize, tube: TubeName) {
-        // The task ends only with the loop.
-        let _ = self.tubes.send(Listening { pool, tube });
+    /// Listens; what comes of it comes as [`Event::Heard`], once. False if nobody can.
+    pub(super) fn listen(&self, pool: usize, tube: TubeName) -> bool {
+        self.tubes.try_send(Listening { pool, tube }).is_ok()
     }
 }
 

@@ -220,8 +220,11 @@ impl Tender {
     }
 
     fn listen(&mut self, index: usize) {
-        if let Some(pool) = self.pools.get(index) {
-            self.ear.listen(index, pool.settings.tube.clone());
+        let now = self.now();
+        if let Some(pool) = self.pools.get_mut(index)
+            && !self.ear.listen(index, pool.settings.tube.clone())
+        {
+            pool.crew.heard(false, now);
         }
     }
 

@@ -3,12 +3,38 @@
 use std::fmt;
 use std::time::Duration;
 
+/// How long jobs waited for a worker, all of them together, by what they waited for.
+#[derive(Debug, Default)]
+pub struct Waits {
+    /// The broker to be reached.
+    pub broker: Duration,
+    /// A worker that starts and does not crash.
+    pub program: Duration,
+    /// A busy one of the most workers that there may be.
+    pub busy: Duration,
+    /// The pool to be large enough. That is what the tender can be blamed for.
+    pub pool: Duration,
+}
+
+impl Waits {
+    pub fn all(&self) -> Duration {
+        self.broker + self.program + self.busy + self.pool
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.broker += other.broker;
+        self.program += other.program;
+        self.busy += other.busy;
+        self.pool += other.pool;
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Tally {
     pub pools: u64,
     pub jobs: u64,
     pub done: u64,
-    pub waited: Duration,
+    pub waits: Waits,
     pub longest_wait: Duration,
     pub started: u64,
     pub deaths: u64,
@@ -29,7 +55,7 @@ impl Tally {
         self.pools += 1;
         self.jobs += other.jobs;
         self.done += other.done;
-        self.waited += other.waited;
+        self.waits.add(&other.waits);
         self.longest_wait = self.longest_wait.max(other.longest_wait);
         self.started += other.started;
         self.deaths += other.deaths;
@@ -75,8 +101,22 @@ impl fmt::Display for Tally {
             "  with workers that start  {:.4} %",
             share(self.below_min_unhindered)
         )?;
-        let mean = self.waited.as_secs_f64() / self.done.max(1) as f64;
-        writeln!(f, "mean wait                {:.1} ms", 1000.0 * mean)?;
+        let mean = |time: Duration| 1000.0 * time.as_secs_f64() / self.done.max(1) as f64;
+        let Waits {
+            broker,
+            program,
+            busy,
+            pool,
+        } = self.waits;
+        for (what, time) in [
+            ("mean wait for a worker  ", self.waits.all()),
+            ("  while all were busy   ", busy),
+            ("  without a broker      ", broker),
+            ("  while they crashed    ", program),
+            ("  for the pool to grow  ", pool),
+        ] {
+            writeln!(f, "{what} {:.1} ms", mean(time))?;
+        }
         writeln!(
             f,
             "longest wait             {:.1} s",

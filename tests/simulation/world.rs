@@ -57,8 +57,7 @@ enum Next {
 #[derive(Default)]
 struct Process {
     ready: bool,
-    /// When its job was put.
-    job: Option<Duration>,
+    busy: bool,
     jobs: u64,
     draining: bool,
     /// It hears no orders.
@@ -156,7 +155,7 @@ impl World {
     }
 
     fn idle(&self) -> bool {
-        self.waiting.is_empty() && self.processes.values().all(|one| one.job.is_none())
+        self.waiting.is_empty() && !self.processes.values().any(|one| one.busy)
     }
 
     fn away(&self) -> bool {
@@ -202,7 +201,26 @@ impl World {
                 self.tally.below_min_unhindered += time;
             }
         }
+        let waited = time * u32::try_from(self.waiting.len()).unwrap();
+        *self.waits_for() += waited;
         self.now = until;
+    }
+
+    /// What jobs wait for that wait now.
+    fn waits_for(&mut self) -> &mut Duration {
+        let away = self.away();
+        let broken = within(&self.plan.broken, self.now);
+        let busy = self.processes.values().filter(|one| one.busy).count() + self.before as usize;
+        let waits = &mut self.tally.waits;
+        if away {
+            &mut waits.broker
+        } else if busy >= self.plan.limits.max() as usize {
+            &mut waits.busy
+        } else if broken {
+            &mut waits.program
+        } else {
+            &mut waits.pool
+        }
     }
 
     fn happen(&mut self) {
@@ -255,14 +273,15 @@ impl World {
         if self.away() {
             return;
         }
-        while let Some(put) = self.waiting.front().copied() {
-            let free = |one: &Process| one.ready && one.job.is_none() && !one.draining;
+        while let Some(since) = self.waiting.front().copied() {
+            let free = |one: &Process| one.ready && !one.busy && !one.draining;
             let Some((number, process)) = self.processes.iter_mut().find(|(_, one)| free(one))
             else {
                 return;
             };
             self.waiting.pop_front();
-            process.job = Some(put);
+            process.busy = true;
+            self.tally.longest_wait = self.tally.longest_wait.max(self.now - since);
             let (number, job) = (*number, process.jobs);
             let takes = self.chance.time_of_mean(self.plan.job);
             self.later(takes, Next::Done(number, job));
@@ -291,15 +310,13 @@ impl World {
         let Some(process) = self.processes.get_mut(&number) else {
             return;
         };
-        let Some(put) = process.job.take_if(|_| process.jobs == job) else {
+        if !process.busy || process.jobs != job {
             return;
-        };
+        }
+        process.busy = false;
         process.jobs += 1;
         let (jobs, draining) = (process.jobs, process.draining);
-        let waited = self.now - put;
         self.tally.done += 1;
-        self.tally.waited += waited;
-        self.tally.longest_wait = self.tally.longest_wait.max(waited);
         let output = jobs * 1000;
         self.tell(number, Event::Idle { jobs, output });
         if draining {
@@ -319,7 +336,9 @@ impl World {
 
     fn ended(&mut self, number: Number, ended: Ended) {
         if let Some(process) = self.processes.remove(&number) {
-            self.waiting.extend(process.job);
+            if process.busy {
+                self.waiting.push_back(self.now);
+            }
             self.tell(number, Event::Ended(ended));
         }
     }
@@ -398,11 +417,11 @@ impl World {
             && !process.deaf
         {
             process.draining = true;
-            let wait = match process.job {
-                None => Duration::from_millis(5),
+            let wait = match process.busy {
+                false => Duration::from_millis(5),
                 // At a shutdown the command has an end within its grace; otherwise the worker goes after its job.
-                Some(_) if self.hurried => Duration::from_secs(31),
-                Some(_) => return,
+                true if self.hurried => Duration::from_secs(31),
+                true => return,
             };
             self.later(wait, Next::Exits(number, 0));
         }

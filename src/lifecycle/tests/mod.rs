@@ -1,6 +1,6 @@
-use proptest::prelude::*;
-
 use super::*;
+
+mod histories;
 
 const RULES: Rules = Rules {
     max_age: Duration::from_secs(600),
@@ -347,52 +347,4 @@ fn a_shutdown_ends_in_a_kill() {
     );
     assert_eq!(worker.step(&RULES, Event::Due, s(18)).unwrap(), []);
     assert_eq!(worker.step(&RULES, KILLED, s(18)).unwrap(), []);
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        any::<u8>().prop_map(|jitter| Event::Spawned {
-            jitter: Jitter(jitter)
-        }),
-        Just(Event::CouldNotSpawn),
-        Just(Event::Ready),
-        (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Event::Busy { task, group }),
-        (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Event::Idle { jobs, output }),
-        any::<i64>().prop_map(|task| Event::Troubled { task }),
-        (any::<u64>(), any::<u64>())
-            .prop_map(|(memory, printed)| Event::Measured { memory, printed }),
-        Just(AGED),
-        (0_u64..100).prop_map(|grace| Event::Drain { grace: s(grace) }),
-        Just(Event::Stop),
-        Just(Event::Due),
-        Just(Event::LinkClosed),
-        (-1_i32..130).prop_map(|code| Event::Ended(Ended::Exited(code))),
-        (1_i32..32).prop_map(|signal| Event::Ended(Ended::Signalled(signal))),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whatever happens and whatever is illegal: a shutdown ends in an exit or, in time, a kill.
-    #[test]
-    fn every_shutdown_ends(history in prop::collection::vec((0_u64..40, event()), 0..60), later in event()) {
-        let (mut worker, mut now) = (Worker::new(s(0)), s(0));
-        worker.step(&RULES, SPAWNED, now).unwrap();
-        for (wait, event) in history {
-            now += s(wait);
-            let before = worker;
-            if worker.step(&RULES, event, now).is_err() {
-                prop_assert_eq!(worker, before);
-            }
-        }
-        worker.step(&RULES, DRAIN, now).unwrap();
-        let _ = worker.step(&RULES, later, now);
-        while let Some(at) = worker.deadline() {
-            prop_assert!(at <= now + s(100) + TERM_TO_KILL + MARGIN);
-            worker.step(&RULES, Event::Due, at).unwrap();
-        }
-        let ended = matches!(worker.state(), State::Killed { .. } | State::Gone);
-        prop_assert!(ended, "{}", worker.state());
-    }
 }

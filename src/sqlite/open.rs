@@ -151,14 +151,9 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-fn newest_known() -> i64 {
-    embedded::migrations::runner()
-        .get_migrations()
-        .iter()
-        .map(|m| i64::from(m.version()))
-        .max()
-        .unwrap_or(0)
-}
+/// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
+/// compiled a regular expression, which every process would keep: 430 KB, and 4 ms of its start.
+const NEWEST: i64 = 3;
 
 /// The schema's version; `None` for an empty database.
 fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
@@ -192,14 +187,13 @@ fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
 
 /// Whether the schema is up to date; an error if it is ahead of us.
 fn is_current(path: &Path, connection: &Connection) -> Result<bool, Error> {
-    let known = newest_known();
     match version(path, connection)? {
-        Some(found) if found > known => Err(Error::Newer {
+        Some(found) if found > NEWEST => Err(Error::Newer {
             path: path.into(),
             found,
-            known,
+            known: NEWEST,
         }),
-        found => Ok(found == Some(known)),
+        found => Ok(found == Some(NEWEST)),
     }
 }
 
@@ -246,5 +240,17 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_is_that_of_the_newest_migration() {
+        let runner = embedded::migrations::runner();
+        let versions = runner.get_migrations().iter().map(|m| m.version());
+        assert_eq!(versions.max().map(i64::from), Some(NEWEST));
     }
 }

@@ -172,7 +172,8 @@ pub struct Worker {
     state: State,
     born: Duration,
     ready_at: Option<Duration>,
-    recycle_at: Option<Duration>,
+    /// From when it has a process.
+    jitter: Option<Jitter>,
     outdated: bool,
     proved: bool,
     troubled: bool,
@@ -189,7 +190,7 @@ impl Worker {
             state: State::Spawning,
             born: now,
             ready_at: None,
-            recycle_at: None,
+            jitter: None,
             outdated: false,
             proved: false,
             troubled: false,
@@ -281,7 +282,7 @@ impl Worker {
             Some(Why::Jobs)
         } else if reached(self.memory, rules.max_memory) {
             Some(Why::Memory)
-        } else if self.recycle_at.is_some_and(|at| now >= at) {
+        } else if self.recycle_at(rules).is_some_and(|at| now >= at) {
             Some(Why::Aged)
         } else {
             None
@@ -294,8 +295,9 @@ impl Worker {
     }
 
     /// When it reaches its age.
-    pub fn recycle_at(&self) -> Option<Duration> {
-        self.recycle_at
+    pub fn recycle_at(&self, rules: &Rules) -> Option<Duration> {
+        let limit = rules.age_limit(self.jitter?)?;
+        Some(self.born.saturating_add(limit))
     }
 
     /// When it wants an [`Event::Due`].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Crew, Effect};
 use crate::backoff::BackOff;
-use crate::lifecycle::{Class, Event, State, Worker};
+use crate::lifecycle::{Class, Event, State};
 use crate::pool::Demand;
 
 impl Crew {
@@ -26,7 +26,7 @@ impl Crew {
         self.workers
             .values()
             .filter(|worker| worker.class() == Class::Idle)
-            .filter_map(Worker::recycle_at)
+            .filter_map(|worker| worker.recycle_at(&self.rules))
             .min()
     }
 

@@ -106,6 +106,30 @@ fn they_are_recycled_one_at_a_time_and_never_while_busy() {
     assert_eq!(drained(&crew.tend(ms(62_000))), [(3, Why::Aged)]);
 }
 
+/// Also for those that were started before it was changed.
+#[test]
+fn another_age_counts_from_when_they_were_started() {
+    let mut crew = crew(2, 0, 2);
+    let younger = Rules {
+        max_age: ms(20_000),
+        ..RULES
+    };
+    crew.set_rules(younger, ms(10_000));
+    assert!(drained(&crew.tend(ms(10_000))).is_empty());
+    assert_eq!(crew.deadline(), Some(ms(20_000)));
+    assert_eq!(drained(&crew.tend(ms(20_000))), [(1, Why::Aged)]);
+    let any_age = Rules {
+        max_age: ms(0),
+        ..RULES
+    };
+    crew.set_rules(any_age, ms(20_001));
+    crew.happened(1, Event::Ended(Ended::Exited(0)), ms(20_002))
+        .unwrap();
+    let successor = spawned(&crew.tend(ms(20_002)));
+    up(&mut crew, successor[0], ms(20_003));
+    assert!(drained(&crew.tend(ms(900_000))).is_empty());
+}
+
 #[test]
 fn output_recycles_too_and_a_refusal_ends_all_starting() {
     let mut crew = crew(1, 0, 2);

@@ -17,9 +17,7 @@ impl Worker {
                 self.state = State::Starting {
                     ready_by: (!patience.is_zero()).then(|| now.saturating_add(patience)),
                 };
-                self.recycle_at = rules
-                    .age_limit(jitter)
-                    .map(|limit| now.saturating_add(limit));
+                self.jitter = Some(jitter);
                 Ok(vec![])
             }
             Event::CouldNotSpawn => {

@@ -165,7 +165,8 @@ impl Store {
         }
     }
 
-    /// Runs such a transaction here or not at all: `None` if the store's thread is at work.
+    /// Runs such a transaction here or not at all: `None` if the store's thread is at work, an error that
+    /// [`Error::is_locked`] if somebody else holds a lock for longer than a moment.
     pub fn at_once<R>(
         &self,
         f: impl FnOnce(&mut Db) -> Result<R, Error>,

@@ -102,12 +102,14 @@ impl Server<'_> {
                         let claimed = Box::new((arrival, claim));
                         return (ours, Some(Ahead::Claimed(next, claimed)));
                     }
-                    // A store that does not take this one's end does not take another's beginning.
-                    Some(Err(error)) if !error.is_of_one_row() => {
+                    // It says nothing of the next.
+                    Some(Err(error)) if error.is_of_one_row() => Some(Ahead::Reserved(next)),
+                    // A store that does not take this one's end now does not take another's beginning, and nobody knows
+                    // for how long: nothing would hold the next meanwhile.
+                    Some(Err(_)) | None => {
                         self.give_back(next).await;
                         None
                     }
-                    Some(Err(_)) | None => Some(Ahead::Reserved(next)),
                 }
             }
             Some((next, _)) => Some(Ahead::Reserved(next)),

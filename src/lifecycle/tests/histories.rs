@@ -53,14 +53,17 @@ fn contradiction(worker: &Worker) -> Option<&'static str> {
                 worker.ready_at.is_some() || said,
                 "it works without a process",
             ),
-            (worker.recycle_at().is_some(), "it ages without a process"),
+            (
+                worker.recycle_at(&RULES).is_some(),
+                "it ages without a process",
+            ),
         ],
         State::Starting { .. } => [
             (
                 worker.ready_at.is_some() || said,
                 "it works and is not ready",
             ),
-            (worker.recycle_at().is_none(), "it does not age"),
+            (worker.recycle_at(&RULES).is_none(), "it does not age"),
         ],
         State::Idle { .. } => [
             (worker.ready_at.is_none(), "it waits and was never ready"),
@@ -87,7 +90,7 @@ fn contradiction(worker: &Worker) -> Option<&'static str> {
         State::Killed { .. } => [
             (worker.deadline().is_some(), "it is to be killed again"),
             (
-                worker.recycle_at().is_none(),
+                worker.recycle_at(&RULES).is_none(),
                 "it was killed without a process",
             ),
         ],

@@ -226,7 +226,7 @@ fn it_is_recycled_only_when_idle_by_age_or_output() {
         },
         Event::Ready,
     ]);
-    assert_eq!(worker.recycle_at(), Some(s(570)));
+    assert_eq!(worker.recycle_at(&RULES), Some(s(570)));
     assert_eq!(worker.overdue(&RULES, s(569)), None);
     assert_eq!(worker.overdue(&RULES, s(570)), Some(Why::Aged));
     worker.step(&RULES, BUSY, s(600)).unwrap();

@@ -12,7 +12,8 @@ use super::client::{Client, First, Reading, Unfit, found, reservation};
 use super::connection::Connection;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
+    Broker, Capabilities, DEFAULT_PRIORITY, Error, Instance, JobId, JobStats, NewJob, Reservation,
+    Reserve, TubeStats,
 };
 use crate::tube::TubeName;
 
@@ -213,15 +214,33 @@ impl Client {
         let name = Command::Reserve(wait).name();
         let number = connection.number;
         let patience = Duration::from_secs(wait.into()).saturating_add(RESERVE_GRACE);
+        let mut too_big = None;
         let read = |reply| match reply {
             Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
+            Reply::ReservedTooBig(id, size) => {
+                too_big = Some((reservation(number, (id, Bytes::new())), size));
+                Ok(Reserve::TimedOut)
+            }
             Reply::TimedOut => Ok(Reserve::TimedOut),
             Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
             other => Err(other.into()),
         };
         let heard = self.hear(&mut connection, name, patience, read).await?;
         self.put_back(connection, name)?;
+        if let Some((reservation, size)) = too_big {
+            self.set_aside(reservation, size).await?;
+        }
         heard
+    }
+
+    /// Buries a job that is longer than we take: given back, it would only come again.
+    async fn set_aside(&mut self, reservation: Reservation, size: usize) -> Result<(), Error> {
+        let job = reservation.id;
+        let stats = self.stats_job(job).await?;
+        let priority = stats.map_or(DEFAULT_PRIORITY, |stats| stats.priority);
+        self.bury(reservation, priority).await?;
+        tracing::error!(job, size, "buried a job whose body is longer than is taken");
+        Ok(())
     }
 
     /// Does something to a reserved job on the connection that reserved it, or not at all.

@@ -11,8 +11,10 @@ use rustix::process::Signal;
 use super::{block_on, jobs, lines, number, stats, status};
 use crate::chaos::proxy::Proxy;
 use crate::chaos::random::Random;
-use crate::support::{Beanstalkd, Disk, FakeServer, Running, Session, Taskqueue, tube, until};
-use taskqueue::broker::Broker;
+use crate::support::{
+    self, Beanstalkd, Disk, FakeServer, Running, Session, Taskqueue, job, tube, until,
+};
+use taskqueue::broker::{Broker, NewJob};
 
 /// `job` logs its beginning and end, and waits in between for a file `go`; `again` fails the first time.
 fn configure(taskqueue: &Taskqueue) {
@@ -288,6 +290,28 @@ fn a_paused_tube_is_no_outage_and_what_runs_in_it_is_settled() {
     pause(0);
     done(&taskqueue, "2");
     assert_eq!((worker.outages(), attempts(&taskqueue)), ((0, 0), 2));
+    worker.end();
+}
+
+/// Longer than a worker takes at all: nobody could run it, and it must not come again and again.
+#[test]
+fn a_job_that_is_too_long_is_set_aside_and_blocks_nobody() {
+    let server = Beanstalkd::start_with(&["-z", "70000000"]);
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    let long = NewJob {
+        priority: 7,
+        ..job(vec![b'x'; 68_000_000])
+    };
+    let id = block_on(async { support::put(&mut server.client(), &tube("t"), long).await });
+    put(&taskqueue, "ok");
+    let worker = worker(&taskqueue, "said", &[]);
+    done(&taskqueue, "1");
+    assert_eq!((stats(&server, "t").buried, jobs(&server, "t")), (1, 1));
+    let buried = block_on(async { server.client().stats_job(id.unwrap()).await });
+    assert_eq!(buried.unwrap().unwrap().priority, 7);
+    assert_eq!(worker.said("longer than is taken"), 1);
+    assert_eq!((worker.outages(), attempts(&taskqueue)), ((0, 0), 1));
     worker.end();
 }
 

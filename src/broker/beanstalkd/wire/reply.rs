@@ -8,6 +8,9 @@ use crate::broker::JobId;
 /// The most bytes a reply's line may have. The longest real one, "USING" and a tube's name, has 208.
 pub const MAX_LINE: usize = 1024;
 
+/// The longest body that a server can be told to take (beanstalkd(1), `-z`).
+const LONGEST_BODY: usize = 1 << 30;
+
 /// What a server can answer (protocol 1.12).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -25,6 +28,8 @@ pub enum Reply {
     NotIgnored,
     /// A job, reserved.
     Reserved(JobId, Bytes),
+    /// A job, reserved, and how long its body is, which was passed over: it is longer than the decoder takes.
+    ReservedTooBig(JobId, usize),
     /// A job, to look at.
     Found(JobId, Bytes),
     /// A dictionary or a list, as YAML.
@@ -72,7 +77,7 @@ impl Reply {
             Self::Using(_) => "USING",
             Self::Watching(_) => "WATCHING",
             Self::NotIgnored => "NOT_IGNORED",
-            Self::Reserved(..) => "RESERVED",
+            Self::Reserved(..) | Self::ReservedTooBig(..) => "RESERVED",
             Self::Found(..) => "FOUND",
             Self::Data(_) => "OK",
             Self::DeadlineSoon => "DEADLINE_SOON",
@@ -106,7 +111,7 @@ pub struct Decoder {
     awaited: Option<Head>,
 }
 
-/// The line of a reply with a body, and the body's length without its CRLF.
+/// The line of a reply with a body, and the length of what is to come of the body without its CRLF.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     kind: Kind,
@@ -117,6 +122,8 @@ struct Head {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Reserved(JobId),
+    /// Of which nothing is kept but its length.
+    TooBig(JobId, usize),
     Found(JobId),
     Data,
 }
@@ -146,8 +153,13 @@ impl Decoder {
     /// After [`Malformed`] nothing more can be read from the stream.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, Malformed> {
         loop {
-            if let Some(head) = self.awaited {
-                let body = take_body(input, head)?;
+            if let Some(head) = &mut self.awaited {
+                if let Kind::TooBig(..) = head.kind {
+                    let come = head.len.min(input.len());
+                    input.advance(come);
+                    head.len = head.len.saturating_sub(come);
+                }
+                let body = take_body(input, *head)?;
                 if body.is_some() {
                     self.awaited = None;
                 }
@@ -159,20 +171,33 @@ impl Decoder {
             match read_line(&line) {
                 Some(Line::Whole(reply)) => return Ok(Some(reply)),
                 Some(Line::Head(kind, claimed)) => {
-                    let allowed = usize::try_from(claimed)
+                    let head = usize::try_from(claimed)
                         .ok()
-                        .filter(|&l| l <= self.max_body);
-                    let Some(len) = allowed else {
+                        .and_then(|len| self.head(kind, len));
+                    let Some(head) = head else {
                         return Err(Malformed(format!(
                             "{}, a body longer than the {} bytes that are allowed",
                             excerpt(&line),
                             self.max_body
                         )));
                     };
-                    self.awaited = Some(Head { kind, len });
+                    self.awaited = Some(head);
                 }
                 None => return Err(Malformed(excerpt(&line))),
             }
+        }
+    }
+
+    /// What is to come after a line, if it may be so long. A job that is reserved is not refused for its length: it would
+    /// only be reserved again.
+    fn head(&self, kind: Kind, len: usize) -> Option<Head> {
+        match kind {
+            _ if len <= self.max_body => Some(Head { kind, len }),
+            Kind::Reserved(id) if len <= LONGEST_BODY => Some(Head {
+                kind: Kind::TooBig(id, len),
+                len,
+            }),
+            Kind::Reserved(_) | Kind::TooBig(..) | Kind::Found(_) | Kind::Data => None,
         }
     }
 }
@@ -209,6 +234,7 @@ fn take_body(input: &mut BytesMut, head: Head) -> Result<Option<Reply>, Malforme
     input.advance(2);
     Ok(Some(match head.kind {
         Kind::Reserved(id) => Reply::Reserved(id, body),
+        Kind::TooBig(id, size) => Reply::ReservedTooBig(id, size),
         Kind::Found(id) => Reply::Found(id, body),
         Kind::Data => Reply::Data(body),
     }))

@@ -159,7 +159,9 @@ fn nonsense_is_refused() {
         b"INSERTED 1 2\r\n",
         b"RESERVED 1\r\n",
         b"RESERVED 1 -5\r\n",
-        b"RESERVED 1 101\r\n",
+        b"FOUND 1 101\r\n",
+        b"OK 101\r\n",
+        b"RESERVED 1 1073741825\r\n",
         b"RESERVED 1 18446744073709551615\r\n",
         b"RESERVED 1 99999999999999999999\r\n",
         b"RESERVED 1 2 3\r\n",
@@ -184,12 +186,27 @@ fn an_incomplete_reply_is_waited_for() {
         b"DELETED",
         b"DELETED\r",
         b"RESERVED 1 100\r\n",
+        b"RESERVED 1 1073741824\r\n",
         b"RESERVED 1 1\r\nx\r",
         &almost_endless,
     ];
     for wire in table {
         assert_eq!(decode_all([*wire]), (vec![], None), "{}", excerpt(wire));
     }
+}
+
+#[test]
+fn a_body_that_is_too_long_is_passed_over() {
+    let mut wire = b"RESERVED 7 101\r\n".to_vec();
+    wire.extend_from_slice(&[b'x'; MAX_BODY + 1]);
+    wire.extend_from_slice(b"\r\nTIMED_OUT\r\n");
+    let expected = vec![Reply::ReservedTooBig(7, 101), Reply::TimedOut];
+    assert_eq!(decode_all(wire.chunks(9)), (expected.clone(), None));
+    assert_eq!(decode_all([wire.as_slice()]), (expected, None));
+    // It has to end where it says, as any.
+    let (replies, malformed) = decode_all([&wire[..wire.len() - 14], b"DELETED\r\n"]);
+    assert_eq!(replies, []);
+    assert!(malformed.is_some());
 }
 
 #[test]

@@ -192,7 +192,7 @@ pub enum Error {
     /// The broker takes no new jobs.
     #[error("the broker takes no new jobs: it is in drain mode")]
     Draining,
-    /// The broker has no memory, or no room on its disk, for it; nothing was done.
+    /// The broker has no memory, or no room on its disk, for it; nothing was done, unless it was a [`Broker::release`].
     #[error("the broker is out of memory")]
     OutOfMemory,
     /// The embedded queue's file could not be opened, or failed; what was asked was not done.

@@ -6,8 +6,8 @@
 //! are left: each holds the other end of the guard's standard output. Until then it has opened nothing and
 //! costs nothing.
 //!
-//! The parent-death signal would cost every start of a command a fork where a `posix_spawn` does, reach the command
-//! alone and not what it has started, and be lost to a command that changes its user.
+//! The parent-death signal would reach the command alone and not what it has started, and be lost to a command that
+//! changes its user.
 
 use std::ffi::OsString;
 use std::fs;

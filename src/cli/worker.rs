@@ -13,13 +13,14 @@ use crate::config::{Config, duration};
 use crate::guard::Guard;
 use crate::link;
 use crate::process::command;
+use crate::process::environment::Environment;
 use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::store::worker::NewWorker;
 use crate::store::{Durability, Store};
 use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{self, Configured, Control, Settings, Upkeep};
+use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
 
 /// What signals may ask of a worker beside its end.
 const HEEDED: [Asked; 2] = [Asked::Reload, Asked::Reopen];
@@ -88,7 +89,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             broker: broker(&config),
             store: Store::over(connect::store(&config, Durability::ProcessDeath)?)?,
             commands: Arc::new(config.commands),
-            withheld: withheld(config.withheld),
+            environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
             control: Control::new(signals, tender, grace, upkeep),
@@ -129,7 +130,7 @@ fn reader(
         take_every_body(&mut config, &argv);
         Ok(Configured {
             commands: Arc::new(config.commands),
-            withheld: withheld(config.withheld),
+            environment: environment(config.withheld),
         })
     })
 }
@@ -150,14 +151,15 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
     }
 }
 
-/// A task must not be able to pose as its worker.
-fn withheld(mut configured: Vec<String>) -> Vec<String> {
+/// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
+/// not be able to pose as its worker.
+fn environment(mut withheld: Vec<String>) -> Environment {
     let ours = [
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
         link::NAME_VARIABLE,
     ];
-    configured.extend(ours.map(String::from));
-    configured
+    withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
+    Environment::without(&withheld)
 }

@@ -1,28 +1,36 @@
 //! One running command.
 
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::pin::Pin;
-use std::process::{ExitStatus, Stdio};
+use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream;
-use rustix::io::FdFlags;
-use rustix::process::{Pid, Signal};
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio_process_stream::{Item, ProcessChunkStream};
+use rustix::fs::OFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
+};
+use tokio::io::unix::{AsyncFd, AsyncFdRegisterError};
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::unix::pipe;
 
+use super::environment::Environment;
+use super::spawn::{self, Process, Start, spawn};
 use crate::task::state::Exit;
 
 /// How long we go on reading after a command has exited: something that it left behind may hold its
 /// stdout open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// As much of what it prints as is read at once.
+const READ: usize = 8 * 1024;
 
 /// The group of the command that runs now, 0 when none does: for [`kill_current`] alone.
 static CURRENT: AtomicI32 = AtomicI32::new(0);
@@ -30,7 +38,7 @@ static CURRENT: AtomicI32 = AtomicI32::new(0);
 /// Kills the command that runs, from any thread: for a process whose loop is stuck and that is about to end.
 pub fn kill_current() {
     if let Some(group) = Pid::from_raw(CURRENT.load(Ordering::Acquire)) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
@@ -39,10 +47,10 @@ pub fn kill_current() {
 pub struct Spec<'a> {
     /// The program and its arguments.
     pub argv: &'a [String],
-    /// What is added to the environment.
-    pub environment: Vec<(&'static str, String)>,
-    /// What is taken out of it.
-    pub withheld: &'a [String],
+    /// The environment that all have.
+    pub environment: &'a Environment,
+    /// What is added to it.
+    pub added: &'a [(&'static str, String)],
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.
@@ -61,8 +69,10 @@ pub enum Event {
 /// A command that has been started, in a process group of its own.
 #[derive(Debug)]
 pub struct Running {
-    stream: ProcessChunkStream,
+    process: AsyncFd<OwnedFd>,
     group: Pid,
+    /// Until all who could print have closed it.
+    printed: Option<AsyncFd<OwnedFd>>,
     feeding: Option<Feeding>,
     exited: bool,
 }
@@ -70,47 +80,50 @@ pub struct Running {
 /// The rest of what the command has not read yet.
 #[derive(Debug)]
 struct Feeding {
-    pipe: ChildStdin,
+    pipe: pipe::Sender,
     body: Bytes,
 }
 
 impl Running {
     /// Starts a command.
     ///
-    /// No hook runs in the child (`pre_exec`), so that the standard library can use `posix_spawn`.
+    /// # Errors
+    /// When it could not be started, for whatever reason; then nothing of it runs.
     pub fn start(spec: Spec<'_>) -> io::Result<Running> {
-        let (program, arguments) = spec
-            .argv
-            .split_first()
-            .ok_or_else(|| io::Error::other("no program"))?;
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).stdin(match spec.stdin {
-            Some(_) => Stdio::piped(),
-            None => Stdio::null(),
-        });
-        let printed = one_pipe(&mut command)?;
-        for name in spec.withheld {
-            command.env_remove(name);
-        }
-        // What says whose it is cannot be withheld.
-        command.envs(spec.environment);
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = spawn_with(tokio::process::Command::from(command), spec.inherited)?;
-        let group = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("the command has no process id"))?;
-        CURRENT.store(group.as_raw_nonzero().get(), Ordering::Release);
-        child.stdout = Some(printed);
-        // Taken here: waiting for the child would close it.
-        let pipe = child.stdin.take();
+        let (stdin, feeding) = match spec.stdin {
+            None => (Stdin::Nothing(nothing()?), None),
+            Some(body) => {
+                let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+                let pipe = pipe::Sender::from_owned_fd(writer)?;
+                (Stdin::Body(reader), Some(Feeding { pipe, body }))
+            }
+        };
+        // Both streams have one pipe, so that what arrives is in the order in which it was printed.
+        let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
+        let printed = readable(printed)?;
+        let Process { pid, pidfd } = spawn(&Start {
+            argv: spec.argv,
+            environment: spec.environment,
+            added: spec.added,
+            stdin: stdin.as_fd(),
+            printed: printer.as_fd(),
+            inherited: spec.inherited,
+        })?;
+        let process = readable(pidfd);
+        let process = process.map_err(|error| {
+            let (pidfd, error) = error.into_parts();
+            // Nobody would hear of its end.
+            let _ = kill_process_group(pid, Signal::KILL);
+            spawn::wait(&pidfd);
+            error
+        })?;
+        CURRENT.store(pid.as_raw_nonzero().get(), Ordering::Release);
         Ok(Running {
-            stream: child.into(),
-            group,
-            feeding: pipe
-                .zip(spec.stdin)
-                .map(|(pipe, body)| Feeding { pipe, body }),
+            process,
+            group: pid,
+            printed: Some(printed),
+            feeding,
             exited: false,
         })
     }
@@ -124,7 +137,7 @@ impl Running {
     pub fn signal(&self, signal: Signal) {
         if !self.exited {
             // The group may be gone in this instant; its exit tells.
-            let _ = rustix::process::kill_process_group(self.group, signal);
+            let _ = kill_process_group(self.group, signal);
         }
     }
 
@@ -139,38 +152,51 @@ impl Running {
         {
             self.feeding = None;
         }
-        match Pin::new(&mut self.stream).poll_next(cx) {
-            Poll::Ready(Some(Item::Stdout(chunk) | Item::Stderr(chunk))) => {
-                return Poll::Ready(Ok(Event::Output(chunk)));
-            }
-            Poll::Ready(Some(Item::Done(status))) => return Poll::Ready(self.exit(status)),
-            Poll::Ready(None) => {
-                return Poll::Ready(Err(io::Error::other("the command has exited before")));
-            }
-            Poll::Pending => {}
+        if let Poll::Ready(Some(chunk)) = self.poll_printed(cx) {
+            return Poll::Ready(Ok(Event::Output(chunk)));
         }
-        // The stream looks at the child only once both pipes are closed, and a grandchild may hold them.
-        let Some(child) = self.stream.child_mut() else {
-            return Poll::Pending;
-        };
-        let waited = std::pin::pin!(child.wait()).poll(cx);
-        waited.map(|status| self.exit(status))
-    }
-
-    fn exit(&mut self, status: io::Result<ExitStatus>) -> io::Result<Event> {
+        // Not when nobody can print any more: something that it has started may hold the pipe for ever.
+        let exit = ready!(self.poll_exit(cx));
         CURRENT.store(0, Ordering::Release);
         self.exited = true;
         self.feeding = None;
-        status.map(|status| Event::Exited(exit_of(status)))
+        Poll::Ready(exit.map(Event::Exited))
+    }
+
+    /// What has been printed; `None` when nobody can print any more.
+    fn poll_printed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while let Some(printed) = &self.printed {
+            let mut readiness = match ready!(printed.poll_read_ready(cx)) {
+                Ok(readiness) => readiness,
+                Err(_) => break,
+            };
+            match readiness.try_io(|printed| read(printed.get_ref())) {
+                Ok(Ok(Some(chunk))) => return Poll::Ready(Some(chunk)),
+                Ok(Ok(None) | Err(_)) => break,
+                Err(_would_block) => {}
+            }
+        }
+        self.printed = None;
+        Poll::Ready(None)
+    }
+
+    fn poll_exit(&self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
+        loop {
+            let mut readiness = ready!(self.process.poll_read_ready(cx))?;
+            let ended = WaitId::PidFd(self.process.get_ref().as_fd());
+            match waitid(ended, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(status)) => return Poll::Ready(Ok(exit_of(&status))),
+                Ok(None) => readiness.clear_ready(),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
     }
 
     /// What it had still printed when it exited, piece by piece, without waiting for what it may have
     /// left behind.
     pub async fn last_words(mut self, mut each: impl FnMut(&[u8])) {
         let rest = async {
-            while let Some(Item::Stdout(chunk) | Item::Stderr(chunk)) =
-                poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
-            {
+            while let Some(chunk) = poll_fn(|cx| self.poll_printed(cx)).await {
                 each(&chunk);
             }
         };
@@ -187,7 +213,7 @@ impl Feeding {
                 return Poll::Ready(());
             }
             let writing = self.pipe.write_buf(&mut self.body);
-            match std::pin::pin!(writing).poll(cx) {
+            match pin!(writing).poll(cx) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
@@ -196,31 +222,50 @@ impl Feeding {
     }
 }
 
-/// Gives both streams one pipe, so that what arrives is in the order in which it was printed.
-fn one_pipe(command: &mut std::process::Command) -> io::Result<ChildStdout> {
-    let (reader, writer) = io::pipe()?;
-    command.stdout(writer.try_clone()?).stderr(writer);
-    ChildStdout::from_std(OwnedFd::from(reader).into())
+/// What a command reads.
+#[derive(Debug)]
+enum Stdin {
+    Nothing(BorrowedFd<'static>),
+    Body(OwnedFd),
 }
 
-/// Starts a child that inherits one more descriptor. No other thread of this process starts any, so none
-/// can inherit it by accident in between.
-fn spawn_with(
-    mut command: tokio::process::Command,
-    inherited: BorrowedFd<'_>,
-) -> io::Result<Child> {
-    let descriptor = inherited.as_fd();
-    rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
-    let child = command.spawn();
-    rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
-    child
+impl AsFd for Stdin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stdin::Nothing(nothing) => *nothing,
+            Stdin::Body(reader) => reader.as_fd(),
+        }
+    }
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
+/// What commands without a body read, opened once.
+fn nothing() -> io::Result<BorrowedFd<'static>> {
+    static NOTHING: OnceLock<File> = OnceLock::new();
+    if let Some(nothing) = NOTHING.get() {
+        return Ok(nothing.as_fd());
+    }
+    let opened = File::open("/dev/null")?;
+    Ok(NOTHING.get_or_init(|| opened).as_fd())
+}
+
+/// Has the runtime watch a descriptor.
+fn readable(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, AsyncFdRegisterError<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open for as long as it is, which is as long as the result.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+}
+
+/// A piece of what is in a pipe; `None` at its end.
+fn read(pipe: &OwnedFd) -> io::Result<Option<Bytes>> {
+    let mut room = [MaybeUninit::uninit(); READ];
+    let (piece, _) = rustix::io::read(pipe, &mut room)?;
+    Ok((!piece.is_empty()).then(|| Bytes::copy_from_slice(piece)))
+}
+
+fn exit_of(status: &WaitIdStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
-        // wait(2) reports nothing else of a process that has ended.
+        // waitid(2) reports nothing else of a process that has ended.
         (None, None) => Exit::Code(255),
     }
 }

@@ -1,19 +1,41 @@
 //! Whether the kernel has killed for memory where we run.
 //!
 //! The kernel tells nobody why a process got its KILL, but it counts: for each memory cgroup, and otherwise for the
-//! whole machine. A count that grew while a command ran is as near as one can come.
+//! whole machine. A count that grew while a command ran, or just before, is as near as one can come.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// More than any of the files takes up.
 const MOST: usize = 32 * 1024;
 
+/// For so long a count is new enough: where commands are short, asking each time is part of what one costs.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The newest count, and when it was asked for.
+static NEWEST: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
+
 /// How often the kernel has killed for memory in our cgroup, or on the machine where there is no telling for the
 /// cgroup; `None` where it does not count.
 pub fn kills() -> Option<u64> {
+    let count = ask();
+    *NEWEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), count));
+    count
+}
+
+/// The same as of a second ago or later.
+pub fn kills_lately() -> Option<u64> {
+    let newest = *NEWEST.lock().unwrap_or_else(PoisonError::into_inner);
+    match newest {
+        Some((asked, count)) if asked.elapsed() < FRESH => count,
+        Some(_) | None => kills(),
+    }
+}
+
+fn ask() -> Option<u64> {
     static COUNTER: OnceLock<Option<File>> = OnceLock::new();
     let file = COUNTER.get_or_init(open).as_ref()?;
     let mut text = [0; MOST];

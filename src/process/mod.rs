@@ -2,6 +2,8 @@
 //! end what it left behind.
 
 pub mod command;
+pub mod environment;
 pub mod leftover;
 pub mod memory;
+mod spawn;
 mod table;

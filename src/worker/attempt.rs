@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use super::control::Control;
 use super::run::{Ran, run};
 use crate::process::command::Spec;
+use crate::process::environment::Environment;
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::reconcile::end_remains;
 use crate::store::Store;
@@ -13,28 +14,46 @@ use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
 
+const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
+const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
+const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
+
+/// What each command has in its environment as its own. What says whose it is cannot be withheld, nor is it anybody
+/// else's.
+pub const OWN_VARIABLES: [&str; 7] = [
+    TASK_VARIABLE,
+    STORE_VARIABLE,
+    UUID_VARIABLE,
+    TUBE_VARIABLE,
+    JOB_VARIABLE,
+    ATTEMPT_VARIABLE,
+    COMMAND_VARIABLE,
+];
+
 /// Runs an attempt's command, and says what is to be recorded of it.
 pub async fn work(
     store: &Store,
     control: &mut Control,
     tube: &TubeName,
-    withheld: &[String],
+    environment: &Environment,
     job: u64,
     attempt: Attempt,
 ) -> Settlement {
     let Attempt { plan, lock, .. } = &attempt;
+    let own = [
+        (TASK_VARIABLE, attempt.task.to_string()),
+        (STORE_VARIABLE, store.id().to_string()),
+        (UUID_VARIABLE, attempt.uuid.to_string()),
+        (TUBE_VARIABLE, tube.to_string()),
+        (JOB_VARIABLE, job.to_string()),
+        (ATTEMPT_VARIABLE, attempt.number.to_string()),
+        (COMMAND_VARIABLE, plan.name.clone()),
+    ];
     let spec = Spec {
         argv: &plan.argv,
-        environment: vec![
-            ("TASKQUEUE_TASK_ID", attempt.task.to_string()),
-            (STORE_VARIABLE, store.id().to_string()),
-            (UUID_VARIABLE, attempt.uuid.to_string()),
-            ("TASKQUEUE_TUBE", tube.to_string()),
-            ("TASKQUEUE_JOB_ID", job.to_string()),
-            (ATTEMPT_VARIABLE, attempt.number.to_string()),
-            ("TASKQUEUE_COMMAND", plan.name.clone()),
-        ],
-        withheld,
+        environment,
+        added: &own,
         stdin: plan.stdin.clone(),
         inherited: lock.as_fd(),
     };

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use crate::link::{self, Order, Report};
+use crate::process::environment::Environment;
 use crate::signals::Asked;
 use crate::task::command::Commands;
 
@@ -41,8 +42,8 @@ impl fmt::Display for Mode {
 pub struct Configured {
     /// What may run.
     pub commands: Arc<Commands>,
-    /// Environment variables that commands do not get.
-    pub withheld: Vec<String>,
+    /// What commands have in their environment, beside what is their own.
+    pub environment: Environment,
 }
 
 /// What a worker does at once when it is told to, whatever else it is doing.

@@ -17,6 +17,7 @@ use crate::broker::{self, Broker, Reserve};
 use crate::chance;
 use crate::crash::{self, Point};
 use crate::link::Report;
+use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::NewWorker;
 use crate::store::{self, Store, now};
@@ -33,6 +34,7 @@ mod record;
 mod run;
 mod serve;
 
+pub use attempt::OWN_VARIABLES;
 pub use control::{Configured, Control, Mode, Upkeep};
 
 use ahead::{Ahead, Over};
@@ -62,8 +64,8 @@ pub struct Settings {
     pub store: Store,
     /// What may run.
     pub commands: Arc<Commands>,
-    /// Environment variables that commands do not get.
-    pub withheld: Vec<String>,
+    /// What commands have in their environment, beside what is their own.
+    pub environment: Environment,
     /// It ends after so many jobs.
     pub max_jobs: Option<u64>,
     /// Who it is.
@@ -186,7 +188,7 @@ impl Worker {
     async fn configure(&mut self) {
         if let Some(fresh) = self.settings.control.fresh().await {
             self.settings.commands = fresh.commands;
-            self.settings.withheld = fresh.withheld;
+            self.settings.environment = fresh.environment;
         }
     }
 
@@ -252,7 +254,7 @@ impl Worker {
             broker,
             store,
             commands,
-            withheld,
+            environment,
             control,
             ..
         } = &mut self.settings;
@@ -261,7 +263,7 @@ impl Worker {
             store,
             commands,
             tube,
-            withheld,
+            environment,
             worker: self.id,
             control,
             gone: &mut self.gone,

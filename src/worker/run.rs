@@ -56,7 +56,7 @@ pub async fn run(
     control: &mut Control,
 ) -> Ran {
     let program = spec.argv.first().map_or("", String::as_str);
-    let kills = memory::kills();
+    let kills = memory::kills_lately();
     let mut running = match Running::start(spec) {
         Ok(running) => running,
         Err(error) => return could_not_start(program, &error),

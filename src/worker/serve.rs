@@ -11,6 +11,7 @@ use super::fate::{Fate, LEAVE_ALONE, Put, note};
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
+use crate::process::environment::Environment;
 use crate::reconcile::end_remains;
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
 use crate::store::{self, Store, now};
@@ -31,8 +32,8 @@ pub struct Server<'a> {
     pub commands: &'a Arc<Commands>,
     /// The tube served.
     pub tube: &'a TubeName,
-    /// Environment variables that commands do not get.
-    pub withheld: &'a [String],
+    /// What commands have in their environment, beside what is their own.
+    pub environment: &'a Environment,
     /// Our id in the store.
     pub worker: i64,
     /// Signals and orders.
@@ -290,7 +291,7 @@ impl Server<'_> {
             self.store,
             self.control,
             self.tube,
-            self.withheld,
+            self.environment,
             reservation.id,
             attempt,
         );

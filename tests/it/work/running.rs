@@ -201,3 +201,23 @@ fn what_a_command_leaves_behind_holds_nobody_up() {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
+
+/// `HANDLED` in src/process/spawn.rs: a handler must not run in a child that borrows its parent's memory.
+#[test]
+fn a_worker_handles_no_signal_that_its_children_do_not_give_up() {
+    let taskqueue = Taskqueue::embedded();
+    let worker = taskqueue.start(&["worker", "--use-tube", "t", "--", "cat"]);
+    // The last two are the C library's own, which it sends to threads of its process alone.
+    let known = [1, 2, 7, 10, 11, 15, 17, 21, 22, 32, 33].map(|signal| 1u64 << (signal - 1));
+    let known = known.iter().fold(0, |all, one| all | one);
+    let mut caught = 0;
+    until("the worker hears its signals", || {
+        let status = format!("/proc/{}/status", worker.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+        // TERM.
+        caught & (1 << 14) != 0
+    });
+    assert_eq!(caught & !known, 0, "{caught:x}");
+}

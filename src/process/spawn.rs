@@ -1,0 +1,342 @@
+//! Starting a program, in as few system calls as it takes.
+//!
+//! The C library's `posix_spawn`, which the standard library uses, does the same in 140: it asks for the action of each of
+//! 64 signals and sets most of them, maps a stack and unmaps it, and asks for the limit of descriptors at every `dup2`.
+//! Beside `/bin/true` that is a tenth of what the whole process costs. No library starts processes without it, so this is
+//! the part of it that a worker needs: the child borrows our memory until it is the other program (`CLONE_VM`,
+//! `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::io::{Errno, FdFlags};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use super::environment::Environment;
+
+/// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
+const STACK: usize = 64 * 1024;
+
+/// Those that anything in this program may have a handler for: ours ([`crate::signals`]), the runtime's, the standard
+/// library's. While the child borrows our memory, a handler that ran in it would run in ours.
+const HANDLED: [c_int; 10] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGCHLD,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    // The standard library ignores it, which other programs do not expect.
+    libc::SIGPIPE,
+];
+
+/// What to start, and what it has when it begins.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The program, as a path or to be found in the environment's `PATH`, and its arguments.
+    pub argv: &'a [String],
+    /// The environment that all have.
+    pub environment: &'a Environment,
+    /// What this one has beside it.
+    pub added: &'a [(&'static str, String)],
+    /// Its standard input.
+    pub stdin: BorrowedFd<'a>,
+    /// Its standard output and its standard error.
+    pub printed: BorrowedFd<'a>,
+    /// One more descriptor that it inherits, under the number that it has here.
+    pub inherited: BorrowedFd<'a>,
+}
+
+/// A process that has been started, in a group of its own.
+#[derive(Debug)]
+pub struct Process {
+    /// Its number, and its group's.
+    pub pid: Pid,
+    /// Readable when it has ended (pidfd_open(2)).
+    pub pidfd: OwnedFd,
+}
+
+/// Starts a program, and returns when it is that program.
+///
+/// # Errors
+/// What execve(2) says of the program, and whatever else kept it from being started.
+pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
+    let Some(program) = start.argv.first() else {
+        return Err(io::Error::other("no program"));
+    };
+    let argv: Vec<CString> = strings(start.argv.iter().map(String::as_str))?;
+    let paths = start.environment.paths_of(program)?;
+    let added: Vec<String> = start
+        .added
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let added = strings(added.iter().map(String::as_str))?;
+    let environment = start.environment.entries().iter().chain(&added);
+    let child = Child {
+        paths: pointers(&paths),
+        argv: pointers(&argv),
+        environment: pointers(environment),
+        stdin: start.stdin,
+        printed: start.printed,
+        inherited: start.inherited,
+        failed: AtomicI32::new(0),
+    };
+    let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let heard = block_all();
+    // SAFETY: the stack grows downwards from the end of what was allocated, which clone(2) wants aligned by 16, and is left
+    // alone till the call returns; so is all that `child` borrows. Until the child has ended or is another program, which is
+    // when the call returns, this thread does not run; others may, and what the child does is safe beside them.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr_range().start.add(STACK);
+        let top = top.sub(top.addr() % 16);
+        libc::clone(
+            become_program,
+            top.cast(),
+            flags,
+            (&raw const child).cast_mut().cast(),
+            &raw mut pidfd,
+        )
+    };
+    let cloned = match pid {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(pid),
+    };
+    block_only(&heard);
+    let pid = Pid::from_raw(cloned?).ok_or_else(|| io::Error::other("a process without an id"))?;
+    if pidfd == -1 {
+        return Err(io::Error::other(
+            "the kernel has no pidfd: it is older than Linux 5.4",
+        ));
+    }
+    // SAFETY: the kernel has just opened it for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    match child.failed.load(Ordering::Acquire) {
+        0 => Ok(Process { pid, pidfd }),
+        code => {
+            wait(&pidfd);
+            Err(io::Error::from_raw_os_error(code))
+        }
+    }
+}
+
+/// Waits for a process that has ended or is about to, so that nothing is left of it.
+pub fn wait(pidfd: &OwnedFd) {
+    let waited = || waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    // It fails for a process that is not ours to wait for.
+    let _ = rustix::io::retry_on_intr(waited);
+}
+
+/// All that the child needs, made before it is: it can allocate nothing, since another thread may hold the allocator.
+struct Child<'a> {
+    paths: Vec<*const c_char>,
+    argv: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    stdin: BorrowedFd<'a>,
+    printed: BorrowedFd<'a>,
+    inherited: BorrowedFd<'a>,
+    /// Why it did not become the program, as an error's number.
+    failed: AtomicI32,
+}
+
+/// The child's only function; what it returns is its exit code, which nobody looks at.
+extern "C" fn become_program(child: *mut c_void) -> c_int {
+    // SAFETY: it is the `Child` of the thread that waits for us, and neither changes it.
+    let child = unsafe { &*child.cast::<Child<'_>>() };
+    let Err(error) = child.exec();
+    child.failed.store(error.raw_os_error(), Ordering::Release);
+    127
+}
+
+impl Child<'_> {
+    /// Sets up what only the process itself can, and executes the program. Only system calls from here on.
+    fn exec(&self) -> Result<std::convert::Infallible, Errno> {
+        rustix::process::setpgid(None, None)?;
+        rustix::stdio::dup2_stdin(self.stdin)?;
+        rustix::stdio::dup2_stdout(self.printed)?;
+        rustix::stdio::dup2_stderr(self.printed)?;
+        // The child has descriptors of its own: nothing else can inherit this one by accident.
+        rustix::io::fcntl_setfd(self.inherited, FdFlags::empty())?;
+        for signal in HANDLED {
+            // SAFETY: back to what the system does.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        block_only(&no_signals());
+        let (mut denied, mut failed) = (false, Errno::NOENT);
+        // A null ends each list.
+        for path in self.paths.iter().take_while(|path| !path.is_null()) {
+            // SAFETY: each list ends with a null, and what it points to lives as long as the thread that waits for us.
+            unsafe { libc::execve(*path, self.argv.as_ptr(), self.environment.as_ptr()) };
+            let error = Errno::from_io_error(&io::Error::last_os_error());
+            failed = error.unwrap_or(Errno::NOEXEC);
+            // The next folder may have it, as in execvp(3).
+            match failed {
+                Errno::ACCESS => denied = true,
+                Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
+                other => return Err(other),
+            }
+        }
+        if denied {
+            failed = Errno::ACCESS;
+        }
+        Err(failed)
+    }
+}
+
+/// Has this thread hear no signal that can be blocked; those that it did not hear before.
+fn block_all() -> libc::sigset_t {
+    let (mut all, mut before) = (no_signals(), no_signals());
+    // SAFETY: both are ours to be read and written.
+    unsafe {
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+    }
+    before
+}
+
+/// Has this thread hear all signals but these.
+fn block_only(signals: &libc::sigset_t) {
+    // SAFETY: the set is only read.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals, ptr::null_mut()) };
+}
+
+fn no_signals() -> libc::sigset_t {
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: it is written before it is read.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        none.assume_init()
+    }
+}
+
+fn strings<'a>(all: impl Iterator<Item = &'a str>) -> io::Result<Vec<CString>> {
+    let strings = all.map(CString::new).collect::<Result<_, _>>();
+    Ok(strings?)
+}
+
+/// As the system takes lists of strings.
+fn pointers<'a>(all: impl IntoIterator<Item = &'a CString>) -> Vec<*const c_char> {
+    let pointers = all.into_iter().map(|one| one.as_ptr());
+    pointers.chain([ptr::null()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Runs something with no input to its end; what it printed.
+    fn run(environment: &Environment, argv: &[&str], inherited: &File) -> io::Result<String> {
+        let argv: Vec<String> = argv.iter().map(|word| String::from(*word)).collect();
+        let (mut printed, printer) = io::pipe()?;
+        let nothing = File::open("/dev/null")?;
+        let process = spawn(&Start {
+            argv: &argv,
+            environment,
+            added: &[("OWN", "its own".into())],
+            stdin: nothing.as_fd(),
+            printed: printer.as_fd(),
+            inherited: inherited.as_fd(),
+        })?;
+        drop(printer);
+        wait(&process.pidfd);
+        let mut text = String::new();
+        printed.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    fn ours() -> Environment {
+        Environment::without(&["OWN"])
+    }
+
+    #[test]
+    fn a_program_has_what_it_was_given() {
+        let file = File::open("/dev/null").unwrap();
+        let script = "echo $0 $OWN; echo to stderr >&2; cat; readlink /proc/self/fd/$1; cut -d' ' -f5 /proc/$$/stat";
+        let script = format!("{script}; echo $$");
+        let number = file.as_raw_fd().to_string();
+        let argv = ["sh", "-c", &script, "name", &number];
+        let printed = run(&ours(), &argv, &file).unwrap();
+        let lines: Vec<&str> = printed.lines().collect();
+        let [name, error, descriptor, group, pid] = lines[..] else {
+            panic!("{printed}");
+        };
+        assert_eq!([name, error], ["name its own", "to stderr"]);
+        assert_eq!(descriptor, "/dev/null");
+        assert_eq!(group, pid, "a group of its own");
+    }
+
+    #[test]
+    fn a_program_finds_its_signals_as_usual_and_we_find_ours_as_they_were() {
+        let masks = |text: &str| {
+            let mask = |name: &str| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .unwrap();
+                u64::from_str_radix(line.trim(), 16).unwrap()
+            };
+            ["SigBlk:", "SigIgn:", "SigCgt:"].map(mask)
+        };
+        let own = || masks(&fs::read_to_string("/proc/thread-self/status").unwrap());
+        let file = File::open("/dev/null").unwrap();
+        let before = own();
+        let theirs = run(&ours(), &["cat", "/proc/self/status"], &file).unwrap();
+        let [blocked, ignored, caught] = masks(&theirs);
+        assert_eq!([blocked, caught], [0, 0]);
+        let pipe = 1 << (libc::SIGPIPE - 1);
+        assert_eq!(ignored & pipe, 0);
+        assert_ne!(
+            before[1] & pipe,
+            0,
+            "the standard library ignores it for us"
+        );
+        assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_an_error_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, text: &str, mode| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let closed = make("closed", "#!/bin/sh\n", 0o600);
+        let plain = make("plain", "echo no interpreter\n", 0o700);
+        let file = File::open("/dev/null").unwrap();
+        let long = "x".repeat(200_000);
+        for (argv, expected) in [
+            (&["/nowhere/to/be/found"][..], Errno::NOENT),
+            (&["not-in-any-folder"], Errno::NOENT),
+            (&[""], Errno::NOENT),
+            (&["/etc"], Errno::ACCESS),
+            (&[&closed], Errno::ACCESS),
+            (&[&plain], Errno::NOEXEC),
+            (&["true", &long], Errno::TOOBIG),
+        ] {
+            let error = run(&ours(), argv, &file).unwrap_err();
+            assert_eq!(Errno::from_io_error(&error), Some(expected), "{argv:?}");
+        }
+        let argv = ["true", "a\0b"];
+        let error = run(&ours(), &argv, &file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        // No child is left to be waited for.
+        let left = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        assert!(matches!(left, Err(Errno::CHILD) | Ok(None)), "{left:?}");
+    }
+}

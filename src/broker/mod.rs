@@ -234,17 +234,17 @@ pub trait Broker: Send {
     /// never have a job.
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
 
-    /// Ends a job that is over for good and waits for the next, in one round trip where the broker allows it. `deleted`
-    /// is told what became of the first as soon as that is known, also if the rest fails or is cancelled.
-    async fn delete_and_reserve(
+    /// Ends jobs that are over for good, then asks once for up to `most` others, in one round trip where the broker allows
+    /// it. `deleted` is told what became of each of the first, in their order, as soon as that is known, also if the rest
+    /// fails or is cancelled.
+    async fn exchange(
         &mut self,
-        over: Reservation,
-        deleted: &mut Option<Result<(), Error>>,
+        over: Vec<Reservation>,
+        deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
-        timeout: Duration,
-    ) -> Result<Reserve, Error> {
-        *deleted = Some(self.delete(over).await);
-        self.reserve(tubes, timeout).await
+        most: usize,
+    ) -> Result<Vec<Reservation>, Error> {
+        exchange_singly(self, over, deleted, tubes, most).await
     }
 
     /// Starts a reservation's TTR anew.
@@ -304,4 +304,28 @@ pub trait Broker: Send {
     /// Lets nobody reserve from a tube for a time ([`Error::NotFound`] if there is no such tube). No time at all ends
     /// a pause: those who wait get what is ready, within a second.
     async fn pause(&mut self, tube: &TubeName, time: Duration) -> Result<(), Error>;
+}
+
+/// [`Broker::exchange`], one thing after the other.
+async fn exchange_singly<B: Broker + ?Sized>(
+    broker: &mut B,
+    over: Vec<Reservation>,
+    deleted: &mut Vec<Result<(), Error>>,
+    tubes: &[TubeName],
+    most: usize,
+) -> Result<Vec<Reservation>, Error> {
+    for one in over {
+        deleted.push(broker.delete(one).await);
+    }
+    let mut reserved = Vec::new();
+    while reserved.len() < most {
+        match broker.reserve(tubes, Duration::ZERO).await {
+            Ok(Reserve::Job(job)) => reserved.push(job),
+            Ok(Reserve::TimedOut | Reserve::DeadlineSoon) => break,
+            Err(error) if reserved.is_empty() => return Err(error),
+            // Why there are no more, the next call finds out.
+            Err(_) => break,
+        }
+    }
+    Ok(reserved)
 }

@@ -1,34 +1,82 @@
-//! The next job, asked for before the last one is settled: where there is one, a job costs one round trip to the broker
-//! and one transaction.
+//! The next job, reserved before the last one is settled: where there is one, a job costs one transaction, and a part of a
+//! round trip to the broker.
 //!
 //! ```text
-//! … command A ends ──▶ delete Z, reserve B ──▶ settle A, claim B ──▶ command B ends ──▶ delete A, reserve C ──▶ …
+//! … command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C ──▶ …
 //! ```
 //!
-//! A job that is over is deleted together with the next reserve, or when the next command has run for a moment.
+//! A job that is over is deleted together with the next reserve, or when the next command has run for a moment. Then jobs
+//! whose turn has not come are given back, too: whoever is free gets them sooner.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::arrive::{Arrived, arrive};
 use super::control::Mode;
-use super::fate::note;
+use super::fate::{give_back_next, note};
 use super::hold::Hold;
 use super::record::record;
 use super::serve::Server;
-use crate::broker::{self, Broker, JobId, Reservation, Reserve};
+use crate::broker::{self, Broker, JobId, Reservation};
 use crate::crash::{self, Point};
 use crate::store::ledger::{Arrival, Claim, Settlement};
 use crate::store::now;
-use crate::task::command::Commands;
 use crate::tube::TubeName;
 
 /// How long the broker may take to say what comes next. Then what has happened is recorded without it.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How far a worker looks ahead: to jobs that it should begin within this time, as long as the last one took.
+const FAR: Duration = Duration::from_millis(10);
+
+/// The most jobs that are asked for at once.
+const MOST: usize = 4;
+
+/// How many jobs to ask for at once: in a tube that has given as many as were asked for, more the next time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion(usize);
+
+impl Default for Portion {
+    fn default() -> Portion {
+        Portion(1)
+    }
+}
+
+impl Portion {
+    /// Where the last command took that long.
+    fn where_each_takes(self, long: Duration) -> usize {
+        let soon = FAR.as_micros() / long.as_micros().max(1);
+        usize::try_from(soon).unwrap_or(MOST).clamp(1, self.0)
+    }
+
+    /// When so many had been asked for, and so many came.
+    fn after(self, asked: usize, came: usize) -> Portion {
+        match came < asked {
+            true => Portion::default(),
+            false => Portion(asked.saturating_mul(2).clamp(1, MOST)),
+        }
+    }
+}
+
+/// What a worker has of its broker beside the job that it serves.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Jobs whose ends are committed, still to be deleted.
+    pub over: Vec<Over>,
+    /// Jobs whose turn has not come.
+    pub next: VecDeque<Reservation>,
+}
+
+impl Beside {
+    /// Whether it has nothing.
+    pub fn is_empty(&self) -> bool {
+        self.over.is_empty() && self.next.is_empty()
+    }
+}
 
 /// A job whose end is committed, still to be deleted.
 #[derive(Debug)]
@@ -50,13 +98,23 @@ pub struct Deleted {
     pub answer: Result<(), broker::Error>,
 }
 
-impl Over {
-    /// Deletes it, and no more.
-    pub async fn delete(self, broker: &mut dyn Broker) -> Deleted {
-        let (job, task) = (self.reservation.id, self.task);
-        let answer = broker.delete(self.reservation).await;
-        Deleted { job, task, answer }
-    }
+/// Deletes jobs that are over and asks for up to `most` others. What became of the first is told in any case.
+pub async fn exchange(
+    broker: &mut dyn Broker,
+    over: Vec<Over>,
+    tubes: &[TubeName],
+    most: usize,
+) -> (Vec<Deleted>, Result<Vec<Reservation>, broker::Error>) {
+    let known = |over: &Over| (over.reservation.id, over.task);
+    let known: Vec<(JobId, Option<i64>)> = over.iter().map(known).collect();
+    let over = over.into_iter().map(|over| over.reservation).collect();
+    let mut answers = Vec::new();
+    let reserved = broker.exchange(over, &mut answers, tubes, most).await;
+    let deleted = known
+        .into_iter()
+        .zip(answers)
+        .map(|((job, task), answer)| Deleted { job, task, answer });
+    (deleted.collect(), reserved)
 }
 
 /// A job that was reserved before the one before it was settled.
@@ -68,26 +126,21 @@ pub enum Ahead {
     Claimed(Reservation, Box<(Arrival, Claim)>),
 }
 
-/// What looking ahead came to.
-#[derive(Debug, Default)]
-struct Seen {
-    /// What became of the job that was over.
-    deleted: Option<Deleted>,
-    /// The next job, and which task it speaks of, if it is one of ours.
-    next: Option<(Reservation, Option<Arrival>)>,
-}
+/// The next job, and which task it speaks of, if it is one of ours.
+type Next = Option<(Reservation, Option<Arrival>)>;
 
 impl Server<'_> {
-    /// Records how an attempt ended, and claims the next job in the same transaction if there is one. True if it was ours
-    /// to record.
+    /// Records how an attempt ended whose command took that long, and claims the next job in the same transaction if there
+    /// is one. True if it was ours to record.
     pub(super) async fn record(
         &mut self,
         reservation: &Reservation,
         ttr: Option<u32>,
         settlement: Arc<Settlement>,
+        long: Duration,
     ) -> (bool, Option<Ahead>) {
         crash::here(Point::OutcomeKnown);
-        let (recorded, next) = self.look(&settlement).await;
+        let (recorded, next) = self.look(&settlement, long).await;
         let ahead = match next {
             Some((next, Some(arrival))) if recorded.is_none() => {
                 let (commands, worker) = (self.commands, self.worker);
@@ -107,7 +160,8 @@ impl Server<'_> {
                     // A store that does not take this one's end now does not take another's beginning, and nobody knows
                     // for how long: nothing would hold the next meanwhile.
                     Some(Err(_)) | None => {
-                        self.give_back(next).await;
+                        self.beside.next.push_front(next);
+                        give_back_next(self.broker, self.beside).await;
                         None
                     }
                 }
@@ -128,22 +182,40 @@ impl Server<'_> {
 
     /// Looks for the next job, where one may follow. If the broker takes its time, what has happened is recorded
     /// meanwhile; then it says, too, whether that was ours.
-    async fn look(
-        &mut self,
-        settlement: &Arc<Settlement>,
-    ) -> (Option<bool>, Option<(Reservation, Option<Arrival>)>) {
-        if !self.look_ahead || self.control.mode() != Mode::Working || self.control.has_fresh() {
+    async fn look(&mut self, settlement: &Arc<Settlement>, long: Duration) -> (Option<bool>, Next) {
+        if self.control.mode() != Mode::Working || self.control.has_fresh() {
             return (None, None);
         }
-        let looking = look(
-            self.broker,
-            self.tube,
-            self.over.take(),
-            self.store.id(),
-            self.commands,
-        );
+        let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
+        let looking = async {
+            let deleted = match self.beside.next.is_empty() && asked > 0 {
+                true => {
+                    let over = std::mem::take(&mut self.beside.over);
+                    let tubes = std::slice::from_ref(self.tube);
+                    let (deleted, reserved) = exchange(self.broker, over, tubes, asked).await;
+                    // Why there is none, the next reserve finds out.
+                    let reserved = reserved.unwrap_or_default();
+                    *self.portion = self.portion.after(asked, reserved.len());
+                    self.beside.next.extend(reserved);
+                    deleted
+                }
+                false => Vec::new(),
+            };
+            let Some(next) = self.beside.next.pop_front() else {
+                return (deleted, None);
+            };
+            crash::here(Point::NextReserved);
+            let store = self.store.id();
+            let arrived = arrive(self.broker, self.tube, &next, store, self.commands).await;
+            let arrival = match arrived {
+                Ok(Arrived::Here(arrival)) => Some(arrival),
+                // Looked at again when it is its turn.
+                Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => None,
+            };
+            (deleted, Some((next, arrival)))
+        };
         let mut looking = pin!(looking);
-        let (seen, recorded) = match timeout(PATIENCE, &mut looking).await {
+        let ((deleted, next), recorded) = match timeout(PATIENCE, &mut looking).await {
             Ok(seen) => (seen, None),
             Err(_) => {
                 let recording = record(self.store, self.control, self.worker, settlement);
@@ -151,44 +223,36 @@ impl Server<'_> {
                 (seen, Some(recorded))
             }
         };
-        if let Some(deleted) = seen.deleted {
+        for deleted in deleted {
             note(self.gone, deleted);
         }
-        (recorded, seen.next)
+        (recorded, next)
     }
 }
 
-/// Deletes the job that is over and asks for the next. Why there is none, the next reserve finds out.
-async fn look(
-    broker: &mut dyn Broker,
-    tube: &TubeName,
-    over: Option<Over>,
-    store: Uuid,
-    commands: &Commands,
-) -> Seen {
-    let tubes = std::slice::from_ref(tube);
-    let (deleted, reserved) = match over {
-        None => (None, broker.reserve(tubes, Duration::ZERO).await),
-        Some(Over { reservation, task }) => {
-            let (job, mut answer) = (reservation.id, None);
-            let reserved = broker
-                .delete_and_reserve(reservation, &mut answer, tubes, Duration::ZERO)
-                .await;
-            let deleted = answer.map(|answer| Deleted { job, task, answer });
-            (deleted, reserved)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_tube_is_asked_for_more_and_one_that_is_not_for_one() {
+        let (short, long) = (Duration::from_micros(900), Duration::from_millis(4));
+        let mut portion = Portion::default();
+        // How long each takes, how many are asked for then, how many come.
+        for (takes, asked, came) in [
+            (short, 1, 1),
+            (short, 2, 2),
+            (short, 4, 4),
+            (short, 4, 4),
+            (long, 2, 2),
+            (Duration::from_secs(1), 1, 1),
+            (Duration::ZERO, 2, 2),
+            (short, 4, 3),
+            (short, 1, 0),
+            (short, 1, 1),
+        ] {
+            assert_eq!(portion.where_each_takes(takes), asked);
+            portion = portion.after(asked, came);
         }
-    };
-    let next = match reserved {
-        Ok(Reserve::Job(reservation)) => {
-            crash::here(Point::NextReserved);
-            let arrival = match arrive(broker, tube, &reservation, store, commands).await {
-                Ok(Arrived::Here(arrival)) => Some(arrival),
-                // Looked at again when it is its turn.
-                Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => None,
-            };
-            Some((reservation, arrival))
-        }
-        Ok(Reserve::TimedOut | Reserve::DeadlineSoon) | Err(_) => None,
-    };
-    Seen { deleted, next }
+    }
 }

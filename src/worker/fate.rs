@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::ahead::{Deleted, Over};
+use super::ahead::{Beside, Deleted, Over, exchange};
 use super::serve::Server;
-use crate::broker::{self, Reservation};
+use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::reconcile::announce;
 use crate::store::ledger::DeadAttempt;
@@ -55,13 +55,11 @@ impl Server<'_> {
     /// Does with a job what is to be done with it. Its reservation may be lost by now: then the job
     /// comes round again, and its next claim finds what became of its task.
     pub(super) async fn end(&mut self, reservation: Reservation, fate: Fate) {
-        self.clear().await;
         let job = reservation.id;
         let (answer, waiting) = match fate {
             Fate::Delete { task } => {
-                let over = Over { reservation, task };
-                let deleted = over.delete(self.broker).await;
-                return note(self.gone, deleted);
+                self.beside.over.push(Over { reservation, task });
+                return self.clear().await;
             }
             Fate::Release {
                 priority,
@@ -86,18 +84,14 @@ impl Server<'_> {
         }
     }
 
-    /// Gives a job back that nothing was done with.
-    pub(super) async fn give_back(&mut self, reservation: Reservation) {
-        let priority = self.priority(&reservation).await;
-        self.end(reservation, Fate::leave(priority, Duration::ZERO))
-            .await;
-    }
-
-    /// Deletes the job that is over, if there is one.
+    /// Deletes the jobs that are over, if there are any.
     pub(super) async fn clear(&mut self) {
-        if let Some(over) = self.over.take() {
-            let deleted = over.delete(self.broker).await;
-            note(self.gone, deleted);
+        let over = std::mem::take(&mut self.beside.over);
+        if !over.is_empty() {
+            let (deleted, _) = exchange(self.broker, over, &[], 0).await;
+            for deleted in deleted {
+                note(self.gone, deleted);
+            }
         }
     }
 
@@ -119,12 +113,31 @@ impl Server<'_> {
             tracing::error!(task, %error, "could not put a task's job again");
         }
     }
+}
 
-    pub(super) async fn priority(&mut self, reservation: &Reservation) -> u32 {
-        match self.broker.stats_job(reservation.id).await {
-            Ok(Some(stats)) => stats.priority,
-            Ok(None) | Err(_) => broker::DEFAULT_PRIORITY,
-        }
+/// Gives all jobs back whose turn has not come.
+pub async fn give_back_next(broker: &mut dyn Broker, beside: &mut Beside) {
+    while let Some(reservation) = beside.next.pop_front() {
+        give_back(broker, reservation).await;
+    }
+}
+
+/// Gives a job back that nothing was done with.
+pub async fn give_back(broker: &mut dyn Broker, reservation: Reservation) {
+    let job = reservation.id;
+    let priority = priority(broker, &reservation).await;
+    let answer = broker.release(reservation, priority, Duration::ZERO).await;
+    crash::here(Point::JobEnded);
+    if let Err(error) = answer {
+        unsettled(job, &error);
+    }
+}
+
+/// The priority that a job has.
+pub async fn priority(broker: &mut dyn Broker, reservation: &Reservation) -> u32 {
+    match broker.stats_job(reservation.id).await {
+        Ok(Some(stats)) => stats.priority,
+        Ok(None) | Err(_) => broker::DEFAULT_PRIORITY,
     }
 }
 

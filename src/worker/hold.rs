@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::ahead::{Deleted, Over};
+use super::ahead::{Beside, Deleted, exchange};
+use super::fate::give_back_next;
 use crate::broker::{Broker, Reservation};
 
 /// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
 const ASK_AFTER: Duration = Duration::from_millis(200);
 
-/// When a command has run for so long, the job before it need not wait for the next reserve to be deleted.
+/// When a command has run for so long, the jobs before it need not wait for the next reserve to be deleted.
 const CLEAR_AFTER: Duration = Duration::from_millis(50);
+
+/// When a command has run for so long, jobs that were to be next are for others.
+const GIVE_BACK_AFTER: Duration = Duration::from_millis(20);
 
 /// What the one who works and the one who holds tell each other. A touch that is under way must be
 /// waited for: dropped, it takes the connection and with it the reservation.
@@ -20,22 +24,22 @@ const CLEAR_AFTER: Duration = Duration::from_millis(50);
 pub struct Hold {
     speaking: Cell<bool>,
     ended: Cell<bool>,
-    over: Cell<Option<Over>>,
-    deleted: Cell<Option<Deleted>>,
+    beside: Cell<Beside>,
+    deleted: Cell<Vec<Deleted>>,
 }
 
 impl Hold {
-    /// One that also deletes the job before this one, if it comes to that.
-    pub fn over(over: Option<Over>) -> Hold {
+    /// One that also sees to the worker's other jobs, if it comes to that.
+    pub fn beside(beside: Beside) -> Hold {
         Hold {
-            over: Cell::new(over),
+            beside: Cell::new(beside),
             ..Hold::default()
         }
     }
 
-    /// What it did not come to, or what came of it.
-    pub fn left(self) -> (Option<Over>, Option<Deleted>) {
-        (self.over.into_inner(), self.deleted.into_inner())
+    /// What it did not come to, and what came of those that it deleted.
+    pub fn left(self) -> (Beside, Vec<Deleted>) {
+        (self.beside.into_inner(), self.deleted.into_inner())
     }
 
     /// Does `work` while touching the reservation at a third of its TTR, in seconds.
@@ -65,15 +69,20 @@ impl Hold {
 
     /// Ends when the reservation is lost, or after a word that was under way when the work was over.
     async fn keep(&self, broker: &mut dyn Broker, reservation: &Reservation, ttr: Option<u32>) {
-        let over = self.over.take();
-        if over.is_some() {
-            self.over.set(over);
-            sleep(CLEAR_AFTER).await;
-            if let Some(over) = self.over.take() {
-                self.speaking.set(true);
-                self.deleted.set(Some(over.delete(broker).await));
-                self.speaking.set(false);
-            }
+        let beside = self.beside.take();
+        if !beside.is_empty() {
+            let wait = match beside.next.is_empty() {
+                true => CLEAR_AFTER,
+                false => GIVE_BACK_AFTER,
+            };
+            self.beside.set(beside);
+            sleep(wait).await;
+            self.speaking.set(true);
+            let mut beside = self.beside.take();
+            let over = std::mem::take(&mut beside.over);
+            self.deleted.set(exchange(broker, over, &[], 0).await.0);
+            give_back_next(broker, &mut beside).await;
+            self.speaking.set(false);
             if self.ended.get() {
                 return;
             }

@@ -37,7 +37,8 @@ mod serve;
 pub use attempt::OWN_VARIABLES;
 pub use control::{Configured, Control, Mode, Upkeep};
 
-use ahead::{Ahead, Over};
+use ahead::{Ahead, Beside, Portion};
+use fate::give_back_next;
 use serve::{Served, Server};
 
 /// How long one reserve waits for a job. A server that does not answer is noticed soon after.
@@ -100,8 +101,9 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         id: me.id,
         settings,
         gone: Vec::new(),
-        over: None,
         ahead: None,
+        beside: Beside::default(),
+        portion: Portion::default(),
         jobs: 0,
         output: 0,
         failures: 0,
@@ -131,10 +133,11 @@ struct Worker {
     settings: Settings,
     /// Tasks whose jobs are known to be gone, not noted yet.
     gone: Vec<i64>,
-    /// The job before, if it is still to be deleted: only while there is a next.
-    over: Option<Over>,
     /// The next job, if it is there already.
     ahead: Option<Ahead>,
+    /// What it has of the broker beside the job that it serves.
+    beside: Beside,
+    portion: Portion,
     jobs: u64,
     output: u64,
     /// Reserves that failed one after the other.
@@ -153,11 +156,12 @@ impl Worker {
         }
         loop {
             // It is ours already.
-            if let Some(ahead) = self.ahead.take() {
+            let next = || self.beside.next.pop_front().map(Ahead::Reserved);
+            if let Some(ahead) = self.ahead.take().or_else(next) {
                 self.serve(ahead).await;
                 continue;
             }
-            if self.settings.control.mode() != Mode::Working || !self.may_have(1) {
+            if self.settings.control.mode() != Mode::Working || self.may_have() == 0 {
                 break;
             }
             // In a tube that is never quiet too.
@@ -201,10 +205,10 @@ impl Worker {
         &self.settings.identity.name
     }
 
-    /// Whether it may have so many jobs more.
-    fn may_have(&self, more: u64) -> bool {
-        let jobs = self.jobs.saturating_add(more);
-        self.settings.max_jobs.is_none_or(|max| jobs <= max)
+    /// How many jobs more it may have.
+    fn may_have(&self) -> usize {
+        let max = self.settings.max_jobs.unwrap_or(u64::MAX);
+        usize::try_from(max.saturating_sub(self.jobs)).unwrap_or(usize::MAX)
     }
 
     /// Waits for a job or a word. A reserve that a word interrupts takes its connection with it.
@@ -248,7 +252,10 @@ impl Worker {
 
     async fn serve(&mut self, ahead: Ahead) {
         self.configure().await;
-        let look_ahead = self.may_have(2) && !self.is_to_reconcile();
+        let may_ask_for = match self.is_to_reconcile() {
+            true => 0,
+            false => self.may_have().saturating_sub(1),
+        };
         let Settings {
             tube,
             broker,
@@ -267,19 +274,25 @@ impl Worker {
             worker: self.id,
             control,
             gone: &mut self.gone,
-            over: &mut self.over,
-            look_ahead,
+            beside: &mut self.beside,
+            portion: &mut self.portion,
+            may_ask_for,
         }
         .serve(ahead)
         .await;
         // A broker that gives jobs and dies of the first question must not be asked again at once.
         if let Served::Lost(error) = &served {
+            // They went with the connection.
+            self.beside.next.clear();
             return self.disconnected(error).await;
         }
         self.connected();
         match served {
             Served::Nothing | Served::Lost(_) => {}
-            Served::Troubled => self.outlast().await,
+            Served::Troubled => {
+                give_back_next(self.settings.broker.as_mut(), &mut self.beside).await;
+                self.outlast().await;
+            }
             Served::Attempted { output, ahead } => {
                 self.ahead = ahead;
                 self.jobs = self.jobs.saturating_add(1);

@@ -1,13 +1,13 @@
 //! One job, from its reservation to its end: arrive, claim, run, settle.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::ahead::{Ahead, Over};
+use super::ahead::{Ahead, Beside, Over, Portion};
 use super::arrive::{Arrived, arrive};
 use super::attempt::work;
 use super::control::{Control, Mode};
-use super::fate::{Fate, LEAVE_ALONE, Put, note};
+use super::fate::{Fate, LEAVE_ALONE, Put, give_back, note, priority};
 use super::hold::Hold;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
@@ -40,10 +40,12 @@ pub struct Server<'a> {
     pub control: &'a mut Control,
     /// Tasks whose jobs are known to be gone, not noted yet.
     pub gone: &'a mut Vec<i64>,
-    /// The job before this one, if it is still to be deleted.
-    pub over: &'a mut Option<Over>,
-    /// Whether to look for the next job before this one is settled.
-    pub look_ahead: bool,
+    /// What the worker has of the broker beside this job.
+    pub beside: &'a mut Beside,
+    /// How many jobs it asks for at once.
+    pub portion: &'a mut Portion,
+    /// How many it may ask for before this one is settled.
+    pub may_ask_for: usize,
 }
 
 /// What serving came to.
@@ -80,7 +82,7 @@ impl Server<'_> {
                 self.arrived(reservation).await
             }
             Ahead::Reserved(reservation) => {
-                self.give_back(reservation).await;
+                give_back(self.broker, reservation).await;
                 Served::Nothing
             }
             Ahead::Claimed(reservation, claimed) => {
@@ -143,13 +145,13 @@ impl Server<'_> {
             // It says nothing of other rows.
             Err(error) if error.is_of_one_row() => {
                 tracing::error!(job = reservation.id, %error, "could not claim a task; buried its job");
-                let priority = self.priority(&reservation).await;
+                let priority = priority(self.broker, &reservation).await;
                 self.end(reservation, Fate::Bury { priority }).await;
                 Served::Nothing
             }
             Err(error) => {
                 tracing::error!(job = reservation.id, %error, "could not claim a task; left its job");
-                let priority = self.priority(&reservation).await;
+                let priority = priority(self.broker, &reservation).await;
                 self.end(reservation, Fate::leave(priority, LEAVE_ALONE))
                     .await;
                 Served::Troubled
@@ -295,12 +297,14 @@ impl Server<'_> {
             reservation.id,
             attempt,
         );
-        let hold = Hold::over(self.over.take());
+        let hold = Hold::beside(std::mem::take(self.beside));
         crash::here(Point::AttemptBegun);
+        let begun = Instant::now();
         let mut settlement = hold.during(self.broker, &reservation, ttr, work).await;
-        let (over, deleted) = hold.left();
-        *self.over = over;
-        if let Some(deleted) = deleted {
+        let long = begun.elapsed();
+        let (beside, deleted) = hold.left();
+        *self.beside = beside;
+        for deleted in deleted {
             note(self.gone, deleted);
         }
         let output = settlement.output.size();
@@ -310,7 +314,7 @@ impl Server<'_> {
             settlement.kicks = self.kicks(reservation.id).await;
         }
         let settlement = Arc::new(settlement);
-        let (ours, ahead) = self.record(&reservation, ttr, settlement).await;
+        let (ours, ahead) = self.record(&reservation, ttr, settlement, long).await;
         crash::here(Point::OutcomeRecorded);
         let foreign = foreign.then_some(task);
         let fate = match next {
@@ -328,8 +332,8 @@ impl Server<'_> {
         };
         match fate {
             // With the next reserve.
-            Fate::Delete { task } if ahead.is_some() && self.over.is_none() => {
-                *self.over = Some(Over { reservation, task });
+            Fate::Delete { task } if ahead.is_some() => {
+                self.beside.over.push(Over { reservation, task });
             }
             Fate::Delete { .. } | Fate::Release { .. } | Fate::Bury { .. } => {
                 self.end(reservation, fate).await;

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
     Broker, Capabilities, DEFAULT_PRIORITY, Error, Instance, JobId, JobStats, NewJob, Reservation,
-    Reserve, TubeStats,
+    Reserve, TubeStats, exchange_singly,
 };
 use crate::tube::TubeName;
 
@@ -26,6 +26,10 @@ const MAX_PUT_BYTES: usize = 256 * 1024;
 /// The largest body that any beanstalkd can be told to take (`-z`). A larger one is not even sent:
 /// the server would read on behind a length that it cannot represent, and take the body for commands.
 const MAX_BODY: usize = 1024 * 1024 * 1024;
+
+/// As errors call them.
+const DELETE: &str = Command::Delete(0).name();
+const RESERVE: &str = Command::Reserve(0).name();
 
 /// How much longer than its own timeout a reserve may take.
 const RESERVE_GRACE: Duration = Duration::from_secs(2);
@@ -70,35 +74,28 @@ impl Broker for Client {
         self.reserved(connection, wait).await
     }
 
-    async fn delete_and_reserve(
+    async fn exchange(
         &mut self,
-        over: Reservation,
-        deleted: &mut Option<Result<(), Error>>,
+        over: Vec<Reservation>,
+        deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
-        timeout: Duration,
-    ) -> Result<Reserve, Error> {
-        let taken = match tubes {
-            [] => None,
-            _ => self.take_connection_of(over.id, over.connection).ok(),
-        };
-        let Some(mut connection) = taken else {
-            *deleted = Some(self.delete(over).await);
-            return self.reserve(tubes, timeout).await;
-        };
-        connection.queue_watch(tubes);
-        let delete = Command::Delete(over.id);
-        connection.queue(delete);
-        let wait = queue_reserve(&mut connection, timeout);
-        let patience = self.answer_timeout();
-        let heard = self.hear(&mut connection, delete.name(), patience, self::deleted);
-        match heard.await {
-            Ok(answer) => *deleted = Some(answer),
-            Err(error) => {
-                *deleted = Some(Err(error.clone()));
-                return Err(error);
+        most: usize,
+    ) -> Result<Vec<Reservation>, Error> {
+        let most = if tubes.is_empty() { 0 } else { most };
+        let taken = match over.first() {
+            None if most == 0 => return Ok(Vec::new()),
+            None => Some(self.take_connection().await?),
+            // All on one connection, and on the one that there is.
+            Some(first) if over.iter().all(|one| one.connection == first.connection) => {
+                self.take_connection_of(first.id, first.connection).ok()
             }
-        }
-        self.reserved(connection, wait).await
+            Some(_) => None,
+        };
+        let Some(connection) = taken else {
+            return exchange_singly(self, over, deleted, tubes, most).await;
+        };
+        self.exchange_on(connection, &over, deleted, tubes, most)
+            .await
     }
 
     async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
@@ -211,35 +208,94 @@ impl Broker for Client {
 impl Client {
     /// Reads the answer to a reserve that waits so many seconds.
     async fn reserved(&mut self, mut connection: Connection, wait: u32) -> Result<Reserve, Error> {
-        let name = Command::Reserve(wait).name();
+        let mut too_big = Vec::new();
+        let heard = self.hear_reserved(&mut connection, wait, &mut too_big);
+        let reserved = heard.await?;
+        self.put_back(connection, RESERVE)?;
+        self.set_aside(too_big).await?;
+        reserved
+    }
+
+    /// The same without an end. A job that is longer than we take counts as none, and is to be set aside.
+    async fn hear_reserved(
+        &self,
+        connection: &mut Connection,
+        wait: u32,
+        too_big: &mut Vec<(Reservation, usize)>,
+    ) -> Result<Result<Reserve, Error>, Error> {
         let number = connection.number;
         let patience = Duration::from_secs(wait.into()).saturating_add(RESERVE_GRACE);
-        let mut too_big = None;
         let read = |reply| match reply {
             Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
             Reply::ReservedTooBig(id, size) => {
-                too_big = Some((reservation(number, (id, Bytes::new())), size));
+                too_big.push((reservation(number, (id, Bytes::new())), size));
                 Ok(Reserve::TimedOut)
             }
             Reply::TimedOut => Ok(Reserve::TimedOut),
             Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
             other => Err(other.into()),
         };
-        let heard = self.hear(&mut connection, name, patience, read).await?;
-        self.put_back(connection, name)?;
-        if let Some((reservation, size)) = too_big {
-            self.set_aside(reservation, size).await?;
-        }
-        heard
+        self.hear(connection, RESERVE, patience, read).await
     }
 
-    /// Buries a job that is longer than we take: given back, it would only come again.
-    async fn set_aside(&mut self, reservation: Reservation, size: usize) -> Result<(), Error> {
-        let job = reservation.id;
-        let stats = self.stats_job(job).await?;
-        let priority = stats.map_or(DEFAULT_PRIORITY, |stats| stats.priority);
-        self.bury(reservation, priority).await?;
-        tracing::error!(job, size, "buried a job whose body is longer than is taken");
+    /// All of an exchange in one write.
+    async fn exchange_on(
+        &mut self,
+        mut connection: Connection,
+        over: &[Reservation],
+        deleted: &mut Vec<Result<(), Error>>,
+        tubes: &[TubeName],
+        most: usize,
+    ) -> Result<Vec<Reservation>, Error> {
+        if most > 0 {
+            connection.queue_watch(tubes);
+        }
+        for one in over {
+            connection.queue(Command::Delete(one.id));
+        }
+        for _ in 0..most {
+            queue_reserve(&mut connection, Duration::ZERO);
+        }
+        let patience = self.answer_timeout();
+        for _ in over {
+            let heard = self.hear(&mut connection, DELETE, patience, self::deleted);
+            match heard.await {
+                Ok(answer) => deleted.push(answer),
+                Err(error) => {
+                    deleted.resize(over.len(), Err(error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+        let (mut reserved, mut refused, mut too_big) = (Vec::new(), None, Vec::new());
+        for _ in 0..most {
+            let heard = self.hear_reserved(&mut connection, 0, &mut too_big);
+            match heard.await? {
+                Ok(Reserve::Job(job)) => reserved.push(job),
+                Ok(Reserve::TimedOut | Reserve::DeadlineSoon) => {}
+                Err(error) => refused = Some(error),
+            }
+        }
+        self.put_back(connection, RESERVE)?;
+        // What was reserved is ours all the same.
+        if let Err(error) = self.set_aside(too_big).await {
+            refused = Some(error);
+        }
+        match refused {
+            Some(error) if reserved.is_empty() => Err(error),
+            Some(_) | None => Ok(reserved),
+        }
+    }
+
+    /// Buries jobs that are longer than we take: given back, they would only come again.
+    async fn set_aside(&mut self, too_big: Vec<(Reservation, usize)>) -> Result<(), Error> {
+        for (reservation, size) in too_big {
+            let job = reservation.id;
+            let stats = self.stats_job(job).await?;
+            let priority = stats.map_or(DEFAULT_PRIORITY, |stats| stats.priority);
+            self.bury(reservation, priority).await?;
+            tracing::error!(job, size, "buried a job whose body is longer than is taken");
+        }
         Ok(())
     }
 

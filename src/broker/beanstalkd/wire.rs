@@ -96,7 +96,7 @@ pub enum Command<'a> {
 
 impl Command<'_> {
     /// The command's first word, by which errors name it.
-    pub fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
             Self::Use(_) => "use",

@@ -78,7 +78,7 @@ macro_rules! conformance {
             settling::a_buried_job_waits_for_a_kick,
             settling::kick_takes_buried_jobs_before_delayed_ones,
             settling::kick_job_makes_one_ready,
-            settling::a_job_is_deleted_and_the_next_reserved,
+            settling::jobs_are_deleted_and_the_next_reserved,
             settling::what_became_of_the_deleted_is_told_whatever_comes_next,
             settling::a_job_that_is_not_there_is_not_found,
             settling::another_sessions_job_cannot_be_removed,

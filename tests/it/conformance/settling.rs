@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taskqueue::broker::{Broker, Error, JobId, JobState, Reserve};
+use taskqueue::broker::{Broker, Error, JobId, JobState, Reservation};
 
 use super::{Harness, skip};
 use crate::support::{job, put, reserve, reserve_after, reserve_nothing, tube};
@@ -190,32 +190,46 @@ pub async fn a_reservation_of_a_lost_connection_is_refused<H: Harness>(harness: 
     session.delete(held).await.unwrap();
 }
 
-pub async fn a_job_is_deleted_and_the_next_reserved<H: Harness>(harness: &mut H) {
+pub async fn jobs_are_deleted_and_the_next_reserved<H: Harness>(harness: &mut H) {
     let mut session = harness.session();
     let tubes = [tube("t"), tube("u")];
-    let first = put(session.as_mut(), &tubes[0], job("1")).await.unwrap();
-    let held = reserve(session.as_mut(), &tubes[0]).await;
-    assert_eq!(held.id, first);
+    let mut ids = Vec::new();
+    for body in ["1", "2"] {
+        ids.push(put(session.as_mut(), &tubes[0], job(body)).await.unwrap());
+    }
+    let mut deleted = Vec::new();
+    let reserved = session.exchange(Vec::new(), &mut deleted, &tubes[..1], 5);
+    let held = reserved.await.unwrap();
+    assert_eq!(numbers(&held), ids, "as many as there are");
+    assert_eq!(deleted, []);
     // From a tube that was not watched until now.
-    let second = put(session.as_mut(), &tubes[1], job("2")).await.unwrap();
-    let mut deleted = None;
-    let next = session
-        .delete_and_reserve(held, &mut deleted, &tubes, Duration::ZERO)
-        .await;
-    assert_eq!(deleted, Some(Ok(())));
-    assert!(session.stats_job(first).await.unwrap().is_none());
-    let Ok(Reserve::Job(next)) = next else {
-        panic!("the next did not come: {next:?}");
-    };
-    assert_eq!((next.id, &next.body[..]), (second, &b"2"[..]));
-    // And with nothing there.
-    let mut deleted = None;
-    let nothing = session
-        .delete_and_reserve(next, &mut deleted, &tubes, Duration::ZERO)
-        .await;
-    assert_eq!(deleted, Some(Ok(())));
-    assert!(matches!(nothing, Ok(Reserve::TimedOut)), "{nothing:?}");
-    assert!(session.stats_job(second).await.unwrap().is_none());
+    let mut next = Vec::new();
+    for body in ["3", "4", "5"] {
+        next.push(put(session.as_mut(), &tubes[1], job(body)).await.unwrap());
+    }
+    let reserved = session.exchange(held, &mut deleted, &tubes, 2);
+    let mut held = reserved.await.unwrap();
+    assert_eq!(deleted, [Ok(()), Ok(())]);
+    for id in ids {
+        assert!(session.stats_job(id).await.unwrap().is_none());
+    }
+    assert_eq!(numbers(&held), next[..2], "no more than were asked for");
+    assert_eq!(held[1].body, "4");
+    // Nothing is asked for, and then nothing is there.
+    let mut deleted = Vec::new();
+    let last = held.pop().unwrap();
+    let reserved = session.exchange(held, &mut deleted, &[], 5);
+    assert!(reserved.await.unwrap().is_empty());
+    assert_eq!(deleted, [Ok(())]);
+    session.remove(next[2]).await.unwrap();
+    let reserved = session.exchange(vec![last], &mut deleted, &tubes, 2);
+    assert!(reserved.await.unwrap().is_empty());
+    assert_eq!(deleted, [Ok(()), Ok(())]);
+    assert!(session.stats_job(next[1]).await.unwrap().is_none());
+}
+
+fn numbers(reserved: &[Reservation]) -> Vec<JobId> {
+    reserved.iter().map(|one| one.id).collect()
 }
 
 pub async fn what_became_of_the_deleted_is_told_whatever_comes_next<H: Harness>(harness: &mut H) {
@@ -229,26 +243,21 @@ pub async fn what_became_of_the_deleted_is_told_whatever_comes_next<H: Harness>(
     let mut other = harness.session();
     let theirs = reserve_after(session.as_mut(), other.as_mut(), &t).await;
     let second = put(session.as_mut(), &t, job("2")).await.unwrap();
-    let mut deleted = None;
+    let mut deleted = Vec::new();
     let tubes = [t.clone()];
-    let next = session
-        .delete_and_reserve(held, &mut deleted, &tubes, Duration::ZERO)
-        .await;
-    assert_eq!(deleted, Some(Err(Error::NotFound)));
-    let Ok(Reserve::Job(next)) = next else {
-        panic!("the next did not come: {next:?}");
-    };
-    assert_eq!(next.id, second);
+    let next = session.exchange(vec![held], &mut deleted, &tubes, 1);
+    let next = next.await.unwrap();
+    assert_eq!(deleted, [Err(Error::NotFound)]);
+    assert_eq!(numbers(&next), [second]);
     other.delete(theirs).await.unwrap();
     // The connection is gone.
     if !harness.sever().await {
         return skip("it has no connections that could be lost");
     }
-    session.touch(&next).await.unwrap_err();
-    let mut deleted = None;
-    let again = session
-        .delete_and_reserve(next, &mut deleted, &tubes, Duration::ZERO)
-        .await;
-    assert_eq!(deleted, Some(Err(Error::ReservationLost { id: second })));
-    assert!(matches!(again, Ok(Reserve::Job(job)) if job.id == second));
+    session.touch(&next[0]).await.unwrap_err();
+    let mut deleted = Vec::new();
+    let again = session.exchange(next, &mut deleted, &tubes, 1);
+    let again = again.await.unwrap();
+    assert_eq!(deleted, [Err(Error::ReservationLost { id: second })]);
+    assert_eq!(numbers(&again), [second]);
 }

@@ -269,6 +269,18 @@ fn a_dead_workers_task_shows_as_stalled() {
     let id = dead.task;
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "stalled");
+    // Its attempt is there before it has ended, and stays its own when another answers for it.
+    let another = register(&mut ledger.db, "another").me;
+    assert!(ledger.db.take_over(&dead, another.id).unwrap());
+    for shown in [shown, ledger.db.show(Key::Id(id)).unwrap().unwrap()] {
+        let [attempt] = shown.attempts.as_slice() else {
+            panic!("{:?}", shown.attempts);
+        };
+        let (number, worker) = (attempt.number, attempt.worker.as_str());
+        assert_eq!((number, worker), (1, "them"));
+        assert_eq!((attempt.started, attempt.finished), (NOW, None));
+        assert_eq!(attempt.outcome, None);
+    }
     let listed = |word: &str| {
         let filter = taskqueue::store::read::Filter {
             status: taskqueue::store::read::Shown::from_word(word),

@@ -27,6 +27,12 @@ pub fn is_locked(file: &File, byte: i64) -> io::Result<bool> {
     first_conflict(file, byte, 1).map(|found| found.is_some())
 }
 
+/// Whether any byte of a range, its end excluded, is locked through another descriptor than this.
+pub fn is_any_locked(file: &File, first: i64, end: i64) -> io::Result<bool> {
+    let length = end.saturating_sub(first);
+    Ok(length > 0 && first_conflict(file, first, length)?.is_some())
+}
+
 /// The bytes of a range that are locked through other descriptors than this, in order.
 pub fn locked_bytes(file: &File, first: i64, last: i64) -> io::Result<Vec<i64>> {
     let mut found = Vec::new();

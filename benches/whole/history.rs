@@ -87,9 +87,9 @@ const TASKS: &str = "
 /// Four workers at a time, one four after the other.
 const ATTEMPTS: &str = "
     INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code)
-    SELECT id, 1, 1 + (id * (?5 / 4 - 1) / ?1) * 4 + id % 4, started, finished, 'exited', status = 'failed'
+    SELECT id, 1, 'past-' || (1 + (id * (?5 / 4 - 1) / ?1) * 4 + id % 4), started, finished, 'exited', status = 'failed'
     FROM tasks WHERE ?2 + ?3 > 0 AND ?4 <> ''";
 
 const OUTPUT: &str = "
-    INSERT INTO output (attempt, head, tail, dropped)
-    SELECT id, CAST(printf('%.*c', 200, 'x') AS BLOB), x'', 0 FROM attempts WHERE id % 20 = 0";
+    INSERT INTO output (task, number, head, tail, dropped)
+    SELECT task, number, CAST(printf('%.*c', 200, 'x') AS BLOB), x'', 0 FROM attempts WHERE task % 20 = 0";

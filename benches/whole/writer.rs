@@ -67,18 +67,18 @@ impl Writer {
             kicks: None,
             who: Who::Pointer(self.waiting.pop()?),
         };
-        let me = self.worker.id;
+        let me = self.worker.me.clone();
         let commands = Arc::clone(&self.commands);
         let begun = Instant::now();
-        let claim = move |db: &mut Db| db.claim(&arrival, &commands, me, &[], now());
+        let claim = move |db: &mut Db| db.claim(&arrival, &commands, &me, &[], now());
         let claim = self.runtime.block_on(self.store.soon(claim));
         let claimed = begun.elapsed().as_secs_f64() * 1e6;
         let Ok(Claim::Begun(attempt)) = claim else {
             panic!("not claimed: {claim:?}");
         };
-        let settlement = done(&attempt);
+        let (settlement, me) = (done(&attempt), self.worker.me.clone());
         let begun = Instant::now();
-        let settle = move |db: &mut Db| db.settle(&settlement, me, now());
+        let settle = move |db: &mut Db| db.settle(&settlement, &me, now());
         assert!(self.runtime.block_on(self.store.soon(settle)).unwrap());
         Some([claimed, begun.elapsed().as_secs_f64() * 1e6])
     }
@@ -104,7 +104,6 @@ fn done(attempt: &Attempt) -> Settlement {
     let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget);
     Settlement {
         task: attempt.task,
-        attempt: attempt.attempt,
         number: attempt.number,
         outcome,
         next,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::broker::{self, Broker};
 use crate::store::ledger::DeadAttempt;
 use crate::store::reconcile::AfterLoss;
-use crate::store::worker::{NewWorker, Registered};
+use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
@@ -80,7 +80,7 @@ impl Summary {
 #[derive(Debug)]
 pub enum Standing {
     /// A worker's that runs nothing now.
-    Worker(i64),
+    Worker(Me),
     /// Somebody's who is made known to the store when there is something to take over.
     Newcomer {
         /// Who that is.
@@ -102,25 +102,27 @@ impl Standing {
     /// 0 is nobody's.
     fn known(&self) -> i64 {
         match self {
-            Standing::Worker(id) => *id,
-            Standing::Newcomer { registered, .. } => registered.as_ref().map_or(0, |me| me.id),
+            Standing::Worker(me) => me.id,
+            Standing::Newcomer { registered, .. } => {
+                registered.as_ref().map_or(0, |known| known.me.id)
+            }
         }
     }
 
-    async fn id(&mut self, store: &Store) -> Result<i64, store::Error> {
+    async fn me(&mut self, store: &Store) -> Result<Me, store::Error> {
         match self {
-            Standing::Worker(id) => Ok(*id),
+            Standing::Worker(me) => Ok(me.clone()),
             Standing::Newcomer {
-                registered: Some(me),
+                registered: Some(known),
                 ..
-            } => Ok(me.id),
+            } => Ok(known.me.clone()),
             Standing::Newcomer {
                 identity,
                 registered,
             } => {
                 let identity = identity.clone();
-                let me = store.call(move |db| db.register(&identity, now())).await?;
-                Ok(registered.insert(me).id)
+                let known = store.call(move |db| db.register(&identity, now())).await?;
+                Ok(registered.insert(known).me.clone())
             }
         }
     }
@@ -246,14 +248,15 @@ impl Pass<'_> {
         dead: DeadAttempt,
         done: &mut Summary,
     ) -> Result<Option<i64>, store::Error> {
-        let me = self.standing.id(self.store).await?;
+        let me = self.standing.me(self.store).await?;
         let (task, attempt) = (dead.task, dead.number);
-        let taken = dead.clone();
-        if !self.store.call(move |db| db.take_over(&taken, me)).await? {
+        let (taken, owner) = (dead.clone(), me.id);
+        let taking = self.store.call(move |db| db.take_over(&taken, owner));
+        if !taking.await? {
             return Ok(None);
         }
         tracing::warn!(task, attempt, tube = %self.tube, "took over a dead worker's attempt");
-        if !end_remains(self.store, dead.uuid, attempt, dead.attempt).await {
+        if !end_remains(self.store, task, dead.uuid, attempt).await {
             tracing::error!(
                 task,
                 attempt,
@@ -267,10 +270,10 @@ impl Pass<'_> {
             .store
             .call(move |db| {
                 let taken = DeadAttempt {
-                    owner: Some(me),
+                    owner: Some(me.id),
                     ..dead
                 };
-                db.lose(&taken, &commands, me, now())
+                db.lose(&taken, &commands, &me, now())
             })
             .await?;
         match after {

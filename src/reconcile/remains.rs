@@ -8,9 +8,9 @@ use crate::store::Store;
 use crate::store::locks::Holder;
 
 /// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
-pub async fn end_remains(store: &Store, uuid: Uuid, number: i64, attempt: i64) -> bool {
+pub async fn end_remains(store: &Store, task: i64, uuid: Uuid, number: i64) -> bool {
     let locks = store.locks().clone();
-    let holder = Holder::Attempt(attempt);
+    let holder = Holder::Attempt { task, number };
     let remains = Remains {
         store: store.id(),
         uuid,

@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::process::leftover::{self, Remains};
+use crate::store::ledger::DeadAttempt;
 use crate::store::locks::Holder;
 use crate::store::{self, Db};
 
@@ -91,7 +92,7 @@ enum Error {
 pub struct Sweep {
     store: PathBuf,
     db: Option<Db>,
-    /// Attempts, by their ids: nothing comes back where nothing is left.
+    /// Attempts, by their bytes: nothing comes back where nothing is left.
     clean: HashSet<i64>,
     blind: bool,
 }
@@ -132,25 +133,24 @@ impl Sweep {
             },
         };
         let dead = db.abandoned()?;
-        self.clean
-            .retain(|clean| dead.iter().any(|one| one.attempt == *clean));
+        let bytes: HashSet<i64> = dead.iter().map(byte).collect();
+        self.clean.retain(|clean| bytes.contains(clean));
         let locks = db.locks();
-        let unclean = dead.iter().filter(|one| !self.clean.contains(&one.attempt));
+        let unclean = dead.iter().filter(|one| !self.clean.contains(&byte(one)));
         let remains: Vec<Remains> = unclean
             .map(|one| Remains {
                 store: db.id(),
                 uuid: one.uuid,
                 number: one.number,
                 locks: locks.path().into(),
-                // An attempt's byte is its row's id.
-                byte: one.attempt,
+                byte: byte(one),
             })
             .collect();
         if remains.is_empty() {
             return Ok(Looked::Clean);
         }
         let attempts = remains.len();
-        let held = |one: &Remains| locks.is_held(Holder::Attempt(one.byte));
+        let held = |one: &Remains| locks.is_byte_held(one.byte);
         let ended = leftover::end(remains, patience, held)?;
         let stuck = ended.left.len();
         if ended.killed > 0 || stuck > 0 {
@@ -163,9 +163,7 @@ impl Sweep {
             );
         }
         let left: HashSet<i64> = ended.left.iter().map(|one| one.byte).collect();
-        let swept = dead.iter().map(|one| one.attempt);
-        self.clean
-            .extend(swept.filter(|attempt| !left.contains(attempt)));
+        self.clean.extend(bytes.difference(&left));
         Ok(if stuck == 0 {
             Looked::Clean
         } else {
@@ -177,6 +175,11 @@ impl Sweep {
     fn rest(&mut self) {
         self.db = None;
     }
+}
+
+fn byte(dead: &DeadAttempt) -> i64 {
+    let DeadAttempt { task, number, .. } = *dead;
+    Holder::Attempt { task, number }.byte()
 }
 
 /// Sweeps once, off the loop, with the patience of those who begin.

@@ -6,9 +6,10 @@
 //! that attempt exists, whoever its parent is by now, and it cannot be confused by a pid that is used again,
 //! a reboot, or another container's pid namespace.
 //!
-//! In another file nobody seems to live. So the file has the id of its store in it, and one that has not is not
-//! believed; a new one is made only where nobody can hold the old one any more, because every worker that is known
-//! began before the machine was started.
+//! In another file nobody seems to live, nor by bytes other than those that are held. So the file has the id of its store
+//! in it, and a number that says which bytes are whose; one that has not is not believed. A new one is made only where
+//! nobody can hold the old one any more, because every worker that is known began before the machine was started, and one
+//! of an earlier version is made ours only where nobody holds a byte of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -24,10 +25,19 @@ use super::clock::boot_id;
 use super::{Failed, FileId};
 use crate::ofd;
 
-/// Attempts lock the bytes from 1 on, by their row's id; the others from these on.
+/// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the id of its
+/// row, had no number. Workers have these bytes in all.
+const LAYOUT: u32 = 2;
+
+/// Attempts lock the bytes below these, by their task and their number; the others from these on.
 const WORKERS: i64 = 1 << 60;
 const SESSIONS: i64 = 1 << 61;
 const WAITERS: i64 = 1 << 62;
+
+/// Of an attempt's byte, so many bits are of its task's id, and so many of its number. Two that share one are a trillion tasks
+/// apart, or a million attempts of one task, of which only the newest can live. Were they to meet, the later would wait.
+const TASK_BITS: u32 = 40;
+const NUMBER_BITS: u32 = 20;
 
 /// The file of locks beside a store.
 #[derive(Debug, Clone)]
@@ -56,8 +66,13 @@ const NAME: usize = 64;
 pub enum Holder {
     /// A worker, by its id in the store.
     Worker(i64),
-    /// An attempt, by its id in the store.
-    Attempt(i64),
+    /// An attempt.
+    Attempt {
+        /// Its task, by its id in the store.
+        task: i64,
+        /// Counted from 1.
+        number: i64,
+    },
     /// A session of the embedded broker, by its number.
     Session(i64),
     /// The same session while it waits for a job.
@@ -71,10 +86,13 @@ impl Holder {
     pub fn byte(self) -> i64 {
         match self {
             Holder::Worker(id) => WORKERS.saturating_add(id),
-            Holder::Attempt(id) => id,
+            Holder::Attempt { task, number } => {
+                let low = |id: i64, bits: u32| id & ((1 << bits) - 1);
+                low(task, TASK_BITS) << NUMBER_BITS | low(number, NUMBER_BITS)
+            }
             Holder::Session(number) => SESSIONS.saturating_add(number),
             Holder::Waiter(number) => WAITERS.saturating_add(number),
-            Holder::Schema => 0, // ids begin at 1
+            Holder::Schema => 0, // ids and numbers begin at 1
         }
     }
 }
@@ -105,6 +123,11 @@ impl Lock {
     /// Whether anybody holds a byte but through this descriptor.
     pub fn is_held_elsewhere(&self, holder: Holder) -> io::Result<bool> {
         ofd::is_locked(&self.file, holder.byte())
+    }
+
+    /// Whether any worker lives, by whichever layout.
+    pub(super) fn is_any_worker_here(&self) -> io::Result<bool> {
+        ofd::is_any_locked(&self.file, WORKERS, SESSIONS)
     }
 }
 
@@ -137,17 +160,22 @@ impl LockFile {
 
     /// Whether anybody holds a byte.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
+        self.is_byte_held(holder.byte())
+    }
+
+    /// The same of a byte by its offset.
+    pub fn is_byte_held(&self, byte: i64) -> io::Result<bool> {
         let seen = self.seen()?;
         let there = fs::metadata(&self.path).map_err(|e| self.missing(e))?;
         self.is_the_same(seen, &there)?;
-        ofd::is_locked(&seen.file, holder.byte())
+        ofd::is_locked(&seen.file, byte)
     }
 
     /// Makes the file, or names the store in the one that is there.
     pub fn make(&self) -> io::Result<()> {
         let (file, is_new) = open_or_create(&self.path)?;
         file.set_len(0)?;
-        file.write_all_at(format!("{}\n", self.store).as_bytes(), 0)?;
+        file.write_all_at(format!("{}\n", self.name()).as_bytes(), 0)?;
         if is_new && let Ok(store) = fs::metadata(&self.beside) {
             // Where root looks at somebody's store. Others own what they make, and may not give it away.
             let _ = fchown(&file, Some(store.uid()), Some(store.gid()));
@@ -155,13 +183,15 @@ impl LockFile {
         Ok(())
     }
 
-    /// Makes the file where there is none, or one that names no store, and nobody can hold another one.
+    /// Makes the file where there is none, or one that is not to be believed, and nobody can hold another one.
     pub(super) fn make_where_nobody_lives(
         &self,
         connection: &mut Connection,
     ) -> Result<(), Failed> {
-        let is_to_be_made =
-            |look: &Connection| Ok::<_, Failed>(self.seen().is_err() && !is_somebody_here(look)?);
+        let is_to_be_made = |look: &Connection| {
+            let is_missing = self.seen().is_err();
+            Ok::<_, Failed>(is_missing && (self.is_left_behind() || !is_somebody_here(look)?))
+        };
         if !is_to_be_made(connection)? {
             return Ok(());
         }
@@ -178,15 +208,25 @@ impl LockFile {
             return Ok(seen);
         }
         let file = File::open(&self.path).map_err(|e| self.missing(e))?;
-        let mut name = [0; NAME];
-        let length = file.read_at(&mut name, 0)?;
-        let name = name.get(..length).map(str::from_utf8);
-        let named = name.and_then(|name| name.ok()?.trim().parse::<Uuid>().ok());
-        if named != Some(self.store) {
+        if !says(&file, &self.name())? {
             return Err(self.lost());
         }
         let id = FileId::of(&file.metadata()?);
         Ok(self.seen.get_or_init(|| Seen { id, file }))
+    }
+
+    /// What is to be in it.
+    fn name(&self) -> String {
+        format!("{} {LAYOUT}", self.store)
+    }
+
+    /// Whether it is this store's, of the layout before, and nobody holds any byte of that.
+    fn is_left_behind(&self) -> bool {
+        let is_free = || -> io::Result<bool> {
+            let file = File::open(&self.path)?;
+            Ok(says(&file, &self.store.to_string())? && !ofd::is_any_locked(&file, 1, SESSIONS)?)
+        };
+        is_free().unwrap_or(false)
     }
 
     fn is_the_same(&self, seen: &Seen, there: &fs::Metadata) -> io::Result<()> {
@@ -207,12 +247,20 @@ impl LockFile {
 
     fn lost(&self) -> io::Error {
         io::Error::other(format!(
-            "it was deleted or replaced, so nobody can tell who lives; end every worker of this store and all that they \
-             started, and make it anew: (umask 077; echo {} > {}); or start the machine again",
-            self.store,
+            "it was deleted or replaced, or is of an earlier version, so nobody can tell who lives; end every worker of \
+             this store and all that they started, and make it anew: (umask 077; echo {} > {}); or start the machine again",
+            self.name(),
             self.path.display()
         ))
     }
+}
+
+/// Whether that is all a file says.
+fn says(file: &File, what: &str) -> io::Result<bool> {
+    let mut bytes = [0; NAME];
+    let length = file.read_at(&mut bytes, 0)?;
+    let found = bytes.get(..length).map(str::from_utf8);
+    Ok(found.is_some_and(|found| found.is_ok_and(|found| found.trim() == what)))
 }
 
 /// Whether any worker is known that may have begun since the machine was started. Of the others nothing is left.
@@ -249,6 +297,8 @@ fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn made(dir: &tempfile::TempDir) -> LockFile {
@@ -261,12 +311,14 @@ mod tests {
     fn a_byte_is_held_until_its_last_descriptor_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let locks = made(&dir);
-        let attempt = Holder::Attempt(7);
+        let attempt = Holder::Attempt { task: 7, number: 1 };
         assert!(!locks.is_held(attempt).unwrap());
 
         let first = locks.take(attempt).unwrap();
         assert!(locks.is_held(attempt).unwrap());
-        assert!(!locks.is_held(Holder::Attempt(8)).unwrap());
+        for (task, number) in [(8, 1), (6, 1), (7, 2)] {
+            assert!(!locks.is_held(Holder::Attempt { task, number }).unwrap());
+        }
         assert!(!locks.is_held(Holder::Worker(7)).unwrap());
         assert_eq!(
             locks.take(attempt).unwrap_err().kind(),
@@ -303,10 +355,44 @@ mod tests {
             .unwrap();
         is_refused();
         // By hand. Who has seen the old one still tells nobody that its holders are dead.
-        fs::write(locks.path(), format!("{}\n", locks.store)).unwrap();
+        fs::write(locks.path(), format!("{}\n", locks.name())).unwrap();
         assert!(locks.is_held(Holder::Worker(1)).is_err());
         let comes = LockFile::of(&dir.path().join("t.db"), locks.store);
         assert!(!comes.is_held(Holder::Worker(1)).unwrap());
+    }
+
+    #[test]
+    fn no_two_that_can_live_at_once_have_one_byte() {
+        let mut bytes = HashSet::new();
+        let mut all = vec![Holder::Schema];
+        for id in [1, 2, 3, 1 << 20, (1 << 40) - 1] {
+            let attempt = |number| Holder::Attempt { task: id, number };
+            all.extend([1, 2, 3, (1 << 20) - 1].map(attempt));
+            all.extend([Holder::Worker(id), Holder::Session(id), Holder::Waiter(id)]);
+        }
+        for holder in all {
+            let byte = holder.byte();
+            assert!(byte >= 0 && bytes.insert(byte), "{holder:?}: {byte}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_layout_before_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = LockFile::of(&dir.path().join("t.db"), Uuid::now_v7());
+        fs::write(locks.path(), format!("{}\n", locks.store)).unwrap();
+        let error = locks.is_held(Holder::Worker(1)).unwrap_err().to_string();
+        let by_hand = format!("echo {} 2 > {}", locks.store, locks.path().display());
+        assert!(error.contains(&by_hand), "{error}");
+        // Whether anybody of then lives can be seen, but not which attempt is whose.
+        assert!(locks.is_left_behind());
+        for byte in [1, WORKERS + 1] {
+            let file = File::options().write(true).open(locks.path()).unwrap();
+            ofd::lock(&file, byte).unwrap();
+            assert!(!locks.is_left_behind(), "{byte}");
+        }
+        fs::write(locks.path(), format!("{}\n", Uuid::now_v7())).unwrap();
+        assert!(!locks.is_left_behind(), "it is another store's");
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 /// The schema's version; `None` for an empty database.
 fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
@@ -203,9 +203,27 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     if is_current(path, connection)? {
         return Ok(());
     }
-    let _turn = wait_for_turn(path)?;
+    let turn = wait_for_turn(path)?;
     if is_current(path, connection)? {
         return Ok(());
+    }
+    let migrate_error = |reason: String| Error::Migrate {
+        path: path.into(),
+        reason,
+    };
+    // They could not record any more how what they run has ended.
+    match turn.is_any_worker_here() {
+        Ok(false) => {}
+        Ok(true) => {
+            let reason = "workers of an earlier version are at it; end them first";
+            return Err(migrate_error(reason.into()));
+        }
+        Err(source) => {
+            return Err(Error::Locks {
+                path: beside(path),
+                source,
+            });
+        }
     }
     connection
         .pragma_update(None, "journal_mode", "WAL")
@@ -213,10 +231,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     embedded::migrations::runner()
         .run(connection)
         .map(drop)
-        .map_err(|e| Error::Migrate {
-            path: path.into(),
-            reason: e.to_string(),
-        })
+        .map_err(|e| migrate_error(e.to_string()))
 }
 
 fn wait_for_turn(path: &Path) -> Result<Lock, Error> {

@@ -11,7 +11,7 @@ use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::state::Status;
 
-/// Tasks deleted in one transaction. Each goes with its attempts, its output and nine index entries.
+/// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
 
 /// Between two transactions: without it the deleter wins the lock again and again.
@@ -172,7 +172,7 @@ impl Db {
         })
     }
 
-    /// Deletes the rows of workers that are dead and of which no attempt is left.
+    /// Deletes the rows of workers that are dead and have nothing running.
     fn forget_workers(&mut self) -> Result<(), Error> {
         let mut after = 0;
         loop {
@@ -204,13 +204,13 @@ impl Db {
     }
 }
 
-/// Workers of whom nothing is left but their rows, and perhaps themselves.
+/// Workers of whom nothing is left but their rows, and perhaps themselves. The newest stays: as long as the machine runs, it
+/// says that somebody may hold a lock.
 pub(super) fn idle_workers() -> String {
     format!(
-        "SELECT id FROM workers WHERE id > ?1
-            AND NOT EXISTS (SELECT 1 FROM attempts WHERE worker = workers.id)
-            AND NOT EXISTS (SELECT 1 FROM tasks
-                            WHERE status = 'running' AND status <> 'done' AND owner = workers.id)
+        "SELECT id FROM workers WHERE id > ?1 AND id < (SELECT max(id) FROM workers)
+            AND NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND status <> 'done'
+                            AND (owner = workers.id OR worker = workers.id))
          ORDER BY id LIMIT {BATCH}"
     )
 }

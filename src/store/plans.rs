@@ -76,7 +76,5 @@ fn queries_go_by_their_indices() {
         assert!(plan.contains("USING INDEX tasks_status"), "{sql}\n{plan}");
     }
     let plan = plan(&db, &idle_workers());
-    for index in ["INDEX attempts_worker", "INDEX tasks_status"] {
-        assert!(plan.contains(index), "{plan}");
-    }
+    assert!(plan.contains("USING INDEX tasks_status"), "{plan}");
 }

@@ -183,7 +183,8 @@ impl From<Uuid> for Key {
 
 const COLUMNS: &str =
     "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
-    status, due, reason, priority, job, created, started, finished, owner";
+    status, due, reason, priority, job, created, started, finished, owner, attempt,
+    iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)), NULL)";
 
 /// A page of a list has at most so many tasks, and ends after the one with which it has so many bytes of text.
 const PAGE: (usize, usize) = (200, 1024 * 1024);
@@ -256,8 +257,9 @@ impl Db {
                 Key::Id(_) => "id",
                 Key::Uuid(_) => "uuid",
             };
-            let mut statement =
-                look.prepare_cached(&format!("SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"))?;
+            let mut statement = look.prepare_cached(&format!(
+                "SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"
+            ))?;
             let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
             let read = |row: &Row<'_>| Ok(reader.task(row));
             let found = match key {
@@ -268,8 +270,7 @@ impl Db {
                 return Ok(None);
             };
             let mut output = look.prepare_cached(
-                "SELECT head, tail, dropped FROM output JOIN attempts ON attempts.id = output.attempt
-                 WHERE task = ?1 AND number = ?2",
+                "SELECT head, tail, dropped FROM output WHERE task = ?1 AND number = ?2",
             )?;
             for attempt in &mut task.attempts {
                 attempt.output = output
@@ -288,8 +289,8 @@ impl Db {
 }
 
 const ATTEMPTS: &str =
-    "SELECT number, name, attempts.started, finished, outcome, exit_code, signal, reason
-    FROM attempts JOIN workers ON workers.id = attempts.worker WHERE task = ?1 ORDER BY number";
+    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
+    FROM attempts WHERE task = ?1 ORDER BY number";
 
 struct Reader<'a> {
     attempts: CachedStatement<'a>,
@@ -309,6 +310,9 @@ impl<'a> Reader<'a> {
 
     fn task(&mut self, row: &Row<'_>) -> Result<Task, Failed> {
         let id = row.get(0)?;
+        let ended = self.attempts.query_map([id], ended)?;
+        let mut attempts: Vec<Attempt> = ended.collect::<Result<_, _>>()?;
+        attempts.extend(running(row)?);
         Ok(Task {
             id,
             uuid: Uuid::from_bytes(row.get(1)?),
@@ -316,7 +320,7 @@ impl<'a> Reader<'a> {
             command: row.get(3)?,
             arguments: row.get(4)?,
             options: row.get(5)?,
-            body: row.get(16)?,
+            body: row.get(18)?,
             body_size: row.get(6)?,
             status: self.status(row)?,
             due: row.get(8)?,
@@ -326,10 +330,7 @@ impl<'a> Reader<'a> {
             created: row.get(12)?,
             started: row.get(13)?,
             finished: row.get(14)?,
-            attempts: self
-                .attempts
-                .query_map([id], attempt)?
-                .collect::<Result<_, _>>()?,
+            attempts,
         })
     }
 
@@ -357,7 +358,25 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+/// The attempt that a task's row speaks of, if that has not ended.
+fn running(row: &Row<'_>) -> rusqlite::Result<Option<Attempt>> {
+    let Some(worker) = row.get(17)? else {
+        return Ok(None);
+    };
+    Ok(Some(Attempt {
+        number: row.get(16)?,
+        worker,
+        started: row.get(13)?,
+        finished: None,
+        outcome: None,
+        exit_code: None,
+        signal: None,
+        reason: None,
+        output: None,
+    }))
+}
+
+fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         number: row.get(0)?,
         worker: row.get(1)?,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::ledger::DeadAttempt;
 use super::locks::Holder;
+use super::worker::Me;
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
@@ -106,7 +107,7 @@ impl Db {
             let mut rows = running.query([tube])?;
             let mut dead = Vec::new();
             while let Some(row) = rows.next()? {
-                let owner: i64 = row.get(4)?;
+                let owner: i64 = row.get(3)?;
                 let answers = match answers.get(&owner) {
                     Some(known) => *known,
                     None => {
@@ -120,10 +121,9 @@ impl Db {
                     dead.push(DeadAttempt {
                         task: row.get(0)?,
                         uuid: Uuid::from_bytes(row.get(1)?),
-                        attempt: row.get(2)?,
-                        number: row.get(3)?,
+                        number: row.get(2)?,
                         owner: Some(owner),
-                        priority: row.get(5)?,
+                        priority: row.get(4)?,
                     });
                 }
             }
@@ -214,15 +214,15 @@ impl Db {
         })
     }
 
-    /// Records an attempt that `worker` took over, and of which nothing runs any more, as lost.
+    /// Records an attempt that we took over, and of which nothing runs any more, as lost.
     pub fn lose(
         &mut self,
         dead: &DeadAttempt,
         commands: &Arc<Commands>,
-        worker: i64,
+        me: &Me,
         now: Millis,
     ) -> Result<AfterLoss, Error> {
-        let after = self.lose_only(dead, commands, worker, now)?;
+        let after = self.lose_only(dead, commands, me, now)?;
         crash::here(Point::AttemptLost);
         Ok(after)
     }
@@ -232,10 +232,8 @@ const TUBES: &str =
     "SELECT DISTINCT tube FROM tasks WHERE status IN ('waiting', 'running') AND status <> 'done'";
 
 // A plus keeps SQLite from the index by tube, which has all that ever was in it.
-const RUNNING: &str =
-    "SELECT tasks.id, uuid, attempts.id, tasks.attempt, owner, priority FROM tasks
-    JOIN attempts ON attempts.task = tasks.id AND attempts.number = tasks.attempt
-    WHERE status = 'running' AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY tasks.id";
+const RUNNING: &str = "SELECT id, uuid, attempt, owner, priority FROM tasks
+    WHERE status = 'running' AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY id";
 
 const SAME: &str =
     "SELECT 1 FROM tasks WHERE id = ?1 AND attempt = ?2 AND owner = ?3 AND status = 'running'";

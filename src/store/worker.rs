@@ -1,5 +1,7 @@
 //! The workers' own rows and locks.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
 
 use super::locks::{Holder, Lock};
@@ -19,11 +21,20 @@ pub struct NewWorker {
     pub pid: u32,
 }
 
+/// Who claims and settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Me {
+    /// The row's id.
+    pub id: i64,
+    /// The name, with which its attempts are recorded.
+    pub name: Arc<str>,
+}
+
 /// A worker that is known to the store and lives as long as its lock.
 #[derive(Debug)]
 pub struct Registered {
-    /// Its row's id.
-    pub id: i64,
+    /// Who that is.
+    pub me: Me,
     /// Held until the process ends; not inherited by commands.
     pub lock: Lock,
 }
@@ -40,7 +51,11 @@ impl Db {
                 |row| row.get(0),
             )?;
             let lock = locks.take(Holder::Worker(id)).map_err(Failed::Locks)?;
-            Ok(Registered { id, lock })
+            let name = worker.name.as_str().into();
+            Ok(Registered {
+                me: Me { id, name },
+                lock,
+            })
         })
     }
 
@@ -82,21 +97,21 @@ pub struct Known {
     pub name: String,
     /// Its process id.
     pub pid: u32,
-    /// How many of its attempts have ended well, and how many otherwise.
+    /// How many attempts of its name have ended well, and how many otherwise.
     pub ended: (u64, u64),
     /// The task that it runs.
     pub task: Option<i64>,
 }
 
 impl Db {
-    /// Every worker that has a row, the oldest first.
+    /// Every worker that has a row, the oldest first. Looks at every attempt for each.
     pub fn workers(&self) -> Result<Vec<Known>, Error> {
         self.look(|look, _| {
             let mut select = look.prepare_cached(
                 "SELECT name, pid,
-                    (SELECT count(*) FROM attempts WHERE worker = workers.id AND exit_code IS 0),
-                    (SELECT count(*) FROM attempts WHERE worker = workers.id AND finished IS NOT NULL AND exit_code IS NOT 0),
-                    (SELECT max(task) FROM attempts WHERE worker = workers.id AND finished IS NULL)
+                    (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS 0),
+                    (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS NOT 0),
+                    (SELECT max(id) FROM tasks WHERE status = 'running' AND status <> 'done' AND worker = workers.id)
                  FROM workers ORDER BY id",
             )?;
             let known = |row: &rusqlite::Row<'_>| {

@@ -143,10 +143,10 @@ impl Server<'_> {
         let (recorded, next) = self.look(&settlement, long).await;
         let ahead = match next {
             Some((next, Some(arrival))) if recorded.is_none() => {
-                let (commands, worker) = (self.commands, self.worker);
-                let both = self.store.at_once(|db| {
-                    db.settle_and_claim(&settlement, &arrival, commands, worker, now())
-                });
+                let (commands, me) = (self.commands, self.me);
+                let both = self
+                    .store
+                    .at_once(|db| db.settle_and_claim(&settlement, &arrival, commands, me, now()));
                 match both {
                     Some(Ok((ours, claim))) => {
                         if matches!(claim, Claim::Begun(_)) {
@@ -172,7 +172,7 @@ impl Server<'_> {
         let ours = match recorded {
             Some(ours) => ours,
             None => {
-                let recording = record(self.store, self.control, self.worker, &settlement);
+                let recording = record(self.store, self.control, self.me, &settlement);
                 let hold = Hold::default();
                 hold.during(self.broker, reservation, ttr, recording).await
             }
@@ -218,7 +218,7 @@ impl Server<'_> {
         let ((deleted, next), recorded) = match timeout(PATIENCE, &mut looking).await {
             Ok(seen) => (seen, None),
             Err(_) => {
-                let recording = record(self.store, self.control, self.worker, settlement);
+                let recording = record(self.store, self.control, self.me, settlement);
                 let (seen, recorded) = tokio::join!(looking, recording);
                 (seen, Some(recorded))
             }

@@ -65,11 +65,10 @@ pub async fn work(
     // Only what is done may leave a daemon behind. What has failed may be regenerated.
     if next != Next::Done {
         // What cannot be ended now keeps the next attempt from beginning.
-        end_remains(store, attempt.uuid, attempt.number, attempt.attempt).await;
+        end_remains(store, attempt.task, attempt.uuid, attempt.number).await;
     }
     Settlement {
         task: attempt.task,
-        attempt: attempt.attempt,
         number: attempt.number,
         outcome,
         next,

@@ -19,7 +19,7 @@ use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
-use crate::store::worker::NewWorker;
+use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
@@ -92,13 +92,13 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         identity, store, ..
     } = &settings;
     let introduced = identity.clone();
-    let me = store
+    let Registered { me, lock } = store
         .call(move |db| db.register(&introduced, now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let mut worker = Worker {
-        id: me.id,
+        me: me.clone(),
         settings,
         gone: Vec::new(),
         ahead: None,
@@ -110,13 +110,13 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         told: Told::All,
         reconciled: Instant::now(),
         memory: Memory::new(false),
-        standing: Standing::Worker(me.id),
+        standing: Standing::Worker(me),
     };
     worker.settings.control.report(Report::Ready);
     worker.work().await;
     worker.tell_now();
     worker.sign_off().await;
-    drop(me.lock);
+    drop(lock);
     Ok(())
 }
 
@@ -129,7 +129,7 @@ enum Told {
 }
 
 struct Worker {
-    id: i64,
+    me: Me,
     settings: Settings,
     /// Tasks whose jobs are known to be gone, not noted yet.
     gone: Vec<i64>,
@@ -271,7 +271,7 @@ impl Worker {
             commands,
             tube,
             environment,
-            worker: self.id,
+            me: &self.me,
             control,
             gone: &mut self.gone,
             beside: &mut self.beside,
@@ -380,7 +380,7 @@ impl Worker {
     async fn outlast(&mut self) {
         let Settings { store, control, .. } = &mut self.settings;
         control.report(Report::Troubled { task: 0 });
-        if record::outlast(store, control, self.id).await {
+        if record::outlast(store, control, self.me.id).await {
             let (jobs, output) = (self.jobs, self.output);
             control.report(Report::Idle { jobs, output });
         }
@@ -395,7 +395,7 @@ impl Worker {
     }
 
     async fn sign_off(&mut self) {
-        let (id, gone) = (self.id, std::mem::take(&mut self.gone));
+        let (id, gone) = (self.me.id, std::mem::take(&mut self.gone));
         match record::sign_off(&self.settings.store, id, gone).await {
             Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),
             Err(error) => tracing::warn!(worker = self.name(), %error, "could not sign off"),

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::control::{Control, Mode};
 use crate::link::Report;
 use crate::store::ledger::Settlement;
+use crate::store::worker::Me;
 use crate::store::{Error, Store, now};
 
 /// Between two tries.
@@ -22,15 +23,15 @@ pub const LAST_TRY: Duration = Duration::from_secs(2);
 pub async fn record(
     store: &Store,
     control: &mut Control,
-    worker: i64,
+    me: &Me,
     settlement: &Arc<Settlement>,
 ) -> bool {
     let (task, attempt) = (settlement.task, settlement.number);
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {
-        let settling = Arc::clone(settlement);
-        let call = store.soon(move |db| db.settle(&settling, worker, now()));
+        let (settling, me) = (Arc::clone(settlement), me.clone());
+        let call = store.soon(move |db| db.settle(&settling, &me, now()));
         let recorded = match unless_to_leave(control, begun, call).await {
             Some(recorded) => recorded,
             None => return gave_up(task, attempt),

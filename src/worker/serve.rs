@@ -14,6 +14,7 @@ use crate::crash::{self, Point};
 use crate::process::environment::Environment;
 use crate::reconcile::end_remains;
 use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
+use crate::store::worker::Me;
 use crate::store::{self, Store, now};
 use crate::task::command::{Commands, OnFailure};
 use crate::task::retry::Next;
@@ -34,8 +35,8 @@ pub struct Server<'a> {
     pub tube: &'a TubeName,
     /// What commands have in their environment, beside what is their own.
     pub environment: &'a Environment,
-    /// Our id in the store.
-    pub worker: i64,
+    /// Who we are to the store.
+    pub me: &'a Me,
     /// Signals and orders.
     pub control: &'a mut Control,
     /// Tasks whose jobs are known to be gone, not noted yet.
@@ -213,7 +214,7 @@ impl Server<'_> {
                     arrival.kicks = Some(self.kicks(arrival.job).await.unwrap_or(0));
                 }
                 Claim::Dead(dead) => {
-                    let (taken, me) = (dead.clone(), self.worker);
+                    let (taken, me) = (dead.clone(), self.me.id);
                     if !self.store.call(move |db| db.take_over(&taken, me)).await? {
                         return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
@@ -246,13 +247,13 @@ impl Server<'_> {
         ours: Option<DeadAttempt>,
     ) -> Result<Claim, store::Error> {
         let (arrival, commands) = (arrival.clone(), Arc::clone(self.commands));
-        let worker = self.worker;
+        let me = self.me.clone();
         let gone = self.gone.clone();
         let claim = self
             .store
             .soon(move |db| match &ours {
-                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, worker, now()),
-                None => db.claim(&arrival, &commands, worker, &gone, now()),
+                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, &me, now()),
+                None => db.claim(&arrival, &commands, &me, &gone, now()),
             })
             .await?;
         // Noted twice is noted once; what was not committed is still here.
@@ -262,7 +263,7 @@ impl Server<'_> {
 
     /// Ends what an attempt left running. False if something could not be ended.
     async fn end_remains(&self, dead: &DeadAttempt) -> bool {
-        let ended = end_remains(self.store, dead.uuid, dead.number, dead.attempt).await;
+        let ended = end_remains(self.store, dead.task, dead.uuid, dead.number).await;
         if !ended {
             tracing::error!(
                 task = dead.task,

@@ -34,7 +34,8 @@ pub fn buried(store: &Connection) -> rusqlite::Result<u64> {
 
 /// A number that changes whenever anything happens to a task.
 pub fn progress(store: &Connection) -> rusqlite::Result<i64> {
-    let sql = "SELECT (SELECT count(*) FROM attempts) + (SELECT count(*) FROM attempts WHERE outcome IS NOT NULL)
+    let sql =
+        "SELECT (SELECT coalesce(sum(attempt), 0) FROM tasks) + (SELECT count(*) FROM attempts)
         + (SELECT count(*) FROM tasks WHERE status <> 'done' AND status = 'failed')";
     store.query_row(sql, [], |row| row.get(0))
 }
@@ -44,7 +45,8 @@ const KEYED: &str = "SELECT id, arguments, body, status, attempt FROM tasks";
 /// Every task with its attempts, oldest first.
 pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
     let mut attempts = store.prepare(
-        "SELECT number, outcome, exit_code FROM attempts WHERE task = ?1 ORDER BY number",
+        "SELECT number, outcome, exit_code FROM attempts WHERE task = ?1
+         UNION ALL SELECT attempt, NULL, NULL FROM tasks WHERE id = ?1 AND status = 'running' ORDER BY number",
     )?;
     let mut rows = store.prepare(&format!("{KEYED} ORDER BY id"))?;
     let rows = rows.query_map([], |row| {

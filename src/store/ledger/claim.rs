@@ -13,6 +13,7 @@ use crate::store::announce::WAITS_SINCE;
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
 use crate::store::reconcile::AfterLoss;
+use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::output::Kept;
@@ -34,7 +35,7 @@ pub(super) struct Claiming<'a> {
     pub locks: &'a LockFile,
     pub commands: &'a Arc<Commands>,
     /// Who claims.
-    pub worker: i64,
+    pub me: &'a Me,
     pub now: Millis,
 }
 
@@ -56,12 +57,7 @@ impl Claiming<'_> {
                 };
                 self.begin(task, arrival)
             }
-            Verdict::Recover => {
-                let dead = self.newest_attempt(&task)?;
-                dead.map(Claim::Dead).ok_or_else(|| {
-                    Failed::Corrupt(format!("task {} runs without an attempt", task.id))
-                })
-            }
+            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task))),
             Verdict::Later(delay) => Ok(Claim::Later {
                 task: task.id,
                 delay,
@@ -86,7 +82,7 @@ impl Claiming<'_> {
             },
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
-                    Some(owner) => answers(self.locks, owner, self.worker)?,
+                    Some(owner) => answers(self.locks, owner, self.me.id)?,
                     None => false,
                 },
                 running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
@@ -130,8 +126,7 @@ impl Claiming<'_> {
             .change
             .prepare_cached("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2")?
             .query_row([task.id, task.attempt], |row| row.get(0))
-            .optional()?
-            .flatten();
+            .optional()?;
         if matches!(outcome.as_deref(), Some("refused" | "lost")) {
             return Ok(true);
         }
@@ -234,13 +229,12 @@ impl Claiming<'_> {
     fn begin(&self, task: TaskRow, arrival: &Arrival) -> Result<Claim, Failed> {
         // The attempt before must be gone to its last process. Only the newest can have left any: it
         // began after those before it were gone.
-        if let Some(before) = self.newest_attempt(&task)?
-            && self
-                .locks
-                .is_held(Holder::Attempt(before.attempt))
-                .map_err(Failed::Locks)?
-        {
-            return Ok(Claim::Remains(before));
+        let before = Holder::Attempt {
+            task: task.id,
+            number: task.attempt,
+        };
+        if task.attempt > 0 && self.locks.is_held(before).map_err(Failed::Locks)? {
+            return Ok(Claim::Remains(newest_attempt(&task)));
         }
         let number = task.attempt.saturating_add(1);
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
@@ -256,21 +250,21 @@ impl Claiming<'_> {
         number: i64,
         plan: Plan,
     ) -> Result<Claim, Failed> {
-        let attempt = self.insert_attempt(task.id, number)?;
-        let lock = self
-            .locks
-            .take(Holder::Attempt(attempt))
-            .map_err(Failed::Locks)?;
+        let holder = Holder::Attempt {
+            task: task.id,
+            number,
+        };
+        let lock = self.locks.take(holder).map_err(Failed::Locks)?;
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
-                    attempt = ?2, owner = ?3, started = ?4, spent = ?5, lost = ?6
+                    attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6
                  WHERE id = ?1",
             )?
             .execute(params![
                 task.id,
                 number,
-                self.worker,
+                self.me.id,
                 self.now,
                 task.budget.spent,
                 task.budget.lost
@@ -284,7 +278,6 @@ impl Claiming<'_> {
         Ok(Claim::Begun(Box::new(Attempt {
             task: task.id,
             uuid: task.uuid,
-            attempt,
             number,
             plan,
             lock,
@@ -297,19 +290,17 @@ impl Claiming<'_> {
     }
 
     fn refuse(&self, task: &TaskRow, number: i64, reason: String) -> Result<Claim, Failed> {
-        let attempt = self.insert_attempt(task.id, number)?;
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, attempt = ?2, owner = ?3,
-                    started = ?4 WHERE id = ?1",
+                    worker = ?3, started = ?4 WHERE id = ?1",
             )?
-            .execute(params![task.id, number, self.worker, self.now])?;
+            .execute(params![task.id, number, self.me.id, self.now])?;
         let outcome = Outcome::Refused { reason };
         let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
         let reason = outcome.reason().unwrap_or_default().to_owned();
         let settlement = Settlement {
             task: task.id,
-            attempt,
             number,
             outcome,
             next,
@@ -317,7 +308,13 @@ impl Claiming<'_> {
             output: Kept::default(),
             kicks: None,
         };
-        settle(self.change, &settlement, self.worker, self.now)?;
+        settle(
+            self.change,
+            &settlement,
+            self.me.id,
+            &self.me.name,
+            self.now,
+        )?;
         Ok(Claim::Refused {
             task: task.id,
             reason,
@@ -325,51 +322,16 @@ impl Claiming<'_> {
         })
     }
 
-    fn insert_attempt(&self, task: i64, number: i64) -> Result<i64, Failed> {
-        // Not RETURNING: that builds a table for the one row that it returns.
-        Ok(self
+    /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
+    fn lost_worker(&self, task: i64) -> Result<(String, Loss), Failed> {
+        let (name, boot): (String, Option<String>) = self
             .change
             .prepare_cached(
-                "INSERT INTO attempts (task, number, worker, started) VALUES (?1, ?2, ?3, ?4)",
+                "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
+                 FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
             )?
-            .insert(params![task, number, self.worker, self.now])?)
-    }
-
-    fn newest_attempt(&self, task: &TaskRow) -> Result<Option<DeadAttempt>, Failed> {
-        if task.attempt == 0 {
-            return Ok(None);
-        }
-        let attempt = self
-            .change
-            .prepare_cached("SELECT id FROM attempts WHERE task = ?1 AND number = ?2")?
-            .query_row(params![task.id, task.attempt], |row| row.get(0))
-            .optional()?;
-        Ok(attempt.map(|attempt| DeadAttempt {
-            task: task.id,
-            uuid: task.uuid,
-            attempt,
-            number: task.attempt,
-            owner: task.owner,
-            priority: task.priority,
-        }))
-    }
-
-    /// Whether it died with everything else, in another boot of the machine.
-    fn why_lost(&self, dead: &DeadAttempt) -> Result<Loss, Failed> {
-        let boot: Option<String> = self
-            .change
-            .prepare_cached(
-                "SELECT boot FROM workers JOIN attempts ON attempts.worker = workers.id WHERE attempts.id = ?1",
-            )?
-            .query_row([dead.attempt], |row| row.get(0))
-            .optional()?;
-        let today = boot_id();
-        Ok(match boot.as_deref() {
-            // Where the system does not tell, nobody knows.
-            None | Some("") => Loss::WorkerDied,
-            Some(boot) if boot == today || today.is_empty() => Loss::WorkerDied,
-            Some(_) => Loss::MachineRestarted,
-        })
+            .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((name, why_lost(boot.as_deref())))
     }
 
     /// Records an attempt that we took over as lost.
@@ -379,7 +341,8 @@ impl Claiming<'_> {
         };
         let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
         let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
-        let outcome = Outcome::Lost(self.why_lost(dead)?);
+        let (worker, why) = self.lost_worker(task.id)?;
+        let outcome = Outcome::Lost(why);
         let (next, budget) = retry::next(&outcome, &rules, task.budget);
         let after = match &next {
             Next::Failed { reason } => AfterLoss::Failed {
@@ -389,7 +352,6 @@ impl Claiming<'_> {
         };
         let settlement = Settlement {
             task: dead.task,
-            attempt: dead.attempt,
             number: dead.number,
             outcome,
             next,
@@ -398,10 +360,32 @@ impl Claiming<'_> {
             kicks: None,
         };
         Ok(
-            match settle(self.change, &settlement, self.worker, self.now)? {
+            match settle(self.change, &settlement, self.me.id, &worker, self.now)? {
                 true => after,
                 false => AfterLoss::NotOurs,
             },
         )
+    }
+}
+
+/// Whoever runs a task, or ran it last.
+fn newest_attempt(task: &TaskRow) -> DeadAttempt {
+    DeadAttempt {
+        task: task.id,
+        uuid: task.uuid,
+        number: task.attempt,
+        owner: task.owner,
+        priority: task.priority,
+    }
+}
+
+/// Whether a worker died with everything else, in another boot of the machine.
+fn why_lost(boot: Option<&str>) -> Loss {
+    let today = boot_id();
+    match boot {
+        // Where the system does not tell, nobody knows.
+        None | Some("") => Loss::WorkerDied,
+        Some(boot) if boot == today || today.is_empty() => Loss::WorkerDied,
+        Some(_) => Loss::MachineRestarted,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
 //! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
-//! and begins the attempt: status, owner, attempt row and attempt lock appear together or not at all.
+//! and begins the attempt: status, owner and attempt lock appear together or not at all. The attempt's own row is
+//! written when it has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use super::locks::Lock;
 use super::reconcile::AfterLoss;
-use super::worker::note_gone;
+use super::worker::{Me, note_gone};
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
@@ -145,8 +146,6 @@ pub struct DeadAttempt {
     pub task: i64,
     /// Its identity.
     pub uuid: Uuid,
-    /// The attempt's row.
-    pub attempt: i64,
     /// The attempt's number.
     pub number: i64,
     /// The worker that answers for it.
@@ -162,8 +161,6 @@ pub struct Attempt {
     pub task: i64,
     /// The task's identity.
     pub uuid: Uuid,
-    /// The attempt's row.
-    pub attempt: i64,
     /// The attempt's number.
     pub number: i64,
     /// What to start.
@@ -187,8 +184,6 @@ pub struct Attempt {
 pub struct Settlement {
     /// The task's row.
     pub task: i64,
-    /// The attempt's row.
-    pub attempt: i64,
     /// The attempt's number.
     pub number: i64,
     /// How it ended.
@@ -210,7 +205,7 @@ impl Db {
         &mut self,
         arrival: &Arrival,
         commands: &Arc<Commands>,
-        worker: i64,
+        me: &Me,
         gone: &[i64],
         now: Millis,
     ) -> Result<Claim, Error> {
@@ -220,7 +215,7 @@ impl Db {
                 change,
                 locks,
                 commands,
-                worker,
+                me,
                 now,
             }
             .claim(arrival)
@@ -254,7 +249,7 @@ impl Db {
         dead: &DeadAttempt,
         arrival: &Arrival,
         commands: &Arc<Commands>,
-        worker: i64,
+        me: &Me,
         now: Millis,
     ) -> Result<Claim, Error> {
         self.change(|change, locks| {
@@ -262,7 +257,7 @@ impl Db {
                 change,
                 locks,
                 commands,
-                worker,
+                me,
                 now,
             };
             match claiming.lose(dead)? {
@@ -282,7 +277,7 @@ impl Db {
         &mut self,
         dead: &DeadAttempt,
         commands: &Arc<Commands>,
-        worker: i64,
+        me: &Me,
         now: Millis,
     ) -> Result<AfterLoss, Error> {
         self.change(|change, locks| {
@@ -290,7 +285,7 @@ impl Db {
                 change,
                 locks,
                 commands,
-                worker,
+                me,
                 now,
             }
             .lose(dead)
@@ -304,16 +299,16 @@ impl Db {
         settlement: &Settlement,
         arrival: &Arrival,
         commands: &Arc<Commands>,
-        worker: i64,
+        me: &Me,
         now: Millis,
     ) -> Result<(bool, Claim), Error> {
         self.change(|change, locks| {
-            let ours = settle(change, settlement, worker, now)?;
+            let ours = settle(change, settlement, me.id, &me.name, now)?;
             let claiming = Claiming {
                 change,
                 locks,
                 commands,
-                worker,
+                me,
                 now,
             };
             Ok((ours, claiming.claim(arrival)?))
@@ -322,12 +317,7 @@ impl Db {
 
     /// Records how an attempt ended. False if it was not ours to settle: somebody took it over, and
     /// nothing else may be touched then.
-    pub fn settle(
-        &mut self,
-        settlement: &Settlement,
-        worker: i64,
-        now: Millis,
-    ) -> Result<bool, Error> {
-        self.change(|change, _| settle(change, settlement, worker, now))
+    pub fn settle(&mut self, settlement: &Settlement, me: &Me, now: Millis) -> Result<bool, Error> {
+        self.change(|change, _| settle(change, settlement, me.id, &me.name, now))
     }
 }

@@ -8,11 +8,12 @@ use crate::store::{Failed, Millis};
 use crate::task::retry::Next;
 use crate::task::state::Status;
 
-/// Records it, if the attempt is still this worker's.
+/// Records it, if the attempt is still its owner's, with the name of who ran it.
 pub(super) fn settle(
     change: &Connection,
     settlement: &Settlement,
-    worker: i64,
+    owner: i64,
+    worker: &str,
     now: Millis,
 ) -> Result<bool, Failed> {
     let (status, due, reason) = match &settlement.next {
@@ -33,7 +34,7 @@ pub(super) fn settle(
         .execute(params![
             settlement.task,
             settlement.number,
-            worker,
+            owner,
             status.as_str(),
             due,
             reason,
@@ -48,10 +49,12 @@ pub(super) fn settle(
     let outcome = &settlement.outcome;
     change
         .prepare_cached(
-            "UPDATE attempts SET finished = ?2, outcome = ?3, exit_code = ?4, signal = ?5, reason = ?6 WHERE id = ?1",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code, signal, reason)
+             SELECT id, attempt, ?2, started, ?3, ?4, ?5, ?6, ?7 FROM tasks WHERE id = ?1",
         )?
         .execute(params![
-            settlement.attempt,
+            settlement.task,
+            worker,
             now,
             outcome.word(),
             outcome.exit_code(),
@@ -61,10 +64,11 @@ pub(super) fn settle(
     if settlement.output.size() > 0 {
         change
             .prepare_cached(
-                "INSERT INTO output (attempt, head, tail, dropped) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO output (task, number, head, tail, dropped) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
-                settlement.attempt,
+                settlement.task,
+                settlement.number,
                 settlement.output.head,
                 settlement.output.tail,
                 as_column(settlement.output.dropped),

@@ -9,7 +9,7 @@ use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, begun, call, put, settlement, stranger};
+use super::{Ledger, NOW, arrival, begun, call, put, register, settlement, stranger};
 use crate::support::tube;
 
 #[test]
@@ -148,17 +148,18 @@ fn an_attempt_is_settled_once() {
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
-    assert!(ledger.db.settle(&done, ledger.me.id, NOW).unwrap());
+    assert!(ledger.db.settle(&done, &ledger.me, NOW).unwrap());
     let failed = Next::Failed { reason: "x".into() };
     let twice = settlement(&attempt, Outcome::Exited(1), failed);
-    assert!(!ledger.db.settle(&twice, ledger.me.id, NOW + 1).unwrap());
+    assert!(!ledger.db.settle(&twice, &ledger.me, NOW + 1).unwrap());
     assert_eq!(ledger.value::<String>("status", id), "done");
     assert_eq!(ledger.value::<i64>("finished", id), NOW);
     // Nor by somebody whose attempt it never was.
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
-    assert!(!ledger.db.settle(&done, ledger.me.id + 1, NOW).unwrap());
+    let other = register(&mut ledger.db, "other").me;
+    assert!(!ledger.db.settle(&done, &other, NOW).unwrap());
     assert_eq!(ledger.value::<String>("status", id), "running");
 }
 

@@ -2,7 +2,9 @@
 
 use taskqueue::store::Millis;
 use taskqueue::store::cleanup::Old;
-use taskqueue::store::ledger::Who;
+use taskqueue::store::ledger::{Claim, Who};
+use taskqueue::store::read::Key;
+use taskqueue::store::reconcile::AfterLoss;
 use taskqueue::task::state::Status;
 
 use super::{Ledger, NOW, arrival, put, register, stranger};
@@ -56,7 +58,7 @@ fn what_ended_before_goes_and_nothing_else() {
     };
     assert_eq!(left(&ledger), [failed, running.task, waiting]);
     assert!(done > failed);
-    assert_eq!(ledger.count("attempts"), 2);
+    assert_eq!(ledger.count("attempts"), 1, "one runs");
     assert_eq!(ledger.count("output"), 1);
     assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
     assert_eq!(left(&ledger), [running.task, waiting]);
@@ -73,7 +75,7 @@ fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
     // It comes round again, and is still known.
     assert!(matches!(
         ledger.claim(&job),
-        taskqueue::store::ledger::Claim::DeleteJob { task: Some(found) } if found == task
+        Claim::DeleteJob { task: Some(found) } if found == task
     ));
     ledger.db.note_gone(&[task]).unwrap();
     assert_eq!(cleanup(&mut ledger, &done), 1);
@@ -101,7 +103,7 @@ fn more_than_a_batch_goes_and_progress_is_told() {
 }
 
 #[test]
-fn workers_are_forgotten_when_they_are_dead_and_no_attempt_is_left() {
+fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     let mut ledger = Ledger::new();
     let names = |ledger: &mut Ledger, before| {
         ledger
@@ -118,22 +120,38 @@ fn workers_are_forgotten_when_they_are_dead_and_no_attempt_is_left() {
     let idle = register(&mut ledger.db, "idle");
     let busy = register(&mut ledger.db, "busy");
     drop(register(&mut ledger.db, "dead"));
+    // The newest says that there may be somebody, even when it is dead.
+    drop(register(&mut ledger.db, "last"));
     let (_, job) = put(&mut ledger.db, NOW);
     let commands = ledger.commands.clone();
-    let claim = ledger.db.claim(&job, &commands, busy.id, &[], NOW).unwrap();
+    let claim = ledger
+        .db
+        .claim(&job, &commands, &busy.me, &[], NOW)
+        .unwrap();
     let attempt = super::begun(claim);
-    assert_eq!(names(&mut ledger, NOW), ["me", "idle", "busy"]);
+    assert_eq!(names(&mut ledger, NOW), ["me", "idle", "busy", "last"]);
     drop(idle);
-    // Dead, but it answers for a task and has an attempt.
-    let busy_id = busy.id;
+    // Dead, but it answers for a task.
+    let gone = busy.me.clone();
     drop(busy);
-    assert_eq!(names(&mut ledger, NOW), ["me", "busy"]);
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy", "last"]);
+    // Somebody else does: yet it is the one that ran it.
+    let Claim::Dead(dead) = ledger.claim(&job) else {
+        panic!();
+    };
+    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy", "last"]);
     let done = super::settlement(
         &attempt,
         taskqueue::task::state::Outcome::Exited(0),
         taskqueue::task::retry::Next::Done,
     );
-    assert!(ledger.db.settle(&done, busy_id, NOW).unwrap());
-    assert_eq!(names(&mut ledger, NOW), ["me", "busy"]);
-    assert_eq!(names(&mut ledger, NOW + 1), ["me"]);
+    assert!(!ledger.db.settle(&done, &gone, NOW).unwrap());
+    let me = ledger.me.clone();
+    let after = ledger.db.lose(&dead, &commands, &me, NOW).unwrap();
+    assert_eq!(after, AfterLoss::Waits);
+    assert_eq!(names(&mut ledger, NOW), ["me", "last"]);
+    // Who made an attempt is said without its row.
+    let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+    assert_eq!(shown.attempts[0].worker, "busy");
 }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
 use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Stranger, Who};
+use taskqueue::store::locks::Lock;
 use taskqueue::store::put::{Added, NewTask};
-use taskqueue::store::worker::{NewWorker, Registered};
+use taskqueue::store::worker::{Me, NewWorker, Registered};
 use taskqueue::store::{Db, Durability, Millis};
 use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::output::Kept;
@@ -35,7 +36,8 @@ const NOW: Millis = 1_800_000_000_000;
 struct Ledger {
     db: Db,
     commands: Arc<Commands>,
-    me: Registered,
+    me: Me,
+    _lock: Lock,
     dir: TempDir,
 }
 
@@ -43,7 +45,7 @@ impl Ledger {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let mut db = Db::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
-        let me = register(&mut db, "me");
+        let Registered { me, lock } = register(&mut db, "me");
         let mut commands = Commands::default();
         commands.add("work", Command::new(vec!["/bin/true".into()]));
         assert!(commands.take_raw(tube("t"), "work"));
@@ -51,6 +53,7 @@ impl Ledger {
             db,
             commands: commands.into(),
             me,
+            _lock: lock,
             dir,
         }
     }
@@ -74,14 +77,16 @@ impl Ledger {
 
     fn claim_at(&mut self, arrival: &Arrival, now: Millis) -> Claim {
         self.db
-            .claim(arrival, &self.commands, self.me.id, &[], now)
+            .claim(arrival, &self.commands, &self.me, &[], now)
             .unwrap()
     }
 
     /// The claim of another worker, which has ended by the time that it is looked at.
     fn claim_of_another(&mut self, arrival: &Arrival, now: Millis) -> Claim {
         let another = register(&mut self.db, "another");
-        let claim = self.db.claim(arrival, &self.commands, another.id, &[], now);
+        let claim = self
+            .db
+            .claim(arrival, &self.commands, &another.me, &[], now);
         claim.unwrap()
     }
 
@@ -95,7 +100,7 @@ impl Ledger {
     #[track_caller]
     fn settle(&mut self, attempt: &Attempt, outcome: Outcome, next: Next) {
         let settlement = settlement(attempt, outcome, next);
-        assert!(self.db.settle(&settlement, self.me.id, NOW).unwrap());
+        assert!(self.db.settle(&settlement, &self.me, NOW).unwrap());
     }
 
     fn done(&mut self, attempt: Box<Attempt>) -> i64 {
@@ -152,7 +157,6 @@ fn begun(claim: Claim) -> Box<Attempt> {
 fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     Settlement {
         task: attempt.task,
-        attempt: attempt.attempt,
         number: attempt.number,
         outcome,
         next,

@@ -1,9 +1,12 @@
 //! Who may open what, and what is left alone.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
+use taskqueue::store::locks::Holder;
+use taskqueue::store::read::Key;
 use taskqueue::store::{Db, Durability, Error};
 use tempfile::TempDir;
 
@@ -12,6 +15,22 @@ use crate::support::{Running, Taskqueue};
 
 fn open(path: &Path) -> Result<Db, Error> {
     Db::open(path, Durability::ProcessDeath)
+}
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Makes a store as an earlier version left it.
+fn make_old(path: &Path, version: i32) -> Connection {
+    let mut connection = Connection::open(path).unwrap();
+    let wal = connection.pragma_update(None, "journal_mode", "WAL");
+    wal.unwrap();
+    migrations::migrations::runner()
+        .set_target(refinery::Target::Version(version))
+        .run(&mut connection)
+        .unwrap();
+    connection
 }
 
 fn mode(path: &Path) -> u32 {
@@ -40,14 +59,16 @@ fn six_processes_may_make_one_store_at_once() {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(applied, 3);
+    assert_eq!(applied, 4);
 }
 
 #[test]
 fn a_store_of_the_first_version_is_brought_up_to_date() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("t.db");
-    let id = open(&path).unwrap().id();
+    let id: [u8; 16] = make_old(&path, 1)
+        .query_row("SELECT id FROM store", [], |row| row.get(0))
+        .unwrap();
     let tables = || -> i64 {
         Connection::open(&path)
             .unwrap()
@@ -58,17 +79,142 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
             )
             .unwrap()
     };
-    assert_eq!(tables(), 5);
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch(
-            "DROP TABLE job_bodies; DROP TABLE jobs; DROP TABLE queue; DROP TABLE pauses; DROP TABLE watches;
-             ALTER TABLE workers DROP COLUMN boot; DELETE FROM refinery_schema_history WHERE version > 1",
-        )
-        .unwrap();
+    assert_eq!(tables(), 0);
     // Also by somebody who only looks.
-    assert_eq!(Db::open_existing(&path).unwrap().unwrap().id(), id);
+    let opened = Db::open_existing(&path).unwrap().unwrap();
+    assert_eq!(opened.id().into_bytes(), id);
     assert_eq!(tables(), 5);
+}
+
+#[test]
+fn attempts_of_the_third_version_are_kept() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("t.db");
+    let task = |status: &str, attempt: i64, rest: &str| {
+        format!(
+            "INSERT INTO tasks (uuid, tube, status, attempt, started, due, finished, owner, body, priority, ttr, created, foreign_job)
+             VALUES (randomblob(16), 't', '{status}', {attempt}, 2, {rest}, x'', 0, 60, 1, 0);"
+        )
+    };
+    let all = [
+        "PRAGMA foreign_keys = ON;
+         INSERT INTO workers (name, tube, host, pid, started, boot) VALUES
+            ('first', 't', 'h', 1, 1, 'before'), ('second', 't', 'h', 2, 1, 'before');"
+            .to_owned(),
+        task("done", 2, "NULL, 9, NULL"),
+        // Taken over by the second, which did not run it.
+        task("running", 2, "NULL, NULL, 2"),
+        task("waiting", 1, "9, NULL, NULL"),
+        task("waiting", 0, "9, NULL, NULL").replace(", 2, 9,", ", NULL, 9,"),
+        "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code, signal, reason) VALUES
+            (2, 1, 1, 2, 3, 'signalled', NULL, 9, 'why'), (1, 1, 1, 2, 3, 'exited', 75, NULL, NULL),
+            (3, 1, 2, 4, 5, 'lost', NULL, NULL, NULL), (1, 2, 2, 6, 9, 'exited', 0, NULL, NULL),
+            (2, 2, 1, 7, NULL, NULL, NULL, NULL, NULL);
+         INSERT INTO output VALUES (1, CAST('a2' AS BLOB), x'', 0), (4, zeroblob(65536), zeroblob(65536), 5);"
+            .to_owned(),
+    ];
+    make_old(&path, 3).execute_batch(&all.concat()).unwrap();
+
+    let db = open(&path).unwrap();
+    let show = |id| db.show(Key::Id(id)).unwrap().unwrap();
+    let ends = |id| -> Vec<_> {
+        let attempts = show(id).attempts.into_iter();
+        let ends = attempts.map(|a| {
+            let output = a.output.map(|kept| (kept.head.len(), kept.dropped));
+            let ended = (a.outcome, a.exit_code, a.signal, a.reason);
+            (a.number, a.worker, a.started, a.finished, ended, output)
+        });
+        ends.collect()
+    };
+    let end =
+        |outcome: &str, exit_code, signal| (Some(outcome.to_owned()), exit_code, signal, None);
+    let [first, second] = ["first", "second"].map(str::to_owned);
+    assert_eq!(
+        ends(1),
+        [
+            (
+                1,
+                first.clone(),
+                2,
+                Some(3),
+                end("exited", Some(75), None),
+                None
+            ),
+            (
+                2,
+                second.clone(),
+                6,
+                Some(9),
+                end("exited", Some(0), None),
+                Some((65_536, 5))
+            ),
+        ]
+    );
+    let killed = (Some("signalled".into()), None, Some(9), Some("why".into()));
+    assert_eq!(
+        ends(2),
+        [
+            (1, first.clone(), 2, Some(3), killed, Some((2, 0))),
+            (2, first, 2, None, (None, None, None, None), None),
+        ]
+    );
+    assert_eq!(
+        ends(3),
+        [(1, second, 4, Some(5), end("lost", None, None), None)]
+    );
+    assert_eq!(ends(4), []);
+    assert_eq!(show(2).status.as_str(), "stalled");
+    let sqlite = Connection::open(&path).unwrap();
+    let none = |sql: &str| assert!(!sqlite.prepare(sql).unwrap().exists([]).unwrap(), "{sql}");
+    none("PRAGMA foreign_key_check");
+    none("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%before%'");
+    none("SELECT 1 FROM sqlite_sequence WHERE name NOT IN ('tasks', 'workers')");
+}
+
+#[test]
+fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("t.db");
+    let locks = dir.path().join("t.db-locks");
+    let old = make_old(&path, 3);
+    let name: String = old
+        .query_row("SELECT lower(hex(id)) FROM store", [], |row| row.get(0))
+        .unwrap();
+    let name: uuid::Uuid = name.parse().unwrap();
+    std::fs::write(&locks, format!("{name}\n")).unwrap();
+    // Of this boot, for all that is known.
+    old.execute_batch(
+        "INSERT INTO workers (name, tube, host, pid, started) VALUES ('w', 't', 'h', 1, 1)",
+    )
+    .unwrap();
+    drop(old);
+    let hold = |byte| {
+        let live = File::options().write(true).open(&locks).unwrap();
+        taskqueue::ofd::lock(&live, byte).unwrap();
+        live
+    };
+    let worker = hold(Holder::Worker(1).byte());
+    let refused = open(&path).unwrap_err().to_string();
+    assert!(refused.contains("end them first"), "{refused}");
+    drop(worker);
+    // What a worker that has died has left.
+    let attempt = hold(7);
+    let asked = open(&path).unwrap().locks().is_held(Holder::Worker(1));
+    let error = asked.unwrap_err().to_string();
+    let by_hand = format!("(umask 077; echo {name} 2 > {})", locks.display());
+    assert!(error.contains(&by_hand), "{error}");
+    drop(attempt);
+    assert!(
+        !open(&path)
+            .unwrap()
+            .locks()
+            .is_held(Holder::Worker(1))
+            .unwrap()
+    );
+    assert_eq!(
+        std::fs::read_to_string(&locks).unwrap(),
+        format!("{name} 2\n")
+    );
 }
 
 #[test]
@@ -76,10 +222,7 @@ fn a_store_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/t.db");
     let db = open(&path).unwrap();
-    let _lock = db
-        .locks()
-        .take(taskqueue::store::locks::Holder::Worker(1))
-        .unwrap();
+    let _lock = db.locks().take(Holder::Worker(1)).unwrap();
     assert_eq!(mode(&dir.path().join("a")), 0o700);
     assert_eq!(mode(&dir.path().join("a/b")), 0o700);
     for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {

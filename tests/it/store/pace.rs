@@ -33,9 +33,9 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
     sqlite
         .execute_batch(
             "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code)
-                SELECT id, 1, 1, started, finished, 'exited', 0 FROM tasks WHERE status = 'done';
-             INSERT INTO output (attempt, head, tail, dropped)
-                SELECT id, zeroblob(300), x'', 0 FROM attempts WHERE id % 4 = 0;
+                SELECT id, 1, 'w', started, finished, 'exited', 0 FROM tasks WHERE status = 'done';
+             INSERT INTO output (task, number, head, tail, dropped)
+                SELECT task, number, zeroblob(300), x'', 0 FROM attempts WHERE task % 4 = 0;
              COMMIT;",
         )
         .unwrap();

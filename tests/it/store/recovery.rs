@@ -9,6 +9,7 @@ use taskqueue::process::leftover::{self, Remains};
 use taskqueue::store::ledger::{Arrival, Claim, DeadAttempt};
 use taskqueue::store::locks::{Holder, LockFile};
 use taskqueue::store::read::Key;
+use taskqueue::store::worker::Me;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
 
@@ -22,23 +23,28 @@ fn dead(
     ledger: &mut Ledger,
 ) -> (
     taskqueue::store::ledger::Settlement,
-    i64,
+    Me,
     DeadAttempt,
     Arrival,
 ) {
     let (_, job) = put(&mut ledger.db, NOW);
     let them = register(&mut ledger.db, "them");
     let commands = ledger.commands.clone();
-    let attempt = begun(ledger.db.claim(&job, &commands, them.id, &[], NOW).unwrap());
+    let attempt = begun(
+        ledger
+            .db
+            .claim(&job, &commands, &them.me, &[], NOW)
+            .unwrap(),
+    );
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::Later { .. }), "it lives: {claim:?}");
     let late = settlement(&attempt, Outcome::Exited(0), Next::Done);
-    let worker = them.id;
+    let worker = them.me.clone();
     drop(them);
     drop(attempt);
     match ledger.claim(&job) {
         Claim::Dead(dead) => {
-            assert_eq!((dead.number, dead.owner), (1, Some(worker)));
+            assert_eq!((dead.number, dead.owner), (1, Some(worker.id)));
             (late, worker, dead, job)
         }
         other => panic!("{other:?}"),
@@ -52,10 +58,10 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
     let mut other = ledger.another();
     let they = register(&mut other, "they");
     assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-    assert!(!other.take_over(&dead, they.id).unwrap());
+    assert!(!other.take_over(&dead, they.me.id).unwrap());
     // It is not dead any more either: who took it over answers for it.
     let commands = ledger.commands.clone();
-    let claim = other.claim(&job, &commands, they.id, &[], NOW).unwrap();
+    let claim = other.claim(&job, &commands, &they.me, &[], NOW).unwrap();
     assert!(matches!(claim, Claim::Later { .. }), "{claim:?}");
 }
 
@@ -69,7 +75,7 @@ fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
     };
     assert_eq!(ours.owner, Some(ledger.me.id));
     assert!(ledger.db.take_over(&ours, ledger.me.id).unwrap());
-    let (commands, me) = (ledger.commands.clone(), ledger.me.id);
+    let (commands, me) = (ledger.commands.clone(), &ledger.me);
     let claim = ledger.db.lose_and_claim(&ours, &job, &commands, me, NOW);
     assert_eq!(begun(claim.unwrap()).number, 2);
 }
@@ -84,12 +90,11 @@ fn a_living_workers_attempt_is_not_taken_over() {
     let alive = DeadAttempt {
         task: attempt.task,
         uuid: attempt.uuid,
-        attempt: attempt.attempt,
         number: attempt.number,
         owner: Some(ledger.me.id),
         priority: 5,
     };
-    assert!(!other.take_over(&alive, they.id).unwrap());
+    assert!(!other.take_over(&alive, they.me.id).unwrap());
 }
 
 #[test]
@@ -98,16 +103,16 @@ fn who_was_given_up_changes_nothing_any_more() {
     let (late, them, dead, job) = dead(&mut ledger);
     let id = dead.task;
     assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-    assert!(!ledger.db.settle(&late, them, NOW).unwrap());
+    assert!(!ledger.db.settle(&late, &them, NOW).unwrap());
     let commands = ledger.commands.clone();
     let claim = ledger
         .db
-        .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW + 5)
+        .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW + 5)
         .unwrap();
     let second = begun(claim);
     assert_eq!((second.task, second.number), (id, 2));
     assert_eq!((second.budget.spent, second.budget.lost), (0, 1));
-    assert!(!ledger.db.settle(&late, them, NOW).unwrap());
+    assert!(!ledger.db.settle(&late, &them, NOW).unwrap());
     ledger.done(second);
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
     let outcomes: Vec<_> = shown
@@ -128,7 +133,12 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
     let commands = ledger.commands.clone();
     for lost in 0..3 {
         let them = register(&mut ledger.db, "them");
-        let attempt = begun(ledger.db.claim(&job, &commands, them.id, &[], NOW).unwrap());
+        let attempt = begun(
+            ledger
+                .db
+                .claim(&job, &commands, &them.me, &[], NOW)
+                .unwrap(),
+        );
         assert_eq!(attempt.budget.lost, lost);
         drop((attempt, them));
         let Claim::Dead(dead) = ledger.claim(&job) else {
@@ -137,13 +147,13 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
         assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
         let claim = ledger
             .db
-            .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW)
+            .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW)
             .unwrap();
         match (lost, claim) {
             // Ours now; die too, in the eyes of the store: let it wait again.
             (0 | 1, Claim::Begun(attempt)) => {
                 let interrupted = settlement_with_budget(&attempt);
-                assert!(ledger.db.settle(&interrupted, ledger.me.id, NOW).unwrap());
+                assert!(ledger.db.settle(&interrupted, &ledger.me, NOW).unwrap());
             }
             // Over, however often its job was kicked before.
             (
@@ -186,7 +196,7 @@ fn what_died_with_the_machine_is_not_counted() {
         let commands = ledger.commands.clone();
         let claim = ledger
             .db
-            .lose_and_claim(&dead, &job, &commands, ledger.me.id, NOW)
+            .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW)
             .unwrap();
         let attempt = begun(claim);
         assert_eq!(attempt.budget.lost, u32::from(round == 0));
@@ -209,7 +219,7 @@ fn how_often_a_task_may_be_lost_says_its_command_or_its_tube() {
     let lost = |ledger: &mut Ledger| {
         let (_, _, dead, job) = dead(ledger);
         assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-        let (commands, me) = (ledger.commands.clone(), ledger.me.id);
+        let (commands, me) = (ledger.commands.clone(), &ledger.me);
         let claim = ledger.db.lose_and_claim(&dead, &job, &commands, me, NOW);
         claim.unwrap()
     };
@@ -259,6 +269,18 @@ fn a_dead_workers_task_shows_as_stalled() {
     let id = dead.task;
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "stalled");
+    // Its attempt is there before it has ended, and stays its own when another answers for it.
+    let another = register(&mut ledger.db, "another").me;
+    assert!(ledger.db.take_over(&dead, another.id).unwrap());
+    for shown in [shown, ledger.db.show(Key::Id(id)).unwrap().unwrap()] {
+        let [attempt] = shown.attempts.as_slice() else {
+            panic!("{:?}", shown.attempts);
+        };
+        let (number, worker) = (attempt.number, attempt.worker.as_str());
+        assert_eq!((number, worker), (1, "them"));
+        assert_eq!((attempt.started, attempt.finished), (NOW, None));
+        assert_eq!(attempt.outcome, None);
+    }
     let listed = |word: &str| {
         let filter = taskqueue::store::read::Filter {
             status: taskqueue::store::read::Shown::from_word(word),
@@ -283,9 +305,13 @@ fn a_claim_that_fails_leaves_nothing() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
     // Somebody holds the byte that the attempt to come would lock.
-    let _held = ledger.db.locks().take(Holder::Attempt(1)).unwrap();
+    let next = Holder::Attempt {
+        task: id,
+        number: 1,
+    };
+    let _held = ledger.db.locks().take(next).unwrap();
     let commands = ledger.commands.clone();
-    let claim = ledger.db.claim(&job, &commands, ledger.me.id, &[], NOW);
+    let claim = ledger.db.claim(&job, &commands, &ledger.me, &[], NOW);
     assert!(claim.is_err(), "{claim:?}");
     assert_eq!(ledger.value::<String>("status", id), "waiting");
     assert_eq!(ledger.count("attempts"), 0);
@@ -313,7 +339,7 @@ fn holder(locks: &LockFile, attempt: Holder) -> Child {
 #[test]
 fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let dir = TempDir::new().unwrap();
-    let attempt = Holder::Attempt(7);
+    let attempt = Holder::Attempt { task: 7, number: 1 };
     let [ours, theirs] = ["ours", "theirs"].map(|name| {
         let locks = LockFile::of(&dir.path().join(name), Uuid::now_v7());
         locks.make().unwrap();

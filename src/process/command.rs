@@ -1,5 +1,6 @@
 //! One running command.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -43,14 +44,13 @@ pub fn kill_current() {
 }
 
 /// What to start.
-#[derive(Debug)]
 pub struct Spec<'a> {
     /// The program and its arguments.
     pub argv: &'a [String],
     /// The environment that all have.
     pub environment: &'a Environment,
     /// What is added to it.
-    pub added: &'a [(&'static str, String)],
+    pub added: &'a [(&'static str, &'a dyn Display)],
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.

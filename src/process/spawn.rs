@@ -6,8 +6,9 @@
 //! the part of it that a worker needs: the child borrows our memory until it is the other program (`CLONE_VM`,
 //! `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
 
-use std::ffi::{CString, c_char, c_int, c_void};
-use std::io;
+use std::ffi::{c_char, c_int, c_void};
+use std::fmt::{self, Display};
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -38,14 +39,13 @@ const HANDLED: [c_int; 10] = [
 ];
 
 /// What to start, and what it has when it begins.
-#[derive(Debug)]
 pub struct Start<'a> {
     /// The program, as a path or to be found in the environment's `PATH`, and its arguments.
     pub argv: &'a [String],
     /// The environment that all have.
     pub environment: &'a Environment,
     /// What this one has beside it.
-    pub added: &'a [(&'static str, String)],
+    pub added: &'a [(&'static str, &'a dyn Display)],
     /// Its standard input.
     pub stdin: BorrowedFd<'a>,
     /// Its standard output and its standard error.
@@ -71,19 +71,20 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
     let Some(program) = start.argv.first() else {
         return Err(io::Error::other("no program"));
     };
-    let argv: Vec<CString> = strings(start.argv.iter().map(String::as_str))?;
     let paths = start.environment.paths_of(program)?;
-    let added: Vec<String> = start
-        .added
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let added = strings(added.iter().map(String::as_str))?;
-    let environment = start.environment.entries().iter().chain(&added);
+    let (mut argv, mut added) = (Strings::default(), Strings::default());
+    for word in start.argv {
+        argv.push(format_args!("{word}"))?;
+    }
+    for (name, value) in start.added {
+        added.push(format_args!("{name}={value}"))?;
+    }
+    let environment = start.environment.entries().iter();
+    let environment = environment.map(|one| one.as_ptr()).chain(added.pointers());
     let child = Child {
-        paths: pointers(&paths),
-        argv: pointers(&argv),
-        environment: pointers(environment),
+        paths: list(paths.iter().map(|one| one.as_ptr())),
+        argv: list(argv.pointers()),
+        environment: list(environment),
         stdin: start.stdin,
         printed: start.printed,
         inherited: start.inherited,
@@ -218,14 +219,32 @@ fn no_signals() -> libc::sigset_t {
     }
 }
 
-fn strings<'a>(all: impl Iterator<Item = &'a str>) -> io::Result<Vec<CString>> {
-    let strings = all.map(CString::new).collect::<Result<_, _>>();
-    Ok(strings?)
+/// Strings as the system takes them, all in one piece.
+#[derive(Default)]
+struct Strings(Vec<u8>);
+
+impl Strings {
+    /// Fails on one with a null in it.
+    fn push(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        let begin = self.0.len();
+        self.0.write_fmt(text)?;
+        if self.0.iter().skip(begin).any(|byte| *byte == 0) {
+            let why = "a null byte in an argument or in the environment";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        self.0.push(0);
+        Ok(())
+    }
+
+    /// Where each begins.
+    fn pointers(&self) -> impl Iterator<Item = *const c_char> {
+        let each = self.0.split_inclusive(|byte| *byte == 0);
+        each.map(|one| one.as_ptr().cast())
+    }
 }
 
-/// As the system takes lists of strings.
-fn pointers<'a>(all: impl IntoIterator<Item = &'a CString>) -> Vec<*const c_char> {
-    let pointers = all.into_iter().map(|one| one.as_ptr());
+/// A list as the system takes it.
+fn list(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
     pointers.chain([ptr::null()]).collect()
 }
 
@@ -246,7 +265,7 @@ mod tests {
         let process = spawn(&Start {
             argv: &argv,
             environment,
-            added: &[("OWN", "its own".into())],
+            added: &[("OWN", &"its own")],
             stdin: nothing.as_fd(),
             printed: printer.as_fd(),
             inherited: inherited.as_fd(),

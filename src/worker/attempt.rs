@@ -1,5 +1,6 @@
 //! One attempt: its command, and what it came to.
 
+use std::fmt::Display;
 use std::os::fd::AsFd;
 
 use super::control::Control;
@@ -41,14 +42,15 @@ pub async fn work(
     attempt: Attempt,
 ) -> Settlement {
     let Attempt { plan, lock, .. } = &attempt;
-    let own = [
-        (TASK_VARIABLE, attempt.task.to_string()),
-        (STORE_VARIABLE, store.id().to_string()),
-        (UUID_VARIABLE, attempt.uuid.to_string()),
-        (TUBE_VARIABLE, tube.to_string()),
-        (JOB_VARIABLE, job.to_string()),
-        (ATTEMPT_VARIABLE, attempt.number.to_string()),
-        (COMMAND_VARIABLE, plan.name.clone()),
+    let store_id = store.id();
+    let own: [(&'static str, &dyn Display); 7] = [
+        (TASK_VARIABLE, &attempt.task),
+        (STORE_VARIABLE, &store_id),
+        (UUID_VARIABLE, &attempt.uuid),
+        (TUBE_VARIABLE, tube),
+        (JOB_VARIABLE, &job),
+        (ATTEMPT_VARIABLE, &attempt.number),
+        (COMMAND_VARIABLE, &plan.name),
     ];
     let spec = Spec {
         argv: &plan.argv,

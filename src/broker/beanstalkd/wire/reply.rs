@@ -219,12 +219,20 @@ fn take_line(input: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
     Ok(Some(line))
 }
 
+/// A body that takes less to be copied than a buffer takes to be made, in bytes.
+const SHORT: usize = 4096;
+
 /// Takes a body and its CRLF off the front.
 fn take_body(input: &mut BytesMut, head: Head) -> Result<Option<Reply>, Malformed> {
     if input.len() < head.len.saturating_add(2) {
         return Ok(None);
     }
-    let body = input.split_to(head.len).freeze();
+    let body = input.split_to(head.len);
+    // A short one must not keep the whole buffer, or each read needs another.
+    let body = match head.len {
+        ..=SHORT => Bytes::copy_from_slice(&body),
+        _ => body.freeze(),
+    };
     if !input.starts_with(b"\r\n") {
         return Err(Malformed(format!(
             "a body of {} bytes that does not end there",

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -55,6 +55,8 @@ pub struct Spec<'a> {
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.
     pub inherited: BorrowedFd<'a>,
+    /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
+    pub listen: bool,
 }
 
 /// What a command does.
@@ -71,10 +73,19 @@ pub enum Event {
 pub struct Running {
     process: AsyncFd<OwnedFd>,
     group: Pid,
-    /// Until all who could print have closed it.
-    printed: Option<AsyncFd<OwnedFd>>,
+    printed: Printed,
     feeding: Option<Feeding>,
     exited: bool,
+}
+
+/// What a command prints comes through it.
+#[derive(Debug)]
+enum Printed {
+    /// It is read when the command has ended, or is listened to before.
+    Unheard(OwnedFd),
+    Heard(AsyncFd<OwnedFd>),
+    /// All who could print have closed it.
+    Closed,
 }
 
 /// The rest of what the command has not read yet.
@@ -101,7 +112,10 @@ impl Running {
         // Both streams have one pipe, so that what arrives is in the order in which it was printed.
         let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
-        let printed = readable(printed)?;
+        let printed = match spec.listen {
+            true => Printed::Heard(readable(printed)?),
+            false => Printed::Unheard(printed),
+        };
         let Process { pid, pidfd } = spawn(&Start {
             argv: spec.argv,
             environment: spec.environment,
@@ -122,7 +136,7 @@ impl Running {
         Ok(Running {
             process,
             group: pid,
-            printed: Some(printed),
+            printed,
             feeding,
             exited: false,
         })
@@ -163,9 +177,26 @@ impl Running {
         Poll::Ready(exit.map(Event::Exited))
     }
 
-    /// What has been printed; `None` when nobody can print any more.
+    /// Listens to what it prints, if nobody does. Until then it can print 64 KiB before it has to wait (pipe(7)).
+    ///
+    /// # Errors
+    /// When the system does not let us; then nothing of what it prints is heard.
+    pub fn listen(&mut self) -> io::Result<()> {
+        match mem::replace(&mut self.printed, Printed::Closed) {
+            Printed::Unheard(printed) => self.printed = Printed::Heard(readable(printed)?),
+            other => self.printed = other,
+        }
+        Ok(())
+    }
+
+    /// What has been printed, as far as it is listened to; `None` when nobody can print any more.
     fn poll_printed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        while let Some(printed) = &self.printed {
+        loop {
+            let printed = match &self.printed {
+                Printed::Heard(printed) => printed,
+                Printed::Unheard(_) => return Poll::Pending,
+                Printed::Closed => return Poll::Ready(None),
+            };
             let mut readiness = match ready!(printed.poll_read_ready(cx)) {
                 Ok(readiness) => readiness,
                 Err(_) => break,
@@ -176,7 +207,7 @@ impl Running {
                 Err(_would_block) => {}
             }
         }
-        self.printed = None;
+        self.printed = Printed::Closed;
         Poll::Ready(None)
     }
 
@@ -195,6 +226,15 @@ impl Running {
     /// What it had still printed when it exited, piece by piece, without waiting for what it may have
     /// left behind.
     pub async fn last_words(mut self, mut each: impl FnMut(&[u8])) {
+        while let Printed::Unheard(printed) = &self.printed {
+            match read(printed) {
+                Ok(Some(chunk)) => each(&chunk),
+                Ok(None) => return,
+                // Something holds it open.
+                Err(_) if self.listen().is_err() => return,
+                Err(_) => {}
+            }
+        }
         let rest = async {
             while let Some(chunk) = poll_fn(|cx| self.poll_printed(cx)).await {
                 each(&chunk);

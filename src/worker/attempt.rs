@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::os::fd::AsFd;
 
 use super::control::Control;
-use super::run::{Ran, run};
+use super::run::{Habit, Ran, run};
 use crate::process::command::Spec;
 use crate::process::environment::Environment;
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
@@ -39,6 +39,7 @@ pub async fn work(
     tube: &TubeName,
     environment: &Environment,
     job: u64,
+    habit: Habit,
     attempt: Attempt,
 ) -> Settlement {
     let Attempt { plan, lock, .. } = &attempt;
@@ -58,6 +59,7 @@ pub async fn work(
         added: &own,
         stdin: plan.stdin.clone(),
         inherited: lock.as_fd(),
+        listen: habit.listens(),
     };
     let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
     let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);

@@ -39,6 +39,7 @@ pub use control::{Configured, Control, Mode, Upkeep};
 
 use ahead::{Ahead, Beside, Portion};
 use fate::give_back_next;
+use run::Habit;
 use serve::{Served, Server};
 
 /// How long one reserve waits for a job. A server that does not answer is noticed soon after.
@@ -104,6 +105,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         ahead: None,
         beside: Beside::default(),
         portion: Portion::default(),
+        habit: Habit::default(),
         jobs: 0,
         output: 0,
         failures: 0,
@@ -138,6 +140,7 @@ struct Worker {
     /// What it has of the broker beside the job that it serves.
     beside: Beside,
     portion: Portion,
+    habit: Habit,
     jobs: u64,
     output: u64,
     /// Reserves that failed one after the other.
@@ -276,6 +279,7 @@ impl Worker {
             gone: &mut self.gone,
             beside: &mut self.beside,
             portion: &mut self.portion,
+            habit: &mut self.habit,
             may_ask_for,
         }
         .serve(ahead)

@@ -30,8 +30,32 @@ pub struct Ran {
 }
 
 /// In a full tube the tender is told what runs only when it has run for so long: to hear of it costs as much as many a
-/// job.
+/// job. Nor is a command listened to before, if the one before it was short and printed little.
 const TELL_AFTER: Duration = Duration::from_millis(20);
+
+/// More than that is not little, in bytes. There is room for sixteen times as much in a pipe that nobody reads.
+const LITTLE: u64 = 4096;
+
+/// What a worker's last command was like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habit {
+    /// It was short, and printed little.
+    is_quiet: bool,
+}
+
+impl Habit {
+    /// That of a command which took so long and printed so many bytes.
+    pub fn of(long: Duration, printed: u64) -> Habit {
+        Habit {
+            is_quiet: long < TELL_AFTER && printed <= LITTLE,
+        }
+    }
+
+    /// Whether to listen to the next one from the beginning.
+    pub fn listens(self) -> bool {
+        !self.is_quiet
+    }
+}
 
 /// Why we end a command that would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +81,18 @@ pub async fn run(
 ) -> Ran {
     let program = spec.argv.first().map_or("", String::as_str);
     let kills = memory::kills_lately();
+    let listens = spec.listen;
     let mut running = match Running::start(spec) {
         Ok(running) => running,
         Err(error) => return could_not_start(program, &error),
     };
     crash::here(Point::CommandStarted);
     let group = running.group();
+    let soon = Instant::now() + TELL_AFTER;
+    let mut listen_at = (!listens).then_some(soon);
     let mut tell_at = None;
     if control.is_taken_for_busy() {
-        tell_at = Some(Instant::now() + TELL_AFTER);
+        tell_at = Some(soon);
     } else {
         control.report(Report::Busy { task, group });
     }
@@ -76,7 +103,7 @@ pub async fn run(
     tokio::pin!(alarm);
     let exit = loop {
         let next = next_alarm(stage, control.mode(), times_out_at);
-        let next = next.into_iter().chain(tell_at).min();
+        let next = next.into_iter().chain(tell_at).chain(listen_at).min();
         if let Some(at) = next
             && at != alarm.deadline()
         {
@@ -96,6 +123,11 @@ pub async fn run(
             () = &mut alarm, if next.is_some() => {
                 if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
                     control.report(Report::Busy { task, group });
+                }
+                if listen_at.take_if(|at| *at <= Instant::now()).is_some()
+                    && let Err(error) = running.listen()
+                {
+                    tracing::error!(task, %error, "could not listen to a command");
                 }
                 stage = advance(stage, control.mode(), times_out_at, &running);
             }

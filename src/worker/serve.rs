@@ -9,6 +9,7 @@ use super::attempt::work;
 use super::control::{Control, Mode};
 use super::fate::{Fate, LEAVE_ALONE, Put, give_back, note, priority};
 use super::hold::Hold;
+use super::run::Habit;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::process::environment::Environment;
@@ -45,6 +46,8 @@ pub struct Server<'a> {
     pub beside: &'a mut Beside,
     /// How many jobs it asks for at once.
     pub portion: &'a mut Portion,
+    /// What its last command was like.
+    pub habit: &'a mut Habit,
     /// How many it may ask for before this one is settled.
     pub may_ask_for: usize,
 }
@@ -296,6 +299,7 @@ impl Server<'_> {
             self.tube,
             self.environment,
             reservation.id,
+            *self.habit,
             attempt,
         );
         let hold = Hold::beside(std::mem::take(self.beside));
@@ -309,6 +313,7 @@ impl Server<'_> {
             note(self.gone, deleted);
         }
         let output = settlement.output.size();
+        *self.habit = Habit::of(long, output);
         let next = settlement.next.clone();
         // A kick that it has had already must not be taken for one that asks for another run.
         if matches!(next, Next::Failed { .. }) {

@@ -11,7 +11,8 @@ use crate::support::{Beanstalkd, Taskqueue, until};
 on_both!(
     a_command_gets_its_surroundings,
     a_body_of_any_size_arrives_and_need_not_be_read,
-    a_long_job_runs_once_under_a_short_ttr
+    a_long_job_runs_once_under_a_short_ttr,
+    what_is_printed_after_quiet_commands_is_whole
 );
 
 fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
@@ -220,4 +221,35 @@ fn a_worker_handles_no_signal_that_its_children_do_not_give_up() {
         caught & (1 << 14) != 0
     });
     assert_eq!(caught & !known, 0, "{caught:x}");
+}
+
+/// A worker does not listen at once to a command that comes after a quiet one.
+fn what_is_printed_after_quiet_commands_is_whole(taskqueue: &Taskqueue, _: &dyn Queue) {
+    taskqueue.configure(
+        "[commands.quiet]\nrun = ['/bin/true']
+         [commands.little]\nrun = ['/bin/echo', 'little']
+         [commands.much]\nrun = ['/usr/bin/head', '-c', '1000000', '/dev/zero']
+         [commands.late]\nrun = ['/bin/sh', '-c', 'echo begun; sleep 0.1; echo over; (sleep 1 &)']",
+    );
+    let commands = [
+        ("quiet", 0),
+        ("quiet", 0),
+        ("much", 1_000_000),
+        ("little", 7),
+        ("quiet", 0),
+        ("late", 11),
+        ("quiet", 0),
+        ("little", 7),
+        ("much", 1_000_000),
+        ("much", 1_000_000),
+    ];
+    for (command, _) in commands {
+        taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+    }
+    taskqueue.work("t", commands.len());
+    for (id, (command, size)) in commands.iter().enumerate() {
+        let attempt = &taskqueue.show(&(id + 1).to_string())["attempts"][0];
+        assert_eq!(attempt["exit_code"], 0);
+        assert_eq!(attempt["output_size"], *size, "{command}");
+    }
 }

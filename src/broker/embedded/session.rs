@@ -12,7 +12,8 @@ use super::ear::Ear;
 use super::queue::{LOCKS, Look, Queue, Session, whole_seconds};
 use super::{Place, Settings};
 use crate::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
+    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    TubeStats, exchange_singly,
 };
 use crate::sqlite::bell::Bell;
 use crate::sqlite::locks::Holder;
@@ -94,6 +95,27 @@ impl Embedded {
         }
         self.call(move |queue| f(queue, id)).await?
     }
+
+    /// An exchange of jobs of this session: which were there to be deleted, and what is held now.
+    async fn exchange_ours(
+        &mut self,
+        over: &[Reservation],
+        tubes: &[TubeName],
+        most: usize,
+    ) -> Result<(Vec<bool>, Vec<Offer>), Error> {
+        let over: Vec<JobId> = over.iter().map(|one| one.id).collect();
+        let (tubes, handle) = (tubes.to_vec(), self.thread().await?);
+        self.call(move |queue| {
+            let exchanged = queue.exchange(&over, &tubes, most)?;
+            let offer = |job| Offer {
+                thread: handle.clone(),
+                job: Some(job),
+            };
+            let offers = exchanged.taken.into_iter().map(offer).collect();
+            Ok((exchanged.deleted, offers))
+        })
+        .await?
+    }
 }
 
 #[async_trait]
@@ -162,6 +184,38 @@ impl Broker for Embedded {
             self.ear.listen();
             waiting = Some(Waiting::begin(&session));
         }
+    }
+
+    async fn exchange(
+        &mut self,
+        over: Vec<Reservation>,
+        deleted: &mut Vec<Result<(), Error>>,
+        tubes: &[TubeName],
+        most: usize,
+    ) -> Result<Vec<Reservation>, Error> {
+        let session = self.begin().await?.number.unsigned_abs();
+        if over.iter().any(|one| one.connection != session) {
+            return exchange_singly(self, over, deleted, tubes, most).await;
+        }
+        let exchanged = self.exchange_ours(&over, tubes, most).await;
+        let (was_there, offers) = match exchanged {
+            Ok(exchanged) => exchanged,
+            Err(error) => {
+                deleted.resize(over.len(), Err(error.clone()));
+                return Err(error);
+            }
+        };
+        let answer = |there: bool| there.then_some(()).ok_or(Error::NotFound);
+        deleted.extend(was_there.into_iter().map(answer));
+        let reserved = offers.into_iter().filter_map(|mut offer| {
+            let (id, body) = offer.job.take()?;
+            Some(Reservation {
+                id,
+                body: body.into(),
+                connection: session,
+            })
+        });
+        Ok(reserved.collect())
     }
 
     async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::Place;
 use crate::broker::{Error, JobId, NewJob};
@@ -24,13 +24,14 @@ use crate::sqlite::locks::{Holder, Lock};
 use crate::sqlite::{Database, Durability, Failed, jobs};
 use crate::tube::TubeName;
 
+mod exchange;
 mod look;
 #[cfg(test)]
 mod plans;
 mod settle;
 mod survey;
 
-use survey::{Survey, tidy};
+use survey::Survey;
 
 /// How often the locks of others who hold jobs are looked at.
 pub(super) const LOCKS: Duration = Duration::from_millis(250);
@@ -217,11 +218,8 @@ impl Queue {
     /// Takes the most urgent job of the tubes, if there is one.
     pub(super) fn take(&mut self, tubes: &[TubeName]) -> Result<Look, Error> {
         let session = self.session()?;
-        let looked_lately = self
-            .looked_at_locks
-            .is_some_and(|looked| looked.elapsed() < LOCKS);
         let mut dead = Vec::new();
-        if !(self.flowing && looked_lately) {
+        if !self.is_flowing() {
             let survey = self
                 .database
                 .look(|look, _| Survey::of(look, tubes, &session))?;
@@ -231,25 +229,9 @@ impl Queue {
             }
             dead = survey.dead;
         }
-        let taken = self.database.change(|change, _| {
-            let now = since_boot();
-            for tube in tubes {
-                tidy(change, tube, now, &dead)?;
-            }
-            match next(change, tubes, now)? {
-                Some(id) => reserve(change, id, session.number, now).map(Some),
-                None => Ok(None),
-            }
-        })?;
-        self.flowing = taken.is_some();
-        match taken {
-            Some((id, due_at, body)) => {
-                self.held.insert(id, due_at);
-                Ok(Look::Job {
-                    id: id.unsigned_abs(),
-                    body,
-                })
-            }
+        let mut exchanged = self.exchange_knowing(&[], tubes, 1, &dead)?;
+        match exchanged.taken.pop() {
+            Some((id, body)) => Ok(Look::Job { id, body }),
             None => {
                 let survey = self
                     .database
@@ -257,6 +239,12 @@ impl Queue {
                 Ok(self.nothing(survey))
             }
         }
+    }
+
+    /// Whether it goes for a job without looking first.
+    fn is_flowing(&self) -> bool {
+        let looked = self.looked_at_locks;
+        self.flowing && looked.is_some_and(|looked| looked.elapsed() < LOCKS)
     }
 
     fn nothing(&mut self, survey: Survey) -> Look {
@@ -330,40 +318,6 @@ fn give_back(change: &Connection, id: i64, session: i64) -> Result<(), Failed> {
         )?
         .execute([id, session])?;
     Ok(())
-}
-
-/// The most urgent ready job, then the oldest, of the tubes that are not paused.
-fn next(look: &Connection, tubes: &[TubeName], now: i64) -> Result<Option<i64>, Failed> {
-    let mut best: Option<(u32, i64)> = None;
-    for tube in tubes {
-        let first = look
-            .prepare_cached(survey::FIRST_READY)?
-            .query_row(params![tube.as_str(), now], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        best = best.into_iter().chain(first).min();
-    }
-    Ok(best.map(|(_, id)| id))
-}
-
-/// The job's number, the end of its TTR, and its body.
-fn reserve(
-    change: &Connection,
-    id: i64,
-    session: i64,
-    now: i64,
-) -> Result<(i64, i64, Vec<u8>), Failed> {
-    let due_at = change
-        .prepare_cached(
-            "UPDATE jobs SET state = 'reserved', session = ?2, due_at = ?3 + 1000 * ttr, reserves = reserves + 1
-             WHERE id = ?1 RETURNING due_at",
-        )?
-        .query_row([id, session, now], |row| row.get(0))?;
-    let body = change
-        .prepare_cached("SELECT body FROM job_bodies WHERE job = ?1")?
-        .query_row([id], |row| row.get(0))?;
-    Ok((id, due_at, body))
 }
 
 /// A part of a second counts as a whole one.

@@ -41,13 +41,9 @@ impl Queue {
     /// Deletes a job that nobody else holds.
     pub(in super::super) fn delete(&mut self, id: JobId) -> Result<(), Error> {
         let (id, session) = (column(id), self.number());
-        let deleted = self.database.change(|change, locks| {
-            if !is_free(change, locks, id, session)? {
-                return Ok(false);
-            }
-            let mut delete = change.prepare_cached("DELETE FROM jobs WHERE id = ?1")?;
-            Ok(delete.execute([id])? > 0)
-        })?;
+        let deleted = self
+            .database
+            .change(|change, locks| delete(change, locks, id, session))?;
         self.held.remove(&id);
         deleted.then_some(()).ok_or(Error::NotFound)
     }
@@ -179,6 +175,20 @@ impl Queue {
 const KICKED: &str =
     "state = 'ready', delay = NULL, ready_at = NULL, ready_wall = NULL, burial = NULL,
     kicks = kicks + 1";
+
+/// Deletes a job unless another session holds it. Whether it was there.
+pub(super) fn delete(
+    change: &Connection,
+    locks: &LockFile,
+    id: i64,
+    session: i64,
+) -> Result<bool, Failed> {
+    if !is_free(change, locks, id, session)? {
+        return Ok(false);
+    }
+    let mut delete = change.prepare_cached("DELETE FROM jobs WHERE id = ?1")?;
+    Ok(delete.execute([id])? > 0)
+}
 
 /// Whether no other session holds a job. One that does not exist is free.
 fn is_free(look: &Connection, locks: &LockFile, id: i64, session: i64) -> Result<bool, Failed> {

@@ -20,7 +20,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::environment::Environment;
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
-const STACK: usize = 64 * 1024;
+const STACK: usize = 32 * 1024;
 
 /// Those that anything in this program may have a handler for: ours ([`crate::signals`]), the runtime's, the standard
 /// library's. While the child borrows our memory, a handler that ran in it would run in ours.

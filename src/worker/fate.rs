@@ -57,6 +57,7 @@ impl Server<'_> {
     pub(super) async fn end(&mut self, reservation: Reservation, fate: Fate) {
         let job = reservation.id;
         let (answer, waiting) = match fate {
+            // With those before it.
             Fate::Delete { task } => {
                 self.beside.over.push(Over { reservation, task });
                 return self.clear().await;
@@ -66,10 +67,14 @@ impl Server<'_> {
                 delay,
                 waiting,
             } => {
+                self.clear().await;
                 let answer = self.broker.release(reservation, priority, delay).await;
                 (answer, waiting)
             }
-            Fate::Bury { priority } => (self.broker.bury(reservation, priority).await, None),
+            Fate::Bury { priority } => {
+                self.clear().await;
+                (self.broker.bury(reservation, priority).await, None)
+            }
         };
         crash::here(Point::JobEnded);
         match answer {

@@ -2,40 +2,43 @@
 
 use rustix::process::Signal;
 
-use super::{Queue, jobs, on_both, stats, status};
-use crate::support::{Taskqueue, until};
+use super::{Queue, block_on, jobs, on_both, stats, status};
+use crate::support::{Taskqueue, tube, until};
 
 on_both!(
     a_long_command_keeps_no_other_job,
-    no_more_jobs_are_taken_than_may_be_had
+    no_more_jobs_are_taken_than_may_be_had,
+    what_is_over_is_deleted_whatever_becomes_of_the_next
 );
 
 /// Puts tasks of these commands, the one after the other.
 fn put(taskqueue: &Taskqueue, commands: &[&str]) {
     taskqueue.configure(
-        "[commands.short]\nrun = ['/bin/true']\n[commands.long]\nrun = ['/bin/sleep', '600']",
+        "[commands.short]\nrun = ['/bin/true']
+         [commands.long]\nrun = ['/bin/sleep', '600']",
     );
     let lines: Vec<String> = commands
         .iter()
         .map(|command| format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n"))
         .collect();
-    let put = ["put", "--use-tube", "t", "--batch", "-"];
+    // No job may come back just because its time is over.
+    let put = ["put", "--use-tube", "t", "--ttr", "600", "--batch", "-"];
     taskqueue.run_with(&put, lines.concat().as_bytes()).ok();
 }
 
 fn a_long_command_keeps_no_other_job(taskqueue: &Taskqueue, queue: &dyn Queue) {
-    // Enough of them for the worker to ask for as many at once as it ever does.
-    let mut commands = vec!["short"; 25];
-    commands[14] = "long";
+    // Enough of them for the worker to ask for four at once: after 1, 2 and 4, and 4 again, the long one is the second of four.
+    let mut commands = vec!["short"; 23];
+    commands[12] = "long";
     put(taskqueue, &commands);
     let worker = taskqueue.start(&["worker", "--use-tube", "t", "--grace-period", "0"]);
-    until("the long one runs", || status(taskqueue, "15") == "running");
+    until("the long one runs", || status(taskqueue, "13") == "running");
     until("the others are anybody's", || {
         let stats = stats(queue, "t");
         (stats.reserved, stats.ready) == (1, 10)
     });
     taskqueue.work("t", 10);
-    for id in 16..=25 {
+    for id in 14..=23 {
         assert_eq!(status(taskqueue, &id.to_string()), "done");
     }
     worker.signal(Signal::TERM);
@@ -48,4 +51,20 @@ fn no_more_jobs_are_taken_than_may_be_had(taskqueue: &Taskqueue, queue: &dyn Que
     assert_eq!((stats(queue, "t").ready, jobs(queue, "t")), (8, 8));
     assert_eq!(status(taskqueue, "12"), "done");
     assert_eq!(status(taskqueue, "13"), "waiting");
+}
+
+fn what_is_over_is_deleted_whatever_becomes_of_the_next(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put(taskqueue, &["short"]);
+    // Its job is there before it is due.
+    let later = ["put", "--use-tube", "t", "--ttr", "600", "--delay", "600"];
+    taskqueue.run(&[&later[..], &["short"]].concat()).ok();
+    let kicked = block_on(async { queue.session().kick(&tube("t"), 1).await });
+    assert_eq!(kicked, Ok(1));
+    let worker = taskqueue.start(&["worker", "--use-tube", "t"]);
+    until("the one is gone, and the other waits", || {
+        let stats = stats(queue, "t");
+        (stats.delayed, jobs(queue, "t")) == (1, 1)
+    });
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
 }

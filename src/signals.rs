@@ -45,6 +45,13 @@ impl fmt::Display for Asked {
 /// How many may wait to be taken in. The last two places are kept for the end.
 const QUEUE: usize = 16;
 
+/// Has the kernel keep for us how our children ended. Whoever started us may have had it thrown away, by ignoring CHLD,
+/// which outlives an exec (wait(2)). To be called before anything is started.
+pub fn keep_ends_of_children() {
+    // SAFETY: back to what the system does; no handler of ours is there yet.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Takes TERM and INT from now on and until the process ends, and those of the others that are `heeded`: what is
 /// not, does what it does to any process.
 ///

@@ -212,6 +212,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// It says something of a job, and nothing of the session or of other jobs.
+    pub fn is_of_one_job(&self) -> bool {
+        match self {
+            Error::NotFound | Error::OutOfMemory | Error::TooBig { .. } => true,
+            Error::Unreachable { .. }
+            | Error::ConnectionLost { .. }
+            | Error::NoAnswer { .. }
+            | Error::Nonsense { .. }
+            | Error::Draining
+            | Error::Failed { .. }
+            | Error::ReservationLost { .. } => false,
+        }
+    }
+}
+
 /// One client's session with a queue.
 #[async_trait]
 pub trait Broker: Send {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::{BrokerUrl, Config, Overrides};
+use crate::signals;
 
 mod cleanup;
 mod completions;
@@ -191,6 +192,7 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
+    signals::keep_ends_of_children();
     if guard::is_asked_for() {
         return guard::main();
     }

@@ -33,6 +33,9 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// As much of what it prints as is read at once.
 const READ: usize = 8 * 1024;
 
+/// As much as a pipe holds that nobody reads (pipe(7)).
+const PIPE: usize = 64 * 1024;
+
 /// The group of the command that runs now, 0 when none does: for [`kill_current`] alone.
 static CURRENT: AtomicI32 = AtomicI32::new(0);
 
@@ -177,16 +180,24 @@ impl Running {
         Poll::Ready(exit.map(Event::Exited))
     }
 
-    /// Listens to what it prints, if nobody does. Until then it can print 64 KiB before it has to wait (pipe(7)).
+    /// Listens to what it prints, if nobody does. Until then it can print as much as a pipe holds before it has to wait.
     ///
     /// # Errors
-    /// When the system does not let us; then nothing of what it prints is heard.
+    /// When the system does not let us; it may be tried again.
     pub fn listen(&mut self) -> io::Result<()> {
-        match mem::replace(&mut self.printed, Printed::Closed) {
-            Printed::Unheard(printed) => self.printed = Printed::Heard(readable(printed)?),
-            other => self.printed = other,
-        }
-        Ok(())
+        let mut listened = Ok(());
+        self.printed = match mem::replace(&mut self.printed, Printed::Closed) {
+            Printed::Unheard(printed) => match readable(printed) {
+                Ok(printed) => Printed::Heard(printed),
+                Err(error) => {
+                    let (printed, error) = error.into_parts();
+                    listened = Err(error);
+                    Printed::Unheard(printed)
+                }
+            },
+            other => other,
+        };
+        listened
     }
 
     /// What has been printed, as far as it is listened to; `None` when nobody can print any more.
@@ -226,14 +237,19 @@ impl Running {
     /// What it had still printed when it exited, piece by piece, without waiting for what it may have
     /// left behind.
     pub async fn last_words(mut self, mut each: impl FnMut(&[u8])) {
-        while let Printed::Unheard(printed) = &self.printed {
+        // As much as there was room for, and its end. If that is not the end, something holds the pipe open.
+        for _ in 0..=PIPE / READ {
+            let Printed::Unheard(printed) = &self.printed else {
+                break;
+            };
             match read(printed) {
                 Ok(Some(chunk)) => each(&chunk),
                 Ok(None) => return,
-                // Something holds it open.
-                Err(_) if self.listen().is_err() => return,
-                Err(_) => {}
+                Err(_) => break,
             }
+        }
+        if self.listen().is_err() {
+            return;
         }
         let rest = async {
             while let Some(chunk) = poll_fn(|cx| self.poll_printed(cx)).await {

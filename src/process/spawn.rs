@@ -15,7 +15,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::{Errno, FdFlags};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+};
 
 use super::environment::Environment;
 
@@ -98,7 +100,7 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
     // alone till the call returns; so is all that `child` borrows. Until the child has ended or is another program, which is
     // when the call returns, this thread does not run; others may, and what the child does is safe beside them.
     let pid = unsafe {
-        let top = stack.as_mut_ptr_range().start.add(STACK);
+        let top = stack.as_mut_ptr().add(STACK);
         let top = top.sub(top.addr() % 16);
         libc::clone(
             become_program,
@@ -115,8 +117,11 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
     block_only(&heard);
     let pid = Pid::from_raw(cloned?).ok_or_else(|| io::Error::other("a process without an id"))?;
     if pidfd == -1 {
+        // Nobody would hear of its end.
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
         return Err(io::Error::other(
-            "the kernel has no pidfd: it is older than Linux 5.4",
+            "the kernel gives no pidfd: it is older than Linux 5.4",
         ));
     }
     // SAFETY: the kernel has just opened it for us.

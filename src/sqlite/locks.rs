@@ -174,8 +174,10 @@ impl LockFile {
     /// Makes the file, or names the store in the one that is there.
     pub fn make(&self) -> io::Result<()> {
         let (file, is_new) = open_or_create(&self.path)?;
-        file.set_len(0)?;
-        file.write_all_at(format!("{}\n", self.name()).as_bytes(), 0)?;
+        let name = format!("{}\n", self.name());
+        // Whoever dies between the two leaves a file that still names the store.
+        file.write_all_at(name.as_bytes(), 0)?;
+        file.set_len(name.len() as u64)?;
         if is_new && let Ok(store) = fs::metadata(&self.beside) {
             // Where root looks at somebody's store. Others own what they make, and may not give it away.
             let _ = fchown(&file, Some(store.uid()), Some(store.gid()));

@@ -187,8 +187,10 @@ impl Db {
             };
             after = last;
             self.change(|change, locks| {
-                // One that is alive may have begun an attempt meanwhile; one that is dead begins none.
-                let mut delete = change.prepare_cached("DELETE FROM workers WHERE id = ?1")?;
+                // Meanwhile it may have begun an attempt, and died of it.
+                let mut delete = change.prepare_cached(&format!(
+                    "DELETE FROM workers WHERE id = ?1 AND {ANSWERS_FOR_NOTHING}"
+                ))?;
                 for worker in idle {
                     if !locks
                         .is_held(Holder::Worker(worker))
@@ -204,13 +206,16 @@ impl Db {
     }
 }
 
+const ANSWERS_FOR_NOTHING: &str =
+    "NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND status <> 'done'
+                 AND (owner = workers.id OR worker = workers.id))";
+
 /// Workers of whom nothing is left but their rows, and perhaps themselves. The newest stays: as long as the machine runs, it
 /// says that somebody may hold a lock.
 pub(super) fn idle_workers() -> String {
     format!(
         "SELECT id FROM workers WHERE id > ?1 AND id < (SELECT max(id) FROM workers)
-            AND NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND status <> 'done'
-                            AND (owner = workers.id OR worker = workers.id))
+            AND {ANSWERS_FOR_NOTHING}
          ORDER BY id LIMIT {BATCH}"
     )
 }

@@ -76,8 +76,8 @@ pub enum Outcome {
     Exited(i32),
     /// The command was ended by this signal, which we did not send.
     Signalled(i32),
-    /// The command was ended by a KILL that we did not send, and meanwhile the kernel killed for memory where
-    /// it ran. It names nobody, so that this is as much as can be known.
+    /// The command was ended by a KILL that we did not send, and meanwhile, or at most a second before, the kernel
+    /// killed for memory where it ran. It names nobody, so that this is as much as can be known.
     OutOfMemory,
     /// It ran longer than its `timeout` and was ended.
     TimedOut(Exit),

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::arrive::{Arrived, arrive};
 use super::control::Mode;
-use super::fate::{give_back_next, note};
+use super::fate::note;
 use super::hold::Hold;
 use super::record::record;
 use super::serve::Server;
@@ -25,6 +26,7 @@ use crate::broker::{self, Broker, JobId, Reservation};
 use crate::crash::{self, Point};
 use crate::store::ledger::{Arrival, Claim, Settlement};
 use crate::store::now;
+use crate::task::command::Commands;
 use crate::tube::TubeName;
 
 /// How long the broker may take to say what comes next. Then what has happened is recorded without it.
@@ -126,12 +128,21 @@ pub enum Ahead {
     Claimed(Reservation, Box<(Arrival, Claim)>),
 }
 
-/// The next job, and which task it speaks of, if it is one of ours.
-type Next = Option<(Reservation, Option<Arrival>)>;
+/// What looking ahead came to.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What became of the jobs that were over.
+    deleted: Vec<Deleted>,
+    /// The next job, and which task it speaks of, if it is one of ours.
+    next: Option<(Reservation, Option<Arrival>)>,
+}
 
 impl Server<'_> {
     /// Records how an attempt ended whose command took that long, and claims the next job in the same transaction if there
     /// is one. True if it was ours to record.
+    ///
+    /// Where the two cannot be done together, the next job waits for its turn, and not for long: while this is recorded,
+    /// it is held as while a command runs.
     pub(super) async fn record(
         &mut self,
         reservation: &Reservation,
@@ -140,94 +151,108 @@ impl Server<'_> {
         long: Duration,
     ) -> (bool, Option<Ahead>) {
         crash::here(Point::OutcomeKnown);
-        let (recorded, next) = self.look(&settlement, long).await;
-        let ahead = match next {
-            Some((next, Some(arrival))) if recorded.is_none() => {
+        let may_look = self.control.mode() == Mode::Working && !self.control.has_fresh();
+        let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
+        let mut recording = pin!(record(self.store, self.control, self.me, &settlement));
+        let (mut is_late, mut recorded, mut seen) = (false, None, Seen::default());
+        if may_look {
+            let mut looking = pin!(look(
+                self.broker,
+                self.tube,
+                self.beside,
+                self.portion,
+                asked,
+                self.store.id(),
+                self.commands,
+            ));
+            seen = match timeout(PATIENCE, &mut looking).await {
+                Ok(seen) => seen,
+                Err(_) => {
+                    is_late = true;
+                    tokio::select! {
+                        biased;
+                        seen = &mut looking => seen,
+                        ours = &mut recording => {
+                            recorded = Some(ours);
+                            looking.await
+                        }
+                    }
+                }
+            };
+        }
+        for deleted in seen.deleted {
+            note(self.gone, deleted);
+        }
+        match seen.next {
+            Some((next, Some(arrival))) if !is_late => {
                 let (commands, me) = (self.commands, self.me);
                 let both = self
                     .store
                     .at_once(|db| db.settle_and_claim(&settlement, &arrival, commands, me, now()));
-                match both {
-                    Some(Ok((ours, claim))) => {
-                        if matches!(claim, Claim::Begun(_)) {
-                            crash::here(Point::NextBegun);
-                        }
-                        let claimed = Box::new((arrival, claim));
-                        return (ours, Some(Ahead::Claimed(next, claimed)));
+                if let Some(Ok((ours, claim))) = both {
+                    if matches!(claim, Claim::Begun(_)) {
+                        crash::here(Point::NextBegun);
                     }
-                    // It says nothing of the next.
-                    Some(Err(error)) if error.is_of_one_row() => Some(Ahead::Reserved(next)),
-                    // A store that does not take this one's end now does not take another's beginning, and nobody knows
-                    // for how long: nothing would hold the next meanwhile.
-                    Some(Err(_)) | None => {
-                        self.beside.next.push_front(next);
-                        give_back_next(self.broker, self.beside).await;
-                        None
-                    }
+                    let claimed = Box::new((arrival, claim));
+                    return (ours, Some(Ahead::Claimed(next, claimed)));
                 }
+                self.beside.next.push_front(next);
             }
-            Some((next, _)) => Some(Ahead::Reserved(next)),
-            None => None,
-        };
+            Some((next, _)) => self.beside.next.push_front(next),
+            None => {}
+        }
         let ours = match recorded {
             Some(ours) => ours,
             None => {
-                let recording = record(self.store, self.control, self.me, &settlement);
-                let hold = Hold::default();
-                hold.during(self.broker, reservation, ttr, recording).await
+                let hold = Hold::beside(std::mem::take(self.beside));
+                let ours = hold.during(self.broker, reservation, ttr, recording).await;
+                take_back(hold, self.beside, self.gone);
+                ours
             }
         };
-        (ours, ahead)
+        (ours, None)
     }
+}
 
-    /// Looks for the next job, where one may follow. If the broker takes its time, what has happened is recorded
-    /// meanwhile; then it says, too, whether that was ours.
-    async fn look(&mut self, settlement: &Arc<Settlement>, long: Duration) -> (Option<bool>, Next) {
-        if self.control.mode() != Mode::Working || self.control.has_fresh() {
-            return (None, None);
-        }
-        let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
-        let looking = async {
-            let deleted = match self.beside.next.is_empty() && asked > 0 {
-                true => {
-                    let over = std::mem::take(&mut self.beside.over);
-                    let tubes = std::slice::from_ref(self.tube);
-                    let (deleted, reserved) = exchange(self.broker, over, tubes, asked).await;
-                    // Why there is none, the next reserve finds out.
-                    let reserved = reserved.unwrap_or_default();
-                    *self.portion = self.portion.after(asked, reserved.len());
-                    self.beside.next.extend(reserved);
-                    deleted
-                }
-                false => Vec::new(),
-            };
-            let Some(next) = self.beside.next.pop_front() else {
-                return (deleted, None);
-            };
-            crash::here(Point::NextReserved);
-            let store = self.store.id();
-            let arrived = arrive(self.broker, self.tube, &next, store, self.commands).await;
-            let arrival = match arrived {
-                Ok(Arrived::Here(arrival)) => Some(arrival),
-                // Looked at again when it is its turn.
-                Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => None,
-            };
-            (deleted, Some((next, arrival)))
-        };
-        let mut looking = pin!(looking);
-        let ((deleted, next), recorded) = match timeout(PATIENCE, &mut looking).await {
-            Ok(seen) => (seen, None),
-            Err(_) => {
-                let recording = record(self.store, self.control, self.me, settlement);
-                let (seen, recorded) = tokio::join!(looking, recording);
-                (seen, Some(recorded))
-            }
-        };
-        for deleted in deleted {
-            note(self.gone, deleted);
-        }
-        (recorded, next)
+/// Takes back what was left to a hold, and notes what it did.
+pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<i64>) {
+    let (left, deleted) = hold.left();
+    *beside = left;
+    for deleted in deleted {
+        note(gone, deleted);
     }
+}
+
+/// Looks for the next job, and asks for more where there is none; then those that are over are deleted with that.
+async fn look(
+    broker: &mut dyn Broker,
+    tube: &TubeName,
+    beside: &mut Beside,
+    portion: &mut Portion,
+    asked: usize,
+    store: Uuid,
+    commands: &Commands,
+) -> Seen {
+    let mut seen = Seen::default();
+    if beside.next.is_empty() && asked > 0 {
+        let over = std::mem::take(&mut beside.over);
+        let (deleted, reserved) = exchange(broker, over, std::slice::from_ref(tube), asked).await;
+        seen.deleted = deleted;
+        // Why there is none, the next reserve finds out.
+        let reserved = reserved.unwrap_or_default();
+        *portion = portion.after(asked, reserved.len());
+        beside.next.extend(reserved);
+    }
+    if let Some(next) = beside.next.pop_front() {
+        crash::here(Point::NextReserved);
+        let arrival = match arrive(broker, tube, &next, store, commands).await {
+            Ok(Arrived::Here(arrival)) => Some(arrival),
+            // Looked at again when it is its turn.
+            Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => None,
+        };
+        seen.next = Some((next, arrival));
+    }
+    seen
 }
 
 #[cfg(test)]

@@ -123,19 +123,31 @@ impl Server<'_> {
 /// Gives all jobs back whose turn has not come.
 pub async fn give_back_next(broker: &mut dyn Broker, beside: &mut Beside) {
     while let Some(reservation) = beside.next.pop_front() {
-        give_back(broker, reservation).await;
+        if let Err(error) = give_back(broker, reservation).await
+            && !error.is_of_one_job()
+        {
+            // The others went with the connection, or come back when their time is over.
+            beside.next.clear();
+        }
     }
 }
 
 /// Gives a job back that nothing was done with.
-pub async fn give_back(broker: &mut dyn Broker, reservation: Reservation) {
+pub async fn give_back(
+    broker: &mut dyn Broker,
+    reservation: Reservation,
+) -> Result<(), broker::Error> {
     let job = reservation.id;
-    let priority = priority(broker, &reservation).await;
-    let answer = broker.release(reservation, priority, Duration::ZERO).await;
+    let given = match broker.stats_job(job).await {
+        Ok(Some(stats)) => {
+            let release = broker.release(reservation, stats.priority, Duration::ZERO);
+            release.await
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     crash::here(Point::JobEnded);
-    if let Err(error) = answer {
-        unsettled(job, &error);
-    }
+    given.inspect_err(|error| unsettled(job, error))
 }
 
 /// The priority that a job has.

@@ -80,8 +80,12 @@ impl Hold {
             self.speaking.set(true);
             let mut beside = self.beside.take();
             let over = std::mem::take(&mut beside.over);
-            self.deleted.set(exchange(broker, over, &[], 0).await.0);
-            give_back_next(broker, &mut beside).await;
+            let (deleted, exchanged) = exchange(broker, over, &[], 0).await;
+            self.deleted.set(deleted);
+            // Or the next ones went with the connection.
+            if exchanged.is_ok() {
+                give_back_next(broker, &mut beside).await;
+            }
             self.speaking.set(false);
             if self.ended.get() {
                 return;

@@ -286,8 +286,8 @@ impl Worker {
         .await;
         // A broker that gives jobs and dies of the first question must not be asked again at once.
         if let Served::Lost(error) = &served {
-            // They went with the connection.
-            self.beside.next.clear();
+            // Where they have not gone with the connection.
+            give_back_next(self.settings.broker.as_mut(), &mut self.beside).await;
             return self.disconnected(error).await;
         }
         self.connected();

@@ -33,7 +33,10 @@ pub struct Ran {
 /// job. Nor is a command listened to before, if the one before it was short and printed little.
 const TELL_AFTER: Duration = Duration::from_millis(20);
 
-/// More than that is not little, in bytes. There is room for sixteen times as much in a pipe that nobody reads.
+/// Between two tries to listen to a command where the system does not let us.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// More than that is not little, in bytes. There is room for sixteen times as much in a pipe that nobody reads, unless its user has too many.
 const LITTLE: u64 = 4096;
 
 /// What a worker's last command was like.
@@ -127,7 +130,8 @@ pub async fn run(
                 if listen_at.take_if(|at| *at <= Instant::now()).is_some()
                     && let Err(error) = running.listen()
                 {
-                    tracing::error!(task, %error, "could not listen to a command");
+                    tracing::error!(task, %error, "could not listen to a command; will try again");
+                    listen_at = Some(Instant::now() + LISTEN_AGAIN);
                 }
                 stage = advance(stage, control.mode(), times_out_at, &running);
             }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ahead::{Ahead, Beside, Over, Portion};
+use super::ahead::{Ahead, Beside, Over, Portion, take_back};
 use super::arrive::{Arrived, arrive};
 use super::attempt::work;
 use super::control::{Control, Mode};
-use super::fate::{Fate, LEAVE_ALONE, Put, give_back, note, priority};
+use super::fate::{Fate, LEAVE_ALONE, Put, give_back, priority};
 use super::hold::Hold;
 use super::run::Habit;
 use crate::broker::{self, Broker, Reservation};
@@ -86,7 +86,9 @@ impl Server<'_> {
                 self.arrived(reservation).await
             }
             Ahead::Reserved(reservation) => {
-                give_back(self.broker, reservation).await;
+                self.clear().await;
+                // What is wrong was said; at the latest it comes back with the end of the session.
+                let _ = give_back(self.broker, reservation).await;
                 Served::Nothing
             }
             Ahead::Claimed(reservation, claimed) => {
@@ -307,11 +309,7 @@ impl Server<'_> {
         let begun = Instant::now();
         let mut settlement = hold.during(self.broker, &reservation, ttr, work).await;
         let long = begun.elapsed();
-        let (beside, deleted) = hold.left();
-        *self.beside = beside;
-        for deleted in deleted {
-            note(self.gone, deleted);
-        }
+        take_back(hold, self.beside, self.gone);
         let output = settlement.output.size();
         *self.habit = Habit::of(long, output);
         let next = settlement.next.clone();

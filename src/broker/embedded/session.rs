@@ -193,7 +193,13 @@ impl Broker for Embedded {
         tubes: &[TubeName],
         most: usize,
     ) -> Result<Vec<Reservation>, Error> {
-        let session = self.begin().await?.number.unsigned_abs();
+        let session = match self.begin().await {
+            Ok(session) => session.number.unsigned_abs(),
+            Err(error) => {
+                deleted.resize(over.len(), Err(error.clone()));
+                return Err(error);
+            }
+        };
         if over.iter().any(|one| one.connection != session) {
             return exchange_singly(self, over, deleted, tubes, most).await;
         }

@@ -207,6 +207,41 @@ fn a_stopped_broker_is_told_of_once_and_what_ran_is_settled() {
 }
 
 #[test]
+fn a_slow_broker_and_a_locked_store_cost_no_reservation() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    configure(&taskqueue);
+    put(&taskqueue, "job");
+    put(&taskqueue, "ok");
+    let worker = worker(&taskqueue, "worker", &[]);
+    let log = taskqueue.path("log");
+    until("it runs", || lines(&log).len() == 1);
+    let sqlite = taskqueue.sqlite();
+    sqlite.execute_batch("BEGIN IMMEDIATE").unwrap();
+    server.signal(Signal::STOP);
+    go(&taskqueue);
+    until("it has ended", || lines(&log).len() == 2);
+    // Longer than it waits for the broker to say what comes next: it has begun to record.
+    sleep(Duration::from_millis(300));
+    server.signal(Signal::CONT);
+    until("the next is anybody's", || {
+        let stats = stats(&server, "t");
+        (stats.reserved, stats.ready) == (1, 1)
+    });
+    // Twice the TTR.
+    sleep(Duration::from_secs(5));
+    let first = block_on(async { server.client().stats_job(1).await });
+    assert_eq!(first.unwrap().unwrap().timeouts, 0);
+    assert_eq!(stats(&server, "t").reserved, 1);
+    sqlite.execute_batch("COMMIT").unwrap();
+    until("all is done", || jobs(&server, "t") == 0);
+    done(&taskqueue, "1");
+    done(&taskqueue, "2");
+    assert_eq!(attempts(&taskqueue), 2);
+    worker.end();
+}
+
+#[test]
 fn a_restarted_broker_is_told_of_once_by_who_waits_and_by_who_works() {
     for binlog in [true, false] {
         let mut server = match binlog {

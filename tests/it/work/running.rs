@@ -253,3 +253,23 @@ fn what_is_printed_after_quiet_commands_is_whole(taskqueue: &Taskqueue, _: &dyn 
         assert_eq!(attempt["output_size"], *size, "{command}");
     }
 }
+
+/// Ignoring CHLD outlives an exec, and has the kernel throw away how children end.
+#[test]
+fn a_worker_hears_how_commands_end_whoever_started_it() {
+    use std::os::unix::process::CommandExt;
+
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.three]\nrun = ['/bin/sh', '-c', 'exit 3']");
+    taskqueue.run(&["put", "--use-tube", "t", "three"]).ok();
+    let mut command = taskqueue.command(&["worker", "--use-tube", "t", "--max-jobs", "1"]);
+    // SAFETY: between fork and exec nothing but one system call is made.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    assert_eq!(crate::support::Running::start(command).wait().code, Some(0));
+    assert_eq!(taskqueue.show("1")["attempts"][0]["exit_code"], 3);
+}

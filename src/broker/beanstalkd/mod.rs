@@ -16,6 +16,7 @@ mod client;
 mod connection;
 #[cfg(test)]
 mod fuzz;
+mod reserve;
 mod session;
 mod stats;
 mod wire;

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::Dictionary;
-use super::client::{Client, First, Reading, Unfit, found, reservation};
+use super::client::{Client, First, Reading, Unfit, found};
 use super::connection::Connection;
+use super::reserve::queue_reserve;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
-    Broker, Capabilities, DEFAULT_PRIORITY, Error, Instance, JobId, JobStats, NewJob, Reservation,
-    Reserve, TubeStats, exchange_singly,
+    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    TubeStats, exchange_singly,
 };
 use crate::tube::TubeName;
 
@@ -26,17 +27,6 @@ const MAX_PUT_BYTES: usize = 256 * 1024;
 /// The largest body that any beanstalkd can be told to take (`-z`). A larger one is not even sent:
 /// the server would read on behind a length that it cannot represent, and take the body for commands.
 const MAX_BODY: usize = 1024 * 1024 * 1024;
-
-/// As errors call them.
-const DELETE: &str = Command::Delete(0).name();
-const RESERVE: &str = Command::Reserve(0).name();
-
-/// How much longer than its own timeout a reserve may take.
-const RESERVE_GRACE: Duration = Duration::from_secs(2);
-
-/// The longest timeout sent with a reserve, 68 years: the server keeps it in a C `int`, and waits for
-/// ever when that overflows.
-const MAX_RESERVE: u32 = i32::MAX.unsigned_abs();
 
 #[async_trait]
 impl Broker for Client {
@@ -109,7 +99,7 @@ impl Broker for Client {
 
     async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
         let command = Command::Delete(reservation.id);
-        self.settle(&reservation, command, deleted).await
+        self.settle(&reservation, command, is_deleted).await
     }
 
     async fn release(
@@ -142,7 +132,8 @@ impl Broker for Client {
     }
 
     async fn remove(&mut self, id: JobId) -> Result<(), Error> {
-        self.ask(First::Nothing, Command::Delete(id), deleted).await
+        self.ask(First::Nothing, Command::Delete(id), is_deleted)
+            .await
     }
 
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
@@ -206,99 +197,6 @@ impl Broker for Client {
 }
 
 impl Client {
-    /// Reads the answer to a reserve that waits so many seconds.
-    async fn reserved(&mut self, mut connection: Connection, wait: u32) -> Result<Reserve, Error> {
-        let mut too_big = Vec::new();
-        let heard = self.hear_reserved(&mut connection, wait, &mut too_big);
-        let reserved = heard.await?;
-        self.put_back(connection, RESERVE)?;
-        self.set_aside(too_big).await?;
-        reserved
-    }
-
-    /// The same without an end. A job that is longer than we take counts as none, and is to be set aside.
-    async fn hear_reserved(
-        &self,
-        connection: &mut Connection,
-        wait: u32,
-        too_big: &mut Vec<(Reservation, usize)>,
-    ) -> Result<Result<Reserve, Error>, Error> {
-        let number = connection.number;
-        let patience = Duration::from_secs(wait.into()).saturating_add(RESERVE_GRACE);
-        let read = |reply| match reply {
-            Reply::Reserved(id, body) => Ok(Reserve::Job(reservation(number, (id, body)))),
-            Reply::ReservedTooBig(id, size) => {
-                too_big.push((reservation(number, (id, Bytes::new())), size));
-                Ok(Reserve::TimedOut)
-            }
-            Reply::TimedOut => Ok(Reserve::TimedOut),
-            Reply::DeadlineSoon => Ok(Reserve::DeadlineSoon),
-            other => Err(other.into()),
-        };
-        self.hear(connection, RESERVE, patience, read).await
-    }
-
-    /// All of an exchange in one write.
-    async fn exchange_on(
-        &mut self,
-        mut connection: Connection,
-        over: &[Reservation],
-        deleted: &mut Vec<Result<(), Error>>,
-        tubes: &[TubeName],
-        most: usize,
-    ) -> Result<Vec<Reservation>, Error> {
-        if most > 0 {
-            connection.queue_watch(tubes);
-        }
-        for one in over {
-            connection.queue(Command::Delete(one.id));
-        }
-        for _ in 0..most {
-            queue_reserve(&mut connection, Duration::ZERO);
-        }
-        let patience = self.answer_timeout();
-        for _ in over {
-            let heard = self.hear(&mut connection, DELETE, patience, self::deleted);
-            match heard.await {
-                Ok(answer) => deleted.push(answer),
-                Err(error) => {
-                    deleted.resize(over.len(), Err(error.clone()));
-                    return Err(error);
-                }
-            }
-        }
-        let (mut reserved, mut refused, mut too_big) = (Vec::new(), None, Vec::new());
-        for _ in 0..most {
-            let heard = self.hear_reserved(&mut connection, 0, &mut too_big);
-            match heard.await? {
-                Ok(Reserve::Job(job)) => reserved.push(job),
-                Ok(Reserve::TimedOut | Reserve::DeadlineSoon) => {}
-                Err(error) => refused = Some(error),
-            }
-        }
-        self.put_back(connection, RESERVE)?;
-        // What was reserved is ours all the same.
-        if let Err(error) = self.set_aside(too_big).await {
-            refused = Some(error);
-        }
-        match refused {
-            Some(error) if reserved.is_empty() => Err(error),
-            Some(_) | None => Ok(reserved),
-        }
-    }
-
-    /// Buries jobs that are longer than we take: given back, they would only come again.
-    async fn set_aside(&mut self, too_big: Vec<(Reservation, usize)>) -> Result<(), Error> {
-        for (reservation, size) in too_big {
-            let job = reservation.id;
-            let stats = self.stats_job(job).await?;
-            let priority = stats.map_or(DEFAULT_PRIORITY, |stats| stats.priority);
-            self.bury(reservation, priority).await?;
-            tracing::error!(job, size, "buried a job whose body is longer than is taken");
-        }
-        Ok(())
-    }
-
     /// Does something to a reserved job on the connection that reserved it, or not at all.
     async fn settle(
         &mut self,
@@ -417,13 +315,6 @@ impl Window {
     }
 }
 
-/// Queues a reserve, and says how many seconds it waits.
-fn queue_reserve(connection: &mut Connection, timeout: Duration) -> u32 {
-    let wait = seconds(timeout).min(MAX_RESERVE);
-    connection.queue(Command::Reserve(wait));
-    wait
-}
-
 /// What becomes of a job of that many bytes.
 fn put(reply: Reply, size: usize) -> Reading<JobId> {
     match reply {
@@ -435,7 +326,7 @@ fn put(reply: Reply, size: usize) -> Reading<JobId> {
     }
 }
 
-fn deleted(reply: Reply) -> Reading<()> {
+pub(super) fn is_deleted(reply: Reply) -> Reading<()> {
     match reply {
         Reply::Deleted => Ok(()),
         other => Err(not_found_or(other)),

@@ -1,11 +1,9 @@
 //! Jobs that are over for others that are ready, in one transaction.
 
-use std::time::Instant;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::settle::delete;
-use super::survey::{FIRST_READY, Survey, tidy};
+use super::survey::{FIRST_READY, tidy};
 use super::{Queue, column};
 use crate::broker::{Error, JobId};
 use crate::sqlite::Failed;
@@ -29,18 +27,13 @@ impl Queue {
         tubes: &[TubeName],
         most: usize,
     ) -> Result<Exchanged, Error> {
-        let session = self.session()?;
-        let mut dead = Vec::new();
-        if !self.is_flowing() {
-            let survey = self
-                .database
-                .look(|look, _| Survey::of(look, tubes, &session))?;
-            self.looked_at_locks = Some(Instant::now());
-            if over.is_empty() && !survey.calls_for_a_change() {
+        let dead = match self.survey_unless_flowing(tubes)? {
+            Some(survey) if over.is_empty() && !survey.calls_for_a_change() => {
                 return Ok(Exchanged::default());
             }
-            dead = survey.dead;
-        }
+            Some(survey) => survey.dead,
+            None => Vec::new(),
+        };
         self.exchange_knowing(over, tubes, most, &dead)
     }
 

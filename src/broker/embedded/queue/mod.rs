@@ -217,34 +217,37 @@ impl Queue {
 
     /// Takes the most urgent job of the tubes, if there is one.
     pub(super) fn take(&mut self, tubes: &[TubeName]) -> Result<Look, Error> {
-        let session = self.session()?;
-        let mut dead = Vec::new();
-        if !self.is_flowing() {
-            let survey = self
-                .database
-                .look(|look, _| Survey::of(look, tubes, &session))?;
-            self.looked_at_locks = Some(Instant::now());
-            if !survey.calls_for_a_change() {
-                return Ok(self.nothing(survey));
-            }
-            dead = survey.dead;
-        }
+        let dead = match self.survey_unless_flowing(tubes)? {
+            Some(survey) if !survey.calls_for_a_change() => return Ok(self.nothing(survey)),
+            Some(survey) => survey.dead,
+            None => Vec::new(),
+        };
         let mut exchanged = self.exchange_knowing(&[], tubes, 1, &dead)?;
         match exchanged.taken.pop() {
             Some((id, body)) => Ok(Look::Job { id, body }),
             None => {
-                let survey = self
-                    .database
-                    .look(|look, _| Survey::of(look, tubes, &session))?;
+                let survey = self.survey(tubes)?;
                 Ok(self.nothing(survey))
             }
         }
     }
 
-    /// Whether it goes for a job without looking first.
-    fn is_flowing(&self) -> bool {
+    /// Looks, unless it goes for a job without looking first.
+    fn survey_unless_flowing(&mut self, tubes: &[TubeName]) -> Result<Option<Survey>, Error> {
         let looked = self.looked_at_locks;
-        self.flowing && looked.is_some_and(|looked| looked.elapsed() < LOCKS)
+        if self.flowing && looked.is_some_and(|looked| looked.elapsed() < LOCKS) {
+            return Ok(None);
+        }
+        let survey = self.survey(tubes)?;
+        self.looked_at_locks = Some(Instant::now());
+        Ok(Some(survey))
+    }
+
+    fn survey(&mut self, tubes: &[TubeName]) -> Result<Survey, Error> {
+        let session = self.session()?;
+        Ok(self
+            .database
+            .look(|look, _| Survey::of(look, tubes, &session))?)
     }
 
     fn nothing(&mut self, survey: Survey) -> Look {

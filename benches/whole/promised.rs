@@ -25,6 +25,12 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         " µs",
     ),
     (
+        "CPU a job, broker included ÷ a bare spawn's",
+        From::Ratio("drain.cpu", "floor.4.cpu"),
+        "",
+        "",
+    ),
+    (
         "put → first instruction, idle, p50 ÷ one spawn",
         From::Ratio("latency.put.p50", "latency.spawn.p50"),
         "≤ 2.5",

@@ -9,7 +9,7 @@ use crate::support::{Taskqueue, until};
 fn a_pool_grows_and_shrinks_and_no_worker_is_ended_that_is_needed() {
     let taskqueue = Taskqueue::embedded();
     taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
-    let _tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
     until_idle(&taskqueue, 1);
     taskqueue
         .run(&["put", "--use-tube", "t", "sleep", "600"])
@@ -55,6 +55,9 @@ fn a_pool_grows_and_shrinks_and_no_worker_is_ended_that_is_needed() {
     assert!(ages.is_sorted_by(|a, b| a >= b), "{ages:?}");
     let text = taskqueue.run(&["explain", "t"]).ok();
     assert!(text.contains("1 of at least 3"), "{text}");
+    // A worker whose tender is killed would finish what it runs.
+    taskqueue.run(&["stop", "--now"]).ok();
+    assert_eq!(tender.wait().code, Some(0));
 }
 
 #[test]

@@ -180,9 +180,7 @@ impl Server<'_> {
                 }
             };
         }
-        for deleted in seen.deleted {
-            note(self.gone, deleted);
-        }
+        note(self.gone, seen.deleted);
         match seen.next {
             Some((next, Some(arrival))) if !is_late => {
                 let (commands, me) = (self.commands, self.me);
@@ -218,9 +216,7 @@ impl Server<'_> {
 pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<i64>) {
     let (left, deleted) = hold.left();
     *beside = left;
-    for deleted in deleted {
-        note(gone, deleted);
-    }
+    note(gone, deleted);
 }
 
 /// Looks for the next job, and asks for more where there is none; then those that are over are deleted with that.

@@ -94,9 +94,7 @@ impl Server<'_> {
         let over = std::mem::take(&mut self.beside.over);
         if !over.is_empty() {
             let (deleted, _) = exchange(self.broker, over, &[], 0).await;
-            for deleted in deleted {
-                note(self.gone, deleted);
-            }
+            note(self.gone, deleted);
         }
     }
 
@@ -158,12 +156,14 @@ pub async fn priority(broker: &mut dyn Broker, reservation: &Reservation) -> u32
     }
 }
 
-/// Remembers what became of a job.
-pub fn note(gone: &mut Vec<i64>, deleted: Deleted) {
-    crash::here(Point::JobEnded);
-    match deleted.answer {
-        Ok(()) => gone.extend(deleted.task),
-        Err(error) => unsettled(deleted.job, &error),
+/// Remembers what became of jobs.
+pub fn note(gone: &mut Vec<i64>, deleted: Vec<Deleted>) {
+    for Deleted { job, task, answer } in deleted {
+        crash::here(Point::JobEnded);
+        match answer {
+            Ok(()) => gone.extend(task),
+            Err(error) => unsettled(job, &error),
+        }
     }
 }
 

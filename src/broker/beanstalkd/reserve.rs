@@ -97,7 +97,7 @@ impl Client {
                 Err(error) => refused = Some(error),
             }
         }
-        self.put_back(connection, RESERVE)?;
+        self.put_back(connection, if most > 0 { RESERVE } else { DELETE })?;
         // What was reserved is ours all the same.
         if let Err(error) = self.set_aside(too_big).await {
             refused = Some(error);

@@ -25,6 +25,8 @@ pub enum Point {
     CommandEnded,
     /// Nothing of a command runs, and how it ended is not recorded.
     OutcomeKnown,
+    /// Nothing of a command of a round runs, and how it ended is on the worker's slate alone.
+    OutcomeNoted,
     /// The next job is reserved, and how the command before it ended is not recorded.
     NextReserved,
     /// An outcome is committed and the next attempt begun with it, its command not started, the job before as it was.
@@ -55,7 +57,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 22] = [
+    pub const ALL: [Point; 23] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -65,6 +67,7 @@ impl Point {
         Point::CommandStarted,
         Point::CommandEnded,
         Point::OutcomeKnown,
+        Point::OutcomeNoted,
         Point::NextReserved,
         Point::NextBegun,
         Point::OutcomeRecorded,

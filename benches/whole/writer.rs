@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Who};
+use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Settlements, Who};
 use taskqueue::store::put::NewTask;
 use taskqueue::store::worker::{NewWorker, Registered};
 use taskqueue::store::{Db, Durability, Store, now};
@@ -76,10 +76,11 @@ impl Writer {
         let Ok(Claim::Begun(attempt)) = claim else {
             panic!("not claimed: {claim:?}");
         };
-        let (settlement, me) = (done(&attempt), self.worker.me.clone());
+        let (settlements, me) = (done(&attempt), self.worker.me.clone());
         let begun = Instant::now();
-        let settle = move |db: &mut Db| db.settle(&settlement, &me, now());
-        assert!(self.runtime.block_on(self.store.soon(settle)).unwrap());
+        let settle = move |db: &mut Db| db.settle(&settlements, &me);
+        let settled = self.runtime.block_on(self.store.soon(settle));
+        assert_eq!(settled.unwrap(), [true]);
         Some([claimed, begun.elapsed().as_secs_f64() * 1e6])
     }
 }
@@ -99,10 +100,10 @@ fn task(uuid: Uuid) -> NewTask {
     }
 }
 
-fn done(attempt: &Attempt) -> Settlement {
+fn done(attempt: &Attempt) -> Settlements {
     let outcome = Outcome::Exited(0);
     let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget);
-    Settlement {
+    let settlement = Settlement {
         task: attempt.task,
         number: attempt.number,
         outcome,
@@ -110,5 +111,11 @@ fn done(attempt: &Attempt) -> Settlement {
         budget,
         output: Kept::default(),
         kicks: None,
+        started: None,
+        finished: now(),
+    };
+    Settlements {
+        ended: vec![settlement.into()],
+        ..Settlements::default()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use rustix::fs::OFlags;
+use bytes::{Buf, Bytes};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, Timespec};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
@@ -74,21 +76,21 @@ pub enum Event {
 /// A command that has been started, in a process group of its own.
 #[derive(Debug)]
 pub struct Running {
-    process: AsyncFd<OwnedFd>,
+    /// Readable when it has ended.
+    process: Ear,
     group: Pid,
-    printed: Printed,
+    /// What it prints; `None` when all who could print have closed it.
+    printed: Option<Ear>,
     feeding: Option<Feeding>,
-    exited: bool,
+    exit: Option<Exit>,
 }
 
-/// What a command prints comes through it.
+/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it has
+/// to.
 #[derive(Debug)]
-enum Printed {
-    /// It is read when the command has ended, or is listened to before.
-    Unheard(OwnedFd),
-    Heard(AsyncFd<OwnedFd>),
-    /// All who could print have closed it.
-    Closed,
+enum Ear {
+    Closed(OwnedFd),
+    Open(AsyncFd<OwnedFd>),
 }
 
 /// The rest of what the command has not read yet.
@@ -108,17 +110,12 @@ impl Running {
             None => (Stdin::Nothing(nothing()?), None),
             Some(body) => {
                 let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-                let pipe = pipe::Sender::from_owned_fd(writer)?;
-                (Stdin::Body(reader), Some(Feeding { pipe, body }))
+                (Stdin::Body(reader), Feeding::begin(writer, body)?)
             }
         };
         // Both streams have one pipe, so that what arrives is in the order in which it was printed.
         let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
-        let printed = match spec.listen {
-            true => Printed::Heard(readable(printed)?),
-            false => Printed::Unheard(printed),
-        };
         let Process { pid, pidfd } = spawn(&Start {
             argv: spec.argv,
             environment: spec.environment,
@@ -127,22 +124,23 @@ impl Running {
             printed: printer.as_fd(),
             inherited: spec.inherited,
         })?;
-        let process = readable(pidfd);
-        let process = process.map_err(|error| {
-            let (pidfd, error) = error.into_parts();
+        let mut running = Running {
+            process: Ear::Closed(pidfd),
+            group: pid,
+            printed: Some(Ear::Closed(printed)),
+            feeding,
+            exit: None,
+        };
+        if spec.listen
+            && let Err(error) = running.listen()
+        {
             // Nobody would hear of its end.
             let _ = kill_process_group(pid, Signal::KILL);
-            spawn::wait(&pidfd);
-            error
-        })?;
+            spawn::wait(running.process.descriptor());
+            return Err(error);
+        }
         CURRENT.store(pid.as_raw_nonzero().get(), Ordering::Release);
-        Ok(Running {
-            process,
-            group: pid,
-            printed,
-            feeding,
-            exited: false,
-        })
+        Ok(running)
     }
 
     /// Its process group, which has its own process id.
@@ -152,13 +150,34 @@ impl Running {
 
     /// Sends a signal to the whole group. Only until it has exited: afterwards the number may be another's.
     pub fn signal(&self, signal: Signal) {
-        if !self.exited {
+        if self.exit.is_none() {
             // The group may be gone in this instant; its exit tells.
             let _ = kill_process_group(self.group, signal);
         }
     }
 
-    /// The next thing that it does. May be cancelled. Not to be called after its exit.
+    /// Waits for its end, and lets nothing else go on meanwhile: for what takes less than to have the runtime wait.
+    /// `None` when it goes on, or a signal came. Does not wait for one that has not got all that it is to read.
+    ///
+    /// # Errors
+    /// As [`Running::next`].
+    pub fn ends_within(&mut self, time: Duration) -> io::Result<Option<Exit>> {
+        if self.feeding.is_some() {
+            return Ok(None);
+        }
+        let process = PollFd::new(self.process.descriptor(), PollFlags::IN);
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        match poll(&mut [process], Some(&time)) {
+            Ok(0) | Err(Errno::INTR) => Ok(None),
+            Ok(_) => self.try_wait(),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next thing that it does, as far as it is listened to. May be cancelled. Not to be called after its exit.
+    ///
+    /// # Errors
+    /// When it is not ours to wait for (waitid(2)).
     pub async fn next(&mut self) -> io::Result<Event> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -173,40 +192,29 @@ impl Running {
             return Poll::Ready(Ok(Event::Output(chunk)));
         }
         // Not when nobody can print any more: something that it has started may hold the pipe for ever.
-        let exit = ready!(self.poll_exit(cx));
-        CURRENT.store(0, Ordering::Release);
-        self.exited = true;
-        self.feeding = None;
-        Poll::Ready(exit.map(Event::Exited))
+        self.poll_exit(cx).map_ok(Event::Exited)
     }
 
-    /// Listens to what it prints, if nobody does. Until then it can print as much as a pipe holds before it has to wait.
+    /// Listens to it, if nobody does. Until then it can print as much as a pipe holds before it has to wait, and nobody
+    /// hears of its end.
     ///
     /// # Errors
     /// When the system does not let us; it may be tried again.
     pub fn listen(&mut self) -> io::Result<()> {
-        let mut listened = Ok(());
-        self.printed = match mem::replace(&mut self.printed, Printed::Closed) {
-            Printed::Unheard(printed) => match readable(printed) {
-                Ok(printed) => Printed::Heard(printed),
-                Err(error) => {
-                    let (printed, error) = error.into_parts();
-                    listened = Err(error);
-                    Printed::Unheard(printed)
-                }
-            },
-            other => other,
-        };
-        listened
+        self.process.open()?;
+        match &mut self.printed {
+            Some(printed) => printed.open(),
+            None => Ok(()),
+        }
     }
 
     /// What has been printed, as far as it is listened to; `None` when nobody can print any more.
     fn poll_printed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             let printed = match &self.printed {
-                Printed::Heard(printed) => printed,
-                Printed::Unheard(_) => return Poll::Pending,
-                Printed::Closed => return Poll::Ready(None),
+                Some(Ear::Open(printed)) => printed,
+                Some(Ear::Closed(_)) => return Poll::Pending,
+                None => return Poll::Ready(None),
             };
             let mut readiness = match ready!(printed.poll_read_ready(cx)) {
                 Ok(readiness) => readiness,
@@ -218,37 +226,59 @@ impl Running {
                 Err(_would_block) => {}
             }
         }
-        self.printed = Printed::Closed;
+        self.printed = None;
         Poll::Ready(None)
     }
 
-    fn poll_exit(&self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
+    fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         loop {
-            let mut readiness = ready!(self.process.poll_read_ready(cx))?;
-            let ended = WaitId::PidFd(self.process.get_ref().as_fd());
-            match waitid(ended, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-                Ok(Some(status)) => return Poll::Ready(Ok(exit_of(&status))),
-                Ok(None) => readiness.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error.into())),
+            let Ear::Open(process) = &self.process else {
+                return Poll::Pending;
+            };
+            let mut readiness = ready!(process.poll_read_ready(cx))?;
+            readiness.clear_ready();
+            if let Some(exit) = self.try_wait()? {
+                return Poll::Ready(Ok(exit));
             }
         }
     }
 
-    /// What it had still printed when it exited, piece by piece, without waiting for what it may have
-    /// left behind.
-    pub async fn last_words(mut self, mut each: impl FnMut(&[u8])) {
-        // As much as there was room for, and its end. If that is not the end, something holds the pipe open.
+    /// Its end, if it has come.
+    fn try_wait(&mut self) -> io::Result<Option<Exit>> {
+        let process = WaitId::PidFd(self.process.descriptor().as_fd());
+        let waited = waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
+        if let Some(status) = waited {
+            CURRENT.store(0, Ordering::Release);
+            self.exit = Some(exit_of(&status));
+            self.feeding = None;
+        }
+        Ok(self.exit)
+    }
+
+    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it left
+    /// behind holds its pipe open.
+    pub fn last_words(&mut self, mut each: impl FnMut(&[u8])) -> bool {
+        let Some(printed) = &self.printed else {
+            return true;
+        };
+        // As much as there was room for, and its end.
         for _ in 0..=PIPE / READ {
-            let Printed::Unheard(printed) = &self.printed else {
-                break;
-            };
-            match read(printed) {
+            match read(printed.descriptor()) {
                 Ok(Some(chunk)) => each(&chunk),
-                Ok(None) => return,
-                Err(_) => break,
+                Ok(None) => {
+                    self.printed = None;
+                    return true;
+                }
+                Err(_) => return false,
             }
         }
-        if self.listen().is_err() {
+        false
+    }
+
+    /// What it has printed and what else comes through its pipe, but not for long: something that it left behind may hold
+    /// it for ever.
+    pub async fn rest(mut self, mut each: impl FnMut(&[u8])) {
+        if self.last_words(&mut each) || self.listen().is_err() {
             return;
         }
         let rest = async {
@@ -261,7 +291,38 @@ impl Running {
     }
 }
 
+impl Ear {
+    fn descriptor(&self) -> &OwnedFd {
+        match self {
+            Ear::Closed(descriptor) => descriptor,
+            Ear::Open(watched) => watched.get_ref(),
+        }
+    }
+
+    /// Has the runtime watch it.
+    fn open(&mut self) -> io::Result<()> {
+        if let Ear::Closed(descriptor) = self {
+            let watched = descriptor.try_clone()?;
+            *self = Ear::Open(readable(watched)?);
+        }
+        Ok(())
+    }
+}
+
 impl Feeding {
+    /// Writes as much as there is room for, and says what is left.
+    fn begin(pipe: OwnedFd, mut body: Bytes) -> io::Result<Option<Feeding>> {
+        rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+        // What it could not write it tries again.
+        let written = rustix::io::write(&pipe, &body).unwrap_or_default();
+        body.advance(written);
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let pipe = pipe::Sender::from_owned_fd(pipe)?;
+        Ok(Some(Feeding { pipe, body }))
+    }
+
     /// Ready when there is nothing more to write, or nobody who reads it: a command need not read.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

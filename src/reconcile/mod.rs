@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker};
-use crate::store::ledger::DeadAttempt;
+use crate::store::ledger::{DeadAttempt, Left};
 use crate::store::reconcile::AfterLoss;
 use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
@@ -26,7 +26,7 @@ mod sweep;
 mod verify;
 
 pub use announce::announce;
-pub use remains::end_remains;
+pub use remains::{end_remains, end_what_is_left};
 pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 
@@ -233,7 +233,8 @@ impl Pass<'_> {
             .call(move |db| db.dead_attempts(&tube, asks))
             .await?;
         if self.dry_run {
-            done.lost += dead.len() as u64;
+            let is_lost = |dead: &&DeadAttempt| dead.left == Left::Unknown;
+            done.lost += dead.iter().filter(is_lost).count() as u64;
             return Ok(Vec::new());
         }
         let mut waiting = Vec::new();
@@ -256,7 +257,7 @@ impl Pass<'_> {
             return Ok(None);
         }
         tracing::warn!(task, attempt, tube = %self.tube, "took over a dead worker's attempt");
-        if !end_remains(self.store, task, dead.uuid, attempt).await {
+        if !end_what_is_left(self.store, &dead).await {
             tracing::error!(
                 task,
                 attempt,
@@ -277,7 +278,8 @@ impl Pass<'_> {
             })
             .await?;
         match after {
-            AfterLoss::NotOurs => return Ok(None),
+            AfterLoss::NotOurs | AfterLoss::Done => return Ok(None),
+            AfterLoss::Unbegun => return Ok(Some(task)),
             AfterLoss::Waits => {}
             AfterLoss::Failed { reason } => {
                 tracing::error!(task, attempt, reason, "gave up a task");

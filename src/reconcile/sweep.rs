@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::process::leftover::{self, Remains};
-use crate::store::ledger::DeadAttempt;
+use crate::store::ledger::{DeadAttempt, Left};
 use crate::store::locks::Holder;
 use crate::store::{self, Db};
 
@@ -132,7 +132,8 @@ impl Sweep {
                 None => return Ok(Looked::Clean),
             },
         };
-        let dead = db.abandoned()?;
+        let mut dead = db.abandoned()?;
+        dead.retain(|one| one.left == Left::Unknown);
         let bytes: HashSet<i64> = dead.iter().map(byte).collect();
         self.clean.retain(|clean| bytes.contains(clean));
         let locks = db.locks();

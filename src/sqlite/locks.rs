@@ -14,7 +14,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +22,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
 use super::clock::boot_id;
-use super::{Failed, FileId};
+use super::{Failed, FileId, beside};
 use crate::ofd;
 
 /// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the id of its
@@ -43,8 +43,8 @@ const NUMBER_BITS: u32 = 20;
 #[derive(Debug, Clone)]
 pub struct LockFile {
     path: PathBuf,
-    /// The store's file.
-    beside: PathBuf,
+    /// The store's own file.
+    database: PathBuf,
     /// The store's id, which is to be in it.
     store: Uuid,
     seen: Arc<OnceLock<Seen>>,
@@ -135,8 +135,8 @@ impl LockFile {
     /// The lock file of the store at this path, with this id. Nothing is opened yet.
     pub fn of(path: &Path, store: Uuid) -> LockFile {
         LockFile {
-            path: beside(path),
-            beside: path.into(),
+            path: path_of(path),
+            database: path.into(),
             store,
             seen: Arc::default(),
         }
@@ -145,6 +145,16 @@ impl LockFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The store's own file, which it is beside.
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The store's id.
+    pub fn store(&self) -> Uuid {
+        self.store
     }
 
     /// Takes a byte for as long as the returned lock, or a copy of its descriptor, is open. Fails with
@@ -173,14 +183,13 @@ impl LockFile {
 
     /// Makes the file, or names the store in the one that is there.
     pub fn make(&self) -> io::Result<()> {
-        let (file, is_new) = open_or_create(&self.path)?;
+        let (file, is_new) = beside::open_or_create(&self.path)?;
         let name = format!("{}\n", self.name());
         // Whoever dies between the two leaves a file that still names the store.
         file.write_all_at(name.as_bytes(), 0)?;
         file.set_len(name.len() as u64)?;
-        if is_new && let Ok(store) = fs::metadata(&self.beside) {
-            // Where root looks at somebody's store. Others own what they make, and may not give it away.
-            let _ = fchown(&file, Some(store.uid()), Some(store.gid()));
+        if is_new {
+            beside::give(&file, &self.database);
         }
         Ok(())
     }
@@ -275,26 +284,14 @@ fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
 
 /// A lock for whoever makes or changes the schema of the store at this path, of which nothing is known yet.
 pub(super) fn take_turn(store: &Path) -> io::Result<Lock> {
-    let (file, _) = open_or_create(&beside(store))?;
+    let (file, _) = beside::open_or_create(&path_of(store))?;
     ofd::lock(&file, Holder::Schema.byte())?;
     Ok(Lock { file })
 }
 
 /// The file of locks of the store at this path.
-pub(super) fn beside(store: &Path) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
-    name.push("-locks");
-    name.into()
-}
-
-fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => Ok((file, true)),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok((options.open(path)?, false)),
-        Err(e) => Err(e),
-    }
+pub(super) fn path_of(store: &Path) -> PathBuf {
+    beside::path(store, "-locks")
 }
 
 #[cfg(test)]

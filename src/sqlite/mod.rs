@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 pub mod bell;
+pub mod beside;
 pub mod boot;
 pub mod clock;
 mod error;

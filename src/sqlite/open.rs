@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::journal::Journal;
-use super::locks::{Lock, LockFile, beside, take_turn};
+use super::locks::{Lock, LockFile, path_of, take_turn};
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Error, FileId};
 
@@ -153,7 +153,7 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 5;
 
 /// The schema's version; `None` for an empty database.
 fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
@@ -220,7 +220,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         }
         Err(source) => {
             return Err(Error::Locks {
-                path: beside(path),
+                path: path_of(path),
                 source,
             });
         }
@@ -250,7 +250,7 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
             }
             Err(source) => {
                 return Err(Error::Locks {
-                    path: beside(path),
+                    path: path_of(path),
                     source,
                 });
             }

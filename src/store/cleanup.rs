@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::locks::Holder;
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Failed, Millis, slate};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::state::Status;
@@ -195,8 +195,9 @@ impl Db {
                     if !locks
                         .is_held(Holder::Worker(worker))
                         .map_err(Failed::Locks)?
+                        && delete.execute([worker])? == 1
                     {
-                        delete.execute([worker])?;
+                        slate::remove(locks, worker);
                     }
                 }
                 Ok(())

@@ -24,6 +24,7 @@ mod plans;
 pub mod put;
 pub mod read;
 pub mod reconcile;
+pub mod slate;
 pub mod worker;
 
 pub use crate::sqlite::{Durability, Error, Millis, locks, now};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use super::ledger::DeadAttempt;
+use super::ledger::{DeadAttempt, left};
 use super::locks::Holder;
 use super::worker::Me;
 use super::{Db, Error, Failed, Millis};
@@ -47,11 +47,15 @@ pub enum Looks {
     },
 }
 
-/// What became of a task whose attempt was recorded as lost.
+/// What became of a task whose worker is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AfterLoss {
     /// It waits.
     Waits,
+    /// It was not lost: it is done.
+    Done,
+    /// It was not lost: it had not begun, and waits.
+    Unbegun,
     /// That was one too many: it has failed.
     Failed {
         /// Why, in words.
@@ -118,12 +122,14 @@ impl Db {
                     }
                 };
                 if !answers {
+                    let (task, number) = (row.get(0)?, row.get(2)?);
                     dead.push(DeadAttempt {
-                        task: row.get(0)?,
+                        task,
                         uuid: Uuid::from_bytes(row.get(1)?),
-                        number: row.get(2)?,
+                        number,
                         owner: Some(owner),
                         priority: row.get(4)?,
+                        left: left(locks, row.get(5)?, (task, number), row.get(6)?),
                     });
                 }
             }
@@ -214,7 +220,7 @@ impl Db {
         })
     }
 
-    /// Records an attempt that we took over, and of which nothing runs any more, as lost.
+    /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as lost.
     pub fn lose(
         &mut self,
         dead: &DeadAttempt,
@@ -232,7 +238,7 @@ const TUBES: &str =
     "SELECT DISTINCT tube FROM tasks WHERE status IN ('waiting', 'running') AND status <> 'done'";
 
 // A plus keeps SQLite from the index by tube, which has all that ever was in it.
-const RUNNING: &str = "SELECT id, uuid, attempt, owner, priority FROM tasks
+const RUNNING: &str = "SELECT id, uuid, attempt, owner, priority, worker, ahead FROM tasks
     WHERE status = 'running' AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY id";
 
 const SAME: &str =

@@ -111,7 +111,8 @@ impl Db {
                 "SELECT name, pid,
                     (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS 0),
                     (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS NOT 0),
-                    (SELECT max(id) FROM tasks WHERE status = 'running' AND status <> 'done' AND worker = workers.id)
+                    (SELECT max(id) FROM tasks WHERE status = 'running' AND status <> 'done' AND worker = workers.id
+                        AND ahead = 0)
                  FROM workers ORDER BY id",
             )?;
             let known = |row: &rusqlite::Row<'_>| {

@@ -9,11 +9,12 @@
 //! whose turn has not come are given back, too: whoever is free gets them sooner.
 
 use std::collections::VecDeque;
+use std::iter::repeat_with;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::arrive::{Arrived, arrive};
@@ -21,11 +22,12 @@ use super::control::Mode;
 use super::fate::note;
 use super::hold::Hold;
 use super::record::record;
+use super::round::{Round, Turn};
 use super::serve::Server;
 use crate::broker::{self, Broker, JobId, Reservation};
 use crate::crash::{self, Point};
-use crate::store::ledger::{Arrival, Claim, Settlement};
-use crate::store::now;
+use crate::store::ledger::{Arrival, Claim, Claimed, Settlement};
+use crate::store::{Db, now};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const FAR: Duration = Duration::from_millis(10);
 
 /// The most jobs that are asked for at once.
-const MOST: usize = 4;
+const MOST: usize = 8;
 
 /// How many jobs to ask for at once: in a tube that has given as many as were asked for, more the next time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,8 @@ impl Portion {
 pub struct Beside {
     /// Jobs whose ends are committed, still to be deleted.
     pub over: Vec<Over>,
+    /// Jobs that were claimed together with the one that it serves.
+    pub round: Round,
     /// Jobs whose turn has not come.
     pub next: VecDeque<Reservation>,
 }
@@ -76,7 +80,27 @@ pub struct Beside {
 impl Beside {
     /// Whether it has nothing.
     pub fn is_empty(&self) -> bool {
-        self.over.is_empty() && self.next.is_empty()
+        self.over.is_empty() && self.round.is_over() && self.next.is_empty()
+    }
+
+    /// The round was recorded, and of each that had ended whether it was ours; or it is left to others.
+    pub fn recorded(&mut self, ours: Option<&[bool]>) {
+        let next = match ours {
+            Some(ours) => {
+                let (over, next) = self.round.recorded(ours);
+                self.over.extend(over);
+                next
+            }
+            None => self.round.abandon(),
+        };
+        self.have_again(next);
+    }
+
+    /// Jobs whose turn is before those that it has.
+    fn have_again(&mut self, next: impl IntoIterator<Item = Reservation>) {
+        let after = std::mem::take(&mut self.next);
+        self.next.extend(next);
+        self.next.extend(after);
     }
 }
 
@@ -126,6 +150,8 @@ pub enum Ahead {
     Reserved(Reservation),
     /// Claimed in the transaction that settled the one before it.
     Claimed(Reservation, Box<(Arrival, Claim)>),
+    /// Claimed ahead of its turn, which has come.
+    Turn(Turn),
 }
 
 /// What looking ahead came to.
@@ -133,16 +159,16 @@ pub enum Ahead {
 struct Seen {
     /// What became of the jobs that were over.
     deleted: Vec<Deleted>,
-    /// The next job, and which task it speaks of, if it is one of ours.
-    next: Option<(Reservation, Option<Arrival>)>,
+    /// The next jobs, and which tasks they speak of.
+    next: Vec<(Reservation, Arrival)>,
 }
 
 impl Server<'_> {
-    /// Records how an attempt ended whose command took that long, and claims the next job in the same transaction if there
-    /// is one. True if it was ours to record.
+    /// Records how an attempt ended whose command took that long, with the round that it belongs to, and claims the next
+    /// jobs in the same transaction if there are any. True if it was ours to record.
     ///
-    /// Where the two cannot be done together, the next job waits for its turn, and not for long: while this is recorded,
-    /// it is held as while a command runs.
+    /// Where the two cannot be done together, the next jobs wait for their turn, and not for long: while this is recorded,
+    /// they are held as while a command runs.
     pub(super) async fn record(
         &mut self,
         reservation: &Reservation,
@@ -151,9 +177,15 @@ impl Server<'_> {
         long: Duration,
     ) -> (bool, Option<Ahead>) {
         crash::here(Point::OutcomeKnown);
-        let may_look = self.control.mode() == Mode::Working && !self.control.has_fresh();
+        // Nobody else is to record it meanwhile.
+        let mut round = std::mem::take(&mut self.beside.round);
+        let may_look =
+            self.control.mode() == Mode::Working && !self.control.has_fresh() && !round.goes_on();
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
-        let mut recording = pin!(record(self.store, self.control, self.me, &settlement));
+        let several = may_look && asked > 1 && round.is_possible(self.store.locks(), self.me.id);
+        let most = if several { asked } else { 1 };
+        let settlements = Arc::new(round.settlements(Some(&settlement)));
+        let mut recording = pin!(record(self.store, self.control, self.me, &settlements));
         let (mut is_late, mut recorded, mut seen) = (false, None, Seen::default());
         if may_look {
             let mut looking = pin!(look(
@@ -161,7 +193,7 @@ impl Server<'_> {
                 self.tube,
                 self.beside,
                 self.portion,
-                asked,
+                (asked, most),
                 self.store.id(),
                 self.commands,
             ));
@@ -181,35 +213,69 @@ impl Server<'_> {
             };
         }
         note(self.gone, seen.deleted);
-        match seen.next {
-            Some((next, Some(arrival))) if !is_late => {
-                let (commands, me) = (self.commands, self.me);
-                let both = self
-                    .store
-                    .at_once(|db| db.settle_and_claim(&settlement, &arrival, commands, me, now()));
-                if let Some(Ok((ours, claim))) = both {
-                    if matches!(claim, Claim::Begun(_)) {
-                        crash::here(Point::NextBegun);
-                    }
-                    let claimed = Box::new((arrival, claim));
-                    return (ours, Some(Ahead::Claimed(next, claimed)));
-                }
-                self.beside.next.push_front(next);
+        let mut claimed = None;
+        let (next, arrivals): (Vec<_>, Vec<_>) = seen.next.into_iter().unzip();
+        if !is_late && let Some((first, ahead)) = arrivals.split_first() {
+            let (commands, me) = (self.commands, self.me);
+            let together =
+                |db: &mut Db| db.settle_and_claim(&settlements, first, ahead, commands, me, now());
+            if let Some(Ok(together)) = self.store.at_once(together) {
+                claimed = Some((first.clone(), together));
             }
-            Some((next, _)) => self.beside.next.push_front(next),
-            None => {}
         }
-        let ours = match recorded {
-            Some(ours) => ours,
-            None => {
-                let hold = Hold::beside(std::mem::take(self.beside));
-                let ours = hold.during(self.broker, reservation, ttr, recording).await;
-                take_back(hold, self.beside, self.gone);
-                ours
-            }
+        let Some((arrival, claimed)) = claimed else {
+            self.beside.have_again(next);
+            let ours = match recorded {
+                Some(ours) => ours,
+                None => {
+                    let beside = std::mem::take(self.beside);
+                    let hold = Hold::beside(beside, self.store, self.me, Instant::now());
+                    let ours = hold.during(self.broker, reservation, ttr, recording).await;
+                    take_back(hold, self.beside, self.gone);
+                    ours
+                }
+            };
+            self.beside.round = round;
+            self.beside.recorded(ours.as_deref());
+            return (is_last_ours(ours.as_deref()), None);
         };
-        (ours, None)
+        let Claimed {
+            ours,
+            next: claim,
+            ahead,
+        } = claimed;
+        if matches!(claim, Claim::Begun(_)) {
+            crash::here(Point::NextBegun);
+        }
+        self.beside.round = round;
+        self.beside.recorded(Some(&ours));
+        let mut next = next.into_iter();
+        let first = next
+            .next()
+            .map(|reservation| Ahead::Claimed(reservation, Box::new((arrival, claim))));
+        for (reservation, attempt) in next.zip(ahead.into_iter().chain(repeat_with(|| None))) {
+            match attempt {
+                Some(attempt) => self.beside.round.add(Turn {
+                    reservation,
+                    attempt,
+                }),
+                None => self.beside.next.push_back(reservation),
+            }
+        }
+        (is_last_ours(Some(&ours)), first)
     }
+
+    /// Records what there is of a round. Jobs whose turn has not come are to be looked at anew.
+    pub(super) async fn end_round(&mut self) {
+        let settlements = Arc::new(self.beside.round.settlements(None));
+        let ours = record(self.store, self.control, self.me, &settlements).await;
+        self.beside.recorded(ours.as_deref());
+    }
+}
+
+/// Of those that were recorded, whether the last one was ours.
+fn is_last_ours(ours: Option<&[bool]>) -> bool {
+    ours.and_then(<[bool]>::last).is_some_and(|ours| *ours)
 }
 
 /// Takes back what was left to a hold, and notes what it did.
@@ -219,13 +285,14 @@ pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<i64>) {
     note(gone, deleted);
 }
 
-/// Looks for the next job, and asks for more where there is none; then those that are over are deleted with that.
+/// Looks for the next jobs, `most` of them, and asks for more where there is none; then those that are over are deleted with
+/// that.
 async fn look(
     broker: &mut dyn Broker,
     tube: &TubeName,
     beside: &mut Beside,
     portion: &mut Portion,
-    asked: usize,
+    (asked, most): (usize, usize),
     store: Uuid,
     commands: &Commands,
 ) -> Seen {
@@ -239,14 +306,18 @@ async fn look(
         *portion = portion.after(asked, reserved.len());
         beside.next.extend(reserved);
     }
-    if let Some(next) = beside.next.pop_front() {
+    while seen.next.len() < most
+        && let Some(next) = beside.next.pop_front()
+    {
         crash::here(Point::NextReserved);
-        let arrival = match arrive(broker, tube, &next, store, commands).await {
-            Ok(Arrived::Here(arrival)) => Some(arrival),
+        match arrive(broker, tube, &next, store, commands).await {
+            Ok(Arrived::Here(arrival)) => seen.next.push((next, arrival)),
             // Looked at again when it is its turn.
-            Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => None,
-        };
-        seen.next = Some((next, arrival));
+            Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => {
+                beside.next.push_front(next);
+                break;
+            }
+        }
     }
     seen
 }
@@ -264,7 +335,8 @@ mod tests {
             (short, 1, 1),
             (short, 2, 2),
             (short, 4, 4),
-            (short, 4, 4),
+            (short, 8, 8),
+            (short, 8, 8),
             (long, 2, 2),
             (Duration::from_secs(1), 1, 1),
             (Duration::ZERO, 2, 2),

@@ -3,14 +3,16 @@
 use std::fmt::Display;
 use std::os::fd::AsFd;
 
+use uuid::Uuid;
+
 use super::control::Control;
-use super::run::{Habit, Ran, run};
+use super::run::{self, Habit, Ran, Run};
 use crate::process::command::Spec;
 use crate::process::environment::Environment;
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::reconcile::end_remains;
-use crate::store::Store;
 use crate::store::ledger::{Attempt, Settlement};
+use crate::store::{Millis, Store, now};
 use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
@@ -32,21 +34,23 @@ pub const OWN_VARIABLES: [&str; 7] = [
     COMMAND_VARIABLE,
 ];
 
-/// Runs an attempt's command, and says what is to be recorded of it.
-pub async fn work(
-    store: &Store,
+/// Starts an attempt's command.
+///
+/// # Errors
+/// How it ended, if it could not be started.
+pub fn begin(
+    attempt: &Attempt,
     control: &mut Control,
     tube: &TubeName,
     environment: &Environment,
+    store: Uuid,
     job: u64,
     habit: Habit,
-    attempt: Attempt,
-) -> Settlement {
-    let Attempt { plan, lock, .. } = &attempt;
-    let store_id = store.id();
+) -> Result<Run, Ran> {
+    let plan = &attempt.plan;
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.task),
-        (STORE_VARIABLE, &store_id),
+        (STORE_VARIABLE, &store),
         (UUID_VARIABLE, &attempt.uuid),
         (TUBE_VARIABLE, tube),
         (JOB_VARIABLE, &job),
@@ -58,11 +62,28 @@ pub async fn work(
         environment,
         added: &own,
         stdin: plan.stdin.clone(),
-        inherited: lock.as_fd(),
-        listen: habit.listens(),
+        inherited: attempt.lock.as_fd(),
+        listen: !habit.is_quiet(),
     };
-    let Ran { outcome, output } = run(spec, plan.command.timeout, attempt.task, control).await;
-    let (next, budget) = retry::next(&outcome, &plan.command.retry, attempt.budget);
+    run::start(spec, plan.command.timeout, attempt.task, control)
+}
+
+/// Stays with an attempt to its end, and says what is to be recorded of it, and when it was started if it was claimed ahead
+/// of its turn.
+pub async fn end(
+    store: &Store,
+    control: &mut Control,
+    attempt: Attempt,
+    begun: Result<Run, Ran>,
+    started: Option<Millis>,
+) -> Settlement {
+    let Ran { outcome, output } = match begun {
+        Ok(run) => run.finish(control).await,
+        Err(ran) => ran,
+    };
+    let finished = now();
+    let rules = &attempt.plan.command.retry;
+    let (next, budget) = retry::next(&outcome, rules, attempt.budget);
     tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
     drop(attempt.lock);
@@ -79,6 +100,8 @@ pub async fn work(
         budget,
         output,
         kicks: None,
+        started,
+        finished,
     }
 }
 

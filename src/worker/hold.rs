@@ -3,37 +3,47 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::ahead::{Beside, Deleted, exchange};
 use super::fate::give_back_next;
-use crate::broker::{Broker, Reservation};
+use super::record::AGAIN;
+use crate::broker::{Broker, JobStats, Reservation};
+use crate::store::Store;
+use crate::store::worker::Me;
 
 /// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
 const ASK_AFTER: Duration = Duration::from_millis(200);
 
-/// When a command has run for so long, the jobs before it need not wait for the next reserve to be deleted.
-const CLEAR_AFTER: Duration = Duration::from_millis(50);
-
-/// When a command has run for so long, jobs that were to be next are for others.
-const GIVE_BACK_AFTER: Duration = Duration::from_millis(20);
+/// When a command has run for so long, the jobs before it need not wait for the next reserve to be deleted, and those that
+/// were to be next are for others.
+const ALONE_AFTER: Duration = Duration::from_millis(20);
 
 /// What the one who works and the one who holds tell each other. A touch that is under way must be
 /// waited for: dropped, it takes the connection and with it the reservation.
-#[derive(Default)]
-pub struct Hold {
+pub struct Hold<'a> {
+    begun: Instant,
+    store: &'a Store,
+    me: &'a Me,
+    in_trouble: Cell<bool>,
     speaking: Cell<bool>,
     ended: Cell<bool>,
     beside: Cell<Beside>,
     deleted: Cell<Vec<Deleted>>,
 }
 
-impl Hold {
-    /// One that also sees to the worker's other jobs, if it comes to that.
-    pub fn beside(beside: Beside) -> Hold {
+impl<'a> Hold<'a> {
+    /// One that also sees to the worker's other jobs, when what is done has begun so long ago that it comes to that.
+    pub fn beside(beside: Beside, store: &'a Store, me: &'a Me, begun: Instant) -> Hold<'a> {
         Hold {
+            begun,
+            store,
+            me,
+            in_trouble: Cell::default(),
+            speaking: Cell::default(),
+            ended: Cell::default(),
             beside: Cell::new(beside),
-            ..Hold::default()
+            deleted: Cell::default(),
         }
     }
 
@@ -70,51 +80,88 @@ impl Hold {
     /// Ends when the reservation is lost, or after a word that was under way when the work was over.
     async fn keep(&self, broker: &mut dyn Broker, reservation: &Reservation, ttr: Option<u32>) {
         let beside = self.beside.take();
-        if !beside.is_empty() {
-            let wait = match beside.next.is_empty() {
-                true => CLEAR_AFTER,
-                false => GIVE_BACK_AFTER,
-            };
-            self.beside.set(beside);
-            sleep(wait).await;
-            self.speaking.set(true);
-            let mut beside = self.beside.take();
-            let over = std::mem::take(&mut beside.over);
-            let (deleted, exchanged) = exchange(broker, over, &[], 0).await;
-            self.deleted.set(deleted);
-            // Or the next ones went with the connection.
-            if exchanged.is_ok() {
-                give_back_next(broker, &mut beside).await;
-            }
-            self.speaking.set(false);
-            if self.ended.get() {
-                return;
-            }
-        }
-        let ttr = match ttr {
-            Some(seconds) => Duration::from_secs(seconds.into()),
-            None => {
-                sleep(ASK_AFTER).await;
-                self.speaking.set(true);
-                let stats = broker.stats_job(reservation.id).await;
-                self.speaking.set(false);
-                match stats {
-                    Ok(Some(stats)) => stats.ttr,
-                    Ok(None) => return,
-                    Err(error) => return report(reservation, &error),
+        let mut alone_at = (!beside.is_empty()).then(|| self.begun + ALONE_AFTER);
+        self.beside.set(beside);
+        let mut third = ttr.map(third_of);
+        let mut touch_at = self.begun + third.unwrap_or(ASK_AFTER);
+        while !self.ended.get() {
+            match alone_at.filter(|at| *at < touch_at) {
+                Some(at) => {
+                    sleep_until(at).await;
+                    self.speaking.set(true);
+                    let alone = self.leave_alone(broker).await;
+                    alone_at = (!alone).then(|| Instant::now() + AGAIN);
+                }
+                None => {
+                    sleep_until(touch_at).await;
+                    self.speaking.set(true);
+                    let told = match third {
+                        Some(_) => broker.touch(reservation).await.map(|()| third),
+                        None => broker.stats_job(reservation.id).await.map(ttr_of),
+                    };
+                    third = match told {
+                        Ok(Some(third)) => Some(third),
+                        // It is gone.
+                        Ok(None) => return self.speaking.set(false),
+                        Err(error) => {
+                            report(reservation, &error);
+                            return self.speaking.set(false);
+                        }
+                    };
+                    touch_at = Instant::now() + third.unwrap_or(ASK_AFTER);
                 }
             }
-        };
-        while !self.ended.get() {
-            sleep(ttr.max(Duration::from_secs(1)) / 3).await;
-            self.speaking.set(true);
-            let touched = broker.touch(reservation).await;
             self.speaking.set(false);
-            if let Err(error) = touched {
-                return report(reservation, &error);
+        }
+    }
+
+    /// Sees to the worker's other jobs. False if it has to be tried again.
+    async fn leave_alone(&self, broker: &mut dyn Broker) -> bool {
+        let mut beside = self.beside.take();
+        let is_recorded = beside.round.is_over() || self.end_round(&mut beside).await;
+        let over = std::mem::take(&mut beside.over);
+        let (mut deleted, exchanged) = exchange(broker, over, &[], 0).await;
+        let before = self.deleted.take();
+        deleted.extend(before);
+        self.deleted.set(deleted);
+        // Or the next ones went with the connection.
+        if exchanged.is_ok() {
+            give_back_next(broker, &mut beside).await;
+        }
+        self.beside.set(beside);
+        is_recorded
+    }
+
+    /// Records what there is of the round.
+    async fn end_round(&self, beside: &mut Beside) -> bool {
+        let (settlements, me) = (beside.round.settlements(None), self.me.clone());
+        let settled = self
+            .store
+            .soon(move |db| db.settle(&settlements, &me))
+            .await;
+        match settled {
+            Ok(ours) => {
+                beside.recorded(Some(&ours));
+                true
+            }
+            Err(error) => {
+                if !self.in_trouble.replace(true) {
+                    tracing::error!(%error, "could not record what was before a command; will keep trying");
+                }
+                false
             }
         }
     }
+}
+
+/// How long after one touch the next is due, of a TTR in seconds.
+fn third_of(ttr: u32) -> Duration {
+    Duration::from_secs(ttr.max(1).into()) / 3
+}
+
+/// The same, as the broker has it.
+fn ttr_of(stats: Option<JobStats>) -> Option<Duration> {
+    stats.map(|stats| stats.ttr.max(Duration::from_secs(1)) / 3)
 }
 
 /// The command goes on: the job will come round again, and its claim will find the task running, or done.

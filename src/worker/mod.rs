@@ -6,7 +6,7 @@
 //!    └─────────────────────┴─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Where there is a next job, the steps of two go together (`ahead`).
+//! Where there is a next job, the steps of two go together (`ahead`), and where jobs are short, those of several (`round`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, now};
+use crate::store::{self, Store, now, slate};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -28,9 +28,11 @@ mod ahead;
 mod arrive;
 mod attempt;
 mod control;
+mod decide;
 mod fate;
 mod hold;
 mod record;
+mod round;
 mod run;
 mod serve;
 
@@ -159,8 +161,10 @@ impl Worker {
         }
         loop {
             // It is ours already.
-            let next = || self.beside.next.pop_front().map(Ahead::Reserved);
-            if let Some(ahead) = self.ahead.take().or_else(next) {
+            let turn = self.ahead.take();
+            let turn = turn.or_else(|| self.beside.round.next().map(Ahead::Turn));
+            let turn = turn.or_else(|| self.beside.next.pop_front().map(Ahead::Reserved));
+            if let Some(ahead) = turn {
                 self.serve(ahead).await;
                 continue;
             }
@@ -191,11 +195,15 @@ impl Worker {
         }
     }
 
-    /// Goes by what was read again of the configuration.
-    async fn configure(&mut self) {
-        if let Some(fresh) = self.settings.control.fresh().await {
-            self.settings.commands = fresh.commands;
-            self.settings.environment = fresh.environment;
+    /// Goes by what was read again of the configuration. True if nothing was.
+    async fn configure(&mut self) -> bool {
+        match self.settings.control.fresh().await {
+            None => true,
+            Some(fresh) => {
+                self.settings.commands = fresh.commands;
+                self.settings.environment = fresh.environment;
+                false
+            }
         }
     }
 
@@ -254,7 +262,7 @@ impl Worker {
     }
 
     async fn serve(&mut self, ahead: Ahead) {
-        self.configure().await;
+        let is_as_before = self.configure().await;
         let may_ask_for = match self.is_to_reconcile() {
             true => 0,
             false => self.may_have().saturating_sub(1),
@@ -281,6 +289,7 @@ impl Worker {
             portion: &mut self.portion,
             habit: &mut self.habit,
             may_ask_for,
+            is_as_before,
         }
         .serve(ahead)
         .await;
@@ -400,6 +409,9 @@ impl Worker {
 
     async fn sign_off(&mut self) {
         let (id, gone) = (self.me.id, std::mem::take(&mut self.gone));
+        if self.beside.round.has_clean_slate() {
+            slate::remove(self.settings.store.locks(), id);
+        }
         match record::sign_off(&self.settings.store, id, gone).await {
             Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),
             Err(error) => tracing::warn!(worker = self.name(), %error, "could not sign off"),

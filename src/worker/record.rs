@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::control::{Control, Mode};
 use crate::link::Report;
-use crate::store::ledger::Settlement;
+use crate::store::ledger::Settlements;
+use crate::store::slate::Key;
 use crate::store::worker::Me;
 use crate::store::{Error, Store, now};
 
@@ -18,38 +19,41 @@ pub const AGAIN: Duration = Duration::from_secs(1);
 /// Even a worker that is to leave at once gives the store so long.
 pub const LAST_TRY: Duration = Duration::from_secs(2);
 
-/// Records an outcome. False if it was not ours to record, or if we were told to leave before we could: then the
-/// attempt stays ours until we are gone, and whoever gets the job next finds it lost.
+/// Records what has happened. Of each attempt that has ended, false if it was not ours to record. `None` if we were told to
+/// leave before we could: then all stay ours until we are gone, and whoever gets the jobs next finds out.
 pub async fn record(
     store: &Store,
     control: &mut Control,
     me: &Me,
-    settlement: &Arc<Settlement>,
-) -> bool {
-    let (task, attempt) = (settlement.task, settlement.number);
+    settlements: &Arc<Settlements>,
+) -> Option<Vec<bool>> {
+    let ended = settlements.ended.iter();
+    let ended = ended.map(|settlement| (settlement.task, settlement.number));
+    let all: Vec<Key> = ended.chain(settlements.unbegun.iter().copied()).collect();
+    let (task, attempt) = all.last().copied().unwrap_or_default();
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {
-        let (settling, me) = (Arc::clone(settlement), me.clone());
-        let call = store.soon(move |db| db.settle(&settling, &me, now()));
+        let (settling, me) = (Arc::clone(settlements), me.clone());
+        let call = store.soon(move |db| db.settle(&settling, &me));
         let recorded = match unless_to_leave(control, begun, call).await {
             Some(recorded) => recorded,
             None => return gave_up(task, attempt),
         };
         match recorded {
-            Ok(true) => {
-                if in_trouble {
-                    tracing::info!(task, attempt, "recorded an outcome at last");
+            Ok(ours) => {
+                for ((task, attempt), ours) in all.iter().zip(&ours) {
+                    if !ours {
+                        tracing::warn!(
+                            task,
+                            attempt,
+                            "found an attempt taken over; left its task alone"
+                        );
+                    } else if in_trouble {
+                        tracing::info!(task, attempt, "recorded an outcome at last");
+                    }
                 }
-                return true;
-            }
-            Ok(false) => {
-                tracing::warn!(
-                    task,
-                    attempt,
-                    "found an attempt taken over; left its task alone"
-                );
-                return false;
+                return Some(ours);
             }
             // Once, and not for every try.
             Err(error) if !in_trouble => {
@@ -66,13 +70,13 @@ pub async fn record(
     }
 }
 
-fn gave_up(task: i64, attempt: i64) -> bool {
+fn gave_up(task: i64, attempt: i64) -> Option<Vec<bool>> {
     tracing::error!(
         task,
         attempt,
         "left before an outcome was recorded; its task will be found lost"
     );
-    false
+    None
 }
 
 /// Waits for something while there is time for it; `None` once there is none.

@@ -29,9 +29,10 @@ pub struct Ran {
     pub output: Kept,
 }
 
-/// In a full tube the tender is told what runs only when it has run for so long: to hear of it costs as much as many a
-/// job. Nor is a command listened to before, if the one before it was short and printed little.
-const TELL_AFTER: Duration = Duration::from_millis(20);
+/// A command that takes no longer is short. The tender of a worker in a full tube hears only of those that take longer: to
+/// hear of one costs as much as many a job. And after a short one that printed little, the next is waited for so long
+/// without listening to it, or to anything else.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Between two tries to listen to a command where the system does not let us.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -50,13 +51,13 @@ impl Habit {
     /// That of a command which took so long and printed so many bytes.
     pub fn of(long: Duration, printed: u64) -> Habit {
         Habit {
-            is_quiet: long < TELL_AFTER && printed <= LITTLE,
+            is_quiet: long < SHORT && printed <= LITTLE,
         }
     }
 
-    /// Whether to listen to the next one from the beginning.
-    pub fn listens(self) -> bool {
-        !self.is_quiet
+    /// Whether it was short, and printed little: the next one need not be listened to from the beginning.
+    pub fn is_quiet(self) -> bool {
+        self.is_quiet
     }
 }
 
@@ -75,76 +76,141 @@ enum Stage {
     Killed { cause: Cause },
 }
 
-/// Starts a command and stays with it until it has exited.
-pub async fn run(
+/// A command on its way.
+pub struct Run {
+    running: Running,
+    task: i64,
+    begun: Instant,
+    /// When to tell the tender of it.
+    tell_at: Option<Instant>,
+    times_out_at: Option<Instant>,
+    /// How many the kernel had killed for their memory when it began.
+    kills: Option<u64>,
+    capture: Capture,
+    /// How it has ended.
+    exit: Option<Exit>,
+}
+
+/// Starts a command.
+///
+/// # Errors
+/// How it ended, if it could not be started.
+pub fn start(
     spec: Spec<'_>,
     timeout: Option<Duration>,
     task: i64,
     control: &mut Control,
-) -> Ran {
+) -> Result<Run, Ran> {
     let program = spec.argv.first().map_or("", String::as_str);
     let kills = memory::kills_lately();
-    let listens = spec.listen;
-    let mut running = match Running::start(spec) {
-        Ok(running) => running,
-        Err(error) => return could_not_start(program, &error),
-    };
+    let running = Running::start(spec).map_err(|error| could_not_start(program, &error))?;
     crash::here(Point::CommandStarted);
-    let group = running.group();
-    let soon = Instant::now() + TELL_AFTER;
-    let mut listen_at = (!listens).then_some(soon);
+    let begun = Instant::now();
     let mut tell_at = None;
     if control.is_taken_for_busy() {
-        tell_at = Some(soon);
+        tell_at = Some(begun + SHORT);
     } else {
+        let group = running.group();
         control.report(Report::Busy { task, group });
     }
-    let times_out_at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut capture = Capture::default();
-    let mut stage = advance(Stage::Running, control.mode(), times_out_at, &running);
-    let alarm = sleep_until(Instant::now());
-    tokio::pin!(alarm);
-    let exit = loop {
-        let next = next_alarm(stage, control.mode(), times_out_at);
-        let next = next.into_iter().chain(tell_at).chain(listen_at).min();
-        if let Some(at) = next
-            && at != alarm.deadline()
-        {
-            alarm.as_mut().reset(at);
-        }
-        tokio::select! {
-            event = running.next() => match event {
-                Ok(Event::Output(chunk)) => capture.push(&chunk),
-                Ok(Event::Exited(exit)) => break exit,
-                Err(error) => {
-                    // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
-                    tracing::error!(task, %error, "lost sight of a command");
-                    break Exit::Code(255);
-                }
+    Ok(Run {
+        running,
+        task,
+        begun,
+        tell_at,
+        times_out_at: timeout.and_then(|timeout| begun.checked_add(timeout)),
+        kills,
+        capture: Capture::default(),
+        exit: None,
+    })
+}
+
+impl Run {
+    /// Waits here for as long as a short command may take, while nothing else of the worker goes on. True if it has done well within that, and nothing of it is left
+    /// to be heard.
+    pub fn is_soon_done(&mut self) -> bool {
+        let ends_at = self.begun + SHORT;
+        let until = self.times_out_at.map_or(ends_at, |at| at.min(ends_at));
+        // What is wrong comes again.
+        let exit = self.running.ends_within(until - self.begun);
+        self.exit = exit.unwrap_or_default();
+        let capture = &mut self.capture;
+        self.exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
+    }
+
+    /// Stays with it until it has exited.
+    pub async fn finish(mut self, control: &mut Control) -> Ran {
+        let mut stage = Stage::Running;
+        let exit = match self.exit {
+            Some(exit) => exit,
+            None => self.stay(&mut stage, control).await,
+        };
+        crash::here(Point::CommandEnded);
+        let Run {
+            running,
+            mut capture,
+            kills,
+            ..
+        } = self;
+        running.rest(|chunk| capture.push(chunk)).await;
+        Ran {
+            outcome: match outcome(stage, exit) {
+                Outcome::Signalled(KILL) if memory::kills() > kills => Outcome::OutOfMemory,
+                outcome => outcome,
             },
-            _ = control.changed() => stage = advance(stage, control.mode(), times_out_at, &running),
-            () = &mut alarm, if next.is_some() => {
-                if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
-                    control.report(Report::Busy { task, group });
+            output: capture.finish(),
+        }
+    }
+
+    async fn stay(&mut self, stage: &mut Stage, control: &mut Control) -> Exit {
+        let Run {
+            running,
+            task,
+            begun,
+            tell_at,
+            times_out_at,
+            capture,
+            ..
+        } = self;
+        let (task, times_out_at) = (*task, *times_out_at);
+        let group = running.group();
+        let mut listen_at = Some(*begun);
+        *stage = advance(*stage, control.mode(), times_out_at, running);
+        let alarm = sleep_until(Instant::now());
+        tokio::pin!(alarm);
+        loop {
+            let next = next_alarm(*stage, control.mode(), times_out_at);
+            let next = next.into_iter().chain(*tell_at).chain(listen_at).min();
+            if let Some(at) = next
+                && at != alarm.deadline()
+            {
+                alarm.as_mut().reset(at);
+            }
+            tokio::select! {
+                event = running.next() => match event {
+                    Ok(Event::Output(chunk)) => capture.push(&chunk),
+                    Ok(Event::Exited(exit)) => return exit,
+                    Err(error) => {
+                        // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
+                        tracing::error!(task, %error, "lost sight of a command");
+                        return Exit::Code(255);
+                    }
+                },
+                _ = control.changed() => *stage = advance(*stage, control.mode(), times_out_at, running),
+                () = &mut alarm, if next.is_some() => {
+                    if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
+                        control.report(Report::Busy { task, group });
+                    }
+                    if listen_at.take_if(|at| *at <= Instant::now()).is_some()
+                        && let Err(error) = running.listen()
+                    {
+                        tracing::error!(task, %error, "could not listen to a command; will try again");
+                        listen_at = Some(Instant::now() + LISTEN_AGAIN);
+                    }
+                    *stage = advance(*stage, control.mode(), times_out_at, running);
                 }
-                if listen_at.take_if(|at| *at <= Instant::now()).is_some()
-                    && let Err(error) = running.listen()
-                {
-                    tracing::error!(task, %error, "could not listen to a command; will try again");
-                    listen_at = Some(Instant::now() + LISTEN_AGAIN);
-                }
-                stage = advance(stage, control.mode(), times_out_at, &running);
             }
         }
-    };
-    crash::here(Point::CommandEnded);
-    running.last_words(|chunk| capture.push(chunk)).await;
-    Ran {
-        outcome: match outcome(stage, exit) {
-            Outcome::Signalled(KILL) if memory::kills() > kills => Outcome::OutOfMemory,
-            outcome => outcome,
-        },
-        output: capture.finish(),
     }
 }
 

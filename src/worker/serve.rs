@@ -1,28 +1,28 @@
 //! One job, from its reservation to its end: arrive, claim, run, settle.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::ahead::{Ahead, Beside, Over, Portion, take_back};
 use super::arrive::{Arrived, arrive};
-use super::attempt::work;
+use super::attempt::{begin, end};
 use super::control::{Control, Mode};
+use super::decide::Decided;
 use super::fate::{Fate, LEAVE_ALONE, Put, give_back, priority};
 use super::hold::Hold;
-use super::run::Habit;
+use super::round::Turn;
+use super::run::{Habit, Run};
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::process::environment::Environment;
-use crate::reconcile::end_remains;
-use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
+use crate::store::ledger::{Arrival, Attempt, Claim};
 use crate::store::worker::Me;
-use crate::store::{self, Store, now};
+use crate::store::{Store, now};
 use crate::task::command::{Commands, OnFailure};
 use crate::task::retry::Next;
 use crate::tube::TubeName;
-
-/// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
-const MOST_CLAIMS: u32 = 8;
 
 /// Everything that serving a job needs.
 pub struct Server<'a> {
@@ -50,6 +50,8 @@ pub struct Server<'a> {
     pub habit: &'a mut Habit,
     /// How many it may ask for before this one is settled.
     pub may_ask_for: usize,
+    /// The configuration is what it was when the job before this one was served.
+    pub is_as_before: bool,
 }
 
 /// What serving came to.
@@ -70,13 +72,6 @@ pub enum Served {
     Troubled,
 }
 
-/// What a series of claims came to.
-enum Decided {
-    Run(Box<Attempt>),
-    Refused { priority: u32 },
-    Fate(Fate),
-}
-
 impl Server<'_> {
     /// Serves one job.
     pub async fn serve(&mut self, ahead: Ahead) -> Served {
@@ -89,6 +84,14 @@ impl Server<'_> {
                 self.clear().await;
                 // What is wrong was said; at the latest it comes back with the end of the session.
                 let _ = give_back(self.broker, reservation).await;
+                Served::Nothing
+            }
+            Ahead::Turn(turn) if self.is_as_before && self.control.mode() == Mode::Working => {
+                self.attempt(turn.reservation, *turn.attempt).await
+            }
+            Ahead::Turn(turn) => {
+                self.beside.round.put_back(turn);
+                self.end_round().await;
                 Served::Nothing
             }
             Ahead::Claimed(reservation, claimed) => {
@@ -165,127 +168,21 @@ impl Server<'_> {
         }
     }
 
-    /// Claims, does what the claim asks for first, and claims again.
-    async fn decide(
-        &mut self,
-        mut arrival: Arrival,
-        mut claimed: Option<Claim>,
-    ) -> Result<Decided, store::Error> {
-        let mut ours: Option<DeadAttempt> = None;
-        for _ in 0..MOST_CLAIMS {
-            let claim = match claimed.take() {
-                Some(claim) => claim,
-                None => self.claim(&arrival, ours.take()).await?,
-            };
-            match claim {
-                Claim::Begun(attempt) => return Ok(Decided::Run(attempt)),
-                Claim::Refused {
-                    task,
-                    reason,
-                    priority,
-                } => {
-                    tracing::warn!(task, reason, "refused a task and buried its job");
-                    return Ok(Decided::Refused { priority });
-                }
-                Claim::Later {
-                    task,
-                    delay,
-                    priority,
-                    generation,
-                } => {
-                    return Ok(Decided::Fate(Fate::Release {
-                        priority,
-                        delay,
-                        waiting: Some(Put { task, generation }),
-                    }));
-                }
-                Claim::DeleteJob { task } => {
-                    let task = task.filter(|_| !arrival.is_pointer());
-                    return Ok(Decided::Fate(Fate::Delete { task }));
-                }
-                Claim::GivenUp {
-                    task,
-                    reason,
-                    priority,
-                } => {
-                    tracing::error!(task, reason, "gave up a task and buried its job");
-                    return Ok(Decided::Fate(Fate::Bury { priority }));
-                }
-                Claim::BuryJob { task, priority } => {
-                    tracing::warn!(task, "buried the job of a task that had failed");
-                    return Ok(Decided::Fate(Fate::Bury { priority }));
-                }
-                Claim::AskForKicks => {
-                    arrival.kicks = Some(self.kicks(arrival.job).await.unwrap_or(0));
-                }
-                Claim::Dead(dead) => {
-                    let (taken, me) = (dead.clone(), self.me.id);
-                    if !self.store.call(move |db| db.take_over(&taken, me)).await? {
-                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
-                    }
-                    tracing::warn!(
-                        task = dead.task,
-                        attempt = dead.number,
-                        "took over a dead worker's attempt"
-                    );
-                    if !self.end_remains(&dead).await {
-                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
-                    }
-                    ours = Some(dead);
-                }
-                Claim::Remains(dead) => {
-                    if !self.end_remains(&dead).await {
-                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
-                    }
-                }
-            }
-        }
-        Ok(Decided::Fate(Fate::leave(
-            broker::DEFAULT_PRIORITY,
-            LEAVE_ALONE,
-        )))
-    }
-
-    async fn claim(
-        &mut self,
-        arrival: &Arrival,
-        ours: Option<DeadAttempt>,
-    ) -> Result<Claim, store::Error> {
-        let (arrival, commands) = (arrival.clone(), Arc::clone(self.commands));
-        let me = self.me.clone();
-        let gone = self.gone.clone();
-        let claim = self
-            .store
-            .soon(move |db| match &ours {
-                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, &me, now()),
-                None => db.claim(&arrival, &commands, &me, &gone, now()),
-            })
-            .await?;
-        // Noted twice is noted once; what was not committed is still here.
-        self.gone.clear();
-        Ok(claim)
-    }
-
-    /// Ends what an attempt left running. False if something could not be ended.
-    async fn end_remains(&self, dead: &DeadAttempt) -> bool {
-        let ended = end_remains(self.store, dead.task, dead.uuid, dead.number).await;
-        if !ended {
-            tracing::error!(
-                task = dead.task,
-                attempt = dead.number,
-                "could not end what an attempt left running; did not run its task again"
-            );
-        }
-        ended
-    }
-
-    /// How often a job was kicked, as far as the broker tells.
-    async fn kicks(&mut self, job: broker::JobId) -> Option<u64> {
-        let stats = self.broker.stats_job(job).await;
-        stats.ok().flatten().map(|stats| stats.kicks)
-    }
-
     async fn attempt(&mut self, reservation: Reservation, attempt: Attempt) -> Served {
+        let started = attempt.ahead.then(now);
+        if let Some(at) = started
+            && !self.beside.round.begins(&attempt, at)
+        {
+            let attempt = Box::new(attempt);
+            self.beside.round.put_back(Turn {
+                reservation,
+                attempt,
+            });
+            self.end_round().await;
+            return Served::Nothing;
+        }
+        crash::here(Point::AttemptBegun);
+        let begun = Instant::now();
         let Attempt {
             task,
             priority,
@@ -295,23 +192,45 @@ impl Server<'_> {
             ..
         } = attempt;
         let on_failure = attempt.plan.command.on_failure;
-        let work = work(
-            self.store,
+        let mut run = begin(
+            &attempt,
             self.control,
             self.tube,
             self.environment,
+            self.store.id(),
             reservation.id,
             *self.habit,
-            attempt,
         );
-        let hold = Hold::beside(std::mem::take(self.beside));
-        crash::here(Point::AttemptBegun);
-        let begun = Instant::now();
-        let mut settlement = hold.during(self.broker, &reservation, ttr, work).await;
+        let may_wait = self.habit.is_quiet() && self.control.mode() == Mode::Working;
+        let is_done = may_wait && run.as_mut().is_ok_and(Run::is_soon_done);
+        let ending = end(self.store, self.control, attempt, run, started);
+        let mut settlement = if is_done {
+            ending.await
+        } else {
+            let beside = std::mem::take(self.beside);
+            let hold = Hold::beside(beside, self.store, self.me, begun);
+            let settlement = hold.during(self.broker, &reservation, ttr, ending).await;
+            take_back(hold, self.beside, self.gone);
+            settlement
+        };
         let long = begun.elapsed();
-        take_back(hold, self.beside, self.gone);
         let output = settlement.output.size();
         *self.habit = Habit::of(long, output);
+        let foreign = foreign.then_some(task);
+        if is_done
+            && self.habit.is_quiet()
+            && self.round_goes_on()
+            && self.beside.round.defers(&settlement)
+        {
+            crash::here(Point::OutcomeNoted);
+            let task = foreign;
+            let over = Over { reservation, task };
+            self.beside.round.ended(over, Arc::new(settlement));
+            return Served::Attempted {
+                output,
+                ahead: None,
+            };
+        }
         let next = settlement.next.clone();
         // A kick that it has had already must not be taken for one that asks for another run.
         if matches!(next, Next::Failed { .. }) {
@@ -320,7 +239,6 @@ impl Server<'_> {
         let settlement = Arc::new(settlement);
         let (ours, ahead) = self.record(&reservation, ttr, settlement, long).await;
         crash::here(Point::OutcomeRecorded);
-        let foreign = foreign.then_some(task);
         let fate = match next {
             _ if !ours => Fate::leave(priority, Duration::ZERO),
             Next::Done | Next::Cancelled => Fate::Delete { task: foreign },
@@ -344,5 +262,12 @@ impl Server<'_> {
             }
         }
         Served::Attempted { output, ahead }
+    }
+
+    /// Whether others of the round may follow without anything being recorded.
+    fn round_goes_on(&self) -> bool {
+        self.beside.round.goes_on()
+            && self.control.mode() == Mode::Working
+            && !self.control.has_fresh()
     }
 }

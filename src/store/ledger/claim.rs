@@ -5,20 +5,19 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::loss::newest_attempt;
 use super::row::{TaskRow, by_foreign_job, by_uuid};
 use super::settle::settle;
-use super::{Arrival, Attempt, Claim, DeadAttempt, Settlement, Stranger, Who};
-use crate::sqlite::clock::boot_id;
+use super::{Arrival, Attempt, Claim, Left, Settlement, Stranger, Who};
 use crate::store::announce::WAITS_SINCE;
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
-use crate::store::reconcile::AfterLoss;
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::output::Kept;
-use crate::task::retry::{self, Budget, Next, Rules};
-use crate::task::state::{Found, Loss, Outcome, Status, Verdict, judge};
+use crate::task::retry::{self, Budget, Rules};
+use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
 /// nothing: what it still owns it took over and could not end, or not record as lost.
@@ -57,7 +56,7 @@ impl Claiming<'_> {
                 };
                 self.begin(task, arrival)
             }
-            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task))),
+            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.left(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
                 task: task.id,
                 delay,
@@ -73,6 +72,20 @@ impl Claiming<'_> {
             }),
             Verdict::AskForKicks => Ok(Claim::AskForKicks),
         }
+    }
+
+    /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
+    pub fn claim_ahead(&self, arrival: &Arrival) -> Result<Option<Box<Attempt>>, Failed> {
+        let Some(task) = self.find_or_add(arrival)? else {
+            return Ok(None);
+        };
+        if task.attempt > 0 || judge(self.found(&task, arrival)?) != Verdict::Begin {
+            return Ok(None);
+        }
+        let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
+            return Ok(None);
+        };
+        self.run(task, arrival, 1, plan, true).map(Some)
     }
 
     fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
@@ -185,7 +198,7 @@ impl Claiming<'_> {
             .ok_or_else(|| Failed::Corrupt("a row vanished in its own transaction".into()))
     }
 
-    fn by_uuid(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
+    pub(super) fn by_uuid(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
         self.change
             .prepare_cached(&by_uuid())?
             .query_row([uuid.as_bytes()], TaskRow::read)
@@ -234,12 +247,12 @@ impl Claiming<'_> {
             number: task.attempt,
         };
         if task.attempt > 0 && self.locks.is_held(before).map_err(Failed::Locks)? {
-            return Ok(Claim::Remains(newest_attempt(&task)));
+            return Ok(Claim::Remains(newest_attempt(&task, Left::Unknown)));
         }
         let number = task.attempt.saturating_add(1);
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
             Err(refusal) => self.refuse(&task, number, refusal.to_string()),
-            Ok(plan) => self.run(task, arrival, number, plan),
+            Ok(plan) => Ok(Claim::Begun(self.run(task, arrival, number, plan, false)?)),
         }
     }
 
@@ -249,7 +262,8 @@ impl Claiming<'_> {
         arrival: &Arrival,
         number: i64,
         plan: Plan,
-    ) -> Result<Claim, Failed> {
+        ahead: bool,
+    ) -> Result<Box<Attempt>, Failed> {
         let holder = Holder::Attempt {
             task: task.id,
             number,
@@ -258,7 +272,7 @@ impl Claiming<'_> {
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
-                    attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6
+                    attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -267,7 +281,8 @@ impl Claiming<'_> {
                 self.me.id,
                 self.now,
                 task.budget.spent,
-                task.budget.lost
+                task.budget.lost,
+                ahead
             ])?;
         // SQLite writes the index anew for a column that is set, though it stays what it was.
         if task.command.as_deref() != Some(plan.name.as_str()) {
@@ -275,7 +290,7 @@ impl Claiming<'_> {
                 .prepare_cached("UPDATE tasks SET command = ?2 WHERE id = ?1")?
                 .execute(params![task.id, plan.name])?;
         }
-        Ok(Claim::Begun(Box::new(Attempt {
+        Ok(Box::new(Attempt {
             task: task.id,
             uuid: task.uuid,
             number,
@@ -286,7 +301,8 @@ impl Claiming<'_> {
             ttr: task.ttr,
             generation: task.generation,
             foreign: task.foreign && !arrival.is_pointer(),
-        })))
+            ahead,
+        }))
     }
 
     fn refuse(&self, task: &TaskRow, number: i64, reason: String) -> Result<Claim, Failed> {
@@ -307,85 +323,14 @@ impl Claiming<'_> {
             budget,
             output: Kept::default(),
             kicks: None,
+            started: None,
+            finished: self.now,
         };
-        settle(
-            self.change,
-            &settlement,
-            self.me.id,
-            &self.me.name,
-            self.now,
-        )?;
+        settle(self.change, &settlement, self.me.id, &self.me.name)?;
         Ok(Claim::Refused {
             task: task.id,
             reason,
             priority: task.priority,
         })
-    }
-
-    /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
-    fn lost_worker(&self, task: i64) -> Result<(String, Loss), Failed> {
-        let (name, boot): (String, Option<String>) = self
-            .change
-            .prepare_cached(
-                "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
-                 FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
-            )?
-            .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok((name, why_lost(boot.as_deref())))
-    }
-
-    /// Records an attempt that we took over as lost.
-    pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
-        let Some(task) = self.by_uuid(&dead.uuid)? else {
-            return Ok(AfterLoss::NotOurs);
-        };
-        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
-        let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
-        let (worker, why) = self.lost_worker(task.id)?;
-        let outcome = Outcome::Lost(why);
-        let (next, budget) = retry::next(&outcome, &rules, task.budget);
-        let after = match &next {
-            Next::Failed { reason } => AfterLoss::Failed {
-                reason: reason.clone(),
-            },
-            Next::Wait(_) | Next::Done | Next::Cancelled => AfterLoss::Waits,
-        };
-        let settlement = Settlement {
-            task: dead.task,
-            number: dead.number,
-            outcome,
-            next,
-            budget,
-            output: Kept::default(),
-            kicks: None,
-        };
-        Ok(
-            match settle(self.change, &settlement, self.me.id, &worker, self.now)? {
-                true => after,
-                false => AfterLoss::NotOurs,
-            },
-        )
-    }
-}
-
-/// Whoever runs a task, or ran it last.
-fn newest_attempt(task: &TaskRow) -> DeadAttempt {
-    DeadAttempt {
-        task: task.id,
-        uuid: task.uuid,
-        number: task.attempt,
-        owner: task.owner,
-        priority: task.priority,
-    }
-}
-
-/// Whether a worker died with everything else, in another boot of the machine.
-fn why_lost(boot: Option<&str>) -> Loss {
-    let today = boot_id();
-    match boot {
-        // Where the system does not tell, nobody knows.
-        None | Some("") => Loss::WorkerDied,
-        Some(boot) if boot == today || today.is_empty() => Loss::WorkerDied,
-        Some(_) => Loss::MachineRestarted,
     }
 }

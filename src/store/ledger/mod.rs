@@ -4,6 +4,9 @@
 //! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
 //! and begins the attempt: status, owner and attempt lock appear together or not at all. The attempt's own row is
 //! written when it has ended.
+//!
+//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those of
+//! the next are claimed. What the store does not know meanwhile, the worker's slate does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use uuid::Uuid;
 
 use super::locks::Lock;
 use super::reconcile::AfterLoss;
+use super::slate::Key;
 use super::worker::{Me, note_gone};
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
@@ -24,13 +28,15 @@ use crate::task::state::Outcome;
 use crate::tube::TubeName;
 
 mod claim;
+mod loss;
 mod row;
 mod settle;
 
 use claim::{Claiming, answers};
+pub(super) use loss::left;
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
-use settle::settle;
+use settle::settle_all;
 
 /// A reserved job, as the claim needs to know it.
 #[derive(Debug, Clone)]
@@ -152,6 +158,19 @@ pub struct DeadAttempt {
     pub owner: Option<i64>,
     /// Its job's priority.
     pub priority: u32,
+    /// What its worker has left.
+    pub left: Left,
+}
+
+/// What a dead worker has left of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nobody knows how it ended, nor what of it still runs.
+    Unknown,
+    /// It had ended well. What of it still runs was to stay.
+    Done,
+    /// It had not begun.
+    Unbegun,
 }
 
 /// An attempt that has begun and is ours.
@@ -177,6 +196,8 @@ pub struct Attempt {
     pub generation: i64,
     /// It came by its producer's own job, of which it matters whether it is known to be gone.
     pub foreign: bool,
+    /// It is to begin only when others have ended: the slate says when it does.
+    pub ahead: bool,
 }
 
 /// How an attempt of ours ended.
@@ -196,6 +217,32 @@ pub struct Settlement {
     pub output: Kept,
     /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run again.
     pub kicks: Option<u64>,
+    /// When it began, if it was claimed ahead of its turn.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub finished: Millis,
+}
+
+/// What is to be recorded of attempts that were claimed together.
+#[derive(Debug, Default)]
+pub struct Settlements {
+    /// Those that have ended.
+    pub ended: Vec<Arc<Settlement>>,
+    /// One claimed ahead that has begun since, and when.
+    pub begun: Option<(Key, Millis)>,
+    /// Those claimed ahead whose turn does not come: their tasks wait again.
+    pub unbegun: Vec<Key>,
+}
+
+/// What came of settling and claiming together.
+#[derive(Debug)]
+pub struct Claimed {
+    /// As of [`Db::settle`].
+    pub ours: Vec<bool>,
+    /// The next.
+    pub next: Claim,
+    /// Those after it, in order, as far as they may begin. The others are to be claimed when it is their turn.
+    pub ahead: Vec<Option<Box<Attempt>>>,
 }
 
 impl Db {
@@ -242,8 +289,8 @@ impl Db {
         Ok(taken)
     }
 
-    /// Records an attempt that we took over, and of which nothing runs any more, as lost, and claims
-    /// its task anew, both in one transaction.
+    /// Records an attempt that we took over, and of which nothing runs any more, as [`Db::lose`] does, and claims its task
+    /// anew, both in one transaction.
     pub fn lose_and_claim(
         &mut self,
         dead: &DeadAttempt,
@@ -267,12 +314,14 @@ impl Db {
                     reason,
                     priority: dead.priority,
                 }),
-                AfterLoss::Waits | AfterLoss::NotOurs => claiming.claim(arrival),
+                AfterLoss::Waits | AfterLoss::Done | AfterLoss::Unbegun | AfterLoss::NotOurs => {
+                    claiming.claim(arrival)
+                }
             }
         })
     }
 
-    /// Records an attempt that we took over as lost, and claims nothing.
+    /// Records an attempt that we took over, and claims nothing.
     pub(super) fn lose_only(
         &mut self,
         dead: &DeadAttempt,
@@ -292,18 +341,20 @@ impl Db {
         })
     }
 
-    /// Records how an attempt ended as [`Db::settle`] does, and claims the next job as [`Db::claim`] does, in one
-    /// transaction: both or neither.
+    /// Records what has happened as [`Db::settle`] does, and claims the next task as [`Db::claim`] does, all in one
+    /// transaction. If that may begin, those `ahead` of their turns are claimed too, of which nothing else is to be said
+    /// than that they may begin.
     pub fn settle_and_claim(
         &mut self,
-        settlement: &Settlement,
-        arrival: &Arrival,
+        settlements: &Settlements,
+        next: &Arrival,
+        ahead: &[Arrival],
         commands: &Arc<Commands>,
         me: &Me,
         now: Millis,
-    ) -> Result<(bool, Claim), Error> {
+    ) -> Result<Claimed, Error> {
         self.change(|change, locks| {
-            let ours = settle(change, settlement, me.id, &me.name, now)?;
+            let ours = settle_all(change, settlements, me)?;
             let claiming = Claiming {
                 change,
                 locks,
@@ -311,13 +362,20 @@ impl Db {
                 me,
                 now,
             };
-            Ok((ours, claiming.claim(arrival)?))
+            let next = claiming.claim(next)?;
+            let ahead = match &next {
+                Claim::Begun(_) => ahead,
+                _ => &[],
+            };
+            let ahead = ahead.iter().map(|arrival| claiming.claim_ahead(arrival));
+            let ahead = ahead.collect::<Result<_, _>>()?;
+            Ok(Claimed { ours, next, ahead })
         })
     }
 
-    /// Records how an attempt ended. False if it was not ours to settle: somebody took it over, and
-    /// nothing else may be touched then.
-    pub fn settle(&mut self, settlement: &Settlement, me: &Me, now: Millis) -> Result<bool, Error> {
-        self.change(|change, _| settle(change, settlement, me.id, &me.name, now))
+    /// Records what has happened. Of each attempt that has ended, false if it was not ours to settle: somebody took it
+    /// over, and nothing else of it may be touched then.
+    pub fn settle(&mut self, settlements: &Settlements, me: &Me) -> Result<Vec<bool>, Error> {
+        self.change(|change, _| settle_all(change, settlements, me))
     }
 }

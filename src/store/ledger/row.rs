@@ -24,6 +24,8 @@ pub(super) struct TaskRow {
     pub attempt: i64,
     pub budget: Budget,
     pub owner: Option<i64>,
+    pub worker: Option<i64>,
+    pub ahead: bool,
     pub started: Option<Millis>,
     pub kicks: i64,
     pub generation: i64,
@@ -32,7 +34,8 @@ pub(super) struct TaskRow {
 
 const SELECT_TASK: &str =
     "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
-    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation
+    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation,
+    worker, ahead
     FROM tasks";
 
 pub fn by_uuid() -> String {
@@ -71,6 +74,7 @@ impl TaskRow {
         let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
         let (owner, started, kicks, generation) =
             (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
+        let (worker, ahead) = (row.get(19)?, row.get(20)?);
         let read = || {
             Ok(TaskRow {
                 id,
@@ -85,6 +89,8 @@ impl TaskRow {
                 attempt,
                 budget,
                 owner,
+                worker,
+                ahead,
                 started,
                 kicks,
                 generation,

@@ -2,33 +2,75 @@
 
 use rusqlite::{Connection, params};
 
-use super::Settlement;
+use super::{Settlement, Settlements};
 use crate::store::put::as_column;
+use crate::store::slate::Key;
+use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
 use crate::task::retry::Next;
 use crate::task::state::Status;
 
-/// Records it, if the attempt is still its owner's, with the name of who ran it.
+/// Records what has happened; of each attempt that ended, whether it was its owner's.
+pub(super) fn settle_all(
+    change: &Connection,
+    settlements: &Settlements,
+    me: &Me,
+) -> Result<Vec<bool>, Failed> {
+    let mut ours = Vec::with_capacity(settlements.ended.len());
+    for settlement in &settlements.ended {
+        ours.push(settle(change, settlement, me.id, &me.name)?);
+    }
+    if let Some(((task, number), started)) = settlements.begun {
+        change
+            .prepare_cached(
+                "UPDATE tasks SET ahead = 0, started = ?4
+                 WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+            )?
+            .execute(params![task, number, me.id, started])?;
+    }
+    for unbegun in &settlements.unbegun {
+        unclaim(change, *unbegun, me.id)?;
+    }
+    Ok(ours)
+}
+
+/// Has a task wait again that was claimed ahead of its turn, if it is still its owner's. It had never been tried.
+pub(super) fn unclaim(
+    change: &Connection,
+    (task, number): Key,
+    owner: i64,
+) -> Result<bool, Failed> {
+    let waits = change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'waiting', due = started, owner = NULL, worker = NULL, attempt = 0, started = NULL,
+                ahead = 0
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
+        )?
+        .execute(params![task, number, owner])?;
+    Ok(waits == 1)
+}
+
+/// Records how an attempt ended, if it is still its owner's, with the name of who ran it.
 pub(super) fn settle(
     change: &Connection,
     settlement: &Settlement,
     owner: i64,
     worker: &str,
-    now: Millis,
 ) -> Result<bool, Failed> {
+    let finished = settlement.finished;
     let (status, due, reason) = match &settlement.next {
         Next::Done => (Status::Done, None, None),
         Next::Cancelled => (Status::Cancelled, None, None),
         Next::Failed { reason } => (Status::Failed, None, Some(reason.as_str())),
         Next::Wait(delay) => {
             let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX);
-            (Status::Waiting, Some(now.saturating_add(delay)), None)
+            (Status::Waiting, Some(finished.saturating_add(delay)), None)
         }
     };
     let ours = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
-                job_kicks = coalesce(?10, job_kicks)
+                job_kicks = coalesce(?10, job_kicks), started = coalesce(?11, started), ahead = 0
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -38,10 +80,11 @@ pub(super) fn settle(
             status.as_str(),
             due,
             reason,
-            status.is_ended().then_some(now),
+            status.is_ended().then_some(finished),
             settlement.budget.spent,
             settlement.budget.lost,
             settlement.kicks.map(as_column),
+            settlement.started,
         ])?;
     if ours == 0 {
         return Ok(false);
@@ -55,7 +98,7 @@ pub(super) fn settle(
         .execute(params![
             settlement.task,
             worker,
-            now,
+            finished,
             outcome.word(),
             outcome.exit_code(),
             outcome.signal(),

@@ -9,7 +9,7 @@ use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, begun, call, put, register, settlement, stranger};
+use super::{Ledger, NOW, arrival, begun, call, put, register, settled, settlement, stranger};
 use crate::support::tube;
 
 #[test]
@@ -148,10 +148,10 @@ fn an_attempt_is_settled_once() {
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
-    assert!(ledger.db.settle(&done, &ledger.me, NOW).unwrap());
+    assert!(settled(&mut ledger.db, done, &ledger.me));
     let failed = Next::Failed { reason: "x".into() };
     let twice = settlement(&attempt, Outcome::Exited(1), failed);
-    assert!(!ledger.db.settle(&twice, &ledger.me, NOW + 1).unwrap());
+    assert!(!settled(&mut ledger.db, twice, &ledger.me));
     assert_eq!(ledger.value::<String>("status", id), "done");
     assert_eq!(ledger.value::<i64>("finished", id), NOW);
     // Nor by somebody whose attempt it never was.
@@ -159,7 +159,7 @@ fn an_attempt_is_settled_once() {
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
     let other = register(&mut ledger.db, "other").me;
-    assert!(!ledger.db.settle(&done, &other, NOW).unwrap());
+    assert!(!settled(&mut ledger.db, done, &other));
     assert_eq!(ledger.value::<String>("status", id), "running");
 }
 

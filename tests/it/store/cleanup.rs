@@ -146,7 +146,7 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
         taskqueue::task::state::Outcome::Exited(0),
         taskqueue::task::retry::Next::Done,
     );
-    assert!(!ledger.db.settle(&done, &gone, NOW).unwrap());
+    assert!(!super::settled(&mut ledger.db, done, &gone));
     let me = ledger.me.clone();
     let after = ledger.db.lose(&dead, &commands, &me, NOW).unwrap();
     assert_eq!(after, AfterLoss::Waits);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
-use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Stranger, Who};
+use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Settlements, Stranger, Who};
 use taskqueue::store::locks::Lock;
 use taskqueue::store::put::{Added, NewTask};
 use taskqueue::store::worker::{Me, NewWorker, Registered};
@@ -100,7 +100,7 @@ impl Ledger {
     #[track_caller]
     fn settle(&mut self, attempt: &Attempt, outcome: Outcome, next: Next) {
         let settlement = settlement(attempt, outcome, next);
-        assert!(self.db.settle(&settlement, &self.me, NOW).unwrap());
+        assert!(settled(&mut self.db, settlement, &self.me));
     }
 
     fn done(&mut self, attempt: Box<Attempt>) -> i64 {
@@ -169,7 +169,18 @@ fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
             ..Kept::default()
         },
         kicks: None,
+        started: None,
+        finished: NOW,
     }
+}
+
+/// Whether it was theirs to record.
+fn settled(db: &mut Db, settlement: impl Into<Arc<Settlement>>, me: &Me) -> bool {
+    let settlements = Settlements {
+        ended: vec![settlement.into()],
+        ..Settlements::default()
+    };
+    db.settle(&settlements, me).unwrap() == [true]
 }
 
 fn call(argument: &str) -> Call {

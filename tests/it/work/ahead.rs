@@ -27,7 +27,7 @@ fn put(taskqueue: &Taskqueue, commands: &[&str]) {
 }
 
 fn a_long_command_keeps_no_other_job(taskqueue: &Taskqueue, queue: &dyn Queue) {
-    // Enough of them for the worker to ask for four at once: after 1, 2 and 4, and 4 again, the long one is the second of four.
+    // Enough of them for the worker to ask for several at once: after 1, 2, 4 and 8 the long one is amid others.
     let mut commands = vec!["short"; 23];
     commands[12] = "long";
     put(taskqueue, &commands);

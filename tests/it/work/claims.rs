@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use taskqueue::crash::{Point, STOP_VARIABLE, VARIABLE};
+use taskqueue::crash::{Point, VARIABLE};
 
-use super::{Queue, block_on, exists, jobs, lines, number, on_both, stats, status, store_id};
+use super::{
+    Queue, block_on, exists, jobs, lines, number, on_both, stats, status, stopped, store_id,
+};
 use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, tube, until};
 
 on_both!(
@@ -180,19 +182,6 @@ fn a_file_of_locks_that_went_with_the_machine_is_made_anew(taskqueue: &Taskqueue
     let lost = taskqueue.show("1")["attempts"][0].clone();
     assert_eq!(lost["outcome"], "lost");
     assert_eq!(number(taskqueue, "SELECT lost FROM tasks WHERE id = 1"), 0);
-}
-
-/// Starts the program, and waits until it has stopped itself there.
-fn stopped(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
-    let mut command = taskqueue.command(args);
-    command.env(STOP_VARIABLE, format!("{point:?}"));
-    let running = Running::start(command);
-    until("stopped", || {
-        let stat = format!("/proc/{}/stat", running.pid().as_raw_nonzero());
-        let stat = std::fs::read_to_string(stat).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('T')
-    });
-    running
 }
 
 /// Lets what runs end, and waits until these workers have done all there is.

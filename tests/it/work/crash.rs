@@ -19,6 +19,7 @@ on_both!(
     command_started,
     command_ended,
     outcome_known,
+    outcome_noted,
     next_reserved,
     outcome_recorded,
     next_begun,
@@ -218,6 +219,43 @@ fn between_two(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, lost: Ran
     assert!(lost.contains(&found), "{found} attempts were lost");
     let exited = "SELECT count(*) FROM attempts WHERE outcome = 'exited'";
     assert_eq!(number(taskqueue, exited), TASKS);
+}
+
+/// What was on its slate is recorded as it was, and what had not begun is begun by another: none runs twice.
+fn outcome_noted(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    std::fs::write(
+        taskqueue.path("quick"),
+        "echo $TASKQUEUE_TASK_ID >> ran; echo said",
+    )
+    .unwrap();
+    taskqueue.configure("[commands.quick]\nrun = ['/bin/sh', 'quick']");
+    let tasks = "{\"taskqueue\":1,\"command\":\"quick\"}\n".repeat(16);
+    let put = ["put", "--use-tube", "t", "--batch", "-"];
+    taskqueue.run_with(&put, tasks.as_bytes()).ok();
+    dies(taskqueue, &WORKER, Point::OutcomeNoted);
+    let count = |of: &str| number(taskqueue, &format!("SELECT count(*) FROM {of}"));
+    let (ended, running) = (
+        lines(&taskqueue.path("ran")).len(),
+        "tasks WHERE status = 'running'",
+    );
+    assert!(count(running) >= 2, "nothing was claimed ahead");
+    assert!(count("tasks WHERE status = 'done'") < ended as i64);
+    all_end(taskqueue, queue, 0);
+    let mut ran = lines(&taskqueue.path("ran"));
+    ran.sort_by_key(|id| id.parse::<i64>().unwrap());
+    let each: Vec<String> = (1..=16).map(|id| id.to_string()).collect();
+    assert_eq!(ran, each, "each ran once");
+    assert_eq!(
+        count("attempts WHERE outcome = 'exited' AND number = 1"),
+        16
+    );
+    assert_eq!(count("attempts"), 16);
+    assert_eq!(
+        count("output WHERE CAST(head AS TEXT) = 'said' || char(10)"),
+        16
+    );
+    assert_eq!(count("attempts WHERE started > finished"), 0);
 }
 
 /// None is lost where the broker took so long that the outcome was recorded without it.

@@ -15,6 +15,7 @@ mod memory;
 mod orphans;
 mod reconcile;
 mod recovery;
+mod rounds;
 mod running;
 mod shutdown;
 mod sizing;
@@ -24,9 +25,10 @@ mod trouble;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Beanstalkd, Running, Taskqueue, tube};
+use crate::support::{Beanstalkd, Running, Taskqueue, tube, until};
 use taskqueue::broker::embedded::Embedded;
 use taskqueue::broker::{Broker, TubeStats};
+use taskqueue::crash::{Point, STOP_VARIABLE};
 use uuid::Uuid;
 
 /// Where the jobs of a test are.
@@ -155,4 +157,17 @@ fn exists(pid: &str) -> bool {
     // The name in brackets may hold anything; the state comes after it.
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Starts the program, and waits until it has stopped itself there.
+fn stopped(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
+    let mut command = taskqueue.command(args);
+    command.env(STOP_VARIABLE, format!("{point:?}"));
+    let running = Running::start(command);
+    until("stopped", || {
+        let stat = format!("/proc/{}/stat", running.pid().as_raw_nonzero());
+        let stat = std::fs::read_to_string(stat).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    });
+    running
 }

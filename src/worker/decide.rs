@@ -1,0 +1,142 @@
+//! From an arrival to what is to be done: a claim, or several, with what each asks for first.
+
+use std::sync::Arc;
+
+use super::fate::{Fate, LEAVE_ALONE, Put};
+use super::serve::Server;
+use crate::broker;
+use crate::reconcile::end_what_is_left;
+use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
+use crate::store::{self, now};
+
+/// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
+const MOST_CLAIMS: u32 = 8;
+
+/// What a series of claims came to.
+pub(super) enum Decided {
+    Run(Box<Attempt>),
+    Refused { priority: u32 },
+    Fate(Fate),
+}
+
+impl Server<'_> {
+    /// Claims, does what the claim asks for first, and claims again.
+    pub(super) async fn decide(
+        &mut self,
+        mut arrival: Arrival,
+        mut claimed: Option<Claim>,
+    ) -> Result<Decided, store::Error> {
+        let mut ours: Option<DeadAttempt> = None;
+        for _ in 0..MOST_CLAIMS {
+            let claim = match claimed.take() {
+                Some(claim) => claim,
+                None => self.claim(&arrival, ours.take()).await?,
+            };
+            match claim {
+                Claim::Begun(attempt) => return Ok(Decided::Run(attempt)),
+                Claim::Refused {
+                    task,
+                    reason,
+                    priority,
+                } => {
+                    tracing::warn!(task, reason, "refused a task and buried its job");
+                    return Ok(Decided::Refused { priority });
+                }
+                Claim::Later {
+                    task,
+                    delay,
+                    priority,
+                    generation,
+                } => {
+                    return Ok(Decided::Fate(Fate::Release {
+                        priority,
+                        delay,
+                        waiting: Some(Put { task, generation }),
+                    }));
+                }
+                Claim::DeleteJob { task } => {
+                    let task = task.filter(|_| !arrival.is_pointer());
+                    return Ok(Decided::Fate(Fate::Delete { task }));
+                }
+                Claim::GivenUp {
+                    task,
+                    reason,
+                    priority,
+                } => {
+                    tracing::error!(task, reason, "gave up a task and buried its job");
+                    return Ok(Decided::Fate(Fate::Bury { priority }));
+                }
+                Claim::BuryJob { task, priority } => {
+                    tracing::warn!(task, "buried the job of a task that had failed");
+                    return Ok(Decided::Fate(Fate::Bury { priority }));
+                }
+                Claim::AskForKicks => {
+                    arrival.kicks = Some(self.kicks(arrival.job).await.unwrap_or(0));
+                }
+                Claim::Dead(dead) => {
+                    let (taken, me) = (dead.clone(), self.me.id);
+                    if !self.store.call(move |db| db.take_over(&taken, me)).await? {
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
+                    }
+                    tracing::warn!(
+                        task = dead.task,
+                        attempt = dead.number,
+                        "took over a dead worker's attempt"
+                    );
+                    if !self.end_what_is_left(&dead).await {
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
+                    }
+                    ours = Some(dead);
+                }
+                Claim::Remains(dead) => {
+                    if !self.end_what_is_left(&dead).await {
+                        return Ok(Decided::Fate(Fate::leave_alone(&dead)));
+                    }
+                }
+            }
+        }
+        Ok(Decided::Fate(Fate::leave(
+            broker::DEFAULT_PRIORITY,
+            LEAVE_ALONE,
+        )))
+    }
+
+    async fn claim(
+        &mut self,
+        arrival: &Arrival,
+        ours: Option<DeadAttempt>,
+    ) -> Result<Claim, store::Error> {
+        let (arrival, commands) = (arrival.clone(), Arc::clone(self.commands));
+        let me = self.me.clone();
+        let gone = self.gone.clone();
+        let claim = self
+            .store
+            .soon(move |db| match &ours {
+                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, &me, now()),
+                None => db.claim(&arrival, &commands, &me, &gone, now()),
+            })
+            .await?;
+        // Noted twice is noted once; what was not committed is still here.
+        self.gone.clear();
+        Ok(claim)
+    }
+
+    /// Ends what an attempt left running. False if something could not be ended.
+    async fn end_what_is_left(&self, dead: &DeadAttempt) -> bool {
+        let ended = end_what_is_left(self.store, dead).await;
+        if !ended {
+            tracing::error!(
+                task = dead.task,
+                attempt = dead.number,
+                "could not end what an attempt left running; did not run its task again"
+            );
+        }
+        ended
+    }
+
+    /// How often a job was kicked, as far as the broker tells.
+    pub(super) async fn kicks(&mut self, job: broker::JobId) -> Option<u64> {
+        let stats = self.broker.stats_job(job).await;
+        stats.ok().flatten().map(|stats| stats.kicks)
+    }
+}

@@ -1,0 +1,158 @@
+//! A round: jobs that were claimed together, and are run one after the other.
+//!
+//! As long as each is short and goes well, all of them are recorded when the last has ended, in one transaction with the
+//! claim of the next round. Till then the worker's slate says which have begun and which are done, to whoever finds the
+//! worker dead. Whatever else happens ends the round: what has ended is recorded, and tasks whose turn has not come wait
+//! again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::ahead::Over;
+use crate::broker::Reservation;
+use crate::store::Millis;
+use crate::store::ledger::{Attempt, Settlement, Settlements};
+use crate::store::locks::LockFile;
+use crate::store::slate::{Done, Key, Slate};
+
+/// A job that is claimed, and whose turn has not come.
+#[derive(Debug)]
+pub struct Turn {
+    /// Its job.
+    pub reservation: Reservation,
+    /// To begin when it is its turn.
+    pub attempt: Box<Attempt>,
+}
+
+/// What of a round is not recorded.
+#[derive(Debug, Default)]
+pub struct Round {
+    slate: Option<Slate>,
+    /// There is no slate to be had, or it is to stay as it is.
+    has_no_slate: bool,
+    ended: Vec<(Over, Arc<Settlement>)>,
+    /// One claimed ahead of its turn that has begun, and when.
+    begun: Option<(Key, Millis)>,
+    turns: VecDeque<Turn>,
+}
+
+impl Round {
+    /// Whether all of it is recorded.
+    pub fn is_over(&self) -> bool {
+        self.ended.is_empty() && self.begun.is_none() && self.turns.is_empty()
+    }
+
+    /// Whether more than one may be claimed at once. Makes the slate if there is none.
+    pub fn is_possible(&mut self, locks: &LockFile, worker: i64) -> bool {
+        if self.slate.is_none() && !self.has_no_slate {
+            match Slate::make(locks, worker) {
+                Ok(slate) => self.slate = Some(slate),
+                Err(error) => self.lose_slate(&error),
+            }
+        }
+        self.slate.is_some()
+    }
+
+    fn lose_slate(&mut self, error: &std::io::Error) {
+        tracing::warn!(%error, "has no slate; claims each task by itself from now on");
+        self.slate = None;
+        self.has_no_slate = true;
+    }
+
+    /// Adds a job that was claimed ahead of its turn.
+    pub fn add(&mut self, turn: Turn) {
+        self.turns.push_back(turn);
+    }
+
+    /// Whose turn it is.
+    pub fn next(&mut self) -> Option<Turn> {
+        self.turns.pop_front()
+    }
+
+    /// It was not its turn after all.
+    pub fn put_back(&mut self, turn: Turn) {
+        self.turns.push_front(turn);
+    }
+
+    /// Whether others wait for their turn.
+    pub fn goes_on(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// Notes that an attempt is about to begin that was claimed ahead of its turn. False if it must not.
+    pub fn begins(&mut self, attempt: &Attempt, at: Millis) -> bool {
+        let key = (attempt.task, attempt.number);
+        match self.slate.as_mut().map(|slate| slate.begins(key, at)) {
+            Some(Ok(())) => self.begun = Some((key, at)),
+            Some(Err(error)) => self.lose_slate(&error),
+            None => {}
+        }
+        self.slate.is_some()
+    }
+
+    /// Notes that an attempt is done, which is recorded later. False if it has to be recorded now.
+    pub fn defers(&mut self, settlement: &Settlement) -> bool {
+        let key = (settlement.task, settlement.number);
+        let done = Done {
+            started: settlement.started,
+            finished: settlement.finished,
+            output: settlement.output.head.clone(),
+        };
+        if let Some(Err(error)) = self.slate.as_mut().map(|slate| slate.is_done(key, &done)) {
+            self.lose_slate(&error);
+        }
+        self.slate.is_some()
+    }
+
+    /// One that was deferred.
+    pub fn ended(&mut self, over: Over, settlement: Arc<Settlement>) {
+        self.begun = None;
+        self.ended.push((over, settlement));
+    }
+
+    /// All there is to be recorded, with the end of one more.
+    pub fn settlements(&self, last: Option<&Arc<Settlement>>) -> Settlements {
+        let ended = self.ended.iter().map(|(_, settlement)| settlement);
+        let key = |turn: &Turn| (turn.attempt.task, turn.attempt.number);
+        Settlements {
+            ended: ended.chain(last).cloned().collect(),
+            begun: self.begun.filter(|_| last.is_none()),
+            unbegun: self.turns.iter().map(key).collect(),
+        }
+    }
+
+    /// It was recorded, and of each that had ended whether it was ours. What is to be deleted, and what is to be looked at
+    /// when its turn comes.
+    pub fn recorded(&mut self, ours: &[bool]) -> (Vec<Over>, Vec<Reservation>) {
+        let (mut over, mut next) = (Vec::new(), self.turns());
+        for ((one, _), is_ours) in self.ended.drain(..).zip(ours) {
+            match is_ours {
+                true => over.push(one),
+                false => next.push(one.reservation),
+            }
+        }
+        if let Some(slate) = &mut self.slate {
+            slate.wipe();
+        }
+        (over, next)
+    }
+
+    /// It is left to others to record it, who will look at the slate. The jobs.
+    pub fn abandon(&mut self) -> Vec<Reservation> {
+        self.slate = None;
+        self.has_no_slate = true;
+        let mut next = self.turns();
+        next.extend(self.ended.drain(..).map(|(over, _)| over.reservation));
+        next
+    }
+
+    fn turns(&mut self) -> Vec<Reservation> {
+        self.begun = None;
+        self.turns.drain(..).map(|turn| turn.reservation).collect()
+    }
+
+    /// Whether it has a slate on which is nothing that is not recorded.
+    pub fn has_clean_slate(&self) -> bool {
+        self.slate.is_some() && self.is_over()
+    }
+}

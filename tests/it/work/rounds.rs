@@ -1,0 +1,155 @@
+//! Short jobs that are claimed and recorded together, and what becomes of them when something comes between.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use taskqueue::crash::Point;
+
+use super::{Queue, jobs, lines, number, on_both, stats, status, stopped};
+use crate::support::{Taskqueue, until};
+
+on_both!(
+    one_that_fails_keeps_none_of_the_others,
+    a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come,
+    nothing_is_run_again_that_was_done_however_often_workers_are_killed,
+    without_a_slate_each_is_recorded_by_itself,
+);
+
+const WORKER: [&str; 3] = ["worker", "--use-tube", "t"];
+
+/// Tasks that note that they ran, and of which some fail.
+fn put(taskqueue: &Taskqueue, count: usize, fails: impl Fn(usize) -> bool) {
+    let script = "echo $TASKQUEUE_TASK_ID $TASKQUEUE_ATTEMPT >> ran; echo said; exit $1";
+    std::fs::write(taskqueue.path("job"), script).unwrap();
+    taskqueue.configure(
+        "[commands.well]\nrun = ['/bin/sh', 'job', '0']\nmax_lost = 100
+         [commands.badly]\nrun = ['/bin/sh', 'job', '1']\non_failure = 'delete'",
+    );
+    let line = |id| {
+        let command = if fails(id) { "badly" } else { "well" };
+        format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n")
+    };
+    let lines: String = (1..=count).map(line).collect();
+    let put = ["put", "--use-tube", "t", "--ttr", "600", "--batch", "-"];
+    taskqueue.run_with(&put, lines.as_bytes()).ok();
+}
+
+fn ran(taskqueue: &Taskqueue) -> Vec<String> {
+    lines(&taskqueue.path("ran"))
+}
+
+fn count(taskqueue: &Taskqueue, of: &str) -> i64 {
+    number(taskqueue, &format!("SELECT count(*) FROM {of}"))
+}
+
+/// The slates that lie beside the store.
+fn slates(taskqueue: &Taskqueue) -> Vec<PathBuf> {
+    let folder = taskqueue.store().parent().unwrap().to_owned();
+    let files = std::fs::read_dir(folder).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let is_slate = |path: &PathBuf| path.to_str().unwrap().contains("-slate-");
+    files.filter(is_slate).collect()
+}
+
+fn one_that_fails_keeps_none_of_the_others(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put(taskqueue, 40, |id| id % 7 == 3);
+    taskqueue.work("t", 40);
+    let each: Vec<String> = (1..=40).map(|id| format!("{id} 1")).collect();
+    assert_eq!(ran(taskqueue), each, "in their order");
+    assert_eq!(count(taskqueue, "tasks WHERE status = 'done'"), 34);
+    assert_eq!(count(taskqueue, "tasks WHERE status = 'failed'"), 6);
+    assert_eq!(count(taskqueue, "tasks WHERE ahead = 1"), 0);
+    assert_eq!(count(taskqueue, "attempts"), 40);
+    let said = "output WHERE CAST(head AS TEXT) = 'said' || char(10)";
+    assert_eq!(count(taskqueue, said), 40);
+    let order = "attempts a JOIN attempts b ON b.task = a.task + 1 WHERE b.started < a.finished";
+    assert_eq!(count(taskqueue, order), 0, "two at once");
+    assert_eq!(jobs(queue, "t"), 0);
+    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+}
+
+fn a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come(
+    taskqueue: &Taskqueue,
+    queue: &dyn Queue,
+) {
+    put(taskqueue, 40, |_| false);
+    let worker = stopped(taskqueue, &WORKER, Point::OutcomeNoted);
+    let running = count(taskqueue, "tasks WHERE status = 'running'");
+    assert!(running >= 2, "{running} were claimed");
+    assert_eq!(slates(taskqueue).len(), 1);
+    worker.signal(Signal::TERM);
+    worker.signal(Signal::CONT);
+    assert_eq!(worker.wait().code, Some(0));
+    let done = ran(taskqueue).len();
+    assert_eq!(count(taskqueue, "tasks WHERE status = 'done'"), done as i64);
+    let waits = "tasks WHERE status = 'waiting' AND attempt = 0 AND worker IS NULL AND ahead = 0";
+    assert_eq!(count(taskqueue, waits), 40 - done as i64);
+    let left = (40 - done) as u64;
+    until("given back", || stats(queue, "t").ready == left);
+    assert_eq!(jobs(queue, "t"), left);
+    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+    taskqueue.work("t", 40 - done);
+    let each: Vec<String> = (1..=40).map(|id| format!("{id} 1")).collect();
+    assert_eq!(ran(taskqueue), each);
+}
+
+fn nothing_is_run_again_that_was_done_however_often_workers_are_killed(
+    taskqueue: &Taskqueue,
+    queue: &dyn Queue,
+) {
+    const TASKS: usize = 600;
+    put(taskqueue, TASKS, |_| false);
+    let open = "tasks WHERE status IN ('waiting', 'running')";
+    let mut kills = 0;
+    while count(taskqueue, open) > 0 {
+        let workers = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
+        // So that they die anywhere, and have had a round or two before.
+        sleep(Duration::from_millis(60 + kills * 37 % 50));
+        for worker in workers {
+            worker.signal(Signal::KILL);
+            worker.wait();
+            kills += 1;
+        }
+        assert!(kills < 400, "no end is in sight");
+    }
+    // A command that was killed may not have come to say that it ran; none has said so twice.
+    let ran = ran(taskqueue);
+    let each: HashSet<&String> = ran.iter().collect();
+    assert_eq!(each.len(), ran.len(), "an attempt ran twice");
+    let ended = count(taskqueue, "attempts WHERE outcome = 'exited'");
+    assert_eq!(ended, TASKS as i64, "each ended once");
+    let lost = count(taskqueue, "attempts WHERE outcome = 'lost'");
+    assert_eq!(count(taskqueue, "attempts"), ended + lost);
+    // Each had one command at most in its hands.
+    assert!(lost <= kills as i64, "{lost} lost by {kills} kills");
+    assert!(ran.len() as i64 >= ended);
+    let done = "tasks WHERE status = 'done'";
+    assert_eq!(count(taskqueue, done), TASKS as i64);
+    // What is left of them goes with their rows.
+    let last = taskqueue.start(&WORKER);
+    until("nothing else in the tube", || jobs(queue, "t") == 0);
+    until("waits", || stats(queue, "t").waiting == 1);
+    last.signal(Signal::TERM);
+    assert_eq!(last.wait().code, Some(0));
+    taskqueue.run(&["cleanup", "--period", "0"]).ok();
+    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+}
+
+fn without_a_slate_each_is_recorded_by_itself(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put(taskqueue, 20, |_| false);
+    let mut slate = taskqueue.store().into_os_string();
+    slate.push("-slate-1");
+    std::fs::create_dir(&slate).unwrap();
+    let worker = taskqueue.start(&WORKER);
+    until("all done", || status(taskqueue, "20") == "done");
+    until("nothing else in the tube", || jobs(queue, "t") == 0);
+    worker.signal(Signal::TERM);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stderr.matches("has no slate").count(), 1, "{ended:?}");
+    assert_eq!(count(taskqueue, "attempts WHERE outcome = 'exited'"), 20);
+    assert_eq!(ran(taskqueue).len(), 20);
+}

@@ -180,7 +180,7 @@ impl Server<'_> {
         // Nobody else is to record it meanwhile.
         let mut round = std::mem::take(&mut self.beside.round);
         let may_look =
-            self.control.mode() == Mode::Working && !self.control.has_fresh() && !round.goes_on();
+            self.control.mode() == Mode::Working && !self.control.has_fresh() && !round.has_turns();
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
         let several = may_look && asked > 1 && round.is_possible(self.store.locks(), self.me.id);
         let most = if several { asked } else { 1 };

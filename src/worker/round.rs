@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::ahead::Over;
 use crate::broker::Reservation;
@@ -14,6 +15,9 @@ use crate::store::Millis;
 use crate::store::ledger::{Attempt, Settlement, Settlements};
 use crate::store::locks::LockFile;
 use crate::store::slate::{Done, Key, Slate};
+
+/// When the first of a round has ended so long ago, the others do not wait any longer.
+const LONGEST: Duration = Duration::from_millis(20);
 
 /// A job that is claimed, and whose turn has not come.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Round {
     /// There is no slate to be had, or it is to stay as it is.
     has_no_slate: bool,
     ended: Vec<(Over, Arc<Settlement>)>,
+    /// When the first of them had ended.
+    since: Option<Instant>,
     /// One claimed ahead of its turn that has begun, and when.
     begun: Option<(Key, Millis)>,
     turns: VecDeque<Turn>,
@@ -75,8 +81,14 @@ impl Round {
     }
 
     /// Whether others wait for their turn.
-    pub fn goes_on(&self) -> bool {
+    pub fn has_turns(&self) -> bool {
         !self.turns.is_empty()
+    }
+
+    /// Whether those that have ended may wait for another to end.
+    pub fn may_wait(&self) -> bool {
+        let is_soon = |since: Instant| since.elapsed() < LONGEST;
+        self.has_turns() && self.since.is_none_or(is_soon)
     }
 
     /// Notes that an attempt is about to begin that was claimed ahead of its turn. False if it must not.
@@ -107,6 +119,7 @@ impl Round {
     /// One that was deferred.
     pub fn ended(&mut self, over: Over, settlement: Arc<Settlement>) {
         self.begun = None;
+        self.since.get_or_insert_with(Instant::now);
         self.ended.push((over, settlement));
     }
 
@@ -147,7 +160,7 @@ impl Round {
     }
 
     fn turns(&mut self) -> Vec<Reservation> {
-        self.begun = None;
+        (self.begun, self.since) = (None, None);
         self.turns.drain(..).map(|turn| turn.reservation).collect()
     }
 

@@ -266,7 +266,7 @@ impl Server<'_> {
 
     /// Whether others of the round may follow without anything being recorded.
     fn round_goes_on(&self) -> bool {
-        self.beside.round.goes_on()
+        self.beside.round.may_wait()
             && self.control.mode() == Mode::Working
             && !self.control.has_fresh()
     }

@@ -66,13 +66,15 @@ pub struct Done {
 }
 
 impl Slate {
-    /// Makes the slate of a worker that has none.
+    /// Makes the slate of a worker, with nothing on it.
     ///
     /// # Errors
     /// Also where the system does not tell one boot from another: what is on it could not be believed.
     pub fn make(locks: &LockFile, worker: i64) -> io::Result<Slate> {
         let head = head(locks, worker).ok_or(io::ErrorKind::Unsupported)?;
         let (file, is_new) = beside::open_or_create(&path(locks, worker))?;
+        // Nothing of one that was left here, by the worker that had this number in a store put back since, say.
+        file.set_len(0)?;
         file.write_all_at(head.as_bytes(), 0)?;
         if is_new {
             beside::give(&file, locks.database());
@@ -231,6 +233,8 @@ mod tests {
         slate.begins((5, 1), 40).unwrap();
         assert_eq!(of((5, 1)), Noted::Begun);
         assert_eq!(of((1, 1)), Noted::Nothing, "written over");
+        Slate::make(&locks, WORKER).unwrap();
+        assert_eq!(of((5, 1)), Noted::Nothing, "another worker's");
         remove(&locks, WORKER);
         assert_eq!(noted(&locks, WORKER, (5, 1)), None);
     }

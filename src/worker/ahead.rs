@@ -34,6 +34,9 @@ use crate::tube::TubeName;
 /// How long the broker may take to say what comes next. Then what has happened is recorded without it.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// So long after the first, further jobs are looked at.
+const MANY_WITHIN: Duration = Duration::from_millis(5);
+
 /// How far a worker looks ahead: to jobs that it should begin within this time, as long as the last one took.
 const FAR: Duration = Duration::from_millis(10);
 
@@ -306,7 +309,10 @@ async fn look(
         *portion = portion.after(asked, reserved.len());
         beside.next.extend(reserved);
     }
-    while seen.next.len() < most
+    let begun = Instant::now();
+    // A foreign job costs two questions, and what is too late is thrown away.
+    while (seen.next.is_empty() || begun.elapsed() < MANY_WITHIN)
+        && seen.next.len() < most
         && let Some(next) = beside.next.pop_front()
     {
         crash::here(Point::NextReserved);

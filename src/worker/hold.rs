@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ahead::{Beside, Deleted, exchange};
 use super::fate::give_back_next;
-use super::record::AGAIN;
 use crate::broker::{Broker, JobStats, Reservation};
 use crate::store::Store;
 use crate::store::worker::Me;
@@ -18,6 +17,9 @@ const ASK_AFTER: Duration = Duration::from_millis(200);
 /// When a command has run for so long, the jobs before it need not wait for the next reserve to be deleted, and those that
 /// were to be next are for others.
 const ALONE_AFTER: Duration = Duration::from_millis(20);
+
+/// Between two tries of that where the store is at work or locked.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the one who works and the one who holds tell each other. A touch that is under way must be
 /// waited for: dropped, it takes the connection and with it the reservation.
@@ -83,33 +85,27 @@ impl<'a> Hold<'a> {
         let mut alone_at = (!beside.is_empty()).then(|| self.begun + ALONE_AFTER);
         self.beside.set(beside);
         let mut third = ttr.map(third_of);
-        let mut touch_at = self.begun + third.unwrap_or(ASK_AFTER);
+        // Not when the reservation is lost.
+        let mut touch_at = Some(self.begun + third.unwrap_or(ASK_AFTER));
         while !self.ended.get() {
-            match alone_at.filter(|at| *at < touch_at) {
-                Some(at) => {
-                    sleep_until(at).await;
-                    self.speaking.set(true);
-                    let alone = self.leave_alone(broker).await;
-                    alone_at = (!alone).then(|| Instant::now() + AGAIN);
-                }
-                None => {
-                    sleep_until(touch_at).await;
-                    self.speaking.set(true);
-                    let told = match third {
-                        Some(_) => broker.touch(reservation).await.map(|()| third),
-                        None => broker.stats_job(reservation.id).await.map(ttr_of),
-                    };
-                    third = match told {
-                        Ok(Some(third)) => Some(third),
-                        // It is gone.
-                        Ok(None) => return self.speaking.set(false),
-                        Err(error) => {
-                            report(reservation, &error);
-                            return self.speaking.set(false);
-                        }
-                    };
-                    touch_at = Instant::now() + third.unwrap_or(ASK_AFTER);
-                }
+            let Some(next) = alone_at.into_iter().chain(touch_at).min() else {
+                return;
+            };
+            sleep_until(next).await;
+            self.speaking.set(true);
+            if alone_at == Some(next) {
+                let alone = self.leave_alone(broker).await;
+                alone_at = (!alone).then(|| Instant::now() + TRY_AGAIN);
+            } else {
+                let told = match third {
+                    Some(_) => broker.touch(reservation).await.map(|()| third),
+                    None => broker.stats_job(reservation.id).await.map(ttr_of),
+                };
+                third = told.unwrap_or_else(|error| {
+                    report(reservation, &error);
+                    None
+                });
+                touch_at = third.map(|third| Instant::now() + third);
             }
             self.speaking.set(false);
         }
@@ -118,7 +114,7 @@ impl<'a> Hold<'a> {
     /// Sees to the worker's other jobs. False if it has to be tried again.
     async fn leave_alone(&self, broker: &mut dyn Broker) -> bool {
         let mut beside = self.beside.take();
-        let is_recorded = beside.round.is_over() || self.end_round(&mut beside).await;
+        let is_recorded = beside.round.is_over() || self.end_round(&mut beside);
         let over = std::mem::take(&mut beside.over);
         let (mut deleted, exchanged) = exchange(broker, over, &[], 0).await;
         let before = self.deleted.take();
@@ -133,18 +129,18 @@ impl<'a> Hold<'a> {
     }
 
     /// Records what there is of the round.
-    async fn end_round(&self, beside: &mut Beside) -> bool {
-        let (settlements, me) = (beside.round.settlements(None), self.me.clone());
-        let settled = self
-            .store
-            .soon(move |db| db.settle(&settlements, &me))
-            .await;
+    fn end_round(&self, beside: &mut Beside) -> bool {
+        let settlements = beside.round.settlements(None);
+        // Not on the store's thread: waiting for a lock there, nobody would touch the job.
+        let settled = self.store.at_once(|db| db.settle(&settlements, self.me));
         match settled {
-            Ok(ours) => {
+            None => false,
+            Some(Err(error)) if error.is_locked() => false,
+            Some(Ok(ours)) => {
                 beside.recorded(Some(&ours));
                 true
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 if !self.in_trouble.replace(true) {
                     tracing::error!(%error, "could not record what was before a command; will keep trying");
                 }

@@ -30,7 +30,8 @@ pub async fn record(
     let ended = settlements.ended.iter();
     let ended = ended.map(|settlement| (settlement.task, settlement.number));
     let all: Vec<Key> = ended.chain(settlements.unbegun.iter().copied()).collect();
-    let (task, attempt) = all.last().copied().unwrap_or_default();
+    let newest = settlements.ended.len().saturating_sub(1);
+    let (task, attempt) = all.get(newest).copied().unwrap_or_default();
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {
@@ -74,7 +75,7 @@ fn gave_up(task: i64, attempt: i64) -> Option<Vec<bool>> {
     tracing::error!(
         task,
         attempt,
-        "left before an outcome was recorded; its task will be found lost"
+        "left before an outcome was recorded; whoever has its task next finds it lost"
     );
     None
 }

@@ -299,7 +299,7 @@ impl Ear {
         }
     }
 
-    /// Has the runtime watch it.
+    /// Has the runtime watch it; a copy of it, so that nothing is lost where it cannot.
     fn open(&mut self) -> io::Result<()> {
         if let Ear::Closed(descriptor) = self {
             let watched = descriptor.try_clone()?;

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::beside;
 use crate::crash::{self, Point};
 
 /// The bell beside a store.
@@ -17,9 +18,9 @@ pub struct Bell {
 impl Bell {
     /// The bell of the store at this path. Nothing is opened yet.
     pub fn beside(store: &Path) -> Bell {
-        let mut name = store.as_os_str().to_owned();
-        name.push("-bell");
-        Bell { path: name.into() }
+        Bell {
+            path: beside::path(store, "-bell"),
+        }
     }
 
     /// Where it is.

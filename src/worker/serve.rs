@@ -234,6 +234,10 @@ impl Server<'_> {
         let next = settlement.next.clone();
         // A kick that it has had already must not be taken for one that asks for another run.
         if matches!(next, Next::Failed { .. }) {
+            // The broker may take its time.
+            if !self.beside.round.is_over() {
+                self.end_round().await;
+            }
             settlement.kicks = self.kicks(reservation.id).await;
         }
         let settlement = Arc::new(settlement);

@@ -132,7 +132,7 @@ const NOT_IN_CORE: &[&str] = &[
     "std::thread",
 ];
 
-/// Folders whose other files and folders, beside `mod.rs`, are adapters: they do not know each other.
+/// Folders whose files and folders are adapters: they do not know each other.
 const ADAPTERS: &[&str] = &["broker"];
 
 /// One source file, without comments and its tests.
@@ -165,13 +165,10 @@ fn sources() -> Vec<Source> {
 /// `None` for the crate's roots and for files of tests.
 fn source(root: &Path, path: &Path) -> Option<Source> {
     let inside = path.strip_prefix(root).unwrap().with_extension("");
-    let mut module: Vec<String> = inside
+    let module: Vec<String> = inside
         .iter()
         .map(|part| part.to_str().unwrap().to_owned())
         .collect();
-    if module.last().is_some_and(|last| last == "mod") {
-        module.pop();
-    }
     let is_root = matches!(module.as_slice(), [only] if only == "lib" || only == "main");
     if is_root || module.iter().any(|part| part == "tests") {
         return None;
@@ -344,6 +341,18 @@ fn the_core_decides_and_does_nothing() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_module_with_a_folder_is_a_file_beside_it() {
+    let old_layout = |source: &Source| source.module.last().is_some_and(|last| last == "mod");
+    for source in sources() {
+        let path = source.path.display();
+        assert!(
+            !old_layout(&source),
+            "{path}: name it after its folder, and put it beside that"
+        );
+    }
 }
 
 #[test]

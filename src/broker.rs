@@ -52,6 +52,25 @@ pub struct Reservation {
     pub(crate) connection: u64,
 }
 
+/// Names a reservation without being able to settle it: for keeping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The job's number.
+    pub id: JobId,
+    /// The session's connection that reserved it, counted from 1.
+    pub(crate) connection: u64,
+}
+
+impl Reservation {
+    /// Names it.
+    pub fn held(&self) -> Held {
+        Held {
+            id: self.id,
+            connection: self.connection,
+        }
+    }
+}
+
 /// What a reserve came back with.
 #[derive(Debug)]
 pub enum Reserve {
@@ -267,7 +286,7 @@ pub trait Broker: Send {
     ///
     /// For this and everything else done to a reservation: [`Error::NotFound`] if its TTR ran out,
     /// [`Error::ReservationLost`] if its connection is gone, and then the broker was not even asked.
-    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error>;
+    async fn touch(&mut self, held: Held) -> Result<(), Error>;
 
     /// Ends a reserved job for good. It may succeed after the TTR ran out, if nobody else has
     /// reserved the job since.

@@ -98,7 +98,7 @@ impl<'a> Hold<'a> {
                 alone_at = (!alone).then(|| Instant::now() + TRY_AGAIN);
             } else {
                 let told = match third {
-                    Some(_) => broker.touch(reservation).await.map(|()| third),
+                    Some(_) => broker.touch(reservation.held()).await.map(|()| third),
                     None => broker.stats_job(reservation.id).await.map(ttr_of),
                 };
                 third = told.unwrap_or_else(|error| {

@@ -88,14 +88,14 @@ async fn a_restarted_server_is_told_again_which_tubes() {
     let before = client.instance().await.unwrap();
     server.restart();
     // Whether the client has already noticed or not: what it held is not its own any more.
-    let lost = client.touch(&held).await.unwrap_err();
+    let lost = client.touch(held.held()).await.unwrap_err();
     let known = matches!(
         lost,
         Error::ReservationLost { .. } | Error::ConnectionLost { .. }
     );
     assert!(known, "{lost:?}");
     assert_eq!(
-        client.touch(&held).await,
+        client.touch(held.held()).await,
         Err(Error::ReservationLost { id: held.id })
     );
     assert_ne!(client.instance().await.unwrap().id, before.id);
@@ -133,7 +133,7 @@ async fn a_dropped_future_ends_the_connection_and_gives_the_job_back() {
     let waiting = client.reserve(&tubes, PATIENCE);
     assert!(tokio::time::timeout(SHORT, waiting).await.is_err());
     let lost = Err(Error::ReservationLost { id: held.id });
-    assert_eq!(client.touch(&held).await, lost);
+    assert_eq!(client.touch(held.held()).await, lost);
     let again = reserve(&mut other, &t).await;
     assert_eq!(again.id, held.id);
     assert_eq!(client.delete(held).await, lost);

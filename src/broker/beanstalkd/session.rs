@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::reserve::queue_reserve;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
 use crate::tube::TubeName;
@@ -88,9 +88,9 @@ impl Broker for Client {
             .await
     }
 
-    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
-        let command = Command::Touch(reservation.id);
-        self.settle(reservation, command, |reply| match reply {
+    async fn touch(&mut self, held: Held) -> Result<(), Error> {
+        let command = Command::Touch(held.id);
+        self.settle(held, command, |reply| match reply {
             Reply::Touched => Ok(()),
             other => Err(not_found_or(other)),
         })
@@ -99,7 +99,7 @@ impl Broker for Client {
 
     async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
         let command = Command::Delete(reservation.id);
-        self.settle(&reservation, command, is_deleted).await
+        self.settle(reservation.held(), command, is_deleted).await
     }
 
     async fn release(
@@ -113,7 +113,7 @@ impl Broker for Client {
             priority,
             delay: seconds(delay),
         };
-        self.settle(&reservation, command, |reply| match reply {
+        self.settle(reservation.held(), command, |reply| match reply {
             // Buried for want of memory: it is ours no more, and it is not lost.
             Reply::Released | Reply::Buried => Ok(()),
             other => Err(not_found_or(other)),
@@ -124,7 +124,7 @@ impl Broker for Client {
     async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error> {
         let id = reservation.id;
         let command = Command::Bury { id, priority };
-        self.settle(&reservation, command, |reply| match reply {
+        self.settle(reservation.held(), command, |reply| match reply {
             Reply::Buried => Ok(()),
             other => Err(not_found_or(other)),
         })
@@ -200,11 +200,11 @@ impl Client {
     /// Does something to a reserved job on the connection that reserved it, or not at all.
     async fn settle(
         &mut self,
-        reservation: &Reservation,
+        held: Held,
         command: Command<'_>,
         read: impl FnOnce(Reply) -> Reading<()>,
     ) -> Result<(), Error> {
-        let connection = self.take_connection_of(reservation.id, reservation.connection)?;
+        let connection = self.take_connection_of(held.id, held.connection)?;
         let patience = self.answer_timeout();
         self.ask_on(connection, First::Nothing, command, patience, read)
             .await?;

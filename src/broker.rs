@@ -213,6 +213,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nobody answers: whatever else is asked now would wait for the same.
+    pub fn is_of_no_answer(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::NoAnswer { .. } => true,
+            Error::ConnectionLost { .. }
+            | Error::Nonsense { .. }
+            | Error::TooBig { .. }
+            | Error::Draining
+            | Error::OutOfMemory
+            | Error::Failed { .. }
+            | Error::NotFound
+            | Error::ReservationLost { .. } => false,
+        }
+    }
+
     /// It says something of a job, and nothing of the session or of other jobs.
     pub fn is_of_one_job(&self) -> bool {
         match self {

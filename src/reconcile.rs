@@ -23,12 +23,14 @@ mod announce;
 mod remains;
 mod service;
 mod sweep;
+mod tubes;
 mod verify;
 
 pub use announce::announce;
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
+pub use tubes::{Passed, Trouble, Tubes};
 
 use announce::put_again;
 
@@ -51,6 +53,16 @@ pub enum Error {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] broker::Error),
+}
+
+impl Error {
+    /// Passes over other tubes would only wait for the same.
+    fn is_of_all_tubes(&self) -> bool {
+        match self {
+            Error::Store(error) => !error.is_of_one_row(),
+            Error::Broker(error) => error.is_of_no_answer(),
+        }
+    }
 }
 
 /// What a pass did, or would do.
@@ -206,13 +218,24 @@ impl Pass<'_> {
         let mut done = Summary::default();
         // Needs no broker.
         let waiting = self.recover(&mut done).await?;
+        self.see_to_jobs(waiting, memory, &mut done).await?;
+        Ok(done)
+    }
+
+    /// The jobs of tasks that wait, those that were recovered just now among them.
+    async fn see_to_jobs(
+        &mut self,
+        recovered: Vec<i64>,
+        memory: &mut Memory,
+        done: &mut Summary,
+    ) -> Result<(), Error> {
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
-            return Ok(done);
+            return Ok(());
         }
         let instance = self.broker.instance().await?.id;
         done.put += self.put_missing().await?;
-        done.put += self.verify_these(waiting, &instance).await?;
+        done.put += self.verify_these(recovered, &instance).await?;
         let mut look = memory.next(&instance);
         if look == Look::None && self.looks_forgotten().await? {
             look = Look::All;
@@ -222,10 +245,11 @@ impl Pass<'_> {
             Look::Displaced => self.verify(&instance, Some(&instance)).await?,
             Look::All => self.verify(&instance, None).await?,
         };
-        Ok(done)
+        Ok(())
     }
 
-    /// Attempts whose workers are dead. Returns the tasks that wait now.
+    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no other
+    /// from being recovered; the first such error is returned after all.
     async fn recover(&mut self, done: &mut Summary) -> Result<Vec<i64>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
@@ -237,11 +261,15 @@ impl Pass<'_> {
             done.lost += dead.iter().filter(is_lost).count() as u64;
             return Ok(Vec::new());
         }
-        let mut waiting = Vec::new();
+        let (mut waiting, mut trouble) = (Vec::new(), None);
         for dead in dead {
-            waiting.extend(self.recover_one(dead, done).await?);
+            match self.recover_one(dead, done).await {
+                Ok(task) => waiting.extend(task),
+                Err(error) if error.is_of_one_row() => trouble = trouble.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(waiting)
+        trouble.map_or(Ok(waiting), Err)
     }
 
     async fn recover_one(

@@ -51,11 +51,16 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             let tube = flags.use_tube.clone();
             let regenerated = match &store {
                 Some(store) => {
-                    store
+                    let regenerated = store
                         .call(move |db| db.regenerate(id, tube.as_ref(), now()))
-                        .await?
+                        .await;
+                    match regenerated {
+                        Ok(regenerated) => regenerated.map_err(|why| why.to_string()),
+                        Err(error) if error.is_of_one_row() => Err(error.to_string()),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                None => Err(NotRegenerated::NoSuchTask { id }),
+                None => Err(NotRegenerated::NoSuchTask { id }.to_string()),
             };
             match (regenerated, &store) {
                 (Ok(again), Some(store)) => {
@@ -67,7 +72,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
                 (Err(why), _) => {
                     all_well = false;
                     writeln!(io::stderr(), "taskqueue: {why}")?;
-                    rows.push(json!({ "id": id, "regenerated": false, "error": why.to_string() }));
+                    rows.push(json!({ "id": id, "regenerated": false, "error": why }));
                 }
                 (Ok(_), None) => {}
             }

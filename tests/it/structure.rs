@@ -15,6 +15,8 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
+    // Files beside a store's own, for whoever keeps some there.
+    ("beside", &[]),
     // The embedded broker is rows of the store's own file.
     ("broker", &["sqlite", "tube"]),
     ("chance", &[]),
@@ -27,13 +29,13 @@ const PORTS: &[(&str, &[&str])] = &[
     ("process", &["task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["crash", "ofd"]),
+    ("sqlite", &["beside", "crash", "ofd"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
     (
         "store",
         &["broker::JobId", "crash", "sqlite", "task", "tube"],
     ),
-    ("tenure", &["ofd", "tube"]),
+    ("tenure", &["beside", "ofd", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a

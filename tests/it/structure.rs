@@ -9,6 +9,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("crew", &["backoff", "lifecycle", "pool"]),
     ("lifecycle", &["backoff"]),
     ("pool", &["backoff", "lifecycle"]),
+    ("seconds", &[]),
     ("task", &["tube"]),
     ("tube", &[]),
 ];
@@ -18,7 +19,7 @@ const PORTS: &[(&str, &[&str])] = &[
     // Files beside a store's own, for whoever keeps some there.
     ("beside", &[]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["sqlite", "tube"]),
+    ("broker", &["seconds", "sqlite", "tube"]),
     ("chance", &[]),
     ("control", &["tube"]),
     // Where tests let a process die.
@@ -41,7 +42,10 @@ const PORTS: &[(&str, &[&str])] = &[
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
-    ("api", &["broker", "crash", "store", "task", "tube"]),
+    (
+        "api",
+        &["broker", "crash", "seconds", "store", "task", "tube"],
+    ),
     ("guard", &["process", "reconcile"]),
     (
         "reconcile",

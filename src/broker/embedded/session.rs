@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::ear::Ear;
-use super::queue::{LOCKS, Look, Queue, Session, whole_seconds};
+use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Place, Settings};
 use crate::broker::{
     Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
+use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::locks::Holder;
 use crate::sqlite::{self, Closed, Thread};

@@ -175,24 +175,28 @@ impl Memory {
         }
     }
 
-    fn next(&mut self, instance: &str) -> Look {
+    /// What a pass looks for, and what is to be remembered if it comes through: one that fails, or is dropped in the
+    /// middle, has looked for nothing.
+    fn next(&self, instance: &str) -> (Look, Memory) {
         let first = self.instance.is_none();
+        let mut after = self.clone();
         if self.instance.as_deref() != Some(instance) {
-            self.instance = Some(instance.into());
+            after.instance = Some(instance.into());
             // And once more at the next pass: somebody may note a job of the old instance only then.
-            self.looks = 2;
+            after.looks = 2;
         }
-        self.passes += 1;
-        if self.looks == 0 && self.passes < LOOK_EVERY {
-            return Look::None;
+        after.passes = self.passes.saturating_add(1);
+        if after.looks == 0 && after.passes < LOOK_EVERY {
+            return (Look::None, after);
         }
-        self.looks = self.looks.saturating_sub(1);
-        self.passes = 0;
-        if first && self.thorough {
+        after.looks = after.looks.saturating_sub(1);
+        after.passes = 0;
+        let look = if first && self.thorough {
             Look::All
         } else {
             Look::Displaced
-        }
+        };
+        (look, after)
     }
 }
 
@@ -236,7 +240,7 @@ impl Pass<'_> {
         let instance = self.broker.instance().await?.id;
         done.put += self.put_missing().await?;
         done.put += self.verify_these(recovered, &instance).await?;
-        let mut look = memory.next(&instance);
+        let (mut look, after) = memory.next(&instance);
         if look == Look::None && self.looks_forgotten().await? {
             look = Look::All;
         }
@@ -245,6 +249,7 @@ impl Pass<'_> {
             Look::Displaced => self.verify(&instance, Some(&instance)).await?,
             Look::All => self.verify(&instance, None).await?,
         };
+        *memory = after;
         Ok(())
     }
 
@@ -352,13 +357,21 @@ mod tests {
     #[test]
     fn jobs_are_looked_for_when_the_broker_is_another_and_now_and_then() {
         let mut memory = Memory::new(true);
-        let looks: Vec<Look> = ["a", "a", "a", "b", "b", "b"]
-            .map(|instance| memory.next(instance))
-            .into();
+        let mut next = |instance| {
+            let (look, after) = memory.next(instance);
+            assert_eq!(
+                memory.next(instance).0,
+                look,
+                "only what comes through counts"
+            );
+            memory = after;
+            look
+        };
+        let looks: Vec<Look> = ["a", "a", "a", "b", "b", "b"].map(&mut next).into();
         use Look::{All, Displaced, None};
         assert_eq!(looks, [All, Displaced, None, Displaced, Displaced, None]);
-        let later: Vec<Look> = (0..LOOK_EVERY).map(|_| memory.next("b")).collect();
+        let later: Vec<Look> = (0..LOOK_EVERY).map(|_| next("b")).collect();
         assert_eq!(later.iter().filter(|look| **look == Displaced).count(), 1);
-        assert_eq!(Memory::new(false).next("a"), Displaced);
+        assert_eq!(Memory::new(false).next("a").0, Displaced);
     }
 }

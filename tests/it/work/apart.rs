@@ -1,11 +1,16 @@
-//! One tube's trouble and one row's nonsense stay where they are: everything else is put right.
+//! One tube's trouble and one row's nonsense stay where they are: everything else is put right. A pass that fails is none.
+
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Queue, block_on, lines, number, status};
-use crate::support::{Beanstalkd, Taskqueue, reserve, tube, until};
+use crate::support::{Beanstalkd, FakeServer, PATIENCE, Session, Taskqueue, reserve, tube, until};
 use taskqueue::broker::Broker;
+use taskqueue::reconcile::{Memory, Pass, Standing};
+use taskqueue::store::worker::NewWorker;
+use taskqueue::store::{Durability, Store};
 
 /// A task in each of these tubes, and an attempt at it whose worker is dead. No tube has a job.
 fn dead_attempts(taskqueue: &Taskqueue, queue: &dyn Queue, tubes: &[&str]) {
@@ -152,4 +157,43 @@ fn of_several_that_are_regenerated_one_that_makes_no_sense_stops_none() {
     assert!(ran.failed(1).contains("task 1"));
     let waiting = "SELECT count(*) FROM tasks WHERE status = 'waiting'";
     assert_eq!(number(&taskqueue, waiting), 1);
+}
+
+#[tokio::test]
+async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
+    let taskqueue = Taskqueue::alone();
+    let put = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
+    assert_eq!(put.code, Some(0), "{put:?}");
+    let known = "UPDATE tasks SET put_noted = put_generation, put_until = NULL, job = 7, job_instance = 'old'";
+    taskqueue.sqlite().execute_batch(known).unwrap();
+
+    // Another instance answers now, and fails as soon as it is asked for the job.
+    let stats = "id: new\nversion: 1.12\nmax-job-size: 65535\ndraining: false\n";
+    let asked = || {
+        let answer = format!("OK {}\r\n{stats}\r\n", stats.len());
+        Session::new().expect("stats").send(answer).expect("peek 7")
+    };
+    let server = FakeServer::start((0..4).map(|_| asked().send("HELLO\r\n")).collect());
+    let mut broker = server.client(PATIENCE);
+    let store = Store::open(&taskqueue.store(), Durability::ProcessDeath).unwrap();
+    let identity = NewWorker {
+        name: "test".into(),
+        tube: "t".into(),
+        host: "here".into(),
+        pid: 1,
+    };
+    let mut standing = Standing::newcomer(identity);
+    let mut memory = Memory::new(false);
+    for _ in 0..4 {
+        let mut pass = Pass {
+            broker: &mut broker,
+            store: &store,
+            commands: &Arc::default(),
+            standing: &mut standing,
+            tube: &tube("t"),
+            dry_run: false,
+        };
+        assert!(pass.run(&mut memory).await.is_err());
+    }
+    server.finish();
 }

@@ -90,6 +90,12 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         "",
         "",
     ),
+    (
+        "drain of `/bin/false` ÷ of `/bin/true`, beside 1,000 processes",
+        From::Ratio("failing.false", "failing.true"),
+        "≥ 0.5",
+        "",
+    ),
     ("floor, 4 processes", From::Itself("floor.4"), "", " jobs/s"),
     ("drain, 4 workers", From::Itself("drain"), "", " jobs/s"),
     (

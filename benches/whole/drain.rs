@@ -108,6 +108,11 @@ impl Run {
         self.jobs / self.took.as_secs_f64()
     }
 
+    /// How many cores all of them together kept busy.
+    pub fn cores(&self) -> f64 {
+        self.used.all().micros() / 1e6 / self.took.as_secs_f64()
+    }
+
     /// Jobs a second, and whose CPU a job cost, in microseconds.
     pub fn note(&self, name: &str, samples: &mut Samples) {
         samples.add(name, self.rate());

@@ -26,6 +26,7 @@ mod growth;
 mod history;
 mod idle;
 mod latency;
+mod ledger;
 mod machine;
 mod peers;
 mod processes;
@@ -102,6 +103,7 @@ fn parts() -> Vec<Part> {
         each("drain", drain::measure),
         each("drains", drain::measure_others),
         each("failing", failing::measure),
+        each("ledger", ledger::measure),
         each("latency", latency::measure),
         each("put", put::measure),
         each("replace", replace::measure),

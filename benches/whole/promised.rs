@@ -96,6 +96,24 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         "≥ 0.5",
         "",
     ),
+    (
+        "ledger and broker alone: refused jobs, no process, 4 workers",
+        From::Itself("ledger"),
+        "",
+        " jobs/s",
+    ),
+    (
+        "CPU a job of these, broker included",
+        From::Itself("ledger.cpu"),
+        "",
+        " µs",
+    ),
+    (
+        "cores that were busy meanwhile",
+        From::Itself("ledger.cores"),
+        "",
+        "",
+    ),
     ("floor, 4 processes", From::Itself("floor.4"), "", " jobs/s"),
     ("drain, 4 workers", From::Itself("drain"), "", " jobs/s"),
     (

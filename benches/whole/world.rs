@@ -286,16 +286,15 @@ impl World {
         }
     }
 
-    /// Waits until no job is left.
+    /// Waits until no job is left but what was buried.
     pub fn drain(&self) {
         let begun = Instant::now();
         let mut session = self.server.as_ref().map(Server::connect);
         let store = self.reading().unwrap();
+        let left = "SELECT EXISTS (SELECT * FROM jobs WHERE state <> 'buried')";
         let mut are_left = || match &mut session {
-            Some(session) => session.jobs(TUBE) > 0,
-            None => store
-                .query_row("SELECT EXISTS (SELECT * FROM jobs)", [], |row| row.get(0))
-                .unwrap(),
+            Some(session) => session.jobs_left(TUBE) > 0,
+            None => store.query_row(left, [], |row| row.get(0)).unwrap(),
         };
         while are_left() {
             assert!(begun.elapsed() < PATIENCE, "jobs are left: {}", self.log());

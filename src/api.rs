@@ -361,7 +361,7 @@ impl Queue {
             Err(error) => vec![Err(error.clone()); jobs.len()],
         };
         crash::here(Point::PutAnnounced);
-        let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
+        let instance = instance.unwrap_or_default();
         let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((place, task), answer) in rows.into_iter().zip(answers) {
             // A task's first put is its put number 1.

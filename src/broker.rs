@@ -120,11 +120,14 @@ pub struct TubeStats {
     pub pause_left: Duration,
 }
 
-/// The running instance of a broker.
+/// Which running instance of a broker: made anew each time the broker starts, and job ids are unique within it.
+pub type InstanceId = String;
+
+/// What the running instance of a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Made anew each time the broker starts: job ids are unique within it.
-    pub id: String,
+    /// Which it is.
+    pub id: InstanceId,
     /// The broker's own version.
     pub version: String,
     /// The largest body it takes, in bytes.
@@ -235,7 +238,12 @@ pub trait Broker: Send {
     fn capabilities(&self) -> Capabilities;
 
     /// The instance that answers now.
-    async fn instance(&mut self) -> Result<Instance, Error>;
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        Ok(self.about().await?.id)
+    }
+
+    /// What the instance that answers now says of itself: asked each time.
+    async fn about(&mut self) -> Result<Instance, Error>;
 
     /// Puts jobs into a tube, in order, in as few round trips as the broker allows.
     ///

@@ -210,7 +210,7 @@ impl Pass<'_> {
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
             return Ok(done);
         }
-        let instance = self.broker.instance().await?.id;
+        let instance = self.broker.instance().await?;
         done.put += self.put_missing().await?;
         done.put += self.verify_these(waiting, &instance).await?;
         let mut look = memory.next(&instance);

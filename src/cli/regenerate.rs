@@ -118,7 +118,7 @@ async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
     let Ok(instance) = broker.instance().await else {
         return false;
     };
-    if old.instance.as_deref() != Some(instance.id.as_str()) {
+    if old.instance.as_deref() != Some(instance.as_str()) {
         return false;
     }
     match broker.stats_job(old.id).await {

@@ -37,7 +37,7 @@ impl Broker for Client {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         let read = |reply| match reply {
             Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
             other => Err(other.into()),

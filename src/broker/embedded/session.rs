@@ -127,7 +127,7 @@ impl Broker for Embedded {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         Ok(Instance {
             id: self.call(|queue| queue.instance()).await?,
             version: env!("CARGO_PKG_VERSION").into(),

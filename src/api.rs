@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::broker::{self, Broker, NewJob};
 use crate::crash::{self, Point};
+use crate::seconds::whole_seconds;
 use crate::store::put::{Added, NewTask};
 use crate::store::read::{Key, Task};
 use crate::store::{self, Db, Millis, now};
@@ -205,13 +206,12 @@ impl Put {
             raw => raw,
         };
         let delay = Millis::try_from(self.delay.as_millis()).unwrap_or(Millis::MAX);
-        let ttr = self.ttr.as_secs() + u64::from(self.ttr.subsec_nanos() > 0);
         Ok(NewTask {
             uuid: self.uuid,
             tube: tube.clone(),
             content,
             priority: self.priority,
-            ttr: u32::try_from(ttr).unwrap_or(u32::MAX).max(1),
+            ttr: whole_seconds(self.ttr).max(1),
             due: now.saturating_add(delay),
         })
     }
@@ -361,7 +361,7 @@ impl Queue {
             Err(error) => vec![Err(error.clone()); jobs.len()],
         };
         crash::here(Point::PutAnnounced);
-        let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
+        let instance = instance.unwrap_or_default();
         let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((place, task), answer) in rows.into_iter().zip(answers) {
             // A task's first put is its put number 1.

@@ -139,11 +139,14 @@ pub struct TubeStats {
     pub pause_left: Duration,
 }
 
-/// The running instance of a broker.
+/// Which running instance of a broker: made anew each time the broker starts, and job ids are unique within it.
+pub type InstanceId = String;
+
+/// What the running instance of a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Made anew each time the broker starts: job ids are unique within it.
-    pub id: String,
+    /// Which it is.
+    pub id: InstanceId,
     /// The broker's own version.
     pub version: String,
     /// The largest body it takes, in bytes.
@@ -232,6 +235,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nobody answers: whatever else is asked now would wait for the same.
+    pub fn is_of_no_answer(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::NoAnswer { .. } => true,
+            Error::ConnectionLost { .. }
+            | Error::Nonsense { .. }
+            | Error::TooBig { .. }
+            | Error::Draining
+            | Error::OutOfMemory
+            | Error::Failed { .. }
+            | Error::NotFound
+            | Error::ReservationLost { .. } => false,
+        }
+    }
+
     /// It says something of a job, and nothing of the session or of other jobs.
     pub fn is_of_one_job(&self) -> bool {
         match self {
@@ -254,7 +272,12 @@ pub trait Broker: Send {
     fn capabilities(&self) -> Capabilities;
 
     /// The instance that answers now.
-    async fn instance(&mut self) -> Result<Instance, Error>;
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        Ok(self.about().await?.id)
+    }
+
+    /// What the instance that answers now says of itself: asked each time.
+    async fn about(&mut self) -> Result<Instance, Error>;
 
     /// Puts jobs into a tube, in order, in as few round trips as the broker allows.
     ///

@@ -23,12 +23,14 @@ mod announce;
 mod remains;
 mod service;
 mod sweep;
+mod tubes;
 mod verify;
 
 pub use announce::announce;
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
+pub use tubes::{Passed, Trouble, Tubes};
 
 use announce::put_again;
 
@@ -51,6 +53,16 @@ pub enum Error {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] broker::Error),
+}
+
+impl Error {
+    /// Passes over other tubes would only wait for the same.
+    fn is_of_all_tubes(&self) -> bool {
+        match self {
+            Error::Store(error) => !error.is_of_one_row(),
+            Error::Broker(error) => error.is_of_no_answer(),
+        }
+    }
 }
 
 /// What a pass did, or would do.
@@ -163,24 +175,28 @@ impl Memory {
         }
     }
 
-    fn next(&mut self, instance: &str) -> Look {
+    /// What a pass looks for, and what is to be remembered if it comes through: one that fails, or is dropped in the
+    /// middle, has looked for nothing.
+    fn next(&self, instance: &str) -> (Look, Memory) {
         let first = self.instance.is_none();
+        let mut after = self.clone();
         if self.instance.as_deref() != Some(instance) {
-            self.instance = Some(instance.into());
+            after.instance = Some(instance.into());
             // And once more at the next pass: somebody may note a job of the old instance only then.
-            self.looks = 2;
+            after.looks = 2;
         }
-        self.passes += 1;
-        if self.looks == 0 && self.passes < LOOK_EVERY {
-            return Look::None;
+        after.passes = self.passes.saturating_add(1);
+        if after.looks == 0 && after.passes < LOOK_EVERY {
+            return (Look::None, after);
         }
-        self.looks = self.looks.saturating_sub(1);
-        self.passes = 0;
-        if first && self.thorough {
+        after.looks = after.looks.saturating_sub(1);
+        after.passes = 0;
+        let look = if first && self.thorough {
             Look::All
         } else {
             Look::Displaced
-        }
+        };
+        (look, after)
     }
 }
 
@@ -206,14 +222,25 @@ impl Pass<'_> {
         let mut done = Summary::default();
         // Needs no broker.
         let waiting = self.recover(&mut done).await?;
+        self.see_to_jobs(waiting, memory, &mut done).await?;
+        Ok(done)
+    }
+
+    /// The jobs of tasks that wait, those that were recovered just now among them.
+    async fn see_to_jobs(
+        &mut self,
+        recovered: Vec<i64>,
+        memory: &mut Memory,
+        done: &mut Summary,
+    ) -> Result<(), Error> {
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
-            return Ok(done);
+            return Ok(());
         }
-        let instance = self.broker.instance().await?.id;
+        let instance = self.broker.instance().await?;
         done.put += self.put_missing().await?;
-        done.put += self.verify_these(waiting, &instance).await?;
-        let mut look = memory.next(&instance);
+        done.put += self.verify_these(recovered, &instance).await?;
+        let (mut look, after) = memory.next(&instance);
         if look == Look::None && self.looks_forgotten().await? {
             look = Look::All;
         }
@@ -222,10 +249,12 @@ impl Pass<'_> {
             Look::Displaced => self.verify(&instance, Some(&instance)).await?,
             Look::All => self.verify(&instance, None).await?,
         };
-        Ok(done)
+        *memory = after;
+        Ok(())
     }
 
-    /// Attempts whose workers are dead. Returns the tasks that wait now.
+    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no other
+    /// from being recovered; the first such error is returned after all.
     async fn recover(&mut self, done: &mut Summary) -> Result<Vec<i64>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
@@ -237,11 +266,15 @@ impl Pass<'_> {
             done.lost += dead.iter().filter(is_lost).count() as u64;
             return Ok(Vec::new());
         }
-        let mut waiting = Vec::new();
+        let (mut waiting, mut trouble) = (Vec::new(), None);
         for dead in dead {
-            waiting.extend(self.recover_one(dead, done).await?);
+            match self.recover_one(dead, done).await {
+                Ok(task) => waiting.extend(task),
+                Err(error) if error.is_of_one_row() => trouble = trouble.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(waiting)
+        trouble.map_or(Ok(waiting), Err)
     }
 
     async fn recover_one(
@@ -324,13 +357,21 @@ mod tests {
     #[test]
     fn jobs_are_looked_for_when_the_broker_is_another_and_now_and_then() {
         let mut memory = Memory::new(true);
-        let looks: Vec<Look> = ["a", "a", "a", "b", "b", "b"]
-            .map(|instance| memory.next(instance))
-            .into();
+        let mut next = |instance| {
+            let (look, after) = memory.next(instance);
+            assert_eq!(
+                memory.next(instance).0,
+                look,
+                "only what comes through counts"
+            );
+            memory = after;
+            look
+        };
+        let looks: Vec<Look> = ["a", "a", "a", "b", "b", "b"].map(&mut next).into();
         use Look::{All, Displaced, None};
         assert_eq!(looks, [All, Displaced, None, Displaced, Displaced, None]);
-        let later: Vec<Look> = (0..LOOK_EVERY).map(|_| memory.next("b")).collect();
+        let later: Vec<Look> = (0..LOOK_EVERY).map(|_| next("b")).collect();
         assert_eq!(later.iter().filter(|look| **look == Displaced).count(), 1);
-        assert_eq!(Memory::new(false).next("a"), Displaced);
+        assert_eq!(Memory::new(false).next("a").0, Displaced);
     }
 }

@@ -15,7 +15,6 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 pub mod bell;
-pub mod beside;
 pub mod boot;
 pub mod clock;
 mod error;
@@ -27,6 +26,7 @@ mod patience;
 mod thread;
 mod transaction;
 
+pub use crate::beside;
 pub use error::Error;
 pub use open::Durability;
 pub use patience::briefly;

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use crate::sqlite::boot::begin_boot;
@@ -109,6 +109,18 @@ impl Db {
     ) -> Result<R, Error> {
         self.database.look(look)
     }
+}
+
+/// A column of text. What is no text, and must have been put there by hand, is shown as far as it is: one row's nonsense
+/// keeps no other from being read.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(column)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// The same of a column that is never NULL.
+fn some_text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(text(row, column)?.unwrap_or_default())
 }
 
 /// A store whose connection has a thread of its own.

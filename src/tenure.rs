@@ -13,14 +13,14 @@
 //! outlives it with. So a tender counts those that an earlier one has left draining, exactly.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::ofd;
 use crate::tube::TubeName;
+use crate::{beside, ofd};
 
 mod look;
 mod slots;
@@ -72,6 +72,7 @@ fn taken(tube: &TubeName, tender: Option<&Tended>) -> String {
 /// The right to tend some tubes of a store, until it is dropped or its process ends.
 #[derive(Debug)]
 pub struct Tenure {
+    store: PathBuf,
     folder: PathBuf,
     tubes: Vec<Right>,
     /// Where this process listens, as was said last.
@@ -94,21 +95,18 @@ impl Tenure {
     /// When a tender that lives has one of them, or when the folder cannot be written to.
     pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Tenure, Error> {
         let folder = folder(store);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|source| Error::Io {
-                path: folder.clone(),
-                source,
-            })?;
+        beside::make_folder(&folder, store).map_err(|source| Error::Io {
+            path: folder.clone(),
+            source,
+        })?;
         // Everybody takes them in the same order, so of two that want the same, one gets all it wants.
         let tubes: BTreeSet<&TubeName> = tubes.iter().collect();
         let tubes = tubes
             .into_iter()
-            .map(|tube| Right::take(&folder, tube))
+            .map(|tube| Right::take(&folder, store, tube))
             .collect::<Result<_, _>>()?;
         let mut tenure = Tenure {
+            store: store.into(),
             folder,
             tubes,
             socket: None,
@@ -122,7 +120,9 @@ impl Tenure {
     /// # Errors
     /// As [`Tenure::take`]. One that we have already is one that is taken.
     pub fn add(&mut self, tubes: &BTreeSet<TubeName>) -> Result<(), Error> {
-        let rights = tubes.iter().map(|tube| Right::take(&self.folder, tube));
+        let rights = tubes
+            .iter()
+            .map(|tube| Right::take(&self.folder, &self.store, tube));
         let more: Vec<Right> = rights.collect::<Result<_, _>>()?;
         self.say(&more)?;
         self.tubes.extend(more);
@@ -165,9 +165,9 @@ impl Tenure {
 }
 
 impl Right {
-    fn take(folder: &Path, tube: &TubeName) -> Result<Right, Error> {
+    fn take(folder: &Path, store: &Path, tube: &TubeName) -> Result<Right, Error> {
         let path = folder.join(file_name(tube));
-        let taken = open(&path).and_then(|file| take_right(&file).map(|()| file));
+        let taken = beside::open(&path, store).and_then(|file| take_right(&file).map(|()| file));
         match taken {
             Ok(file) => Ok(Right {
                 tube: tube.clone(),
@@ -202,20 +202,8 @@ fn write(file: &File, line: &[u8]) -> io::Result<()> {
     ofd::lock(file, ANNOUNCED)
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-}
-
 fn folder(store: &Path) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
-    name.push("-tubes");
-    name.into()
+    beside::path(store, "-tubes")
 }
 
 /// No tube's name has a `%` in it.

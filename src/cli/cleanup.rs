@@ -97,7 +97,7 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
         };
         after = last.id;
         let instance = match broker.instance().await {
-            Ok(instance) => instance.id,
+            Ok(instance) => instance,
             Err(error) => return warn(&error),
         };
         let all = unsure.len();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::store::Millis;
 use crate::store::read::{Attempt, Task};
@@ -66,8 +66,8 @@ pub struct JsonTask<'a> {
     uuid: String,
     tube: &'a str,
     command: Option<&'a str>,
-    arguments: &'a RawValue,
-    options: &'a RawValue,
+    arguments: Cow<'a, RawValue>,
+    options: Cow<'a, RawValue>,
     status: &'static str,
     reason: Option<&'a str>,
     priority: u32,
@@ -107,8 +107,8 @@ impl<'a> JsonTask<'a> {
             uuid: task.uuid.to_string(),
             tube: &task.tube,
             command: task.command.as_deref(),
-            arguments: serde_json::from_str(&task.arguments)?,
-            options: serde_json::from_str(&task.options)?,
+            arguments: raw(&task.arguments)?,
+            options: raw(&task.options)?,
             status: task.status.as_str(),
             reason: task.reason.as_deref(),
             priority: task.priority,
@@ -125,6 +125,15 @@ impl<'a> JsonTask<'a> {
                 .map(|attempt| JsonAttempt::new(attempt, whole))
                 .collect(),
         })
+    }
+}
+
+/// JSON as it stands in a row. What is none, by everybody's reading but SQLite's, is a string: one row's nonsense keeps no
+/// other from being listed.
+fn raw(text: &str) -> Result<Cow<'_, RawValue>, serde_json::Error> {
+    match serde_json::from_str(text) {
+        Ok(raw) => Ok(Cow::Borrowed(raw)),
+        Err(_) => to_raw_value(text).map(Cow::Owned),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `taskqueue reconcile`
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,9 +9,10 @@ use serde_json::json;
 
 use super::Failure;
 use super::connect::{self, block_on, broker};
+use super::failure::next_step;
 use super::worker::identity;
 use crate::config::Config;
-use crate::reconcile::{Error, Memory, Pass, Standing, Summary};
+use crate::reconcile::{Error, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::store::{Db, Durability, Store};
 use crate::tube::TubeName;
 
@@ -23,6 +25,7 @@ Examples:
 Recovers tasks whose workers died, and puts jobs that were never put or that the broker has forgotten.
 A tender does it at its start and every 30 seconds, a worker without a tender too; by hand it looks for
 the job of every task that waits.
+One tube's trouble keeps no other from being put right; the exit code is 1 then.
 Any number may do it at once: nothing is put twice.")]
 pub struct Flags {
     /// Only tasks of this tube [default: every tube with tasks that wait or run]
@@ -36,16 +39,23 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
-    let done = match Db::open_existing(&config.store)? {
-        None => Summary::default(),
+pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+    let (done, troubles) = match Db::open_existing(&config.store)? {
+        None => (Summary::default(), Vec::new()),
         Some(_) => reconcile(&flags, config)?,
     };
     print(&flags, done)?;
-    Ok(())
+    for trouble in &troubles {
+        writeln!(io::stderr(), "taskqueue: {}", failure(trouble))?;
+    }
+    Ok(match troubles.as_slice() {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
-fn reconcile(flags: &Flags, config: &Config) -> Result<Summary, Failure> {
+/// What was done in all tubes together, and what was not.
+fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
     let store = Store::over(connect::store(config, Durability::ProcessDeath)?)?;
     let commands = Arc::new(config.commands.clone());
     block_on(async {
@@ -55,24 +65,38 @@ fn reconcile(flags: &Flags, config: &Config) -> Result<Summary, Failure> {
             named => named.to_vec(),
         };
         let mut standing = Standing::newcomer(identity("reconcile", "", None));
-        let mut all = Summary::default();
-        for tube in &tubes {
-            let mut pass = Pass {
-                broker: broker.as_mut(),
-                store: &store,
-                commands: &commands,
-                standing: &mut standing,
-                tube,
-                dry_run: flags.dry_run,
-            };
-            let done = pass.run(&mut Memory::new(true)).await;
-            all.add(done.map_err(|error| match error {
-                Error::Store(error) => Failure::from(error),
-                Error::Broker(error) => Failure::from(error),
-            })?);
-        }
-        Ok(all)
+        let mut all = Tubes {
+            broker: broker.as_mut(),
+            store: &store,
+            commands: &commands,
+            standing: &mut standing,
+            tubes: &tubes,
+            dry_run: flags.dry_run,
+        };
+        let mut memories = vec![Memory::new(true); tubes.len()];
+        let Passed { done, troubles } = all.run(&mut memories).await;
+        let mut total = Summary::default();
+        done.into_iter().for_each(|done| total.add(done));
+        Ok((total, troubles))
     })
+}
+
+fn failure(trouble: &Trouble) -> Failure {
+    let tubes = match trouble.tubes.as_slice() {
+        [_] => "the tube",
+        _ => "the tubes",
+    };
+    let (names, error) = (trouble.names(), &trouble.error);
+    let what = format!("could not reconcile {tubes} {names}: {error}");
+    let next = match error {
+        Error::Store(_) => None,
+        Error::Broker(error) => next_step(error),
+    };
+    let failure = Failure::new(what);
+    match next {
+        Some(next) => failure.next(next),
+        None => failure,
+    }
 }
 
 fn print(flags: &Flags, done: Summary) -> io::Result<()> {

@@ -51,11 +51,16 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             let tube = flags.use_tube.clone();
             let regenerated = match &store {
                 Some(store) => {
-                    store
+                    let regenerated = store
                         .call(move |db| db.regenerate(id, tube.as_ref(), now()))
-                        .await?
+                        .await;
+                    match regenerated {
+                        Ok(regenerated) => regenerated.map_err(|why| why.to_string()),
+                        Err(error) if error.is_of_one_row() => Err(error.to_string()),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                None => Err(NotRegenerated::NoSuchTask { id }),
+                None => Err(NotRegenerated::NoSuchTask { id }.to_string()),
             };
             match (regenerated, &store) {
                 (Ok(again), Some(store)) => {
@@ -67,7 +72,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
                 (Err(why), _) => {
                     all_well = false;
                     writeln!(io::stderr(), "taskqueue: {why}")?;
-                    rows.push(json!({ "id": id, "regenerated": false, "error": why.to_string() }));
+                    rows.push(json!({ "id": id, "regenerated": false, "error": why }));
                 }
                 (Ok(_), None) => {}
             }
@@ -118,7 +123,7 @@ async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
     let Ok(instance) = broker.instance().await else {
         return false;
     };
-    if old.instance.as_deref() != Some(instance.id.as_str()) {
+    if old.instance.as_deref() != Some(instance.as_str()) {
         return false;
     }
     match broker.stats_job(old.id).await {

@@ -49,7 +49,7 @@ async fn announce_in(
     let (instance, answers) = match broker.instance().await {
         Ok(instance) => {
             let jobs: Vec<NewJob> = these.iter().map(|again| job(store, again)).collect();
-            (instance.id, broker.put(tube, &jobs).await)
+            (instance, broker.put(tube, &jobs).await)
         }
         Err(error) => (String::new(), vec![Err(error); these.len()]),
     };

@@ -1,11 +1,12 @@
 //! Reconciliation as a task of its own, beside a tender's loop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::{EVERY, Error, Memory, Pass, Standing, Summary};
+use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
 use crate::store::worker::NewWorker;
 use crate::store::{self, Db, Store};
@@ -50,42 +51,37 @@ impl Service {
             mut tubes,
         } = scope.borrow_and_update().clone();
         let mut memories = vec![Memory::new(true); tubes.len()];
-        let mut in_trouble = false;
+        // Tubes that the last pass did not put right.
+        let mut troubled: HashSet<TubeName> = HashSet::new();
         loop {
             if scope.has_changed().unwrap_or(false) {
                 Scope { commands, tubes } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
             }
-            let passed = async {
-                let store = match &mut store {
-                    Some(store) => store,
-                    none => none.insert(opened(Arc::clone(&open)).await?),
-                };
-                for (tube, memory) in tubes.iter().zip(&mut memories) {
-                    let mut pass = Pass {
-                        broker: broker.as_mut(),
-                        store,
-                        commands: &commands,
-                        standing: &mut standing,
-                        tube,
-                        dry_run: false,
-                    };
-                    tell(tube, pass.run(memory).await?);
-                }
-                Ok::<(), Error>(())
-            };
-            match passed.await {
-                Ok(()) => {
-                    if std::mem::take(&mut in_trouble) {
-                        tracing::info!("reconciled again");
+            if store.is_none() {
+                store = match opened(Arc::clone(&open)).await {
+                    Ok(store) => Some(store),
+                    Err(error) => {
+                        let (tubes, error) = (tubes.clone(), error.into());
+                        complain(&mut troubled, &[Trouble { tubes, error }]);
+                        None
                     }
+                };
+            }
+            if let Some(store) = &store {
+                let mut all = Tubes {
+                    broker: broker.as_mut(),
+                    store,
+                    commands: &commands,
+                    standing: &mut standing,
+                    tubes: &tubes,
+                    dry_run: false,
+                };
+                let Passed { done, troubles } = all.run(&mut memories).await;
+                for (tube, done) in tubes.iter().zip(done) {
+                    tell(tube, done);
                 }
-                // Once, and not for every try.
-                Err(error) if !in_trouble => {
-                    in_trouble = true;
-                    tracing::warn!(%error, "could not reconcile; will keep trying");
-                }
-                Err(_) => {}
+                complain(&mut troubled, &troubles);
             }
             tokio::select! {
                 () = sleep(EVERY) => {}
@@ -93,6 +89,21 @@ impl Service {
             }
         }
     }
+}
+
+/// Says what keeps tubes from being put right: once, and not after every pass.
+fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
+    for trouble in troubles {
+        if trouble.tubes.iter().any(|tube| !troubled.contains(tube)) {
+            let (tubes, error) = (trouble.names(), &trouble.error);
+            tracing::warn!(tubes, %error, "could not reconcile; will keep trying");
+        }
+    }
+    let now: HashSet<TubeName> = troubles.iter().flat_map(|t| t.tubes.clone()).collect();
+    for tube in troubled.difference(&now) {
+        tracing::info!(%tube, "reconciled again");
+    }
+    *troubled = now;
 }
 
 /// On a thread that may wait for a lock.

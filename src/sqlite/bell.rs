@@ -1,9 +1,9 @@
 //! The doorbell of the embedded queue: a small file beside the database, written to after every commit after which
 //! somebody who waits may have something to do. Whoever waits has the kernel tell them of it (inotify(7)).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::beside;
@@ -13,6 +13,7 @@ use crate::crash::{self, Point};
 #[derive(Debug, Clone)]
 pub struct Bell {
     path: PathBuf,
+    store: PathBuf,
 }
 
 impl Bell {
@@ -20,6 +21,7 @@ impl Bell {
     pub fn beside(store: &Path) -> Bell {
         Bell {
             path: beside::path(store, "-bell"),
+            store: store.into(),
         }
     }
 
@@ -30,12 +32,7 @@ impl Bell {
 
     /// Opens it, making it where it is not. It is opened anew each time: somebody may have removed it.
     pub fn open(&self) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
+        beside::open(&self.path, &self.store)
     }
 
     /// Rings. What was committed stands whether anybody hears it or not, and those who wait look now and then all

@@ -284,7 +284,7 @@ fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
 
 /// A lock for whoever makes or changes the schema of the store at this path, of which nothing is known yet.
 pub(super) fn take_turn(store: &Path) -> io::Result<Lock> {
-    let (file, _) = beside::open_or_create(&path_of(store))?;
+    let file = beside::open(&path_of(store), store)?;
     ofd::lock(&file, Holder::Schema.byte())?;
     Ok(Lock { file })
 }

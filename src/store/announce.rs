@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::put::{NewTask, as_column};
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Failed, Millis, some_text, text};
 use crate::broker::JobId;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::clock::Moment;
@@ -93,13 +93,14 @@ impl Db {
         let all: Vec<Again> = self.change(|change, _| {
             let mut all = Vec::new();
             for (id, generation) in tasks {
-                all.extend(next_put(
-                    change,
-                    *id,
-                    Some(*generation),
-                    now,
-                    jobs.as_ref(),
-                )?);
+                match next_put(change, *id, Some(*generation), now, jobs.as_ref()) {
+                    Ok(again) => all.extend(again),
+                    // It keeps none of the others from being put.
+                    Err(Failed::Corrupt(what)) => {
+                        tracing::error!(task = id, what, "could not put a task's job again");
+                    }
+                    Err(failed) => return Err(failed),
+                }
             }
             Ok(all)
         })?;
@@ -147,13 +148,13 @@ pub(super) fn next_put(
             |row| {
                 Ok((
                     row.get::<_, [u8; 16]>(0)?,
-                    row.get::<_, String>(1)?,
+                    some_text(row, 1)?,
                     row.get(2)?,
                     row.get::<_, Option<u32>>(3)?,
                     row.get(4)?,
                     row.get::<_, i64>(5)?,
                     row.get::<_, Option<i64>>(6)?,
-                    row.get(7)?,
+                    text(row, 7)?,
                     row.get::<_, bool>(8)?,
                 ))
             },

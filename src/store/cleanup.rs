@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::locks::Holder;
-use super::{Db, Error, Failed, Millis, slate};
+use super::{Db, Error, Failed, Millis, slate, some_text};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::state::Status;
@@ -96,8 +96,8 @@ impl Db {
                     id: row.get(0)?,
                     job: row.get::<_, i64>(1)?.unsigned_abs(),
                     hash: row.get(2)?,
-                    tube: row.get(3)?,
-                    instance: row.get(4)?,
+                    tube: some_text(row, 3)?,
+                    instance: some_text(row, 4)?,
                 })
             };
             Ok(look

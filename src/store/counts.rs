@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::locks::Holder;
-use super::{Db, Error, Failed};
+use super::{Db, Error, Failed, some_text};
 
 /// The tasks of one tube that are not done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +32,7 @@ impl Db {
             let mut at_rest = look.prepare_cached(AT_REST)?;
             let mut rows = at_rest.query([])?;
             while let Some(row) = rows.next()? {
-                let of = counts.entry(row.get(0)?).or_default();
+                let of = counts.entry(some_text(row, 0)?).or_default();
                 let count = row.get::<_, i64>(2)?.unsigned_abs();
                 match row.get(1)? {
                     true => of.failed = count,
@@ -53,7 +53,7 @@ impl Db {
                         held
                     }
                 };
-                let of = counts.entry(row.get(0)?).or_default();
+                let of = counts.entry(some_text(row, 0)?).or_default();
                 let count = row.get::<_, i64>(2)?.unsigned_abs();
                 match alive {
                     true => of.running += count,

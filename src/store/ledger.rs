@@ -33,6 +33,7 @@ mod row;
 mod settle;
 
 use claim::{Claiming, answers};
+use loss::give_up;
 pub(super) use loss::left;
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
@@ -299,7 +300,7 @@ impl Db {
         me: &Me,
         now: Millis,
     ) -> Result<Claim, Error> {
-        self.change(|change, locks| {
+        let claimed = self.change(|change, locks| {
             let claiming = Claiming {
                 change,
                 locks,
@@ -318,7 +319,18 @@ impl Db {
                     claiming.claim(arrival)
                 }
             }
-        })
+        });
+        match claimed {
+            Err(error) if error.is_of_one_row() => {
+                self.give_up(dead, &error, me, now)?;
+                Ok(Claim::GivenUp {
+                    task: dead.task,
+                    reason: error.to_string(),
+                    priority: dead.priority,
+                })
+            }
+            claimed => claimed,
+        }
     }
 
     /// Records an attempt that we took over, and claims nothing.
@@ -339,6 +351,17 @@ impl Db {
             }
             .lose(dead)
         })
+    }
+
+    /// Records an attempt that we took over, and whose task's row makes no sense, by what `wrong` says.
+    pub(super) fn give_up(
+        &mut self,
+        dead: &DeadAttempt,
+        wrong: &Error,
+        me: &Me,
+        now: Millis,
+    ) -> Result<AfterLoss, Error> {
+        self.change(|change, locks| give_up(change, locks, dead, &wrong.to_string(), me, now))
     }
 
     /// Records what has happened as [`Db::settle`] does, and claims the next task as [`Db::claim`] does, all in one

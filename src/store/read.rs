@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params, params_fr
 use uuid::Uuid;
 
 use super::locks::{Holder, LockFile};
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Failed, Millis, some_text, text};
 use crate::task::output::Kept;
 use crate::task::state::Status;
 
@@ -316,15 +316,15 @@ impl<'a> Reader<'a> {
         Ok(Task {
             id,
             uuid: Uuid::from_bytes(row.get(1)?),
-            tube: row.get(2)?,
-            command: row.get(3)?,
-            arguments: row.get(4)?,
-            options: row.get(5)?,
+            tube: some_text(row, 2)?,
+            command: text(row, 3)?,
+            arguments: some_text(row, 4)?,
+            options: some_text(row, 5)?,
             body: row.get(18)?,
             body_size: row.get(6)?,
             status: self.status(row)?,
             due: row.get(8)?,
-            reason: row.get(9)?,
+            reason: text(row, 9)?,
             priority: row.get(10)?,
             job: row.get(11)?,
             created: row.get(12)?,
@@ -360,7 +360,7 @@ impl<'a> Reader<'a> {
 
 /// The attempt that a task's row speaks of, if that has not ended.
 fn running(row: &Row<'_>) -> rusqlite::Result<Option<Attempt>> {
-    let Some(worker) = row.get(17)? else {
+    let Some(worker) = text(row, 17)? else {
         return Ok(None);
     };
     Ok(Some(Attempt {
@@ -379,13 +379,13 @@ fn running(row: &Row<'_>) -> rusqlite::Result<Option<Attempt>> {
 fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         number: row.get(0)?,
-        worker: row.get(1)?,
+        worker: some_text(row, 1)?,
         started: row.get(2)?,
         finished: row.get(3)?,
-        outcome: row.get(4)?,
+        outcome: text(row, 4)?,
         exit_code: row.get(5)?,
         signal: row.get(6)?,
-        reason: row.get(7)?,
+        reason: text(row, 7)?,
         output: None,
     })
 }

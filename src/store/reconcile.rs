@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::ledger::{DeadAttempt, left};
 use super::locks::Holder;
 use super::worker::Me;
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Failed, Millis, some_text, text};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::store::announce::PUT_TIME;
@@ -71,7 +71,7 @@ impl Db {
         self.look(|look, _| {
             let names: Vec<String> = look
                 .prepare_cached(TUBES)?
-                .query_map([], |row| row.get(0))?
+                .query_map([], |row| some_text(row, 0))?
                 .collect::<Result<_, _>>()?;
             // One that is none is no name of a tube that a broker could have.
             Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -221,6 +221,7 @@ impl Db {
     }
 
     /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as lost.
+    /// A task whose row makes no sense has failed.
     pub fn lose(
         &mut self,
         dead: &DeadAttempt,
@@ -228,7 +229,10 @@ impl Db {
         me: &Me,
         now: Millis,
     ) -> Result<AfterLoss, Error> {
-        let after = self.lose_only(dead, commands, me, now)?;
+        let after = match self.lose_only(dead, commands, me, now) {
+            Err(error) if error.is_of_one_row() => self.give_up(dead, &error, me, now)?,
+            lost => lost?,
+        };
         crash::here(Point::AttemptLost);
         Ok(after)
     }
@@ -280,7 +284,7 @@ fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
         uuid: Uuid::from_bytes(row.get(1)?),
         generation: row.get(2)?,
         job: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
-        instance: row.get(4)?,
+        instance: text(row, 4)?,
         looks,
     })
 }

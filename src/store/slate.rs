@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
@@ -113,6 +113,11 @@ impl Slate {
         rest.extend(output);
         let note = [&check(&rest)[..], &rest].concat();
         self.file.write_all_at(&note, self.end)?;
+        // What is written to a file that was deleted, nobody will find. Asked afterwards: what was noted is there then.
+        if self.file.metadata()?.nlink() == 0 {
+            let deleted = "the slate was deleted while it was in use";
+            return Err(io::Error::new(io::ErrorKind::NotFound, deleted));
+        }
         self.end = self.end.saturating_add(note.len() as u64);
         Ok(())
     }
@@ -237,6 +242,21 @@ mod tests {
         assert_eq!(of((5, 1)), Noted::Nothing, "another worker's");
         remove(&locks, WORKER);
         assert_eq!(noted(&locks, WORKER, (5, 1)), None);
+    }
+
+    #[test]
+    fn one_that_was_deleted_or_replaced_takes_no_notes() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = locks(&folder);
+        let mut slate = Slate::make(&locks, WORKER).unwrap();
+        slate.begins((1, 1), 10).unwrap();
+        remove(&locks, WORKER);
+        let error = slate.is_done((1, 1), &done(Some(10), b"")).unwrap_err();
+        assert!(error.to_string().contains("deleted"), "{error}");
+        let mut another = Slate::make(&locks, WORKER).unwrap();
+        assert!(slate.begins((2, 1), 20).is_err());
+        another.begins((2, 1), 20).unwrap();
+        assert_eq!(noted(&locks, WORKER, (1, 1)), Some(Noted::Nothing));
     }
 
     #[test]

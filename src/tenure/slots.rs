@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Right, Tenure, file_name, open};
-use crate::ofd;
+use super::{Right, Tenure, file_name};
 use crate::tube::TubeName;
+use crate::{beside, ofd};
 
 /// The workers' bytes.
 const FIRST_SLOT: i64 = 1;
@@ -61,8 +61,9 @@ impl Tenure {
     /// When its file cannot be opened or locked; and when the tube is none of ours.
     pub fn slot(&mut self, tube: &TubeName) -> io::Result<Slot> {
         let path = self.folder.join(file_name(tube));
+        let store = self.store.clone();
         let right = self.right(tube)?;
-        let file = open(&path)?;
+        let file = beside::open(&path, &store)?;
         for slot in FIRST_SLOT..=LAST_SLOT {
             match ofd::lock(&file, slot) {
                 Ok(()) => {

@@ -74,7 +74,7 @@ pub async fn arrive(
         Body::Native(native) if !commands.takes_every_body() => Some(native),
         Body::Native(_) | Body::Refused(_) | Body::Other(_) => None,
     };
-    let instance = broker.instance().await?.id;
+    let instance = broker.instance().await?;
     let (uuid, content) = match named {
         Some(native) => (native.uuid, Content::Call(native.call)),
         None => (None, Content::Unread(body.clone())),

@@ -64,6 +64,22 @@ async fn a_job_is_put_as_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn no_duration_is_too_long() {
+    let taskqueue = Taskqueue::embedded();
+    let mut queue = open(&taskqueue, "embedded");
+    let longest = Put::command("argv").ttr(Duration::MAX);
+    queue.put(&tube("t"), longest).await.unwrap();
+    let later = Put::command("argv").delay(Duration::MAX);
+    queue.put(&tube("t"), later).await.unwrap();
+    let ttr = "SELECT ttr FROM tasks WHERE id = 1";
+    let ttr: i64 = taskqueue
+        .sqlite()
+        .query_row(ttr, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(ttr, i64::from(u32::MAX));
+}
+
+#[tokio::test]
 async fn without_a_broker_a_task_is_recorded() {
     let taskqueue = Taskqueue::alone();
     let mut queue = open(&taskqueue, NOBODY);

@@ -4,6 +4,7 @@ mod cleanup;
 mod errors;
 mod help;
 mod list;
+mod owners;
 mod pipes;
 mod put;
 mod regenerate;

@@ -235,7 +235,7 @@ async fn large_bodies_are_taken() {
     let held = reserve(&mut session, &tube("t")).await;
     assert!(held.body == body, "the body was changed");
     session.delete(held).await.unwrap();
-    let limit = session.instance().await.unwrap().max_job_size;
+    let limit = session.about().await.unwrap().max_job_size;
     assert_eq!(limit, 64 * 1024 * 1024);
 }
 

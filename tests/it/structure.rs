@@ -9,14 +9,17 @@ const CORE: &[(&str, &[&str])] = &[
     ("crew", &["backoff", "lifecycle", "pool"]),
     ("lifecycle", &["backoff"]),
     ("pool", &["backoff", "lifecycle"]),
+    ("seconds", &[]),
     ("task", &["tube"]),
     ("tube", &[]),
 ];
 
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
+    // Files beside a store's own, for whoever keeps some there.
+    ("beside", &[]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["sqlite", "tube"]),
+    ("broker", &["seconds", "sqlite", "tube"]),
     ("chance", &[]),
     ("control", &["tube"]),
     // Where tests let a process die.
@@ -27,19 +30,22 @@ const PORTS: &[(&str, &[&str])] = &[
     ("process", &["task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["crash", "ofd"]),
+    ("sqlite", &["beside", "crash", "ofd"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
     (
         "store",
         &["broker::JobId", "crash", "sqlite", "task", "tube"],
     ),
-    ("tenure", &["ofd", "tube"]),
+    ("tenure", &["beside", "ofd", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
 /// producer does, which is no loop.
 const SHELL: &[(&str, &[&str])] = &[
-    ("api", &["broker", "crash", "store", "task", "tube"]),
+    (
+        "api",
+        &["broker", "crash", "seconds", "store", "task", "tube"],
+    ),
     ("guard", &["process", "reconcile"]),
     (
         "reconcile",

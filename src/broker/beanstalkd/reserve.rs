@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::client::{Client, reservation};
 use super::connection::Connection;
 use super::session::is_deleted;
-use super::wire::{Command, Reply, seconds};
+use super::wire::{Command, Reply};
 use crate::broker::{Broker, DEFAULT_PRIORITY, Error, Reservation, Reserve};
+use crate::seconds::whole_seconds;
 use crate::tube::TubeName;
 
 /// As errors call them.
@@ -123,7 +124,7 @@ impl Client {
 
 /// Queues a reserve, and says how many seconds it waits.
 pub(super) fn queue_reserve(connection: &mut Connection, timeout: Duration) -> u32 {
-    let wait = seconds(timeout).min(MAX_RESERVE);
+    let wait = whole_seconds(timeout).min(MAX_RESERVE);
     connection.queue(Command::Reserve(wait));
     wait
 }

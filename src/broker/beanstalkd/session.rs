@@ -11,11 +11,12 @@ use super::Dictionary;
 use super::client::{Client, First, Reading, Unfit, found};
 use super::connection::Connection;
 use super::reserve::queue_reserve;
-use super::wire::{Command, Reply, seconds};
+use super::wire::{Command, Reply};
 use crate::broker::{
     Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
+use crate::seconds::whole_seconds;
 use crate::tube::TubeName;
 
 /// How many puts may be on their way at once.
@@ -37,7 +38,7 @@ impl Broker for Client {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         let read = |reply| match reply {
             Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
             other => Err(other.into()),
@@ -111,7 +112,7 @@ impl Broker for Client {
         let command = Command::Release {
             id: reservation.id,
             priority,
-            delay: seconds(delay),
+            delay: whole_seconds(delay),
         };
         self.settle(reservation.held(), command, |reply| match reply {
             // Buried for want of memory: it is ours no more, and it is not lost.
@@ -191,7 +192,7 @@ impl Broker for Client {
         };
         // A pause that runs out wakes those who wait with every server. One of 0 does with 1.12, and was reported
         // not to with others (beanstalkd's issue 113).
-        let command = Command::PauseTube(tube, seconds(time).max(1));
+        let command = Command::PauseTube(tube, whole_seconds(time).max(1));
         self.ask(First::Nothing, command, read).await
     }
 }
@@ -306,8 +307,8 @@ impl Window {
         }
         connection.queue(Command::Put {
             priority: job.priority,
-            delay: seconds(job.delay),
-            ttr: seconds(job.ttr).max(1),
+            delay: whole_seconds(job.delay),
+            ttr: whole_seconds(job.ttr).max(1),
             body: &job.body,
         });
         self.bytes = self.bytes.saturating_add(size);

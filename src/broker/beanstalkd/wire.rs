@@ -8,8 +8,6 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use bytes::{BufMut, BytesMut};
 
 pub use reply::{Decoder, Malformed, Reply};
@@ -167,13 +165,6 @@ impl Command<'_> {
             out.put_slice(b"\r\n");
         }
     }
-}
-
-/// A duration as the protocol counts it: whole seconds, rounded up, since half a second of TTR sent as 0
-/// would be no TTR at all; what does not fit is the longest that does.
-pub fn seconds(duration: Duration) -> u32 {
-    let partial = u64::from(duration.subsec_nanos() > 0);
-    u32::try_from(duration.as_secs().saturating_add(partial)).unwrap_or(u32::MAX)
 }
 
 /// A number of the protocol: decimal digits and nothing else (`str::parse` alone would take a `+`).

@@ -17,6 +17,7 @@ use rusqlite::{Connection, params};
 
 use super::Place;
 use crate::broker::{Error, JobId, NewJob};
+use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
 use crate::sqlite::clock::{Moment, since_boot};
@@ -321,14 +322,6 @@ fn give_back(change: &Connection, id: i64, session: i64) -> Result<(), Failed> {
         )?
         .execute([id, session])?;
     Ok(())
-}
-
-/// A part of a second counts as a whole one.
-pub(super) fn whole_seconds(time: Duration) -> u32 {
-    let seconds = time
-        .as_secs()
-        .saturating_add((time.subsec_nanos() > 0).into());
-    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 /// A number as it stands in a row; one that is too large stands in none.

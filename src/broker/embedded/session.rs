@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::ear::Ear;
-use super::queue::{LOCKS, Look, Queue, Session, whole_seconds};
+use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Place, Settings};
 use crate::broker::{
     Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
+use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::locks::Holder;
 use crate::sqlite::{self, Closed, Thread};
@@ -127,7 +128,7 @@ impl Broker for Embedded {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         Ok(Instance {
             id: self.call(|queue| queue.instance()).await?,
             version: env!("CARGO_PKG_VERSION").into(),

@@ -1,37 +1,28 @@
 //! What becomes of an attempt whose worker is dead, inside one transaction.
 
+use rusqlite::{Connection, OptionalExtension};
+
 use super::claim::Claiming;
 use super::row::TaskRow;
 use super::settle::{settle, unclaim};
 use super::{DeadAttempt, Left, Settlement};
 use crate::sqlite::clock::boot_id;
-use crate::store::Failed;
 use crate::store::locks::LockFile;
 use crate::store::reconcile::AfterLoss;
 use crate::store::slate::{self, Key, Noted};
+use crate::store::worker::Me;
+use crate::store::{Failed, Millis};
 use crate::task::output::Kept;
-use crate::task::retry::{self, Next};
+use crate::task::retry::{self, Budget, Next};
 use crate::task::state::{Loss, Outcome};
 
 impl Claiming<'_> {
-    /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
-    fn lost_worker(&self, task: i64) -> Result<(String, Loss), Failed> {
-        let (name, boot): (String, Option<String>) = self
-            .change
-            .prepare_cached(
-                "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
-                 FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
-            )?
-            .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok((name, why_lost(boot.as_deref())))
-    }
-
     /// Records an attempt that we took over: as its worker's slate says, or as lost.
     pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
         };
-        let (worker, why) = self.lost_worker(task.id)?;
+        let (worker, why) = lost_worker(self.change, task.id)?;
         let noted = task.worker.and_then(|id| self.noted(id, dead));
         let (outcome, output, started, finished) = match noted {
             Some(Noted::Done(done)) => {
@@ -89,6 +80,79 @@ impl Claiming<'_> {
         let key = (task.id, task.attempt);
         left(self.locks, task.worker, key, task.ahead)
     }
+}
+
+/// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
+fn lost_worker(change: &Connection, task: i64) -> Result<(String, Loss), Failed> {
+    let (name, boot): (String, Option<String>) = change
+        .prepare_cached(
+            "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
+             FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
+        )?
+        .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((name, why_lost(boot.as_deref())))
+}
+
+/// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's slate says so, as
+/// not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the row is read but
+/// who ran the attempt.
+pub(super) fn give_up(
+    change: &Connection,
+    locks: &LockFile,
+    dead: &DeadAttempt,
+    wrong: &str,
+    me: &Me,
+    now: Millis,
+) -> Result<AfterLoss, Failed> {
+    let key = (dead.task, dead.number);
+    let worker: Option<i64> = change
+        .prepare_cached("SELECT worker FROM tasks WHERE id = ?1")?
+        .query_row([dead.task], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let noted = worker.and_then(|id| slate::noted(locks, id, key));
+    if dead.left == Left::Unbegun && unclaim(change, key, me.id)? {
+        return Ok(AfterLoss::Unbegun);
+    }
+    let (worker, why) = lost_worker(change, dead.task)?;
+    let settlement = |outcome, next| Settlement {
+        task: dead.task,
+        number: dead.number,
+        outcome,
+        next,
+        // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
+        budget: Budget::default(),
+        output: Kept::default(),
+        kicks: None,
+        started: None,
+        finished: now,
+    };
+    let (settlement, after) = match noted {
+        Some(Noted::Done(done)) => {
+            let settlement = Settlement {
+                output: Kept {
+                    head: done.output,
+                    ..Kept::default()
+                },
+                started: done.started,
+                finished: done.finished,
+                ..settlement(Outcome::Exited(0), Next::Done)
+            };
+            (settlement, AfterLoss::Done)
+        }
+        Some(Noted::Nothing | Noted::Begun) | None => {
+            let reason = wrong.to_owned();
+            let next = Next::Failed {
+                reason: reason.clone(),
+            };
+            let settlement = settlement(Outcome::Lost(why), next);
+            (settlement, AfterLoss::Failed { reason })
+        }
+    };
+    Ok(match settle(change, &settlement, me.id, &worker)? {
+        true => after,
+        false => AfterLoss::NotOurs,
+    })
 }
 
 /// What a dead worker has left of an attempt.

@@ -224,7 +224,7 @@ impl Broker for Told {
             pause_left: Duration::ZERO,
         }))
     }
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         Err(Error::NotFound)
     }
     async fn put(&mut self, _: &TubeName, _: &[NewJob]) -> Vec<Result<JobId, Error>> {

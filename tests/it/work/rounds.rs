@@ -17,6 +17,7 @@ on_both!(
     one_that_takes_long_is_known_to_run,
     nothing_is_run_again_that_was_done_however_often_workers_are_killed,
     without_a_slate_each_is_recorded_by_itself,
+    whoever_loses_its_slate_loses_no_more_than_one_attempt,
 );
 
 const WORKER: [&str; 3] = ["worker", "--use-tube", "t"];
@@ -188,4 +189,31 @@ fn without_a_slate_each_is_recorded_by_itself(taskqueue: &Taskqueue, queue: &dyn
     assert_eq!(ended.stderr.matches("has no slate").count(), 1, "{ended:?}");
     assert_eq!(count(taskqueue, "attempts WHERE outcome = 'exited'"), 20);
     assert_eq!(ran(taskqueue).len(), 20);
+}
+
+fn whoever_loses_its_slate_loses_no_more_than_one_attempt(
+    taskqueue: &Taskqueue,
+    _queue: &dyn Queue,
+) {
+    const TASKS: usize = 500;
+    put(taskqueue, TASKS, |_| false);
+    let worker = taskqueue.start(&WORKER);
+    until("has a slate", || !slates(taskqueue).is_empty());
+    for slate in slates(taskqueue) {
+        std::fs::remove_file(slate).unwrap();
+    }
+    // By then it has noticed.
+    let some = ran(taskqueue).len() + 30;
+    until("some more ran", || ran(taskqueue).len() >= some);
+    worker.signal(Signal::KILL);
+    worker.wait();
+    let next = taskqueue.start(&WORKER);
+    let done = "tasks WHERE status = 'done'";
+    until("all done", || count(taskqueue, done) == TASKS as i64);
+    next.signal(Signal::TERM);
+    assert_eq!(next.wait().code, Some(0));
+    let lost = count(taskqueue, "attempts WHERE outcome = 'lost'");
+    assert!(lost <= 1, "{lost} were lost");
+    let ran = ran(taskqueue).len() as i64;
+    assert!(ran <= TASKS as i64 + lost, "{ran} ran");
 }

@@ -76,23 +76,6 @@ fn commands_are_encoded() {
 }
 
 #[test]
-fn durations_are_rounded_up() {
-    let table = [
-        (Duration::ZERO, 0),
-        (Duration::from_nanos(1), 1),
-        (Duration::from_millis(999), 1),
-        (Duration::from_secs(1), 1),
-        (Duration::from_millis(1001), 2),
-        (Duration::from_secs(u64::from(u32::MAX)), u32::MAX),
-        (Duration::from_secs(u64::from(u32::MAX) + 1), u32::MAX),
-        (Duration::MAX, u32::MAX),
-    ];
-    for (duration, expected) in table {
-        assert_eq!(seconds(duration), expected, "{duration:?}");
-    }
-}
-
-#[test]
 fn replies_are_decoded() {
     let body = |bytes: &'static [u8]| Bytes::from_static(bytes);
     let table: &[(&[u8], Reply)] = &[

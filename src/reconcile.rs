@@ -17,6 +17,7 @@ use crate::store::reconcile::AfterLoss;
 use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 mod announce;
@@ -99,13 +100,12 @@ impl Standing {
         }
     }
 
-    /// 0 is nobody's.
-    fn known(&self) -> i64 {
+    fn known(&self) -> WorkerId {
         match self {
             Standing::Worker(me) => me.id,
-            Standing::Newcomer { registered, .. } => {
-                registered.as_ref().map_or(0, |known| known.me.id)
-            }
+            Standing::Newcomer { registered, .. } => registered
+                .as_ref()
+                .map_or(WorkerId::NOBODY, |known| known.me.id),
         }
     }
 
@@ -226,7 +226,7 @@ impl Pass<'_> {
     }
 
     /// Attempts whose workers are dead. Returns the tasks that wait now.
-    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<i64>, store::Error> {
+    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
             .store
@@ -248,19 +248,19 @@ impl Pass<'_> {
         &mut self,
         dead: DeadAttempt,
         done: &mut Summary,
-    ) -> Result<Option<i64>, store::Error> {
+    ) -> Result<Option<TaskId>, store::Error> {
         let me = self.standing.me(self.store).await?;
-        let (task, attempt) = (dead.task, dead.number);
+        let AttemptId { task, number } = dead.id;
         let (taken, owner) = (dead.clone(), me.id);
         let taking = self.store.call(move |db| db.take_over(&taken, owner));
         if !taking.await? {
             return Ok(None);
         }
-        tracing::warn!(task, attempt, tube = %self.tube, "took over a dead worker's attempt");
+        tracing::warn!(task = task.0, attempt = number, tube = %self.tube, "took over a dead worker's attempt");
         if !end_what_is_left(self.store, &dead).await {
             tracing::error!(
-                task,
-                attempt,
+                task = task.0,
+                attempt = number,
                 "could not end what an attempt left running; did not run its task again"
             );
             done.stuck += 1;
@@ -282,7 +282,7 @@ impl Pass<'_> {
             AfterLoss::Unbegun => return Ok(Some(task)),
             AfterLoss::Waits => {}
             AfterLoss::Failed { reason } => {
-                tracing::error!(task, attempt, reason, "gave up a task");
+                tracing::error!(task = task.0, attempt = number, reason, "gave up a task");
                 done.failed += 1;
                 done.lost += 1;
                 return Ok(None);
@@ -294,26 +294,26 @@ impl Pass<'_> {
 
     /// Tasks of whose job nothing is known.
     async fn put_missing(&mut self) -> Result<u64, Error> {
-        let (mut put, mut after) = (0, 0);
+        let (mut put, mut after) = (0, TaskId::BEFORE_ALL);
         loop {
             let tube = self.tube.clone();
             let missing = self
                 .store
                 .call(move |db| db.missing(&tube, after, SOME, now()))
                 .await?;
-            let Some((last, _)) = missing.last() else {
+            let Some(last) = missing.last() else {
                 return Ok(put);
             };
-            after = *last;
+            after = last.task;
             put += self.put(missing).await?;
         }
     }
 
-    async fn put(&mut self, tasks: Vec<(i64, i64)>) -> Result<u64, Error> {
+    async fn put(&mut self, puts: Vec<PutId>) -> Result<u64, Error> {
         if self.dry_run {
-            return Ok(tasks.len() as u64);
+            return Ok(puts.len() as u64);
         }
-        put_again(self.broker, self.store, tasks).await
+        put_again(self.broker, self.store, puts).await
     }
 }
 

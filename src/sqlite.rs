@@ -19,6 +19,7 @@ pub mod beside;
 pub mod boot;
 pub mod clock;
 mod error;
+mod ids;
 pub mod jobs;
 mod journal;
 pub mod locks;

@@ -22,6 +22,7 @@ use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now, slate};
 use crate::task::command::Commands;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 mod ahead;
@@ -136,7 +137,7 @@ struct Worker {
     me: Me,
     settings: Settings,
     /// Tasks whose jobs are known to be gone, not noted yet.
-    gone: Vec<i64>,
+    gone: Vec<TaskId>,
     /// The next job, if it is there already.
     ahead: Option<Ahead>,
     /// What it has of the broker beside the job that it serves.

@@ -104,8 +104,7 @@ fn done(attempt: &Attempt) -> Settlements {
     let outcome = Outcome::Exited(0);
     let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget);
     let settlement = Settlement {
-        task: attempt.task,
-        number: attempt.number,
+        id: attempt.id,
         outcome,
         next,
         budget,

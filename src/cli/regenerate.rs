@@ -15,6 +15,7 @@ use crate::reconcile::announce;
 use crate::store::announce::{Again, OldJob};
 use crate::store::put::NotRegenerated;
 use crate::store::{Db, Durability, Store, now};
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -52,10 +53,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             let regenerated = match &store {
                 Some(store) => {
                     store
-                        .call(move |db| db.regenerate(id, tube.as_ref(), now()))
+                        .call(move |db| db.regenerate(TaskId(id), tube.as_ref(), now()))
                         .await?
                 }
-                None => Err(NotRegenerated::NoSuchTask { id }),
+                None => Err(NotRegenerated::NoSuchTask { id: TaskId(id) }),
             };
             match (regenerated, &store) {
                 (Ok(again), Some(store)) => {
@@ -99,14 +100,14 @@ async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(
         && remove_buried(broker, old).await
     {
         crash::here(Point::OldJobRemoved);
-        let id = again.id;
+        let id = again.put.task;
         store.call(move |db| db.note_gone(&[id])).await?;
     }
     if let Err(error) = announce(broker, store, std::slice::from_ref(again)).await {
         writeln!(
             io::stderr(),
             "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
-            again.id
+            again.put.task
         )?;
     }
     Ok(())

@@ -142,7 +142,7 @@ impl Sweep {
             .map(|one| Remains {
                 store: db.id(),
                 uuid: one.uuid,
-                number: one.number,
+                number: one.id.number,
                 locks: locks.path().into(),
                 byte: byte(one),
             })
@@ -179,8 +179,7 @@ impl Sweep {
 }
 
 fn byte(dead: &DeadAttempt) -> i64 {
-    let DeadAttempt { task, number, .. } = *dead;
-    Holder::Attempt { task, number }.byte()
+    Holder::Attempt(dead.id).byte()
 }
 
 /// Sweeps once, off the loop, with the patience of those who begin.

@@ -6,6 +6,7 @@ use crate::broker;
 use crate::crash::{self, Point};
 use crate::store::reconcile::{Doubt, Looks};
 use crate::store::{Millis, now};
+use crate::task::id::TaskId;
 use crate::task::payload::Pointer;
 
 use super::{Error, Pass, SOME};
@@ -35,7 +36,7 @@ impl Pass<'_> {
 
     /// Looks for the jobs of all tasks that wait, or of those that `but` did not number. Returns how many were put.
     pub(super) async fn verify(&mut self, today: &str, but: Option<&str>) -> Result<u64, Error> {
-        let (mut put, mut after) = (0, 0);
+        let (mut put, mut after) = (0, TaskId::BEFORE_ALL);
         loop {
             let (tube, but) = (self.tube.clone(), but.map(str::to_owned));
             let doubts = self
@@ -45,7 +46,7 @@ impl Pass<'_> {
             let Some(last) = doubts.last() else {
                 return Ok(put);
             };
-            after = last.id;
+            after = last.put.task;
             put += self.look_for(doubts, today).await?;
         }
     }
@@ -53,7 +54,7 @@ impl Pass<'_> {
     /// The same of certain tasks.
     pub(super) async fn verify_these(
         &mut self,
-        tasks: Vec<i64>,
+        tasks: Vec<TaskId>,
         today: &str,
     ) -> Result<u64, Error> {
         if tasks.is_empty() {
@@ -74,11 +75,10 @@ impl Pass<'_> {
                     Some(body) => self.is_it(doubt, &body, today).await?,
                     None => false,
                 };
-                let put = (doubt.id, doubt.generation);
                 match is_there {
                     true if doubt.instance.as_deref() == Some(today) => {}
-                    true => found.push(put),
-                    false => missing.push(put),
+                    true => found.push(doubt.put),
+                    false => missing.push(doubt.put),
                 }
             }
         }

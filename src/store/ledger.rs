@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::locks::Lock;
 use super::reconcile::AfterLoss;
-use super::slate::Key;
 use super::worker::{Me, note_gone};
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::command::{Commands, Content, Plan};
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Kept;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
@@ -98,8 +98,8 @@ pub enum Claim {
     Begun(Box<Attempt>),
     /// The task may not run: it has failed, its job is to be buried.
     Refused {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Why.
         reason: String,
         /// Its job's priority.
@@ -107,8 +107,8 @@ pub enum Claim {
     },
     /// The task has lost too many attempts and has failed with the last of them: its job is to be buried.
     GivenUp {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Why.
         reason: String,
         /// Its job's priority.
@@ -116,26 +116,24 @@ pub enum Claim {
     },
     /// The task had failed before, and its job was to be buried.
     BuryJob {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Its job's priority.
         priority: u32,
     },
     /// Not now: release the job for this long.
     Later {
-        /// Its row.
-        task: i64,
+        /// The put that the task's job came from.
+        put: PutId,
         /// How long.
         delay: Duration,
-        /// Its job's priority.
+        /// The job's priority.
         priority: u32,
-        /// The put that its job came from.
-        generation: i64,
     },
     /// The job is one too many. The row is named where there is one.
     DeleteJob {
-        /// The row.
-        task: Option<i64>,
+        /// The task.
+        task: Option<TaskId>,
     },
     /// Claim again, with `kicks`.
     AskForKicks,
@@ -148,14 +146,12 @@ pub enum Claim {
 /// An attempt whose processes have to go before the next one may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadAttempt {
-    /// The task's row.
-    pub task: i64,
-    /// Its identity.
+    /// Which.
+    pub id: AttemptId,
+    /// Its task's identity.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
     /// The worker that answers for it.
-    pub owner: Option<i64>,
+    pub owner: Option<WorkerId>,
     /// Its job's priority.
     pub priority: u32,
     /// What its worker has left.
@@ -176,12 +172,10 @@ pub enum Left {
 /// An attempt that has begun and is ours.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The task's row.
-    pub task: i64,
+    /// Which.
+    pub id: AttemptId,
     /// The task's identity.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
     /// What to start.
     pub plan: Plan,
     /// The lock that the command inherits.
@@ -193,7 +187,7 @@ pub struct Attempt {
     /// Its job's TTR in seconds, where known.
     pub ttr: Option<u32>,
     /// The put that its job came from.
-    pub generation: i64,
+    pub put: PutId,
     /// It came by its producer's own job, of which it matters whether it is known to be gone.
     pub foreign: bool,
     /// It is to begin only when others have ended: the slate says when it does.
@@ -203,10 +197,8 @@ pub struct Attempt {
 /// How an attempt of ours ended.
 #[derive(Debug)]
 pub struct Settlement {
-    /// The task's row.
-    pub task: i64,
-    /// The attempt's number.
-    pub number: i64,
+    /// Which.
+    pub id: AttemptId,
     /// How it ended.
     pub outcome: Outcome,
     /// What becomes of the task.
@@ -229,9 +221,9 @@ pub struct Settlements {
     /// Those that have ended.
     pub ended: Vec<Arc<Settlement>>,
     /// One claimed ahead that has begun since, and when.
-    pub begun: Option<(Key, Millis)>,
+    pub begun: Option<(AttemptId, Millis)>,
     /// Those claimed ahead whose turn does not come: their tasks wait again.
-    pub unbegun: Vec<Key>,
+    pub unbegun: Vec<AttemptId>,
 }
 
 /// What came of settling and claiming together.
@@ -253,7 +245,7 @@ impl Db {
         arrival: &Arrival,
         commands: &Arc<Commands>,
         me: &Me,
-        gone: &[i64],
+        gone: &[TaskId],
         now: Millis,
     ) -> Result<Claim, Error> {
         self.change(|change, locks| {
@@ -271,7 +263,7 @@ impl Db {
 
     /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if
     /// it is ours now.
-    pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
+    pub fn take_over(&mut self, dead: &DeadAttempt, worker: WorkerId) -> Result<bool, Error> {
         let taken = self.change(|change, locks| {
             if let Some(owner) = dead.owner
                 && answers(locks, owner, worker)?
@@ -281,7 +273,7 @@ impl Db {
             let taken = change.execute(
                 "UPDATE tasks SET owner = ?4
                  WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
-                params![dead.task, dead.number, dead.owner, worker],
+                params![dead.id.task, dead.id.number, dead.owner, worker],
             )?;
             Ok(taken == 1)
         })?;
@@ -310,7 +302,7 @@ impl Db {
             match claiming.lose(dead)? {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.
                 AfterLoss::Failed { reason } => Ok(Claim::GivenUp {
-                    task: dead.task,
+                    task: dead.id.task,
                     reason,
                     priority: dead.priority,
                 }),

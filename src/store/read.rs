@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::locks::{Holder, LockFile};
 use super::{Db, Error, Failed, Millis};
+use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Kept;
 use crate::task::state::Status;
 
@@ -67,7 +68,7 @@ impl fmt::Display for Shown {
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Its number, for people.
-    pub id: i64,
+    pub id: TaskId,
     /// Its identity.
     pub uuid: Uuid,
     /// Its tube.
@@ -164,14 +165,20 @@ impl Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// By its number.
-    Id(i64),
+    Id(TaskId),
     /// By its identity.
     Uuid(Uuid),
 }
 
+impl From<TaskId> for Key {
+    fn from(id: TaskId) -> Key {
+        Key::Id(id)
+    }
+}
+
 impl From<i64> for Key {
     fn from(id: i64) -> Key {
-        Key::Id(id)
+        Key::Id(TaskId(id))
     }
 }
 
@@ -193,7 +200,7 @@ const PAGE: (usize, usize) = (200, 1024 * 1024);
 struct Page {
     tasks: Vec<Task>,
     /// Where the next page begins: below this id.
-    next: Option<i64>,
+    next: Option<TaskId>,
 }
 
 impl Db {
@@ -209,7 +216,7 @@ impl Db {
         mut each: impl FnMut(Task) -> bool,
     ) -> Result<(), Error> {
         let mut left = limit;
-        let mut below = Some(i64::MAX);
+        let mut below = Some(TaskId::AFTER_ALL);
         while let Some(id) = below.filter(|_| left > 0) {
             let page = self.page(filter, id, left)?;
             below = page.next;
@@ -223,7 +230,7 @@ impl Db {
         Ok(())
     }
 
-    fn page(&self, filter: &Filter, below: i64, left: u64) -> Result<Page, Error> {
+    fn page(&self, filter: &Filter, below: TaskId, left: u64) -> Result<Page, Error> {
         let (sql, values) = filter.query();
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.0);
         self.look(|look, locks| {
@@ -296,7 +303,7 @@ struct Reader<'a> {
     attempts: CachedStatement<'a>,
     locks: &'a LockFile,
     /// Which workers live: asked once each, since many tasks may be theirs.
-    lives: HashMap<i64, bool>,
+    lives: HashMap<WorkerId, bool>,
 }
 
 impl<'a> Reader<'a> {
@@ -338,14 +345,14 @@ impl<'a> Reader<'a> {
         let word = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
         let status = Status::from_word(word)
             .ok_or_else(|| Failed::Corrupt(format!("a task with the status '{word}'")))?;
-        let owner: Option<i64> = row.get(15)?;
+        let owner: Option<WorkerId> = row.get(15)?;
         match (status, owner) {
             (Status::Running, Some(owner)) if !self.lives(owner)? => Ok(Shown::Stalled),
             _ => Ok(Shown::As(status)),
         }
     }
 
-    fn lives(&mut self, worker: i64) -> Result<bool, Failed> {
+    fn lives(&mut self, worker: WorkerId) -> Result<bool, Failed> {
         if let Some(lives) = self.lives.get(&worker) {
             return Ok(*lives);
         }

@@ -14,17 +14,16 @@ use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::store::announce::PUT_TIME;
 use crate::task::command::Commands;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 /// A task that waits, and the job that is to ring for it, if that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// Its row.
-    pub id: i64,
+    /// Its newest put.
+    pub put: PutId,
     /// Its identity.
     pub uuid: Uuid,
-    /// Its newest put.
-    pub generation: i64,
     /// The job's number.
     pub job: Option<JobId>,
     /// The broker instance that numbered it.
@@ -80,7 +79,7 @@ impl Db {
 
     /// Attempts in any tube whose workers died without settling them.
     pub fn abandoned(&self) -> Result<Vec<DeadAttempt>, Error> {
-        let mut dead = self.running_dead(None, 0)?;
+        let mut dead = self.running_dead(None, WorkerId::NOBODY)?;
         if dead.is_empty() {
             return Ok(dead);
         }
@@ -90,7 +89,7 @@ impl Db {
             let mut same = look.prepare_cached(SAME)?;
             let mut kept = Vec::with_capacity(dead.len());
             for one in dead.drain(..) {
-                if same.exists(params![one.task, one.number, one.owner])? {
+                if same.exists(params![one.id.task, one.id.number, one.owner])? {
                     kept.push(one);
                 }
             }
@@ -100,18 +99,22 @@ impl Db {
 
     /// Attempts in a tube for which nobody answers: their workers are dead, or took them over as `asks` and
     /// could not end what was left.
-    pub fn dead_attempts(&self, tube: &TubeName, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+    pub fn dead_attempts(
+        &self,
+        tube: &TubeName,
+        asks: WorkerId,
+    ) -> Result<Vec<DeadAttempt>, Error> {
         self.running_dead(Some(tube.as_str()), asks)
     }
 
-    fn running_dead(&self, tube: Option<&str>, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+    fn running_dead(&self, tube: Option<&str>, asks: WorkerId) -> Result<Vec<DeadAttempt>, Error> {
         self.look(|look, locks| {
-            let mut answers: HashMap<i64, bool> = HashMap::new();
+            let mut answers: HashMap<WorkerId, bool> = HashMap::new();
             let mut running = look.prepare_cached(RUNNING)?;
             let mut rows = running.query([tube])?;
             let mut dead = Vec::new();
             while let Some(row) = rows.next()? {
-                let owner: i64 = row.get(3)?;
+                let owner: WorkerId = row.get(3)?;
                 let answers = match answers.get(&owner) {
                     Some(known) => *known,
                     None => {
@@ -122,14 +125,16 @@ impl Db {
                     }
                 };
                 if !answers {
-                    let (task, number) = (row.get(0)?, row.get(2)?);
+                    let id = AttemptId {
+                        task: row.get(0)?,
+                        number: row.get(2)?,
+                    };
                     dead.push(DeadAttempt {
-                        task,
+                        id,
                         uuid: Uuid::from_bytes(row.get(1)?),
-                        number,
                         owner: Some(owner),
                         priority: row.get(4)?,
-                        left: left(locks, row.get(5)?, (task, number), row.get(6)?),
+                        left: left(locks, row.get(5)?, id, row.get(6)?),
                     });
                 }
             }
@@ -138,22 +143,25 @@ impl Db {
     }
 
     /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or whoever
-    /// put it died in between. Each with its put generation, from a row on. Those that somebody is putting are
+    /// put it died in between. The newest put of each, from a task on. Those that somebody is putting are
     /// left to them.
     pub fn missing(
         &self,
         tube: &TubeName,
-        after: i64,
+        after: TaskId,
         limit: u32,
         now: Millis,
-    ) -> Result<Vec<(i64, i64)>, Error> {
+    ) -> Result<Vec<PutId>, Error> {
         self.look(|look, _| {
             // Until a time that is too far away: the clock was set back.
             let latest = now.saturating_add(PUT_TIME);
             Ok(look
                 .prepare_cached(MISSING)?
                 .query_map(params![tube.as_str(), after, now, latest, limit], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
+                    Ok(PutId {
+                        task: row.get(0)?,
+                        generation: row.get(1)?,
+                    })
                 })?
                 .collect::<Result<_, _>>()?)
         })
@@ -165,7 +173,7 @@ impl Db {
         &self,
         tube: &TubeName,
         instance: Option<&str>,
-        after: i64,
+        after: TaskId,
         limit: u32,
     ) -> Result<Vec<Doubt>, Error> {
         self.look(|look, _| {
@@ -177,7 +185,7 @@ impl Db {
     }
 
     /// The same of certain tasks.
-    pub fn doubts_of(&self, tasks: &[i64]) -> Result<Vec<Doubt>, Error> {
+    pub fn doubts_of(&self, tasks: &[TaskId]) -> Result<Vec<Doubt>, Error> {
         self.look(|look, _| {
             let mut select = look.prepare_cached(&format!("{DOUBTS} AND id = ?1"))?;
             let mut found = Vec::new();
@@ -204,16 +212,16 @@ impl Db {
         })
     }
 
-    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: row and
-    /// put generation.
-    pub fn note_found(&mut self, instance: &str, found: &[(i64, i64)]) -> Result<(), Error> {
+    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: the puts
+    /// that they came from.
+    pub fn note_found(&mut self, instance: &str, found: &[PutId]) -> Result<(), Error> {
         self.change(|change, _| {
             let mut note = change.prepare_cached(
                 "UPDATE tasks SET job_instance = iif(pointer_job IS NULL, ?3, job_instance),
                     pointer_instance = iif(pointer_job IS NULL, NULL, ?3)
                  WHERE id = ?1 AND put_generation = ?2",
             )?;
-            for (task, generation) in found {
+            for PutId { task, generation } in found {
                 note.execute(params![task, generation, instance])?;
             }
             Ok(())
@@ -276,9 +284,11 @@ fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
         Looks::Pointer
     };
     Ok(Doubt {
-        id: row.get(0)?,
+        put: PutId {
+            task: row.get(0)?,
+            generation: row.get(2)?,
+        },
         uuid: Uuid::from_bytes(row.get(1)?),
-        generation: row.get(2)?,
         job: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
         instance: row.get(4)?,
         looks,

@@ -18,6 +18,7 @@ use super::Millis;
 use super::locks::LockFile;
 use crate::sqlite::beside;
 use crate::sqlite::clock::boot_id;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// The first of it says whose it is, and is filled up with spaces.
 const HEAD: usize = 128;
@@ -39,9 +40,6 @@ pub struct Slate {
     /// Where the next note goes.
     end: u64,
 }
-
-/// An attempt, by its task and its number.
-pub type Key = (i64, i64);
 
 /// What is known of an attempt whose worker is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl Slate {
     ///
     /// # Errors
     /// Also where the system does not tell one boot from another: what is on it could not be believed.
-    pub fn make(locks: &LockFile, worker: i64) -> io::Result<Slate> {
+    pub fn make(locks: &LockFile, worker: WorkerId) -> io::Result<Slate> {
         let head = head(locks, worker).ok_or(io::ErrorKind::Unsupported)?;
         let (file, is_new) = beside::open_or_create(&path(locks, worker))?;
         // Nothing of one that was left here, by the worker that had this number in a store put back since, say.
@@ -84,12 +82,12 @@ impl Slate {
     }
 
     /// Notes that an attempt is about to begin.
-    pub fn begins(&mut self, attempt: Key, at: Millis) -> io::Result<()> {
+    pub fn begins(&mut self, attempt: AttemptId, at: Millis) -> io::Result<()> {
         self.note(attempt, Some(at), NEVER, &[])
     }
 
     /// Notes that an attempt has exited with 0.
-    pub fn is_done(&mut self, attempt: Key, done: &Done) -> io::Result<()> {
+    pub fn is_done(&mut self, attempt: AttemptId, done: &Done) -> io::Result<()> {
         self.note(attempt, done.started, done.finished, &done.output)
     }
 
@@ -100,7 +98,10 @@ impl Slate {
 
     fn note(
         &mut self,
-        (task, number): Key,
+        AttemptId {
+            task: TaskId(task),
+            number,
+        }: AttemptId,
         started: Option<Millis>,
         finished: Millis,
         output: &[u8],
@@ -119,7 +120,7 @@ impl Slate {
 }
 
 /// What a dead worker has noted of an attempt; `None` if it had no slate, or it was in another boot.
-pub fn noted(locks: &LockFile, worker: i64, attempt: Key) -> Option<Noted> {
+pub fn noted(locks: &LockFile, worker: WorkerId, attempt: AttemptId) -> Option<Noted> {
     let text = read(locks, worker).ok()?;
     let head = head(locks, worker)?;
     let mut notes = text.strip_prefix(head.as_bytes())?;
@@ -134,23 +135,23 @@ pub fn noted(locks: &LockFile, worker: i64, attempt: Key) -> Option<Noted> {
 }
 
 /// Removes the slate of a worker for which there is nothing to be recorded any more.
-pub fn remove(locks: &LockFile, worker: i64) {
+pub fn remove(locks: &LockFile, worker: WorkerId) {
     // Most have none. One that stays says nothing.
     let _ = fs::remove_file(path(locks, worker));
 }
 
-fn path(locks: &LockFile, worker: i64) -> PathBuf {
+fn path(locks: &LockFile, worker: WorkerId) -> PathBuf {
     beside::path(locks.database(), &format!("-slate-{worker}"))
 }
 
 /// What it begins with; `None` where the system does not tell which boot this is.
-fn head(locks: &LockFile, worker: i64) -> Option<String> {
+fn head(locks: &LockFile, worker: WorkerId) -> Option<String> {
     let boot = boot_id();
     let whose = format!("{} {worker} {boot}", locks.store());
     (!boot.is_empty()).then(|| format!("{whose:<width$}\n", width = HEAD - 1))
 }
 
-fn read(locks: &LockFile, worker: i64) -> io::Result<Vec<u8>> {
+fn read(locks: &LockFile, worker: WorkerId) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let file = File::open(path(locks, worker))?;
     io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut text)?;
@@ -158,12 +159,12 @@ fn read(locks: &LockFile, worker: i64) -> io::Result<Vec<u8>> {
 }
 
 /// The first note, what it says, and what follows it; `None` where there is none, or not all of it.
-fn first(notes: &[u8]) -> Option<(Key, Noted, &[u8])> {
+fn first(notes: &[u8]) -> Option<(AttemptId, Noted, &[u8])> {
     let number = |at: usize| {
         let bytes = notes.get(CHECK + at * 8..CHECK + (at + 1) * 8)?;
         Some(i64::from_le_bytes(bytes.try_into().ok()?))
     };
-    let (task, attempt) = (number(0)?, number(1)?);
+    let (task, attempt) = (TaskId(number(0)?), number(1)?);
     let (started, finished) = (number(2)?, number(3)?);
     let end = FIXED.checked_add(usize::try_from(number(4)?).ok()?)?;
     let (note, rest) = notes.split_at_checked(end)?;
@@ -179,7 +180,11 @@ fn first(notes: &[u8]) -> Option<(Key, Noted, &[u8])> {
             output: note.get(FIXED..)?.to_vec(),
         }),
     };
-    Some(((task, attempt), noted, rest))
+    let id = AttemptId {
+        task,
+        number: attempt,
+    };
+    Some((id, noted, rest))
 }
 
 fn check(text: &[u8]) -> [u8; CHECK] {
@@ -195,7 +200,12 @@ mod tests {
 
     use super::*;
 
-    const WORKER: i64 = 7;
+    const WORKER: WorkerId = WorkerId(7);
+
+    fn attempt(task: i64, number: i64) -> AttemptId {
+        let task = TaskId(task);
+        AttemptId { task, number }
+    }
 
     fn locks(folder: &tempfile::TempDir) -> LockFile {
         LockFile::of(&folder.path().join("t.db"), Uuid::from_u128(1))
@@ -213,30 +223,32 @@ mod tests {
     fn what_was_noted_is_found_until_it_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
-        assert_eq!(noted(&locks, WORKER, (1, 1)), None, "no slate");
+        assert_eq!(noted(&locks, WORKER, attempt(1, 1)), None, "no slate");
         let mut slate = Slate::make(&locks, WORKER).unwrap();
-        let of = |attempt| noted(&locks, WORKER, attempt).unwrap();
-        assert_eq!(of((1, 1)), Noted::Nothing);
+        let of = |id| noted(&locks, WORKER, id).unwrap();
+        assert_eq!(of(attempt(1, 1)), Noted::Nothing);
         // The first of several is not claimed ahead.
-        slate.is_done((1, 1), &done(None, b"")).unwrap();
-        slate.begins((2, 1), 10).unwrap();
-        assert_eq!(of((2, 1)), Noted::Begun);
-        slate.is_done((2, 1), &done(Some(10), b"said")).unwrap();
-        slate.begins((3, 2), 30).unwrap();
-        assert_eq!(of((1, 1)), Noted::Done(done(None, b"")));
-        assert_eq!(of((2, 1)), Noted::Done(done(Some(10), b"said")));
-        assert_eq!(of((3, 2)), Noted::Begun);
-        for other in [(3, 1), (2, 2), (4, 1)] {
-            assert_eq!(of(other), Noted::Nothing);
+        slate.is_done(attempt(1, 1), &done(None, b"")).unwrap();
+        slate.begins(attempt(2, 1), 10).unwrap();
+        assert_eq!(of(attempt(2, 1)), Noted::Begun);
+        slate
+            .is_done(attempt(2, 1), &done(Some(10), b"said"))
+            .unwrap();
+        slate.begins(attempt(3, 2), 30).unwrap();
+        assert_eq!(of(attempt(1, 1)), Noted::Done(done(None, b"")));
+        assert_eq!(of(attempt(2, 1)), Noted::Done(done(Some(10), b"said")));
+        assert_eq!(of(attempt(3, 2)), Noted::Begun);
+        for (task, number) in [(3, 1), (2, 2), (4, 1)] {
+            assert_eq!(of(attempt(task, number)), Noted::Nothing);
         }
         slate.wipe();
-        slate.begins((5, 1), 40).unwrap();
-        assert_eq!(of((5, 1)), Noted::Begun);
-        assert_eq!(of((1, 1)), Noted::Nothing, "written over");
+        slate.begins(attempt(5, 1), 40).unwrap();
+        assert_eq!(of(attempt(5, 1)), Noted::Begun);
+        assert_eq!(of(attempt(1, 1)), Noted::Nothing, "written over");
         Slate::make(&locks, WORKER).unwrap();
-        assert_eq!(of((5, 1)), Noted::Nothing, "another worker's");
+        assert_eq!(of(attempt(5, 1)), Noted::Nothing, "another worker's");
         remove(&locks, WORKER);
-        assert_eq!(noted(&locks, WORKER, (5, 1)), None);
+        assert_eq!(noted(&locks, WORKER, attempt(5, 1)), None);
     }
 
     #[test]
@@ -244,16 +256,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
         let mut slate = Slate::make(&locks, WORKER).unwrap();
-        slate.is_done((1, 1), &done(Some(1), b"words")).unwrap();
+        slate
+            .is_done(attempt(1, 1), &done(Some(1), b"words"))
+            .unwrap();
         let path = path(&locks, WORKER);
         let whole = fs::read(&path).unwrap();
         for length in HEAD..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            assert_eq!(noted(&locks, WORKER, (1, 1)), Some(Noted::Nothing));
+            assert_eq!(noted(&locks, WORKER, attempt(1, 1)), Some(Noted::Nothing));
             let mut changed = whole.clone();
             changed[length] ^= 1;
             fs::write(&path, &changed).unwrap();
-            assert_eq!(noted(&locks, WORKER, (1, 1)), Some(Noted::Nothing));
+            assert_eq!(noted(&locks, WORKER, attempt(1, 1)), Some(Noted::Nothing));
         }
     }
 
@@ -262,12 +276,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
         let mut slate = Slate::make(&locks, WORKER).unwrap();
-        slate.begins((1, 1), 10).unwrap();
+        slate.begins(attempt(1, 1), 10).unwrap();
         let here = path(&locks, WORKER);
-        fs::copy(&here, path(&locks, 8)).unwrap();
-        assert_eq!(noted(&locks, 8, (1, 1)), None);
+        fs::copy(&here, path(&locks, WorkerId(8))).unwrap();
+        assert_eq!(noted(&locks, WorkerId(8), attempt(1, 1)), None);
         let other = LockFile::of(&folder.path().join("t.db"), Uuid::from_u128(2));
-        assert_eq!(noted(&other, WORKER, (1, 1)), None);
+        assert_eq!(noted(&other, WORKER, attempt(1, 1)), None);
         let text = fs::read(&here).unwrap();
         let boot = boot_id();
         let at = text
@@ -276,6 +290,6 @@ mod tests {
         let mut before = text.clone();
         before[at.unwrap()] ^= 1;
         fs::write(&here, &before).unwrap();
-        assert_eq!(noted(&locks, WORKER, (1, 1)), None);
+        assert_eq!(noted(&locks, WORKER, attempt(1, 1)), None);
     }
 }

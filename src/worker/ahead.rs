@@ -29,6 +29,7 @@ use crate::crash::{self, Point};
 use crate::store::ledger::{Arrival, Claim, Claimed, Settlement};
 use crate::store::{Db, now};
 use crate::task::command::Commands;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 /// How long the broker may take to say what comes next. Then what has happened is recorded without it.
@@ -113,7 +114,7 @@ pub struct Over {
     /// Ours.
     pub reservation: Reservation,
     /// Its row, if it is the producer's own job, not a pointer that we put since.
-    pub task: Option<i64>,
+    pub task: Option<TaskId>,
 }
 
 /// What became of a job that was over.
@@ -122,7 +123,7 @@ pub struct Deleted {
     /// Its number.
     pub job: JobId,
     /// As in [`Over`].
-    pub task: Option<i64>,
+    pub task: Option<TaskId>,
     /// What the broker said.
     pub answer: Result<(), broker::Error>,
 }
@@ -135,7 +136,7 @@ pub async fn exchange(
     most: usize,
 ) -> (Vec<Deleted>, Result<Vec<Reservation>, broker::Error>) {
     let known = |over: &Over| (over.reservation.id, over.task);
-    let known: Vec<(JobId, Option<i64>)> = over.iter().map(known).collect();
+    let known: Vec<(JobId, Option<TaskId>)> = over.iter().map(known).collect();
     let over = over.into_iter().map(|over| over.reservation).collect();
     let mut answers = Vec::new();
     let reserved = broker.exchange(over, &mut answers, tubes, most).await;
@@ -282,7 +283,7 @@ fn is_last_ours(ours: Option<&[bool]>) -> bool {
 }
 
 /// Takes back what was left to a hold, and notes what it did.
-pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<i64>) {
+pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<TaskId>) {
     let (left, deleted) = hold.left();
     *beside = left;
     note(gone, deleted);

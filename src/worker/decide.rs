@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fate::{Fate, LEAVE_ALONE, Put};
+use super::fate::{Fate, LEAVE_ALONE};
 use super::serve::Server;
 use crate::broker;
 use crate::reconcile::end_what_is_left;
@@ -39,19 +39,18 @@ impl Server<'_> {
                     reason,
                     priority,
                 } => {
-                    tracing::warn!(task, reason, "refused a task and buried its job");
+                    tracing::warn!(task = task.0, reason, "refused a task and buried its job");
                     return Ok(Decided::Refused { priority });
                 }
                 Claim::Later {
-                    task,
+                    put,
                     delay,
                     priority,
-                    generation,
                 } => {
                     return Ok(Decided::Fate(Fate::Release {
                         priority,
                         delay,
-                        waiting: Some(Put { task, generation }),
+                        waiting: Some(put),
                     }));
                 }
                 Claim::DeleteJob { task } => {
@@ -63,11 +62,11 @@ impl Server<'_> {
                     reason,
                     priority,
                 } => {
-                    tracing::error!(task, reason, "gave up a task and buried its job");
+                    tracing::error!(task = task.0, reason, "gave up a task and buried its job");
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::BuryJob { task, priority } => {
-                    tracing::warn!(task, "buried the job of a task that had failed");
+                    tracing::warn!(task = task.0, "buried the job of a task that had failed");
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::AskForKicks => {
@@ -79,8 +78,8 @@ impl Server<'_> {
                         return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
                     tracing::warn!(
-                        task = dead.task,
-                        attempt = dead.number,
+                        task = dead.id.task.0,
+                        attempt = dead.id.number,
                         "took over a dead worker's attempt"
                     );
                     if !self.end_what_is_left(&dead).await {
@@ -126,8 +125,8 @@ impl Server<'_> {
         let ended = end_what_is_left(self.store, dead).await;
         if !ended {
             tracing::error!(
-                task = dead.task,
-                attempt = dead.number,
+                task = dead.id.task.0,
+                attempt = dead.id.number,
                 "could not end what an attempt left running; did not run its task again"
             );
         }

@@ -14,7 +14,8 @@ use crate::broker::Reservation;
 use crate::store::Millis;
 use crate::store::ledger::{Attempt, Settlement, Settlements};
 use crate::store::locks::LockFile;
-use crate::store::slate::{Done, Key, Slate};
+use crate::store::slate::{Done, Slate};
+use crate::task::id::{AttemptId, WorkerId};
 
 /// When the first of a round has ended so long ago, the others do not wait any longer.
 const LONGEST: Duration = Duration::from_millis(20);
@@ -38,7 +39,7 @@ pub struct Round {
     /// When the first of them had ended.
     since: Option<Instant>,
     /// One claimed ahead of its turn that has begun, and when.
-    begun: Option<(Key, Millis)>,
+    begun: Option<(AttemptId, Millis)>,
     turns: VecDeque<Turn>,
 }
 
@@ -49,7 +50,7 @@ impl Round {
     }
 
     /// Whether more than one may be claimed at once. Makes the slate if there is none.
-    pub fn is_possible(&mut self, locks: &LockFile, worker: i64) -> bool {
+    pub fn is_possible(&mut self, locks: &LockFile, worker: WorkerId) -> bool {
         if self.slate.is_none() && !self.has_no_slate {
             match Slate::make(locks, worker) {
                 Ok(slate) => self.slate = Some(slate),
@@ -93,7 +94,7 @@ impl Round {
 
     /// Notes that an attempt is about to begin that was claimed ahead of its turn. False if it must not.
     pub fn begins(&mut self, attempt: &Attempt, at: Millis) -> bool {
-        let key = (attempt.task, attempt.number);
+        let key = attempt.id;
         match self.slate.as_mut().map(|slate| slate.begins(key, at)) {
             Some(Ok(())) => self.begun = Some((key, at)),
             Some(Err(error)) => self.lose_slate(&error),
@@ -104,7 +105,7 @@ impl Round {
 
     /// Notes that an attempt is done, which is recorded later. False if it has to be recorded now.
     pub fn defers(&mut self, settlement: &Settlement) -> bool {
-        let key = (settlement.task, settlement.number);
+        let key = settlement.id;
         let done = Done {
             started: settlement.started,
             finished: settlement.finished,
@@ -126,7 +127,7 @@ impl Round {
     /// All there is to be recorded, with the end of one more.
     pub fn settlements(&self, last: Option<&Arc<Settlement>>) -> Settlements {
         let ended = self.ended.iter().map(|(_, settlement)| settlement);
-        let key = |turn: &Turn| (turn.attempt.task, turn.attempt.number);
+        let key = |turn: &Turn| turn.attempt.id;
         Settlements {
             ended: ended.chain(last).cloned().collect(),
             begun: self.begun.filter(|_| last.is_none()),

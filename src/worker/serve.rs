@@ -10,7 +10,7 @@ use super::arrive::{Arrived, arrive};
 use super::attempt::{begin, end};
 use super::control::{Control, Mode};
 use super::decide::Decided;
-use super::fate::{Fate, LEAVE_ALONE, Put, give_back, priority};
+use super::fate::{Fate, LEAVE_ALONE, give_back, priority};
 use super::hold::Hold;
 use super::round::Turn;
 use super::run::{Habit, Run};
@@ -21,6 +21,7 @@ use crate::store::ledger::{Arrival, Attempt, Claim};
 use crate::store::worker::Me;
 use crate::store::{Store, now};
 use crate::task::command::{Commands, OnFailure};
+use crate::task::id::{AttemptId, TaskId};
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 
@@ -41,7 +42,7 @@ pub struct Server<'a> {
     /// Signals and orders.
     pub control: &'a mut Control,
     /// Tasks whose jobs are known to be gone, not noted yet.
-    pub gone: &'a mut Vec<i64>,
+    pub gone: &'a mut Vec<TaskId>,
     /// What the worker has of the broker beside this job.
     pub beside: &'a mut Beside,
     /// How many jobs it asks for at once.
@@ -184,9 +185,9 @@ impl Server<'_> {
         crash::here(Point::AttemptBegun);
         let begun = Instant::now();
         let Attempt {
-            task,
+            id: AttemptId { task, .. },
             priority,
-            generation,
+            put,
             foreign,
             ttr,
             ..
@@ -253,7 +254,7 @@ impl Server<'_> {
             Next::Wait(delay) => Fate::Release {
                 priority,
                 delay,
-                waiting: Some(Put { task, generation }),
+                waiting: Some(put),
             },
         };
         match fate {

@@ -20,6 +20,7 @@ use taskqueue::store::put::{Added, NewTask};
 use taskqueue::store::worker::{Me, NewWorker, Registered};
 use taskqueue::store::{Db, Durability, Millis};
 use taskqueue::task::command::{Command, Commands, Content};
+use taskqueue::task::id::{AttemptId, PutId, TaskId};
 use taskqueue::task::output::Kept;
 use taskqueue::task::payload::Call;
 use taskqueue::task::retry::{Budget, Next};
@@ -103,25 +104,25 @@ impl Ledger {
         assert!(settled(&mut self.db, settlement, &self.me));
     }
 
-    fn done(&mut self, attempt: Box<Attempt>) -> i64 {
+    fn done(&mut self, attempt: Box<Attempt>) -> TaskId {
         self.settle(&attempt, Outcome::Exited(0), Next::Done);
-        attempt.task
+        attempt.id.task
     }
 
-    fn failed(&mut self, attempt: Box<Attempt>) -> i64 {
+    fn failed(&mut self, attempt: Box<Attempt>) -> TaskId {
         let next = Next::Failed {
             reason: "exit code 1".into(),
         };
         self.settle(&attempt, Outcome::Exited(1), next);
-        attempt.task
+        attempt.id.task
     }
 
     /// One value of one row.
-    fn value<T: rusqlite::types::FromSql>(&self, column: &str, task: i64) -> T {
+    fn value<T: rusqlite::types::FromSql>(&self, column: &str, task: TaskId) -> T {
         self.sqlite()
             .query_row(
                 &format!("SELECT {column} FROM tasks WHERE id = ?1"),
-                [task],
+                [task.0],
                 |row| row.get(0),
             )
             .unwrap()
@@ -156,8 +157,7 @@ fn begun(claim: Claim) -> Box<Attempt> {
 
 fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     Settlement {
-        task: attempt.task,
-        number: attempt.number,
+        id: attempt.id,
         outcome,
         next,
         budget: Budget {
@@ -183,6 +183,16 @@ fn settled(db: &mut Db, settlement: impl Into<Arc<Settlement>>, me: &Me) -> bool
     db.settle(&settlements, me).unwrap() == [true]
 }
 
+/// The attempt of a task that has this number.
+fn nth(task: TaskId, number: i64) -> AttemptId {
+    AttemptId { task, number }
+}
+
+/// The put of a task that has this number.
+fn nth_put(task: TaskId, generation: i64) -> PutId {
+    PutId { task, generation }
+}
+
 fn call(argument: &str) -> Call {
     Call {
         command: "work".parse().unwrap(),
@@ -192,7 +202,7 @@ fn call(argument: &str) -> Call {
 }
 
 /// Records a task of ours; its row and a job that points to it.
-fn put(db: &mut Db, due: Millis) -> (i64, Arrival) {
+fn put(db: &mut Db, due: Millis) -> (TaskId, Arrival) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         uuid,

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::cli::print::harmless;
 use crate::store::read::{Shown, Task};
 use crate::store::worker::Known;
+use crate::task::id::TaskId;
 use crate::task::state::Status;
 
 /// Shows how far it is: bars on a terminal, else a line for each thing that happens.
@@ -30,7 +31,7 @@ pub(super) struct Bars {
 #[derive(Default)]
 pub(super) struct Lines {
     workers: Vec<String>,
-    ended: Vec<i64>,
+    ended: Vec<TaskId>,
 }
 
 impl Board {

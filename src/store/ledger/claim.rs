@@ -15,6 +15,7 @@ use crate::store::put::{Columns, as_column, same_task};
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, OnFailure, Plan};
+use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Kept;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
@@ -22,7 +23,7 @@ use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
 /// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
 /// claimed, or in the same transaction.)
-pub(super) fn answers(locks: &LockFile, owner: i64, asks: i64) -> Result<bool, Failed> {
+pub(super) fn answers(locks: &LockFile, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks
         && locks
             .is_held(Holder::Worker(owner))
@@ -59,10 +60,9 @@ impl Claiming<'_> {
             }
             Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.left(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
-                task: task.id,
+                put: task.put(),
                 delay,
                 priority: task.priority,
-                generation: task.generation,
             }),
             Verdict::DeleteJob => Ok(Claim::DeleteJob {
                 task: Some(task.id),
@@ -86,7 +86,11 @@ impl Claiming<'_> {
         let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
             return Ok(None);
         };
-        self.run(task, arrival, 1, plan, true).map(Some)
+        let first = AttemptId {
+            task: task.id,
+            number: 1,
+        };
+        self.run(task, arrival, first, plan, true).map(Some)
     }
 
     fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
@@ -129,7 +133,7 @@ impl Claiming<'_> {
         }
         self.change
             .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
-            .execute([task.id, self.now.saturating_add(asked)])?;
+            .execute(params![task.id, self.now.saturating_add(asked)])?;
         Ok(asked)
     }
 
@@ -139,7 +143,7 @@ impl Claiming<'_> {
         let outcome: Option<String> = self
             .change
             .prepare_cached("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2")?
-            .query_row([task.id, task.attempt], |row| row.get(0))
+            .query_row(params![task.id, task.attempt], |row| row.get(0))
             .optional()?;
         if matches!(outcome.as_deref(), Some("refused" | "lost")) {
             return Ok(true);
@@ -243,17 +247,17 @@ impl Claiming<'_> {
     fn begin(&self, task: TaskRow, arrival: &Arrival) -> Result<Claim, Failed> {
         // The attempt before must be gone to its last process. Only the newest can have left any: it
         // began after those before it were gone.
-        let before = Holder::Attempt {
-            task: task.id,
-            number: task.attempt,
-        };
+        let before = Holder::Attempt(task.newest());
         if task.attempt > 0 && self.locks.is_held(before).map_err(Failed::Locks)? {
             return Ok(Claim::Remains(newest_attempt(&task, Left::Unknown)));
         }
-        let number = task.attempt.saturating_add(1);
+        let next = AttemptId {
+            task: task.id,
+            number: task.attempt.saturating_add(1),
+        };
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
-            Err(refusal) => self.refuse(&task, number, refusal.to_string()),
-            Ok(plan) => Ok(Claim::Begun(self.run(task, arrival, number, plan, false)?)),
+            Err(refusal) => self.refuse(&task, next, refusal.to_string()),
+            Ok(plan) => Ok(Claim::Begun(self.run(task, arrival, next, plan, false)?)),
         }
     }
 
@@ -261,15 +265,14 @@ impl Claiming<'_> {
         &self,
         task: TaskRow,
         arrival: &Arrival,
-        number: i64,
+        id: AttemptId,
         plan: Plan,
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
-        let holder = Holder::Attempt {
-            task: task.id,
-            number,
-        };
-        let lock = self.locks.take(holder).map_err(Failed::Locks)?;
+        let lock = self
+            .locks
+            .take(Holder::Attempt(id))
+            .map_err(Failed::Locks)?;
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
@@ -277,8 +280,8 @@ impl Claiming<'_> {
                  WHERE id = ?1",
             )?
             .execute(params![
-                task.id,
-                number,
+                id.task,
+                id.number,
                 self.me.id,
                 self.now,
                 task.budget.spent,
@@ -292,33 +295,31 @@ impl Claiming<'_> {
                 .execute(params![task.id, plan.name])?;
         }
         Ok(Box::new(Attempt {
-            task: task.id,
+            id,
             uuid: task.uuid,
-            number,
             plan,
             lock,
             budget: task.budget,
             priority: task.priority,
             ttr: task.ttr,
-            generation: task.generation,
+            put: task.put(),
             foreign: task.foreign && !arrival.is_pointer(),
             ahead,
         }))
     }
 
-    fn refuse(&self, task: &TaskRow, number: i64, reason: String) -> Result<Claim, Failed> {
+    fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, attempt = ?2, owner = ?3,
                     worker = ?3, started = ?4 WHERE id = ?1",
             )?
-            .execute(params![task.id, number, self.me.id, self.now])?;
+            .execute(params![id.task, id.number, self.me.id, self.now])?;
         let outcome = Outcome::Refused { reason };
         let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
         let reason = outcome.reason().unwrap_or_default().to_owned();
         let settlement = Settlement {
-            task: task.id,
-            number,
+            id,
             outcome,
             next,
             budget,

@@ -8,14 +8,15 @@ use crate::sqlite::clock::boot_id;
 use crate::store::Failed;
 use crate::store::locks::LockFile;
 use crate::store::reconcile::AfterLoss;
-use crate::store::slate::{self, Key, Noted};
+use crate::store::slate::{self, Noted};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Kept;
 use crate::task::retry::{self, Next};
 use crate::task::state::{Loss, Outcome};
 
 impl Claiming<'_> {
     /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
-    fn lost_worker(&self, task: i64) -> Result<(String, Loss), Failed> {
+    fn lost_worker(&self, task: TaskId) -> Result<(String, Loss), Failed> {
         let (name, boot): (String, Option<String>) = self
             .change
             .prepare_cached(
@@ -42,8 +43,7 @@ impl Claiming<'_> {
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
             Some(Noted::Nothing) if task.ahead => {
-                let key = (dead.task, dead.number);
-                return Ok(match unclaim(self.change, key, self.me.id)? {
+                return Ok(match unclaim(self.change, dead.id, self.me.id)? {
                     true => AfterLoss::Unbegun,
                     false => AfterLoss::NotOurs,
                 });
@@ -63,8 +63,7 @@ impl Claiming<'_> {
             Next::Wait(_) | Next::Cancelled => AfterLoss::Waits,
         };
         let settlement = Settlement {
-            task: dead.task,
-            number: dead.number,
+            id: dead.id,
             outcome,
             next,
             budget,
@@ -81,21 +80,20 @@ impl Claiming<'_> {
         )
     }
 
-    fn noted(&self, worker: i64, dead: &DeadAttempt) -> Option<Noted> {
-        slate::noted(self.locks, worker, (dead.task, dead.number))
+    fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Noted> {
+        slate::noted(self.locks, worker, dead.id)
     }
 
     pub(super) fn left(&self, task: &TaskRow) -> Left {
-        let key = (task.id, task.attempt);
-        left(self.locks, task.worker, key, task.ahead)
+        left(self.locks, task.worker, task.newest(), task.ahead)
     }
 }
 
 /// What a dead worker has left of an attempt.
 pub(in crate::store) fn left(
     locks: &LockFile,
-    worker: Option<i64>,
-    attempt: Key,
+    worker: Option<WorkerId>,
+    attempt: AttemptId,
     is_ahead: bool,
 ) -> Left {
     match worker.and_then(|worker| slate::noted(locks, worker, attempt)) {
@@ -108,9 +106,8 @@ pub(in crate::store) fn left(
 /// Whoever runs a task, or ran it last.
 pub(super) fn newest_attempt(task: &TaskRow, left: Left) -> DeadAttempt {
     DeadAttempt {
-        task: task.id,
+        id: task.newest(),
         uuid: task.uuid,
-        number: task.attempt,
         owner: task.owner,
         priority: task.priority,
         left,

@@ -4,9 +4,9 @@ use rusqlite::{Connection, params};
 
 use super::{Settlement, Settlements};
 use crate::store::put::as_column;
-use crate::store::slate::Key;
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
+use crate::task::id::{AttemptId, WorkerId};
 use crate::task::retry::Next;
 use crate::task::state::Status;
 
@@ -20,7 +20,7 @@ pub(super) fn settle_all(
     for settlement in &settlements.ended {
         ours.push(settle(change, settlement, me.id, &me.name)?);
     }
-    if let Some(((task, number), started)) = settlements.begun {
+    if let Some((AttemptId { task, number }, started)) = settlements.begun {
         change
             .prepare_cached(
                 "UPDATE tasks SET ahead = 0, started = ?4
@@ -37,8 +37,8 @@ pub(super) fn settle_all(
 /// Has a task wait again that was claimed ahead of its turn, if it is still its owner's. It had never been tried, and was due.
 pub(super) fn unclaim(
     change: &Connection,
-    (task, number): Key,
-    owner: i64,
+    AttemptId { task, number }: AttemptId,
+    owner: WorkerId,
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
@@ -54,9 +54,10 @@ pub(super) fn unclaim(
 pub(super) fn settle(
     change: &Connection,
     settlement: &Settlement,
-    owner: i64,
+    owner: WorkerId,
     worker: &str,
 ) -> Result<bool, Failed> {
+    let AttemptId { task, number } = settlement.id;
     let finished = settlement.finished;
     let (status, due, reason) = match &settlement.next {
         Next::Done => (Status::Done, None, None),
@@ -74,8 +75,8 @@ pub(super) fn settle(
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
-            settlement.task,
-            settlement.number,
+            task,
+            number,
             owner,
             status.as_str(),
             due,
@@ -96,7 +97,7 @@ pub(super) fn settle(
              SELECT id, attempt, ?2, started, ?3, ?4, ?5, ?6, ?7 FROM tasks WHERE id = ?1",
         )?
         .execute(params![
-            settlement.task,
+            task,
             worker,
             finished,
             outcome.word(),
@@ -110,8 +111,8 @@ pub(super) fn settle(
                 "INSERT INTO output (task, number, head, tail, dropped) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
-                settlement.task,
-                settlement.number,
+                task,
+                number,
                 settlement.output.head,
                 settlement.output.tail,
                 as_column(settlement.output.dropped),

@@ -9,7 +9,10 @@ use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, begun, call, put, register, settled, settlement, stranger};
+use super::{
+    Ledger, NOW, TaskId, arrival, begun, call, nth, nth_put, put, register, settled, settlement,
+    stranger,
+};
 use crate::support::tube;
 
 #[test]
@@ -17,7 +20,7 @@ fn a_task_of_ours_runs_once() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
-    assert_eq!((attempt.task, attempt.number), (id, 1));
+    assert_eq!(attempt.id, nth(id, 1));
     assert_eq!((attempt.priority, attempt.ttr), (5, Some(60)));
     assert_eq!(attempt.plan.argv, ["/bin/true", "1"]);
     assert_eq!(ledger.value::<String>("status", id), "running");
@@ -100,7 +103,10 @@ fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
     ));
     assert_eq!(ledger.value::<i64>("due", id), yesterday + 10_000);
     // Nor is its job put for tomorrow where it is put again.
-    let again = ledger.db.put_again(id, 1, yesterday - 86_400_000).unwrap();
+    let again = ledger
+        .db
+        .put_again(nth_put(id, 1), yesterday - 86_400_000)
+        .unwrap();
     assert!(again.unwrap().due_in <= 10_000);
     begun(ledger.claim_at(&job, yesterday + 10_000));
 }
@@ -119,7 +125,7 @@ fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
     let over = ledger.claim(&kicked(0));
     assert!(matches!(over, Claim::DeleteJob { task: Some(task) } if task == id));
     let attempt = ledger.begin(&kicked(1));
-    assert_eq!(attempt.number, 2);
+    assert_eq!(attempt.id.number, 2);
     assert_eq!(attempt.budget, Default::default(), "a fresh budget");
     ledger.failed(attempt);
     // The kick that was counted is used up; another one is another.
@@ -139,7 +145,7 @@ fn a_retry_waits_in_the_row() {
     assert_eq!(ledger.value::<i64>("spent", id), 1);
     assert!(matches!(ledger.claim(&job), Claim::Later { .. }));
     let second = super::begun(ledger.claim_at(&job, NOW + 10_000));
-    assert_eq!((second.number, second.budget.spent), (2, 1));
+    assert_eq!((second.id.number, second.budget.spent), (2, 1));
 }
 
 #[test]
@@ -181,7 +187,7 @@ fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
                 true
             }
             Claim::Begun(attempt) => {
-                assert_ne!(attempt.task, task);
+                assert_ne!(attempt.id.task, task);
                 false
             }
             other => panic!("{other:?}"),
@@ -207,7 +213,7 @@ fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
             }
             Claim::Begun(attempt) => {
                 assert!(!same, "{drift}");
-                assert_ne!(attempt.task, first);
+                assert_ne!(attempt.id.task, first);
             }
             other => panic!("{other:?}"),
         }
@@ -219,10 +225,10 @@ fn the_same_bytes_put_twice_are_two_tasks() {
     let mut ledger = Ledger::new();
     let first = ledger.begin(&arrival(1, Who::Nameless(stranger("hello"))));
     let second = ledger.begin(&arrival(2, Who::Nameless(stranger("hello"))));
-    assert_ne!(first.task, second.task);
+    assert_ne!(first.id.task, second.id.task);
     // And the same number with other bytes is another task.
     let third = ledger.begin(&arrival(1, Who::Nameless(stranger("other"))));
-    assert_ne!(first.task, third.task);
+    assert_ne!(first.id.task, third.id.task);
 }
 
 fn named(uuid: Uuid, argument: &str) -> Who {
@@ -318,7 +324,11 @@ fn a_task_is_added_once() {
 #[test]
 fn only_what_failed_is_regenerated() {
     let mut ledger = Ledger::new();
-    let missing = ledger.db.regenerate(5, None, NOW).unwrap().unwrap_err();
+    let missing = ledger
+        .db
+        .regenerate(TaskId(5), None, NOW)
+        .unwrap()
+        .unwrap_err();
     assert_eq!(missing.to_string(), "No such task :5");
     let (id, job) = put(&mut ledger.db, NOW);
     let refused = |ledger: &mut Ledger| ledger.db.regenerate(id, None, NOW).unwrap().unwrap_err();
@@ -333,21 +343,23 @@ fn only_what_failed_is_regenerated() {
         .regenerate(id, Some(&other), NOW + 5)
         .unwrap()
         .unwrap();
-    assert_eq!((again.id, &again.tube), (id, &other));
-    assert_eq!(again.generation, 2, "put once before");
+    assert_eq!((again.put, &again.tube), (nth_put(id, 2), &other));
     assert_eq!(ledger.value::<i64>("spent", id), 0);
     assert_eq!(ledger.value::<i64>("attempt", id), 1, "attempts stay");
     // Whoever still holds the put before this one puts nothing.
-    assert_eq!(ledger.db.put_again(id, 1, NOW).unwrap(), None);
-    let again = ledger.db.put_again(id, 2, NOW).unwrap().unwrap();
-    assert_eq!(again.generation, 3);
+    assert_eq!(ledger.db.put_again(nth_put(id, 1), NOW).unwrap(), None);
+    let again = ledger.db.put_again(nth_put(id, 2), NOW).unwrap().unwrap();
+    assert_eq!(again.put, nth_put(id, 3));
 }
 
 #[test]
 fn a_job_is_noted_for_the_put_that_it_came_from() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
-    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(nth_put(id, 1), Some(77))])
+        .unwrap();
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     let again = ledger.db.regenerate(id, None, NOW).unwrap().unwrap();
@@ -356,9 +368,12 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
     // A late note of the put before must not hide the job that it has now.
     ledger
         .db
-        .note_puts("one", &[(id, again.generation, Some(78))])
+        .note_puts("one", &[(again.put, Some(78))])
         .unwrap();
-    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(nth_put(id, 1), Some(77))])
+        .unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
 }
 
@@ -367,18 +382,24 @@ fn a_foreign_job_is_known_though_its_task_was_put_again() {
     let mut ledger = Ledger::new();
     let job = arrival(1, Who::Nameless(stranger("raw")));
     let attempt = ledger.begin(&job);
-    let (task, uuid) = (attempt.task, attempt.uuid);
+    let (task, uuid) = (attempt.id.task, attempt.uuid);
     // Its release found it gone: somebody else had it.
     ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
     drop(attempt);
-    let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
-    let noted = [(task, again.generation, Some(2))];
+    let again = ledger.db.put_again(nth_put(task, 0), NOW).unwrap().unwrap();
+    let noted = [(again.put, Some(2))];
     ledger.db.note_puts("one", &noted).unwrap();
-    assert_eq!(ledger.db.missing(&tube("t"), 0, 1, NOW).unwrap(), []);
+    assert_eq!(
+        ledger
+            .db
+            .missing(&tube("t"), TaskId::BEFORE_ALL, 1, NOW)
+            .unwrap(),
+        []
+    );
 
     let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));
     let claim = ledger.claim_of_another(&job, NOW);
-    assert!(matches!(claim, Claim::Later { task: same, .. } if same == task));
+    assert!(matches!(claim, Claim::Later { put, .. } if put.task == task));
     ledger.done(attempt);
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));

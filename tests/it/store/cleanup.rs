@@ -56,12 +56,12 @@ fn what_ended_before_goes_and_nothing_else() {
             .unwrap();
         ids
     };
-    assert_eq!(left(&ledger), [failed, running.task, waiting]);
+    assert_eq!(left(&ledger), [failed, running.id.task, waiting]);
     assert!(done > failed);
     assert_eq!(ledger.count("attempts"), 1, "one runs");
     assert_eq!(ledger.count("output"), 1);
     assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
-    assert_eq!(left(&ledger), [running.task, waiting]);
+    assert_eq!(left(&ledger), [running.id.task, waiting]);
 }
 
 #[test]
@@ -152,6 +152,6 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     assert_eq!(after, AfterLoss::Waits);
     assert_eq!(names(&mut ledger, NOW), ["me", "last"]);
     // Who made an attempt is said without its row.
-    let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+    let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
     assert_eq!(shown.attempts[0].worker, "busy");
 }

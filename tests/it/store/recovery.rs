@@ -12,13 +12,14 @@ use taskqueue::store::locks::{Holder, LockFile};
 use taskqueue::store::read::Key;
 use taskqueue::store::slate::{self, Done, Slate};
 use taskqueue::store::worker::Me;
+use taskqueue::task::id::WorkerId;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Ledger, NOW, begun, put, register, settled, settlement};
+use super::{Ledger, NOW, TaskId, begun, nth, put, register, settled, settlement};
 
 /// A task whose worker has died; what that one would still settle, and how it is found.
 fn dead(
@@ -46,7 +47,7 @@ fn dead(
     drop(attempt);
     match ledger.claim(&job) {
         Claim::Dead(dead) => {
-            assert_eq!((dead.number, dead.owner), (1, Some(worker.id)));
+            assert_eq!((dead.id.number, dead.owner), (1, Some(worker.id)));
             (late, worker, dead, job)
         }
         other => panic!("{other:?}"),
@@ -79,7 +80,7 @@ fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
     assert!(ledger.db.take_over(&ours, ledger.me.id).unwrap());
     let (commands, me) = (ledger.commands.clone(), &ledger.me);
     let claim = ledger.db.lose_and_claim(&ours, &job, &commands, me, NOW);
-    assert_eq!(begun(claim.unwrap()).number, 2);
+    assert_eq!(begun(claim.unwrap()).id.number, 2);
 }
 
 #[test]
@@ -90,9 +91,8 @@ fn a_living_workers_attempt_is_not_taken_over() {
     let mut other = ledger.another();
     let they = register(&mut other, "they");
     let alive = DeadAttempt {
-        task: attempt.task,
+        id: attempt.id,
         uuid: attempt.uuid,
-        number: attempt.number,
         owner: Some(ledger.me.id),
         priority: 5,
         left: Left::Unknown,
@@ -104,7 +104,7 @@ fn a_living_workers_attempt_is_not_taken_over() {
 fn who_was_given_up_changes_nothing_any_more() {
     let mut ledger = Ledger::new();
     let (late, them, dead, job) = dead(&mut ledger);
-    let id = dead.task;
+    let id = dead.id.task;
     assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
     assert!(!settled(&mut ledger.db, late.clone(), &them));
     let commands = ledger.commands.clone();
@@ -113,7 +113,7 @@ fn who_was_given_up_changes_nothing_any_more() {
         .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW + 5)
         .unwrap();
     let second = begun(claim);
-    assert_eq!((second.task, second.number), (id, 2));
+    assert_eq!(second.id, nth(id, 2));
     assert_eq!((second.budget.spent, second.budget.lost), (0, 1));
     assert!(!settled(&mut ledger.db, late, &them));
     ledger.done(second);
@@ -162,7 +162,9 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
             (
                 2,
                 Claim::GivenUp {
-                    task: 1, reason, ..
+                    task: TaskId(1),
+                    reason,
+                    ..
                 },
             ) => {
                 assert_eq!(reason, "its worker died 3 times");
@@ -170,7 +172,7 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
             (_, other) => panic!("{lost}: {other:?}"),
         }
     }
-    let shown = ledger.db.show(Key::Id(1)).unwrap().unwrap();
+    let shown = ledger.db.show(Key::Id(TaskId(1))).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "failed");
     assert_eq!(shown.reason.as_deref(), Some("its worker died 3 times"));
 
@@ -181,7 +183,16 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
         ..job.clone()
     };
     let claim = ledger.claim(&kicked(0));
-    assert!(matches!(claim, Claim::BuryJob { task: 1, .. }), "{claim:?}");
+    assert!(
+        matches!(
+            claim,
+            Claim::BuryJob {
+                task: TaskId(1),
+                ..
+            }
+        ),
+        "{claim:?}"
+    );
     assert_eq!(ledger.begin(&kicked(1)).budget, Default::default());
 }
 
@@ -203,7 +214,7 @@ fn what_died_with_the_machine_is_not_counted() {
             .unwrap();
         let attempt = begun(claim);
         assert_eq!(attempt.budget.lost, u32::from(round == 0));
-        let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+        let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
         assert_eq!(shown.attempts[0].outcome.as_deref(), Some("lost"));
         let reason = shown.attempts[0].reason.as_deref();
         assert_eq!(reason, (round > 0).then_some("the machine was restarted"));
@@ -259,17 +270,17 @@ fn nothing_begins_while_something_of_the_attempt_before_is_left() {
     let Claim::Remains(remains) = ledger.claim(&job) else {
         panic!();
     };
-    assert_eq!((remains.task, remains.number), (id, 1));
+    assert_eq!(remains.id, nth(id, 1));
     assert_eq!(ledger.value::<String>("status", id), "waiting");
     drop(attempt);
-    assert_eq!(ledger.begin(&job).number, 2);
+    assert_eq!(ledger.begin(&job).id.number, 2);
 }
 
 #[test]
 fn a_dead_workers_task_shows_as_stalled() {
     let mut ledger = Ledger::new();
     let (_, _, dead, _) = dead(&mut ledger);
-    let id = dead.task;
+    let id = dead.id.task;
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "stalled");
     // Its attempt is there before it has ended, and stays its own when another answers for it.
@@ -300,7 +311,7 @@ fn a_dead_workers_task_shows_as_stalled() {
         ids
     };
     assert_eq!(listed("stalled"), [id]);
-    assert_eq!(listed("running"), [0_i64; 0]);
+    assert_eq!(listed("running"), []);
 }
 
 #[test]
@@ -308,10 +319,7 @@ fn a_claim_that_fails_leaves_nothing() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
     // Somebody holds the byte that the attempt to come would lock.
-    let next = Holder::Attempt {
-        task: id,
-        number: 1,
-    };
+    let next = Holder::Attempt(nth(id, 1));
     let _held = ledger.db.locks().take(next).unwrap();
     let commands = ledger.commands.clone();
     let claim = ledger.db.claim(&job, &commands, &ledger.me, &[], NOW);
@@ -342,7 +350,7 @@ fn holder(locks: &LockFile, attempt: Holder) -> Child {
 #[test]
 fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let dir = TempDir::new().unwrap();
-    let attempt = Holder::Attempt { task: 7, number: 1 };
+    let attempt = Holder::Attempt(nth(TaskId(7), 1));
     let [ours, theirs] = ["ours", "theirs"].map(|name| {
         let locks = LockFile::of(&dir.path().join(name), Uuid::now_v7());
         locks.make().unwrap();
@@ -368,8 +376,8 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
 }
 
 /// Tasks that a worker has claimed together before it died, and its slate; their arrivals, in order.
-fn claimed_together(ledger: &mut Ledger) -> (Vec<(i64, Arrival)>, Slate) {
-    let tasks: Vec<(i64, Arrival)> = (0..4).map(|_| put(&mut ledger.db, NOW)).collect();
+fn claimed_together(ledger: &mut Ledger) -> (Vec<(TaskId, Arrival)>, Slate) {
+    let tasks: Vec<(TaskId, Arrival)> = (0..4).map(|_| put(&mut ledger.db, NOW)).collect();
     let them = register(&mut ledger.db, "them");
     let arrivals: Vec<Arrival> = tasks.iter().map(|(_, arrival)| arrival.clone()).collect();
     let nothing = Settlements::default();
@@ -402,12 +410,12 @@ fn done(started: Option<i64>) -> Done {
 fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
     let mut ledger = Ledger::new();
     let (tasks, mut slate) = claimed_together(&mut ledger);
-    slate.is_done((tasks[0].0, 1), &done(None)).unwrap();
-    slate.begins((tasks[1].0, 1), NOW + 10).unwrap();
+    slate.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
+    slate.begins(nth(tasks[1].0, 1), NOW + 10).unwrap();
     slate
-        .is_done((tasks[1].0, 1), &done(Some(NOW + 10)))
+        .is_done(nth(tasks[1].0, 1), &done(Some(NOW + 10)))
         .unwrap();
-    slate.begins((tasks[2].0, 1), NOW + 30).unwrap();
+    slate.begins(nth(tasks[2].0, 1), NOW + 30).unwrap();
     let lefts = [Left::Done, Left::Done, Left::Unknown, Left::Unbegun];
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(
@@ -427,8 +435,8 @@ fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
             .lose_and_claim(&dead, job, &commands, &me, NOW + 40);
         match (left, claim.unwrap()) {
             (Left::Done, Claim::DeleteJob { task: Some(id) }) => assert_eq!(id, *task),
-            (Left::Unknown, Claim::Begun(attempt)) => assert_eq!(attempt.number, 2),
-            (Left::Unbegun, Claim::Begun(attempt)) => assert_eq!(attempt.number, 1),
+            (Left::Unknown, Claim::Begun(attempt)) => assert_eq!(attempt.id.number, 2),
+            (Left::Unbegun, Claim::Begun(attempt)) => assert_eq!(attempt.id.number, 1),
             (_, claim) => panic!("{left:?}: {claim:?}"),
         }
     }
@@ -451,9 +459,9 @@ fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
         .unwrap();
     let them = || String::from("them");
     let (exited, lost) = (String::from("exited"), String::from("lost"));
-    let first = (tasks[0].0, them(), NOW + 5, NOW + 20, exited.clone());
-    let second = (tasks[1].0, them(), NOW + 10, NOW + 20, exited);
-    let third = (tasks[2].0, them(), NOW + 5, NOW + 40, lost);
+    let first = (tasks[0].0.0, them(), NOW + 5, NOW + 20, exited.clone());
+    let second = (tasks[1].0.0, them(), NOW + 10, NOW + 20, exited);
+    let third = (tasks[2].0.0, them(), NOW + 5, NOW + 40, lost);
     assert_eq!(attempts, [first, second, third]);
     assert_eq!(ledger.count("output"), 2);
 }
@@ -462,8 +470,8 @@ fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
 fn without_its_slate_a_dead_worker_s_attempts_are_lost() {
     let mut ledger = Ledger::new();
     let (tasks, mut slate) = claimed_together(&mut ledger);
-    slate.is_done((tasks[0].0, 1), &done(None)).unwrap();
-    let owner = ledger.value::<i64>("owner", tasks[0].0);
+    slate.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
+    let owner = WorkerId(ledger.value("owner", tasks[0].0));
     slate::remove(ledger.db.locks(), owner);
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(abandoned.len(), 4);
@@ -473,7 +481,7 @@ fn without_its_slate_a_dead_worker_s_attempts_are_lost() {
 #[test]
 fn a_task_whose_turn_does_not_come_waits_as_before() {
     let mut ledger = Ledger::new();
-    let tasks: Vec<(i64, Arrival)> = (0..3).map(|_| put(&mut ledger.db, NOW)).collect();
+    let tasks: Vec<(TaskId, Arrival)> = (0..3).map(|_| put(&mut ledger.db, NOW)).collect();
     let (me, commands) = (ledger.me.clone(), ledger.commands.clone());
     let before: Vec<String> = (0..3).map(|at| row(&ledger, tasks[at].0)).collect();
     let nothing = Settlements::default();
@@ -488,8 +496,8 @@ fn a_task_whose_turn_does_not_come_waits_as_before() {
     // The second has begun since, and goes on.
     let settlements = Settlements {
         ended: vec![settlement(&first, Outcome::Exited(0), Next::Done).into()],
-        begun: Some(((tasks[1].0, 1), NOW + 7)),
-        unbegun: vec![(tasks[2].0, 1)],
+        begun: Some((nth(tasks[1].0, 1), NOW + 7)),
+        unbegun: vec![nth(tasks[2].0, 1)],
     };
     assert_eq!(ledger.db.settle(&settlements, &me).unwrap(), [true]);
     assert_eq!(ledger.value::<String>("status", tasks[0].0), "done");
@@ -511,13 +519,13 @@ fn a_task_whose_turn_does_not_come_waits_as_before() {
 }
 
 /// All of a task's row, as text.
-fn row(ledger: &Ledger, task: i64) -> String {
+fn row(ledger: &Ledger, task: TaskId) -> String {
     let columns = |row: &rusqlite::Row<'_>| {
         let count = row.as_ref().column_count();
         let values = (0..count).map(|at| format!("{:?}", row.get_ref(at).unwrap()));
         Ok(values.collect::<Vec<_>>().join(", "))
     };
     let sqlite = ledger.sqlite();
-    let row = sqlite.query_row("SELECT * FROM tasks WHERE id = ?1", [task], columns);
+    let row = sqlite.query_row("SELECT * FROM tasks WHERE id = ?1", [task.0], columns);
     row.unwrap()
 }

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker};
-use crate::store::ledger::{DeadAttempt, Left};
-use crate::store::reconcile::AfterLoss;
+use crate::store::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
@@ -233,7 +232,7 @@ impl Pass<'_> {
             .call(move |db| db.dead_attempts(&tube, asks))
             .await?;
         if self.dry_run {
-            let is_lost = |dead: &&DeadAttempt| dead.left == Left::Unknown;
+            let is_lost = |dead: &&DeadAttempt| dead.remains == Remains::Unknown;
             done.lost += dead.iter().filter(is_lost).count() as u64;
             return Ok(Vec::new());
         }
@@ -251,9 +250,11 @@ impl Pass<'_> {
     ) -> Result<Option<TaskId>, store::Error> {
         let me = self.standing.me(self.store).await?;
         let AttemptId { task, number } = dead.id;
-        let (taken, owner) = (dead.clone(), me.id);
-        let taking = self.store.call(move |db| db.take_over(&taken, owner));
-        if !taking.await? {
+        let taking = Entry {
+            take_over: Some(dead.clone()),
+            ..Entry::default()
+        };
+        if !self.enter(taking, &me).await?.taken {
             return Ok(None);
         }
         tracing::warn!(task = task.0, attempt = number, tube = %self.tube, "took over a dead worker's attempt");
@@ -266,22 +267,19 @@ impl Pass<'_> {
             done.stuck += 1;
             return Ok(None);
         }
-        let commands = Arc::clone(self.commands);
-        let after = self
-            .store
-            .call(move |db| {
-                let taken = DeadAttempt {
-                    owner: Some(me.id),
-                    ..dead
-                };
-                db.lose(&taken, &commands, &me, now())
-            })
-            .await?;
-        match after {
-            AfterLoss::NotOurs | AfterLoss::Done => return Ok(None),
-            AfterLoss::Unbegun => return Ok(Some(task)),
-            AfterLoss::Waits => {}
-            AfterLoss::Failed { reason } => {
+        let taken = DeadAttempt {
+            owner: Some(me.id),
+            ..dead
+        };
+        let losing = Entry {
+            lose: Some(taken),
+            ..Entry::default()
+        };
+        match self.enter(losing, &me).await?.lost {
+            None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
+            Some(AfterLoss::Unbegun) => return Ok(Some(task)),
+            Some(AfterLoss::Waits) => {}
+            Some(AfterLoss::Failed { reason }) => {
                 tracing::error!(task = task.0, attempt = number, reason, "gave up a task");
                 done.failed += 1;
                 done.lost += 1;
@@ -290,6 +288,14 @@ impl Pass<'_> {
         }
         done.lost += 1;
         Ok(Some(task))
+    }
+
+    async fn enter(&mut self, entry: Entry, me: &Me) -> Result<Entered, store::Error> {
+        let (commands, me) = (Arc::clone(self.commands), me.clone());
+        let entering = self
+            .store
+            .call(move |db| db.enter(&entry, &commands, &me, now()));
+        entering.await
     }
 
     /// Tasks of whose job nothing is known.

@@ -117,7 +117,7 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
                 gone.extend((!there).then_some(task.id));
             }
         }
-        db.note_gone(&gone)?;
+        db.note_deleted(&gone)?;
     }
     match elsewhere {
         0 => Ok(()),

@@ -101,7 +101,7 @@ async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(
     {
         crash::here(Point::OldJobRemoved);
         let id = again.put.task;
-        store.call(move |db| db.note_gone(&[id])).await?;
+        store.call(move |db| db.note_deleted(&[id])).await?;
     }
     if let Err(error) = announce(broker, store, std::slice::from_ref(again)).await {
         writeln!(

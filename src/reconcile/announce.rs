@@ -96,6 +96,6 @@ pub(super) async fn put_again(
     if puts.is_empty() {
         return Ok(0);
     }
-    let again = store.call(move |db| db.put_all_again(&puts, now())).await?;
+    let again = store.call(move |db| db.put_again(&puts, now())).await?;
     Ok(announce(broker, store, &again).await?)
 }

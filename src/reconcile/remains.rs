@@ -3,17 +3,17 @@
 use uuid::Uuid;
 
 use crate::crash::{self, Point};
-use crate::process::leftover::{self, PATIENCE, Remains};
+use crate::process::leftover::{self, Leftover, PATIENCE};
 use crate::store::Store;
-use crate::store::ledger::{DeadAttempt, Left};
+use crate::store::ledger::{DeadAttempt, Remains};
 use crate::store::locks::Holder;
 use crate::task::id::AttemptId;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
 pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
-    match dead.left {
-        Left::Unknown => end_remains(store, dead.id, dead.uuid).await,
-        Left::Done | Left::Unbegun => true,
+    match dead.remains {
+        Remains::Unknown => end_remains(store, dead.id, dead.uuid).await,
+        Remains::Done | Remains::Unbegun => true,
     }
 }
 
@@ -21,7 +21,7 @@ pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
 pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool {
     let locks = store.locks().clone();
     let holder = Holder::Attempt(attempt);
-    let remains = Remains {
+    let remains = Leftover {
         store: store.id(),
         uuid,
         number: attempt.number,

@@ -71,14 +71,9 @@ impl Db {
         })
     }
 
-    /// Reserves the right to put a waiting task's job again, or puts it where the store keeps the jobs; `None` if
-    /// the task waits no more, or if somebody else has put it since `put`.
-    pub fn put_again(&mut self, put: PutId, now: Millis) -> Result<Option<Again>, Error> {
-        Ok(self.put_all_again(&[put], now)?.pop())
-    }
-
-    /// The same for many, in one transaction.
-    pub fn put_all_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
+    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the store keeps the jobs, all in one
+    /// transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
+    pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();
         let all: Vec<Again> = self.change(|change, _| {
             let mut all = Vec::new();

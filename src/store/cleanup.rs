@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::locks::Holder;
-use super::{Db, Error, Failed, Millis, slate};
+use super::{Db, Error, Failed, Millis, batch_journal};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::id::{TaskId, WorkerId};
@@ -198,7 +198,7 @@ impl Db {
                         .map_err(Failed::Locks)?
                         && delete.execute([worker])? == 1
                     {
-                        slate::remove(locks, worker);
+                        batch_journal::remove(locks, worker);
                     }
                 }
                 Ok(())

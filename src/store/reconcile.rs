@@ -1,25 +1,21 @@
 //! What reconciliation asks of the store: whose attempts are dead, and which tasks that wait may have no job.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use super::ledger::{DeadAttempt, left};
+use super::ledger::{DeadAttempt, remains};
 use super::locks::Holder;
-use super::worker::Me;
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
-use crate::crash::{self, Point};
 use crate::store::announce::PUT_TIME;
-use crate::task::command::Commands;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 /// A task that waits, and the job that is to ring for it, if that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
+pub struct UnverifiedJob {
     /// Its newest put.
     pub put: PutId,
     /// Its identity.
@@ -29,12 +25,12 @@ pub struct Doubt {
     /// The broker instance that numbered it.
     pub instance: Option<String>,
     /// How to know it from another of that number.
-    pub looks: Looks,
+    pub fingerprint: Fingerprint,
 }
 
 /// How a job is known from another that has its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Looks {
+pub enum Fingerprint {
     /// It points to the task.
     Pointer,
     /// Its producer's own.
@@ -44,24 +40,6 @@ pub enum Looks {
         /// When it was put.
         birth: Millis,
     },
-}
-
-/// What became of a task whose worker is dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AfterLoss {
-    /// It waits.
-    Waits,
-    /// It was not lost: it is done.
-    Done,
-    /// It was not lost: it had not begun, and waits.
-    Unbegun,
-    /// That was one too many: it has failed.
-    Failed {
-        /// Why, in words.
-        reason: String,
-    },
-    /// Somebody else was quicker.
-    NotOurs,
 }
 
 impl Db {
@@ -134,7 +112,7 @@ impl Db {
                         uuid: Uuid::from_bytes(row.get(1)?),
                         owner: Some(owner),
                         priority: row.get(4)?,
-                        left: left(locks, row.get(5)?, id, row.get(6)?),
+                        remains: remains(locks, row.get(5)?, id, row.get(6)?),
                     });
                 }
             }
@@ -169,28 +147,31 @@ impl Db {
 
     /// Tasks of a tube that wait, from a row on, and whose job is known; of those of `instance` only if none is
     /// named.
-    pub fn doubts(
+    pub fn unverified(
         &self,
         tube: &TubeName,
         instance: Option<&str>,
         after: TaskId,
         limit: u32,
-    ) -> Result<Vec<Doubt>, Error> {
+    ) -> Result<Vec<UnverifiedJob>, Error> {
         self.look(|look, _| {
             Ok(look
-                .prepare_cached(&doubts_sql())?
-                .query_map(params![tube.as_str(), instance, after, limit], doubt)?
+                .prepare_cached(&unverified_sql())?
+                .query_map(
+                    params![tube.as_str(), instance, after, limit],
+                    unverified_job,
+                )?
                 .collect::<Result<_, _>>()?)
         })
     }
 
     /// The same of certain tasks.
-    pub fn doubts_of(&self, tasks: &[TaskId]) -> Result<Vec<Doubt>, Error> {
+    pub fn unverified_of(&self, tasks: &[TaskId]) -> Result<Vec<UnverifiedJob>, Error> {
         self.look(|look, _| {
-            let mut select = look.prepare_cached(&format!("{DOUBTS} AND id = ?1"))?;
+            let mut select = look.prepare_cached(&format!("{UNVERIFIED} AND id = ?1"))?;
             let mut found = Vec::new();
             for task in tasks {
-                for row in select.query_map([task], doubt)? {
+                for row in select.query_map([task], unverified_job)? {
                     found.push(row?);
                 }
             }
@@ -227,19 +208,6 @@ impl Db {
             Ok(())
         })
     }
-
-    /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as lost.
-    pub fn lose(
-        &mut self,
-        dead: &DeadAttempt,
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<AfterLoss, Error> {
-        let after = self.lose_only(dead, commands, me, now)?;
-        crash::here(Point::AttemptLost);
-        Ok(after)
-    }
 }
 
 const TUBES: &str =
@@ -257,13 +225,13 @@ pub(super) const MISSING: &str = "SELECT id, put_generation FROM tasks
         AND (put_until IS NULL OR put_until <= ?3 OR put_until > ?4)
     ORDER BY id LIMIT ?5";
 
-const DOUBTS: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
+const UNVERIFIED: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
         coalesce(pointer_instance, job_instance), foreign_job AND pointer_job IS NULL, job_hash, job_birth
     FROM tasks WHERE status = 'waiting' AND status <> 'done' AND put_noted = put_generation";
 
-fn doubts_sql() -> String {
+fn unverified_sql() -> String {
     format!(
-        "{DOUBTS} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
+        "{UNVERIFIED} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
          ORDER BY id LIMIT ?4"
     )
 }
@@ -274,16 +242,16 @@ const WAITS: &str =
 const DUE: &str = "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1
     AND due <= ?2 AND put_noted = put_generation";
 
-fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
-    let looks = if row.get(5)? {
-        Looks::Foreign {
+fn unverified_job(row: &Row<'_>) -> rusqlite::Result<UnverifiedJob> {
+    let fingerprint = if row.get(5)? {
+        Fingerprint::Foreign {
             hash: row.get(6)?,
             birth: row.get(7)?,
         }
     } else {
-        Looks::Pointer
+        Fingerprint::Pointer
     };
-    Ok(Doubt {
+    Ok(UnverifiedJob {
         put: PutId {
             task: row.get(0)?,
             generation: row.get(2)?,
@@ -291,7 +259,7 @@ fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
         uuid: Uuid::from_bytes(row.get(1)?),
         job: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
         instance: row.get(4)?,
-        looks,
+        fingerprint,
     })
 }
 
@@ -301,7 +269,7 @@ pub(super) fn queries() -> [String; 5] {
     [
         WAITS.into(),
         RUNNING.into(),
-        doubts_sql(),
+        unverified_sql(),
         DUE.into(),
         TUBES.into(),
     ]

@@ -73,15 +73,15 @@ impl Db {
         })
     }
 
-    /// Records that a worker ends, and of which tasks it knows that their jobs are gone.
+    /// Records that a worker ends, and of which tasks it knows that their producers' own jobs are deleted.
     pub fn sign_off(
         &mut self,
         worker: WorkerId,
-        gone: &[TaskId],
+        deleted: &[TaskId],
         now: Millis,
     ) -> Result<(), Error> {
         self.change(|change, _| {
-            note_gone(change, gone)?;
+            note_deleted(change, deleted)?;
             change.execute(
                 "UPDATE workers SET stopped = ?2 WHERE id = ?1",
                 params![worker, now],
@@ -90,9 +90,9 @@ impl Db {
         })
     }
 
-    /// Records of which tasks it is known that their jobs are gone.
-    pub fn note_gone(&mut self, gone: &[TaskId]) -> Result<(), Error> {
-        self.change(|change, _| note_gone(change, gone))
+    /// Records of which tasks it is known that their producers' own jobs are deleted.
+    pub fn note_deleted(&mut self, deleted: &[TaskId]) -> Result<(), Error> {
+        self.change(|change, _| note_deleted(change, deleted))
     }
 }
 
@@ -136,12 +136,12 @@ impl Db {
 }
 
 /// A foreign task's row may go only when its job has gone: the row is what tells a redelivery apart.
-pub(super) fn note_gone(connection: &Connection, gone: &[TaskId]) -> Result<(), Failed> {
-    if gone.is_empty() {
+pub(super) fn note_deleted(connection: &Connection, deleted: &[TaskId]) -> Result<(), Failed> {
+    if deleted.is_empty() {
         return Ok(());
     }
     let mut note = connection.prepare_cached("UPDATE tasks SET job_gone = 1 WHERE id = ?1")?;
-    for task in gone {
+    for task in deleted {
         note.execute([task])?;
     }
     Ok(())

@@ -26,7 +26,7 @@ use super::round::{Round, Turn};
 use super::serve::Server;
 use crate::broker::{self, Broker, JobId, Reservation};
 use crate::crash::{self, Point};
-use crate::store::ledger::{Arrival, Claim, Claimed, Settlement};
+use crate::store::ledger::{Claim, Entered, Entry, JobRef, Settlement};
 use crate::store::{Db, now};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -153,7 +153,7 @@ pub enum Ahead {
     /// Not claimed yet.
     Reserved(Reservation),
     /// Claimed in the transaction that settled the one before it.
-    Claimed(Reservation, Box<(Arrival, Claim)>),
+    Claimed(Reservation, Box<(JobRef, Claim)>),
     /// Claimed ahead of its turn, which has come.
     Turn(Turn),
 }
@@ -164,7 +164,7 @@ struct Seen {
     /// What became of the jobs that were over.
     deleted: Vec<Deleted>,
     /// The next jobs, and which tasks they speak of.
-    next: Vec<(Reservation, Arrival)>,
+    next: Vec<(Reservation, JobRef)>,
 }
 
 impl Server<'_> {
@@ -188,8 +188,14 @@ impl Server<'_> {
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
         let several = may_look && asked > 1 && round.is_possible(self.store.locks(), self.me.id);
         let most = if several { asked } else { 1 };
-        let settlements = Arc::new(round.settlements(Some(&settlement)));
-        let mut recording = pin!(record(self.store, self.control, self.me, &settlements));
+        let entry = Arc::new(round.entry(Some(&settlement)));
+        let mut recording = pin!(record(
+            self.store,
+            self.control,
+            self.me,
+            self.commands,
+            &entry
+        ));
         let (mut is_late, mut recorded, mut seen) = (false, None, Seen::default());
         if may_look {
             let mut looking = pin!(look(
@@ -218,22 +224,33 @@ impl Server<'_> {
         }
         note(self.gone, seen.deleted);
         let mut claimed = None;
-        let (next, arrivals): (Vec<_>, Vec<_>) = seen.next.into_iter().unzip();
-        if !is_late && let Some((first, ahead)) = arrivals.split_first() {
+        let (next, jobs): (Vec<_>, Vec<_>) = seen.next.into_iter().unzip();
+        if !is_late && let Some((first, ahead)) = jobs.split_first() {
             let (commands, me) = (self.commands, self.me);
-            let together =
-                |db: &mut Db| db.settle_and_claim(&settlements, first, ahead, commands, me, now());
-            if let Some(Ok(together)) = self.store.at_once(together) {
-                claimed = Some((first.clone(), together));
+            let entry = Entry {
+                claim: Some(first.clone()),
+                prefetch: ahead.to_vec(),
+                ..Entry::clone(&entry)
+            };
+            let together = |db: &mut Db| db.enter(&entry, commands, me, now());
+            if let Some(Ok(Entered {
+                ours,
+                claim: Some(claim),
+                prefetch,
+                ..
+            })) = self.store.at_once(together)
+            {
+                claimed = Some((first.clone(), ours, claim, prefetch));
             }
         }
-        let Some((arrival, claimed)) = claimed else {
+        let Some((job, ours, claim, ahead)) = claimed else {
             self.beside.have_again(next);
             let ours = match recorded {
                 Some(ours) => ours,
                 None => {
                     let beside = std::mem::take(self.beside);
-                    let hold = Hold::beside(beside, self.store, self.me, Instant::now());
+                    let hold =
+                        Hold::beside(beside, self.store, self.commands, self.me, Instant::now());
                     let ours = hold.during(self.broker, reservation, ttr, recording).await;
                     take_back(hold, self.beside, self.gone);
                     ours
@@ -243,11 +260,6 @@ impl Server<'_> {
             self.beside.recorded(ours.as_deref());
             return (is_last_ours(ours.as_deref()), None);
         };
-        let Claimed {
-            ours,
-            next: claim,
-            ahead,
-        } = claimed;
         if matches!(claim, Claim::Begun(_)) {
             crash::here(Point::NextBegun);
         }
@@ -256,7 +268,7 @@ impl Server<'_> {
         let mut next = next.into_iter();
         let first = next
             .next()
-            .map(|reservation| Ahead::Claimed(reservation, Box::new((arrival, claim))));
+            .map(|reservation| Ahead::Claimed(reservation, Box::new((job, claim))));
         for (reservation, attempt) in next.zip(ahead.into_iter().chain(repeat_with(|| None))) {
             match attempt {
                 Some(attempt) => self.beside.round.add(Turn {
@@ -271,8 +283,8 @@ impl Server<'_> {
 
     /// Records what there is of a round. Jobs whose turn has not come are to be looked at anew.
     pub(super) async fn end_round(&mut self) {
-        let settlements = Arc::new(self.beside.round.settlements(None));
-        let ours = record(self.store, self.control, self.me, &settlements).await;
+        let entry = Arc::new(self.beside.round.entry(None));
+        let ours = record(self.store, self.control, self.me, self.commands, &entry).await;
         self.beside.recorded(ours.as_deref());
     }
 }
@@ -318,7 +330,7 @@ async fn look(
     {
         crash::here(Point::NextReserved);
         match arrive(broker, tube, &next, store, commands).await {
-            Ok(Arrived::Here(arrival)) => seen.next.push((next, arrival)),
+            Ok(Arrived::Here(job)) => seen.next.push((next, *job)),
             // Looked at again when it is its turn.
             Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => {
                 beside.next.push_front(next);

@@ -7,8 +7,7 @@ use super::serve::Server;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::reconcile::announce;
-use crate::store::ledger::DeadAttempt;
-use crate::store::now;
+use crate::store::ledger::{DeadAttempt, Entered, Entry};
 use crate::task::id::{PutId, TaskId};
 
 /// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
@@ -95,16 +94,18 @@ impl Server<'_> {
     /// The task waits and its job is gone: put another.
     async fn put_again(&mut self, put: PutId) {
         let task = put.task.0;
-        let asked = self.store.call(move |db| db.put_again(put, now())).await;
-        let again = match asked {
-            Ok(Some(again)) => again,
-            Ok(None) => return,
+        let asking = Entry {
+            again: vec![put],
+            ..Entry::default()
+        };
+        let puts = match self.enter(asking).await {
+            Ok(Entered { puts, .. }) => puts,
             Err(error) => {
                 tracing::error!(task, %error, "could not put a task's job again");
                 return;
             }
         };
-        if let Err(error) = announce(self.broker, self.store, &[again]).await {
+        if let Err(error) = announce(self.broker, self.store, &puts).await {
             tracing::error!(task, %error, "could not put a task's job again");
         }
     }

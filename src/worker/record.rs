@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::control::{Control, Mode};
 use crate::link::Report;
-use crate::store::ledger::Settlements;
+use crate::store::ledger::{Entered, Entry};
 use crate::store::worker::Me;
 use crate::store::{Error, Store, now};
+use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// Between two tries.
@@ -25,24 +26,25 @@ pub async fn record(
     store: &Store,
     control: &mut Control,
     me: &Me,
-    settlements: &Arc<Settlements>,
+    commands: &Arc<Commands>,
+    entry: &Arc<Entry>,
 ) -> Option<Vec<bool>> {
-    let ended = settlements.ended.iter();
+    let ended = entry.settle.iter();
     let ended = ended.map(|settlement| settlement.id);
-    let all: Vec<AttemptId> = ended.chain(settlements.unbegun.iter().copied()).collect();
-    let newest = settlements.ended.len().saturating_sub(1);
+    let all: Vec<AttemptId> = ended.chain(entry.unclaim.iter().copied()).collect();
+    let newest = entry.settle.len().saturating_sub(1);
     let (task, attempt) = all.get(newest).map_or((0, 0), |id| (id.task.0, id.number));
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {
-        let (settling, me) = (Arc::clone(settlements), me.clone());
-        let call = store.soon(move |db| db.settle(&settling, &me));
+        let (entry, commands, me) = (Arc::clone(entry), Arc::clone(commands), me.clone());
+        let call = store.soon(move |db| db.enter(&entry, &commands, &me, now()));
         let recorded = match unless_to_leave(control, begun, call).await {
             Some(recorded) => recorded,
             None => return gave_up(task, attempt),
         };
         match recorded {
-            Ok(ours) => {
+            Ok(Entered { ours, .. }) => {
                 for (id, ours) in all.iter().zip(&ours) {
                     let (task, attempt) = (id.task.0, id.number);
                     if !ours {

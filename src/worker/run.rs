@@ -12,7 +12,7 @@ use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
 use crate::process::memory;
 use crate::task::id::TaskId;
-use crate::task::output::{Capture, Kept};
+use crate::task::output::{Capture, Captured};
 use crate::task::state::{Exit, Outcome};
 
 /// The kernel's own signal, and everybody's.
@@ -27,7 +27,7 @@ pub struct Ran {
     /// How.
     pub outcome: Outcome,
     /// What it printed.
-    pub output: Kept,
+    pub output: Captured,
 }
 
 /// A command that takes no longer is short. The tender of a worker in a full tube hears only of those that take longer: to
@@ -223,7 +223,7 @@ fn could_not_start(program: &str, error: &io::Error) -> Ran {
         outcome: Outcome::CouldNotStart {
             reason: format!("could not start {program}: {error}"),
         },
-        output: Kept::default(),
+        output: Captured::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::run::{Habit, Run};
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::process::environment::Environment;
-use crate::store::ledger::{Arrival, Attempt, Claim};
+use crate::store::ledger::{Attempt, Claim, JobRef};
 use crate::store::worker::Me;
 use crate::store::{Store, now};
 use crate::task::command::{Commands, OnFailure};
@@ -96,8 +96,8 @@ impl Server<'_> {
                 Served::Nothing
             }
             Ahead::Claimed(reservation, claimed) => {
-                let (arrival, claim) = *claimed;
-                self.follow(reservation, arrival, Some(claim)).await
+                let (job, claim) = *claimed;
+                self.follow(reservation, job, Some(claim)).await
             }
         }
     }
@@ -112,8 +112,8 @@ impl Server<'_> {
             self.commands,
         )
         .await;
-        let arrival = match arrived {
-            Ok(Arrived::Here(arrival)) => arrival,
+        let job = match arrived {
+            Ok(Arrived::Here(job)) => *job,
             Ok(Arrived::Elsewhere {
                 store,
                 delay,
@@ -129,17 +129,17 @@ impl Server<'_> {
             Ok(Arrived::Vanished) => return Served::Nothing,
             Err(error) => return Served::Lost(error),
         };
-        self.follow(reservation, arrival, None).await
+        self.follow(reservation, job, None).await
     }
 
     /// Does what a job's claim says, which may have been made already.
     async fn follow(
         &mut self,
         reservation: Reservation,
-        arrival: Arrival,
+        job: JobRef,
         claim: Option<Claim>,
     ) -> Served {
-        match self.decide(arrival, claim).await {
+        match self.decide(job, claim).await {
             Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
@@ -209,7 +209,7 @@ impl Server<'_> {
             ending.await
         } else {
             let beside = std::mem::take(self.beside);
-            let hold = Hold::beside(beside, self.store, self.me, begun);
+            let hold = Hold::beside(beside, self.store, self.commands, self.me, begun);
             let settlement = hold.during(self.broker, &reservation, ttr, ending).await;
             take_back(hold, self.beside, self.gone);
             settlement

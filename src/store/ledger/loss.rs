@@ -3,14 +3,13 @@
 use super::claim::Claiming;
 use super::row::TaskRow;
 use super::settle::{settle, unclaim};
-use super::{DeadAttempt, Left, Settlement};
+use super::{AfterLoss, DeadAttempt, Remains, Settlement};
 use crate::sqlite::clock::boot_id;
 use crate::store::Failed;
+use crate::store::batch_journal::{self, Journaled};
 use crate::store::locks::LockFile;
-use crate::store::reconcile::AfterLoss;
-use crate::store::slate::{self, Noted};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
-use crate::task::output::Kept;
+use crate::task::output::Captured;
 use crate::task::retry::{self, Next};
 use crate::task::state::{Loss, Outcome};
 
@@ -27,7 +26,7 @@ impl Claiming<'_> {
         Ok((name, why_lost(boot.as_deref())))
     }
 
-    /// Records an attempt that we took over: as its worker's slate says, or as lost.
+    /// Records an attempt that we took over: as its worker's batch journal says, or as lost.
     pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
@@ -35,21 +34,21 @@ impl Claiming<'_> {
         let (worker, why) = self.lost_worker(task.id)?;
         let noted = task.worker.and_then(|id| self.noted(id, dead));
         let (outcome, output, started, finished) = match noted {
-            Some(Noted::Done(done)) => {
-                let output = Kept {
+            Some(Journaled::Done(done)) => {
+                let output = Captured {
                     head: done.output,
-                    ..Kept::default()
+                    ..Captured::default()
                 };
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
-            Some(Noted::Nothing) if task.ahead => {
+            Some(Journaled::Nothing) if task.ahead => {
                 return Ok(match unclaim(self.change, dead.id, self.me.id)? {
                     true => AfterLoss::Unbegun,
                     false => AfterLoss::NotOurs,
                 });
             }
-            Some(Noted::Nothing | Noted::Begun) | None => {
-                (Outcome::Lost(why), Kept::default(), None, self.now)
+            Some(Journaled::Nothing | Journaled::Begun) | None => {
+                (Outcome::Lost(why), Captured::default(), None, self.now)
             }
         };
         let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
@@ -80,37 +79,37 @@ impl Claiming<'_> {
         )
     }
 
-    fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Noted> {
-        slate::noted(self.locks, worker, dead.id)
+    fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
+        batch_journal::read(self.locks, worker, dead.id)
     }
 
-    pub(super) fn left(&self, task: &TaskRow) -> Left {
-        left(self.locks, task.worker, task.newest(), task.ahead)
+    pub(super) fn remains(&self, task: &TaskRow) -> Remains {
+        remains(self.locks, task.worker, task.newest(), task.ahead)
     }
 }
 
 /// What a dead worker has left of an attempt.
-pub(in crate::store) fn left(
+pub(in crate::store) fn remains(
     locks: &LockFile,
     worker: Option<WorkerId>,
     attempt: AttemptId,
     is_ahead: bool,
-) -> Left {
-    match worker.and_then(|worker| slate::noted(locks, worker, attempt)) {
-        Some(Noted::Done(_)) => Left::Done,
-        Some(Noted::Nothing) if is_ahead => Left::Unbegun,
-        Some(Noted::Nothing | Noted::Begun) | None => Left::Unknown,
+) -> Remains {
+    match worker.and_then(|worker| batch_journal::read(locks, worker, attempt)) {
+        Some(Journaled::Done(_)) => Remains::Done,
+        Some(Journaled::Nothing) if is_ahead => Remains::Unbegun,
+        Some(Journaled::Nothing | Journaled::Begun) | None => Remains::Unknown,
     }
 }
 
 /// Whoever runs a task, or ran it last.
-pub(super) fn newest_attempt(task: &TaskRow, left: Left) -> DeadAttempt {
+pub(super) fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
     DeadAttempt {
         id: task.newest(),
         uuid: task.uuid,
         owner: task.owner,
         priority: task.priority,
-        left,
+        remains,
     }
 }
 

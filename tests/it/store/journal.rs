@@ -41,7 +41,7 @@ fn a_loop_goes_on_while_its_store_waits_for_a_lock() {
         .build()
         .unwrap();
     let ticks = runtime.block_on(async {
-        let writing = store.soon(|db| db.note_gone(&[TaskId(1)]));
+        let writing = store.soon(|db| db.note_deleted(&[TaskId(1)]));
         tokio::pin!(writing);
         let (mut tick, mut ticks) = (interval(Duration::from_millis(20)), 0);
         loop {

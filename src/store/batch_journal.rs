@@ -1,4 +1,4 @@
-//! A worker's slate: what it has done with tasks that it claimed together, until that is recorded.
+//! A worker's batch journal: what it has done with tasks that it claimed together, until that is recorded.
 //!
 //! It is a file beside the store, so it outlives its worker, but not the machine: it is never flushed, and names the boot it
 //! was written in. Whoever finds that a worker is dead reads there which of its tasks have begun and which have ended, where
@@ -33,9 +33,9 @@ const NEVER: Millis = Millis::MIN;
 /// More than that is never read. A round is a few notes, each with little output.
 const MOST: u64 = 1 << 20;
 
-/// The slate of a worker, as it writes it.
+/// The batch journal of a worker, as it writes it.
 #[derive(Debug)]
-pub struct Slate {
+pub struct BatchJournal {
     file: File,
     /// Where the next note goes.
     end: u64,
@@ -43,7 +43,7 @@ pub struct Slate {
 
 /// What is known of an attempt whose worker is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Noted {
+pub enum Journaled {
     /// Nothing: if it was claimed ahead of its turn, it has not begun.
     Nothing,
     /// It has begun.
@@ -63,12 +63,12 @@ pub struct Done {
     pub output: Vec<u8>,
 }
 
-impl Slate {
-    /// Makes the slate of a worker, with nothing on it.
+impl BatchJournal {
+    /// Makes the journal of a worker, with nothing in it.
     ///
     /// # Errors
-    /// Also where the system does not tell one boot from another: what is on it could not be believed.
-    pub fn make(locks: &LockFile, worker: WorkerId) -> io::Result<Slate> {
+    /// Also where the system does not tell one boot from another: what is in it could not be believed.
+    pub fn make(locks: &LockFile, worker: WorkerId) -> io::Result<BatchJournal> {
         let head = head(locks, worker).ok_or(io::ErrorKind::Unsupported)?;
         let (file, is_new) = beside::open_or_create(&path(locks, worker))?;
         // Nothing of one that was left here, by the worker that had this number in a store put back since, say.
@@ -78,7 +78,7 @@ impl Slate {
             beside::give(&file, locks.database());
         }
         let end = HEAD as u64;
-        Ok(Slate { file, end })
+        Ok(BatchJournal { file, end })
     }
 
     /// Notes that an attempt is about to begin.
@@ -91,7 +91,7 @@ impl Slate {
         self.note(attempt, done.started, done.finished, &done.output)
     }
 
-    /// All that is on it has been recorded.
+    /// All that is in it has been recorded.
     pub fn wipe(&mut self) {
         self.end = HEAD as u64;
     }
@@ -119,22 +119,22 @@ impl Slate {
     }
 }
 
-/// What a dead worker has noted of an attempt; `None` if it had no slate, or it was in another boot.
-pub fn noted(locks: &LockFile, worker: WorkerId, attempt: AttemptId) -> Option<Noted> {
-    let text = read(locks, worker).ok()?;
+/// What a dead worker has noted of an attempt; `None` if it had no journal, or it was in another boot.
+pub fn read(locks: &LockFile, worker: WorkerId, attempt: AttemptId) -> Option<Journaled> {
+    let text = text(locks, worker).ok()?;
     let head = head(locks, worker)?;
     let mut notes = text.strip_prefix(head.as_bytes())?;
-    let mut found = Noted::Nothing;
-    while let Some((key, noted, rest)) = first(notes) {
-        if key == attempt {
-            found = noted;
+    let mut found = Journaled::Nothing;
+    while let Some((id, journaled, rest)) = first(notes) {
+        if id == attempt {
+            found = journaled;
         }
         notes = rest;
     }
     Some(found)
 }
 
-/// Removes the slate of a worker for which there is nothing to be recorded any more.
+/// Removes the journal of a worker for which there is nothing to be recorded any more.
 pub fn remove(locks: &LockFile, worker: WorkerId) {
     // Most have none. One that stays says nothing.
     let _ = fs::remove_file(path(locks, worker));
@@ -151,7 +151,7 @@ fn head(locks: &LockFile, worker: WorkerId) -> Option<String> {
     (!boot.is_empty()).then(|| format!("{whose:<width$}\n", width = HEAD - 1))
 }
 
-fn read(locks: &LockFile, worker: WorkerId) -> io::Result<Vec<u8>> {
+fn text(locks: &LockFile, worker: WorkerId) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let file = File::open(path(locks, worker))?;
     io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut text)?;
@@ -159,7 +159,7 @@ fn read(locks: &LockFile, worker: WorkerId) -> io::Result<Vec<u8>> {
 }
 
 /// The first note, what it says, and what follows it; `None` where there is none, or not all of it.
-fn first(notes: &[u8]) -> Option<(AttemptId, Noted, &[u8])> {
+fn first(notes: &[u8]) -> Option<(AttemptId, Journaled, &[u8])> {
     let number = |at: usize| {
         let bytes = notes.get(CHECK + at * 8..CHECK + (at + 1) * 8)?;
         Some(i64::from_le_bytes(bytes.try_into().ok()?))
@@ -172,9 +172,9 @@ fn first(notes: &[u8]) -> Option<(AttemptId, Noted, &[u8])> {
     if checked != check(text) {
         return None;
     }
-    let noted = match finished {
-        NEVER => Noted::Begun,
-        finished => Noted::Done(Done {
+    let journaled = match finished {
+        NEVER => Journaled::Begun,
+        finished => Journaled::Done(Done {
             started: (started != NEVER).then_some(started),
             finished,
             output: note.get(FIXED..)?.to_vec(),
@@ -184,7 +184,7 @@ fn first(notes: &[u8]) -> Option<(AttemptId, Noted, &[u8])> {
         task,
         number: attempt,
     };
-    Some((id, noted, rest))
+    Some((id, journaled, rest))
 }
 
 fn check(text: &[u8]) -> [u8; CHECK] {
@@ -223,51 +223,57 @@ mod tests {
     fn what_was_noted_is_found_until_it_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
-        assert_eq!(noted(&locks, WORKER, attempt(1, 1)), None, "no slate");
-        let mut slate = Slate::make(&locks, WORKER).unwrap();
-        let of = |id| noted(&locks, WORKER, id).unwrap();
-        assert_eq!(of(attempt(1, 1)), Noted::Nothing);
+        assert_eq!(read(&locks, WORKER, attempt(1, 1)), None, "no journal");
+        let mut journal = BatchJournal::make(&locks, WORKER).unwrap();
+        let of = |id| read(&locks, WORKER, id).unwrap();
+        assert_eq!(of(attempt(1, 1)), Journaled::Nothing);
         // The first of several is not claimed ahead.
-        slate.is_done(attempt(1, 1), &done(None, b"")).unwrap();
-        slate.begins(attempt(2, 1), 10).unwrap();
-        assert_eq!(of(attempt(2, 1)), Noted::Begun);
-        slate
+        journal.is_done(attempt(1, 1), &done(None, b"")).unwrap();
+        journal.begins(attempt(2, 1), 10).unwrap();
+        assert_eq!(of(attempt(2, 1)), Journaled::Begun);
+        journal
             .is_done(attempt(2, 1), &done(Some(10), b"said"))
             .unwrap();
-        slate.begins(attempt(3, 2), 30).unwrap();
-        assert_eq!(of(attempt(1, 1)), Noted::Done(done(None, b"")));
-        assert_eq!(of(attempt(2, 1)), Noted::Done(done(Some(10), b"said")));
-        assert_eq!(of(attempt(3, 2)), Noted::Begun);
+        journal.begins(attempt(3, 2), 30).unwrap();
+        assert_eq!(of(attempt(1, 1)), Journaled::Done(done(None, b"")));
+        assert_eq!(of(attempt(2, 1)), Journaled::Done(done(Some(10), b"said")));
+        assert_eq!(of(attempt(3, 2)), Journaled::Begun);
         for (task, number) in [(3, 1), (2, 2), (4, 1)] {
-            assert_eq!(of(attempt(task, number)), Noted::Nothing);
+            assert_eq!(of(attempt(task, number)), Journaled::Nothing);
         }
-        slate.wipe();
-        slate.begins(attempt(5, 1), 40).unwrap();
-        assert_eq!(of(attempt(5, 1)), Noted::Begun);
-        assert_eq!(of(attempt(1, 1)), Noted::Nothing, "written over");
-        Slate::make(&locks, WORKER).unwrap();
-        assert_eq!(of(attempt(5, 1)), Noted::Nothing, "another worker's");
+        journal.wipe();
+        journal.begins(attempt(5, 1), 40).unwrap();
+        assert_eq!(of(attempt(5, 1)), Journaled::Begun);
+        assert_eq!(of(attempt(1, 1)), Journaled::Nothing, "written over");
+        BatchJournal::make(&locks, WORKER).unwrap();
+        assert_eq!(of(attempt(5, 1)), Journaled::Nothing, "another worker's");
         remove(&locks, WORKER);
-        assert_eq!(noted(&locks, WORKER, attempt(5, 1)), None);
+        assert_eq!(read(&locks, WORKER, attempt(5, 1)), None);
     }
 
     #[test]
     fn what_is_cut_off_or_overwritten_in_part_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
-        let mut slate = Slate::make(&locks, WORKER).unwrap();
-        slate
+        let mut journal = BatchJournal::make(&locks, WORKER).unwrap();
+        journal
             .is_done(attempt(1, 1), &done(Some(1), b"words"))
             .unwrap();
         let path = path(&locks, WORKER);
         let whole = fs::read(&path).unwrap();
         for length in HEAD..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            assert_eq!(noted(&locks, WORKER, attempt(1, 1)), Some(Noted::Nothing));
+            assert_eq!(
+                read(&locks, WORKER, attempt(1, 1)),
+                Some(Journaled::Nothing)
+            );
             let mut changed = whole.clone();
             changed[length] ^= 1;
             fs::write(&path, &changed).unwrap();
-            assert_eq!(noted(&locks, WORKER, attempt(1, 1)), Some(Noted::Nothing));
+            assert_eq!(
+                read(&locks, WORKER, attempt(1, 1)),
+                Some(Journaled::Nothing)
+            );
         }
     }
 
@@ -275,13 +281,13 @@ mod tests {
     fn another_store_s_worker_s_or_boot_s_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let locks = locks(&folder);
-        let mut slate = Slate::make(&locks, WORKER).unwrap();
-        slate.begins(attempt(1, 1), 10).unwrap();
+        let mut journal = BatchJournal::make(&locks, WORKER).unwrap();
+        journal.begins(attempt(1, 1), 10).unwrap();
         let here = path(&locks, WORKER);
         fs::copy(&here, path(&locks, WorkerId(8))).unwrap();
-        assert_eq!(noted(&locks, WorkerId(8), attempt(1, 1)), None);
+        assert_eq!(read(&locks, WorkerId(8), attempt(1, 1)), None);
         let other = LockFile::of(&folder.path().join("t.db"), Uuid::from_u128(2));
-        assert_eq!(noted(&other, WORKER, attempt(1, 1)), None);
+        assert_eq!(read(&other, WORKER, attempt(1, 1)), None);
         let text = fs::read(&here).unwrap();
         let boot = boot_id();
         let at = text
@@ -290,6 +296,6 @@ mod tests {
         let mut before = text.clone();
         before[at.unwrap()] ^= 1;
         fs::write(&here, &before).unwrap();
-        assert_eq!(noted(&locks, WORKER, attempt(1, 1)), None);
+        assert_eq!(read(&locks, WORKER, attempt(1, 1)), None);
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, JobStats, Reservation};
-use crate::store::ledger::{Arrival, Stranger, Who};
+use crate::store::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::store::{Millis, now};
 use crate::task::command::{Commands, Content};
 use crate::task::payload::Body;
@@ -17,7 +17,7 @@ use crate::tube::TubeName;
 #[derive(Debug)]
 pub enum Arrived {
     /// A task of this store, or one that is to become one.
-    Here(Arrival),
+    Here(Box<JobRef>),
     /// A pointer into another store: not ours, and none of our rows says anything of it.
     Elsewhere {
         /// The other store's id.
@@ -43,19 +43,20 @@ pub async fn arrive(
     commands: &Commands,
 ) -> Result<Arrived, broker::Error> {
     let body = &reservation.body;
-    let here = |who, kicks| {
-        Arrived::Here(Arrival {
+    let here = |task, kicks| {
+        Arrived::Here(Box::new(JobRef {
             tube: tube.clone(),
-            job: reservation.id,
+            id: reservation.id,
             kicks,
-            who,
-        })
+            task,
+            cleared: None,
+        }))
     };
     let read = commands.read(body);
     if let Body::Pointer(pointer) = &read
         && pointer.store == store
     {
-        return Ok(here(Who::Pointer(pointer.uuid), None));
+        return Ok(here(TaskRef::Pointer(pointer.uuid), None));
     }
     // Anything else is a foreign job: what tells it apart is not in its body alone.
     let Some(stats) = broker.stats_job(reservation.id).await? else {
@@ -81,8 +82,8 @@ pub async fn arrive(
     };
     let stranger = stranger(body, content, &stats, instance, now());
     Ok(match uuid {
-        Some(uuid) => here(Who::Named(uuid, stranger), kicks),
-        None => here(Who::Nameless(stranger), kicks),
+        Some(uuid) => here(TaskRef::Named(uuid, stranger), kicks),
+        None => here(TaskRef::Nameless(stranger), kicks),
     })
 }
 
@@ -92,12 +93,12 @@ fn stranger(
     stats: &JobStats,
     instance: String,
     now: Millis,
-) -> Stranger {
+) -> ForeignJob {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let mut hash = [0; 16];
     hash.iter_mut().zip(digest).for_each(|(h, d)| *h = d);
     let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
-    Stranger {
+    ForeignJob {
         content,
         body: body.clone(),
         hash,

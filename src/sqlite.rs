@@ -190,6 +190,15 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// What is wrong with the row that was asked for, if that is why; others may well be fine.
+    pub(crate) fn of_one_row(self) -> Result<String, Failed> {
+        match self {
+            Failed::Corrupt(what) => Ok(what),
+            Failed::Sqlite(error) if error::is_of_one_row(&error) => Ok(error.to_string()),
+            Failed::Sqlite(_) | Failed::Locks(_) => Err(self),
+        }
+    }
+
     fn at(self, path: &Path, locks: &LockFile) -> Error {
         match self {
             Failed::Sqlite(e) => Error::sqlite(path, e),

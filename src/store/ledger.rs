@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::announce::{Again, next_put};
 use super::locks::Lock;
 use super::worker::{Me, note_deleted};
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::command::{Commands, Content, Plan};
@@ -311,7 +311,7 @@ impl Db {
             };
             let lost = entry.lose.as_ref().map(|dead| match writing.lose(dead) {
                 // Nothing was written by then.
-                Err(Failed::Corrupt(wrong)) => give_up(change, locks, dead, &wrong, me, now),
+                Err(failed) => give_up(change, locks, dead, &failed.of_one_row()?, me, now),
                 lost => lost,
             });
             let lost = lost.transpose()?;

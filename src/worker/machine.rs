@@ -60,6 +60,7 @@ mod ledger;
 mod mode;
 mod pace;
 mod phase;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +76,7 @@ use command::Send;
 use ledger::Entering;
 use pace::{Pace, PrefetchSize};
 use phase::{Phase, Running};
+use table::may_happen;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
 const EVERY: Duration = Duration::from_secs(30);
@@ -257,6 +259,9 @@ impl Machine {
             event: event.kind(),
             phase: self.phase.kind(),
         };
+        if !may_happen(illegal.event, illegal.phase) {
+            return Err(illegal);
+        }
         match event {
             Event::Due => {}
             Event::Told(mode) => self.told(mode, out),
@@ -268,45 +273,44 @@ impl Machine {
             Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
             Event::JournalMade(made) => self.batch.journal_made(made),
-            Event::NotJournaled => match self.phase.take() {
-                Phase::Beginning(running) => self.does_not_begin(running, now),
-                other => return self.stay(other, illegal),
-            },
-            Event::Began(group) => match self.phase.take() {
-                Phase::Beginning(running) => self.runs(running, group, now, out),
-                other => return self.stay(other, illegal),
-            },
-            Event::Ended(ended) => match self.phase.take() {
+            Event::NotJournaled => self.with_phase(|this, phase| match phase {
+                Phase::Beginning(running) => Ok(this.does_not_begin(running, now)),
+                other => Err(other),
+            }),
+            Event::Began(group) => self.with_phase(|this, phase| match phase {
+                Phase::Beginning(running) => Ok(this.runs(running, group, now, out)),
+                other => Err(other),
+            }),
+            Event::Ended(ended) => self.with_phase(|this, phase| match phase {
                 Phase::Beginning(running) | Phase::Running(running) => {
-                    self.ended(running, *ended, now, out)
+                    Ok(this.ended(running, *ended, now, out))
                 }
-                other => return self.stay(other, illegal),
-            },
-            Event::Journaled(well) => match self.phase.take() {
-                Phase::Journaling(finished) if well => self.is_deferred(finished, now, out),
-                Phase::Journaling(finished) => {
-                    self.batch.lost_journal();
-                    self.look(finished, now, out);
-                }
-                other => return self.stay(other, illegal),
-            },
-            Event::Cleared(well) => match self.phase.take() {
+                other => Err(other),
+            }),
+            Event::Journaled(well) => self.with_phase(|this, phase| match phase {
+                Phase::Journaling(finished) => Ok(this.journaled(finished, well, now, out)),
+                other => Err(other),
+            }),
+            Event::Cleared(well) => self.with_phase(|this, phase| match phase {
                 Phase::Clearing {
                     claimant,
                     dead,
                     is_taken,
-                } => self.cleared(claimant, dead, is_taken, well, out),
+                } => Ok(this.cleared(claimant, dead, is_taken, well, out)),
                 // What cannot be ended now keeps the next attempt from beginning.
-                Phase::Leftovers(finished) => self.known(finished, now, out),
-                other => return self.stay(other, illegal),
-            },
+                Phase::Leftovers(finished) => Ok(this.known(finished, now, out)),
+                other => Err(other),
+            }),
         }
         Ok(())
     }
 
-    fn stay(&mut self, phase: Phase, illegal: Illegal) -> Result<(), Illegal> {
-        self.phase = phase;
-        Err(illegal)
+    /// Hands over what the phase holds, and takes back a phase that has nothing to do with what happened.
+    fn with_phase(&mut self, go_on: impl FnOnce(&mut Machine, Phase) -> Result<(), Phase>) {
+        let phase = self.phase.take();
+        if let Err(phase) = go_on(self, phase) {
+            self.phase = phase;
+        }
     }
 
     fn told(&mut self, mode: Mode, out: &mut Effects) {

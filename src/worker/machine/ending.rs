@@ -87,8 +87,18 @@ impl Machine {
         }
     }
 
-    /// The outcome stands in the batch journal, and is recorded later.
-    pub(super) fn is_deferred(&mut self, finished: Finished, now: Now, out: &mut Effects) {
+    /// Where the outcome stands in the batch journal, it is recorded later.
+    pub(super) fn journaled(
+        &mut self,
+        finished: Finished,
+        well: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !well {
+            self.batch.lost_journal();
+            return self.look(finished, now, out);
+        }
         out.push(gap(Point::OutcomeNoted));
         let Finished {
             reservation,

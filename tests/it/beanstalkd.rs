@@ -123,6 +123,22 @@ async fn an_idle_client_does_not_mind_a_restart() {
 }
 
 #[tokio::test]
+async fn an_instance_is_asked_for_once_a_connection() {
+    let server = Beanstalkd::start();
+    let mut client = server.client();
+    let t = tube("t");
+    let before = server.counts("cmd-stats");
+    for _ in 0..100 {
+        client.instance().await.unwrap();
+        assert!(client.deliver(&t, &[job("")]).await.answers[0].is_ok());
+    }
+    // Once, and what we ask here.
+    assert_eq!(server.counts("cmd-stats"), before + 2);
+    client.about().await.unwrap();
+    assert_eq!(server.counts("cmd-stats"), before + 4);
+}
+
+#[tokio::test]
 async fn a_dropped_future_ends_the_connection_and_gives_the_job_back() {
     let server = Beanstalkd::start();
     let (mut client, mut other) = (server.client(), server.client());

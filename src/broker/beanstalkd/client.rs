@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Failure, Trouble};
 use super::stats::{self, Dictionary};
 use super::wire::{Command, Malformed, Reply};
-use crate::broker::{Error, JobId, Reservation};
+use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
 use crate::tube::TubeName;
 
 /// The port that beanstalkd listens on unless told otherwise.
@@ -169,7 +169,7 @@ impl Client {
         self.ask(First::Use(tube), Command::PeekBuried, found).await
     }
 
-    /// What the server says of itself (protocol, "stats").
+    /// Everything that the server says of itself (protocol, "stats").
     pub async fn stats(&mut self) -> Result<Dictionary, Error> {
         let read = |reply| match reply {
             Reply::Data(data) => Ok(Dictionary::parse(&data)?),
@@ -280,6 +280,32 @@ impl Client {
         }
     }
 
+    /// The connection, or a new one, and the instance of the server at its other end: asked once a connection.
+    pub(super) async fn take_known_connection(
+        &mut self,
+    ) -> Result<(Connection, InstanceId), Error> {
+        // A server that has ended must not be named, and the runtime may not have heard of its end yet.
+        drop(self.connection.take_if(|current| !current.is_up()));
+        let mut connection = self.take_connection().await?;
+        if let Some(instance) = &connection.instance {
+            let instance = instance.clone();
+            return Ok((connection, instance));
+        }
+        connection.queue(Command::Stats);
+        let (name, patience) = (Command::Stats.name(), self.settings.answer_timeout);
+        let heard = self.hear(&mut connection, name, patience, about);
+        match heard.await? {
+            Ok(Instance { id, .. }) => {
+                connection.instance = Some(id.clone());
+                Ok((connection, id))
+            }
+            Err(refused) => {
+                self.put_back(connection, name)?;
+                Err(refused)
+            }
+        }
+    }
+
     /// The connection that a reservation was made on, if it still is the client's.
     pub(super) fn take_connection_of(
         &mut self,
@@ -367,6 +393,14 @@ pub(super) fn reservation(connection: u64, (id, body): (JobId, Bytes)) -> Reserv
         id,
         body,
         connection,
+    }
+}
+
+/// What a server says of itself, as far as every broker says it.
+pub(super) fn about(reply: Reply) -> Reading<Instance> {
+    match reply {
+        Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
+        other => Err(other.into()),
     }
 }
 

@@ -168,13 +168,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Says goodbye; the server hangs up.
-    pub async fn quit(mut self) {
-        self.queue(Command::Quit);
-        // Closing the connection says the same, so what becomes of the word does not matter.
-        let _ = timeout(self.answer_timeout, self.stream.write_all(&self.output)).await;
-    }
-
     /// Reads a reply, and writes meanwhile: if both sides only wrote, both would wait for ever as
     /// soon as the sockets' buffers are full.
     async fn next_reply(&mut self, patience: Duration) -> Result<Reply, Trouble> {

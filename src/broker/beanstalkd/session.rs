@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::Dictionary;
 use super::client::{Client, First, Reading, Unfit, about, found};
 use super::connection::Connection;
 use super::reserve::queue_reserve;
+use super::stats::Dictionary;
 use super::wire::{Command, Reply, seconds};
 use crate::broker::{
     Broker, Capabilities, Delivery, Error, Instance, InstanceId, JobId, JobStats, NewJob,
@@ -222,8 +222,7 @@ impl Client {
         let connection = self.take_connection_of(reservation.id, reservation.connection)?;
         let patience = self.answer_timeout();
         self.ask_on(connection, First::Nothing, command, patience, read)
-            .await?;
-        Ok(())
+            .await
     }
 
     /// Asks for all of them in one write, and appends the answers.

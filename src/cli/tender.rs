@@ -42,7 +42,7 @@ Examples:
   taskqueue tender                        (every tube that the configuration names)
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
-TERM or INT: workers take no more jobs, and running commands get the grace period.
+TERM, INT or QUIT: workers take no more jobs, and running commands get the grace period.
 A second one: all end at once.
 
 Only one tender at a time tends a tube of a store.")]
@@ -143,8 +143,8 @@ pub struct Flags {
         value_name = "SECONDS",
         value_parser = duration::parse,
         env = "TASKQUEUE_GRACE_PERIOD",
-        help = "How long commands may go on after TERM or INT [default: 30]",
-        long_help = "How long commands may go on after TERM or INT: seconds, or with a unit [default: 30]"
+        help = "How long commands may go on after TERM [default: 30]",
+        long_help = "How long commands may go on after TERM, INT or QUIT: seconds, or with a unit [default: 30]"
     )]
     grace_period: Option<Duration>,
 }

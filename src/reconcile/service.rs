@@ -35,7 +35,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever.
+    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few workers
+    /// that are dead and answer for nothing are forgotten, with their slates.
     pub async fn run(self, wake: Arc<Notify>) {
         let Service {
             mut broker,
@@ -45,6 +46,8 @@ impl Service {
         } = self;
         let open = Arc::new(open);
         let mut store: Option<Store> = None;
+        // From here on dead workers are to be forgotten.
+        let mut forget_from = 0;
         let mut standing = Standing::newcomer(identity);
         let Scope {
             mut commands,
@@ -82,6 +85,12 @@ impl Service {
                     tell(tube, done);
                 }
                 complain(&mut troubled, &troubles);
+                let forgotten = store.call(move |db| db.forget_workers(forget_from)).await;
+                match forgotten {
+                    Ok(next) => forget_from = next.unwrap_or(0),
+                    // Nobody waits for it; what ails the store is told by those who do.
+                    Err(error) => tracing::debug!(%error, "could not forget dead workers"),
+                }
             }
             tokio::select! {
                 () = sleep(EVERY) => {}

@@ -69,8 +69,8 @@ pub fn keep_ends_of_children() {
 /// # Errors
 /// When the handlers or the thread cannot be set up.
 ///
-/// [`TERM_TO_KILL`]: crate::lifecycle::TERM_TO_KILL
-/// [`MARGIN`]: crate::lifecycle::MARGIN
+/// [`TERM_TO_KILL`]: crate::grace::TERM_TO_KILL
+/// [`MARGIN`]: crate::grace::MARGIN
 pub fn listen(
     heeded: &[Asked],
     patience: Duration,

@@ -14,6 +14,7 @@ use super::worker::identity;
 use super::{Failure, Global, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
+use crate::grace::TENDER_STUCK;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile::{self, Scope};
@@ -29,9 +30,6 @@ const MAX_WORKERS: u32 = 5;
 
 /// What signals may ask of a tender beside its end.
 const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
-
-/// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
-const STUCK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -170,7 +168,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
-        let asked = signals::listen(&HEEDED, STUCK, || {})?;
+        let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
 }

@@ -10,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::connect::{self, block_on, broker};
 use super::{Failure, Global, guard, log};
 use crate::config::{Config, duration};
+use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
 use crate::link;
 use crate::process::command;
@@ -25,9 +26,6 @@ use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
 /// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it must
 /// not be stopped by what was sent to its tender, and to all that is called so.
 const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
-
-/// When a worker still lives so long after the second signal, it is stuck: it kills its command at once.
-const STUCK: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -72,7 +70,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         reopen: log::reopen,
     };
     block_on(async {
-        let signals = signals::listen(&HEEDED, STUCK, command::kill_current)?;
+        let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;

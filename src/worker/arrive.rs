@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, JobStats, Reservation};
 use crate::store::ledger::{Arrival, Stranger, Who};
 use crate::store::{Millis, now};
 use crate::task::command::{Commands, Content};
+use crate::task::fingerprint::fingerprint;
 use crate::task::payload::Body;
 use crate::tube::TubeName;
 
@@ -93,14 +93,11 @@ fn stranger(
     instance: String,
     now: Millis,
 ) -> Stranger {
-    let digest: [u8; 32] = Sha256::digest(body).into();
-    let mut hash = [0; 16];
-    hash.iter_mut().zip(digest).for_each(|(h, d)| *h = d);
     let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
     Stranger {
         content,
         body: body.clone(),
-        hash,
+        hash: fingerprint(body),
         instance,
         birth: now.saturating_sub(age),
         priority: stats.priority,

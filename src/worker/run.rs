@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, Mode};
 use crate::crash::{self, Point};
+use crate::grace::TERM_TO_KILL;
 use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
 use crate::process::memory;
@@ -16,9 +17,6 @@ use crate::task::state::{Exit, Outcome};
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();
-
-/// Between TERM and KILL.
-const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
 /// How a command ended.
 #[derive(Debug)]

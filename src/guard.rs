@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -44,6 +44,11 @@ const EVERY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 150_000_000,
 };
+
+/// What tenders and workers heed, and what they pass over.
+const PASSED_OVER: [i32; 8] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
+];
 
 /// How long a look waits for what it killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -171,7 +176,7 @@ fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
 /// When signals cannot be ignored.
 pub fn stand(store: &Path, awake: impl FnOnce()) -> io::Result<()> {
     // All that is meant for its parent and may be sent to a whole service; nobody takes note of it here.
-    for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGTTIN, SIGTTOU] {
+    for signal in PASSED_OVER {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     // Without it, it has the name of the program's file. Only people look.

@@ -11,7 +11,7 @@
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`chance`], [`sqlite`], [`beside`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
-//! | core | [`tube`], [`seconds`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
+//! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod api;
 pub mod backoff;
@@ -23,6 +23,7 @@ pub mod config;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod grace;
 pub mod guard;
 pub mod lifecycle;
 pub mod link;

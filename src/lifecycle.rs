@@ -30,6 +30,7 @@ mod steps;
 mod tests;
 mod words;
 
+pub use crate::grace::{MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
 pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Why};
 
@@ -38,12 +39,6 @@ pub const PROVING: Duration = Duration::from_secs(1);
 
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a worker gives its command between TERM and KILL.
-pub const TERM_TO_KILL: Duration = Duration::from_secs(5);
-
-/// What a worker may need beyond that to settle its task and go.
-pub const MARGIN: Duration = Duration::from_secs(2);
 
 /// The exit code of a worker that must not be started again.
 pub const NEVER_AGAIN: i32 = 125;

@@ -1,6 +1,6 @@
 //! Signals, taken by a thread of their own.
 //!
-//! Of TERM and INT the first asks for a drain, the second for an end at once. They are heard whatever the
+//! Of TERM, INT and QUIT the first asks for a drain, the second for an end at once. They are heard whatever the
 //! runtime is doing; and if the process still lives some time after the second, the thread ends it.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
@@ -45,6 +45,12 @@ impl fmt::Display for Asked {
 /// How many may wait to be taken in. The last two places are kept for the end.
 const QUEUE: usize = 16;
 
+/// Those that ask for an end.
+const ENDS: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
+
+/// Those that ask for nothing, and are often sent to others of our kind.
+const NOTHING: [i32; 1] = [SIGUSR2];
+
 /// Has the kernel keep for us how our children ended. Whoever started us may have had it thrown away, by ignoring CHLD,
 /// which outlives an exec (wait(2)). To be called before anything is started.
 pub fn keep_ends_of_children() {
@@ -52,8 +58,8 @@ pub fn keep_ends_of_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Takes TERM and INT from now on and until the process ends, and those of the others that are `heeded`: what is
-/// not, does what it does to any process.
+/// Takes TERM, INT and QUIT from now on and until the process ends, and those of the others that are `heeded`: what is
+/// not, does what it does to any process. USR2 is passed over.
 ///
 /// When the process still lives `patience` after the second signal to end, `hard` is called from the thread,
 /// to clean up what must not be left behind, and then the process exits with code 1, whatever its
@@ -63,21 +69,24 @@ pub fn keep_ends_of_children() {
 /// # Errors
 /// When the handlers or the thread cannot be set up.
 ///
-/// [`TERM_TO_KILL`]: crate::lifecycle::TERM_TO_KILL
-/// [`MARGIN`]: crate::lifecycle::MARGIN
+/// [`TERM_TO_KILL`]: crate::grace::TERM_TO_KILL
+/// [`MARGIN`]: crate::grace::MARGIN
 pub fn listen(
     heeded: &[Asked],
     patience: Duration,
     hard: fn(),
 ) -> io::Result<mpsc::Receiver<Asked>> {
     let numbers = heeded.iter().flat_map(|asked| numbers(*asked));
-    let mut signals = Signals::new([SIGTERM, SIGINT].iter().chain(numbers))?;
+    let mut signals = Signals::new(ENDS.iter().chain(&NOTHING).chain(numbers))?;
     let (asked, receiver) = mpsc::channel(QUEUE);
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             let mut told = false;
             for signal in signals.forever() {
+                if NOTHING.contains(&signal) {
+                    continue;
+                }
                 match meaning(signal, told) {
                     // That nobody listens any more means that the process is ending already.
                     end @ (Asked::Drain | Asked::Stop) => drop(asked.try_send(end)),
@@ -88,8 +97,7 @@ pub fn listen(
                         }
                     }
                 }
-                let ends = [SIGTERM, SIGINT].contains(&signal);
-                if ends && std::mem::replace(&mut told, true) {
+                if ENDS.contains(&signal) && std::mem::replace(&mut told, true) {
                     break;
                 }
             }
@@ -104,7 +112,7 @@ pub fn listen(
 /// The signals that ask for it.
 fn numbers(asked: Asked) -> &'static [i32] {
     match asked {
-        Asked::Drain | Asked::Stop => &[SIGTERM, SIGINT],
+        Asked::Drain | Asked::Stop => &ENDS,
         Asked::Reload => &[SIGHUP],
         Asked::Reopen => &[SIGUSR1],
         Asked::More => &[SIGTTIN],

@@ -1,6 +1,7 @@
 //! The recorded unit of work, decided without I/O, clock or randomness.
 
 pub mod command;
+pub mod fingerprint;
 pub mod id;
 pub mod output;
 pub mod payload;

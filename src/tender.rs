@@ -55,7 +55,7 @@ pub struct Settings {
     pub pools: Vec<PoolSettings>,
     /// The store whose tubes these are; only one tender at a time tends a tube of it.
     pub store: PathBuf,
-    /// How long commands may run on after the first TERM or INT.
+    /// How long commands may run on after the first TERM, INT or QUIT.
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
@@ -218,7 +218,7 @@ struct Tender {
     pings: Pings,
 }
 
-/// Tends until TERM or INT has been asked for through `asked` and every worker is gone.
+/// Tends until TERM, INT or QUIT has been asked for through `asked` and every worker is gone.
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use sha2::{Digest, Sha256};
 
 use super::Failure;
 use super::connect::{block_on, broker};
@@ -15,6 +14,7 @@ use crate::broker::JobId;
 use crate::config::{Config, duration};
 use crate::store::cleanup::{Old, Unsure};
 use crate::store::{self, Db, Millis, now};
+use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
@@ -113,7 +113,7 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
             };
             for (task, body) in some.iter().zip(bodies) {
                 // Another body under its number is a job of another instance of the broker.
-                let there = body.is_some_and(|body| Sha256::digest(body).starts_with(&task.hash));
+                let there = body.is_some_and(|body| fingerprint(&body) == task.hash);
                 gone.extend((!there).then_some(task.id));
             }
         }

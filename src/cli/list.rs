@@ -92,7 +92,7 @@ fn row(out: &mut impl Write, task: &Task, json: bool, count: u64) -> Result<(), 
         task.status,
         task.tube,
         harmless(task.command.as_deref().unwrap_or("-")),
-        task.attempts.len(),
+        task.attempts_total,
         local(Some(task.created)),
         local(task.finished),
     )?;

@@ -79,6 +79,7 @@ pub struct JsonTask<'a> {
     body_size: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
+    attempts_total: u64,
     attempts: Vec<JsonAttempt<'a>>,
 }
 
@@ -119,6 +120,7 @@ impl<'a> JsonTask<'a> {
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,
             body: whole.then(|| task.body.as_ref().map(lossy)),
+            attempts_total: task.attempts_total,
             attempts: task
                 .attempts
                 .iter()

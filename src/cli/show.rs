@@ -91,6 +91,12 @@ fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
     }
     line("started", &local(task.started))?;
     line("finished", &local(task.finished))?;
+    let older = task
+        .attempts_total
+        .saturating_sub(task.attempts.len() as u64);
+    if older > 0 {
+        writeln!(out, "\n({older} older attempts are not shown)")?;
+    }
     task.attempts
         .iter()
         .try_for_each(|attempt| print_attempt(out, attempt))

@@ -14,6 +14,7 @@ use super::worker::identity;
 use super::{Failure, Global, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
+use crate::grace::TENDER_STUCK;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile::{self, Scope};
@@ -30,9 +31,6 @@ const MAX_WORKERS: u32 = 5;
 /// What signals may ask of a tender beside its end.
 const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
 
-/// When a tender still lives so long after the second signal, it is stuck: by then it has killed its workers.
-const STUCK: Duration = Duration::from_secs(10);
-
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -42,7 +40,7 @@ Examples:
   taskqueue tender                        (every tube that the configuration names)
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
-TERM or INT: workers take no more jobs, and running commands get the grace period.
+TERM, INT or QUIT: workers take no more jobs, and running commands get the grace period.
 A second one: all end at once.
 
 Only one tender at a time tends a tube of a store.")]
@@ -143,8 +141,8 @@ pub struct Flags {
         value_name = "SECONDS",
         value_parser = duration::parse,
         env = "TASKQUEUE_GRACE_PERIOD",
-        help = "How long commands may go on after TERM or INT [default: 30]",
-        long_help = "How long commands may go on after TERM or INT: seconds, or with a unit [default: 30]"
+        help = "How long commands may go on after TERM [default: 30]",
+        long_help = "How long commands may go on after TERM, INT or QUIT: seconds, or with a unit [default: 30]"
     )]
     grace_period: Option<Duration>,
 }
@@ -170,7 +168,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     };
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
-        let asked = signals::listen(&HEEDED, STUCK, || {})?;
+        let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
     })
 }

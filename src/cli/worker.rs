@@ -10,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::connect::{self, block_on, broker};
 use super::{Failure, Global, guard, log};
 use crate::config::{Config, duration};
+use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
 use crate::link;
 use crate::process::command;
@@ -22,11 +23,9 @@ use crate::task::command::Command;
 use crate::tube::TubeName;
 use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
 
-/// What signals may ask of a worker beside its end.
-const HEEDED: [Asked; 2] = [Asked::Reload, Asked::Reopen];
-
-/// When a worker still lives so long after the second signal, it is stuck: it kills its command at once.
-const STUCK: Duration = Duration::from_secs(7);
+/// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it must
+/// not be stopped by what was sent to its tender, and to all that is called so.
+const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -35,7 +34,7 @@ Examples:
   taskqueue worker --use-tube mail -- ./send-mail --quietly
 
 With a COMMAND, every body of the tube goes to it on standard input, and no configuration is needed.
-TERM or INT: takes no more jobs, and gives a running command the grace period.
+TERM, INT or QUIT: takes no more jobs, and gives a running command the grace period.
 A second one: ends at once.")]
 pub struct Flags {
     /// The tube whose jobs it reserves
@@ -53,7 +52,7 @@ pub struct Flags {
         long_help = "What lists and logs call it [default: the host's name and the process id]"
     )]
     name: Option<String>,
-    /// How long a command may go on after TERM or INT
+    /// How long a command may go on after TERM, INT or QUIT
     ///
     /// Seconds, or with a unit; where it is not given, what the configuration says, or 30
     #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
@@ -71,7 +70,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         reopen: log::reopen,
     };
     block_on(async {
-        let signals = signals::listen(&HEEDED, STUCK, command::kill_current)?;
+        let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;

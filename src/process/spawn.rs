@@ -26,11 +26,13 @@ const STACK: usize = 32 * 1024;
 
 /// Those that anything in this program may have a handler for: ours ([`crate::signals`]), the runtime's, the standard
 /// library's. While the child borrows our memory, a handler that ran in it would run in ours.
-const HANDLED: [c_int; 10] = [
+const HANDLED: [c_int; 12] = [
     libc::SIGHUP,
     libc::SIGINT,
+    libc::SIGQUIT,
     libc::SIGTERM,
     libc::SIGUSR1,
+    libc::SIGUSR2,
     libc::SIGTTIN,
     libc::SIGTTOU,
     libc::SIGCHLD,

@@ -1,11 +1,10 @@
 //! Looking for the jobs of tasks that wait, and putting those that the broker has forgotten.
 
-use sha2::{Digest, Sha256};
-
 use crate::broker;
 use crate::crash::{self, Point};
 use crate::store::reconcile::{Fingerprint, UnverifiedJob};
 use crate::store::{Millis, now};
+use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::payload::Pointer;
 
@@ -115,7 +114,7 @@ impl Pass<'_> {
                 Ok(body == pointer.to_body().as_slice())
             }
             Fingerprint::Foreign { hash, birth } => {
-                if !Sha256::digest(body).starts_with(hash) {
+                if fingerprint(body) != *hash {
                     return Ok(false);
                 }
                 if unverified.instance.as_deref() == Some(today) {

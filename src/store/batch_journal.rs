@@ -116,7 +116,7 @@ impl BatchJournal {
         self.file.write_all_at(&note, self.end)?;
         // What is written to a file that was deleted, nobody will find. Asked afterwards: what was noted is there then.
         if self.file.metadata()?.nlink() == 0 {
-            let deleted = "the slate was deleted while it was in use";
+            let deleted = "the batch journal was deleted while it was in use";
             return Err(io::Error::new(io::ErrorKind::NotFound, deleted));
         }
         self.end = self.end.saturating_add(note.len() as u64);

@@ -141,7 +141,11 @@ impl Db {
             }
             thread::sleep(PAUSE);
         }
-        self.forget_workers()?;
+        let mut after = Some(WorkerId::NOBODY);
+        while let Some(from) = after {
+            after = self.forget_workers(from)?;
+            thread::sleep(PAUSE);
+        }
         Ok(deleted)
     }
 
@@ -173,38 +177,38 @@ impl Db {
         })
     }
 
-    /// Deletes the rows of workers that are dead and have nothing running.
-    fn forget_workers(&mut self) -> Result<(), Error> {
-        let mut after = WorkerId::NOBODY;
-        loop {
-            let idle: Vec<WorkerId> = self.look(|look, _| {
-                Ok(look
-                    .prepare_cached(&idle_workers())?
-                    .query_map([after], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?)
-            })?;
-            let Some(&last) = idle.last() else {
-                return Ok(());
-            };
-            after = last;
+    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on. Returns where to
+    /// go on, if there are more to be looked at.
+    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Option<WorkerId>, Error> {
+        let (mut last, mut dead) = (None, Vec::new());
+        self.look(|look, locks| {
+            let mut idle = look.prepare_cached(&idle_workers())?;
+            for worker in idle.query_map([after], |row| row.get(0))? {
+                let worker: WorkerId = worker?;
+                last = Some(worker);
+                let lives = locks.is_held(Holder::Worker(worker));
+                if !lives.map_err(Failed::Locks)? {
+                    dead.push(worker);
+                }
+            }
+            Ok(())
+        })?;
+        // Mostly all live, and nobody is kept waiting for the write lock.
+        if !dead.is_empty() {
             self.change(|change, locks| {
                 // Meanwhile it may have begun an attempt, and died of it.
                 let mut delete = change.prepare_cached(&format!(
                     "DELETE FROM workers WHERE id = ?1 AND {ANSWERS_FOR_NOTHING}"
                 ))?;
-                for worker in idle {
-                    if !locks
-                        .is_held(Holder::Worker(worker))
-                        .map_err(Failed::Locks)?
-                        && delete.execute([worker])? == 1
-                    {
+                for worker in dead {
+                    if delete.execute([worker])? == 1 {
                         batch_journal::remove(locks, worker);
                     }
                 }
                 Ok(())
             })?;
-            thread::sleep(PAUSE);
         }
+        Ok(last)
     }
 }
 

@@ -99,7 +99,9 @@ pub struct Task {
     pub started: Option<Millis>,
     /// When it ended.
     pub finished: Option<Millis>,
-    /// Its attempts, the oldest first.
+    /// How many attempts there have been.
+    pub attempts_total: u64,
+    /// The newest of them, the oldest first: [`LISTED`] in a list, [`SHOWN`] of one task.
     pub attempts: Vec<Attempt>,
 }
 
@@ -193,6 +195,12 @@ const COLUMNS: &str =
     status, due, reason, priority, job, created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)), NULL)";
 
+/// So many attempts of a task are in a list, at most: interrupted ones have no limit.
+pub const LISTED: u32 = 20;
+
+/// And so many are shown of one task.
+pub const SHOWN: u32 = 1000;
+
 /// A page of a list has at most so many tasks, and ends after the one with which it has so many bytes of text.
 const PAGE: (usize, usize) = (200, 1024 * 1024);
 
@@ -235,7 +243,7 @@ impl Db {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.0);
         self.look(|look, locks| {
             let mut statement = look.prepare_cached(&sql)?;
-            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
+            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, LISTED, locks);
             let first: &dyn ToSql = &below;
             let values = std::iter::once(first).chain(values.iter().copied());
             let mut rows = statement.query(params_from_iter(values))?;
@@ -267,7 +275,7 @@ impl Db {
             let mut statement = look.prepare_cached(&format!(
                 "SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"
             ))?;
-            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, locks);
+            let mut reader = Reader::new(look.prepare_cached(ATTEMPTS)?, SHOWN, locks);
             let read = |row: &Row<'_>| Ok(reader.task(row));
             let found = match key {
                 Key::Id(id) => statement.query_row([id], read),
@@ -297,19 +305,22 @@ impl Db {
 
 const ATTEMPTS: &str =
     "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
-    FROM attempts WHERE task = ?1 ORDER BY number";
+    FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
 
 struct Reader<'a> {
     attempts: CachedStatement<'a>,
+    /// How many attempts of a task, at most.
+    most: u32,
     locks: &'a LockFile,
     /// Which workers live: asked once each, since many tasks may be theirs.
     lives: HashMap<WorkerId, bool>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(attempts: CachedStatement<'a>, locks: &'a LockFile) -> Reader<'a> {
+    fn new(attempts: CachedStatement<'a>, most: u32, locks: &'a LockFile) -> Reader<'a> {
         Reader {
             attempts,
+            most,
             locks,
             lives: HashMap::new(),
         }
@@ -317,9 +328,12 @@ impl<'a> Reader<'a> {
 
     fn task(&mut self, row: &Row<'_>) -> Result<Task, Failed> {
         let id = row.get(0)?;
-        let ended = self.attempts.query_map([id], ended)?;
+        let running = running(row)?;
+        let most = self.most.saturating_sub(running.is_some().into());
+        let ended = self.attempts.query_map(params![id, most], ended)?;
         let mut attempts: Vec<Attempt> = ended.collect::<Result<_, _>>()?;
-        attempts.extend(running(row)?);
+        attempts.reverse();
+        attempts.extend(running);
         Ok(Task {
             id,
             uuid: Uuid::from_bytes(row.get(1)?),
@@ -337,6 +351,8 @@ impl<'a> Reader<'a> {
             created: row.get(12)?,
             started: row.get(13)?,
             finished: row.get(14)?,
+            // They are counted from 1, and none is ever deleted by itself.
+            attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
             attempts,
         })
     }

@@ -23,7 +23,7 @@ pub struct Configuration {
 pub struct Read {
     /// One a tube.
     pub pools: Vec<PoolSettings>,
-    /// How long commands may run on after the first TERM or INT.
+    /// How long commands may run on after the first TERM, INT or QUIT.
     pub grace: std::time::Duration,
     /// What may run; for the tubes of the pools.
     pub scope: Scope,

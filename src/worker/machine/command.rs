@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::event::How;
 use super::mode::Mode;
+use crate::grace::TERM_TO_KILL;
 use crate::task::state::{Exit, Outcome};
-
-/// Between TERM and KILL.
-const TERM_TO_KILL: Duration = crate::lifecycle::TERM_TO_KILL;
 
 /// The signal that the kernel sends, and everybody.
 const SIGKILL: i32 = 9;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::event::{Known, Now};
@@ -11,6 +10,7 @@ use crate::broker::Reservation;
 use crate::store::Millis;
 use crate::store::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
+use crate::task::fingerprint::fingerprint;
 use crate::task::payload::{Body, Native};
 use crate::tube::TubeName;
 
@@ -107,14 +107,11 @@ pub fn identify(
 }
 
 fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> ForeignJob {
-    let digest: [u8; 32] = Sha256::digest(body).into();
-    let mut hash = [0; 16];
-    hash.iter_mut().zip(digest).for_each(|(h, d)| *h = d);
     let age = Millis::try_from(known.stats.age.as_millis()).unwrap_or(Millis::MAX);
     ForeignJob {
         content,
         body: body.clone(),
-        hash,
+        hash: fingerprint(body),
         instance: known.instance,
         birth: now.saturating_sub(age),
         priority: known.stats.priority,

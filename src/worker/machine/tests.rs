@@ -54,7 +54,10 @@ fn histories_come_everywhere() {
         );
     }
     for event in stage::EVENTS {
-        assert!(seen.keys().any(|(_, kind)| *kind == event), "{event:?} never happened");
+        assert!(
+            seen.keys().any(|(_, kind)| *kind == event),
+            "{event:?} never happened"
+        );
     }
 }
 
@@ -87,7 +90,10 @@ fn an_outcome_does_not_wait_for_a_silent_broker() {
     for exit in [0, 1] {
         let mut script = Script::running();
         script.ends(exit, at(100_000));
-        assert!(script.asked().is_some(), "the broker is asked what comes next");
+        assert!(
+            script.asked().is_some(),
+            "the broker is asked what comes next"
+        );
         assert_eq!(script.entered(), None);
         let due = script.machine.deadline().unwrap();
         assert!(due <= Duration::from_millis(120), "{due:?}");
@@ -131,9 +137,11 @@ fn an_unknown_kick_is_not_taken_for_none() {
     script.reserves_pointer();
     script.claim_says(Claim::AskForKicks);
     assert!(matches!(script.asked(), Some(Ask::Know(_))));
-    script.step(Event::Answered(Answer::Known(Err(stage::lost_connection()))));
+    script.step(Event::Answered(Answer::Known(
+        Err(stage::lost_connection()),
+    )));
     match script.asked() {
-        Some(Ask::Release { delay, .. }) => assert_eq!(*delay, claim::LEAVE_ALONE),
+        Some(Ask::Release { delay, .. }) => assert_eq!(delay, claim::LEAVE_ALONE),
         other => panic!("{other:?}"),
     }
 }
@@ -148,7 +156,9 @@ fn a_worker_with_a_tender_does_not_reconcile() {
             script.step(Event::Answered(Answer::Reconciled));
         }
         assert!(matches!(script.asked(), Some(Ask::Reserve { .. })));
-        script.step(Event::Answered(Answer::Reserved(Err(stage::lost_connection()))));
+        script.step(Event::Answered(Answer::Reserved(Err(
+            stage::lost_connection(),
+        ))));
         let due = script.machine.deadline().unwrap();
         script.due(due);
         match script.asked() {

@@ -310,3 +310,42 @@ fn nothing_that_a_producer_says_reaches_the_terminal() {
         );
     }
 }
+
+#[test]
+fn of_many_attempts_the_newest_are_shown_and_all_are_counted() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    let many = "
+        WITH RECURSIVE n (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n WHERE number < 1234)
+            INSERT INTO attempts (task, number, worker, started, finished, outcome)
+            SELECT 1, number, 'w', number, number, 'interrupted' FROM n;
+        UPDATE tasks SET attempt = 1234, started = 1234 WHERE id = 1";
+    taskqueue.sqlite().execute_batch(many).unwrap();
+    let numbers = |task: &Value| {
+        assert_eq!(task["attempts_total"], 1234);
+        let attempts = task["attempts"].as_array().unwrap();
+        let numbers = attempts
+            .iter()
+            .map(|attempt| attempt["number"].as_i64().unwrap());
+        numbers.collect::<Vec<i64>>()
+    };
+    let listed = taskqueue.run(&["list", "--json"]).json();
+    assert_eq!(numbers(&listed[0]), Vec::from_iter(1215..=1234));
+    assert_eq!(numbers(&taskqueue.show("1")), Vec::from_iter(235..=1234));
+    assert!(taskqueue.run(&["list"]).ok().contains(" 1234 "));
+    let shown = taskqueue.run(&["show", "1"]).ok();
+    assert!(
+        shown.contains("(234 older attempts are not shown)"),
+        "{shown}"
+    );
+    // One that runs is the newest of them.
+    let runs =
+        "UPDATE tasks SET status = 'running', due = NULL, owner = 1, worker = 1, attempt = 1235";
+    taskqueue.sqlite().execute_batch(runs).unwrap();
+    let listed = taskqueue.run(&["list", "--json"]).json();
+    let attempts = listed[0]["attempts"].as_array().unwrap();
+    assert_eq!(
+        (attempts.len(), &attempts[19]["number"]),
+        (20, &json!(1235))
+    );
+}

@@ -154,3 +154,19 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
     assert_eq!(shown.attempts[0].worker, "busy");
 }
+
+#[test]
+fn workers_are_forgotten_some_at_a_time() {
+    let mut ledger = Ledger::new();
+    for _ in 0..1100 {
+        drop(register(&mut ledger.db, "dead"));
+    }
+    let mut left = Vec::new();
+    let mut from = Some(0);
+    while let Some(after) = from {
+        from = ledger.db.forget_workers(after).unwrap();
+        left.push(ledger.count("workers"));
+    }
+    // The first lives, and the last stays.
+    assert_eq!(left, [602, 102, 2, 2]);
+}

@@ -305,7 +305,16 @@ fn a_guard_is_replaced_and_dismissed(taskqueue: &Taskqueue, _: &dyn Queue) {
         std::fs::read_to_string(&comm).unwrap() == "tq-guard\n"
     });
     // What ends a whole service with a signal does not end the guard.
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1] {
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::HUP,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::TTIN,
+        Signal::TTOU,
+    ] {
         send(second, signal);
     }
     let family = family(taskqueue);

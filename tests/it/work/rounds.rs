@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use taskqueue::crash::Point;
 
-use super::{Queue, jobs, lines, number, on_both, stats, status, stopped};
+use super::{Queue, jobs, lines, number, on_both, stats, status, stopped, tend};
 use crate::support::{Taskqueue, until};
 
 on_both!(
@@ -18,6 +18,7 @@ on_both!(
     nothing_is_run_again_that_was_done_however_often_workers_are_killed,
     without_a_batch_journal_each_is_recorded_by_itself,
     whoever_loses_its_batch_journal_loses_no_more_than_one_attempt,
+    a_tender_forgets_those_who_were_killed,
 );
 
 const WORKER: [&str; 3] = ["worker", "--use-tube", "t"];
@@ -220,4 +221,26 @@ fn whoever_loses_its_batch_journal_loses_no_more_than_one_attempt(
     assert!(lost <= 1, "{lost} were lost");
     let ran = ran(taskqueue).len() as i64;
     assert!(ran <= TASKS as i64 + lost, "{ran} ran");
+}
+
+fn a_tender_forgets_those_who_were_killed(taskqueue: &Taskqueue, _queue: &dyn Queue) {
+    put(taskqueue, 200, |_| false);
+    for _ in 0..3 {
+        let worker = taskqueue.start(&WORKER);
+        let some = ran(taskqueue).len() + 20;
+        until("some ran", || ran(taskqueue).len() >= some);
+        worker.signal(Signal::KILL);
+        worker.wait();
+    }
+    assert!(journals(taskqueue).len() >= 2);
+    let killed = "workers WHERE id <= 3";
+    assert_eq!(count(taskqueue, killed), 3);
+    let tender = tend(taskqueue, 1);
+    until("forgotten", || count(taskqueue, killed) == 0);
+    until("done", || {
+        count(taskqueue, "tasks WHERE status = 'done'") == 200
+    });
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
+    assert_eq!(journals(taskqueue), [] as [PathBuf; 0]);
 }

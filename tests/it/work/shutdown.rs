@@ -1,4 +1,4 @@
-//! TERM: drain, the grace period, and a second one.
+//! TERM: drain, the grace period, and a second one. What ends nobody.
 
 use std::time::{Duration, Instant};
 
@@ -116,5 +116,43 @@ fn a_tender_drains_its_workers(taskqueue: &Taskqueue, queue: &dyn Queue) {
     assert_eq!(stats(queue, "t").ready, 2);
     for pid in lines(&log) {
         assert!(!exists(&pid));
+    }
+}
+
+#[test]
+fn quit_asks_for_the_same_as_term() {
+    let server = Beanstalkd::start();
+    let (taskqueue, worker) = busy(&server, "sleep 1", "30");
+    worker.signal(Signal::QUIT);
+    let ended = worker.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(outcomes(&taskqueue), ["exited"]);
+}
+
+#[test]
+fn what_is_meant_for_others_neither_ends_nor_stops_a_worker_or_a_tender() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.ok]\nrun = [\"/bin/true\"]\n");
+    let more = [
+        Signal::USR2,
+        Signal::HUP,
+        Signal::USR1,
+        Signal::TTIN,
+        Signal::TTOU,
+    ];
+    for (done, who) in [["worker", "t"], ["tender", "u"]].iter().enumerate() {
+        let running = taskqueue.start(&[who[0], "--use-tube", who[1], "--log", "error"]);
+        let put = || taskqueue.run(&["put", "--use-tube", who[1], "ok"]).ok();
+        let is_done = |id: usize| status(&taskqueue, &id.to_string()) == "done";
+        put();
+        until("at work", || is_done(2 * done + 1));
+        for signal in more {
+            running.signal(signal);
+        }
+        put();
+        until("still at work", || is_done(2 * done + 2));
+        running.signal(Signal::TERM);
+        let ended = running.wait();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{who:?}");
     }
 }

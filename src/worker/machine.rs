@@ -34,20 +34,10 @@
 //! - Every reservation is settled or given back, or goes with its connection.
 //! - What is known goes with the next entry.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use crate::broker::{Held, Reservation};
-use crate::crash::Point;
+use crate::broker::Reservation;
 use crate::link::Report;
-use crate::store::announce::Again;
-use crate::store::ledger::{Claim, JobRef};
-use crate::task::command::Commands;
-use crate::task::id::{PutId, TaskId};
-use crate::tube::TubeName;
 
 mod batch;
 mod broker;
@@ -60,174 +50,22 @@ mod ledger;
 mod mode;
 mod pace;
 mod phase;
+mod state;
 mod table;
-#[cfg(test)]
-mod tests;
 
 pub use event::{
-    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Illegal, Known, Now, Said, ToDelete,
-    Unentered,
+    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
 };
 pub use mode::Mode;
+pub use state::{Machine, Rules};
+pub use table::Illegal;
 
-use batch::Batch;
-use broker::Asked;
 use command::Send;
-use ledger::Entering;
-use pace::{Pace, PrefetchSize};
-use phase::{Phase, Running};
+use phase::{Claimant, Phase, Running};
+use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
 use table::may_happen;
 
-/// Between two passes of reconciliation, and how long one reserve waits for a job.
-const EVERY: Duration = Duration::from_secs(30);
-
-/// When no job comes for so long, what is to be noted is noted.
-const QUIET: Duration = Duration::from_millis(50);
-
-/// A worker that has waited so long for its next job is idle. Before that its tender is told only now and then how many
-/// jobs it has had: a job in a full tube takes little longer than hearing of it.
-const IDLE: Duration = Duration::from_millis(2);
-const NOW_AND_THEN: Duration = Duration::from_millis(100);
-
-/// When a job has been worked at for so long, the jobs before it need not wait for the next reserve to be deleted, those that
-/// were to be next are for others, and what there is of a batch is recorded.
-const ALONE_AFTER: Duration = Duration::from_millis(20);
-
-/// What does not change in a worker's life.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// The store that our pointers name.
-    pub store: Uuid,
-    /// The tube that is served.
-    pub tube: TubeName,
-    /// A tender reconciles for the worker.
-    pub has_tender: bool,
-    /// The worker leaves after so many jobs.
-    pub max_jobs: Option<u64>,
-    /// An entry may be tried at once.
-    pub ledger_is_local: bool,
-}
-
-/// A worker.
-#[derive(Debug)]
-pub struct Machine {
-    rules: Rules,
-    commands: Arc<Commands>,
-    mode: Mode,
-    phase: Phase,
-    batch: Batch,
-    /// The next job, claimed in the transaction that recorded the one before it.
-    claimed: Option<Box<(Reservation, JobRef, Claim)>>,
-    /// Reserved jobs whose turn has not come.
-    next: VecDeque<Reservation>,
-    /// Jobs whose ends are recorded.
-    to_delete: Vec<ToDelete>,
-    notes: Notes,
-    /// What the broker is asked.
-    broker: Option<Asked>,
-    /// What the ledger is told.
-    ledger: Option<Entering>,
-    keep_alive: Option<KeepAlive>,
-    /// Since when the worker has been at the job that it serves.
-    busy_since: Duration,
-    /// A batch that could not be recorded beside a command is not tried again before then, and whether that was said.
-    batch_not_before: Duration,
-    batch_in_trouble: bool,
-    pace: Pace,
-    prefetch: PrefetchSize,
-    rest: Rest,
-    jobs: u64,
-    output: u64,
-    told: Told,
-    /// The tender takes the worker for busy, perhaps with another task.
-    taken_for_busy: bool,
-    wake: Option<Duration>,
-}
-
-/// What is to go with the next entry, and what came of it.
-#[derive(Debug, Default)]
-struct Notes {
-    /// Tasks whose producers' own jobs are deleted.
-    deleted: Vec<TaskId>,
-    /// Kicks of failed tasks' jobs.
-    kicks: Vec<(TaskId, u64)>,
-    /// Tasks whose jobs are lost.
-    again: Vec<PutId>,
-    /// Puts that were granted, to be announced.
-    puts: Vec<Again>,
-}
-
-/// Keeping a reservation: a long job is not a lost job.
-#[derive(Debug, Clone, Copy)]
-struct KeepAlive {
-    held: Held,
-    /// Of the job's TTR.
-    third: Duration,
-    /// `None`: the reservation is lost, or a touch is under way.
-    touch_at: Option<Duration>,
-}
-
-/// A worker without a job.
-#[derive(Debug, Default)]
-struct Rest {
-    /// Since when.
-    since: Duration,
-    /// Questions to the broker that failed one after the other.
-    failures: u32,
-    /// No job is taken before then.
-    pause_until: Option<Duration>,
-    /// When the tube is to be put right; `None`: that is a tender's.
-    reconcile_at: Option<Duration>,
-    /// The ledger is in trouble; when it is tried again.
-    prove_at: Option<Duration>,
-}
-
-/// What the tender knows of what a worker has done.
-#[derive(Debug, Clone, Copy)]
-enum Told {
-    All,
-    /// Not the latest; when it began not to be told.
-    NotSince(Duration),
-}
-
-type Effects = Vec<Effect>;
-
 impl Machine {
-    /// A worker that has just begun.
-    pub fn new(rules: Rules, commands: Arc<Commands>, now: Now) -> Machine {
-        let rest = Rest {
-            since: now.at,
-            // What was left by those before it is put right before anything else.
-            reconcile_at: (!rules.has_tender).then_some(now.at),
-            ..Rest::default()
-        };
-        Machine {
-            rules,
-            commands,
-            mode: Mode::Working,
-            phase: Phase::Idle,
-            batch: Batch::default(),
-            claimed: None,
-            next: VecDeque::new(),
-            to_delete: Vec::new(),
-            notes: Notes::default(),
-            broker: None,
-            ledger: None,
-            keep_alive: None,
-            busy_since: now.at,
-            batch_not_before: Duration::ZERO,
-            batch_in_trouble: false,
-            pace: Pace::default(),
-            prefetch: PrefetchSize::default(),
-            rest,
-            jobs: 0,
-            output: 0,
-            told: Told::All,
-            taken_for_busy: false,
-            wake: None,
-        }
-    }
-
     /// Takes in what has happened, and says what is to be done, in that order.
     ///
     /// # Errors
@@ -273,44 +111,36 @@ impl Machine {
             Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
             Event::JournalMade(made) => self.batch.journal_made(made),
-            Event::NotJournaled => self.with_phase(|this, phase| match phase {
-                Phase::Beginning(running) => Ok(this.does_not_begin(running, now)),
-                other => Err(other),
-            }),
-            Event::Began(group) => self.with_phase(|this, phase| match phase {
-                Phase::Beginning(running) => Ok(this.runs(running, group, now, out)),
-                other => Err(other),
-            }),
-            Event::Ended(ended) => self.with_phase(|this, phase| match phase {
+            Event::NotJournaled => match self.phase.take() {
+                Phase::Beginning(running) => self.does_not_begin(running, now),
+                other => self.phase = other,
+            },
+            Event::Began(group) => match self.phase.take() {
+                Phase::Beginning(running) => self.runs(running, group, now, out),
+                other => self.phase = other,
+            },
+            Event::Ended(ended) => match self.phase.take() {
                 Phase::Beginning(running) | Phase::Running(running) => {
-                    Ok(this.ended(running, *ended, now, out))
+                    self.ended(running, *ended, now, out);
                 }
-                other => Err(other),
-            }),
-            Event::Journaled(well) => self.with_phase(|this, phase| match phase {
-                Phase::Journaling(finished) => Ok(this.journaled(finished, well, now, out)),
-                other => Err(other),
-            }),
-            Event::Cleared(well) => self.with_phase(|this, phase| match phase {
+                other => self.phase = other,
+            },
+            Event::Journaled(well) => match self.phase.take() {
+                Phase::Journaling(finished) => self.journaled(finished, well, now, out),
+                other => self.phase = other,
+            },
+            Event::Cleared(well) => match self.phase.take() {
                 Phase::Clearing {
                     claimant,
                     dead,
                     is_taken,
-                } => Ok(this.cleared(claimant, dead, is_taken, well, out)),
+                } => self.cleared(claimant, dead, is_taken, well, out),
                 // What cannot be ended now keeps the next attempt from beginning.
-                Phase::Leftovers(finished) => Ok(this.known(finished, now, out)),
-                other => Err(other),
-            }),
+                Phase::Leftovers(finished) => self.known(finished, now, out),
+                other => self.phase = other,
+            },
         }
         Ok(())
-    }
-
-    /// Hands over what the phase holds, and takes back a phase that has nothing to do with what happened.
-    fn with_phase(&mut self, go_on: impl FnOnce(&mut Machine, Phase) -> Result<(), Phase>) {
-        let phase = self.phase.take();
-        if let Err(phase) = go_on(self, phase) {
-            self.phase = phase;
-        }
     }
 
     fn told(&mut self, mode: Mode, out: &mut Effects) {
@@ -371,7 +201,7 @@ impl Machine {
         if let Some(claimed) = self.claimed.take() {
             let (reservation, job, claim) = *claimed;
             self.busy_since = now.at;
-            self.follow(phase::Claimant::new(reservation, job), claim, now, out);
+            self.follow(Claimant::new(reservation, job), claim, now, out);
             return true;
         }
         if !self.batch.is_recorded() {
@@ -513,8 +343,4 @@ impl Machine {
         self.next.extend(jobs);
         self.next.extend(after);
     }
-}
-
-fn gap(point: Point) -> Effect {
-    Effect::Gap(point)
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
-use super::ledger::Entering;
 use super::phase::{Disposition, Look, Phase};
-use super::{ALONE_AFTER, EVERY, Effects, Machine, gap};
+use super::state::{
+    ALONE_AFTER, About, Asked, EVERY, Effects, Entering, LEAVE_ALONE, Machine, gap,
+};
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
 use crate::chance;
 use crate::crash::Point;
@@ -16,62 +17,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How long no job is taken when a reservation of ours is about to run out that could not be settled.
 const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the broker is asked, as far as the answer does not say it.
-#[derive(Debug)]
-pub enum Asked {
-    /// [`Ask::Reserve`]
-    Reserve,
-    /// [`Ask::Exchange`]: how many jobs.
-    Exchange(usize),
-    /// [`Ask::Know`]
-    Know(About),
-    /// [`Ask::Touch`]
-    Touch(Held),
-    /// [`Ask::Release`] or [`Ask::Bury`] of the job that is served.
-    Dispose {
-        /// The job.
-        job: JobId,
-        /// The put that is to be followed by another if the job is lost.
-        waiting: Option<PutId>,
-        /// It is released.
-        is_release: bool,
-    },
-    /// [`Ask::Release`] of a job whose turn has not come.
-    GiveBack(JobId),
-    /// [`Ask::Announce`]
-    Announce,
-    /// [`Ask::Reconcile`]
-    Reconcile,
-}
-
-/// What the broker is asked about a job for.
-#[derive(Debug)]
-pub enum About {
-    /// Which task a foreign job is that is to be served.
-    Job,
-    /// How often the job was kicked that is to be claimed.
-    Claim,
-    /// How often the job of a task had been kicked that has failed.
-    Failed(TaskId),
-    /// Which task a foreign job is that may be next.
-    Next,
-}
-
-impl Asked {
-    /// Nothing is lost but the connection if the answer is not waited for.
-    pub fn can_be_interrupted(&self) -> bool {
-        match self {
-            Asked::Reserve | Asked::Reconcile => true,
-            Asked::Exchange(_)
-            | Asked::Know(_)
-            | Asked::Touch(_)
-            | Asked::Dispose { .. }
-            | Asked::GiveBack(_)
-            | Asked::Announce => false,
-        }
-    }
-}
 
 impl Machine {
     /// Asks the broker what there is to be asked, if it is not asked anything.
@@ -395,7 +340,7 @@ impl Machine {
                     };
                 }
                 // Not known is not "not kicked": somebody may have asked for another run.
-                Err(_) => self.leave_job(claimant.reservation, None, super::claim::LEAVE_ALONE),
+                Err(_) => self.leave_job(claimant.reservation, None, LEAVE_ALONE),
             },
             other => self.phase = other,
         }

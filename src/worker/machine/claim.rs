@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::command::Stage;
 use super::event::{Effect, Known, Now, Said};
 use super::identify::{Foreign, Identified, Read, identify, read};
+use super::mode::Mode;
 use super::pace::SHORT;
 use super::phase::{Claimant, Disposition, Facts, Phase, Running};
-use super::{Effects, KeepAlive, Machine, Mode, gap};
+use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::link::Report;
@@ -15,12 +16,6 @@ use crate::store::ledger::{Attempt, Claim, DeadAttempt, Remains};
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
-
-/// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
-pub const LEAVE_ALONE: Duration = Duration::from_secs(5);
-
-/// Where a job's TTR is not known, the shortest that there is.
-const SHORTEST_TTR: u32 = 1;
 
 impl Machine {
     /// Begins to serve a job.
@@ -59,7 +54,7 @@ impl Machine {
     ) {
         match identify(&reservation, foreign, &self.rules.tube, known, now) {
             Identified::Here(job) => {
-                let claimant = Claimant::new(reservation, job);
+                let claimant = Claimant::new(reservation, *job);
                 self.phase = Phase::Claiming {
                     claimant,
                     lose: None,
@@ -281,7 +276,7 @@ impl Machine {
         if self.rest.prove_at.is_none() {
             self.report(Report::Troubled { task: 0 }, out);
         }
-        self.rest.prove_at = Some(now.at.saturating_add(super::ledger::AGAIN));
+        self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
     }
 
     pub(super) fn dispose(&mut self, reservation: Reservation, how: Disposition) {
@@ -309,17 +304,5 @@ impl Machine {
                 waiting,
             },
         );
-    }
-}
-
-impl KeepAlive {
-    /// From now on, by the job's TTR in seconds.
-    fn begin(reservation: &Reservation, ttr: Option<u32>, now: Now) -> KeepAlive {
-        let third = Duration::from_secs(ttr.unwrap_or(SHORTEST_TTR).max(1).into()) / 3;
-        KeepAlive {
-            held: reservation.held(),
-            third,
-            touch_at: Some(now.at.saturating_add(third)),
-        }
     }
 }

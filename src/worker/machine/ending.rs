@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Journal, Recorded, Turn};
-use super::event::{Effect, Ended, Now, Said, ToDelete};
+use super::event::{Effect, Ended, Known, Now, Said, ToDelete};
 use super::identify::{Identified, Read, identify, read};
-use super::ledger::Entering;
+use super::mode::Mode;
+use super::pace::Pace;
 use super::phase::{Disposition, Facts, Finished, Look, Looking, Phase, Recording, Running};
-use super::{Effects, Machine, Mode, gap};
+use super::state::{Effects, Entering, Machine, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
 use crate::store::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
@@ -41,7 +42,7 @@ impl Machine {
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
         let printed = ended.output.size();
-        self.pace = super::Pace::of(long, printed);
+        self.pace = Pace::of(long, printed);
         self.count(printed, now, out);
         let is_done = next == Next::Done;
         let finished = Finished {
@@ -233,7 +234,7 @@ impl Machine {
 
     /// The broker has said what it knows of the foreign job that is looked at. One that is not to be claimed, or about which
     /// nothing could be learnt, is looked at again when its turn comes.
-    pub(super) fn faced(&mut self, known: Option<super::Known>, now: Now) {
+    pub(super) fn faced(&mut self, known: Option<Known>, now: Now) {
         let Phase::Looking(looking) = &mut self.phase else {
             return;
         };
@@ -243,7 +244,7 @@ impl Machine {
         let identified =
             known.map(|known| identify(&reservation, foreign, &self.rules.tube, known, now));
         match identified {
-            Some(Identified::Here(job)) => looking.found.push((reservation, job)),
+            Some(Identified::Here(job)) => looking.found.push((reservation, *job)),
             Some(Identified::Elsewhere { .. }) | None => {
                 looking.stage = Look::Enter;
                 self.next.push_front(reservation);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mode::Mode;
+use super::table::EventKind;
 use crate::broker::{self, Held, JobId, JobStats, Reservation, Reserve};
 use crate::crash::Point;
 use crate::link::Report;
@@ -53,35 +54,6 @@ pub enum Event {
     /// Whether nothing is left any more of the attempt whose remains were to be ended.
     Cleared(bool),
     /// Time has passed.
-    Due,
-}
-
-/// The kinds of [`Event`], for the table of what may happen when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// [`Event::Told`]
-    Told,
-    /// [`Event::Configured`]
-    Configured,
-    /// [`Event::Answered`]
-    Answered,
-    /// [`Event::Entered`]
-    Entered,
-    /// [`Event::Proved`]
-    Proved,
-    /// [`Event::JournalMade`]
-    JournalMade,
-    /// [`Event::NotJournaled`]
-    NotJournaled,
-    /// [`Event::Began`]
-    Began,
-    /// [`Event::Ended`]
-    Ended,
-    /// [`Event::Journaled`]
-    Journaled,
-    /// [`Event::Cleared`]
-    Cleared,
-    /// [`Event::Due`]
     Due,
 }
 
@@ -410,23 +382,4 @@ pub enum Said {
     CouldNotNote(String),
     /// The ledger takes entries again.
     LedgerBack,
-}
-
-/// An event that cannot happen where the worker stands: a bug of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Illegal {
-    /// What happened.
-    pub event: EventKind,
-    /// Where the worker stood.
-    pub phase: super::phase::PhaseKind,
-}
-
-impl fmt::Display for Illegal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} cannot happen to a worker that is {:?}",
-            self.event, self.phase
-        )
-    }
 }

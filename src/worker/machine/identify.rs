@@ -41,7 +41,7 @@ pub enum Foreign {
 #[derive(Debug)]
 pub enum Identified {
     /// A task of this store, or one that is to become one.
-    Here(JobRef),
+    Here(Box<JobRef>),
     /// A pointer into another store: not ours, and none of our rows says anything of it.
     Elsewhere {
         /// The other store's id.
@@ -94,7 +94,7 @@ pub fn identify(
     };
     let kicks = Some(known.stats.kicks);
     let job = foreign_job(body, content, known, now.wall);
-    Identified::Here(JobRef {
+    Identified::Here(Box::new(JobRef {
         tube: tube.clone(),
         id: reservation.id,
         kicks,
@@ -103,7 +103,7 @@ pub fn identify(
             Some(uuid) => TaskRef::Named(uuid, job),
             None => TaskRef::Nameless(job),
         },
-    })
+    }))
 }
 
 fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> ForeignJob {

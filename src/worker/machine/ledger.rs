@@ -5,66 +5,15 @@ use std::time::Duration;
 
 use super::event::{Effect, Haste, Now, Said, Unentered};
 use super::phase::{Look, Phase, Recording};
-use super::{ALONE_AFTER, Effects, Machine, QUIET};
+use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
 use crate::link::Report;
 use crate::store::ledger::{Entered, Entry};
-
-/// Between two tries to record.
-pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// Between two tries to record a batch beside a command, where the ledger is at work or locked.
 const BATCH_AGAIN: Duration = Duration::from_millis(100);
 
-/// What the ledger is told.
-#[derive(Debug)]
-pub enum Entering {
-    /// A job's task is claimed, or a dead attempt taken over for it.
-    Claim(Arc<Entry>),
-    /// An outcome is recorded, and the next jobs are claimed.
-    Together(Arc<Entry>),
-    /// What has ended is recorded.
-    Record(Arc<Entry>),
-    /// What there is of a batch is recorded beside a command.
-    Batch(Arc<Entry>),
-    /// What can wait is noted.
-    Note(Arc<Entry>),
-    /// It is proved whether the ledger takes anything.
-    Proof,
-    /// Nobody waits for the answer any more.
-    Forgotten,
-}
-
-impl Entering {
-    /// Nobody waits for the answer from now on. What was to be entered may be entered.
-    pub fn forget(&mut self) {
-        *self = Entering::Forgotten;
-    }
-
-    /// Whether the answer may grant puts.
-    pub fn leads_to_puts(&self) -> bool {
-        match self {
-            Entering::Claim(entry)
-            | Entering::Together(entry)
-            | Entering::Record(entry)
-            | Entering::Batch(entry)
-            | Entering::Note(entry) => !entry.again.is_empty(),
-            Entering::Proof | Entering::Forgotten => false,
-        }
-    }
-
-    /// Whether the answer is waited for.
-    pub fn is_awaited(&self) -> bool {
-        match self {
-            Entering::Forgotten => false,
-            Entering::Claim(_)
-            | Entering::Together(_)
-            | Entering::Record(_)
-            | Entering::Batch(_)
-            | Entering::Note(_)
-            | Entering::Proof => true,
-        }
-    }
-}
+/// An entry, how it is remembered while it is under way, and how it is made.
+type Letter = (fn(Arc<Entry>) -> Entering, Entry, Haste);
 
 impl Machine {
     /// Tells the ledger what there is to be told, if it is not being told anything.
@@ -129,7 +78,7 @@ impl Machine {
     }
 
     /// The outcome, and the claims of the next jobs.
-    fn together(&mut self) -> Option<(fn(Arc<Entry>) -> Entering, Entry, Haste)> {
+    fn together(&mut self) -> Option<Letter> {
         let haste = self.haste();
         let Phase::Looking(looking) = &self.phase else {
             return None;
@@ -148,10 +97,7 @@ impl Machine {
         Some((Entering::Together, entry, haste))
     }
 
-    fn entry_of_outcomes(
-        &mut self,
-        now: Now,
-    ) -> Option<(fn(Arc<Entry>) -> Entering, Entry, Haste)> {
+    fn entry_of_outcomes(&mut self, now: Now) -> Option<Letter> {
         let Phase::Recording(recording) = &self.phase else {
             return None;
         };
@@ -170,7 +116,7 @@ impl Machine {
         Some((Entering::Record, entry, Haste::Patient))
     }
 
-    fn entry_of_batch(&mut self, now: Now) -> Option<(fn(Arc<Entry>) -> Entering, Entry, Haste)> {
+    fn entry_of_batch(&mut self, now: Now) -> Option<Letter> {
         if self.batch.is_recorded() {
             return None;
         }
@@ -364,14 +310,5 @@ impl Machine {
             false => self.rest.prove_at = Some(now.at.saturating_add(AGAIN)),
         }
         Some(())
-    }
-}
-
-impl super::Notes {
-    /// Of an entry that was not made.
-    fn take_back(&mut self, entry: &Entry) {
-        self.deleted.extend(&entry.deleted);
-        self.kicks.extend(&entry.kicks);
-        self.again.extend(&entry.again);
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::command::Stage;
 use super::identify::Foreign;
+use super::table::PhaseKind;
 use crate::broker::Reservation;
 use crate::store::Millis;
 use crate::store::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
@@ -71,39 +72,6 @@ pub enum Phase {
         how: Disposition,
     },
     /// The worker has left.
-    Gone,
-}
-
-/// The kinds of [`Phase`], for the table of what may happen when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PhaseKind {
-    /// [`Phase::Idle`]
-    Idle,
-    /// [`Phase::Identifying`]
-    Identifying,
-    /// [`Phase::Claiming`]
-    Claiming,
-    /// [`Phase::Counting`]
-    Counting,
-    /// [`Phase::TakingOver`]
-    TakingOver,
-    /// [`Phase::Clearing`]
-    Clearing,
-    /// [`Phase::Beginning`]
-    Beginning,
-    /// [`Phase::Running`]
-    Running,
-    /// [`Phase::Leftovers`]
-    Leftovers,
-    /// [`Phase::Journaling`]
-    Journaling,
-    /// [`Phase::Looking`]
-    Looking,
-    /// [`Phase::Recording`]
-    Recording,
-    /// [`Phase::Disposing`]
-    Disposing,
-    /// [`Phase::Gone`]
     Gone,
 }
 

@@ -14,8 +14,88 @@
 //!
 //! To come: cancelled and reported in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
 
-use super::event::EventKind;
-use super::phase::PhaseKind;
+use std::fmt;
+
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// `Event::Told`.
+    Told,
+    /// `Event::Configured`.
+    Configured,
+    /// `Event::Answered`.
+    Answered,
+    /// `Event::Entered`.
+    Entered,
+    /// `Event::Proved`.
+    Proved,
+    /// `Event::JournalMade`.
+    JournalMade,
+    /// `Event::NotJournaled`.
+    NotJournaled,
+    /// `Event::Began`.
+    Began,
+    /// `Event::Ended`.
+    Ended,
+    /// `Event::Journaled`.
+    Journaled,
+    /// `Event::Cleared`.
+    Cleared,
+    /// `Event::Due`.
+    Due,
+}
+
+/// The kinds of phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PhaseKind {
+    /// `Phase::Idle`.
+    Idle,
+    /// `Phase::Identifying`.
+    Identifying,
+    /// `Phase::Claiming`.
+    Claiming,
+    /// `Phase::Counting`.
+    Counting,
+    /// `Phase::TakingOver`.
+    TakingOver,
+    /// `Phase::Clearing`.
+    Clearing,
+    /// `Phase::Beginning`.
+    Beginning,
+    /// `Phase::Running`.
+    Running,
+    /// `Phase::Leftovers`.
+    Leftovers,
+    /// `Phase::Journaling`.
+    Journaling,
+    /// `Phase::Looking`.
+    Looking,
+    /// `Phase::Recording`.
+    Recording,
+    /// `Phase::Disposing`.
+    Disposing,
+    /// `Phase::Gone`.
+    Gone,
+}
+
+/// An event that cannot happen where the worker stands: a bug of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Illegal {
+    /// What happened.
+    pub event: EventKind,
+    /// Where the worker stood.
+    pub phase: PhaseKind,
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} cannot happen to a worker that is {:?}",
+            self.event, self.phase
+        )
+    }
+}
 
 /// Whether an event of that kind may happen to a worker that stands there. Whether an answer is one to what was asked, the
 /// question says.

@@ -162,7 +162,7 @@ fn workers_are_forgotten_some_at_a_time() {
         drop(register(&mut ledger.db, "dead"));
     }
     let mut left = Vec::new();
-    let mut from = Some(0);
+    let mut from = Some(taskqueue::task::id::WorkerId::NOBODY);
     while let Some(after) = from {
         from = ledger.db.forget_workers(after).unwrap();
         left.push(ledger.count("workers"));

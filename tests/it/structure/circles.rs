@@ -58,14 +58,6 @@ const KNOWN: &[&[&str]] = &[
         "tender/status",
     ],
     &["tenure", "tenure/look"],
-    &[
-        "worker/ahead",
-        "worker/decide",
-        "worker/fate",
-        "worker/hold",
-        "worker/round",
-        "worker/serve",
-    ],
 ];
 
 /// Whom each file has a tie to, and by which path.

@@ -130,10 +130,13 @@ impl Run {
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by then,
     /// and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
-        // What is wrong comes again.
-        let exit = self.running.ends_within(within).unwrap_or_default();
-        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
         let capture = &mut self.capture;
+        let exit = self
+            .running
+            .ends_within(within, |chunk| capture.push(chunk));
+        // What is wrong comes again.
+        let exit = exit.unwrap_or_default();
+        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
         exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
     }
 

@@ -413,7 +413,7 @@ impl World {
     fn end(&mut self, quick: bool) -> Event {
         let id = self.running.take().unwrap();
         self.has_ended.insert(id);
-        let exit = match self.tape.pick(6) {
+        let exit = match self.tape.pick(if quick { 24 } else { 6 }) {
             0 => 1,
             1 => 65,
             _ => 0,
@@ -451,6 +451,7 @@ impl World {
             | Ask::Release { .. }
             | Ask::Bury { .. }
             | Ask::Know(_)
+            | Ask::KnowAll(_)
             | Ask::Announce(_)
             | Ask::Reconcile => {}
         }
@@ -538,6 +539,18 @@ impl World {
                         Ok(None)
                     }
                     _ => Ok(Some(known(self.tape.pick(2)))),
+                })
+            }
+            Ask::KnowAll(jobs) => {
+                assert!(!jobs.is_empty());
+                let count = jobs.len();
+                Answer::AllKnown(match self.tape.pick(12) {
+                    11 => {
+                        self.loses_connection();
+                        Err(lost_connection())
+                    }
+                    10 => Ok(vec![None; count]),
+                    _ => Ok((0..count).map(|_| Some(known(self.tape.pick(2)))).collect()),
                 })
             }
             Ask::Touch(held) => {

@@ -30,8 +30,6 @@ pub use remains::{end_remains, end_what_is_left};
 pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 
-use announce::put_again;
-
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);
 
@@ -309,11 +307,16 @@ impl Pass<'_> {
         }
     }
 
+    /// Puts the jobs of tasks again that nobody else has put since: each with its put generation. Returns how many.
     async fn put(&mut self, tasks: Vec<(i64, i64)>) -> Result<u64, Error> {
-        if self.dry_run {
+        if self.dry_run || tasks.is_empty() {
             return Ok(tasks.len() as u64);
         }
-        put_again(self.broker, self.store, tasks).await
+        let again = self
+            .store
+            .call(move |db| db.put_all_again(&tasks, now()))
+            .await?;
+        Ok(announce(self.broker, self.store, &again).await?)
     }
 }
 

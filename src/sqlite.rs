@@ -7,9 +7,7 @@
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -18,7 +16,9 @@ pub mod bell;
 pub mod beside;
 pub mod boot;
 pub mod clock;
+mod durability;
 mod error;
+mod file;
 pub mod jobs;
 mod journal;
 pub mod locks;
@@ -27,23 +27,17 @@ mod patience;
 mod thread;
 mod transaction;
 
+pub use clock::{Millis, now};
+pub use durability::Durability;
 pub use error::Error;
-pub use open::Durability;
+pub(crate) use error::Failed;
 pub use patience::briefly;
 pub use thread::{Closed, Thread};
 
+use file::FileId;
 use journal::Journal;
 use locks::LockFile;
 use transaction::Transaction;
-
-/// Milliseconds since 1970, by the machine's clock.
-pub type Millis = i64;
-
-/// The clock that rows are stamped with.
-pub fn now() -> Millis {
-    let now = jiff::Timestamp::now().as_millisecond();
-    now.saturating_add(clock::step())
-}
 
 /// An open connection to the file, whose schema is up to date.
 #[derive(Debug)]
@@ -61,26 +55,6 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
-    }
 }
 
 impl Database {
@@ -158,7 +132,7 @@ impl Database {
             transaction.commit()?;
             Ok(result)
         };
-        let changed = run().map_err(|failed| failed.at(path, locks))?;
+        let changed = run().map_err(|failed| failed.at(path, locks.path()))?;
         if self.copies_journal && self.journal.is_long() {
             self.copy_journal();
         }
@@ -176,34 +150,7 @@ impl Database {
             transaction.finish()?;
             Ok(result)
         };
-        run().map_err(|failed| failed.at(&self.path, &self.locks))
-    }
-}
-
-/// What can fail inside a transaction, before it is known where that was.
-#[derive(Debug)]
-pub(crate) enum Failed {
-    Sqlite(rusqlite::Error),
-    Locks(std::io::Error),
-    Corrupt(String),
-}
-
-impl Failed {
-    fn at(self, path: &Path, locks: &LockFile) -> Error {
-        match self {
-            Failed::Sqlite(e) => Error::sqlite(path, e),
-            Failed::Locks(source) => Error::Locks {
-                path: locks.path().into(),
-                source,
-            },
-            Failed::Corrupt(what) => Error::Corrupt { what },
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Failed {
-        Failed::Sqlite(error)
+        run().map_err(|failed| failed.at(&self.path, self.locks.path()))
     }
 }
 

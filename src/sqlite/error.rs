@@ -1,7 +1,7 @@
 //! What can go wrong with the file, in words.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -151,5 +151,33 @@ impl Error {
                 source: error,
             },
         }
+    }
+}
+
+/// What can fail inside a transaction, before it is known where that was.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Sqlite(rusqlite::Error),
+    Locks(std::io::Error),
+    Corrupt(String),
+}
+
+impl Failed {
+    /// The database is at one path, its locks at the other.
+    pub(super) fn at(self, path: &Path, locks: &Path) -> Error {
+        match self {
+            Failed::Sqlite(e) => Error::sqlite(path, e),
+            Failed::Locks(source) => Error::Locks {
+                path: locks.into(),
+                source,
+            },
+            Failed::Corrupt(what) => Error::Corrupt { what },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sqlite(error)
     }
 }

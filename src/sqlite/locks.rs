@@ -22,7 +22,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
 use super::clock::boot_id;
-use super::{Failed, FileId, beside};
+use super::file::FileId;
+use super::{Failed, beside};
 use crate::ofd;
 
 /// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the id of its

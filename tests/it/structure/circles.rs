@@ -22,13 +22,6 @@ const KNOWN: &[&[&str]] = &[
         "store/reconcile",
     ],
     &[
-        "task/payload",
-        "task/payload/described",
-        "task/payload/name",
-        "task/payload/read",
-        "task/payload/refusal",
-    ],
-    &[
         "tender",
         "tender/child",
         "tender/control",

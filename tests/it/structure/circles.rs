@@ -33,7 +33,6 @@ const KNOWN: &[&[&str]] = &[
         "tender/reload",
         "tender/status",
     ],
-    &["tenure", "tenure/look"],
     &[
         "worker/ahead",
         "worker/decide",

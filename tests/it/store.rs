@@ -8,6 +8,7 @@ mod opening;
 mod pace;
 mod recovery;
 mod rows;
+mod slates;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

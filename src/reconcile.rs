@@ -32,8 +32,6 @@ pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
 
-use announce::put_again;
-
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);
 
@@ -348,11 +346,16 @@ impl Pass<'_> {
         }
     }
 
+    /// Puts the jobs of tasks again that nobody else has put since. Returns how many.
     async fn put(&mut self, puts: Vec<PutId>) -> Result<u64, Error> {
-        if self.dry_run {
+        if self.dry_run || puts.is_empty() {
             return Ok(puts.len() as u64);
         }
-        put_again(self.broker, self.store, puts).await
+        let again = self
+            .store
+            .call(move |db| db.put_again(&puts, now()))
+            .await?;
+        Ok(announce(self.broker, self.store, &again).await?)
     }
 }
 

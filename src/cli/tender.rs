@@ -9,9 +9,9 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::connect::{self, block_on, broker};
-use super::guard;
+use super::global::Global;
 use super::worker::identity;
-use super::{Failure, Global, log};
+use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
 use crate::grace::TENDER_STUCK;

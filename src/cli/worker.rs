@@ -8,7 +8,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connect::{self, block_on, broker};
-use super::{Failure, Global, guard, log};
+use super::global::Global;
+use super::{Failure, guard, log};
 use crate::config::{Config, duration};
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;

@@ -22,7 +22,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
 use super::clock::boot_id;
-use super::{Failed, FileId, beside};
+use super::file::FileId;
+use super::{Failed, beside};
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 

@@ -20,12 +20,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
-use tokio::io::unix::{AsyncFd, AsyncFdRegisterError};
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use super::environment::Environment;
 use super::spawn::{self, Process, Start, spawn};
+use crate::fd;
 use crate::task::state::Exit;
 
 /// How long we go on reading after a command has exited: something that it left behind may hold its
@@ -303,7 +304,7 @@ impl Ear {
     fn open(&mut self) -> io::Result<()> {
         if let Ear::Closed(descriptor) = self {
             let watched = descriptor.try_clone()?;
-            *self = Ear::Open(readable(watched)?);
+            *self = Ear::Open(fd::watched(watched)?);
         }
         Ok(())
     }
@@ -363,12 +364,6 @@ fn nothing() -> io::Result<BorrowedFd<'static>> {
     }
     let opened = File::open("/dev/null")?;
     Ok(NOTHING.get_or_init(|| opened).as_fd())
-}
-
-/// Has the runtime watch a descriptor.
-fn readable(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, AsyncFdRegisterError<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open for as long as it is, which is as long as the result.
-    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
 }
 
 /// A piece of what is in a pipe; `None` at its end.

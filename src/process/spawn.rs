@@ -6,6 +6,11 @@
 //! the part of it that a worker needs: the child borrows our memory until it is the other program (`CLONE_VM`,
 //! `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
 
+#![allow(
+    unsafe_code,
+    reason = "a process that borrows our memory until it is another program: no safe code can say so"
+)]
+
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::{self, Display};
 use std::io::{self, Write};

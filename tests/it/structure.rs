@@ -20,15 +20,17 @@ const PORTS: &[(&str, &[&str])] = &[
     // Files beside a store's own, for whoever keeps some there.
     ("beside", &[]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["seconds", "sqlite", "tube"]),
+    ("broker", &["fd", "seconds", "sqlite", "tube"]),
     ("chance", &[]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
-    ("link", &[]),
+    ("link", &["fd"]),
+    // Descriptors by their numbers, for whoever inherits or watches one.
+    ("fd", &[]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
-    ("process", &["task"]),
+    ("process", &["fd", "task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
     ("sqlite", &["beside", "crash", "ofd"]),
@@ -362,6 +364,17 @@ fn a_module_with_a_folder_is_a_file_beside_it() {
             "{path}: name it after its folder, and put it beside that"
         );
     }
+}
+
+/// Where the lint against it is off, with a reason.
+const UNSAFE: [&str; 4] = ["fd", "ofd", "process::spawn", "signals"];
+
+#[test]
+fn what_is_unsafe_stands_in_four_files() {
+    let sources = sources();
+    let allowed = sources.iter().filter(|source| source.names("unsafe_code"));
+    let files: Vec<String> = allowed.map(|source| source.module.join("::")).collect();
+    assert_eq!(files, UNSAFE);
 }
 
 #[test]

@@ -265,9 +265,9 @@ pub trait Broker: Send {
     /// never have a job.
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
 
-    /// Ends jobs that are over for good, then asks once for up to `most` others, in one round trip where the broker allows
-    /// it. `deleted` is told what became of each of the first, in their order, as soon as that is known, also if the rest
-    /// fails or is cancelled.
+    /// Ends jobs that are over for good, then asks once for up to `most` others, in one round trip where the broker
+    /// allows it. `deleted` is told what became of each of the first, in their order, as soon as that is known, also if
+    /// the rest fails or is cancelled.
     async fn exchange(
         &mut self,
         over: Vec<Reservation>,

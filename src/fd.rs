@@ -15,8 +15,8 @@ use tokio::io::unix::AsyncFd;
 /// Takes a descriptor that this process was started with, by its number. From then on it is closed on exec.
 ///
 /// # Errors
-/// When there is none of that number, or when it was opened by this process: whatever Rust opens is closed on exec, and so
-/// is what was taken before.
+/// When there is none of that number, or when it was opened by this process: whatever Rust opens is closed on exec, and
+/// so is what was taken before.
 pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: a borrowed number is only looked at; that it is open is what is asked.
     let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;

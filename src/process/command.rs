@@ -86,8 +86,8 @@ pub struct Running {
     exit: Option<Exit>,
 }
 
-/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it has
-/// to.
+/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it
+/// has to.
 #[derive(Debug)]
 enum Ear {
     Closed(OwnedFd),
@@ -256,8 +256,8 @@ impl Running {
         Ok(self.exit)
     }
 
-    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it left
-    /// behind holds its pipe open.
+    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it
+    /// left behind holds its pipe open.
     pub fn last_words(&mut self, mut each: impl FnMut(&[u8])) -> bool {
         let Some(printed) = &self.printed else {
             return true;
@@ -276,8 +276,8 @@ impl Running {
         false
     }
 
-    /// What it has printed and what else comes through its pipe, but not for long: something that it left behind may hold
-    /// it for ever.
+    /// What it has printed and what else comes through its pipe, but not for long: something that it left behind may
+    /// hold it for ever.
     pub async fn rest(mut self, mut each: impl FnMut(&[u8])) {
         if self.last_words(&mut each) || self.listen().is_err() {
             return;

@@ -35,8 +35,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few workers
-    /// that are dead and answer for nothing are forgotten, with their slates.
+    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few
+    /// workers that are dead and answer for nothing are forgotten, with their slates.
     pub async fn run(self, wake: Arc<Notify>) {
         let Service {
             mut broker,

@@ -51,8 +51,9 @@ pub const PUT_TIME: Millis = 15_000;
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
-    /// Notes what became of puts: row, put generation, job; none where it came to nothing, so that whoever is next need not
-    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the disk.
+    /// Notes what became of puts: row, put generation, job; none where it came to nothing, so that whoever is next need
+    /// not wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for
+    /// the disk.
     pub fn note_puts(
         &mut self,
         instance: &str,

@@ -5,8 +5,8 @@
 //! and begins the attempt: status, owner and attempt lock appear together or not at all. The attempt's own row is
 //! written when it has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those of
-//! the next are claimed. What the store does not know meanwhile, the worker's slate does.
+//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those
+//! of the next are claimed. What the store does not know meanwhile, the worker's slate does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,7 +216,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Kept,
-    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run again.
+    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
+    /// again.
     pub kicks: Option<u64>,
     /// When it began, if it was claimed ahead of its turn.
     pub started: Option<Millis>,
@@ -290,8 +291,8 @@ impl Db {
         Ok(taken)
     }
 
-    /// Records an attempt that we took over, and of which nothing runs any more, as [`Db::lose`] does, and claims its task
-    /// anew, both in one transaction.
+    /// Records an attempt that we took over, and of which nothing runs any more, as [`Db::lose`] does, and claims its
+    /// task anew, both in one transaction.
     pub fn lose_and_claim(
         &mut self,
         dead: &DeadAttempt,
@@ -365,8 +366,8 @@ impl Db {
     }
 
     /// Records what has happened as [`Db::settle`] does, and claims the next task as [`Db::claim`] does, all in one
-    /// transaction. If that may begin, those `ahead` of their turns are claimed too, of which nothing else is to be said
-    /// than that they may begin.
+    /// transaction. If that may begin, those `ahead` of their turns are claimed too, of which nothing else is to be
+    /// said than that they may begin.
     pub fn settle_and_claim(
         &mut self,
         settlements: &Settlements,

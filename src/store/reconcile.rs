@@ -220,8 +220,8 @@ impl Db {
         })
     }
 
-    /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as lost.
-    /// A task whose row makes no sense has failed.
+    /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as
+    /// lost. A task whose row makes no sense has failed.
     pub fn lose(
         &mut self,
         dead: &DeadAttempt,

@@ -124,6 +124,12 @@ const EDGE: &[(&str, &[&str])] = &[
     ("config", &["pool", "task", "tube"]),
 ];
 
+/// As many columns a line may have.
+const COLUMNS: usize = 120;
+
+/// What begins so has lines that are longer still.
+const STILL_LONG: &str = "src/worker";
+
 /// What the core may not mention, as whole words.
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
@@ -154,22 +160,32 @@ struct Source {
     text: String,
 }
 
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The files of Rust in a folder and below it, in their order.
+fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ext| ext == "rs") {
-                found.extend(source(&root, &path));
+                found.push(path);
             }
         }
     }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = files(&root);
+    let found: Vec<Source> = files
+        .iter()
+        .filter_map(|path| source(&root, path))
+        .collect();
     assert!(found.len() > 20, "the sources are not where they were");
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
@@ -375,6 +391,38 @@ fn what_is_unsafe_stands_in_four_files() {
     let allowed = sources.iter().filter(|source| source.names("unsafe_code"));
     let files: Vec<String> = allowed.map(|source| source.module.join("::")).collect();
     assert_eq!(files, UNSAFE);
+}
+
+/// Rows of tables cannot be cut, and what tests say and expect is left whole: their lines that have a string may be
+/// longer.
+fn may_be_long(path: &Path, line: &str) -> bool {
+    let is_test = path.components().any(|part| {
+        let name = part.as_os_str();
+        name == "tests" || name == "tests.rs" || name == "benches"
+    });
+    line.trim_start().starts_with("//! |")
+        || (is_test && line.contains('"'))
+        || path.to_string_lossy().starts_with(STILL_LONG)
+}
+
+#[test]
+fn no_line_is_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for path in ["src", "tests", "benches", "examples"].map(|folder| root.join(folder)) {
+        for path in files(&path) {
+            let text = fs::read_to_string(&path).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let length = line.chars().count();
+                let path = path.strip_prefix(root).unwrap();
+                if length > COLUMNS && !may_be_long(path, line) {
+                    let (path, line) = (path.display(), number + 1);
+                    wrong.push(format!("{path}:{line}: {length} columns"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
-/// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
-/// claimed, or in the same transaction.)
+/// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before
+/// anything is claimed, or in the same transaction.)
 pub(super) fn answers(locks: &LockFile, owner: i64, asks: i64) -> Result<bool, Failed> {
     Ok(owner != asks
         && locks

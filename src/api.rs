@@ -33,6 +33,7 @@ use crate::store::put::{Added, NewTask};
 use crate::store::read::{Key, Task};
 use crate::store::{self, Db, Millis, now};
 use crate::task::command::Content;
+use crate::task::id::{PutId, TaskId};
 use crate::task::payload::{Call, OptionValue, Pointer, Refusal};
 use crate::tube::TubeName;
 
@@ -65,7 +66,7 @@ pub struct Put {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Its number in the store.
-    pub id: i64,
+    pub id: TaskId,
     /// Its identity.
     pub uuid: Uuid,
     /// What kept its job from being put. It is put when the broker is back.
@@ -344,7 +345,7 @@ impl Queue {
     async fn announce(
         &mut self,
         tube: &TubeName,
-        new: Vec<(usize, i64, NewJob)>,
+        new: Vec<(usize, TaskId, NewJob)>,
     ) -> Vec<(usize, broker::Error)> {
         // A store that keeps the jobs itself has put them along with the rows.
         if new.is_empty() || self.keeps_jobs {
@@ -361,11 +362,15 @@ impl Queue {
             Err(error) => vec![Err(error.clone()); jobs.len()],
         };
         crash::here(Point::PutAnnounced);
-        let instance = instance.map_or_else(|_| String::new(), |instance| instance.id);
+        let instance = instance.unwrap_or_default();
         let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((place, task), answer) in rows.into_iter().zip(answers) {
             // A task's first put is its put number 1.
-            puts.push((task, 1, answer.as_ref().ok().copied()));
+            let put = PutId {
+                task,
+                generation: 1,
+            };
+            puts.push((put, answer.as_ref().ok().copied()));
             trouble.extend(answer.err().map(|error| (place, error)));
         }
         let noted = self.with_db(move |db| db.note_puts(&instance, &puts)).await;

@@ -52,6 +52,25 @@ pub struct Reservation {
     pub(crate) connection: u64,
 }
 
+/// Names a reservation without being able to settle it: for keeping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The job's number.
+    pub id: JobId,
+    /// The session's connection that reserved it, counted from 1.
+    pub(crate) connection: u64,
+}
+
+impl Reservation {
+    /// Names it.
+    pub fn held(&self) -> Held {
+        Held {
+            id: self.id,
+            connection: self.connection,
+        }
+    }
+}
+
 /// What a reserve came back with.
 #[derive(Debug)]
 pub enum Reserve {
@@ -120,11 +139,14 @@ pub struct TubeStats {
     pub pause_left: Duration,
 }
 
-/// The running instance of a broker.
+/// Which running instance of a broker: made anew each time the broker starts, and job ids are unique within it.
+pub type InstanceId = String;
+
+/// What the running instance of a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Made anew each time the broker starts: job ids are unique within it.
-    pub id: String,
+    /// Which it is.
+    pub id: InstanceId,
     /// The broker's own version.
     pub version: String,
     /// The largest body it takes, in bytes.
@@ -250,7 +272,12 @@ pub trait Broker: Send {
     fn capabilities(&self) -> Capabilities;
 
     /// The instance that answers now.
-    async fn instance(&mut self) -> Result<Instance, Error>;
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        Ok(self.about().await?.id)
+    }
+
+    /// What the instance that answers now says of itself: asked each time.
+    async fn about(&mut self) -> Result<Instance, Error>;
 
     /// Puts jobs into a tube, in order, in as few round trips as the broker allows.
     ///
@@ -282,7 +309,7 @@ pub trait Broker: Send {
     ///
     /// For this and everything else done to a reservation: [`Error::NotFound`] if its TTR ran out,
     /// [`Error::ReservationLost`] if its connection is gone, and then the broker was not even asked.
-    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error>;
+    async fn touch(&mut self, held: Held) -> Result<(), Error>;
 
     /// Ends a reserved job for good. It may succeed after the TTR ran out, if nobody else has
     /// reserved the job since.

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker};
-use crate::store::ledger::{DeadAttempt, Left};
-use crate::store::reconcile::AfterLoss;
+use crate::store::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::store::worker::{Me, NewWorker, Registered};
 use crate::store::{self, Store, now};
 use crate::task::command::Commands;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 mod announce;
@@ -111,13 +111,12 @@ impl Standing {
         }
     }
 
-    /// 0 is nobody's.
-    fn known(&self) -> i64 {
+    fn known(&self) -> WorkerId {
         match self {
             Standing::Worker(me) => me.id,
-            Standing::Newcomer { registered, .. } => {
-                registered.as_ref().map_or(0, |known| known.me.id)
-            }
+            Standing::Newcomer { registered, .. } => registered
+                .as_ref()
+                .map_or(WorkerId::NOBODY, |known| known.me.id),
         }
     }
 
@@ -229,7 +228,7 @@ impl Pass<'_> {
     /// The jobs of tasks that wait, those that were recovered just now among them.
     async fn see_to_jobs(
         &mut self,
-        recovered: Vec<i64>,
+        recovered: Vec<TaskId>,
         memory: &mut Memory,
         done: &mut Summary,
     ) -> Result<(), Error> {
@@ -237,7 +236,7 @@ impl Pass<'_> {
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
             return Ok(());
         }
-        let instance = self.broker.instance().await?.id;
+        let instance = self.broker.instance().await?;
         done.put += self.put_missing().await?;
         done.put += self.verify_these(recovered, &instance).await?;
         let (mut look, after) = memory.next(&instance);
@@ -255,14 +254,14 @@ impl Pass<'_> {
 
     /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no
     /// other from being recovered; the first such error is returned after all.
-    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<i64>, store::Error> {
+    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
             .store
             .call(move |db| db.dead_attempts(&tube, asks))
             .await?;
         if self.dry_run {
-            let is_lost = |dead: &&DeadAttempt| dead.left == Left::Unknown;
+            let is_lost = |dead: &&DeadAttempt| dead.remains == Remains::Unknown;
             done.lost += dead.iter().filter(is_lost).count() as u64;
             return Ok(Vec::new());
         }
@@ -281,41 +280,40 @@ impl Pass<'_> {
         &mut self,
         dead: DeadAttempt,
         done: &mut Summary,
-    ) -> Result<Option<i64>, store::Error> {
+    ) -> Result<Option<TaskId>, store::Error> {
         let me = self.standing.me(self.store).await?;
-        let (task, attempt) = (dead.task, dead.number);
-        let (taken, owner) = (dead.clone(), me.id);
-        let taking = self.store.call(move |db| db.take_over(&taken, owner));
-        if !taking.await? {
+        let AttemptId { task, number } = dead.id;
+        let taking = Entry {
+            take_over: Some(dead.clone()),
+            ..Entry::default()
+        };
+        if !self.enter(taking, &me).await?.taken {
             return Ok(None);
         }
-        tracing::warn!(task, attempt, tube = %self.tube, "took over a dead worker's attempt");
+        tracing::warn!(task = task.0, attempt = number, tube = %self.tube, "took over a dead worker's attempt");
         if !end_what_is_left(self.store, &dead).await {
             tracing::error!(
-                task,
-                attempt,
+                task = task.0,
+                attempt = number,
                 "could not end what an attempt left running; did not run its task again"
             );
             done.stuck += 1;
             return Ok(None);
         }
-        let commands = Arc::clone(self.commands);
-        let after = self
-            .store
-            .call(move |db| {
-                let taken = DeadAttempt {
-                    owner: Some(me.id),
-                    ..dead
-                };
-                db.lose(&taken, &commands, &me, now())
-            })
-            .await?;
-        match after {
-            AfterLoss::NotOurs | AfterLoss::Done => return Ok(None),
-            AfterLoss::Unbegun => return Ok(Some(task)),
-            AfterLoss::Waits => {}
-            AfterLoss::Failed { reason } => {
-                tracing::error!(task, attempt, reason, "gave up a task");
+        let taken = DeadAttempt {
+            owner: Some(me.id),
+            ..dead
+        };
+        let losing = Entry {
+            lose: Some(taken),
+            ..Entry::default()
+        };
+        match self.enter(losing, &me).await?.lost {
+            None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
+            Some(AfterLoss::Unbegun) => return Ok(Some(task)),
+            Some(AfterLoss::Waits) => {}
+            Some(AfterLoss::Failed { reason }) => {
+                tracing::error!(task = task.0, attempt = number, reason, "gave up a task");
                 done.failed += 1;
                 done.lost += 1;
                 return Ok(None);
@@ -325,28 +323,36 @@ impl Pass<'_> {
         Ok(Some(task))
     }
 
+    async fn enter(&mut self, entry: Entry, me: &Me) -> Result<Entered, store::Error> {
+        let (commands, me) = (Arc::clone(self.commands), me.clone());
+        let entering = self
+            .store
+            .call(move |db| db.enter(&entry, &commands, &me, now()));
+        entering.await
+    }
+
     /// Tasks of whose job nothing is known.
     async fn put_missing(&mut self) -> Result<u64, Error> {
-        let (mut put, mut after) = (0, 0);
+        let (mut put, mut after) = (0, TaskId::BEFORE_ALL);
         loop {
             let tube = self.tube.clone();
             let missing = self
                 .store
                 .call(move |db| db.missing(&tube, after, SOME, now()))
                 .await?;
-            let Some((last, _)) = missing.last() else {
+            let Some(last) = missing.last() else {
                 return Ok(put);
             };
-            after = *last;
+            after = last.task;
             put += self.put(missing).await?;
         }
     }
 
-    async fn put(&mut self, tasks: Vec<(i64, i64)>) -> Result<u64, Error> {
+    async fn put(&mut self, puts: Vec<PutId>) -> Result<u64, Error> {
         if self.dry_run {
-            return Ok(tasks.len() as u64);
+            return Ok(puts.len() as u64);
         }
-        put_again(self.broker, self.store, tasks).await
+        put_again(self.broker, self.store, puts).await
     }
 }
 

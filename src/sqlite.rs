@@ -18,6 +18,7 @@ pub mod bell;
 pub mod boot;
 pub mod clock;
 mod error;
+mod ids;
 pub mod jobs;
 mod journal;
 pub mod locks;

@@ -16,6 +16,7 @@ use crate::sqlite::boot::begin_boot;
 use crate::sqlite::{Closed, Database, Failed, Thread, briefly};
 
 pub mod announce;
+pub mod batch_journal;
 pub mod cleanup;
 pub mod counts;
 pub mod ledger;
@@ -24,7 +25,6 @@ mod plans;
 pub mod put;
 pub mod read;
 pub mod reconcile;
-pub mod slate;
 pub mod worker;
 
 pub use crate::sqlite::{Durability, Error, Millis, locks, now};

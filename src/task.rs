@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod fingerprint;
+pub mod id;
 pub mod output;
 pub mod payload;
 pub mod retry;

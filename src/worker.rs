@@ -19,9 +19,11 @@ use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
+use crate::store::ledger::Entry;
 use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, now, slate};
+use crate::store::{self, Store, batch_journal, now};
 use crate::task::command::Commands;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 mod ahead;
@@ -136,7 +138,7 @@ struct Worker {
     me: Me,
     settings: Settings,
     /// Tasks whose jobs are known to be gone, not noted yet.
-    gone: Vec<i64>,
+    gone: Vec<TaskId>,
     /// The next job, if it is there already.
     ahead: Option<Ahead>,
     /// What it has of the broker beside the job that it serves.
@@ -229,6 +231,7 @@ impl Worker {
             tube,
             control,
             store,
+            commands,
             ..
         } = &mut self.settings;
         let tubes = std::slice::from_ref(&*tube);
@@ -250,8 +253,10 @@ impl Worker {
                 }
                 () = sleep(QUIET), if !self.gone.is_empty() => {
                     let gone = std::mem::take(&mut self.gone);
-                    let noting = gone.clone();
-                    if let Err(error) = store.call(move |db| db.note_gone(&noting)).await {
+                    let noting = Entry { deleted: gone.clone(), ..Entry::default() };
+                    let (commands, me) = (Arc::clone(commands), self.me.clone());
+                    let entering = store.call(move |db| db.enter(&noting, &commands, &me, now()));
+                    if let Err(error) = entering.await {
                         tracing::warn!(%error, "could not note which jobs are gone");
                         self.gone = gone;
                         return Event::Troubled;
@@ -409,8 +414,8 @@ impl Worker {
 
     async fn sign_off(&mut self) {
         let (id, gone) = (self.me.id, std::mem::take(&mut self.gone));
-        if self.beside.round.has_clean_slate() {
-            slate::remove(self.settings.store.locks(), id);
+        if self.beside.round.has_clean_journal() {
+            batch_journal::remove(self.settings.store.locks(), id);
         }
         match record::sign_off(&self.settings.store, id, gone).await {
             Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),

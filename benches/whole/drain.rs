@@ -1,6 +1,6 @@
 //! Jobs that wait, workers that run them until none is left.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -66,40 +66,69 @@ fn drain(
     samples: &mut Samples,
 ) {
     world.tend(workers);
-    // All of them begin in the same instant, with every job there.
-    world.signal_workers(Signal::STOP);
-    match put {
+    let run = Run::of(&world, count, || match put {
         Put::Ours => {
             world.put(command, count);
         }
         Put::Foreign => put_foreign(&world, command, count),
-    }
-    let before = Used::by(&world);
-    let begun = Instant::now();
-    world.signal_workers(Signal::CONT);
-    world.drain();
-    let took = begun.elapsed();
-    let used = Used::by(&world).since(&before);
+    });
     world.stop();
     world.check(count);
     if command == "print" {
         assert_eq!(world.printed(), 10_240 * count as i64);
     }
-    let jobs = count as f64;
-    samples.add(name, jobs / took.as_secs_f64());
-    for (part, cpu) in [
-        ("workers", used.workers),
-        ("tender", used.tender),
-        ("broker", used.broker),
-        ("commands", used.commands),
-    ] {
-        samples.add(&format!("{name}.cpu.{part}.user"), cpu.user_micros() / jobs);
-        samples.add(
-            &format!("{name}.cpu.{part}.system"),
-            cpu.system_micros() / jobs,
-        );
+    run.note(name, samples);
+}
+
+/// What it took to run a number of jobs.
+pub struct Run {
+    jobs: f64,
+    took: Duration,
+    used: Used,
+}
+
+impl Run {
+    /// Has the workers of a world begin in the same instant, with every job there, and waits until none is left.
+    pub fn of(world: &World, jobs: usize, put: impl FnOnce()) -> Run {
+        world.signal_workers(Signal::STOP);
+        put();
+        let before = Used::by(world);
+        let begun = Instant::now();
+        world.signal_workers(Signal::CONT);
+        world.drain();
+        Run {
+            jobs: jobs as f64,
+            took: begun.elapsed(),
+            used: Used::by(world).since(&before),
+        }
     }
-    samples.add(&format!("{name}.cpu"), used.all().micros() / jobs);
+
+    /// Jobs a second.
+    pub fn rate(&self) -> f64 {
+        self.jobs / self.took.as_secs_f64()
+    }
+
+    /// How many cores all of them together kept busy.
+    pub fn cores(&self) -> f64 {
+        self.used.all().micros() / 1e6 / self.took.as_secs_f64()
+    }
+
+    /// Jobs a second, and whose CPU a job cost, in microseconds.
+    pub fn note(&self, name: &str, samples: &mut Samples) {
+        samples.add(name, self.rate());
+        let used = &self.used;
+        for (part, cpu) in [
+            ("workers", used.workers),
+            ("tender", used.tender),
+            ("broker", used.broker),
+            ("commands", used.commands),
+        ] {
+            for (mode, micros) in [("user", cpu.user_micros()), ("system", cpu.system_micros())] {
+                samples.add(&format!("{name}.cpu.{part}.{mode}"), micros / self.jobs);
+            }
+        }
+        samples.add(&format!("{name}.cpu"), used.all().micros() / self.jobs);
+    }
 }
 
 fn put_foreign(world: &World, command: &str, count: usize) {

@@ -19,6 +19,7 @@
 
 mod cleanup;
 mod drain;
+mod failing;
 mod figures;
 mod floor;
 mod forgotten;
@@ -26,6 +27,7 @@ mod growth;
 mod history;
 mod idle;
 mod latency;
+mod ledger;
 mod machine;
 mod peers;
 mod processes;
@@ -49,6 +51,9 @@ use world::Size;
 
 /// What is run where nothing is to be done.
 const TRUE: &str = "/bin/true";
+
+/// The same where it fails.
+const FALSE: &str = "/bin/false";
 
 /// Measure what a job costs
 #[derive(Debug, Parser)]
@@ -98,6 +103,8 @@ fn parts() -> Vec<Part> {
         each("floor", floor::measure),
         each("drain", drain::measure),
         each("drains", drain::measure_others),
+        each("failing", failing::measure),
+        each("ledger", ledger::measure),
         each("latency", latency::measure),
         each("put", put::measure),
         each("replace", replace::measure),

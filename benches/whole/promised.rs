@@ -90,6 +90,30 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         "",
         "",
     ),
+    (
+        "drain of `/bin/false` ÷ of `/bin/true`, beside 1,000 processes",
+        From::Ratio("failing.false", "failing.true"),
+        "≥ 0.5",
+        "",
+    ),
+    (
+        "ledger and broker alone: refused jobs, no process, 4 workers",
+        From::Itself("ledger"),
+        "",
+        " jobs/s",
+    ),
+    (
+        "CPU a job of these, broker included",
+        From::Itself("ledger.cpu"),
+        "",
+        " µs",
+    ),
+    (
+        "cores that were busy meanwhile",
+        From::Itself("ledger.cores"),
+        "",
+        "",
+    ),
     ("floor, 4 processes", From::Itself("floor.4"), "", " jobs/s"),
     ("drain, 4 workers", From::Itself("drain"), "", " jobs/s"),
     (

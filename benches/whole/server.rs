@@ -117,11 +117,19 @@ impl Session {
 
     /// Jobs that are in a tube, wherever they stand.
     pub fn jobs(&mut self, tube: &str) -> u64 {
-        let states =
-            ["ready", "reserved", "delayed", "buried"].map(|state| format!("current-jobs-{state}"));
+        self.jobs_in(tube, ["ready", "reserved", "delayed", "buried"])
+    }
+
+    /// The same without those that were set aside.
+    pub fn jobs_left(&mut self, tube: &str) -> u64 {
+        self.jobs_in(tube, ["ready", "reserved", "delayed"])
+    }
+
+    fn jobs_in<const N: usize>(&mut self, tube: &str, states: [&str; N]) -> u64 {
+        let names = states.map(|state| format!("current-jobs-{state}"));
         let counts = self.numbers(
             &format!("stats-tube {tube}"),
-            states.each_ref().map(String::as_str),
+            names.each_ref().map(String::as_str),
         );
         counts.map_or(0, |counts| counts.iter().sum())
     }

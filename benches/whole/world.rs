@@ -152,9 +152,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let quoted = |words: &[&str]| serde_json::to_string(words).unwrap();
         let configuration = format!(
-            "[commands.true]\nrun = {}\n[commands.print]\nrun = {}\n[commands.mark]\nrun = {}\n\
-             [commands.hang]\nrun = {}\n",
+            "[commands.true]\nrun = {}\n[commands.false]\nrun = {}\n[commands.print]\nrun = {}\n\
+             [commands.mark]\nrun = {}\n[commands.hang]\nrun = {}\n",
             quoted(&[super::TRUE]),
+            quoted(&[super::FALSE]),
             quoted(super::floor::drain_print()),
             quoted(&[&marker()]),
             quoted(&["/bin/sh", "-c", HANG]),
@@ -173,8 +174,13 @@ impl World {
     pub fn over(self, store: PathBuf) -> World {
         let mut world = self;
         world.store = store;
-        world.before = world.ask("SELECT coalesce(max(id), 0) FROM tasks");
+        world.pass_over();
         world
+    }
+
+    /// Tasks that are there by now are not looked at when the next are checked.
+    pub fn pass_over(&mut self) {
+        self.before = self.ask("SELECT coalesce(max(id), 0) FROM tasks");
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -280,16 +286,15 @@ impl World {
         }
     }
 
-    /// Waits until no job is left.
+    /// Waits until no job is left but what was buried.
     pub fn drain(&self) {
         let begun = Instant::now();
         let mut session = self.server.as_ref().map(Server::connect);
         let store = self.reading().unwrap();
+        let left = "SELECT EXISTS (SELECT * FROM jobs WHERE state <> 'buried')";
         let mut are_left = || match &mut session {
-            Some(session) => session.jobs(TUBE) > 0,
-            None => store
-                .query_row("SELECT EXISTS (SELECT * FROM jobs)", [], |row| row.get(0))
-                .unwrap(),
+            Some(session) => session.jobs_left(TUBE) > 0,
+            None => store.query_row(left, [], |row| row.get(0)).unwrap(),
         };
         while are_left() {
             assert!(begun.elapsed() < PATIENCE, "jobs are left: {}", self.log());
@@ -300,17 +305,22 @@ impl World {
 
     /// Every task is done, by one attempt each whose command was seen to exit with 0.
     pub fn check(&self, count: usize) {
+        self.check_each(count, "done", "outcome = 'exited' AND exit_code = 0");
+    }
+
+    /// Every task has that status, by one attempt each that ended in such a way.
+    pub fn check_each(&self, count: usize, status: &str, ended: &str) {
         let before = self.before;
         let counted = |of: &str| self.ask(&format!("SELECT count(*) FROM {of}"));
-        let done = counted(&format!("tasks WHERE id > {before} AND status = 'done'"));
-        let rows = counted(&format!("tasks WHERE id > {before}"));
-        let ran = counted(&format!(
-            "attempts WHERE task > {before} AND exit_code = 0 AND outcome = 'exited'"
+        let stand = counted(&format!(
+            "tasks WHERE id > {before} AND status = '{status}'"
         ));
+        let rows = counted(&format!("tasks WHERE id > {before}"));
+        let ran = counted(&format!("attempts WHERE task > {before} AND {ended}"));
         let attempts = counted(&format!("attempts WHERE task > {before}"));
         let count = count as i64;
         let expected = [count; 4];
-        assert_eq!([done, rows, ran, attempts], expected, "{}", self.log());
+        assert_eq!([stand, rows, ran, attempts], expected, "{}", self.log());
     }
 
     /// The sum of what all attempts printed, in bytes.

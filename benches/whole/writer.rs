@@ -7,12 +7,12 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Settlements, Who};
+use taskqueue::store::ledger::{Attempt, Claim, Entry, JobRef, Settlement, TaskRef};
 use taskqueue::store::put::NewTask;
 use taskqueue::store::worker::{NewWorker, Registered};
 use taskqueue::store::{Db, Durability, Store, now};
 use taskqueue::task::command::{Command, Commands, Content};
-use taskqueue::task::output::Kept;
+use taskqueue::task::output::Captured;
 use taskqueue::task::payload::Call;
 use taskqueue::task::retry::{self, Rules};
 use taskqueue::task::state::Outcome;
@@ -61,26 +61,32 @@ impl Writer {
 
     /// Claims a task and settles it: how long each took, in microseconds.
     pub fn write(&mut self) -> Option<[f64; 2]> {
-        let arrival = Arrival {
+        let job = JobRef {
             tube: TUBE.parse().unwrap(),
-            job: 1,
+            id: 1,
             kicks: None,
-            who: Who::Pointer(self.waiting.pop()?),
+            cleared: None,
+            task: TaskRef::Pointer(self.waiting.pop()?),
         };
         let me = self.worker.me.clone();
         let commands = Arc::clone(&self.commands);
         let begun = Instant::now();
-        let claim = move |db: &mut Db| db.claim(&arrival, &commands, &me, &[], now());
+        let entry = Entry {
+            claim: Some(job),
+            ..Entry::default()
+        };
+        let claim = move |db: &mut Db| db.enter(&entry, &commands, &me, now());
         let claim = self.runtime.block_on(self.store.soon(claim));
         let claimed = begun.elapsed().as_secs_f64() * 1e6;
-        let Ok(Claim::Begun(attempt)) = claim else {
-            panic!("not claimed: {claim:?}");
+        let Some(Claim::Begun(attempt)) = claim.unwrap().claim else {
+            panic!("not claimed");
         };
-        let (settlements, me) = (done(&attempt), self.worker.me.clone());
+        let (entry, me) = (done(&attempt), self.worker.me.clone());
+        let commands = Arc::clone(&self.commands);
         let begun = Instant::now();
-        let settle = move |db: &mut Db| db.settle(&settlements, &me);
+        let settle = move |db: &mut Db| db.enter(&entry, &commands, &me, now());
         let settled = self.runtime.block_on(self.store.soon(settle));
-        assert_eq!(settled.unwrap(), [true]);
+        assert_eq!(settled.unwrap().ours, [true]);
         Some([claimed, begun.elapsed().as_secs_f64() * 1e6])
     }
 }
@@ -100,22 +106,21 @@ fn task(uuid: Uuid) -> NewTask {
     }
 }
 
-fn done(attempt: &Attempt) -> Settlements {
+fn done(attempt: &Attempt) -> Entry {
     let outcome = Outcome::Exited(0);
     let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget);
     let settlement = Settlement {
-        task: attempt.task,
-        number: attempt.number,
+        id: attempt.id,
         outcome,
         next,
         budget,
-        output: Kept::default(),
+        output: Captured::default(),
         kicks: None,
         started: None,
         finished: now(),
     };
-    Settlements {
-        ended: vec![settlement.into()],
-        ..Settlements::default()
+    Entry {
+        settle: vec![settlement.into()],
+        ..Entry::default()
     }
 }

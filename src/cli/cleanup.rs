@@ -15,6 +15,7 @@ use crate::config::{Config, duration};
 use crate::store::cleanup::{Old, Unsure};
 use crate::store::{self, Db, Millis, now};
 use crate::task::fingerprint::fingerprint;
+use crate::task::id::TaskId;
 use crate::task::state::Status;
 
 /// Bodies asked for and held at once.
@@ -89,7 +90,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
 /// the broker knows; where it cannot be asked, these tasks stay.
 async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Failure> {
     let mut broker = broker(config);
-    let (mut after, mut elsewhere) = (0, 0);
+    let (mut after, mut elsewhere) = (TaskId::BEFORE_ALL, 0);
     loop {
         let mut unsure = db.unsure(old, after)?;
         let Some(last) = unsure.last() else {
@@ -97,7 +98,7 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
         };
         after = last.id;
         let instance = match broker.instance().await {
-            Ok(instance) => instance.id,
+            Ok(instance) => instance,
             Err(error) => return warn(&error),
         };
         let all = unsure.len();
@@ -116,7 +117,7 @@ async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Fai
                 gone.extend((!there).then_some(task.id));
             }
         }
-        db.note_gone(&gone)?;
+        db.note_deleted(&gone)?;
     }
     match elsewhere {
         0 => Ok(()),

@@ -17,7 +17,7 @@ use super::Failure;
 use crate::config::BrokerUrl;
 use crate::signals;
 use crate::store::Db;
-use crate::store::read::{Filter, Key, Shown, Task};
+use crate::store::read::{DisplayedStatus, Filter, Key, Task};
 use crate::store::worker::Known;
 use crate::task::state::Status;
 
@@ -115,8 +115,8 @@ pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
 
 fn is_ended(task: &Task) -> bool {
     match task.status {
-        Shown::As(status) => status.is_ended(),
-        Shown::Stalled => false,
+        DisplayedStatus::As(status) => status.is_ended(),
+        DisplayedStatus::Stalled => false,
     }
 }
 
@@ -213,7 +213,7 @@ impl Stage {
         tasks.reverse();
         // A list has no output; of the few that failed, people want to see it.
         for task in &mut tasks {
-            if task.status == Shown::As(Status::Failed)
+            if task.status == DisplayedStatus::As(Status::Failed)
                 && let Some(whole) = db.show(Key::Id(task.id))?
             {
                 *task = whole;

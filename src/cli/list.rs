@@ -9,7 +9,7 @@ use super::Failure;
 use super::print::{JsonTask, harmless, local};
 use crate::config::Config;
 use crate::store::Db;
-use crate::store::read::{Filter, Shown, Task};
+use crate::store::read::{DisplayedStatus, Filter, Task};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "STATUS",
-        value_parser = PossibleValuesParser::new(Shown::WORDS),
+        value_parser = PossibleValuesParser::new(DisplayedStatus::WORDS),
         help = "Only tasks that are",
         long_help = "Only tasks with this status; stalled: running, and its worker is dead"
     )]
@@ -42,7 +42,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     let filter = Filter {
-        status: flags.status.as_deref().and_then(Shown::from_word),
+        status: flags.status.as_deref().and_then(DisplayedStatus::from_word),
         tube: flags.use_tube.as_ref().map(TubeName::to_string),
         command: flags.command,
     };

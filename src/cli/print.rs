@@ -104,7 +104,7 @@ impl<'a> JsonTask<'a> {
     pub fn new(task: &'a Task, whole: bool) -> Result<JsonTask<'a>, serde_json::Error> {
         let lossy = |body: &'a Vec<u8>| String::from_utf8_lossy(body);
         Ok(JsonTask {
-            id: task.id,
+            id: task.id.0,
             uuid: task.uuid.to_string(),
             tube: &task.tube,
             command: task.command.as_deref(),

@@ -302,7 +302,7 @@ impl Putter<'_> {
         for answer in answers {
             match answer {
                 Ok(Receipt { id, uuid, .. }) if self.order.json => {
-                    writeln!(out, "{}", json!({ "id": id, "uuid": uuid.to_string() }))?;
+                    writeln!(out, "{}", json!({ "id": id.0, "uuid": uuid.to_string() }))?;
                 }
                 Ok(Receipt { id, .. }) => writeln!(out, "{id}")?,
                 Err(error) => self.complain(&error)?,

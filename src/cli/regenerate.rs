@@ -15,6 +15,7 @@ use crate::reconcile::announce;
 use crate::store::announce::{Again, OldJob};
 use crate::store::put::NotRegenerated;
 use crate::store::{Db, Durability, Store, now};
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             let regenerated = match &store {
                 Some(store) => {
                     let regenerated = store
-                        .call(move |db| db.regenerate(id, tube.as_ref(), now()))
+                        .call(move |db| db.regenerate(TaskId(id), tube.as_ref(), now()))
                         .await;
                     match regenerated {
                         Ok(regenerated) => regenerated.map_err(|why| why.to_string()),
@@ -60,7 +61,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                None => Err(NotRegenerated::NoSuchTask { id }.to_string()),
+                None => Err(NotRegenerated::NoSuchTask { id: TaskId(id) }.to_string()),
             };
             match (regenerated, &store) {
                 (Ok(again), Some(store)) => {
@@ -104,14 +105,14 @@ async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(
         && remove_buried(broker, old).await
     {
         crash::here(Point::OldJobRemoved);
-        let id = again.id;
-        store.call(move |db| db.note_gone(&[id])).await?;
+        let id = again.put.task;
+        store.call(move |db| db.note_deleted(&[id])).await?;
     }
     if let Err(error) = announce(broker, store, std::slice::from_ref(again)).await {
         writeln!(
             io::stderr(),
             "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
-            again.id
+            again.put.task
         )?;
     }
     Ok(())
@@ -123,7 +124,7 @@ async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
     let Ok(instance) = broker.instance().await else {
         return false;
     };
-    if old.instance.as_deref() != Some(instance.id.as_str()) {
+    if old.instance.as_deref() != Some(instance.as_str()) {
         return false;
     }
     match broker.stats_job(old.id).await {

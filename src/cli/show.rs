@@ -11,6 +11,7 @@ use super::print::{JsonTask, harmless, local};
 use crate::config::Config;
 use crate::store::Db;
 use crate::store::read::{Attempt, Key, Task};
+use crate::task::id::TaskId;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -30,7 +31,7 @@ pub struct Flags {
 
 fn key(text: &str) -> Result<Key, String> {
     if let Ok(id) = text.parse() {
-        return Ok(Key::Id(id));
+        return Ok(Key::Id(TaskId(id)));
     }
     Uuid::parse_str(text)
         .map(Key::Uuid)

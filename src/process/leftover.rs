@@ -39,7 +39,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An attempt whose processes are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remains {
+pub struct Leftover {
     /// The store's own id.
     pub store: Uuid,
     /// The task's uuid.
@@ -58,15 +58,15 @@ pub struct Ended {
     /// How many processes were killed.
     pub killed: usize,
     /// The attempts whose processes could not be ended.
-    pub left: Vec<Remains>,
+    pub left: Vec<Leftover>,
 }
 
 /// Ends every process of these attempts, all at once. An attempt is ended once its lock is free and nobody carries
 /// its token. Blocks for as long as `patience`.
 pub fn end(
-    remains: Vec<Remains>,
+    remains: Vec<Leftover>,
     patience: Duration,
-    lock_held: impl Fn(&Remains) -> io::Result<bool>,
+    lock_held: impl Fn(&Leftover) -> io::Result<bool>,
 ) -> io::Result<Ended> {
     let until = Instant::now() + patience;
     let mut ended = Ended {
@@ -121,7 +121,7 @@ pub fn end_marked(mark: &str) -> io::Result<usize> {
     }
 }
 
-fn token(remains: &Remains) -> Token {
+fn token(remains: &Leftover) -> Token {
     Token {
         store: remains.store.to_string().into(),
         uuid: remains.uuid.to_string().into(),
@@ -167,7 +167,7 @@ fn kill_company(groups: &mut BTreeSet<Place>) -> io::Result<usize> {
 
 /// Whether a process has a descriptor open that holds an attempt's byte locked (proc(5), "fdinfo"). The
 /// byte alone would not do: every store has a file of locks, and counts from 1.
-fn holds_any(pid: Pid, remains: &[Remains]) -> bool {
+fn holds_any(pid: Pid, remains: &[Leftover]) -> bool {
     let of = |folder: &str| PathBuf::from(format!("/proc/{}/{folder}", pid.as_raw_nonzero()));
     let Ok(entries) = fs::read_dir(of("fdinfo")) else {
         return false;

@@ -6,6 +6,7 @@ use crate::broker::{self, Broker, NewJob};
 use crate::crash::{self, Point};
 use crate::store::announce::Again;
 use crate::store::{Store, now};
+use crate::task::id::PutId;
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
 
@@ -49,14 +50,14 @@ async fn announce_in(
     let (instance, answers) = match broker.instance().await {
         Ok(instance) => {
             let jobs: Vec<NewJob> = these.iter().map(|again| job(store, again)).collect();
-            (instance.id, broker.put(tube, &jobs).await)
+            (instance, broker.put(tube, &jobs).await)
         }
         Err(error) => (String::new(), vec![Err(error); these.len()]),
     };
     crash::here(Point::AgainAnnounced);
     let (mut puts, mut count, mut trouble) = (Vec::with_capacity(these.len()), 0, None);
     for (again, answer) in these.iter().zip(answers) {
-        puts.push((again.id, again.generation, answer.as_ref().ok().copied()));
+        puts.push((again.put, answer.as_ref().ok().copied()));
         match answer {
             Ok(_) => count += 1,
             Err(error) => trouble = trouble.or(Some(error)),
@@ -86,17 +87,15 @@ fn job(store: &Store, again: &Again) -> NewJob {
     }
 }
 
-/// Puts the jobs of tasks again that nobody else has put since: each with its put generation. Returns how many.
+/// Puts the jobs of tasks again that nobody else has put since. Returns how many.
 pub(super) async fn put_again(
     broker: &mut dyn Broker,
     store: &Store,
-    tasks: Vec<(i64, i64)>,
+    puts: Vec<PutId>,
 ) -> Result<u64, Error> {
-    if tasks.is_empty() {
+    if puts.is_empty() {
         return Ok(0);
     }
-    let again = store
-        .call(move |db| db.put_all_again(&tasks, now()))
-        .await?;
+    let again = store.call(move |db| db.put_again(&puts, now())).await?;
     Ok(announce(broker, store, &again).await?)
 }

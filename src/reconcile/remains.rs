@@ -3,27 +3,28 @@
 use uuid::Uuid;
 
 use crate::crash::{self, Point};
-use crate::process::leftover::{self, PATIENCE, Remains};
+use crate::process::leftover::{self, Leftover, PATIENCE};
 use crate::store::Store;
-use crate::store::ledger::{DeadAttempt, Left};
+use crate::store::ledger::{DeadAttempt, Remains};
 use crate::store::locks::Holder;
+use crate::task::id::AttemptId;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
 pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
-    match dead.left {
-        Left::Unknown => end_remains(store, dead.task, dead.uuid, dead.number).await,
-        Left::Done | Left::Unbegun => true,
+    match dead.remains {
+        Remains::Unknown => end_remains(store, dead.id, dead.uuid).await,
+        Remains::Done | Remains::Unbegun => true,
     }
 }
 
 /// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
-pub async fn end_remains(store: &Store, task: i64, uuid: Uuid, number: i64) -> bool {
+pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool {
     let locks = store.locks().clone();
-    let holder = Holder::Attempt { task, number };
-    let remains = Remains {
+    let holder = Holder::Attempt(attempt);
+    let remains = Leftover {
         store: store.id(),
         uuid,
-        number,
+        number: attempt.number,
         locks: locks.path().into(),
         byte: holder.byte(),
     };

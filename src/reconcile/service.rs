@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::store::worker::NewWorker;
 use crate::store::{self, Db, Store};
 use crate::task::command::Commands;
+use crate::task::id::WorkerId;
 use crate::tube::TubeName;
 
 /// What is put right.
@@ -36,7 +37,7 @@ pub struct Service {
 
 impl Service {
     /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few
-    /// workers that are dead and answer for nothing are forgotten, with their slates.
+    /// workers that are dead and answer for nothing are forgotten, with their batch journals.
     pub async fn run(self, wake: Arc<Notify>) {
         let Service {
             mut broker,
@@ -47,7 +48,7 @@ impl Service {
         let open = Arc::new(open);
         let mut store: Option<Store> = None;
         // From here on dead workers are to be forgotten.
-        let mut forget_from = 0;
+        let mut forget_from = WorkerId::NOBODY;
         let mut standing = Standing::newcomer(identity);
         let Scope {
             mut commands,
@@ -87,7 +88,7 @@ impl Service {
                 complain(&mut troubled, &troubles);
                 let forgotten = store.call(move |db| db.forget_workers(forget_from)).await;
                 match forgotten {
-                    Ok(next) => forget_from = next.unwrap_or(0),
+                    Ok(next) => forget_from = next.unwrap_or(WorkerId::NOBODY),
                     // Nobody waits for it; what ails the store is told by those who do.
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use crate::process::leftover::{self, Remains};
-use crate::store::ledger::{DeadAttempt, Left};
+use crate::process::leftover::{self, Leftover};
+use crate::store::ledger::{DeadAttempt, Remains};
 use crate::store::locks::Holder;
 use crate::store::{self, Db};
 
@@ -133,16 +133,16 @@ impl Sweep {
             },
         };
         let mut dead = db.abandoned()?;
-        dead.retain(|one| one.left == Left::Unknown);
+        dead.retain(|one| one.remains == Remains::Unknown);
         let bytes: HashSet<i64> = dead.iter().map(byte).collect();
         self.clean.retain(|clean| bytes.contains(clean));
         let locks = db.locks();
         let unclean = dead.iter().filter(|one| !self.clean.contains(&byte(one)));
-        let remains: Vec<Remains> = unclean
-            .map(|one| Remains {
+        let remains: Vec<Leftover> = unclean
+            .map(|one| Leftover {
                 store: db.id(),
                 uuid: one.uuid,
-                number: one.number,
+                number: one.id.number,
                 locks: locks.path().into(),
                 byte: byte(one),
             })
@@ -151,7 +151,7 @@ impl Sweep {
             return Ok(Looked::Clean);
         }
         let attempts = remains.len();
-        let held = |one: &Remains| locks.is_byte_held(one.byte);
+        let held = |one: &Leftover| locks.is_byte_held(one.byte);
         let ended = leftover::end(remains, patience, held)?;
         let stuck = ended.left.len();
         if ended.killed > 0 || stuck > 0 {
@@ -179,8 +179,7 @@ impl Sweep {
 }
 
 fn byte(dead: &DeadAttempt) -> i64 {
-    let DeadAttempt { task, number, .. } = *dead;
-    Holder::Attempt { task, number }.byte()
+    Holder::Attempt(dead.id).byte()
 }
 
 /// Sweeps once, off the loop, with the patience of those who begin.

@@ -2,9 +2,10 @@
 
 use crate::broker;
 use crate::crash::{self, Point};
-use crate::store::reconcile::{Doubt, Looks};
+use crate::store::reconcile::{Fingerprint, UnverifiedJob};
 use crate::store::{Millis, now};
 use crate::task::fingerprint::fingerprint;
+use crate::task::id::TaskId;
 use crate::task::payload::Pointer;
 
 use super::{Error, Pass, SOME};
@@ -34,50 +35,56 @@ impl Pass<'_> {
 
     /// Looks for the jobs of all tasks that wait, or of those that `but` did not number. Returns how many were put.
     pub(super) async fn verify(&mut self, today: &str, but: Option<&str>) -> Result<u64, Error> {
-        let (mut put, mut after) = (0, 0);
+        let (mut put, mut after) = (0, TaskId::BEFORE_ALL);
         loop {
             let (tube, but) = (self.tube.clone(), but.map(str::to_owned));
-            let doubts = self
+            let jobs_in_question = self
                 .store
-                .call(move |db| db.doubts(&tube, but.as_deref(), after, SOME))
+                .call(move |db| db.unverified(&tube, but.as_deref(), after, SOME))
                 .await?;
-            let Some(last) = doubts.last() else {
+            let Some(last) = jobs_in_question.last() else {
                 return Ok(put);
             };
-            after = last.id;
-            put += self.look_for(doubts, today).await?;
+            after = last.put.task;
+            put += self.look_for(jobs_in_question, today).await?;
         }
     }
 
     /// The same of certain tasks.
     pub(super) async fn verify_these(
         &mut self,
-        tasks: Vec<i64>,
+        tasks: Vec<TaskId>,
         today: &str,
     ) -> Result<u64, Error> {
         if tasks.is_empty() {
             return Ok(0);
         }
-        let doubts = self.store.call(move |db| db.doubts_of(&tasks)).await?;
-        self.look_for(doubts, today).await
+        let jobs_in_question = self.store.call(move |db| db.unverified_of(&tasks)).await?;
+        self.look_for(jobs_in_question, today).await
     }
 
-    async fn look_for(&mut self, doubts: Vec<Doubt>, today: &str) -> Result<u64, Error> {
+    async fn look_for(
+        &mut self,
+        jobs_in_question: Vec<UnverifiedJob>,
+        today: &str,
+    ) -> Result<u64, Error> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for some in doubts.chunks(AT_ONCE) {
-            let jobs: Vec<broker::JobId> = some.iter().filter_map(|doubt| doubt.job).collect();
+        for some in jobs_in_question.chunks(AT_ONCE) {
+            let jobs: Vec<broker::JobId> = some
+                .iter()
+                .filter_map(|unverified| unverified.job)
+                .collect();
             let mut bodies = self.broker.peek_all(&jobs).await?.into_iter();
-            for doubt in some {
-                let body = doubt.job.and_then(|_| bodies.next().flatten());
+            for unverified in some {
+                let body = unverified.job.and_then(|_| bodies.next().flatten());
                 let is_there = match body {
-                    Some(body) => self.is_it(doubt, &body, today).await?,
+                    Some(body) => self.is_it(unverified, &body, today).await?,
                     None => false,
                 };
-                let put = (doubt.id, doubt.generation);
                 match is_there {
-                    true if doubt.instance.as_deref() == Some(today) => {}
-                    true => found.push(put),
-                    false => missing.push(put),
+                    true if unverified.instance.as_deref() == Some(today) => {}
+                    true => found.push(unverified.put),
+                    false => missing.push(unverified.put),
                 }
             }
         }
@@ -92,23 +99,28 @@ impl Pass<'_> {
     }
 
     /// Whether the job with this body is the one that is looked for.
-    async fn is_it(&mut self, doubt: &Doubt, body: &[u8], today: &str) -> Result<bool, Error> {
-        match &doubt.looks {
-            Looks::Pointer => {
+    async fn is_it(
+        &mut self,
+        unverified: &UnverifiedJob,
+        body: &[u8],
+        today: &str,
+    ) -> Result<bool, Error> {
+        match &unverified.fingerprint {
+            Fingerprint::Pointer => {
                 let pointer = Pointer {
-                    uuid: doubt.uuid,
+                    uuid: unverified.uuid,
                     store: self.store.id(),
                 };
                 Ok(body == pointer.to_body().as_slice())
             }
-            Looks::Foreign { hash, birth } => {
+            Fingerprint::Foreign { hash, birth } => {
                 if fingerprint(body) != *hash {
                     return Ok(false);
                 }
-                if doubt.instance.as_deref() == Some(today) {
+                if unverified.instance.as_deref() == Some(today) {
                     return Ok(true);
                 }
-                let Some(job) = doubt.job else {
+                let Some(job) = unverified.job else {
                     return Ok(false);
                 };
                 Ok(self.broker.stats_job(job).await?.is_some_and(|stats| {

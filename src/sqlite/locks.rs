@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::clock::boot_id;
 use super::{Failed, FileId, beside};
 use crate::ofd;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the
 /// id of its row, had no number. Workers have these bytes in all.
@@ -65,15 +66,10 @@ const NAME: usize = 64;
 /// A byte of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// A worker, by its id in the store.
-    Worker(i64),
+    /// A worker.
+    Worker(WorkerId),
     /// An attempt.
-    Attempt {
-        /// Its task, by its id in the store.
-        task: i64,
-        /// Counted from 1.
-        number: i64,
-    },
+    Attempt(AttemptId),
     /// A session of the embedded broker, by its number.
     Session(i64),
     /// The same session while it waits for a job.
@@ -86,8 +82,11 @@ impl Holder {
     /// Its offset in the file.
     pub fn byte(self) -> i64 {
         match self {
-            Holder::Worker(id) => WORKERS.saturating_add(id),
-            Holder::Attempt { task, number } => {
+            Holder::Worker(WorkerId(id)) => WORKERS.saturating_add(id),
+            Holder::Attempt(AttemptId {
+                task: TaskId(task),
+                number,
+            }) => {
                 let low = |id: i64, bits: u32| id & ((1 << bits) - 1);
                 low(task, TASK_BITS) << NUMBER_BITS | low(number, NUMBER_BITS)
             }
@@ -312,15 +311,21 @@ mod tests {
     fn a_byte_is_held_until_its_last_descriptor_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let locks = made(&dir);
-        let attempt = Holder::Attempt { task: 7, number: 1 };
+        let of = |task, number| {
+            Holder::Attempt(AttemptId {
+                task: TaskId(task),
+                number,
+            })
+        };
+        let attempt = of(7, 1);
         assert!(!locks.is_held(attempt).unwrap());
 
         let first = locks.take(attempt).unwrap();
         assert!(locks.is_held(attempt).unwrap());
         for (task, number) in [(8, 1), (6, 1), (7, 2)] {
-            assert!(!locks.is_held(Holder::Attempt { task, number }).unwrap());
+            assert!(!locks.is_held(of(task, number)).unwrap());
         }
-        assert!(!locks.is_held(Holder::Worker(7)).unwrap());
+        assert!(!locks.is_held(Holder::Worker(WorkerId(7))).unwrap());
         assert_eq!(
             locks.take(attempt).unwrap_err().kind(),
             io::ErrorKind::WouldBlock
@@ -337,13 +342,13 @@ mod tests {
     fn who_lives_is_not_asked_of_another_file() {
         let dir = tempfile::tempdir().unwrap();
         let locks = made(&dir);
-        let _held = locks.take(Holder::Worker(1)).unwrap();
+        let _held = locks.take(Holder::Worker(WorkerId(1))).unwrap();
         let is_refused = || {
             // To whoever comes, as to whoever has seen the old one.
             let comes = LockFile::of(&dir.path().join("t.db"), locks.store);
             for locks in [&locks, &comes] {
-                assert!(locks.is_held(Holder::Worker(1)).is_err());
-                assert!(locks.take(Holder::Worker(2)).is_err());
+                assert!(locks.is_held(Holder::Worker(WorkerId(1))).is_err());
+                assert!(locks.take(Holder::Worker(WorkerId(2))).is_err());
             }
         };
         fs::remove_file(locks.path()).unwrap();
@@ -357,9 +362,9 @@ mod tests {
         is_refused();
         // By hand. Who has seen the old one still tells nobody that its holders are dead.
         fs::write(locks.path(), format!("{}\n", locks.name())).unwrap();
-        assert!(locks.is_held(Holder::Worker(1)).is_err());
+        assert!(locks.is_held(Holder::Worker(WorkerId(1))).is_err());
         let comes = LockFile::of(&dir.path().join("t.db"), locks.store);
-        assert!(!comes.is_held(Holder::Worker(1)).unwrap());
+        assert!(!comes.is_held(Holder::Worker(WorkerId(1))).unwrap());
     }
 
     #[test]
@@ -367,9 +372,18 @@ mod tests {
         let mut bytes = HashSet::new();
         let mut all = vec![Holder::Schema];
         for id in [1, 2, 3, 1 << 20, (1 << 40) - 1] {
-            let attempt = |number| Holder::Attempt { task: id, number };
+            let attempt = |number| {
+                Holder::Attempt(AttemptId {
+                    task: TaskId(id),
+                    number,
+                })
+            };
             all.extend([1, 2, 3, (1 << 20) - 1].map(attempt));
-            all.extend([Holder::Worker(id), Holder::Session(id), Holder::Waiter(id)]);
+            all.extend([
+                Holder::Worker(WorkerId(id)),
+                Holder::Session(id),
+                Holder::Waiter(id),
+            ]);
         }
         for holder in all {
             let byte = holder.byte();
@@ -382,7 +396,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let locks = LockFile::of(&dir.path().join("t.db"), Uuid::now_v7());
         fs::write(locks.path(), format!("{}\n", locks.store)).unwrap();
-        let error = locks.is_held(Holder::Worker(1)).unwrap_err().to_string();
+        let error = locks
+            .is_held(Holder::Worker(WorkerId(1)))
+            .unwrap_err()
+            .to_string();
         let by_hand = format!("echo {} 2 > {}", locks.store, locks.path().display());
         assert!(error.contains(&by_hand), "{error}");
         // Whether anybody of then lives can be seen, but not which attempt is whose.

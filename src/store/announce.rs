@@ -9,15 +9,16 @@ use crate::broker::JobId;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::clock::Moment;
 use crate::sqlite::jobs;
+use crate::task::id::{PutId, TaskId};
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
 
 /// Everything needed to put the job of a task again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Again {
-    /// Its row.
-    pub id: i64,
-    /// Its identity.
+    /// Which put of which task it is; [`Db::note_puts`] wants it back.
+    pub put: PutId,
+    /// The task's identity.
     pub uuid: Uuid,
     /// Where its job will wait.
     pub tube: TubeName,
@@ -25,8 +26,6 @@ pub struct Again {
     pub priority: u32,
     /// Its job's TTR in seconds.
     pub ttr: u32,
-    /// Which put of this task it is; [`Db::note_puts`] wants it back.
-    pub generation: i64,
     /// Milliseconds until it is due; zero or less when it is.
     pub due_in: i64,
     /// The job it had.
@@ -51,54 +50,41 @@ pub const PUT_TIME: Millis = 15_000;
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
-    /// Notes what became of puts: row, put generation, job; none where it came to nothing, so that whoever is next need
-    /// not wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for
-    /// the disk.
+    /// Notes what became of puts: their jobs; none where it came to nothing, so that whoever is next need not
+    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the
+    /// disk.
     pub fn note_puts(
         &mut self,
         instance: &str,
-        puts: &[(i64, i64, Option<JobId>)],
+        puts: &[(PutId, Option<JobId>)],
     ) -> Result<(), Error> {
         self.change_lightly(|change, _| {
             let mut give_up = change.prepare_cached(
                 "UPDATE tasks SET put_until = NULL WHERE id = ?1 AND put_generation = ?2",
             )?;
-            for (task, generation, job) in puts {
+            for (put, job) in puts {
                 match job {
-                    Some(job) => note_job(change, *task, *generation, *job, instance)?,
-                    None => drop(give_up.execute([task, generation])?),
+                    Some(job) => note_job(change, *put, *job, instance)?,
+                    None => drop(give_up.execute(params![put.task, put.generation])?),
                 }
             }
             Ok(())
         })
     }
 
-    /// Reserves the right to put a waiting task's job again, or puts it where the store keeps the jobs; `None` if
-    /// the task waits no more, or if somebody else has put it since `generation`.
-    pub fn put_again(
-        &mut self,
-        id: i64,
-        generation: i64,
-        now: Millis,
-    ) -> Result<Option<Again>, Error> {
-        Ok(self.put_all_again(&[(id, generation)], now)?.pop())
-    }
-
-    /// The same for many, in one transaction.
-    pub fn put_all_again(
-        &mut self,
-        tasks: &[(i64, i64)],
-        now: Millis,
-    ) -> Result<Vec<Again>, Error> {
+    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the store keeps the jobs, all in
+    /// one transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
+    pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();
         let all: Vec<Again> = self.change(|change, _| {
             let mut all = Vec::new();
-            for (id, generation) in tasks {
-                match next_put(change, *id, Some(*generation), now, jobs.as_ref()) {
+            for put in puts {
+                let (task, generation) = (put.task, Some(put.generation));
+                match next_put(change, task, generation, now, jobs.as_ref()) {
                     Ok(again) => all.extend(again),
                     // It keeps none of the others from being put.
                     Err(Failed::Corrupt(what)) => {
-                        tracing::error!(task = id, what, "could not put a task's job again");
+                        tracing::error!(%task, what, "could not put a task's job again");
                     }
                     Err(failed) => return Err(failed),
                 }
@@ -130,7 +116,7 @@ pub(super) const WAITS_SINCE: &str = "max(created, coalesce(
 
 pub(super) fn next_put(
     connection: &Connection,
-    id: i64,
+    task: TaskId,
     generation: Option<i64>,
     now: Millis,
     jobs: Option<&Jobs>,
@@ -145,7 +131,7 @@ pub(super) fn next_put(
     let row = connection
         .prepare_cached(&begin)?
         .query_row(
-            params![id, generation, now.saturating_add(PUT_TIME), now],
+            params![task, generation, now.saturating_add(PUT_TIME), now],
             |row| {
                 Ok((
                     row.get::<_, [u8; 16]>(0)?,
@@ -165,14 +151,13 @@ pub(super) fn next_put(
         return Ok(None);
     };
     let again = Again {
-        id,
+        put: PutId { task, generation },
         uuid: Uuid::from_bytes(uuid),
         tube: tube
             .parse()
-            .map_err(|e| Failed::Corrupt(format!("task {id}: {e}")))?,
+            .map_err(|e| Failed::Corrupt(format!("task {task}: {e}")))?,
         priority,
         ttr: ttr.unwrap_or(DEFAULT_TTR),
-        generation,
         due_in,
         old_job: job
             .filter(|_| !gone)
@@ -182,13 +167,12 @@ pub(super) fn next_put(
     };
     if let Some(jobs) = jobs {
         let announced = Announced {
-            id,
+            put: again.put,
             uuid: again.uuid,
             tube: &again.tube,
             priority: again.priority,
             ttr: again.ttr,
             due_in: again.due_in,
-            generation: again.generation,
         };
         jobs.put(connection, &announced)?;
     }
@@ -203,27 +187,28 @@ pub(super) struct Jobs {
 
 /// A task whose job is put.
 pub(super) struct Announced<'a> {
-    id: i64,
+    put: PutId,
     uuid: Uuid,
     tube: &'a TubeName,
     priority: u32,
     ttr: u32,
     /// Milliseconds.
     due_in: i64,
-    generation: i64,
 }
 
 impl<'a> Announced<'a> {
     /// A task's first put is its put number 1.
-    pub fn new(id: i64, task: &'a NewTask, now: Millis) -> Announced<'a> {
+    pub fn new(id: TaskId, task: &'a NewTask, now: Millis) -> Announced<'a> {
         Announced {
-            id,
+            put: PutId {
+                task: id,
+                generation: 1,
+            },
             uuid: task.uuid,
             tube: &task.tube,
             priority: task.priority,
             ttr: task.ttr,
             due_in: task.due.saturating_sub(now),
-            generation: 1,
         }
     }
 }
@@ -243,13 +228,7 @@ impl Jobs {
         };
         let job = jobs::insert(change, &row, Moment::now())?;
         let instance = jobs::instance(self.store);
-        note_job(
-            change,
-            task.id,
-            task.generation,
-            job.unsigned_abs(),
-            &instance,
-        )
+        note_job(change, task.put, job.unsigned_abs(), &instance)
     }
 }
 
@@ -257,8 +236,7 @@ impl Jobs {
 /// producer's job as well, which may come round again and is known by nothing else.
 fn note_job(
     change: &Connection,
-    task: i64,
-    generation: i64,
+    PutId { task, generation }: PutId,
     job: JobId,
     instance: &str,
 ) -> Result<(), Failed> {

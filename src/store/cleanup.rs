@@ -6,9 +6,10 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::locks::Holder;
-use super::{Db, Error, Failed, Millis, slate, some_text};
+use super::{Db, Error, Failed, Millis, batch_journal, some_text};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
+use crate::task::id::{TaskId, WorkerId};
 use crate::task::state::Status;
 
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
@@ -24,7 +25,7 @@ const UNSURE: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsure {
     /// Its row.
-    pub id: i64,
+    pub id: TaskId,
     /// Its job's number.
     pub job: JobId,
     /// The first half of the SHA-256 of its job's body.
@@ -89,7 +90,7 @@ const BEEN_AT: &str = "SELECT 1 FROM
 
 impl Db {
     /// Tasks that would go if it were known that their jobs have gone, from a row on.
-    pub fn unsure(&self, old: &Old, after: i64) -> Result<Vec<Unsure>, Error> {
+    pub fn unsure(&self, old: &Old, after: TaskId) -> Result<Vec<Unsure>, Error> {
         let sql = old.unsure();
         self.look(|look, _| {
             let unsure = |row: &rusqlite::Row<'_>| {
@@ -141,7 +142,7 @@ impl Db {
             }
             thread::sleep(PAUSE);
         }
-        let mut after = Some(0);
+        let mut after = Some(WorkerId::NOBODY);
         while let Some(from) = after {
             after = self.forget_workers(from)?;
             thread::sleep(PAUSE);
@@ -152,7 +153,7 @@ impl Db {
     /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
     /// before the write lock is taken: there may be a million to pass over.
     fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(usize, Millis)>, Error> {
-        let batch: Vec<(i64, Millis)> = self.look(|look, _| {
+        let batch: Vec<(TaskId, Millis)> = self.look(|look, _| {
             Ok(look
                 .prepare_cached(&old.select())?
                 .query_map(params![from, old.before], |row| {
@@ -177,14 +178,14 @@ impl Db {
         })
     }
 
-    /// Deletes the rows and slates of workers that are dead and answer for nothing: of a few, from a row on. Returns
-    /// where to go on, if there are more to be looked at.
-    pub fn forget_workers(&mut self, after: i64) -> Result<Option<i64>, Error> {
+    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
+    /// Returns where to go on, if there are more to be looked at.
+    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Option<WorkerId>, Error> {
         let (mut last, mut dead) = (None, Vec::new());
         self.look(|look, locks| {
             let mut idle = look.prepare_cached(&idle_workers())?;
             for worker in idle.query_map([after], |row| row.get(0))? {
-                let worker: i64 = worker?;
+                let worker: WorkerId = worker?;
                 last = Some(worker);
                 let lives = locks.is_held(Holder::Worker(worker));
                 if !lives.map_err(Failed::Locks)? {
@@ -202,7 +203,7 @@ impl Db {
                 ))?;
                 for worker in dead {
                     if delete.execute([worker])? == 1 {
-                        slate::remove(locks, worker);
+                        batch_journal::remove(locks, worker);
                     }
                 }
                 Ok(())

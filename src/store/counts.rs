@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::locks::Holder;
 use super::{Db, Error, Failed, some_text};
+use crate::task::id::WorkerId;
 
 /// The tasks of one tube that are not done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,11 +40,11 @@ impl Db {
                     false => of.waiting = count,
                 }
             }
-            let mut lives: HashMap<i64, bool> = HashMap::new();
+            let mut lives: HashMap<WorkerId, bool> = HashMap::new();
             let mut owned = look.prepare_cached(OWNED)?;
             let mut rows = owned.query([])?;
             while let Some(row) = rows.next()? {
-                let owner: i64 = row.get(1)?;
+                let owner: WorkerId = row.get(1)?;
                 let alive = match lives.get(&owner) {
                     Some(known) => *known,
                     None => {

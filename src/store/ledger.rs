@@ -6,23 +6,22 @@
 //! written when it has ended.
 //!
 //! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those
-//! of the next are claimed. What the store does not know meanwhile, the worker's slate does.
+//! of the next are claimed. What the store does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::params;
 use uuid::Uuid;
 
+use super::announce::{Again, next_put};
 use super::locks::Lock;
-use super::reconcile::AfterLoss;
-use super::slate::Key;
-use super::worker::{Me, note_gone};
-use super::{Db, Error, Millis};
+use super::worker::{Me, note_deleted};
+use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::command::{Commands, Content, Plan};
-use crate::task::output::Kept;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
@@ -32,50 +31,52 @@ mod loss;
 mod row;
 mod settle;
 
-use claim::{Claiming, answers};
+use claim::Claiming;
 use loss::give_up;
-pub(super) use loss::left;
+pub(super) use loss::remains;
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
 use settle::settle_all;
 
 /// A reserved job, as the claim needs to know it.
 #[derive(Debug, Clone)]
-pub struct Arrival {
-    /// The tube it came from.
+pub struct JobRef {
+    /// The tube that the job came from.
     pub tube: TubeName,
-    /// Its number.
-    pub job: JobId,
-    /// How often it was kicked, if that was asked for.
+    /// The job's number.
+    pub id: JobId,
+    /// How often the job was kicked, if that was asked for.
     pub kicks: Option<u64>,
-    /// Which task it is.
-    pub who: Who,
+    /// Which task the job speaks of.
+    pub task: TaskRef,
+    /// The number of the task's attempt of which the worker has made sure that nothing is left.
+    pub cleared: Option<i64>,
 }
 
-impl Arrival {
+impl JobRef {
     /// The job is one that we put, whoever put the task's first.
     pub fn is_pointer(&self) -> bool {
-        match self.who {
-            Who::Pointer(_) => true,
-            Who::Named(..) | Who::Nameless(_) => false,
+        match self.task {
+            TaskRef::Pointer(_) => true,
+            TaskRef::Named(..) | TaskRef::Nameless(_) => false,
         }
     }
 }
 
 /// How a job says which task it is.
 #[derive(Debug, Clone)]
-pub enum Who {
+pub enum TaskRef {
     /// It points to a row of this store.
     Pointer(Uuid),
     /// A foreign producer gave it a uuid.
-    Named(Uuid, Stranger),
+    Named(Uuid, ForeignJob),
     /// Nothing but its number, its bytes and its age.
-    Nameless(Stranger),
+    Nameless(ForeignJob),
 }
 
 /// A job of a foreign producer.
 #[derive(Debug, Clone)]
-pub struct Stranger {
+pub struct ForeignJob {
     /// What it asks for.
     pub content: Content,
     /// Its body as it came, for when `content` may not become a row of its own.
@@ -99,8 +100,8 @@ pub enum Claim {
     Begun(Box<Attempt>),
     /// The task may not run: it has failed, its job is to be buried.
     Refused {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Why.
         reason: String,
         /// Its job's priority.
@@ -108,8 +109,8 @@ pub enum Claim {
     },
     /// The task has lost too many attempts and has failed with the last of them: its job is to be buried.
     GivenUp {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Why.
         reason: String,
         /// Its job's priority.
@@ -117,26 +118,24 @@ pub enum Claim {
     },
     /// The task had failed before, and its job was to be buried.
     BuryJob {
-        /// Its row.
-        task: i64,
+        /// The task.
+        task: TaskId,
         /// Its job's priority.
         priority: u32,
     },
     /// Not now: release the job for this long.
     Later {
-        /// Its row.
-        task: i64,
+        /// The put that the task's job came from.
+        put: PutId,
         /// How long.
         delay: Duration,
-        /// Its job's priority.
+        /// The job's priority.
         priority: u32,
-        /// The put that its job came from.
-        generation: i64,
     },
     /// The job is one too many. The row is named where there is one.
     DeleteJob {
-        /// The row.
-        task: Option<i64>,
+        /// The task.
+        task: Option<TaskId>,
     },
     /// Claim again, with `kicks`.
     AskForKicks,
@@ -149,23 +148,21 @@ pub enum Claim {
 /// An attempt whose processes have to go before the next one may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadAttempt {
-    /// The task's row.
-    pub task: i64,
-    /// Its identity.
+    /// Which.
+    pub id: AttemptId,
+    /// Its task's identity.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
     /// The worker that answers for it.
-    pub owner: Option<i64>,
+    pub owner: Option<WorkerId>,
     /// Its job's priority.
     pub priority: u32,
     /// What its worker has left.
-    pub left: Left,
+    pub remains: Remains,
 }
 
 /// What a dead worker has left of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub enum Remains {
     /// Nobody knows how it ended, nor what of it still runs.
     Unknown,
     /// It had ended well. What of it still runs was to stay.
@@ -177,12 +174,10 @@ pub enum Left {
 /// An attempt that has begun and is ours.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The task's row.
-    pub task: i64,
+    /// Which.
+    pub id: AttemptId,
     /// The task's identity.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
     /// What to start.
     pub plan: Plan,
     /// The lock that the command inherits.
@@ -194,20 +189,18 @@ pub struct Attempt {
     /// Its job's TTR in seconds, where known.
     pub ttr: Option<u32>,
     /// The put that its job came from.
-    pub generation: i64,
+    pub put: PutId,
     /// It came by its producer's own job, of which it matters whether it is known to be gone.
     pub foreign: bool,
-    /// It is to begin only when others have ended: the slate says when it does.
+    /// It is to begin only when others have ended: the batch journal says when it does.
     pub ahead: bool,
 }
 
 /// How an attempt of ours ended.
 #[derive(Debug)]
 pub struct Settlement {
-    /// The task's row.
-    pub task: i64,
-    /// The attempt's number.
-    pub number: i64,
+    /// Which.
+    pub id: AttemptId,
     /// How it ended.
     pub outcome: Outcome,
     /// What becomes of the task.
@@ -215,7 +208,7 @@ pub struct Settlement {
     /// What the task has used up now.
     pub budget: Budget,
     /// What the command printed.
-    pub output: Kept,
+    pub output: Captured,
     /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
     /// again.
     pub kicks: Option<u64>,
@@ -225,181 +218,142 @@ pub struct Settlement {
     pub finished: Millis,
 }
 
-/// What is to be recorded of attempts that were claimed together.
-#[derive(Debug, Default)]
-pub struct Settlements {
-    /// Those that have ended.
-    pub ended: Vec<Arc<Settlement>>,
-    /// One claimed ahead that has begun since, and when.
-    pub begun: Option<(Key, Millis)>,
-    /// Those claimed ahead whose turn does not come: their tasks wait again.
-    pub unbegun: Vec<Key>,
+/// What a worker has to say to the ledger and what it asks, in one transaction, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// Attempts of this worker that have ended.
+    pub settle: Vec<Arc<Settlement>>,
+    /// An attempt that was claimed ahead of its turn and has begun since, and when it began.
+    pub begun: Option<(AttemptId, Millis)>,
+    /// Attempts that were claimed ahead and do not begin: their tasks wait again.
+    pub unclaim: Vec<AttemptId>,
+    /// How often jobs of failed tasks had been kicked by then, where that was learnt late.
+    pub kicks: Vec<(TaskId, u64)>,
+    /// Tasks whose producers' own jobs are deleted. One that has no row is passed over.
+    pub deleted: Vec<TaskId>,
+    /// Tasks that wait and whose jobs are lost: the right to put another is asked for.
+    pub again: Vec<PutId>,
+    /// A dead worker's attempt, to be taken over before what it left is ended.
+    pub take_over: Option<DeadAttempt>,
+    /// An attempt that this worker took over and of which nothing runs any more: lost, or what its batch journal says.
+    pub lose: Option<DeadAttempt>,
+    /// The job whose task is to be claimed. An attempt that `lose` names counts as cleared.
+    pub claim: Option<JobRef>,
+    /// Further jobs, claimed only if `claim` begins, and only those that may begin.
+    pub prefetch: Vec<JobRef>,
 }
 
-/// What came of settling and claiming together.
-#[derive(Debug)]
-pub struct Claimed {
-    /// As of [`Db::settle`].
+/// What came of an [`Entry`].
+#[derive(Debug, Default)]
+pub struct Entered {
+    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing else
+    /// of it may be touched.
     pub ours: Vec<bool>,
-    /// The next.
-    pub next: Claim,
-    /// Those after it, in order, as far as they may begin. The others are to be claimed when it is their turn.
-    pub ahead: Vec<Option<Box<Attempt>>>,
+    /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
+    pub puts: Vec<Again>,
+    /// Whether the dead attempt that was to be taken over is ours now; false where none was named.
+    pub taken: bool,
+    /// What became of the task whose attempt was lost; none where none was named.
+    pub lost: Option<AfterLoss>,
+    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not
+    /// claimed:
+    /// [`Claim::GivenUp`].
+    pub claim: Option<Claim>,
+    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
+    /// turn.
+    pub prefetch: Vec<Option<Box<Attempt>>>,
+}
+
+/// What became of a task whose worker is dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// It waits.
+    Waits,
+    /// It was not lost: it is done.
+    Done,
+    /// It was not lost: it had not begun, and waits.
+    Unbegun,
+    /// That was one too many: it has failed.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Somebody else was quicker.
+    NotOurs,
 }
 
 impl Db {
-    /// Decides what becomes of a reserved job, and begins an attempt where it may. `gone` are tasks
-    /// whose jobs are known to be gone, noted on the way.
-    pub fn claim(
+    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
+    /// fails.
+    pub fn enter(
         &mut self,
-        arrival: &Arrival,
+        entry: &Entry,
         commands: &Arc<Commands>,
         me: &Me,
-        gone: &[i64],
         now: Millis,
-    ) -> Result<Claim, Error> {
-        self.change(|change, locks| {
-            note_gone(change, gone)?;
-            Claiming {
+    ) -> Result<Entered, Error> {
+        let jobs = self.jobs();
+        let mut entered = self.change(|change, locks| {
+            let writing = Claiming {
                 change,
                 locks,
                 commands,
                 me,
                 now,
-            }
-            .claim(arrival)
-        })
-    }
-
-    /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if
-    /// it is ours now.
-    pub fn take_over(&mut self, dead: &DeadAttempt, worker: i64) -> Result<bool, Error> {
-        let taken = self.change(|change, locks| {
-            if let Some(owner) = dead.owner
-                && answers(locks, owner, worker)?
-            {
-                return Ok(false);
-            }
-            let taken = change.execute(
-                "UPDATE tasks SET owner = ?4
-                 WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
-                params![dead.task, dead.number, dead.owner, worker],
-            )?;
-            Ok(taken == 1)
-        })?;
-        crash::here(Point::TakenOver);
-        Ok(taken)
-    }
-
-    /// Records an attempt that we took over, and of which nothing runs any more, as [`Db::lose`] does, and claims its
-    /// task anew, both in one transaction.
-    pub fn lose_and_claim(
-        &mut self,
-        dead: &DeadAttempt,
-        arrival: &Arrival,
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<Claim, Error> {
-        let claimed = self.change(|change, locks| {
-            let claiming = Claiming {
-                change,
-                locks,
-                commands,
-                me,
-                now,
+                lost: entry.lose.as_ref().map(|dead| dead.id),
             };
-            match claiming.lose(dead)? {
+            let ours = settle_all(change, entry, me)?;
+            note_deleted(change, &entry.deleted)?;
+            let mut puts = Vec::with_capacity(entry.again.len());
+            for put in &entry.again {
+                let (task, generation) = (put.task, Some(put.generation));
+                puts.extend(next_put(change, task, generation, now, jobs.as_ref())?);
+            }
+            let taken = match &entry.take_over {
+                Some(dead) => writing.take_over(dead)?,
+                None => false,
+            };
+            let lost = entry.lose.as_ref().map(|dead| match writing.lose(dead) {
+                // Nothing was written by then.
+                Err(Failed::Corrupt(wrong)) => give_up(change, locks, dead, &wrong, me, now),
+                lost => lost,
+            });
+            let lost = lost.transpose()?;
+            let claim = match (&entry.claim, &entry.lose, &lost) {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.
-                AfterLoss::Failed { reason } => Ok(Claim::GivenUp {
-                    task: dead.task,
-                    reason,
+                (_, Some(dead), Some(AfterLoss::Failed { reason })) => Some(Claim::GivenUp {
+                    task: dead.id.task,
+                    reason: reason.clone(),
                     priority: dead.priority,
                 }),
-                AfterLoss::Waits | AfterLoss::Done | AfterLoss::Unbegun | AfterLoss::NotOurs => {
-                    claiming.claim(arrival)
-                }
-            }
-        });
-        match claimed {
-            Err(error) if error.is_of_one_row() => {
-                self.give_up(dead, &error, me, now)?;
-                Ok(Claim::GivenUp {
-                    task: dead.task,
-                    reason: error.to_string(),
-                    priority: dead.priority,
-                })
-            }
-            claimed => claimed,
+                (Some(job), _, _) => Some(writing.claim(job)?),
+                (None, _, _) => None,
+            };
+            let begins = matches!(claim, Some(Claim::Begun(_)));
+            let ahead = |job| match begins {
+                true => writing.claim_ahead(job),
+                false => Ok(None),
+            };
+            let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            Ok(Entered {
+                ours,
+                puts,
+                taken,
+                lost,
+                claim,
+                prefetch,
+            })
+        })?;
+        if self.keeps_jobs() && !entered.puts.is_empty() {
+            entered.puts.clear();
+            self.ring();
         }
-    }
-
-    /// Records an attempt that we took over, and claims nothing.
-    pub(super) fn lose_only(
-        &mut self,
-        dead: &DeadAttempt,
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<AfterLoss, Error> {
-        self.change(|change, locks| {
-            Claiming {
-                change,
-                locks,
-                commands,
-                me,
-                now,
-            }
-            .lose(dead)
-        })
-    }
-
-    /// Records an attempt that we took over, and whose task's row makes no sense, by what `wrong` says.
-    pub(super) fn give_up(
-        &mut self,
-        dead: &DeadAttempt,
-        wrong: &Error,
-        me: &Me,
-        now: Millis,
-    ) -> Result<AfterLoss, Error> {
-        self.change(|change, locks| give_up(change, locks, dead, &wrong.to_string(), me, now))
-    }
-
-    /// Records what has happened as [`Db::settle`] does, and claims the next task as [`Db::claim`] does, all in one
-    /// transaction. If that may begin, those `ahead` of their turns are claimed too, of which nothing else is to be
-    /// said than that they may begin.
-    pub fn settle_and_claim(
-        &mut self,
-        settlements: &Settlements,
-        next: &Arrival,
-        ahead: &[Arrival],
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<Claimed, Error> {
-        self.change(|change, locks| {
-            let ours = settle_all(change, settlements, me)?;
-            let claiming = Claiming {
-                change,
-                locks,
-                commands,
-                me,
-                now,
-            };
-            let next = claiming.claim(next)?;
-            let ahead = match &next {
-                Claim::Begun(_) => ahead,
-                _ => &[],
-            };
-            let ahead = ahead.iter().map(|arrival| claiming.claim_ahead(arrival));
-            let ahead = ahead.collect::<Result<_, _>>()?;
-            Ok(Claimed { ours, next, ahead })
-        })
-    }
-
-    /// Records what has happened. Of each attempt that has ended, false if it was not ours to settle: somebody took it
-    /// over, and nothing else of it may be touched then.
-    pub fn settle(&mut self, settlements: &Settlements, me: &Me) -> Result<Vec<bool>, Error> {
-        self.change(|change, _| settle_all(change, settlements, me))
+        if entry.take_over.is_some() {
+            crash::here(Point::TakenOver);
+        }
+        if entry.lose.is_some() && entry.claim.is_none() {
+            crash::here(Point::AttemptLost);
+        }
+        Ok(entered)
     }
 }

@@ -1,7 +1,7 @@
 //! Every query that could meet a million rows has an index to go by.
 
 use super::cleanup::{Old, idle_workers};
-use super::read::{Filter, Shown};
+use super::read::{DisplayedStatus, Filter};
 use super::{Db, Durability, Millis, counts, ledger, reconcile};
 use crate::task::state::Status;
 
@@ -22,7 +22,7 @@ fn queries_go_by_their_indices() {
     let db = Db::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
     let list = |status: Option<&str>, tube: Option<&str>, command: Option<&str>| {
         let filter = Filter {
-            status: status.and_then(Shown::from_word),
+            status: status.and_then(DisplayedStatus::from_word),
             tube: tube.map(String::from),
             command: command.map(String::from),
         };

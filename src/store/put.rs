@@ -7,6 +7,7 @@ use super::announce::{Again, Announced, PUT_TIME, next_put};
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
 use crate::task::command::Content;
+use crate::task::id::TaskId;
 use crate::task::payload::Call;
 use crate::task::state::Status;
 use crate::tube::TubeName;
@@ -34,12 +35,12 @@ pub enum Added {
     /// It is recorded, and needs a job unless the store keeps the jobs.
     New {
         /// Its row.
-        id: i64,
+        id: TaskId,
     },
     /// The very same task was recorded before.
     Known {
         /// Its row.
-        id: i64,
+        id: TaskId,
     },
     /// Another task has its uuid.
     UuidTaken,
@@ -52,7 +53,7 @@ pub enum NotRegenerated {
     #[error("No such task :{id}")]
     NoSuchTask {
         /// The id asked for.
-        id: i64,
+        id: TaskId,
     },
     /// Only what failed can be regenerated.
     #[error(
@@ -88,7 +89,7 @@ impl Db {
     /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
     pub fn regenerate(
         &mut self,
-        id: i64,
+        id: TaskId,
         tube: Option<&TubeName>,
         now: Millis,
     ) -> Result<Result<Again, NotRegenerated>, Error> {
@@ -157,7 +158,7 @@ pub(super) fn same_task(
     connection: &Connection,
     uuid: &Uuid,
     content: &Columns<'_>,
-) -> Result<Option<i64>, Failed> {
+) -> Result<Option<TaskId>, Failed> {
     Ok(connection
         .prepare_cached(
             "SELECT id FROM tasks WHERE uuid = ?1 AND arguments IS ?2 AND options IS ?3 AND body IS ?4
@@ -210,7 +211,7 @@ impl<'a> Columns<'a> {
 
 /// A row's columns as a content.
 pub(super) fn content(
-    task: i64,
+    task: TaskId,
     foreign: bool,
     command: Option<&str>,
     arguments: Option<&str>,

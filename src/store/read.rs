@@ -8,20 +8,21 @@ use uuid::Uuid;
 
 use super::locks::{Holder, LockFile};
 use super::{Db, Error, Failed, Millis, some_text, text};
-use crate::task::output::Kept;
+use crate::task::id::{TaskId, WorkerId};
+use crate::task::output::Captured;
 use crate::task::state::Status;
 
 /// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
 /// is stalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum DisplayedStatus {
     /// As it is recorded.
     As(Status),
     /// Running, and its worker is dead: the tender or the next claim puts it right.
     Stalled,
 }
 
-impl Shown {
+impl DisplayedStatus {
     /// Every word that can be shown, and asked for.
     pub const WORDS: [&str; 6] = [
         "waiting",
@@ -35,29 +36,29 @@ impl Shown {
     /// The word shown.
     pub fn as_str(self) -> &'static str {
         match self {
-            Shown::As(status) => status.as_str(),
-            Shown::Stalled => "stalled",
+            DisplayedStatus::As(status) => status.as_str(),
+            DisplayedStatus::Stalled => "stalled",
         }
     }
 
     /// What that word shows.
-    pub fn from_word(word: &str) -> Option<Shown> {
+    pub fn from_word(word: &str) -> Option<DisplayedStatus> {
         match word {
-            "stalled" => Some(Shown::Stalled),
-            other => Status::from_word(other).map(Shown::As),
+            "stalled" => Some(DisplayedStatus::Stalled),
+            other => Status::from_word(other).map(DisplayedStatus::As),
         }
     }
 
     /// The status recorded for it.
     fn recorded(self) -> Status {
         match self {
-            Shown::As(status) => status,
-            Shown::Stalled => Status::Running,
+            DisplayedStatus::As(status) => status,
+            DisplayedStatus::Stalled => Status::Running,
         }
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplayedStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Shown {
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Its number, for people.
-    pub id: i64,
+    pub id: TaskId,
     /// Its identity.
     pub uuid: Uuid,
     /// Its tube.
@@ -83,7 +84,7 @@ pub struct Task {
     /// How many bytes it has.
     pub body_size: Option<i64>,
     /// Where it stands.
-    pub status: Shown,
+    pub status: DisplayedStatus,
     /// When it may run, while it waits.
     pub due: Option<Millis>,
     /// Why it failed.
@@ -124,14 +125,14 @@ pub struct Attempt {
     /// Why it was not run.
     pub reason: Option<String>,
     /// What was printed; only where it was asked for.
-    pub output: Option<Kept>,
+    pub output: Option<Captured>,
 }
 
 /// Which tasks a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Those that stand there.
-    pub status: Option<Shown>,
+    pub status: Option<DisplayedStatus>,
     /// Those of this tube.
     pub tube: Option<String>,
     /// Those of this command.
@@ -143,7 +144,7 @@ impl Filter {
     pub(super) fn query(&self) -> (String, Vec<&dyn ToSql>) {
         let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
         let mut values: Vec<&dyn ToSql> = Vec::new();
-        match self.status.map(Shown::recorded) {
+        match self.status.map(DisplayedStatus::recorded) {
             None => {}
             Some(Status::Done) => sql.push_str(" AND status = 'done'"),
             // In the words of the index that leaves out what is done, or it is not used.
@@ -166,14 +167,20 @@ impl Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// By its number.
-    Id(i64),
+    Id(TaskId),
     /// By its identity.
     Uuid(Uuid),
 }
 
+impl From<TaskId> for Key {
+    fn from(id: TaskId) -> Key {
+        Key::Id(id)
+    }
+}
+
 impl From<i64> for Key {
     fn from(id: i64) -> Key {
-        Key::Id(id)
+        Key::Id(TaskId(id))
     }
 }
 
@@ -202,7 +209,7 @@ const PAGE: (usize, usize) = (200, 1024 * 1024);
 struct Page {
     tasks: Vec<Task>,
     /// Where the next page begins: below this id.
-    next: Option<i64>,
+    next: Option<TaskId>,
 }
 
 impl Db {
@@ -218,7 +225,7 @@ impl Db {
         mut each: impl FnMut(Task) -> bool,
     ) -> Result<(), Error> {
         let mut left = limit;
-        let mut below = Some(i64::MAX);
+        let mut below = Some(TaskId::AFTER_ALL);
         while let Some(id) = below.filter(|_| left > 0) {
             let page = self.page(filter, id, left)?;
             below = page.next;
@@ -232,7 +239,7 @@ impl Db {
         Ok(())
     }
 
-    fn page(&self, filter: &Filter, below: i64, left: u64) -> Result<Page, Error> {
+    fn page(&self, filter: &Filter, below: TaskId, left: u64) -> Result<Page, Error> {
         let (sql, values) = filter.query();
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.0);
         self.look(|look, locks| {
@@ -284,7 +291,7 @@ impl Db {
             for attempt in &mut task.attempts {
                 attempt.output = output
                     .query_row(params![task.id, attempt.number], |row| {
-                        Ok(Kept {
+                        Ok(Captured {
                             head: row.get(0)?,
                             tail: row.get(1)?,
                             dropped: row.get::<_, i64>(2)?.unsigned_abs(),
@@ -307,7 +314,7 @@ struct Reader<'a> {
     most: u32,
     locks: &'a LockFile,
     /// Which workers live: asked once each, since many tasks may be theirs.
-    lives: HashMap<i64, bool>,
+    lives: HashMap<WorkerId, bool>,
 }
 
 impl<'a> Reader<'a> {
@@ -351,18 +358,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn status(&mut self, row: &Row<'_>) -> Result<Shown, Failed> {
+    fn status(&mut self, row: &Row<'_>) -> Result<DisplayedStatus, Failed> {
         let word = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
         let status = Status::from_word(word)
             .ok_or_else(|| Failed::Corrupt(format!("a task with the status '{word}'")))?;
-        let owner: Option<i64> = row.get(15)?;
+        let owner: Option<WorkerId> = row.get(15)?;
         match (status, owner) {
-            (Status::Running, Some(owner)) if !self.lives(owner)? => Ok(Shown::Stalled),
-            _ => Ok(Shown::As(status)),
+            (Status::Running, Some(owner)) if !self.lives(owner)? => Ok(DisplayedStatus::Stalled),
+            _ => Ok(DisplayedStatus::As(status)),
         }
     }
 
-    fn lives(&mut self, worker: i64) -> Result<bool, Failed> {
+    fn lives(&mut self, worker: WorkerId) -> Result<bool, Failed> {
         if let Some(lives) = self.lives.get(&worker) {
             return Ok(*lives);
         }

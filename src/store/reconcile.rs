@@ -1,41 +1,36 @@
 //! What reconciliation asks of the store: whose attempts are dead, and which tasks that wait may have no job.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use super::ledger::{DeadAttempt, left};
+use super::ledger::{DeadAttempt, remains};
 use super::locks::Holder;
-use super::worker::Me;
 use super::{Db, Error, Failed, Millis, some_text, text};
 use crate::broker::JobId;
-use crate::crash::{self, Point};
 use crate::store::announce::PUT_TIME;
-use crate::task::command::Commands;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 /// A task that waits, and the job that is to ring for it, if that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// Its row.
-    pub id: i64,
+pub struct UnverifiedJob {
+    /// Its newest put.
+    pub put: PutId,
     /// Its identity.
     pub uuid: Uuid,
-    /// Its newest put.
-    pub generation: i64,
     /// The job's number.
     pub job: Option<JobId>,
     /// The broker instance that numbered it.
     pub instance: Option<String>,
     /// How to know it from another of that number.
-    pub looks: Looks,
+    pub fingerprint: Fingerprint,
 }
 
 /// How a job is known from another that has its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Looks {
+pub enum Fingerprint {
     /// It points to the task.
     Pointer,
     /// Its producer's own.
@@ -45,24 +40,6 @@ pub enum Looks {
         /// When it was put.
         birth: Millis,
     },
-}
-
-/// What became of a task whose worker is dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AfterLoss {
-    /// It waits.
-    Waits,
-    /// It was not lost: it is done.
-    Done,
-    /// It was not lost: it had not begun, and waits.
-    Unbegun,
-    /// That was one too many: it has failed.
-    Failed {
-        /// Why, in words.
-        reason: String,
-    },
-    /// Somebody else was quicker.
-    NotOurs,
 }
 
 impl Db {
@@ -80,7 +57,7 @@ impl Db {
 
     /// Attempts in any tube whose workers died without settling them.
     pub fn abandoned(&self) -> Result<Vec<DeadAttempt>, Error> {
-        let mut dead = self.running_dead(None, 0)?;
+        let mut dead = self.running_dead(None, WorkerId::NOBODY)?;
         if dead.is_empty() {
             return Ok(dead);
         }
@@ -90,7 +67,7 @@ impl Db {
             let mut same = look.prepare_cached(SAME)?;
             let mut kept = Vec::with_capacity(dead.len());
             for one in dead.drain(..) {
-                if same.exists(params![one.task, one.number, one.owner])? {
+                if same.exists(params![one.id.task, one.id.number, one.owner])? {
                     kept.push(one);
                 }
             }
@@ -100,18 +77,22 @@ impl Db {
 
     /// Attempts in a tube for which nobody answers: their workers are dead, or took them over as `asks` and
     /// could not end what was left.
-    pub fn dead_attempts(&self, tube: &TubeName, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+    pub fn dead_attempts(
+        &self,
+        tube: &TubeName,
+        asks: WorkerId,
+    ) -> Result<Vec<DeadAttempt>, Error> {
         self.running_dead(Some(tube.as_str()), asks)
     }
 
-    fn running_dead(&self, tube: Option<&str>, asks: i64) -> Result<Vec<DeadAttempt>, Error> {
+    fn running_dead(&self, tube: Option<&str>, asks: WorkerId) -> Result<Vec<DeadAttempt>, Error> {
         self.look(|look, locks| {
-            let mut answers: HashMap<i64, bool> = HashMap::new();
+            let mut answers: HashMap<WorkerId, bool> = HashMap::new();
             let mut running = look.prepare_cached(RUNNING)?;
             let mut rows = running.query([tube])?;
             let mut dead = Vec::new();
             while let Some(row) = rows.next()? {
-                let owner: i64 = row.get(3)?;
+                let owner: WorkerId = row.get(3)?;
                 let answers = match answers.get(&owner) {
                     Some(known) => *known,
                     None => {
@@ -122,14 +103,16 @@ impl Db {
                     }
                 };
                 if !answers {
-                    let (task, number) = (row.get(0)?, row.get(2)?);
+                    let id = AttemptId {
+                        task: row.get(0)?,
+                        number: row.get(2)?,
+                    };
                     dead.push(DeadAttempt {
-                        task,
+                        id,
                         uuid: Uuid::from_bytes(row.get(1)?),
-                        number,
                         owner: Some(owner),
                         priority: row.get(4)?,
-                        left: left(locks, row.get(5)?, (task, number), row.get(6)?),
+                        remains: remains(locks, row.get(5)?, id, row.get(6)?),
                     });
                 }
             }
@@ -138,22 +121,25 @@ impl Db {
     }
 
     /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or whoever
-    /// put it died in between. Each with its put generation, from a row on. Those that somebody is putting are
+    /// put it died in between. The newest put of each, from a task on. Those that somebody is putting are
     /// left to them.
     pub fn missing(
         &self,
         tube: &TubeName,
-        after: i64,
+        after: TaskId,
         limit: u32,
         now: Millis,
-    ) -> Result<Vec<(i64, i64)>, Error> {
+    ) -> Result<Vec<PutId>, Error> {
         self.look(|look, _| {
             // Until a time that is too far away: the clock was set back.
             let latest = now.saturating_add(PUT_TIME);
             Ok(look
                 .prepare_cached(MISSING)?
                 .query_map(params![tube.as_str(), after, now, latest, limit], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
+                    Ok(PutId {
+                        task: row.get(0)?,
+                        generation: row.get(1)?,
+                    })
                 })?
                 .collect::<Result<_, _>>()?)
         })
@@ -161,28 +147,31 @@ impl Db {
 
     /// Tasks of a tube that wait, from a row on, and whose job is known; of those of `instance` only if none is
     /// named.
-    pub fn doubts(
+    pub fn unverified(
         &self,
         tube: &TubeName,
         instance: Option<&str>,
-        after: i64,
+        after: TaskId,
         limit: u32,
-    ) -> Result<Vec<Doubt>, Error> {
+    ) -> Result<Vec<UnverifiedJob>, Error> {
         self.look(|look, _| {
             Ok(look
-                .prepare_cached(&doubts_sql())?
-                .query_map(params![tube.as_str(), instance, after, limit], doubt)?
+                .prepare_cached(&unverified_sql())?
+                .query_map(
+                    params![tube.as_str(), instance, after, limit],
+                    unverified_job,
+                )?
                 .collect::<Result<_, _>>()?)
         })
     }
 
     /// The same of certain tasks.
-    pub fn doubts_of(&self, tasks: &[i64]) -> Result<Vec<Doubt>, Error> {
+    pub fn unverified_of(&self, tasks: &[TaskId]) -> Result<Vec<UnverifiedJob>, Error> {
         self.look(|look, _| {
-            let mut select = look.prepare_cached(&format!("{DOUBTS} AND id = ?1"))?;
+            let mut select = look.prepare_cached(&format!("{UNVERIFIED} AND id = ?1"))?;
             let mut found = Vec::new();
             for task in tasks {
-                for row in select.query_map([task], doubt)? {
+                for row in select.query_map([task], unverified_job)? {
                     found.push(row?);
                 }
             }
@@ -204,37 +193,20 @@ impl Db {
         })
     }
 
-    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: row and
-    /// put generation.
-    pub fn note_found(&mut self, instance: &str, found: &[(i64, i64)]) -> Result<(), Error> {
+    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: the puts
+    /// that they came from.
+    pub fn note_found(&mut self, instance: &str, found: &[PutId]) -> Result<(), Error> {
         self.change(|change, _| {
             let mut note = change.prepare_cached(
                 "UPDATE tasks SET job_instance = iif(pointer_job IS NULL, ?3, job_instance),
                     pointer_instance = iif(pointer_job IS NULL, NULL, ?3)
                  WHERE id = ?1 AND put_generation = ?2",
             )?;
-            for (task, generation) in found {
+            for PutId { task, generation } in found {
                 note.execute(params![task, generation, instance])?;
             }
             Ok(())
         })
-    }
-
-    /// Records an attempt that we took over, and of which nothing runs any more: as its worker's slate says, or as
-    /// lost. A task whose row makes no sense has failed.
-    pub fn lose(
-        &mut self,
-        dead: &DeadAttempt,
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<AfterLoss, Error> {
-        let after = match self.lose_only(dead, commands, me, now) {
-            Err(error) if error.is_of_one_row() => self.give_up(dead, &error, me, now)?,
-            lost => lost?,
-        };
-        crash::here(Point::AttemptLost);
-        Ok(after)
     }
 }
 
@@ -253,13 +225,13 @@ pub(super) const MISSING: &str = "SELECT id, put_generation FROM tasks
         AND (put_until IS NULL OR put_until <= ?3 OR put_until > ?4)
     ORDER BY id LIMIT ?5";
 
-const DOUBTS: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
+const UNVERIFIED: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
         coalesce(pointer_instance, job_instance), foreign_job AND pointer_job IS NULL, job_hash, job_birth
     FROM tasks WHERE status = 'waiting' AND status <> 'done' AND put_noted = put_generation";
 
-fn doubts_sql() -> String {
+fn unverified_sql() -> String {
     format!(
-        "{DOUBTS} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
+        "{UNVERIFIED} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
          ORDER BY id LIMIT ?4"
     )
 }
@@ -270,22 +242,24 @@ const WAITS: &str =
 const DUE: &str = "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1
     AND due <= ?2 AND put_noted = put_generation";
 
-fn doubt(row: &Row<'_>) -> rusqlite::Result<Doubt> {
-    let looks = if row.get(5)? {
-        Looks::Foreign {
+fn unverified_job(row: &Row<'_>) -> rusqlite::Result<UnverifiedJob> {
+    let fingerprint = if row.get(5)? {
+        Fingerprint::Foreign {
             hash: row.get(6)?,
             birth: row.get(7)?,
         }
     } else {
-        Looks::Pointer
+        Fingerprint::Pointer
     };
-    Ok(Doubt {
-        id: row.get(0)?,
+    Ok(UnverifiedJob {
+        put: PutId {
+            task: row.get(0)?,
+            generation: row.get(2)?,
+        },
         uuid: Uuid::from_bytes(row.get(1)?),
-        generation: row.get(2)?,
         job: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
         instance: text(row, 4)?,
-        looks,
+        fingerprint,
     })
 }
 
@@ -295,7 +269,7 @@ pub(super) fn queries() -> [String; 5] {
     [
         WAITS.into(),
         RUNNING.into(),
-        doubts_sql(),
+        unverified_sql(),
         DUE.into(),
         TUBES.into(),
     ]

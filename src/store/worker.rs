@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::locks::{Holder, Lock};
 use super::{Db, Error, Failed, Millis};
 use crate::sqlite::clock::boot_id;
+use crate::task::id::{TaskId, WorkerId};
 
 /// A worker as it introduces itself.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub struct NewWorker {
 /// Who claims and settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Me {
-    /// The row's id.
-    pub id: i64,
+    /// The worker.
+    pub id: WorkerId,
     /// The name, with which its attempts are recorded.
     pub name: Arc<str>,
 }
@@ -44,7 +45,7 @@ impl Db {
     pub fn register(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
         let boot = boot_id();
         self.change(|change, locks| {
-            let id = change.query_row(
+            let id: WorkerId = change.query_row(
                 "INSERT INTO workers (name, tube, host, pid, started, boot) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  RETURNING id",
                 params![worker.name, worker.tube, worker.host, worker.pid, now, boot],
@@ -60,7 +61,7 @@ impl Db {
     }
 
     /// Writes a worker's row as it is and looks at its lock, to see whether the store takes anything.
-    pub fn prove(&mut self, worker: i64) -> Result<(), Error> {
+    pub fn prove(&mut self, worker: WorkerId) -> Result<(), Error> {
         self.change(|change, locks| {
             locks
                 .is_held(Holder::Worker(worker))
@@ -72,10 +73,15 @@ impl Db {
         })
     }
 
-    /// Records that a worker ends, and of which tasks it knows that their jobs are gone.
-    pub fn sign_off(&mut self, worker: i64, gone: &[i64], now: Millis) -> Result<(), Error> {
+    /// Records that a worker ends, and of which tasks it knows that their producers' own jobs are deleted.
+    pub fn sign_off(
+        &mut self,
+        worker: WorkerId,
+        deleted: &[TaskId],
+        now: Millis,
+    ) -> Result<(), Error> {
         self.change(|change, _| {
-            note_gone(change, gone)?;
+            note_deleted(change, deleted)?;
             change.execute(
                 "UPDATE workers SET stopped = ?2 WHERE id = ?1",
                 params![worker, now],
@@ -84,9 +90,9 @@ impl Db {
         })
     }
 
-    /// Records of which tasks it is known that their jobs are gone.
-    pub fn note_gone(&mut self, gone: &[i64]) -> Result<(), Error> {
-        self.change(|change, _| note_gone(change, gone))
+    /// Records of which tasks it is known that their producers' own jobs are deleted.
+    pub fn note_deleted(&mut self, deleted: &[TaskId]) -> Result<(), Error> {
+        self.change(|change, _| note_deleted(change, deleted))
     }
 }
 
@@ -100,7 +106,7 @@ pub struct Known {
     /// How many attempts of its name have ended well, and how many otherwise.
     pub ended: (u64, u64),
     /// The task that it runs.
-    pub task: Option<i64>,
+    pub task: Option<TaskId>,
 }
 
 impl Db {
@@ -130,12 +136,12 @@ impl Db {
 }
 
 /// A foreign task's row may go only when its job has gone: the row is what tells a redelivery apart.
-pub(super) fn note_gone(connection: &Connection, gone: &[i64]) -> Result<(), Failed> {
-    if gone.is_empty() {
+pub(super) fn note_deleted(connection: &Connection, deleted: &[TaskId]) -> Result<(), Failed> {
+    if deleted.is_empty() {
         return Ok(());
     }
     let mut note = connection.prepare_cached("UPDATE tasks SET job_gone = 1 WHERE id = ?1")?;
-    for task in gone {
+    for task in deleted {
         note.execute([task])?;
     }
     Ok(())

@@ -16,7 +16,7 @@ pub struct Capture {
 
 /// What was kept, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Kept {
+pub struct Captured {
     /// The first bytes.
     pub head: Vec<u8>,
     /// The last bytes that are not in `head`.
@@ -25,7 +25,7 @@ pub struct Kept {
     pub dropped: u64,
 }
 
-impl Kept {
+impl Captured {
     /// How many bytes were printed.
     pub fn size(&self) -> u64 {
         (self.head.len() as u64)
@@ -81,9 +81,9 @@ impl Capture {
     }
 
     /// What was kept.
-    pub fn finish(mut self) -> Kept {
+    pub fn finish(mut self) -> Captured {
         self.tail.rotate_left(self.oldest);
-        Kept {
+        Captured {
             head: self.head,
             tail: self.tail,
             dropped: self.dropped,
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn captured(pieces: &[Vec<u8>]) -> Kept {
+    fn captured(pieces: &[Vec<u8>]) -> Captured {
         let mut capture = Capture::default();
         for piece in pieces {
             capture.push(piece);

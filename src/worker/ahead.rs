@@ -26,9 +26,10 @@ use super::round::{Round, Turn};
 use super::serve::Server;
 use crate::broker::{self, Broker, JobId, Reservation};
 use crate::crash::{self, Point};
-use crate::store::ledger::{Arrival, Claim, Claimed, Settlement};
+use crate::store::ledger::{Claim, Entered, Entry, JobRef, Settlement};
 use crate::store::{Db, now};
 use crate::task::command::Commands;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 /// How long the broker may take to say what comes next. Then what has happened is recorded without it.
@@ -113,7 +114,7 @@ pub struct Over {
     /// Ours.
     pub reservation: Reservation,
     /// Its row, if it is the producer's own job, not a pointer that we put since.
-    pub task: Option<i64>,
+    pub task: Option<TaskId>,
 }
 
 /// What became of a job that was over.
@@ -122,7 +123,7 @@ pub struct Deleted {
     /// Its number.
     pub job: JobId,
     /// As in [`Over`].
-    pub task: Option<i64>,
+    pub task: Option<TaskId>,
     /// What the broker said.
     pub answer: Result<(), broker::Error>,
 }
@@ -135,7 +136,7 @@ pub async fn exchange(
     most: usize,
 ) -> (Vec<Deleted>, Result<Vec<Reservation>, broker::Error>) {
     let known = |over: &Over| (over.reservation.id, over.task);
-    let known: Vec<(JobId, Option<i64>)> = over.iter().map(known).collect();
+    let known: Vec<(JobId, Option<TaskId>)> = over.iter().map(known).collect();
     let over = over.into_iter().map(|over| over.reservation).collect();
     let mut answers = Vec::new();
     let reserved = broker.exchange(over, &mut answers, tubes, most).await;
@@ -152,7 +153,7 @@ pub enum Ahead {
     /// Not claimed yet.
     Reserved(Reservation),
     /// Claimed in the transaction that settled the one before it.
-    Claimed(Reservation, Box<(Arrival, Claim)>),
+    Claimed(Reservation, Box<(JobRef, Claim)>),
     /// Claimed ahead of its turn, which has come.
     Turn(Turn),
 }
@@ -163,7 +164,7 @@ struct Seen {
     /// What became of the jobs that were over.
     deleted: Vec<Deleted>,
     /// The next jobs, and which tasks they speak of.
-    next: Vec<(Reservation, Arrival)>,
+    next: Vec<(Reservation, JobRef)>,
 }
 
 impl Server<'_> {
@@ -187,8 +188,14 @@ impl Server<'_> {
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
         let several = may_look && asked > 1 && round.is_possible(self.store.locks(), self.me.id);
         let most = if several { asked } else { 1 };
-        let settlements = Arc::new(round.settlements(Some(&settlement)));
-        let mut recording = pin!(record(self.store, self.control, self.me, &settlements));
+        let entry = Arc::new(round.entry(Some(&settlement)));
+        let mut recording = pin!(record(
+            self.store,
+            self.control,
+            self.me,
+            self.commands,
+            &entry
+        ));
         let (mut is_late, mut recorded, mut seen) = (false, None, Seen::default());
         if may_look {
             let mut looking = pin!(look(
@@ -217,22 +224,33 @@ impl Server<'_> {
         }
         note(self.gone, seen.deleted);
         let mut claimed = None;
-        let (next, arrivals): (Vec<_>, Vec<_>) = seen.next.into_iter().unzip();
-        if !is_late && let Some((first, ahead)) = arrivals.split_first() {
+        let (next, jobs): (Vec<_>, Vec<_>) = seen.next.into_iter().unzip();
+        if !is_late && let Some((first, ahead)) = jobs.split_first() {
             let (commands, me) = (self.commands, self.me);
-            let together =
-                |db: &mut Db| db.settle_and_claim(&settlements, first, ahead, commands, me, now());
-            if let Some(Ok(together)) = self.store.at_once(together) {
-                claimed = Some((first.clone(), together));
+            let entry = Entry {
+                claim: Some(first.clone()),
+                prefetch: ahead.to_vec(),
+                ..Entry::clone(&entry)
+            };
+            let together = |db: &mut Db| db.enter(&entry, commands, me, now());
+            if let Some(Ok(Entered {
+                ours,
+                claim: Some(claim),
+                prefetch,
+                ..
+            })) = self.store.at_once(together)
+            {
+                claimed = Some((first.clone(), ours, claim, prefetch));
             }
         }
-        let Some((arrival, claimed)) = claimed else {
+        let Some((job, ours, claim, ahead)) = claimed else {
             self.beside.have_again(next);
             let ours = match recorded {
                 Some(ours) => ours,
                 None => {
                     let beside = std::mem::take(self.beside);
-                    let hold = Hold::beside(beside, self.store, self.me, Instant::now());
+                    let hold =
+                        Hold::beside(beside, self.store, self.commands, self.me, Instant::now());
                     let ours = hold.during(self.broker, reservation, ttr, recording).await;
                     take_back(hold, self.beside, self.gone);
                     ours
@@ -242,11 +260,6 @@ impl Server<'_> {
             self.beside.recorded(ours.as_deref());
             return (is_last_ours(ours.as_deref()), None);
         };
-        let Claimed {
-            ours,
-            next: claim,
-            ahead,
-        } = claimed;
         if matches!(claim, Claim::Begun(_)) {
             crash::here(Point::NextBegun);
         }
@@ -255,7 +268,7 @@ impl Server<'_> {
         let mut next = next.into_iter();
         let first = next
             .next()
-            .map(|reservation| Ahead::Claimed(reservation, Box::new((arrival, claim))));
+            .map(|reservation| Ahead::Claimed(reservation, Box::new((job, claim))));
         for (reservation, attempt) in next.zip(ahead.into_iter().chain(repeat_with(|| None))) {
             match attempt {
                 Some(attempt) => self.beside.round.add(Turn {
@@ -270,8 +283,8 @@ impl Server<'_> {
 
     /// Records what there is of a round. Jobs whose turn has not come are to be looked at anew.
     pub(super) async fn end_round(&mut self) {
-        let settlements = Arc::new(self.beside.round.settlements(None));
-        let ours = record(self.store, self.control, self.me, &settlements).await;
+        let entry = Arc::new(self.beside.round.entry(None));
+        let ours = record(self.store, self.control, self.me, self.commands, &entry).await;
         self.beside.recorded(ours.as_deref());
     }
 }
@@ -282,7 +295,7 @@ fn is_last_ours(ours: Option<&[bool]>) -> bool {
 }
 
 /// Takes back what was left to a hold, and notes what it did.
-pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<i64>) {
+pub fn take_back(hold: Hold, beside: &mut Beside, gone: &mut Vec<TaskId>) {
     let (left, deleted) = hold.left();
     *beside = left;
     note(gone, deleted);
@@ -317,7 +330,7 @@ async fn look(
     {
         crash::here(Point::NextReserved);
         match arrive(broker, tube, &next, store, commands).await {
-            Ok(Arrived::Here(arrival)) => seen.next.push((next, arrival)),
+            Ok(Arrived::Here(job)) => seen.next.push((next, *job)),
             // Looked at again when it is its turn.
             Ok(Arrived::Elsewhere { .. } | Arrived::Vanished) | Err(_) => {
                 beside.next.push_front(next);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, JobStats, Reservation};
-use crate::store::ledger::{Arrival, Stranger, Who};
+use crate::store::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::store::{Millis, now};
 use crate::task::command::{Commands, Content};
 use crate::task::fingerprint::fingerprint;
@@ -17,7 +17,7 @@ use crate::tube::TubeName;
 #[derive(Debug)]
 pub enum Arrived {
     /// A task of this store, or one that is to become one.
-    Here(Arrival),
+    Here(Box<JobRef>),
     /// A pointer into another store: not ours, and none of our rows says anything of it.
     Elsewhere {
         /// The other store's id.
@@ -43,19 +43,20 @@ pub async fn arrive(
     commands: &Commands,
 ) -> Result<Arrived, broker::Error> {
     let body = &reservation.body;
-    let here = |who, kicks| {
-        Arrived::Here(Arrival {
+    let here = |task, kicks| {
+        Arrived::Here(Box::new(JobRef {
             tube: tube.clone(),
-            job: reservation.id,
+            id: reservation.id,
             kicks,
-            who,
-        })
+            task,
+            cleared: None,
+        }))
     };
     let read = commands.read(body);
     if let Body::Pointer(pointer) = &read
         && pointer.store == store
     {
-        return Ok(here(Who::Pointer(pointer.uuid), None));
+        return Ok(here(TaskRef::Pointer(pointer.uuid), None));
     }
     // Anything else is a foreign job: what tells it apart is not in its body alone.
     let Some(stats) = broker.stats_job(reservation.id).await? else {
@@ -74,15 +75,15 @@ pub async fn arrive(
         Body::Native(native) if !commands.takes_every_body() => Some(native),
         Body::Native(_) | Body::Refused(_) | Body::Other(_) => None,
     };
-    let instance = broker.instance().await?.id;
+    let instance = broker.instance().await?;
     let (uuid, content) = match named {
         Some(native) => (native.uuid, Content::Call(native.call)),
         None => (None, Content::Unread(body.clone())),
     };
     let stranger = stranger(body, content, &stats, instance, now());
     Ok(match uuid {
-        Some(uuid) => here(Who::Named(uuid, stranger), kicks),
-        None => here(Who::Nameless(stranger), kicks),
+        Some(uuid) => here(TaskRef::Named(uuid, stranger), kicks),
+        None => here(TaskRef::Nameless(stranger), kicks),
     })
 }
 
@@ -92,9 +93,9 @@ fn stranger(
     stats: &JobStats,
     instance: String,
     now: Millis,
-) -> Stranger {
+) -> ForeignJob {
     let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
-    Stranger {
+    ForeignJob {
         content,
         body: body.clone(),
         hash: fingerprint(body),

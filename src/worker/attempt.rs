@@ -49,12 +49,12 @@ pub fn begin(
 ) -> Result<Run, Ran> {
     let plan = &attempt.plan;
     let own: [(&'static str, &dyn Display); 7] = [
-        (TASK_VARIABLE, &attempt.task),
+        (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &store),
         (UUID_VARIABLE, &attempt.uuid),
         (TUBE_VARIABLE, tube),
         (JOB_VARIABLE, &job),
-        (ATTEMPT_VARIABLE, &attempt.number),
+        (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
     let spec = Spec {
@@ -65,7 +65,7 @@ pub fn begin(
         inherited: attempt.lock.as_fd(),
         listen: !habit.is_quiet(),
     };
-    run::start(spec, plan.command.timeout, attempt.task, control)
+    run::start(spec, plan.command.timeout, attempt.id.task, control)
 }
 
 /// Stays with an attempt to its end, and says what is to be recorded of it, and when it was started if it was claimed ahead
@@ -90,11 +90,10 @@ pub async fn end(
     // Only what is done may leave a daemon behind. What has failed may be regenerated.
     if next != Next::Done {
         // What cannot be ended now keeps the next attempt from beginning.
-        end_remains(store, attempt.task, attempt.uuid, attempt.number).await;
+        end_remains(store, attempt.id, attempt.uuid).await;
     }
     Settlement {
-        task: attempt.task,
-        number: attempt.number,
+        id: attempt.id,
         outcome,
         next,
         budget,
@@ -107,7 +106,7 @@ pub async fn end(
 
 /// What went well is in the store; the log is for what did not.
 fn tell(attempt: &Attempt, outcome: &Outcome, next: &Next) {
-    let Attempt { task, number, .. } = attempt;
+    let (task, number) = (attempt.id.task.0, attempt.id.number);
     let (command, outcome) = (&attempt.plan.name, outcome.word());
     match next {
         Next::Done => tracing::debug!(task, attempt = number, command, outcome, "did a task"),

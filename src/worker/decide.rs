@@ -1,12 +1,12 @@
-//! From an arrival to what is to be done: a claim, or several, with what each asks for first.
+//! From a job to what is to be done: a claim, or several, with what each asks for first.
 
 use std::sync::Arc;
 
-use super::fate::{Fate, LEAVE_ALONE, Put};
+use super::fate::{Fate, LEAVE_ALONE};
 use super::serve::Server;
 use crate::broker;
 use crate::reconcile::end_what_is_left;
-use crate::store::ledger::{Arrival, Attempt, Claim, DeadAttempt};
+use crate::store::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, JobRef};
 use crate::store::{self, now};
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
@@ -23,14 +23,14 @@ impl Server<'_> {
     /// Claims, does what the claim asks for first, and claims again.
     pub(super) async fn decide(
         &mut self,
-        mut arrival: Arrival,
+        mut job: JobRef,
         mut claimed: Option<Claim>,
     ) -> Result<Decided, store::Error> {
         let mut ours: Option<DeadAttempt> = None;
         for _ in 0..MOST_CLAIMS {
             let claim = match claimed.take() {
                 Some(claim) => claim,
-                None => self.claim(&arrival, ours.take()).await?,
+                None => self.claim(&job, ours.take()).await?,
             };
             match claim {
                 Claim::Begun(attempt) => return Ok(Decided::Run(attempt)),
@@ -39,23 +39,22 @@ impl Server<'_> {
                     reason,
                     priority,
                 } => {
-                    tracing::warn!(task, reason, "refused a task and buried its job");
+                    tracing::warn!(task = task.0, reason, "refused a task and buried its job");
                     return Ok(Decided::Refused { priority });
                 }
                 Claim::Later {
-                    task,
+                    put,
                     delay,
                     priority,
-                    generation,
                 } => {
                     return Ok(Decided::Fate(Fate::Release {
                         priority,
                         delay,
-                        waiting: Some(Put { task, generation }),
+                        waiting: Some(put),
                     }));
                 }
                 Claim::DeleteJob { task } => {
-                    let task = task.filter(|_| !arrival.is_pointer());
+                    let task = task.filter(|_| !job.is_pointer());
                     return Ok(Decided::Fate(Fate::Delete { task }));
                 }
                 Claim::GivenUp {
@@ -63,24 +62,27 @@ impl Server<'_> {
                     reason,
                     priority,
                 } => {
-                    tracing::error!(task, reason, "gave up a task and buried its job");
+                    tracing::error!(task = task.0, reason, "gave up a task and buried its job");
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::BuryJob { task, priority } => {
-                    tracing::warn!(task, "buried the job of a task that had failed");
+                    tracing::warn!(task = task.0, "buried the job of a task that had failed");
                     return Ok(Decided::Fate(Fate::Bury { priority }));
                 }
                 Claim::AskForKicks => {
-                    arrival.kicks = Some(self.kicks(arrival.job).await.unwrap_or(0));
+                    job.kicks = Some(self.kicks(job.id).await.unwrap_or(0));
                 }
                 Claim::Dead(dead) => {
-                    let (taken, me) = (dead.clone(), self.me.id);
-                    if !self.store.call(move |db| db.take_over(&taken, me)).await? {
+                    let taking = Entry {
+                        take_over: Some(dead.clone()),
+                        ..Entry::default()
+                    };
+                    if !self.enter(taking).await?.taken {
                         return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
                     tracing::warn!(
-                        task = dead.task,
-                        attempt = dead.number,
+                        task = dead.id.task.0,
+                        attempt = dead.id.number,
                         "took over a dead worker's attempt"
                     );
                     if !self.end_what_is_left(&dead).await {
@@ -92,6 +94,7 @@ impl Server<'_> {
                     if !self.end_what_is_left(&dead).await {
                         return Ok(Decided::Fate(Fate::leave_alone(&dead)));
                     }
+                    job.cleared = Some(dead.id.number);
                 }
             }
         }
@@ -103,22 +106,27 @@ impl Server<'_> {
 
     async fn claim(
         &mut self,
-        arrival: &Arrival,
+        job: &JobRef,
         ours: Option<DeadAttempt>,
     ) -> Result<Claim, store::Error> {
-        let (arrival, commands) = (arrival.clone(), Arc::clone(self.commands));
-        let me = self.me.clone();
-        let gone = self.gone.clone();
-        let claim = self
-            .store
-            .soon(move |db| match &ours {
-                Some(dead) => db.lose_and_claim(dead, &arrival, &commands, &me, now()),
-                None => db.claim(&arrival, &commands, &me, &gone, now()),
-            })
-            .await?;
+        let entry = Entry {
+            deleted: self.gone.clone(),
+            lose: ours,
+            claim: Some(job.clone()),
+            ..Entry::default()
+        };
+        let entered = self.enter(entry).await?;
         // Noted twice is noted once; what was not committed is still here.
         self.gone.clear();
-        Ok(claim)
+        // It was asked for.
+        entered.claim.ok_or(store::Error::Closed)
+    }
+
+    pub(super) async fn enter(&self, entry: Entry) -> Result<Entered, store::Error> {
+        let (commands, me) = (Arc::clone(self.commands), self.me.clone());
+        self.store
+            .soon(move |db| db.enter(&entry, &commands, &me, now()))
+            .await
     }
 
     /// Ends what an attempt left running. False if something could not be ended.
@@ -126,8 +134,8 @@ impl Server<'_> {
         let ended = end_what_is_left(self.store, dead).await;
         if !ended {
             tracing::error!(
-                task = dead.task,
-                attempt = dead.number,
+                task = dead.id.task.0,
+                attempt = dead.id.number,
                 "could not end what an attempt left running; did not run its task again"
             );
         }

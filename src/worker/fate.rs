@@ -7,8 +7,8 @@ use super::serve::Server;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::reconcile::announce;
-use crate::store::ledger::DeadAttempt;
-use crate::store::now;
+use crate::store::ledger::{DeadAttempt, Entered, Entry};
+use crate::task::id::{PutId, TaskId};
 
 /// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.
 pub const LEAVE_ALONE: Duration = Duration::from_secs(5);
@@ -17,22 +17,15 @@ pub const LEAVE_ALONE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// End it for good; the row is told if it is the producer's own job, not a pointer that we put since.
-    Delete { task: Option<i64> },
+    Delete { task: Option<TaskId> },
     /// Give it back. If it is gone, the task that waits is put again.
     Release {
         priority: u32,
         delay: Duration,
-        waiting: Option<Put>,
+        waiting: Option<PutId>,
     },
     /// Set it aside.
     Bury { priority: u32 },
-}
-
-/// A task's put, to be followed by another if its job is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Put {
-    pub task: i64,
-    pub generation: i64,
 }
 
 impl Fate {
@@ -99,20 +92,20 @@ impl Server<'_> {
     }
 
     /// The task waits and its job is gone: put another.
-    async fn put_again(&mut self, Put { task, generation }: Put) {
-        let asked = self
-            .store
-            .call(move |db| db.put_again(task, generation, now()))
-            .await;
-        let again = match asked {
-            Ok(Some(again)) => again,
-            Ok(None) => return,
+    async fn put_again(&mut self, put: PutId) {
+        let task = put.task.0;
+        let asking = Entry {
+            again: vec![put],
+            ..Entry::default()
+        };
+        let puts = match self.enter(asking).await {
+            Ok(Entered { puts, .. }) => puts,
             Err(error) => {
                 tracing::error!(task, %error, "could not put a task's job again");
                 return;
             }
         };
-        if let Err(error) = announce(self.broker, self.store, &[again]).await {
+        if let Err(error) = announce(self.broker, self.store, &puts).await {
             tracing::error!(task, %error, "could not put a task's job again");
         }
     }
@@ -157,7 +150,7 @@ pub async fn priority(broker: &mut dyn Broker, reservation: &Reservation) -> u32
 }
 
 /// Remembers what became of jobs.
-pub fn note(gone: &mut Vec<i64>, deleted: Vec<Deleted>) {
+pub fn note(gone: &mut Vec<TaskId>, deleted: Vec<Deleted>) {
     for Deleted { job, task, answer } in deleted {
         crash::here(Point::JobEnded);
         match answer {

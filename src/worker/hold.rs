@@ -1,6 +1,7 @@
 //! Keeping a reservation while its command runs: a long job is not a lost job.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -8,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::ahead::{Beside, Deleted, exchange};
 use super::fate::give_back_next;
 use crate::broker::{Broker, JobStats, Reservation};
-use crate::store::Store;
 use crate::store::worker::Me;
+use crate::store::{Db, Store, now};
+use crate::task::command::Commands;
 
 /// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
 const ASK_AFTER: Duration = Duration::from_millis(200);
@@ -26,6 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 pub struct Hold<'a> {
     begun: Instant,
     store: &'a Store,
+    commands: &'a Arc<Commands>,
     me: &'a Me,
     in_trouble: Cell<bool>,
     speaking: Cell<bool>,
@@ -36,10 +39,17 @@ pub struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// One that also sees to the worker's other jobs, when what is done has begun so long ago that it comes to that.
-    pub fn beside(beside: Beside, store: &'a Store, me: &'a Me, begun: Instant) -> Hold<'a> {
+    pub fn beside(
+        beside: Beside,
+        store: &'a Store,
+        commands: &'a Arc<Commands>,
+        me: &'a Me,
+        begun: Instant,
+    ) -> Hold<'a> {
         Hold {
             begun,
             store,
+            commands,
             me,
             in_trouble: Cell::default(),
             speaking: Cell::default(),
@@ -98,7 +108,7 @@ impl<'a> Hold<'a> {
                 alone_at = (!alone).then(|| Instant::now() + TRY_AGAIN);
             } else {
                 let told = match third {
-                    Some(_) => broker.touch(reservation).await.map(|()| third),
+                    Some(_) => broker.touch(reservation.held()).await.map(|()| third),
                     None => broker.stats_job(reservation.id).await.map(ttr_of),
                 };
                 third = told.unwrap_or_else(|error| {
@@ -130,14 +140,15 @@ impl<'a> Hold<'a> {
 
     /// Records what there is of the round.
     fn end_round(&self, beside: &mut Beside) -> bool {
-        let settlements = beside.round.settlements(None);
+        let entry = beside.round.entry(None);
         // Not on the store's thread: waiting for a lock there, nobody would touch the job.
-        let settled = self.store.at_once(|db| db.settle(&settlements, self.me));
+        let entering = |db: &mut Db| db.enter(&entry, self.commands, self.me, now());
+        let settled = self.store.at_once(entering);
         match settled {
             None => false,
             Some(Err(error)) if error.is_locked() => false,
-            Some(Ok(ours)) => {
-                beside.recorded(Some(&ours));
+            Some(Ok(entered)) => {
+                beside.recorded(Some(&entered.ours));
                 true
             }
             Some(Err(error)) => {

@@ -8,10 +8,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::control::{Control, Mode};
 use crate::link::Report;
-use crate::store::ledger::Settlements;
-use crate::store::slate::Key;
+use crate::store::ledger::{Entered, Entry};
 use crate::store::worker::Me;
 use crate::store::{Error, Store, now};
+use crate::task::command::Commands;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// Between two tries.
 pub const AGAIN: Duration = Duration::from_secs(1);
@@ -25,25 +26,27 @@ pub async fn record(
     store: &Store,
     control: &mut Control,
     me: &Me,
-    settlements: &Arc<Settlements>,
+    commands: &Arc<Commands>,
+    entry: &Arc<Entry>,
 ) -> Option<Vec<bool>> {
-    let ended = settlements.ended.iter();
-    let ended = ended.map(|settlement| (settlement.task, settlement.number));
-    let all: Vec<Key> = ended.chain(settlements.unbegun.iter().copied()).collect();
-    let newest = settlements.ended.len().saturating_sub(1);
-    let (task, attempt) = all.get(newest).copied().unwrap_or_default();
+    let ended = entry.settle.iter();
+    let ended = ended.map(|settlement| settlement.id);
+    let all: Vec<AttemptId> = ended.chain(entry.unclaim.iter().copied()).collect();
+    let newest = entry.settle.len().saturating_sub(1);
+    let (task, attempt) = all.get(newest).map_or((0, 0), |id| (id.task.0, id.number));
     let begun = Instant::now();
     let mut in_trouble = false;
     loop {
-        let (settling, me) = (Arc::clone(settlements), me.clone());
-        let call = store.soon(move |db| db.settle(&settling, &me));
+        let (entry, commands, me) = (Arc::clone(entry), Arc::clone(commands), me.clone());
+        let call = store.soon(move |db| db.enter(&entry, &commands, &me, now()));
         let recorded = match unless_to_leave(control, begun, call).await {
             Some(recorded) => recorded,
             None => return gave_up(task, attempt),
         };
         match recorded {
-            Ok(ours) => {
-                for ((task, attempt), ours) in all.iter().zip(&ours) {
+            Ok(Entered { ours, .. }) => {
+                for (id, ours) in all.iter().zip(&ours) {
+                    let (task, attempt) = (id.task.0, id.number);
                     if !ours {
                         tracing::warn!(
                             task,
@@ -108,7 +111,7 @@ fn leave_at(mode: Mode, begun: Instant) -> Option<Instant> {
 }
 
 /// Waits until the store takes a row again. False if something else is to be done.
-pub async fn outlast(store: &Store, control: &mut Control, worker: i64) -> bool {
+pub async fn outlast(store: &Store, control: &mut Control, worker: WorkerId) -> bool {
     loop {
         let proving = async {
             tokio::time::sleep(AGAIN).await;
@@ -127,7 +130,7 @@ pub async fn outlast(store: &Store, control: &mut Control, worker: i64) -> bool 
 }
 
 /// Says goodbye to the store, if it can be said soon: that we are gone, our lock tells.
-pub async fn sign_off(store: &Store, worker: i64, gone: Vec<i64>) -> Result<(), Error> {
+pub async fn sign_off(store: &Store, worker: WorkerId, gone: Vec<TaskId>) -> Result<(), Error> {
     let call = store.call(move |db| db.sign_off(worker, &gone, now()));
     match timeout(LAST_TRY, call).await {
         Ok(signed) => signed,

@@ -1,7 +1,7 @@
 //! A round: jobs that were claimed together, and are run one after the other.
 //!
 //! As long as each is short and goes well, all of them are recorded when the last has ended, in one transaction with the
-//! claim of the next round. Till then the worker's slate says which have begun and which are done, to whoever finds the
+//! claim of the next round. Till then the worker's batch journal says which have begun and which are done, to whoever finds the
 //! worker dead. Whatever else happens ends the round: what has ended is recorded, and tasks whose turn has not come wait
 //! again.
 
@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use super::ahead::Over;
 use crate::broker::Reservation;
 use crate::store::Millis;
-use crate::store::ledger::{Attempt, Settlement, Settlements};
+use crate::store::batch_journal::{BatchJournal, Done};
+use crate::store::ledger::{Attempt, Entry, Settlement};
 use crate::store::locks::LockFile;
-use crate::store::slate::{Done, Key, Slate};
+use crate::task::id::{AttemptId, WorkerId};
 
 /// When the first of a round has ended so long ago, the others do not wait any longer.
 const LONGEST: Duration = Duration::from_millis(20);
@@ -31,14 +32,14 @@ pub struct Turn {
 /// What of a round is not recorded.
 #[derive(Debug, Default)]
 pub struct Round {
-    slate: Option<Slate>,
-    /// There is no slate to be had, or it is to stay as it is.
-    has_no_slate: bool,
+    journal: Option<BatchJournal>,
+    /// There is no batch journal to be had, or it is to stay as it is.
+    has_no_journal: bool,
     ended: Vec<(Over, Arc<Settlement>)>,
     /// When the first of them had ended.
     since: Option<Instant>,
     /// One claimed ahead of its turn that has begun, and when.
-    begun: Option<(Key, Millis)>,
+    begun: Option<(AttemptId, Millis)>,
     turns: VecDeque<Turn>,
 }
 
@@ -48,21 +49,21 @@ impl Round {
         self.ended.is_empty() && self.begun.is_none() && self.turns.is_empty()
     }
 
-    /// Whether more than one may be claimed at once. Makes the slate if there is none.
-    pub fn is_possible(&mut self, locks: &LockFile, worker: i64) -> bool {
-        if self.slate.is_none() && !self.has_no_slate {
-            match Slate::make(locks, worker) {
-                Ok(slate) => self.slate = Some(slate),
-                Err(error) => self.lose_slate(&error),
+    /// Whether more than one may be claimed at once. Makes the batch journal if there is none.
+    pub fn is_possible(&mut self, locks: &LockFile, worker: WorkerId) -> bool {
+        if self.journal.is_none() && !self.has_no_journal {
+            match BatchJournal::make(locks, worker) {
+                Ok(journal) => self.journal = Some(journal),
+                Err(error) => self.lose_journal(&error),
             }
         }
-        self.slate.is_some()
+        self.journal.is_some()
     }
 
-    fn lose_slate(&mut self, error: &std::io::Error) {
-        tracing::warn!(%error, "has no slate; claims each task by itself from now on");
-        self.slate = None;
-        self.has_no_slate = true;
+    fn lose_journal(&mut self, error: &std::io::Error) {
+        tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
+        self.journal = None;
+        self.has_no_journal = true;
     }
 
     /// Adds a job that was claimed ahead of its turn.
@@ -93,27 +94,31 @@ impl Round {
 
     /// Notes that an attempt is about to begin that was claimed ahead of its turn. False if it must not.
     pub fn begins(&mut self, attempt: &Attempt, at: Millis) -> bool {
-        let key = (attempt.task, attempt.number);
-        match self.slate.as_mut().map(|slate| slate.begins(key, at)) {
+        let key = attempt.id;
+        match self.journal.as_mut().map(|journal| journal.begins(key, at)) {
             Some(Ok(())) => self.begun = Some((key, at)),
-            Some(Err(error)) => self.lose_slate(&error),
+            Some(Err(error)) => self.lose_journal(&error),
             None => {}
         }
-        self.slate.is_some()
+        self.journal.is_some()
     }
 
     /// Notes that an attempt is done, which is recorded later. False if it has to be recorded now.
     pub fn defers(&mut self, settlement: &Settlement) -> bool {
-        let key = (settlement.task, settlement.number);
+        let key = settlement.id;
         let done = Done {
             started: settlement.started,
             finished: settlement.finished,
             output: settlement.output.head.clone(),
         };
-        if let Some(Err(error)) = self.slate.as_mut().map(|slate| slate.is_done(key, &done)) {
-            self.lose_slate(&error);
+        if let Some(Err(error)) = self
+            .journal
+            .as_mut()
+            .map(|journal| journal.is_done(key, &done))
+        {
+            self.lose_journal(&error);
         }
-        self.slate.is_some()
+        self.journal.is_some()
     }
 
     /// One that was deferred.
@@ -124,13 +129,14 @@ impl Round {
     }
 
     /// All there is to be recorded, with the end of one more.
-    pub fn settlements(&self, last: Option<&Arc<Settlement>>) -> Settlements {
+    pub fn entry(&self, last: Option<&Arc<Settlement>>) -> Entry {
         let ended = self.ended.iter().map(|(_, settlement)| settlement);
-        let key = |turn: &Turn| (turn.attempt.task, turn.attempt.number);
-        Settlements {
-            ended: ended.chain(last).cloned().collect(),
+        let key = |turn: &Turn| turn.attempt.id;
+        Entry {
+            settle: ended.chain(last).cloned().collect(),
             begun: self.begun.filter(|_| last.is_none()),
-            unbegun: self.turns.iter().map(key).collect(),
+            unclaim: self.turns.iter().map(key).collect(),
+            ..Entry::default()
         }
     }
 
@@ -144,16 +150,16 @@ impl Round {
                 false => next.push(one.reservation),
             }
         }
-        if let Some(slate) = &mut self.slate {
-            slate.wipe();
+        if let Some(journal) = &mut self.journal {
+            journal.wipe();
         }
         (over, next)
     }
 
-    /// It is left to others to record it, who will look at the slate. The jobs.
+    /// It is left to others to record it, who will look at the batch journal. The jobs.
     pub fn abandon(&mut self) -> Vec<Reservation> {
-        self.slate = None;
-        self.has_no_slate = true;
+        self.journal = None;
+        self.has_no_journal = true;
         let mut next = self.turns();
         next.extend(self.ended.drain(..).map(|(over, _)| over.reservation));
         next
@@ -164,8 +170,8 @@ impl Round {
         self.turns.drain(..).map(|turn| turn.reservation).collect()
     }
 
-    /// Whether it has a slate on which is nothing that is not recorded.
-    pub fn has_clean_slate(&self) -> bool {
-        self.slate.is_some() && self.is_over()
+    /// Whether it has a batch journal in which is nothing that is not recorded.
+    pub fn has_clean_journal(&self) -> bool {
+        self.journal.is_some() && self.is_over()
     }
 }

@@ -12,7 +12,8 @@ use crate::grace::TERM_TO_KILL;
 use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
 use crate::process::memory;
-use crate::task::output::{Capture, Kept};
+use crate::task::id::TaskId;
+use crate::task::output::{Capture, Captured};
 use crate::task::state::{Exit, Outcome};
 
 /// The kernel's own signal, and everybody's.
@@ -24,7 +25,7 @@ pub struct Ran {
     /// How.
     pub outcome: Outcome,
     /// What it printed.
-    pub output: Kept,
+    pub output: Captured,
 }
 
 /// A command that takes no longer is short. The tender of a worker in a full tube hears only of those that take longer: to
@@ -77,7 +78,7 @@ enum Stage {
 /// A command on its way.
 pub struct Run {
     running: Running,
-    task: i64,
+    task: TaskId,
     begun: Instant,
     /// When to tell the tender of it.
     tell_at: Option<Instant>,
@@ -96,7 +97,7 @@ pub struct Run {
 pub fn start(
     spec: Spec<'_>,
     timeout: Option<Duration>,
-    task: i64,
+    task: TaskId,
     control: &mut Control,
 ) -> Result<Run, Ran> {
     let program = spec.argv.first().map_or("", String::as_str);
@@ -109,7 +110,10 @@ pub fn start(
         tell_at = Some(begun + SHORT);
     } else {
         let group = running.group();
-        control.report(Report::Busy { task, group });
+        control.report(Report::Busy {
+            task: task.0,
+            group,
+        });
     }
     Ok(Run {
         running,
@@ -190,19 +194,19 @@ impl Run {
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
                         // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
-                        tracing::error!(task, %error, "lost sight of a command");
+                        tracing::error!(task = task.0, %error, "lost sight of a command");
                         return Exit::Code(255);
                     }
                 },
                 _ = control.changed() => *stage = advance(*stage, control.mode(), times_out_at, running),
                 () = &mut alarm, if next.is_some() => {
                     if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
-                        control.report(Report::Busy { task, group });
+                        control.report(Report::Busy { task: task.0, group });
                     }
                     if listen_at.take_if(|at| *at <= Instant::now()).is_some()
                         && let Err(error) = running.listen()
                     {
-                        tracing::error!(task, %error, "could not listen to a command; will try again");
+                        tracing::error!(task = task.0, %error, "could not listen to a command; will try again");
                         listen_at = Some(Instant::now() + LISTEN_AGAIN);
                     }
                     *stage = advance(*stage, control.mode(), times_out_at, running);
@@ -217,7 +221,7 @@ fn could_not_start(program: &str, error: &io::Error) -> Ran {
         outcome: Outcome::CouldNotStart {
             reason: format!("could not start {program}: {error}"),
         },
-        output: Kept::default(),
+        output: Captured::default(),
     }
 }
 

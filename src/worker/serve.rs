@@ -10,17 +10,18 @@ use super::arrive::{Arrived, arrive};
 use super::attempt::{begin, end};
 use super::control::{Control, Mode};
 use super::decide::Decided;
-use super::fate::{Fate, LEAVE_ALONE, Put, give_back, priority};
+use super::fate::{Fate, LEAVE_ALONE, give_back, priority};
 use super::hold::Hold;
 use super::round::Turn;
 use super::run::{Habit, Run};
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
 use crate::process::environment::Environment;
-use crate::store::ledger::{Arrival, Attempt, Claim};
+use crate::store::ledger::{Attempt, Claim, JobRef};
 use crate::store::worker::Me;
 use crate::store::{Store, now};
 use crate::task::command::{Commands, OnFailure};
+use crate::task::id::{AttemptId, TaskId};
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 
@@ -41,7 +42,7 @@ pub struct Server<'a> {
     /// Signals and orders.
     pub control: &'a mut Control,
     /// Tasks whose jobs are known to be gone, not noted yet.
-    pub gone: &'a mut Vec<i64>,
+    pub gone: &'a mut Vec<TaskId>,
     /// What the worker has of the broker beside this job.
     pub beside: &'a mut Beside,
     /// How many jobs it asks for at once.
@@ -95,8 +96,8 @@ impl Server<'_> {
                 Served::Nothing
             }
             Ahead::Claimed(reservation, claimed) => {
-                let (arrival, claim) = *claimed;
-                self.follow(reservation, arrival, Some(claim)).await
+                let (job, claim) = *claimed;
+                self.follow(reservation, job, Some(claim)).await
             }
         }
     }
@@ -111,8 +112,8 @@ impl Server<'_> {
             self.commands,
         )
         .await;
-        let arrival = match arrived {
-            Ok(Arrived::Here(arrival)) => arrival,
+        let job = match arrived {
+            Ok(Arrived::Here(job)) => *job,
             Ok(Arrived::Elsewhere {
                 store,
                 delay,
@@ -128,17 +129,17 @@ impl Server<'_> {
             Ok(Arrived::Vanished) => return Served::Nothing,
             Err(error) => return Served::Lost(error),
         };
-        self.follow(reservation, arrival, None).await
+        self.follow(reservation, job, None).await
     }
 
     /// Does what a job's claim says, which may have been made already.
     async fn follow(
         &mut self,
         reservation: Reservation,
-        arrival: Arrival,
+        job: JobRef,
         claim: Option<Claim>,
     ) -> Served {
-        match self.decide(arrival, claim).await {
+        match self.decide(job, claim).await {
             Ok(Decided::Run(attempt)) => self.attempt(reservation, *attempt).await,
             Ok(Decided::Refused { priority }) => {
                 self.end(reservation, Fate::Bury { priority }).await;
@@ -184,9 +185,9 @@ impl Server<'_> {
         crash::here(Point::AttemptBegun);
         let begun = Instant::now();
         let Attempt {
-            task,
+            id: AttemptId { task, .. },
             priority,
-            generation,
+            put,
             foreign,
             ttr,
             ..
@@ -208,7 +209,7 @@ impl Server<'_> {
             ending.await
         } else {
             let beside = std::mem::take(self.beside);
-            let hold = Hold::beside(beside, self.store, self.me, begun);
+            let hold = Hold::beside(beside, self.store, self.commands, self.me, begun);
             let settlement = hold.during(self.broker, &reservation, ttr, ending).await;
             take_back(hold, self.beside, self.gone);
             settlement
@@ -253,7 +254,7 @@ impl Server<'_> {
             Next::Wait(delay) => Fate::Release {
                 priority,
                 delay,
-                waiting: Some(Put { task, generation }),
+                waiting: Some(put),
             },
         };
         match fate {

@@ -88,17 +88,17 @@ async fn a_restarted_server_is_told_again_which_tubes() {
     let before = client.instance().await.unwrap();
     server.restart();
     // Whether the client has already noticed or not: what it held is not its own any more.
-    let lost = client.touch(&held).await.unwrap_err();
+    let lost = client.touch(held.held()).await.unwrap_err();
     let known = matches!(
         lost,
         Error::ReservationLost { .. } | Error::ConnectionLost { .. }
     );
     assert!(known, "{lost:?}");
     assert_eq!(
-        client.touch(&held).await,
+        client.touch(held.held()).await,
         Err(Error::ReservationLost { id: held.id })
     );
-    assert_ne!(client.instance().await.unwrap().id, before.id);
+    assert_ne!(client.instance().await.unwrap(), before);
     assert_eq!(
         client.delete(held).await,
         Err(Error::ReservationLost { id: 1 })
@@ -119,7 +119,7 @@ async fn an_idle_client_does_not_mind_a_restart() {
     server.restart();
     // The runtime has to see that the old connection ended.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_ne!(client.instance().await.unwrap().id, before.id);
+    assert_ne!(client.instance().await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_dropped_future_ends_the_connection_and_gives_the_job_back() {
     let waiting = client.reserve(&tubes, PATIENCE);
     assert!(tokio::time::timeout(SHORT, waiting).await.is_err());
     let lost = Err(Error::ReservationLost { id: held.id });
-    assert_eq!(client.touch(&held).await, lost);
+    assert_eq!(client.touch(held.held()).await, lost);
     let again = reserve(&mut other, &t).await;
     assert_eq!(again.id, held.id);
     assert_eq!(client.delete(held).await, lost);
@@ -213,15 +213,12 @@ async fn the_next_job_of_each_kind_is_shown() {
 async fn the_server_describes_itself() {
     let server = Beanstalkd::start_with(&["-z", "12345"]);
     let mut client = server.client();
-    let instance = client.instance().await.unwrap();
+    let instance = client.about().await.unwrap();
     assert_eq!(instance.max_job_size, 12345);
     assert!(!instance.draining && !instance.id.is_empty());
     assert!(instance.version.starts_with("1."), "{}", instance.version);
     server.signal(Signal::USR1);
-    eventually("draining", async || {
-        client.instance().await.unwrap().draining
-    })
-    .await;
+    eventually("draining", async || client.about().await.unwrap().draining).await;
 }
 
 #[tokio::test]

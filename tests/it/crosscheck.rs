@@ -79,7 +79,7 @@ async fn what_is_done_to_a_job_another_client_sees() {
 
     let job = reserve(&mut client, &mail).await;
     assert_eq!(state(&mut other), "reserved");
-    client.touch(&job).await.unwrap();
+    client.touch(job.held()).await.unwrap();
     client.bury(job, 1).await.unwrap();
     assert_eq!(state(&mut other), "buried");
     assert_eq!(client.kick(&mail, 10).await, Ok(1));

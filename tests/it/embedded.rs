@@ -118,10 +118,10 @@ async fn a_reservation_is_worth_nothing_to_another_session() {
     let id = put(&mut session, &tube("t"), job("x")).await.unwrap();
     let held = reserve(&mut session, &tube("t")).await;
     let lost = Err(Error::ReservationLost { id });
-    assert_eq!(other.touch(&held).await, lost);
+    assert_eq!(other.touch(held.held()).await, lost);
     reserve_nothing(&mut other, &tube("t")).await;
-    assert_eq!(other.touch(&held).await, lost);
-    assert_eq!(session.touch(&held).await, Ok(()));
+    assert_eq!(other.touch(held.held()).await, lost);
+    assert_eq!(session.touch(held.held()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn after_a_reboot_delays_go_on_and_nothing_is_held() {
     assert!((900..=1000).contains(&stepped.as_secs()), "{stepped:?}");
     after.pause(&t, Duration::ZERO).await.unwrap();
     assert_eq!(reserve(&mut after, &t).await.id, ids[0]);
-    assert_eq!(session.touch(&held).await, Err(Error::NotFound));
+    assert_eq!(session.touch(held.held()).await, Err(Error::NotFound));
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn large_bodies_are_taken() {
     let held = reserve(&mut session, &tube("t")).await;
     assert!(held.body == body, "the body was changed");
     session.delete(held).await.unwrap();
-    let limit = session.instance().await.unwrap().max_job_size;
+    let limit = session.about().await.unwrap().max_job_size;
     assert_eq!(limit, 64 * 1024 * 1024);
 }
 

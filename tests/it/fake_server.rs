@@ -137,7 +137,7 @@ async fn a_byte_at_a_time_is_as_good_as_a_packet() {
         panic!("no job");
     };
     assert_eq!(&job.body[..], b"a\r\nb\r\n");
-    client.touch(&job).await.unwrap();
+    client.touch(job.held()).await.unwrap();
     assert_eq!(client.stats_job(1).await, Ok(None));
     server.finish();
 }
@@ -388,9 +388,9 @@ async fn a_reservation_of_another_connection_is_not_even_asked_about() {
     assert!(client.peek(2).await.is_err());
     // No connection, and then another one: the second session would not expect a touch.
     let lost = Err(Error::ReservationLost { id: 1 });
-    assert_eq!(client.touch(&job).await, lost);
+    assert_eq!(client.touch(job.held()).await, lost);
     assert_eq!(client.peek(3).await, Ok(None));
-    assert_eq!(client.touch(&job).await, lost);
+    assert_eq!(client.touch(job.held()).await, lost);
     assert_eq!(client.delete(job).await, lost);
     drop(client);
     server.finish();

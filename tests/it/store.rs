@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
-use taskqueue::store::ledger::{Arrival, Attempt, Claim, Settlement, Settlements, Stranger, Who};
+use taskqueue::store::ledger::{
+    Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Settlement, TaskRef,
+};
 use taskqueue::store::locks::Lock;
 use taskqueue::store::put::{Added, NewTask};
 use taskqueue::store::worker::{Me, NewWorker, Registered};
-use taskqueue::store::{Db, Durability, Millis};
+use taskqueue::store::{Db, Durability, Error, Millis};
 use taskqueue::task::command::{Command, Commands, Content};
-use taskqueue::task::output::Kept;
+use taskqueue::task::id::{AttemptId, PutId, TaskId};
+use taskqueue::task::output::Captured;
 use taskqueue::task::payload::Call;
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::Outcome;
@@ -71,29 +74,50 @@ impl Ledger {
         Db::open(&self.path(), Durability::ProcessDeath).unwrap()
     }
 
-    fn claim(&mut self, arrival: &Arrival) -> Claim {
-        self.claim_at(arrival, NOW)
+    fn claim(&mut self, job: &JobRef) -> Claim {
+        self.claim_at(job, NOW)
     }
 
-    fn claim_at(&mut self, arrival: &Arrival, now: Millis) -> Claim {
-        self.db
-            .claim(arrival, &self.commands, &self.me, &[], now)
-            .unwrap()
+    fn claim_at(&mut self, job: &JobRef, now: Millis) -> Claim {
+        claim(&mut self.db, &self.me, &self.commands, job, now).unwrap()
+    }
+
+    /// What a claim names that has been made sure of.
+    fn claim_at_cleared(&mut self, job: &JobRef, number: i64, now: Millis) -> Claim {
+        let cleared = Some(number);
+        let job = JobRef {
+            cleared,
+            ..job.clone()
+        };
+        self.claim_at(&job, now)
     }
 
     /// The claim of another worker, which has ended by the time that it is looked at.
-    fn claim_of_another(&mut self, arrival: &Arrival, now: Millis) -> Claim {
+    fn claim_of_another(&mut self, job: &JobRef, now: Millis) -> Claim {
         let another = register(&mut self.db, "another");
-        let claim = self
-            .db
-            .claim(arrival, &self.commands, &another.me, &[], now);
-        claim.unwrap()
+        claim(&mut self.db, &another.me, &self.commands, job, now).unwrap()
     }
 
     /// A claim that must begin an attempt.
     #[track_caller]
-    fn begin(&mut self, arrival: &Arrival) -> Box<Attempt> {
-        begun(self.claim(arrival))
+    fn begin(&mut self, job: &JobRef) -> Box<Attempt> {
+        begun(self.claim(job))
+    }
+
+    /// A claim by one who has made sure that nothing is left of the attempt of that number.
+    fn claim_cleared(&mut self, job: &JobRef, number: i64) -> Claim {
+        self.claim_at_cleared(job, number, NOW)
+    }
+
+    /// What becomes of the task of an attempt that we took over, when that is lost and the task claimed anew.
+    fn lose_and_claim(&mut self, dead: &DeadAttempt, job: &JobRef, now: Millis) -> Claim {
+        let entry = Entry {
+            lose: Some(dead.clone()),
+            claim: Some(job.clone()),
+            ..Entry::default()
+        };
+        let entered = self.db.enter(&entry, &self.commands, &self.me, now);
+        entered.unwrap().claim.unwrap()
     }
 
     /// A settlement that must be ours to make.
@@ -103,25 +127,25 @@ impl Ledger {
         assert!(settled(&mut self.db, settlement, &self.me));
     }
 
-    fn done(&mut self, attempt: Box<Attempt>) -> i64 {
+    fn done(&mut self, attempt: Box<Attempt>) -> TaskId {
         self.settle(&attempt, Outcome::Exited(0), Next::Done);
-        attempt.task
+        attempt.id.task
     }
 
-    fn failed(&mut self, attempt: Box<Attempt>) -> i64 {
+    fn failed(&mut self, attempt: Box<Attempt>) -> TaskId {
         let next = Next::Failed {
             reason: "exit code 1".into(),
         };
         self.settle(&attempt, Outcome::Exited(1), next);
-        attempt.task
+        attempt.id.task
     }
 
     /// One value of one row.
-    fn value<T: rusqlite::types::FromSql>(&self, column: &str, task: i64) -> T {
+    fn value<T: rusqlite::types::FromSql>(&self, column: &str, task: TaskId) -> T {
         self.sqlite()
             .query_row(
                 &format!("SELECT {column} FROM tasks WHERE id = ?1"),
-                [task],
+                [task.0],
                 |row| row.get(0),
             )
             .unwrap()
@@ -156,17 +180,16 @@ fn begun(claim: Claim) -> Box<Attempt> {
 
 fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     Settlement {
-        task: attempt.task,
-        number: attempt.number,
+        id: attempt.id,
         outcome,
         next,
         budget: Budget {
             spent: 1,
             ..attempt.budget
         },
-        output: Kept {
+        output: Captured {
             head: b"said".to_vec(),
-            ..Kept::default()
+            ..Captured::default()
         },
         kicks: None,
         started: None,
@@ -174,13 +197,51 @@ fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     }
 }
 
+/// What somebody says in one transaction, none of which depends on what may run.
+fn enter(db: &mut Db, me: &Me, entry: Entry) -> Result<Entered, Error> {
+    db.enter(&entry, &Arc::default(), me, NOW)
+}
+
+fn claim(
+    db: &mut Db,
+    me: &Me,
+    commands: &Arc<Commands>,
+    job: &JobRef,
+    now: Millis,
+) -> Result<Claim, Error> {
+    let entry = Entry {
+        claim: Some(job.clone()),
+        ..Entry::default()
+    };
+    Ok(db.enter(&entry, commands, me, now)?.claim.unwrap())
+}
+
+/// Whether a dead attempt is theirs now.
+fn taken_over(db: &mut Db, dead: &DeadAttempt, me: &Me) -> bool {
+    let entry = Entry {
+        take_over: Some(dead.clone()),
+        ..Entry::default()
+    };
+    enter(db, me, entry).unwrap().taken
+}
+
 /// Whether it was theirs to record.
 fn settled(db: &mut Db, settlement: impl Into<Arc<Settlement>>, me: &Me) -> bool {
-    let settlements = Settlements {
-        ended: vec![settlement.into()],
-        ..Settlements::default()
+    let entry = Entry {
+        settle: vec![settlement.into()],
+        ..Entry::default()
     };
-    db.settle(&settlements, me).unwrap() == [true]
+    enter(db, me, entry).unwrap().ours == [true]
+}
+
+/// The attempt of a task that has this number.
+fn nth(task: TaskId, number: i64) -> AttemptId {
+    AttemptId { task, number }
+}
+
+/// The put of a task that has this number.
+fn nth_put(task: TaskId, generation: i64) -> PutId {
+    PutId { task, generation }
 }
 
 fn call(argument: &str) -> Call {
@@ -192,7 +253,7 @@ fn call(argument: &str) -> Call {
 }
 
 /// Records a task of ours; its row and a job that points to it.
-fn put(db: &mut Db, due: Millis) -> (i64, Arrival) {
+fn put(db: &mut Db, due: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         uuid,
@@ -206,29 +267,30 @@ fn put(db: &mut Db, due: Millis) -> (i64, Arrival) {
     let &[Added::New { id }] = added.as_slice() else {
         panic!("{added:?}");
     };
-    (id, arrival(1, Who::Pointer(uuid)))
+    (id, job_ref(1, TaskRef::Pointer(uuid)))
 }
 
-fn arrival(job: JobId, who: Who) -> Arrival {
-    let kicks = match &who {
-        Who::Pointer(_) => None,
-        Who::Named(..) | Who::Nameless(_) => Some(0),
+fn job_ref(id: JobId, task: TaskRef) -> JobRef {
+    let kicks = match &task {
+        TaskRef::Pointer(_) => None,
+        TaskRef::Named(..) | TaskRef::Nameless(_) => Some(0),
     };
-    Arrival {
+    JobRef {
         tube: tube("t"),
-        job,
+        id,
         kicks,
-        who,
+        task,
+        cleared: None,
     }
 }
 
 /// A foreign job with a raw body, put into the instance `one` at [`NOW`].
-fn stranger(body: &str) -> Stranger {
+fn foreign(body: &str) -> ForeignJob {
     let mut hash = [0; 16];
     for (slot, byte) in hash.iter_mut().zip(body.bytes()) {
         *slot = byte;
     }
-    Stranger {
+    ForeignJob {
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

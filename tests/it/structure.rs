@@ -33,7 +33,7 @@ const PORTS: &[(&str, &[&str])] = &[
     ("process", &["fd", "task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["beside", "crash", "ofd"]),
+    ("sqlite", &["beside", "crash", "ofd", "task"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
     (
         "store",

@@ -76,7 +76,7 @@ pub async fn reserve_after(
             Reserve::DeadlineSoon => panic!("the other session holds nothing"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-        holder.instance().await.unwrap();
+        holder.about().await.unwrap();
     }
     panic!("the reservation did not run out");
 }

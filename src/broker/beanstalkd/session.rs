@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::reserve::queue_reserve;
 use super::wire::{Command, Reply};
 use crate::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
 use crate::seconds::whole_seconds;
@@ -38,7 +38,7 @@ impl Broker for Client {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         let read = |reply| match reply {
             Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
             other => Err(other.into()),
@@ -89,9 +89,9 @@ impl Broker for Client {
             .await
     }
 
-    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
-        let command = Command::Touch(reservation.id);
-        self.settle(reservation, command, |reply| match reply {
+    async fn touch(&mut self, held: Held) -> Result<(), Error> {
+        let command = Command::Touch(held.id);
+        self.settle(held, command, |reply| match reply {
             Reply::Touched => Ok(()),
             other => Err(not_found_or(other)),
         })
@@ -100,7 +100,7 @@ impl Broker for Client {
 
     async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
         let command = Command::Delete(reservation.id);
-        self.settle(&reservation, command, is_deleted).await
+        self.settle(reservation.held(), command, is_deleted).await
     }
 
     async fn release(
@@ -114,7 +114,7 @@ impl Broker for Client {
             priority,
             delay: whole_seconds(delay),
         };
-        self.settle(&reservation, command, |reply| match reply {
+        self.settle(reservation.held(), command, |reply| match reply {
             // Buried for want of memory: it is ours no more, and it is not lost.
             Reply::Released | Reply::Buried => Ok(()),
             other => Err(not_found_or(other)),
@@ -125,7 +125,7 @@ impl Broker for Client {
     async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error> {
         let id = reservation.id;
         let command = Command::Bury { id, priority };
-        self.settle(&reservation, command, |reply| match reply {
+        self.settle(reservation.held(), command, |reply| match reply {
             Reply::Buried => Ok(()),
             other => Err(not_found_or(other)),
         })
@@ -201,11 +201,11 @@ impl Client {
     /// Does something to a reserved job on the connection that reserved it, or not at all.
     async fn settle(
         &mut self,
-        reservation: &Reservation,
+        held: Held,
         command: Command<'_>,
         read: impl FnOnce(Reply) -> Reading<()>,
     ) -> Result<(), Error> {
-        let connection = self.take_connection_of(reservation.id, reservation.connection)?;
+        let connection = self.take_connection_of(held.id, held.connection)?;
         let patience = self.answer_timeout();
         self.ask_on(connection, First::Nothing, command, patience, read)
             .await?;

@@ -12,7 +12,7 @@ use super::ear::Ear;
 use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Place, Settings};
 use crate::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
 use crate::seconds::whole_seconds;
@@ -86,11 +86,11 @@ impl Embedded {
     /// Does something to a reservation of this session.
     async fn settle<R: Send + 'static>(
         &mut self,
-        reservation: &Reservation,
+        held: Held,
         f: impl FnOnce(&mut Queue, JobId) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        let id = reservation.id;
-        let ours = |session: &Session| session.number.unsigned_abs() == reservation.connection;
+        let id = held.id;
+        let ours = |session: &Session| session.number.unsigned_abs() == held.connection;
         if !self.session.as_ref().is_some_and(ours) {
             return Err(Error::ReservationLost { id });
         }
@@ -128,7 +128,7 @@ impl Broker for Embedded {
         }
     }
 
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         Ok(Instance {
             id: self.call(|queue| queue.instance()).await?,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -225,12 +225,12 @@ impl Broker for Embedded {
         Ok(reserved.collect())
     }
 
-    async fn touch(&mut self, reservation: &Reservation) -> Result<(), Error> {
-        self.settle(reservation, Queue::touch).await
+    async fn touch(&mut self, held: Held) -> Result<(), Error> {
+        self.settle(held, Queue::touch).await
     }
 
     async fn delete(&mut self, reservation: Reservation) -> Result<(), Error> {
-        self.settle(&reservation, Queue::delete).await
+        self.settle(reservation.held(), Queue::delete).await
     }
 
     async fn release(
@@ -240,15 +240,17 @@ impl Broker for Embedded {
         delay: Duration,
     ) -> Result<(), Error> {
         let delay = whole_seconds(delay);
-        self.settle(&reservation, move |queue, id| {
+        self.settle(reservation.held(), move |queue, id| {
             queue.release(id, priority, delay)
         })
         .await
     }
 
     async fn bury(&mut self, reservation: Reservation, priority: u32) -> Result<(), Error> {
-        self.settle(&reservation, move |queue, id| queue.bury(id, priority))
-            .await
+        self.settle(reservation.held(), move |queue, id| {
+            queue.bury(id, priority)
+        })
+        .await
     }
 
     async fn remove(&mut self, id: JobId) -> Result<(), Error> {

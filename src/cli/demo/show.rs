@@ -9,8 +9,9 @@ use comfy_table::{Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::print::harmless;
-use crate::store::read::{Shown, Task};
+use crate::store::read::{DisplayedStatus, Task};
 use crate::store::worker::Known;
+use crate::task::id::TaskId;
 use crate::task::state::Status;
 
 /// Shows how far it is: bars on a terminal, else a line for each thing that happens.
@@ -30,7 +31,7 @@ pub(super) struct Bars {
 #[derive(Default)]
 pub(super) struct Lines {
     workers: Vec<String>,
-    ended: Vec<i64>,
+    ended: Vec<TaskId>,
 }
 
 impl Board {
@@ -141,7 +142,7 @@ pub(super) fn summary(tasks: &[Task], workers: &[Known], took: Duration) -> Stri
     let count = |status| {
         tasks
             .iter()
-            .filter(|task| task.status == Shown::As(status))
+            .filter(|task| task.status == DisplayedStatus::As(status))
             .count()
     };
     let (done, failed) = (count(Status::Done), count(Status::Failed));
@@ -160,7 +161,7 @@ pub(super) fn summary(tasks: &[Task], workers: &[Known], took: Duration) -> Stri
     table.add_row(["all", "", &done.to_string(), &failed.to_string()]);
     let mut text = format!("\n{table}\n\n");
     for task in tasks {
-        if task.status == Shown::As(Status::Failed) {
+        if task.status == DisplayedStatus::As(Status::Failed) {
             failure(&mut text, task);
         }
     }

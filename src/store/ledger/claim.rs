@@ -1,4 +1,4 @@
-//! From an arrival to an attempt, inside one transaction.
+//! From a job to an attempt, inside one transaction.
 
 use std::sync::Arc;
 
@@ -8,21 +8,22 @@ use uuid::Uuid;
 use super::loss::newest_attempt;
 use super::row::{TaskRow, by_foreign_job, by_uuid};
 use super::settle::settle;
-use super::{Arrival, Attempt, Claim, Left, Settlement, Stranger, Who};
+use super::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use crate::store::announce::WAITS_SINCE;
 use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
 use crate::task::command::{Commands, Content, OnFailure, Plan};
-use crate::task::output::Kept;
+use crate::task::id::{AttemptId, WorkerId};
+use crate::task::output::Captured;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
 /// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before
 /// anything is claimed, or in the same transaction.)
-pub(super) fn answers(locks: &LockFile, owner: i64, asks: i64) -> Result<bool, Failed> {
+fn answers(locks: &LockFile, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks
         && locks
             .is_held(Holder::Worker(owner))
@@ -37,32 +38,36 @@ pub(super) struct Claiming<'a> {
     /// Who claims.
     pub me: &'a Me,
     pub now: Millis,
+    /// An attempt that is recorded as lost in the same transaction: nothing of it is left.
+    pub lost: Option<AttemptId>,
 }
 
 impl Claiming<'_> {
-    pub fn claim(&self, arrival: &Arrival) -> Result<Claim, Failed> {
-        let Some(task) = self.find_or_add(arrival)? else {
+    pub fn claim(&self, job: &JobRef) -> Result<Claim, Failed> {
+        let Some(task) = self.find_or_add(job)? else {
             return Ok(Claim::DeleteJob { task: None });
         };
-        let verdict = judge(self.found(&task, arrival)?);
+        let verdict = judge(self.found(&task, job)?);
         match verdict {
-            Verdict::Begin => self.begin(task, arrival),
+            Verdict::Begin | Verdict::BeginAnew if self.may_have_left(&task, job)? => {
+                Ok(Claim::Remains(newest_attempt(&task, Remains::Unknown)))
+            }
+            Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
                 self.change
                     .prepare_cached("UPDATE tasks SET job_kicks = ?2 WHERE id = ?1")?
-                    .execute(params![task.id, as_column(arrival.kicks.unwrap_or(0))])?;
+                    .execute(params![task.id, as_column(job.kicks.unwrap_or(0))])?;
                 let task = TaskRow {
                     budget: Budget::default(),
                     ..task
                 };
-                self.begin(task, arrival)
+                self.begin(task, job)
             }
-            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.left(&task)))),
+            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
-                task: task.id,
+                put: task.put(),
                 delay,
                 priority: task.priority,
-                generation: task.generation,
             }),
             Verdict::DeleteJob => Ok(Claim::DeleteJob {
                 task: Some(task.id),
@@ -76,20 +81,76 @@ impl Claiming<'_> {
     }
 
     /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
-    pub fn claim_ahead(&self, arrival: &Arrival) -> Result<Option<Box<Attempt>>, Failed> {
-        let Some(task) = self.find_or_add(arrival)? else {
+    pub fn claim_ahead(&self, job: &JobRef) -> Result<Option<Box<Attempt>>, Failed> {
+        let Some(task) = self.find_or_add(job)? else {
             return Ok(None);
         };
-        if task.attempt > 0 || judge(self.found(&task, arrival)?) != Verdict::Begin {
+        if task.attempt > 0 || judge(self.found(&task, job)?) != Verdict::Begin {
             return Ok(None);
         }
         let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
             return Ok(None);
         };
-        self.run(task, arrival, 1, plan, true).map(Some)
+        let first = AttemptId {
+            task: task.id,
+            number: 1,
+        };
+        self.run(task, job, first, plan, true).map(Some)
     }
 
-    fn found(&self, task: &TaskRow, arrival: &Arrival) -> Result<Found, Failed> {
+    /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after
+    /// those before it were gone. Where its lock is held, something is, whoever has looked.
+    fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
+        let newest = task.newest();
+        if newest.number == 0 {
+            return Ok(false);
+        }
+        let is_held = self.locks.is_held(Holder::Attempt(newest));
+        if is_held.map_err(Failed::Locks)? {
+            return Ok(true);
+        }
+        if job.cleared == Some(newest.number) || self.lost == Some(newest) {
+            return Ok(false);
+        }
+        let outcome: Option<(String, Option<i32>)> = self
+            .change
+            .prepare_cached(
+                "SELECT outcome, exit_code FROM attempts WHERE task = ?1 AND number = ?2",
+            )?
+            .query_row(params![newest.task, newest.number], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let outcome = outcome.as_ref().map(|(word, code)| (word.as_str(), *code));
+        Ok(!matches!(
+            outcome,
+            Some(("refused" | "could_not_start", _) | ("exited", Some(0)))
+        ))
+    }
+
+    /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if it is ours now.
+    pub fn take_over(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
+        if let Some(owner) = dead.owner
+            && answers(self.locks, owner, self.me.id)?
+        {
+            return Ok(false);
+        }
+        let taken = self
+            .change
+            .prepare_cached(
+                "UPDATE tasks SET owner = ?4
+                 WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+            )?
+            .execute(params![
+                dead.id.task,
+                dead.id.number,
+                dead.owner,
+                self.me.id
+            ])?;
+        Ok(taken == 1)
+    }
+
+    fn found(&self, task: &TaskRow, job: &JobRef) -> Result<Found, Failed> {
         Ok(match task.status {
             Status::Waiting => Found::Waiting {
                 due_in: self.due_in(task)?,
@@ -102,7 +163,7 @@ impl Claiming<'_> {
                 running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
             },
             Status::Failed => Found::Failed {
-                kicked: arrival.kicks.map(|kicks| as_column(kicks) > task.kicks),
+                kicked: job.kicks.map(|kicks| as_column(kicks) > task.kicks),
                 buries: self.buries(task)?,
             },
             Status::Done | Status::Cancelled => Found::Over,
@@ -129,7 +190,7 @@ impl Claiming<'_> {
         }
         self.change
             .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
-            .execute([task.id, self.now.saturating_add(asked)])?;
+            .execute(params![task.id, self.now.saturating_add(asked)])?;
         Ok(asked)
     }
 
@@ -139,7 +200,7 @@ impl Claiming<'_> {
         let outcome: Option<String> = self
             .change
             .prepare_cached("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2")?
-            .query_row([task.id, task.attempt], |row| row.get(0))
+            .query_row(params![task.id, task.attempt], |row| row.get(0))
             .optional()?;
         if matches!(outcome.as_deref(), Some("refused" | "lost")) {
             return Ok(true);
@@ -148,33 +209,31 @@ impl Claiming<'_> {
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
-    fn find_or_add(&self, arrival: &Arrival) -> Result<Option<TaskRow>, Failed> {
-        match &arrival.who {
-            Who::Pointer(uuid) => self.by_uuid(uuid),
-            Who::Named(uuid, stranger) => {
+    fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
+        match &job.task {
+            TaskRef::Pointer(uuid) => self.by_uuid(uuid),
+            TaskRef::Named(uuid, foreign) => {
                 if let Some(row) = self.by_uuid(uuid)? {
-                    let columns = Columns::of(&stranger.content);
+                    let columns = Columns::of(&foreign.content);
                     if same_task(self.change, uuid, &columns)?.is_some() {
                         return Ok(Some(row));
                     }
                     // Somebody else's uuid: the job becomes a task of its own, to be refused.
-                    let body = Content::Unread(stranger.body.clone());
-                    return self.nameless(arrival, stranger, &body).map(Some);
+                    let body = Content::Unread(foreign.body.clone());
+                    return self.nameless(job, foreign, &body).map(Some);
                 }
-                self.insert(*uuid, arrival, stranger, &stranger.content)?;
+                self.insert(*uuid, job, foreign, &foreign.content)?;
                 self.by_uuid(uuid)
             }
-            Who::Nameless(stranger) => self
-                .nameless(arrival, stranger, &stranger.content)
-                .map(Some),
+            TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content).map(Some),
         }
     }
 
     /// The row of a job that has no uuid we can use: known by its number, its bytes and its birth.
     fn nameless(
         &self,
-        arrival: &Arrival,
-        stranger: &Stranger,
+        job: &JobRef,
+        foreign: &ForeignJob,
         content: &Content,
     ) -> Result<TaskRow, Failed> {
         let known = self
@@ -182,10 +241,10 @@ impl Claiming<'_> {
             .prepare_cached(&by_foreign_job())?
             .query_row(
                 params![
-                    as_column(arrival.job),
-                    stranger.hash,
-                    stranger.instance,
-                    stranger.birth
+                    as_column(job.id),
+                    foreign.hash,
+                    foreign.instance,
+                    foreign.birth
                 ],
                 TaskRow::read,
             )
@@ -194,7 +253,7 @@ impl Claiming<'_> {
             return row;
         }
         let uuid = Uuid::now_v7();
-        self.insert(uuid, arrival, stranger, content)?;
+        self.insert(uuid, job, foreign, content)?;
         self.by_uuid(&uuid)?
             .ok_or_else(|| Failed::Corrupt("a row vanished in its own transaction".into()))
     }
@@ -210,8 +269,8 @@ impl Claiming<'_> {
     fn insert(
         &self,
         uuid: Uuid,
-        arrival: &Arrival,
-        stranger: &Stranger,
+        job: &JobRef,
+        foreign: &ForeignJob,
         content: &Content,
     ) -> Result<(), Failed> {
         let columns = Columns::of(content);
@@ -223,53 +282,46 @@ impl Claiming<'_> {
             )?
             .execute(params![
                 uuid.as_bytes(),
-                arrival.tube.as_str(),
+                job.tube.as_str(),
                 self.now,
                 columns.command,
                 columns.arguments,
                 columns.options,
                 columns.body,
-                stranger.priority,
-                stranger.ttr.max(1),
-                as_column(arrival.job),
-                stranger.instance,
-                stranger.hash,
-                stranger.birth,
-                as_column(arrival.kicks.unwrap_or(0)),
+                foreign.priority,
+                foreign.ttr.max(1),
+                as_column(job.id),
+                foreign.instance,
+                foreign.hash,
+                foreign.birth,
+                as_column(job.kicks.unwrap_or(0)),
             ])?;
         Ok(())
     }
 
-    fn begin(&self, task: TaskRow, arrival: &Arrival) -> Result<Claim, Failed> {
-        // The attempt before must be gone to its last process. Only the newest can have left any: it
-        // began after those before it were gone.
-        let before = Holder::Attempt {
+    fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
+        let next = AttemptId {
             task: task.id,
-            number: task.attempt,
+            number: task.attempt.saturating_add(1),
         };
-        if task.attempt > 0 && self.locks.is_held(before).map_err(Failed::Locks)? {
-            return Ok(Claim::Remains(newest_attempt(&task, Left::Unknown)));
-        }
-        let number = task.attempt.saturating_add(1);
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
-            Err(refusal) => self.refuse(&task, number, refusal.to_string()),
-            Ok(plan) => Ok(Claim::Begun(self.run(task, arrival, number, plan, false)?)),
+            Err(refusal) => self.refuse(&task, next, refusal.to_string()),
+            Ok(plan) => Ok(Claim::Begun(self.run(task, job, next, plan, false)?)),
         }
     }
 
     fn run(
         &self,
         task: TaskRow,
-        arrival: &Arrival,
-        number: i64,
+        job: &JobRef,
+        id: AttemptId,
         plan: Plan,
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
-        let holder = Holder::Attempt {
-            task: task.id,
-            number,
-        };
-        let lock = self.locks.take(holder).map_err(Failed::Locks)?;
+        let lock = self
+            .locks
+            .take(Holder::Attempt(id))
+            .map_err(Failed::Locks)?;
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
@@ -277,8 +329,8 @@ impl Claiming<'_> {
                  WHERE id = ?1",
             )?
             .execute(params![
-                task.id,
-                number,
+                id.task,
+                id.number,
                 self.me.id,
                 self.now,
                 task.budget.spent,
@@ -292,37 +344,35 @@ impl Claiming<'_> {
                 .execute(params![task.id, plan.name])?;
         }
         Ok(Box::new(Attempt {
-            task: task.id,
+            id,
             uuid: task.uuid,
-            number,
             plan,
             lock,
             budget: task.budget,
             priority: task.priority,
             ttr: task.ttr,
-            generation: task.generation,
-            foreign: task.foreign && !arrival.is_pointer(),
+            put: task.put(),
+            foreign: task.foreign && !job.is_pointer(),
             ahead,
         }))
     }
 
-    fn refuse(&self, task: &TaskRow, number: i64, reason: String) -> Result<Claim, Failed> {
+    fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, attempt = ?2, owner = ?3,
                     worker = ?3, started = ?4 WHERE id = ?1",
             )?
-            .execute(params![task.id, number, self.me.id, self.now])?;
+            .execute(params![id.task, id.number, self.me.id, self.now])?;
         let outcome = Outcome::Refused { reason };
         let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
         let reason = outcome.reason().unwrap_or_default().to_owned();
         let settlement = Settlement {
-            task: task.id,
-            number,
+            id,
             outcome,
             next,
             budget,
-            output: Kept::default(),
+            output: Captured::default(),
             kicks: None,
             started: None,
             finished: self.now,

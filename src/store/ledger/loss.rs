@@ -5,19 +5,19 @@ use rusqlite::{Connection, OptionalExtension};
 use super::claim::Claiming;
 use super::row::TaskRow;
 use super::settle::{settle, unclaim};
-use super::{DeadAttempt, Left, Settlement};
+use super::{AfterLoss, DeadAttempt, Remains, Settlement};
 use crate::sqlite::clock::boot_id;
+use crate::store::batch_journal::{self, Journaled};
 use crate::store::locks::LockFile;
-use crate::store::reconcile::AfterLoss;
-use crate::store::slate::{self, Key, Noted};
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
-use crate::task::output::Kept;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::output::Captured;
 use crate::task::retry::{self, Budget, Next};
 use crate::task::state::{Loss, Outcome};
 
 impl Claiming<'_> {
-    /// Records an attempt that we took over: as its worker's slate says, or as lost.
+    /// Records an attempt that we took over: as its worker's batch journal says, or as lost.
     pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
@@ -25,22 +25,21 @@ impl Claiming<'_> {
         let (worker, why) = lost_worker(self.change, task.id)?;
         let noted = task.worker.and_then(|id| self.noted(id, dead));
         let (outcome, output, started, finished) = match noted {
-            Some(Noted::Done(done)) => {
-                let output = Kept {
+            Some(Journaled::Done(done)) => {
+                let output = Captured {
                     head: done.output,
-                    ..Kept::default()
+                    ..Captured::default()
                 };
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
-            Some(Noted::Nothing) if task.ahead => {
-                let key = (dead.task, dead.number);
-                return Ok(match unclaim(self.change, key, self.me.id)? {
+            Some(Journaled::Nothing) if task.ahead => {
+                return Ok(match unclaim(self.change, dead.id, self.me.id)? {
                     true => AfterLoss::Unbegun,
                     false => AfterLoss::NotOurs,
                 });
             }
-            Some(Noted::Nothing | Noted::Begun) | None => {
-                (Outcome::Lost(why), Kept::default(), None, self.now)
+            Some(Journaled::Nothing | Journaled::Begun) | None => {
+                (Outcome::Lost(why), Captured::default(), None, self.now)
             }
         };
         let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
@@ -54,8 +53,7 @@ impl Claiming<'_> {
             Next::Wait(_) | Next::Cancelled => AfterLoss::Waits,
         };
         let settlement = Settlement {
-            task: dead.task,
-            number: dead.number,
+            id: dead.id,
             outcome,
             next,
             budget,
@@ -72,18 +70,17 @@ impl Claiming<'_> {
         )
     }
 
-    fn noted(&self, worker: i64, dead: &DeadAttempt) -> Option<Noted> {
-        slate::noted(self.locks, worker, (dead.task, dead.number))
+    fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
+        batch_journal::read(self.locks, worker, dead.id)
     }
 
-    pub(super) fn left(&self, task: &TaskRow) -> Left {
-        let key = (task.id, task.attempt);
-        left(self.locks, task.worker, key, task.ahead)
+    pub(super) fn remains(&self, task: &TaskRow) -> Remains {
+        remains(self.locks, task.worker, task.newest(), task.ahead)
     }
 }
 
 /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
-fn lost_worker(change: &Connection, task: i64) -> Result<(String, Loss), Failed> {
+fn lost_worker(change: &Connection, task: TaskId) -> Result<(String, Loss), Failed> {
     let (name, boot): (String, Option<String>) = change
         .prepare_cached(
             "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
@@ -93,9 +90,9 @@ fn lost_worker(change: &Connection, task: i64) -> Result<(String, Loss), Failed>
     Ok((name, why_lost(boot.as_deref())))
 }
 
-/// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's slate says so, as
-/// not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the row is read but
-/// who ran the attempt.
+/// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's batch journal says
+/// so, as not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the row is
+/// read but who ran the attempt.
 pub(super) fn give_up(
     change: &Connection,
     locks: &LockFile,
@@ -104,35 +101,33 @@ pub(super) fn give_up(
     me: &Me,
     now: Millis,
 ) -> Result<AfterLoss, Failed> {
-    let key = (dead.task, dead.number);
-    let worker: Option<i64> = change
+    let worker: Option<WorkerId> = change
         .prepare_cached("SELECT worker FROM tasks WHERE id = ?1")?
-        .query_row([dead.task], |row| row.get(0))
+        .query_row([dead.id.task], |row| row.get(0))
         .optional()?
         .flatten();
-    let noted = worker.and_then(|id| slate::noted(locks, id, key));
-    if dead.left == Left::Unbegun && unclaim(change, key, me.id)? {
+    let noted = worker.and_then(|worker| batch_journal::read(locks, worker, dead.id));
+    if dead.remains == Remains::Unbegun && unclaim(change, dead.id, me.id)? {
         return Ok(AfterLoss::Unbegun);
     }
-    let (worker, why) = lost_worker(change, dead.task)?;
+    let (worker, why) = lost_worker(change, dead.id.task)?;
     let settlement = |outcome, next| Settlement {
-        task: dead.task,
-        number: dead.number,
+        id: dead.id,
         outcome,
         next,
         // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
         budget: Budget::default(),
-        output: Kept::default(),
+        output: Captured::default(),
         kicks: None,
         started: None,
         finished: now,
     };
     let (settlement, after) = match noted {
-        Some(Noted::Done(done)) => {
+        Some(Journaled::Done(done)) => {
             let settlement = Settlement {
-                output: Kept {
+                output: Captured {
                     head: done.output,
-                    ..Kept::default()
+                    ..Captured::default()
                 },
                 started: done.started,
                 finished: done.finished,
@@ -140,7 +135,7 @@ pub(super) fn give_up(
             };
             (settlement, AfterLoss::Done)
         }
-        Some(Noted::Nothing | Noted::Begun) | None => {
+        Some(Journaled::Nothing | Journaled::Begun) | None => {
             let reason = wrong.to_owned();
             let next = Next::Failed {
                 reason: reason.clone(),
@@ -156,28 +151,27 @@ pub(super) fn give_up(
 }
 
 /// What a dead worker has left of an attempt.
-pub(in crate::store) fn left(
+pub(in crate::store) fn remains(
     locks: &LockFile,
-    worker: Option<i64>,
-    attempt: Key,
+    worker: Option<WorkerId>,
+    attempt: AttemptId,
     is_ahead: bool,
-) -> Left {
-    match worker.and_then(|worker| slate::noted(locks, worker, attempt)) {
-        Some(Noted::Done(_)) => Left::Done,
-        Some(Noted::Nothing) if is_ahead => Left::Unbegun,
-        Some(Noted::Nothing | Noted::Begun) | None => Left::Unknown,
+) -> Remains {
+    match worker.and_then(|worker| batch_journal::read(locks, worker, attempt)) {
+        Some(Journaled::Done(_)) => Remains::Done,
+        Some(Journaled::Nothing) if is_ahead => Remains::Unbegun,
+        Some(Journaled::Nothing | Journaled::Begun) | None => Remains::Unknown,
     }
 }
 
 /// Whoever runs a task, or ran it last.
-pub(super) fn newest_attempt(task: &TaskRow, left: Left) -> DeadAttempt {
+pub(super) fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
     DeadAttempt {
-        task: task.id,
+        id: task.newest(),
         uuid: task.uuid,
-        number: task.attempt,
         owner: task.owner,
         priority: task.priority,
-        left,
+        remains,
     }
 }
 

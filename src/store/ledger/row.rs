@@ -6,13 +6,14 @@ use uuid::Uuid;
 use crate::store::put::content;
 use crate::store::{Failed, Millis};
 use crate::task::command::Content;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::retry::Budget;
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
 /// A task's row, as far as a claim needs it.
 pub(super) struct TaskRow {
-    pub id: i64,
+    pub id: TaskId,
     pub uuid: Uuid,
     pub tube: TubeName,
     pub status: Status,
@@ -23,8 +24,8 @@ pub(super) struct TaskRow {
     pub ttr: Option<u32>,
     pub attempt: i64,
     pub budget: Budget,
-    pub owner: Option<i64>,
-    pub worker: Option<i64>,
+    pub owner: Option<WorkerId>,
+    pub worker: Option<WorkerId>,
     pub ahead: bool,
     pub started: Option<Millis>,
     pub kicks: i64,
@@ -50,6 +51,22 @@ pub fn by_foreign_job() -> String {
 }
 
 impl TaskRow {
+    /// The attempt that has begun last.
+    pub fn newest(&self) -> AttemptId {
+        AttemptId {
+            task: self.id,
+            number: self.attempt,
+        }
+    }
+
+    /// The put that was begun last.
+    pub fn put(&self) -> PutId {
+        PutId {
+            task: self.id,
+            generation: self.generation,
+        }
+    }
+
     /// The outer error is SQLite's, the inner one is about what the row holds.
     pub fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
         let id = row.get(0)?;

@@ -2,25 +2,21 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Settlement, Settlements};
+use super::{Entry, Settlement};
 use crate::store::put::as_column;
-use crate::store::slate::Key;
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::retry::Next;
 use crate::task::state::Status;
 
 /// Records what has happened; of each attempt that ended, whether it was its owner's.
-pub(super) fn settle_all(
-    change: &Connection,
-    settlements: &Settlements,
-    me: &Me,
-) -> Result<Vec<bool>, Failed> {
-    let mut ours = Vec::with_capacity(settlements.ended.len());
-    for settlement in &settlements.ended {
+pub(super) fn settle_all(change: &Connection, entry: &Entry, me: &Me) -> Result<Vec<bool>, Failed> {
+    let mut ours = Vec::with_capacity(entry.settle.len());
+    for settlement in &entry.settle {
         ours.push(settle(change, settlement, me.id, &me.name)?);
     }
-    if let Some(((task, number), started)) = settlements.begun {
+    if let Some((AttemptId { task, number }, started)) = entry.begun {
         change
             .prepare_cached(
                 "UPDATE tasks SET ahead = 0, started = ?4
@@ -28,18 +24,31 @@ pub(super) fn settle_all(
             )?
             .execute(params![task, number, me.id, started])?;
     }
-    for unbegun in &settlements.unbegun {
-        unclaim(change, *unbegun, me.id)?;
+    for attempt in &entry.unclaim {
+        unclaim(change, *attempt, me.id)?;
+    }
+    for (task, kicks) in &entry.kicks {
+        note_kicks(change, *task, *kicks)?;
     }
     Ok(ours)
+}
+
+/// Records how often the job of a task that failed had been kicked by then. Kicking it once more asks for another run.
+fn note_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET job_kicks = max(job_kicks, ?2) WHERE id = ?1 AND status = 'failed'",
+        )?
+        .execute(params![task, as_column(kicks)])?;
+    Ok(())
 }
 
 /// Has a task wait again that was claimed ahead of its turn, if it is still its owner's. It had never been tried, and
 /// was due.
 pub(super) fn unclaim(
     change: &Connection,
-    (task, number): Key,
-    owner: i64,
+    AttemptId { task, number }: AttemptId,
+    owner: WorkerId,
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
@@ -55,9 +64,10 @@ pub(super) fn unclaim(
 pub(super) fn settle(
     change: &Connection,
     settlement: &Settlement,
-    owner: i64,
+    owner: WorkerId,
     worker: &str,
 ) -> Result<bool, Failed> {
+    let AttemptId { task, number } = settlement.id;
     let finished = settlement.finished;
     let (status, due, reason) = match &settlement.next {
         Next::Done => (Status::Done, None, None),
@@ -75,8 +85,8 @@ pub(super) fn settle(
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
-            settlement.task,
-            settlement.number,
+            task,
+            number,
             owner,
             status.as_str(),
             due,
@@ -97,7 +107,7 @@ pub(super) fn settle(
              SELECT id, attempt, ?2, started, ?3, ?4, ?5, ?6, ?7 FROM tasks WHERE id = ?1",
         )?
         .execute(params![
-            settlement.task,
+            task,
             worker,
             finished,
             outcome.word(),
@@ -111,8 +121,8 @@ pub(super) fn settle(
                 "INSERT INTO output (task, number, head, tail, dropped) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
-                settlement.task,
-                settlement.number,
+                task,
+                number,
                 settlement.output.head,
                 settlement.output.tail,
                 as_column(settlement.output.dropped),

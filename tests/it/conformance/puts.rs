@@ -92,10 +92,7 @@ pub async fn a_draining_broker_takes_nothing_new<H: Harness>(harness: &mut H) {
     let t = tube("t");
     put(session.as_mut(), &t, job("old")).await.unwrap();
     harness.drain().await;
-    eventually("draining", async || {
-        session.instance().await.unwrap().draining
-    })
-    .await;
+    eventually("draining", async || session.about().await.unwrap().draining).await;
     let refused = session.put(&t, &[job("new"), job("newer")]).await;
     assert_eq!(refused, [Err(Error::Draining), Err(Error::Draining)]);
     let old = reserve(session.as_mut(), &t).await;

@@ -141,7 +141,7 @@ pub async fn a_job_whose_time_ran_out_is_ready_again<H: Harness>(harness: &mut H
     let stats = other.stats_job(id).await.unwrap().unwrap();
     assert_eq!((stats.reserves, stats.ttr), (2, Duration::from_secs(1)));
     assert!(stats.timeouts >= 1, "{stats:?}");
-    assert_eq!(session.touch(&late).await, Err(Error::NotFound));
+    assert_eq!(session.touch(late.held()).await, Err(Error::NotFound));
     let released = session.release(late, 0, Duration::ZERO).await;
     assert_eq!(released, Err(Error::NotFound));
 }

@@ -20,7 +20,7 @@ pub async fn touch_prolongs<H: Harness>(harness: &mut H) {
     let held = reserve(session.as_mut(), &t).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let touched = Instant::now();
-    session.touch(&held).await.unwrap();
+    session.touch(held.held()).await.unwrap();
     let again = reserve_after(session.as_mut(), other.as_mut(), &t).await;
     assert_eq!(again.id, id);
     let took = touched.elapsed();
@@ -150,7 +150,7 @@ pub async fn another_sessions_job_cannot_be_removed<H: Harness>(harness: &mut H)
     let held = reserve(session.as_mut(), &t).await;
     assert_eq!(other.remove(id).await, Err(Error::NotFound));
     assert_eq!(other.peek(id).await, Ok(Some("x".into())));
-    session.touch(&held).await.unwrap();
+    session.touch(held.held()).await.unwrap();
     session.delete(held).await.unwrap();
     assert_eq!(other.peek(id).await, Ok(None));
 }
@@ -180,12 +180,12 @@ pub async fn a_reservation_of_a_lost_connection_is_refused<H: Harness>(harness: 
         return skip("it has no connections that could be lost");
     }
     // The session may learn of it only now.
-    session.touch(&lost).await.unwrap_err();
+    session.touch(lost.held()).await.unwrap_err();
     let held = reserve(session.as_mut(), &t).await;
     assert_eq!(held.id, id, "the job did not come back");
     // The job is the session's again, but not by that reservation.
     let refused = Err(Error::ReservationLost { id });
-    assert_eq!(session.touch(&lost).await, refused);
+    assert_eq!(session.touch(lost.held()).await, refused);
     assert_eq!(session.delete(lost).await, refused);
     session.delete(held).await.unwrap();
 }
@@ -254,7 +254,7 @@ pub async fn what_became_of_the_deleted_is_told_whatever_comes_next<H: Harness>(
     if !harness.sever().await {
         return skip("it has no connections that could be lost");
     }
-    session.touch(&next[0]).await.unwrap_err();
+    session.touch(next[0].held()).await.unwrap_err();
     let mut deleted = Vec::new();
     let again = session.exchange(next, &mut deleted, &tubes, 1);
     let again = again.await.unwrap();

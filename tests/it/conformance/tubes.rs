@@ -185,8 +185,10 @@ pub async fn a_tube_is_described<H: Harness>(harness: &mut H) {
 
 pub async fn an_instance_stays_the_same<H: Harness>(harness: &mut H) {
     let (mut session, mut other) = (harness.session(), harness.session());
-    let instance = session.instance().await.unwrap();
-    assert_eq!(usize::try_from(instance.max_job_size), Ok(H::LARGEST));
-    assert!(!instance.draining && !instance.id.is_empty());
-    assert_eq!(other.instance().await, Ok(instance));
+    let about = session.about().await.unwrap();
+    assert_eq!(usize::try_from(about.max_job_size), Ok(H::LARGEST));
+    assert!(!about.draining && !about.id.is_empty());
+    assert_eq!(session.instance().await, Ok(about.id.clone()));
+    assert_eq!(other.instance().await, Ok(about.id.clone()));
+    assert_eq!(other.about().await, Ok(about));
 }

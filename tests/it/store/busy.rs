@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use taskqueue::store::{Db, Durability, Error};
 
-use super::{Ledger, NOW, put, register};
+use super::{Ledger, NOW, TaskId, put, register};
 
 /// Holds the write lock from when it returns until it hears from, or loses, its sender.
 pub fn hold(ledger: &Ledger) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
@@ -40,7 +40,7 @@ fn a_lock_that_is_never_let_go_is_an_error_that_names_the_store() {
     let mut ledger = Ledger::new();
     let (release, holding) = hold(&ledger);
     let begun = Instant::now();
-    let error = ledger.db.note_gone(&[1]).unwrap_err();
+    let error = ledger.db.note_deleted(&[TaskId(1)]).unwrap_err();
     let waited = begun.elapsed();
     assert!(matches!(error, Error::Locked { .. }), "{error:?}");
     assert!(
@@ -55,7 +55,7 @@ fn a_lock_that_is_never_let_go_is_an_error_that_names_the_store() {
     ledger.db.list(&filter, 1, |_| true).unwrap();
     release.send(()).unwrap();
     holding.join().unwrap();
-    ledger.db.note_gone(&[1]).unwrap();
+    ledger.db.note_deleted(&[TaskId(1)]).unwrap();
 }
 
 #[test]

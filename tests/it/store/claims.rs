@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use taskqueue::store::ledger::{Arrival, Claim, Who};
+use taskqueue::store::ledger::{Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::store::put::{Added, NewTask, NotRegenerated};
 use taskqueue::task::command::Content;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{Ledger, NOW, arrival, begun, call, put, register, settled, settlement, stranger};
+use super::{
+    Ledger, NOW, TaskId, begun, call, foreign, job_ref, nth, nth_put, put, register, settled,
+    settlement,
+};
 use crate::support::tube;
 
 #[test]
@@ -17,7 +20,7 @@ fn a_task_of_ours_runs_once() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
-    assert_eq!((attempt.task, attempt.number), (id, 1));
+    assert_eq!(attempt.id, nth(id, 1));
     assert_eq!((attempt.priority, attempt.ttr), (5, Some(60)));
     assert_eq!(attempt.plan.argv, ["/bin/true", "1"]);
     assert_eq!(ledger.value::<String>("status", id), "running");
@@ -36,7 +39,7 @@ fn a_task_of_ours_runs_once() {
 #[test]
 fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted() {
     let mut ledger = Ledger::new();
-    let claim = ledger.claim(&arrival(1, Who::Pointer(Uuid::now_v7())));
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(Uuid::now_v7())));
     assert!(matches!(claim, Claim::DeleteJob { task: None }));
 }
 
@@ -100,9 +103,12 @@ fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
     ));
     assert_eq!(ledger.value::<i64>("due", id), yesterday + 10_000);
     // Nor is its job put for tomorrow where it is put again.
-    let again = ledger.db.put_again(id, 1, yesterday - 86_400_000).unwrap();
-    assert!(again.unwrap().due_in <= 10_000);
-    begun(ledger.claim_at(&job, yesterday + 10_000));
+    let again = ledger
+        .db
+        .put_again(&[nth_put(id, 1)], yesterday - 86_400_000)
+        .unwrap();
+    assert!(again[0].due_in <= 10_000);
+    begun(ledger.claim_at_cleared(&job, 1, yesterday + 10_000));
 }
 
 #[test]
@@ -112,19 +118,23 @@ fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     assert!(matches!(ledger.claim(&job), Claim::AskForKicks));
-    let kicked = |kicks| Arrival {
+    let kicked = |kicks| JobRef {
         kicks: Some(kicks),
         ..job.clone()
     };
     let over = ledger.claim(&kicked(0));
     assert!(matches!(over, Claim::DeleteJob { task: Some(task) } if task == id));
-    let attempt = ledger.begin(&kicked(1));
-    assert_eq!(attempt.number, 2);
+    let Claim::Remains(before) = ledger.claim(&kicked(1)) else {
+        panic!("it has failed, and may have left something");
+    };
+    assert_eq!(before.id, nth(id, 1));
+    let attempt = begun(ledger.claim_cleared(&kicked(1), 1));
+    assert_eq!(attempt.id.number, 2);
     assert_eq!(attempt.budget, Default::default(), "a fresh budget");
     ledger.failed(attempt);
     // The kick that was counted is used up; another one is another.
     assert!(matches!(ledger.claim(&kicked(1)), Claim::DeleteJob { .. }));
-    assert!(matches!(ledger.claim(&kicked(2)), Claim::Begun(_)));
+    begun(ledger.claim_cleared(&kicked(2), 2));
 }
 
 #[test]
@@ -138,8 +148,8 @@ fn a_retry_waits_in_the_row() {
     assert_eq!(ledger.value::<i64>("due", id), NOW + 10_000);
     assert_eq!(ledger.value::<i64>("spent", id), 1);
     assert!(matches!(ledger.claim(&job), Claim::Later { .. }));
-    let second = super::begun(ledger.claim_at(&job, NOW + 10_000));
-    assert_eq!((second.number, second.budget.spent), (2, 1));
+    let second = begun(ledger.claim_at_cleared(&job, 1, NOW + 10_000));
+    assert_eq!((second.id.number, second.budget.spent), (2, 1));
 }
 
 #[test]
@@ -166,48 +176,48 @@ fn an_attempt_is_settled_once() {
 #[test]
 fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
     let mut ledger = Ledger::new();
-    let job = arrival(7, Who::Nameless(stranger("hello")));
+    let job = job_ref(7, TaskRef::Nameless(foreign("hello")));
     let attempt = ledger.begin(&job);
     assert_eq!(attempt.plan.stdin.as_deref(), Some(&b"hello"[..]));
     assert!(attempt.foreign);
     let task = ledger.done(attempt);
 
-    let mut known = |number, change: fn(&mut taskqueue::store::ledger::Stranger)| {
-        let mut who = stranger("hello");
-        change(&mut who);
-        match ledger.claim(&arrival(number, Who::Nameless(who))) {
+    let mut known = |number, change: fn(&mut ForeignJob)| {
+        let mut other = foreign("hello");
+        change(&mut other);
+        match ledger.claim(&job_ref(number, TaskRef::Nameless(other))) {
             Claim::DeleteJob { task: Some(found) } => {
                 assert_eq!(found, task);
                 true
             }
             Claim::Begun(attempt) => {
-                assert_ne!(attempt.task, task);
+                assert_ne!(attempt.id.task, task);
                 false
             }
             other => panic!("{other:?}"),
         }
     };
     assert!(known(7, |_| ()), "the same instance");
-    assert!(known(7, |who| who.birth += 86_400_000), "its clock stepped");
-    let restarted = |who: &mut taskqueue::store::ledger::Stranger| who.instance = "two".into();
+    assert!(known(7, |job| job.birth += 86_400_000), "its clock stepped");
+    let restarted = |job: &mut ForeignJob| job.instance = "two".into();
     assert!(known(7, restarted), "the broker was restarted");
     let drifts = [(2000, true), (-2000, true), (2001, false), (-2001, false)];
     // A number of its own each, so that none is known by the one before.
     for (number, (drift, same)) in (1000..).zip(drifts) {
-        let mut who = stranger("hello");
-        restarted(&mut who);
-        who.birth += drift;
-        let first = arrival(number, Who::Nameless(stranger("hello")));
+        let mut other = foreign("hello");
+        restarted(&mut other);
+        other.birth += drift;
+        let first = job_ref(number, TaskRef::Nameless(foreign("hello")));
         let attempt = ledger.begin(&first);
         let first = ledger.done(attempt);
-        match ledger.claim(&arrival(number, Who::Nameless(who))) {
+        match ledger.claim(&job_ref(number, TaskRef::Nameless(other))) {
             Claim::DeleteJob { task } => {
                 assert!(same, "{drift}");
                 assert_eq!(task, Some(first));
             }
             Claim::Begun(attempt) => {
                 assert!(!same, "{drift}");
-                assert_ne!(attempt.task, first);
+                assert_ne!(attempt.id.task, first);
             }
             other => panic!("{other:?}"),
         }
@@ -217,33 +227,33 @@ fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
 #[test]
 fn the_same_bytes_put_twice_are_two_tasks() {
     let mut ledger = Ledger::new();
-    let first = ledger.begin(&arrival(1, Who::Nameless(stranger("hello"))));
-    let second = ledger.begin(&arrival(2, Who::Nameless(stranger("hello"))));
-    assert_ne!(first.task, second.task);
+    let first = ledger.begin(&job_ref(1, TaskRef::Nameless(foreign("hello"))));
+    let second = ledger.begin(&job_ref(2, TaskRef::Nameless(foreign("hello"))));
+    assert_ne!(first.id.task, second.id.task);
     // And the same number with other bytes is another task.
-    let third = ledger.begin(&arrival(1, Who::Nameless(stranger("other"))));
-    assert_ne!(first.task, third.task);
+    let third = ledger.begin(&job_ref(1, TaskRef::Nameless(foreign("other"))));
+    assert_ne!(first.id.task, third.id.task);
 }
 
-fn named(uuid: Uuid, argument: &str) -> Who {
-    let mut who = stranger(&format!("{argument} as bytes"));
-    who.content = Content::Call(call(argument));
-    who.body =
+fn named(uuid: Uuid, argument: &str) -> TaskRef {
+    let mut other = foreign(&format!("{argument} as bytes"));
+    other.content = Content::Call(call(argument));
+    other.body =
         format!(r#"{{"taskqueue":1,"uuid":"{uuid}","command":"work","arguments":["{argument}"]}}"#)
             .into();
-    Who::Named(uuid, who)
+    TaskRef::Named(uuid, other)
 }
 
 #[test]
 fn a_uuid_that_comes_again_is_the_same_task() {
     let mut ledger = Ledger::new();
     let uuid = Uuid::now_v7();
-    let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
+    let attempt = ledger.begin(&job_ref(1, named(uuid, "12")));
     assert_eq!(attempt.uuid, uuid);
-    let again = ledger.claim_of_another(&arrival(2, named(uuid, "12")), NOW);
+    let again = ledger.claim_of_another(&job_ref(2, named(uuid, "12")), NOW);
     assert!(matches!(again, Claim::Later { .. }), "{again:?}");
     let task = ledger.done(attempt);
-    let again = ledger.claim(&arrival(3, named(uuid, "12")));
+    let again = ledger.claim(&job_ref(3, named(uuid, "12")));
     assert!(matches!(again, Claim::DeleteJob { task: Some(found) } if found == task));
     assert_eq!(ledger.count("tasks"), 1);
 }
@@ -252,9 +262,9 @@ fn a_uuid_that_comes_again_is_the_same_task() {
 fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
     let mut ledger = Ledger::new();
     let uuid = Uuid::now_v7();
-    let attempt = ledger.begin(&arrival(1, named(uuid, "12")));
+    let attempt = ledger.begin(&job_ref(1, named(uuid, "12")));
     let theirs = ledger.done(attempt);
-    let Claim::Refused { task, reason, .. } = ledger.claim(&arrival(2, named(uuid, "13"))) else {
+    let Claim::Refused { task, reason, .. } = ledger.claim(&job_ref(2, named(uuid, "13"))) else {
         panic!();
     };
     assert_ne!(task, theirs);
@@ -263,7 +273,7 @@ fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
     assert_eq!(ledger.value::<String>("reason", task), reason);
     assert_eq!(ledger.value::<String>("status", theirs), "done");
     // It is known when it comes round again, because its burial was lost, and refused again only when kicked.
-    let again = ledger.claim(&arrival(2, named(uuid, "13")));
+    let again = ledger.claim(&job_ref(2, named(uuid, "13")));
     assert!(matches!(again, Claim::BuryJob { task: found, .. } if found == task));
     assert_eq!(ledger.count("tasks"), 2);
 }
@@ -271,9 +281,10 @@ fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
 #[test]
 fn what_may_not_run_is_refused_and_says_why() {
     let mut ledger = Ledger::new();
-    let mut who = stranger("x");
-    who.content = Content::Unread(r#"{"taskqueue":1,"command":"-rf"}"#.into());
-    let Claim::Refused { task, reason, .. } = ledger.claim(&arrival(1, Who::Nameless(who))) else {
+    let mut other = foreign("x");
+    other.content = Content::Unread(r#"{"taskqueue":1,"command":"-rf"}"#.into());
+    let Claim::Refused { task, reason, .. } = ledger.claim(&job_ref(1, TaskRef::Nameless(other)))
+    else {
         panic!();
     };
     assert!(reason.contains("begins with a hyphen"), "{reason}");
@@ -318,7 +329,11 @@ fn a_task_is_added_once() {
 #[test]
 fn only_what_failed_is_regenerated() {
     let mut ledger = Ledger::new();
-    let missing = ledger.db.regenerate(5, None, NOW).unwrap().unwrap_err();
+    let missing = ledger
+        .db
+        .regenerate(TaskId(5), None, NOW)
+        .unwrap()
+        .unwrap_err();
     assert_eq!(missing.to_string(), "No such task :5");
     let (id, job) = put(&mut ledger.db, NOW);
     let refused = |ledger: &mut Ledger| ledger.db.regenerate(id, None, NOW).unwrap().unwrap_err();
@@ -333,21 +348,27 @@ fn only_what_failed_is_regenerated() {
         .regenerate(id, Some(&other), NOW + 5)
         .unwrap()
         .unwrap();
-    assert_eq!((again.id, &again.tube), (id, &other));
-    assert_eq!(again.generation, 2, "put once before");
+    assert_eq!((again.put, &again.tube), (nth_put(id, 2), &other));
     assert_eq!(ledger.value::<i64>("spent", id), 0);
     assert_eq!(ledger.value::<i64>("attempt", id), 1, "attempts stay");
     // Whoever still holds the put before this one puts nothing.
-    assert_eq!(ledger.db.put_again(id, 1, NOW).unwrap(), None);
-    let again = ledger.db.put_again(id, 2, NOW).unwrap().unwrap();
-    assert_eq!(again.generation, 3);
+    assert_eq!(ledger.db.put_again(&[nth_put(id, 1)], NOW).unwrap(), []);
+    let again = ledger
+        .db
+        .put_again(&[nth_put(id, 2)], NOW)
+        .unwrap()
+        .remove(0);
+    assert_eq!(again.put, nth_put(id, 3));
 }
 
 #[test]
 fn a_job_is_noted_for_the_put_that_it_came_from() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
-    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(nth_put(id, 1), Some(77))])
+        .unwrap();
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     let again = ledger.db.regenerate(id, None, NOW).unwrap().unwrap();
@@ -356,29 +377,43 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
     // A late note of the put before must not hide the job that it has now.
     ledger
         .db
-        .note_puts("one", &[(id, again.generation, Some(78))])
+        .note_puts("one", &[(again.put, Some(78))])
         .unwrap();
-    ledger.db.note_puts("one", &[(id, 1, Some(77))]).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(nth_put(id, 1), Some(77))])
+        .unwrap();
     assert_eq!(ledger.value::<i64>("job", id), 78);
 }
 
 #[test]
 fn a_foreign_job_is_known_though_its_task_was_put_again() {
     let mut ledger = Ledger::new();
-    let job = arrival(1, Who::Nameless(stranger("raw")));
+    let job = job_ref(1, TaskRef::Nameless(foreign("raw")));
     let attempt = ledger.begin(&job);
-    let (task, uuid) = (attempt.task, attempt.uuid);
+    let (task, uuid) = (attempt.id.task, attempt.uuid);
     // Its release found it gone: somebody else had it.
     ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
     drop(attempt);
-    let again = ledger.db.put_again(task, 0, NOW).unwrap().unwrap();
-    let noted = [(task, again.generation, Some(2))];
+    let again = ledger
+        .db
+        .put_again(&[nth_put(task, 0)], NOW)
+        .unwrap()
+        .remove(0);
+    let noted = [(again.put, Some(2))];
     ledger.db.note_puts("one", &noted).unwrap();
-    assert_eq!(ledger.db.missing(&tube("t"), 0, 1, NOW).unwrap(), []);
+    assert_eq!(
+        ledger
+            .db
+            .missing(&tube("t"), TaskId::BEFORE_ALL, 1, NOW)
+            .unwrap(),
+        []
+    );
 
-    let attempt = ledger.begin(&arrival(2, Who::Pointer(uuid)));
+    let pointer = job_ref(2, TaskRef::Pointer(uuid));
+    let attempt = begun(ledger.claim_cleared(&pointer, 1));
     let claim = ledger.claim_of_another(&job, NOW);
-    assert!(matches!(claim, Claim::Later { task: same, .. } if same == task));
+    assert!(matches!(claim, Claim::Later { put, .. } if put.task == task));
     ledger.done(attempt);
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));

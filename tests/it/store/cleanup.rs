@@ -2,12 +2,12 @@
 
 use taskqueue::store::Millis;
 use taskqueue::store::cleanup::Old;
-use taskqueue::store::ledger::{Claim, Who};
+use taskqueue::store::ledger::{AfterLoss, Claim, Entry, TaskRef};
 use taskqueue::store::read::Key;
-use taskqueue::store::reconcile::AfterLoss;
+use taskqueue::task::id::WorkerId;
 use taskqueue::task::state::Status;
 
-use super::{Ledger, NOW, arrival, put, register, stranger};
+use super::{Ledger, NOW, foreign, job_ref, put, register, taken_over};
 
 fn old(statuses: &[Status], before: Millis) -> Old {
     Old {
@@ -56,18 +56,18 @@ fn what_ended_before_goes_and_nothing_else() {
             .unwrap();
         ids
     };
-    assert_eq!(left(&ledger), [failed, running.task, waiting]);
+    assert_eq!(left(&ledger), [failed, running.id.task, waiting]);
     assert!(done > failed);
     assert_eq!(ledger.count("attempts"), 1, "one runs");
     assert_eq!(ledger.count("output"), 1);
     assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
-    assert_eq!(left(&ledger), [running.task, waiting]);
+    assert_eq!(left(&ledger), [running.id.task, waiting]);
 }
 
 #[test]
 fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
     let mut ledger = Ledger::new();
-    let job = arrival(7, Who::Nameless(stranger("hello")));
+    let job = job_ref(7, TaskRef::Nameless(foreign("hello")));
     let attempt = ledger.begin(&job);
     let task = ledger.done(attempt);
     let done = old(&[Status::Done], NOW + 1);
@@ -77,7 +77,7 @@ fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
         ledger.claim(&job),
         Claim::DeleteJob { task: Some(found) } if found == task
     ));
-    ledger.db.note_gone(&[task]).unwrap();
+    ledger.db.note_deleted(&[task]).unwrap();
     assert_eq!(cleanup(&mut ledger, &done), 1);
 }
 
@@ -124,11 +124,8 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     drop(register(&mut ledger.db, "last"));
     let (_, job) = put(&mut ledger.db, NOW);
     let commands = ledger.commands.clone();
-    let claim = ledger
-        .db
-        .claim(&job, &commands, &busy.me, &[], NOW)
-        .unwrap();
-    let attempt = super::begun(claim);
+    let claim = super::claim(&mut ledger.db, &busy.me, &commands, &job, NOW);
+    let attempt = super::begun(claim.unwrap());
     assert_eq!(names(&mut ledger, NOW), ["me", "idle", "busy", "last"]);
     drop(idle);
     // Dead, but it answers for a task.
@@ -139,7 +136,7 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     let Claim::Dead(dead) = ledger.claim(&job) else {
         panic!();
     };
-    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
     assert_eq!(names(&mut ledger, NOW), ["me", "busy", "last"]);
     let done = super::settlement(
         &attempt,
@@ -147,12 +144,15 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
         taskqueue::task::retry::Next::Done,
     );
     assert!(!super::settled(&mut ledger.db, done, &gone));
-    let me = ledger.me.clone();
-    let after = ledger.db.lose(&dead, &commands, &me, NOW).unwrap();
-    assert_eq!(after, AfterLoss::Waits);
+    let entry = Entry {
+        lose: Some(dead),
+        ..Entry::default()
+    };
+    let entered = ledger.db.enter(&entry, &commands, &ledger.me, NOW);
+    assert_eq!(entered.unwrap().lost, Some(AfterLoss::Waits));
     assert_eq!(names(&mut ledger, NOW), ["me", "last"]);
     // Who made an attempt is said without its row.
-    let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+    let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
     assert_eq!(shown.attempts[0].worker, "busy");
 }
 
@@ -163,7 +163,7 @@ fn workers_are_forgotten_some_at_a_time() {
         drop(register(&mut ledger.db, "dead"));
     }
     let mut left = Vec::new();
-    let mut from = Some(0);
+    let mut from = Some(WorkerId::NOBODY);
     while let Some(after) = from {
         from = ledger.db.forget_workers(after).unwrap();
         left.push(ledger.count("workers"));

@@ -7,7 +7,7 @@ use taskqueue::store::Store;
 use tokio::time::interval;
 
 use super::busy::hold;
-use super::{Ledger, NOW, put};
+use super::{Ledger, NOW, TaskId, put};
 
 #[test]
 fn the_journal_begins_anew_while_several_write() {
@@ -41,7 +41,7 @@ fn a_loop_goes_on_while_its_store_waits_for_a_lock() {
         .build()
         .unwrap();
     let ticks = runtime.block_on(async {
-        let writing = store.soon(|db| db.note_gone(&[1]));
+        let writing = store.soon(|db| db.note_deleted(&[TaskId(1)]));
         tokio::pin!(writing);
         let (mut tick, mut ticks) = (interval(Duration::from_millis(20)), 0);
         loop {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use taskqueue::store::locks::Holder;
 use taskqueue::store::read::Key;
 use taskqueue::store::{Db, Durability, Error};
+use taskqueue::task::id::WorkerId;
 use tempfile::TempDir;
 
 use super::bytes;
@@ -116,8 +117,8 @@ fn attempts_of_the_third_version_are_kept() {
     make_old(&path, 3).execute_batch(&all.concat()).unwrap();
 
     let db = open(&path).unwrap();
-    let show = |id| db.show(Key::Id(id)).unwrap().unwrap();
-    let ends = |id| -> Vec<_> {
+    let show = |id: i64| db.show(Key::from(id)).unwrap().unwrap();
+    let ends = |id: i64| -> Vec<_> {
         let attempts = show(id).attempts.into_iter();
         let ends = attempts.map(|a| {
             let output = a.output.map(|kept| (kept.head.len(), kept.dropped));
@@ -193,13 +194,16 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
         taskqueue::ofd::lock(&live, byte).unwrap();
         live
     };
-    let worker = hold(Holder::Worker(1).byte());
+    let worker = hold(Holder::Worker(WorkerId(1)).byte());
     let refused = open(&path).unwrap_err().to_string();
     assert!(refused.contains("end them first"), "{refused}");
     drop(worker);
     // What a worker that has died has left.
     let attempt = hold(7);
-    let asked = open(&path).unwrap().locks().is_held(Holder::Worker(1));
+    let asked = open(&path)
+        .unwrap()
+        .locks()
+        .is_held(Holder::Worker(WorkerId(1)));
     let error = asked.unwrap_err().to_string();
     let by_hand = format!("(umask 077; echo {name} 2 > {})", locks.display());
     assert!(error.contains(&by_hand), "{error}");
@@ -208,7 +212,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
         !open(&path)
             .unwrap()
             .locks()
-            .is_held(Holder::Worker(1))
+            .is_held(Holder::Worker(WorkerId(1)))
             .unwrap()
     );
     assert_eq!(
@@ -222,7 +226,7 @@ fn a_store_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/t.db");
     let db = open(&path).unwrap();
-    let _lock = db.locks().take(Holder::Worker(1)).unwrap();
+    let _lock = db.locks().take(Holder::Worker(WorkerId(1))).unwrap();
     assert_eq!(mode(&dir.path().join("a")), 0o700);
     assert_eq!(mode(&dir.path().join("a/b")), 0o700);
     for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {

@@ -6,19 +6,22 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
-use taskqueue::process::leftover::{self, Remains};
-use taskqueue::store::ledger::{Arrival, Claim, DeadAttempt, Left, Settlements};
+use taskqueue::process::leftover::{self, Leftover};
+use taskqueue::store::batch_journal::{self, BatchJournal, Done};
+use taskqueue::store::ledger::{Claim, DeadAttempt, Entry, JobRef, Remains};
 use taskqueue::store::locks::{Holder, LockFile};
 use taskqueue::store::read::Key;
-use taskqueue::store::slate::{self, Done, Slate};
 use taskqueue::store::worker::Me;
+use taskqueue::task::id::WorkerId;
 use taskqueue::task::retry::Next;
-use taskqueue::task::state::Outcome;
+use taskqueue::task::state::{Exit, Outcome};
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Ledger, NOW, begun, put, register, settled, settlement};
+use super::{
+    Ledger, NOW, TaskId, begun, claim, enter, nth, put, register, settled, settlement, taken_over,
+};
 
 /// A task whose worker has died; what that one would still settle, and how it is found.
 fn dead(
@@ -27,17 +30,12 @@ fn dead(
     Arc<taskqueue::store::ledger::Settlement>,
     Me,
     DeadAttempt,
-    Arrival,
+    JobRef,
 ) {
     let (_, job) = put(&mut ledger.db, NOW);
     let them = register(&mut ledger.db, "them");
     let commands = ledger.commands.clone();
-    let attempt = begun(
-        ledger
-            .db
-            .claim(&job, &commands, &them.me, &[], NOW)
-            .unwrap(),
-    );
+    let attempt = begun(claim(&mut ledger.db, &them.me, &commands, &job, NOW).unwrap());
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::Later { .. }), "it lives: {claim:?}");
     let late = Arc::new(settlement(&attempt, Outcome::Exited(0), Next::Done));
@@ -46,7 +44,7 @@ fn dead(
     drop(attempt);
     match ledger.claim(&job) {
         Claim::Dead(dead) => {
-            assert_eq!((dead.number, dead.owner), (1, Some(worker.id)));
+            assert_eq!((dead.id.number, dead.owner), (1, Some(worker.id)));
             (late, worker, dead, job)
         }
         other => panic!("{other:?}"),
@@ -59,11 +57,11 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
     let (_, _, dead, job) = dead(&mut ledger);
     let mut other = ledger.another();
     let they = register(&mut other, "they");
-    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-    assert!(!other.take_over(&dead, they.me.id).unwrap());
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+    assert!(!taken_over(&mut other, &dead, &they.me));
     // It is not dead any more either: who took it over answers for it.
     let commands = ledger.commands.clone();
-    let claim = other.claim(&job, &commands, &they.me, &[], NOW).unwrap();
+    let claim = claim(&mut other, &they.me, &commands, &job, NOW).unwrap();
     assert!(matches!(claim, Claim::Later { .. }), "{claim:?}");
 }
 
@@ -71,15 +69,14 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
 fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
     let mut ledger = Ledger::new();
     let (_, _, dead, job) = dead(&mut ledger);
-    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
     let Claim::Dead(ours) = ledger.claim(&job) else {
         panic!("nobody would ever look at it again");
     };
     assert_eq!(ours.owner, Some(ledger.me.id));
-    assert!(ledger.db.take_over(&ours, ledger.me.id).unwrap());
-    let (commands, me) = (ledger.commands.clone(), &ledger.me);
-    let claim = ledger.db.lose_and_claim(&ours, &job, &commands, me, NOW);
-    assert_eq!(begun(claim.unwrap()).number, 2);
+    assert!(taken_over(&mut ledger.db, &ours, &ledger.me));
+    let claim = ledger.lose_and_claim(&ours, &job, NOW);
+    assert_eq!(begun(claim).id.number, 2);
 }
 
 #[test]
@@ -90,30 +87,25 @@ fn a_living_workers_attempt_is_not_taken_over() {
     let mut other = ledger.another();
     let they = register(&mut other, "they");
     let alive = DeadAttempt {
-        task: attempt.task,
+        id: attempt.id,
         uuid: attempt.uuid,
-        number: attempt.number,
         owner: Some(ledger.me.id),
         priority: 5,
-        left: Left::Unknown,
+        remains: Remains::Unknown,
     };
-    assert!(!other.take_over(&alive, they.me.id).unwrap());
+    assert!(!taken_over(&mut other, &alive, &they.me));
 }
 
 #[test]
 fn who_was_given_up_changes_nothing_any_more() {
     let mut ledger = Ledger::new();
     let (late, them, dead, job) = dead(&mut ledger);
-    let id = dead.task;
-    assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
+    let id = dead.id.task;
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
     assert!(!settled(&mut ledger.db, late.clone(), &them));
-    let commands = ledger.commands.clone();
-    let claim = ledger
-        .db
-        .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW + 5)
-        .unwrap();
+    let claim = ledger.lose_and_claim(&dead, &job, NOW + 5);
     let second = begun(claim);
-    assert_eq!((second.task, second.number), (id, 2));
+    assert_eq!(second.id, nth(id, 2));
     assert_eq!((second.budget.spent, second.budget.lost), (0, 1));
     assert!(!settled(&mut ledger.db, late, &them));
     ledger.done(second);
@@ -136,22 +128,18 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
     let commands = ledger.commands.clone();
     for lost in 0..3 {
         let them = register(&mut ledger.db, "them");
-        let attempt = begun(
-            ledger
-                .db
-                .claim(&job, &commands, &them.me, &[], NOW)
-                .unwrap(),
-        );
+        let job = JobRef {
+            cleared: Some(2 * i64::from(lost)),
+            ..job.clone()
+        };
+        let attempt = begun(claim(&mut ledger.db, &them.me, &commands, &job, NOW).unwrap());
         assert_eq!(attempt.budget.lost, lost);
         drop((attempt, them));
         let Claim::Dead(dead) = ledger.claim(&job) else {
             panic!();
         };
-        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-        let claim = ledger
-            .db
-            .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW)
-            .unwrap();
+        assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+        let claim = ledger.lose_and_claim(&dead, &job, NOW);
         match (lost, claim) {
             // Ours now; die too, in the eyes of the store: let it wait again.
             (0 | 1, Claim::Begun(attempt)) => {
@@ -162,7 +150,9 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
             (
                 2,
                 Claim::GivenUp {
-                    task: 1, reason, ..
+                    task: TaskId(1),
+                    reason,
+                    ..
                 },
             ) => {
                 assert_eq!(reason, "its worker died 3 times");
@@ -170,19 +160,31 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
             (_, other) => panic!("{lost}: {other:?}"),
         }
     }
-    let shown = ledger.db.show(Key::Id(1)).unwrap().unwrap();
+    let shown = ledger.db.show(Key::Id(TaskId(1))).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "failed");
     assert_eq!(shown.reason.as_deref(), Some("its worker died 3 times"));
 
     // Whoever was to bury its job died too: whoever is next does.
     assert!(matches!(ledger.claim(&job), Claim::AskForKicks));
-    let kicked = |kicks| Arrival {
+    let kicked = |kicks| JobRef {
         kicks: Some(kicks),
         ..job.clone()
     };
     let claim = ledger.claim(&kicked(0));
-    assert!(matches!(claim, Claim::BuryJob { task: 1, .. }), "{claim:?}");
-    assert_eq!(ledger.begin(&kicked(1)).budget, Default::default());
+    assert!(
+        matches!(
+            claim,
+            Claim::BuryJob {
+                task: TaskId(1),
+                ..
+            }
+        ),
+        "{claim:?}"
+    );
+    assert_eq!(
+        begun(ledger.claim_cleared(&kicked(1), 5)).budget,
+        Default::default()
+    );
 }
 
 #[test]
@@ -195,15 +197,11 @@ fn what_died_with_the_machine_is_not_counted() {
             let another = "UPDATE workers SET boot = 'another' WHERE name = 'them'";
             sqlite.execute(another, []).unwrap();
         }
-        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-        let commands = ledger.commands.clone();
-        let claim = ledger
-            .db
-            .lose_and_claim(&dead, &job, &commands, &ledger.me, NOW)
-            .unwrap();
+        assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+        let claim = ledger.lose_and_claim(&dead, &job, NOW);
         let attempt = begun(claim);
         assert_eq!(attempt.budget.lost, u32::from(round == 0));
-        let shown = ledger.db.show(Key::Id(attempt.task)).unwrap().unwrap();
+        let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
         assert_eq!(shown.attempts[0].outcome.as_deref(), Some("lost"));
         let reason = shown.attempts[0].reason.as_deref();
         assert_eq!(reason, (round > 0).then_some("the machine was restarted"));
@@ -221,10 +219,8 @@ fn how_often_a_task_may_be_lost_says_its_command_or_its_tube() {
     ledger.commands = commands.clone().into();
     let lost = |ledger: &mut Ledger| {
         let (_, _, dead, job) = dead(ledger);
-        assert!(ledger.db.take_over(&dead, ledger.me.id).unwrap());
-        let (commands, me) = (ledger.commands.clone(), &ledger.me);
-        let claim = ledger.db.lose_and_claim(&dead, &job, &commands, me, NOW);
-        claim.unwrap()
+        assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+        ledger.lose_and_claim(&dead, &job, NOW)
     };
     let claim = lost(&mut ledger);
     assert!(matches!(claim, Claim::GivenUp { .. }), "{claim:?}");
@@ -259,22 +255,61 @@ fn nothing_begins_while_something_of_the_attempt_before_is_left() {
     let Claim::Remains(remains) = ledger.claim(&job) else {
         panic!();
     };
-    assert_eq!((remains.task, remains.number), (id, 1));
+    assert_eq!(remains.id, nth(id, 1));
     assert_eq!(ledger.value::<String>("status", id), "waiting");
     drop(attempt);
-    assert_eq!(ledger.begin(&job).number, 2);
+    // There may be something that has let go of it: that is for the worker to see to.
+    let Claim::Remains(remains) = ledger.claim(&job) else {
+        panic!();
+    };
+    assert_eq!(remains.id, nth(id, 1));
+    let held = ledger.db.locks().take(Holder::Attempt(nth(id, 1))).unwrap();
+    let claim = ledger.claim_cleared(&job, 1);
+    assert!(
+        matches!(claim, Claim::Remains(_)),
+        "started since: {claim:?}"
+    );
+    drop(held);
+    let claim = ledger.claim_cleared(&job, 0);
+    assert!(matches!(claim, Claim::Remains(_)), "of another: {claim:?}");
+    assert_eq!(begun(ledger.claim_cleared(&job, 1)).id.number, 2);
+}
+
+#[test]
+fn what_cannot_have_left_anything_is_not_looked_for() {
+    for (outcome, may_have_left) in [
+        (Outcome::Exited(1), true),
+        (Outcome::Exited(0), false),
+        (Outcome::Signalled(9), true),
+        (Outcome::OutOfMemory, true),
+        (Outcome::TimedOut(Exit::Code(0)), true),
+        (Outcome::Interrupted(Exit::Signal(15)), true),
+        (Outcome::CouldNotStart { reason: "x".into() }, false),
+    ] {
+        let mut ledger = Ledger::new();
+        let (id, job) = put(&mut ledger.db, NOW);
+        let attempt = ledger.begin(&job);
+        let next = Next::Wait(std::time::Duration::ZERO);
+        ledger.settle(&attempt, outcome.clone(), next);
+        drop(attempt);
+        match ledger.claim(&job) {
+            Claim::Remains(dead) => assert!(may_have_left && dead.id == nth(id, 1), "{outcome:?}"),
+            Claim::Begun(_) => assert!(!may_have_left, "{outcome:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
 fn a_dead_workers_task_shows_as_stalled() {
     let mut ledger = Ledger::new();
     let (_, _, dead, _) = dead(&mut ledger);
-    let id = dead.task;
+    let id = dead.id.task;
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
     assert_eq!(shown.status.as_str(), "stalled");
     // Its attempt is there before it has ended, and stays its own when another answers for it.
     let another = register(&mut ledger.db, "another").me;
-    assert!(ledger.db.take_over(&dead, another.id).unwrap());
+    assert!(taken_over(&mut ledger.db, &dead, &another));
     for shown in [shown, ledger.db.show(Key::Id(id)).unwrap().unwrap()] {
         let [attempt] = shown.attempts.as_slice() else {
             panic!("{:?}", shown.attempts);
@@ -286,7 +321,7 @@ fn a_dead_workers_task_shows_as_stalled() {
     }
     let listed = |word: &str| {
         let filter = taskqueue::store::read::Filter {
-            status: taskqueue::store::read::Shown::from_word(word),
+            status: taskqueue::store::read::DisplayedStatus::from_word(word),
             ..Default::default()
         };
         let mut ids = Vec::new();
@@ -300,7 +335,7 @@ fn a_dead_workers_task_shows_as_stalled() {
         ids
     };
     assert_eq!(listed("stalled"), [id]);
-    assert_eq!(listed("running"), [0_i64; 0]);
+    assert_eq!(listed("running"), []);
 }
 
 #[test]
@@ -308,13 +343,10 @@ fn a_claim_that_fails_leaves_nothing() {
     let mut ledger = Ledger::new();
     let (id, job) = put(&mut ledger.db, NOW);
     // Somebody holds the byte that the attempt to come would lock.
-    let next = Holder::Attempt {
-        task: id,
-        number: 1,
-    };
+    let next = Holder::Attempt(nth(id, 1));
     let _held = ledger.db.locks().take(next).unwrap();
     let commands = ledger.commands.clone();
-    let claim = ledger.db.claim(&job, &commands, &ledger.me, &[], NOW);
+    let claim = claim(&mut ledger.db, &ledger.me, &commands, &job, NOW);
     assert!(claim.is_err(), "{claim:?}");
     assert_eq!(ledger.value::<String>("status", id), "waiting");
     assert_eq!(ledger.count("attempts"), 0);
@@ -342,7 +374,7 @@ fn holder(locks: &LockFile, attempt: Holder) -> Child {
 #[test]
 fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let dir = TempDir::new().unwrap();
-    let attempt = Holder::Attempt { task: 7, number: 1 };
+    let attempt = Holder::Attempt(nth(TaskId(7), 1));
     let [ours, theirs] = ["ours", "theirs"].map(|name| {
         let locks = LockFile::of(&dir.path().join(name), Uuid::now_v7());
         locks.make().unwrap();
@@ -350,7 +382,7 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     });
     let mut spared = holder(&theirs, attempt);
     let mut left = holder(&ours, attempt);
-    let remains = Remains {
+    let remains = Leftover {
         store: Uuid::now_v7(),
         uuid: Uuid::now_v7(),
         number: 1,
@@ -367,27 +399,23 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     assert_eq!(ended_by(&mut left), Some(Signal::KILL.as_raw()));
 }
 
-/// Tasks that a worker has claimed together before it died, and its slate; their arrivals, in order.
-fn claimed_together(ledger: &mut Ledger) -> (Vec<(i64, Arrival)>, Slate) {
-    let tasks: Vec<(i64, Arrival)> = (0..4).map(|_| put(&mut ledger.db, NOW)).collect();
+/// Tasks that a worker has claimed together before it died, and its batch journal; their jobs, in order.
+fn claimed_together(ledger: &mut Ledger) -> (Vec<(TaskId, JobRef)>, BatchJournal) {
+    let tasks: Vec<(TaskId, JobRef)> = (0..4).map(|_| put(&mut ledger.db, NOW)).collect();
     let them = register(&mut ledger.db, "them");
-    let arrivals: Vec<Arrival> = tasks.iter().map(|(_, arrival)| arrival.clone()).collect();
-    let nothing = Settlements::default();
-    let commands = ledger.commands.clone();
-    let claimed = ledger.db.settle_and_claim(
-        &nothing,
-        &arrivals[0],
-        &arrivals[1..],
-        &commands,
-        &them.me,
-        NOW + 5,
-    );
-    let claimed = claimed.unwrap();
-    assert!(!begun(claimed.next).ahead);
-    let ahead: Vec<_> = claimed.ahead.into_iter().flatten().collect();
+    let jobs: Vec<JobRef> = tasks.iter().map(|(_, job)| job.clone()).collect();
+    let entry = Entry {
+        claim: Some(jobs[0].clone()),
+        prefetch: jobs[1..].to_vec(),
+        ..Entry::default()
+    };
+    let entered = ledger.db.enter(&entry, &ledger.commands, &them.me, NOW + 5);
+    let entered = entered.unwrap();
+    assert!(!begun(entered.claim.unwrap()).ahead);
+    let ahead: Vec<_> = entered.prefetch.into_iter().flatten().collect();
     assert_eq!(ahead.iter().filter(|attempt| attempt.ahead).count(), 3);
-    let slate = Slate::make(ledger.db.locks(), them.me.id).unwrap();
-    (tasks, slate)
+    let journal = BatchJournal::make(ledger.db.locks(), them.me.id).unwrap();
+    (tasks, journal)
 }
 
 fn done(started: Option<i64>) -> Done {
@@ -401,34 +429,40 @@ fn done(started: Option<i64>) -> Done {
 #[test]
 fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
     let mut ledger = Ledger::new();
-    let (tasks, mut slate) = claimed_together(&mut ledger);
-    slate.is_done((tasks[0].0, 1), &done(None)).unwrap();
-    slate.begins((tasks[1].0, 1), NOW + 10).unwrap();
-    slate
-        .is_done((tasks[1].0, 1), &done(Some(NOW + 10)))
+    let (tasks, mut journal) = claimed_together(&mut ledger);
+    journal.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
+    journal.begins(nth(tasks[1].0, 1), NOW + 10).unwrap();
+    journal
+        .is_done(nth(tasks[1].0, 1), &done(Some(NOW + 10)))
         .unwrap();
-    slate.begins((tasks[2].0, 1), NOW + 30).unwrap();
-    let lefts = [Left::Done, Left::Done, Left::Unknown, Left::Unbegun];
+    journal.begins(nth(tasks[2].0, 1), NOW + 30).unwrap();
+    let lefts = [
+        Remains::Done,
+        Remains::Done,
+        Remains::Unknown,
+        Remains::Unbegun,
+    ];
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(
-        abandoned.iter().map(|dead| dead.left).collect::<Vec<_>>(),
+        abandoned
+            .iter()
+            .map(|dead| dead.remains)
+            .collect::<Vec<_>>(),
         lefts
     );
-    let (me, commands) = (ledger.me.clone(), ledger.commands.clone());
+    let me = ledger.me.clone();
     for ((task, job), left) in tasks.iter().zip(lefts) {
         let dead = match ledger.claim(job) {
             Claim::Dead(dead) => dead,
             other => panic!("{other:?}"),
         };
-        assert_eq!(dead.left, left);
-        assert!(ledger.db.take_over(&dead, me.id).unwrap());
-        let claim = ledger
-            .db
-            .lose_and_claim(&dead, job, &commands, &me, NOW + 40);
-        match (left, claim.unwrap()) {
-            (Left::Done, Claim::DeleteJob { task: Some(id) }) => assert_eq!(id, *task),
-            (Left::Unknown, Claim::Begun(attempt)) => assert_eq!(attempt.number, 2),
-            (Left::Unbegun, Claim::Begun(attempt)) => assert_eq!(attempt.number, 1),
+        assert_eq!(dead.remains, left);
+        assert!(taken_over(&mut ledger.db, &dead, &me));
+        let claim = ledger.lose_and_claim(&dead, job, NOW + 40);
+        match (left, claim) {
+            (Remains::Done, Claim::DeleteJob { task: Some(id) }) => assert_eq!(id, *task),
+            (Remains::Unknown, Claim::Begun(attempt)) => assert_eq!(attempt.id.number, 2),
+            (Remains::Unbegun, Claim::Begun(attempt)) => assert_eq!(attempt.id.number, 1),
             (_, claim) => panic!("{left:?}: {claim:?}"),
         }
     }
@@ -451,73 +485,78 @@ fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
         .unwrap();
     let them = || String::from("them");
     let (exited, lost) = (String::from("exited"), String::from("lost"));
-    let first = (tasks[0].0, them(), NOW + 5, NOW + 20, exited.clone());
-    let second = (tasks[1].0, them(), NOW + 10, NOW + 20, exited);
-    let third = (tasks[2].0, them(), NOW + 5, NOW + 40, lost);
+    let first = (tasks[0].0.0, them(), NOW + 5, NOW + 20, exited.clone());
+    let second = (tasks[1].0.0, them(), NOW + 10, NOW + 20, exited);
+    let third = (tasks[2].0.0, them(), NOW + 5, NOW + 40, lost);
     assert_eq!(attempts, [first, second, third]);
     assert_eq!(ledger.count("output"), 2);
 }
 
 #[test]
-fn without_its_slate_a_dead_worker_s_attempts_are_lost() {
+fn without_its_batch_journal_a_dead_worker_s_attempts_are_lost() {
     let mut ledger = Ledger::new();
-    let (tasks, mut slate) = claimed_together(&mut ledger);
-    slate.is_done((tasks[0].0, 1), &done(None)).unwrap();
-    let owner = ledger.value::<i64>("owner", tasks[0].0);
-    slate::remove(ledger.db.locks(), owner);
+    let (tasks, mut journal) = claimed_together(&mut ledger);
+    journal.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
+    let owner = WorkerId(ledger.value("owner", tasks[0].0));
+    batch_journal::remove(ledger.db.locks(), owner);
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(abandoned.len(), 4);
-    assert!(abandoned.iter().all(|dead| dead.left == Left::Unknown));
+    assert!(
+        abandoned
+            .iter()
+            .all(|dead| dead.remains == Remains::Unknown)
+    );
 }
 
 #[test]
 fn a_task_whose_turn_does_not_come_waits_as_before() {
     let mut ledger = Ledger::new();
-    let tasks: Vec<(i64, Arrival)> = (0..3).map(|_| put(&mut ledger.db, NOW)).collect();
+    let tasks: Vec<(TaskId, JobRef)> = (0..3).map(|_| put(&mut ledger.db, NOW)).collect();
     let (me, commands) = (ledger.me.clone(), ledger.commands.clone());
     let before: Vec<String> = (0..3).map(|at| row(&ledger, tasks[at].0)).collect();
-    let nothing = Settlements::default();
-    let ahead = [tasks[1].1.clone(), tasks[2].1.clone(), tasks[0].1.clone()];
-    let claimed = ledger
-        .db
-        .settle_and_claim(&nothing, &tasks[0].1, &ahead, &commands, &me, NOW)
-        .unwrap();
-    let first = begun(claimed.next);
-    let is_claimed: Vec<bool> = claimed.ahead.iter().map(Option::is_some).collect();
+    let claims = |first: &JobRef, others: &[&JobRef]| Entry {
+        claim: Some(first.clone()),
+        prefetch: others.iter().copied().cloned().collect(),
+        ..Entry::default()
+    };
+    let [first, second, third] = [0, 1, 2].map(|at| &tasks[at].1);
+    let entry = claims(first, &[second, third, first]);
+    let entered = ledger.db.enter(&entry, &commands, &me, NOW).unwrap();
+    let claimed = entered.prefetch;
+    let first = begun(entered.claim.unwrap());
+    let is_claimed: Vec<bool> = claimed.iter().map(Option::is_some).collect();
     assert_eq!(is_claimed, [true, true, false], "the first came twice");
     // The second has begun since, and goes on.
-    let settlements = Settlements {
-        ended: vec![settlement(&first, Outcome::Exited(0), Next::Done).into()],
-        begun: Some(((tasks[1].0, 1), NOW + 7)),
-        unbegun: vec![(tasks[2].0, 1)],
+    let entry = Entry {
+        settle: vec![settlement(&first, Outcome::Exited(0), Next::Done).into()],
+        begun: Some((nth(tasks[1].0, 1), NOW + 7)),
+        unclaim: vec![nth(tasks[2].0, 1)],
+        ..Entry::default()
     };
-    assert_eq!(ledger.db.settle(&settlements, &me).unwrap(), [true]);
+    assert_eq!(enter(&mut ledger.db, &me, entry).unwrap().ours, [true]);
     assert_eq!(ledger.value::<String>("status", tasks[0].0), "done");
     assert_eq!(ledger.value::<String>("status", tasks[1].0), "running");
     assert_eq!(ledger.value::<i64>("started", tasks[1].0), NOW + 7);
     assert_eq!(ledger.value::<i64>("ahead", tasks[1].0), 0);
     assert_eq!(row(&ledger, tasks[2].0), before[2]);
     // One that has been tried is claimed only when it is its turn.
-    let second = claimed.ahead.into_iter().flatten().next().unwrap();
+    let tried = claimed.into_iter().flatten().next().unwrap();
     let next = Next::Wait(std::time::Duration::ZERO);
-    ledger.settle(&second, Outcome::Exited(75), next);
-    let ahead = [tasks[1].1.clone()];
-    let claimed = ledger
-        .db
-        .settle_and_claim(&nothing, &tasks[2].1, &ahead, &commands, &me, NOW)
-        .unwrap();
-    begun(claimed.next);
-    assert!(claimed.ahead[0].is_none());
+    ledger.settle(&tried, Outcome::Exited(75), next);
+    let entry = claims(third, &[second]);
+    let entered = ledger.db.enter(&entry, &commands, &me, NOW).unwrap();
+    begun(entered.claim.unwrap());
+    assert!(entered.prefetch[0].is_none());
 }
 
 /// All of a task's row, as text.
-fn row(ledger: &Ledger, task: i64) -> String {
+fn row(ledger: &Ledger, task: TaskId) -> String {
     let columns = |row: &rusqlite::Row<'_>| {
         let count = row.as_ref().column_count();
         let values = (0..count).map(|at| format!("{:?}", row.get_ref(at).unwrap()));
         Ok(values.collect::<Vec<_>>().join(", "))
     };
     let sqlite = ledger.sqlite();
-    let row = sqlite.query_row("SELECT * FROM tasks WHERE id = ?1", [task], columns);
+    let row = sqlite.query_row("SELECT * FROM tasks WHERE id = ?1", [task.0], columns);
     row.unwrap()
 }

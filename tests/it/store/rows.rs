@@ -1,6 +1,6 @@
 //! Rows that make no sense cannot be written, whoever writes them.
 
-use super::{Ledger, put};
+use super::{Ledger, TaskId, put};
 
 /// Tries statements one by one, each of which must be refused, and must be otherwise well-formed: it
 /// is refused by a constraint.
@@ -25,13 +25,13 @@ fn all_refused(ledger: &Ledger, statements: &[&str]) {
 fn no_impossible_task() {
     let mut ledger = Ledger::new();
     let (waiting, _) = put(&mut ledger.db, super::NOW);
-    assert_eq!(waiting, 1);
-    let (_, arrival) = put(&mut ledger.db, super::NOW);
-    let running = ledger.begin(&arrival);
-    assert_eq!(running.task, 2);
-    let (_, arrival) = put(&mut ledger.db, super::NOW);
-    let done = ledger.begin(&arrival);
-    assert_eq!(ledger.done(done), 3);
+    assert_eq!(waiting, TaskId(1));
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let running = ledger.begin(&job);
+    assert_eq!(running.id.task.0, 2);
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let done = ledger.begin(&job);
+    assert_eq!(ledger.done(done), TaskId(3));
     all_refused(
         &ledger,
         &[
@@ -89,11 +89,11 @@ fn no_impossible_task() {
 #[test]
 fn no_impossible_attempt_or_output() {
     let mut ledger = Ledger::new();
-    let (_, arrival) = put(&mut ledger.db, super::NOW);
-    let done = ledger.begin(&arrival);
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let done = ledger.begin(&job);
     ledger.done(done);
-    let (_, arrival) = put(&mut ledger.db, super::NOW);
-    let _running = ledger.begin(&arrival);
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let _running = ledger.begin(&job);
     all_refused(
         &ledger,
         &[
@@ -135,8 +135,8 @@ fn no_impossible_attempt_or_output() {
 #[test]
 fn a_task_takes_its_attempts_and_output_along() {
     let mut ledger = Ledger::new();
-    let (_, arrival) = put(&mut ledger.db, super::NOW);
-    let attempt = ledger.begin(&arrival);
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let attempt = ledger.begin(&job);
     ledger.done(attempt);
     assert_eq!((ledger.count("attempts"), ledger.count("output")), (1, 1));
     let sqlite = ledger.sqlite();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use taskqueue::broker::{
-    Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve, TubeStats,
+    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
+    TubeStats,
 };
 use taskqueue::lifecycle::{READY_TIMEOUT, Rules};
 use taskqueue::pool::Limits;
@@ -223,7 +224,7 @@ impl Broker for Told {
             pause_left: Duration::ZERO,
         }))
     }
-    async fn instance(&mut self) -> Result<Instance, Error> {
+    async fn about(&mut self) -> Result<Instance, Error> {
         Err(Error::NotFound)
     }
     async fn put(&mut self, _: &TubeName, _: &[NewJob]) -> Vec<Result<JobId, Error>> {
@@ -232,7 +233,7 @@ impl Broker for Told {
     async fn reserve(&mut self, _: &[TubeName], _: Duration) -> Result<Reserve, Error> {
         Err(Error::NotFound)
     }
-    async fn touch(&mut self, _: &Reservation) -> Result<(), Error> {
+    async fn touch(&mut self, _: Held) -> Result<(), Error> {
         Err(Error::NotFound)
     }
     async fn delete(&mut self, _: Reservation) -> Result<(), Error> {

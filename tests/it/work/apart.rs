@@ -45,7 +45,7 @@ fn draining(server: &Beanstalkd, taskqueue: &Taskqueue) {
     assert_eq!(elsewhere.code, Some(0), "{elsewhere:?}");
     server.signal(Signal::USR1);
     until("draining", || {
-        block_on(async { server.client().instance().await.unwrap().draining })
+        block_on(async { server.client().about().await.unwrap().draining })
     });
 }
 

@@ -221,7 +221,7 @@ fn between_two(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, lost: Ran
     assert_eq!(number(taskqueue, exited), TASKS);
 }
 
-/// What was on its slate is recorded as it was, and what had not begun is begun by another: none runs twice.
+/// What was in its batch journal is recorded as it was, and what had not begun is begun by another: none runs twice.
 fn outcome_noted(taskqueue: &Taskqueue, queue: &dyn Queue) {
     configure(taskqueue);
     std::fs::write(

@@ -16,8 +16,8 @@ on_both!(
     a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come,
     one_that_takes_long_is_known_to_run,
     nothing_is_run_again_that_was_done_however_often_workers_are_killed,
-    without_a_slate_each_is_recorded_by_itself,
-    whoever_loses_its_slate_loses_no_more_than_one_attempt,
+    without_a_batch_journal_each_is_recorded_by_itself,
+    whoever_loses_its_batch_journal_loses_no_more_than_one_attempt,
     a_tender_forgets_those_who_were_killed,
 );
 
@@ -48,13 +48,13 @@ fn count(taskqueue: &Taskqueue, of: &str) -> i64 {
     number(taskqueue, &format!("SELECT count(*) FROM {of}"))
 }
 
-/// The slates that lie beside the store.
-fn slates(taskqueue: &Taskqueue) -> Vec<PathBuf> {
+/// The batch journals that lie beside the store.
+fn journals(taskqueue: &Taskqueue) -> Vec<PathBuf> {
     let folder = taskqueue.store().parent().unwrap().to_owned();
     let files = std::fs::read_dir(folder).unwrap();
     let files = files.map(|file| file.unwrap().path());
-    let is_slate = |path: &PathBuf| path.to_str().unwrap().contains("-slate-");
-    files.filter(is_slate).collect()
+    let is_journal = |path: &PathBuf| path.to_str().unwrap().contains("-slate-");
+    files.filter(is_journal).collect()
 }
 
 fn one_that_fails_keeps_none_of_the_others(taskqueue: &Taskqueue, queue: &dyn Queue) {
@@ -71,7 +71,7 @@ fn one_that_fails_keeps_none_of_the_others(taskqueue: &Taskqueue, queue: &dyn Qu
     let order = "attempts a JOIN attempts b ON b.task = a.task + 1 WHERE b.started < a.finished";
     assert_eq!(count(taskqueue, order), 0, "two at once");
     assert_eq!(jobs(queue, "t"), 0);
-    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+    assert_eq!(journals(taskqueue), [] as [PathBuf; 0]);
 }
 
 fn a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come(
@@ -82,7 +82,7 @@ fn a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come(
     let worker = stopped(taskqueue, &WORKER, Point::OutcomeNoted);
     let running = count(taskqueue, "tasks WHERE status = 'running'");
     assert!(running >= 2, "{running} were claimed");
-    assert_eq!(slates(taskqueue).len(), 1);
+    assert_eq!(journals(taskqueue).len(), 1);
     worker.signal(Signal::TERM);
     worker.signal(Signal::CONT);
     assert_eq!(worker.wait().code, Some(0));
@@ -93,7 +93,7 @@ fn a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come(
     let left = (40 - done) as u64;
     until("given back", || stats(queue, "t").ready == left);
     assert_eq!(jobs(queue, "t"), left);
-    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+    assert_eq!(journals(taskqueue), [] as [PathBuf; 0]);
     taskqueue.work("t", 40 - done);
     let each: Vec<String> = (1..=40).map(|id| format!("{id} 1")).collect();
     assert_eq!(ran(taskqueue), each);
@@ -173,35 +173,39 @@ fn nothing_is_run_again_that_was_done_however_often_workers_are_killed(
     last.signal(Signal::TERM);
     assert_eq!(last.wait().code, Some(0));
     taskqueue.run(&["cleanup", "--period", "0"]).ok();
-    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+    assert_eq!(journals(taskqueue), [] as [PathBuf; 0]);
 }
 
-fn without_a_slate_each_is_recorded_by_itself(taskqueue: &Taskqueue, queue: &dyn Queue) {
+fn without_a_batch_journal_each_is_recorded_by_itself(taskqueue: &Taskqueue, queue: &dyn Queue) {
     put(taskqueue, 20, |_| false);
-    let mut slate = taskqueue.store().into_os_string();
-    slate.push("-slate-1");
-    std::fs::create_dir(&slate).unwrap();
+    let mut journal = taskqueue.store().into_os_string();
+    journal.push("-slate-1");
+    std::fs::create_dir(&journal).unwrap();
     let worker = taskqueue.start(&WORKER);
     until("all done", || status(taskqueue, "20") == "done");
     until("nothing else in the tube", || jobs(queue, "t") == 0);
     worker.signal(Signal::TERM);
     let ended = worker.wait();
     assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.stderr.matches("has no slate").count(), 1, "{ended:?}");
+    assert_eq!(
+        ended.stderr.matches("has no batch journal").count(),
+        1,
+        "{ended:?}"
+    );
     assert_eq!(count(taskqueue, "attempts WHERE outcome = 'exited'"), 20);
     assert_eq!(ran(taskqueue).len(), 20);
 }
 
-fn whoever_loses_its_slate_loses_no_more_than_one_attempt(
+fn whoever_loses_its_batch_journal_loses_no_more_than_one_attempt(
     taskqueue: &Taskqueue,
     _queue: &dyn Queue,
 ) {
     const TASKS: usize = 500;
     put(taskqueue, TASKS, |_| false);
     let worker = taskqueue.start(&WORKER);
-    until("has a slate", || !slates(taskqueue).is_empty());
-    for slate in slates(taskqueue) {
-        std::fs::remove_file(slate).unwrap();
+    until("has a batch journal", || !journals(taskqueue).is_empty());
+    for journal in journals(taskqueue) {
+        std::fs::remove_file(journal).unwrap();
     }
     // By then it has noticed.
     let some = ran(taskqueue).len() + 30;
@@ -228,7 +232,7 @@ fn a_tender_forgets_those_who_were_killed(taskqueue: &Taskqueue, _queue: &dyn Qu
         worker.signal(Signal::KILL);
         worker.wait();
     }
-    assert!(slates(taskqueue).len() >= 2);
+    assert!(journals(taskqueue).len() >= 2);
     let killed = "workers WHERE id <= 3";
     assert_eq!(count(taskqueue, killed), 3);
     let tender = tend(taskqueue, 1);
@@ -238,5 +242,5 @@ fn a_tender_forgets_those_who_were_killed(taskqueue: &Taskqueue, _queue: &dyn Qu
     });
     tender.signal(Signal::TERM);
     assert_eq!(tender.wait().code, Some(0));
-    assert_eq!(slates(taskqueue), [] as [PathBuf; 0]);
+    assert_eq!(journals(taskqueue), [] as [PathBuf; 0]);
 }

@@ -36,6 +36,7 @@ pub use thread::{Closed, Thread};
 use journal::Journal;
 use locks::LockFile;
 use transaction::Transaction;
+pub(crate) use transaction::part;
 
 /// Milliseconds since 1970, by the machine's clock.
 pub type Millis = i64;
@@ -190,6 +191,15 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// As of [`Error::is_of_one_row`]: what is wrong with the row, in words.
+    pub(crate) fn of_one_row(&self) -> Option<String> {
+        match self {
+            Failed::Sqlite(error) => error::is_of_one_row(error).then(|| error.to_string()),
+            Failed::Locks(_) => None,
+            Failed::Corrupt(what) => Some(what.clone()),
+        }
+    }
+
     fn at(self, path: &Path, locks: &LockFile) -> Error {
         match self {
             Failed::Sqlite(e) => Error::sqlite(path, e),

@@ -104,17 +104,9 @@ impl Error {
 
     /// The row that was asked for is why, and others may well be fine.
     pub fn is_of_one_row(&self) -> bool {
-        use rusqlite::ErrorCode;
         match self {
             Error::Corrupt { .. } => true,
-            Error::Sqlite { source, .. } => match source.sqlite_error_code() {
-                Some(
-                    ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch,
-                ) => true,
-                Some(_) => false,
-                // Not SQLite's own: a value is not what it should be.
-                None => true,
-            },
+            Error::Sqlite { source, .. } => is_of_one_row(source),
             Error::Open { .. }
             | Error::Newer { .. }
             | Error::NotOurs { .. }
@@ -152,5 +144,16 @@ impl Error {
                 source: error,
             },
         }
+    }
+}
+
+/// The row that was asked for is why, and others may well be fine.
+pub(super) fn is_of_one_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => true,
+        Some(_) => false,
+        // Not SQLite's own: a value is not what it should be.
+        None => true,
     }
 }

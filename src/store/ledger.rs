@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::announce::{Again, next_put};
+use super::announce::{Again, next_puts};
 use super::locks::Lock;
 use super::worker::{Me, note_deleted};
-use super::{Db, Error, Failed, Millis};
+use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::task::command::{Commands, Content, Plan};
@@ -32,7 +32,6 @@ mod row;
 mod settle;
 
 use claim::Claiming;
-use loss::give_up;
 pub(super) use loss::remains;
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
@@ -304,20 +303,15 @@ impl Db {
             };
             let ours = settle_all(change, entry, me)?;
             note_deleted(change, &entry.deleted)?;
-            let mut puts = Vec::with_capacity(entry.again.len());
-            for put in &entry.again {
-                let (task, generation) = (put.task, Some(put.generation));
-                puts.extend(next_put(change, task, generation, now, jobs.as_ref())?);
-            }
+            let puts = next_puts(change, &entry.again, now, jobs.as_ref())?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
             };
-            let lost = entry.lose.as_ref().map(|dead| match writing.lose(dead) {
-                // Nothing was written by then.
-                Err(Failed::Corrupt(wrong)) => give_up(change, locks, dead, &wrong, me, now),
-                lost => lost,
-            });
+            let lost = entry
+                .lose
+                .as_ref()
+                .map(|dead| writing.lose_or_give_up(dead));
             let lost = lost.transpose()?;
             let claim = match (&entry.claim, &entry.lose, &lost) {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.

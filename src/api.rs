@@ -26,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::broker::{self, Broker, NewJob};
+use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::crash::{self, Point};
 use crate::seconds::whole_seconds;
 use crate::store::put::{Added, NewTask};
@@ -351,16 +351,11 @@ impl Queue {
         if new.is_empty() || self.keeps_jobs {
             return Vec::new();
         }
-        // Asked each time: it may have been restarted since.
-        let instance = self.broker.instance().await;
         let (rows, jobs): (Vec<_>, Vec<_>) = new
             .into_iter()
             .map(|(place, task, job)| ((place, task), job))
             .unzip();
-        let answers = match &instance {
-            Ok(_) => self.broker.put(tube, &jobs).await,
-            Err(error) => vec![Err(error.clone()); jobs.len()],
-        };
+        let Delivery { instance, answers } = self.broker.deliver(tube, &jobs).await;
         crash::here(Point::PutAnnounced);
         let instance = instance.unwrap_or_default();
         let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());

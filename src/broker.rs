@@ -155,6 +155,25 @@ pub struct Instance {
     pub draining: bool,
 }
 
+/// What became of jobs that were put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The instance that was asked to take them; `None` if none was reached, and then nothing was put.
+    pub instance: Option<InstanceId>,
+    /// One a job, as [`Broker::put`] has them.
+    pub answers: Vec<Result<JobId, Error>>,
+}
+
+impl Delivery {
+    /// Nothing was put, for that reason.
+    pub(crate) fn to_nobody(jobs: usize, error: &Error) -> Delivery {
+        Delivery {
+            instance: None,
+            answers: vec![Err(error.clone()); jobs],
+        }
+    }
+}
+
 /// What a broker can do beyond what every broker does; the conformance suite asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -271,10 +290,12 @@ pub trait Broker: Send {
     /// What this kind of broker can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The instance that answers now.
-    async fn instance(&mut self) -> Result<InstanceId, Error> {
-        Ok(self.about().await?.id)
-    }
+    /// The instance that answers now. Asked once a connection, within which it cannot change; of a connection that
+    /// broke, as far as the system knows of that, nothing is said any more.
+    ///
+    /// A broker may be restarted right after it was asked: whoever notes which instance has a job uses
+    /// [`Broker::deliver`].
+    async fn instance(&mut self) -> Result<InstanceId, Error>;
 
     /// What the instance that answers now says of itself: asked each time.
     async fn about(&mut self) -> Result<Instance, Error>;
@@ -286,6 +307,10 @@ pub trait Broker: Send {
     /// connection that breaks in the middle is the answer of every job from there on: those may or may
     /// not have been put. A job that the broker had to bury for want of memory counts as put.
     async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>>;
+
+    /// Puts jobs as [`Broker::put`] does, and says which instance of the broker was given them: that one and no other,
+    /// whatever becomes of the broker meanwhile.
+    async fn deliver(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Delivery;
 
     /// Waits up to `timeout` for a job from one of the tubes: the lowest priority number first, then
     /// the oldest. A timeout of zero asks once; parts of a second count as a whole one. No tubes at all

@@ -9,9 +9,14 @@ pub fn byte() -> u8 {
     byte
 }
 
-/// A wait between half of this one and all of it.
+/// A wait between half of this one and all of it, by chance.
 pub fn shorten(wait: Duration) -> Duration {
-    let share = 256 + u32::from(byte());
+    shorten_by(wait, byte())
+}
+
+/// The same by a chance that was drawn already.
+pub fn shorten_by(wait: Duration, chance: u8) -> Duration {
+    let share = 256 + u32::from(chance);
     wait.saturating_mul(share) / 512
 }
 

@@ -191,12 +191,12 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
-    /// As of [`Error::is_of_one_row`]: what is wrong with the row, in words.
-    pub(crate) fn of_one_row(&self) -> Option<String> {
+    /// What is wrong with the row that was asked for, if that is why; others may well be fine.
+    pub(crate) fn of_one_row(self) -> Result<String, Failed> {
         match self {
-            Failed::Sqlite(error) => error::is_of_one_row(error).then(|| error.to_string()),
-            Failed::Locks(_) => None,
-            Failed::Corrupt(what) => Some(what.clone()),
+            Failed::Corrupt(what) => Ok(what),
+            Failed::Sqlite(error) if error::is_of_one_row(&error) => Ok(error.to_string()),
+            Failed::Sqlite(_) | Failed::Locks(_) => Err(self),
         }
     }
 

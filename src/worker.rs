@@ -1,64 +1,49 @@
 //! A worker: reserves jobs from one tube and runs one command at a time.
 //!
-//! ```text
-//! reserve ──▶ arrive ──▶ claim ──▶ run, holding the reservation ──▶ settle ──▶ delete, release or bury
-//!    ▲                     │ not now, not ours, over                             │
-//!    └─────────────────────┴─────────────────────────────────────────────────────┘
-//! ```
-//!
-//! Where there is a next job, the steps of two go together (`ahead`), and where jobs are short, those of several (`round`).
+//! What it does is decided in [`machine`], which knows no I/O. The loop here waits for the one event that comes next, hands
+//! it to the machine, and performs what the machine answers: it asks the broker (`ask`), tells the ledger, and starts and
+//! ends commands (`run`). The loop decides nothing.
 
+use std::collections::VecDeque;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use rustix::process::Signal;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::broker::{self, Broker, Reserve};
+use crate::broker::Broker;
 use crate::chance;
 use crate::crash::{self, Point};
 use crate::link::Report;
 use crate::process::environment::Environment;
-use crate::reconcile::{self, Memory, Pass, Standing};
-use crate::store::ledger::Entry;
+use crate::reconcile::{Memory, Standing, end_remains};
+use crate::store::batch_journal::{self, BatchJournal, Done};
+use crate::store::ledger::{Attempt, DeadAttempt, Entry, Settlement};
 use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, batch_journal, now};
+use crate::store::{self, Db, Millis, Store};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
-mod ahead;
-mod arrive;
-mod attempt;
+mod ask;
 mod control;
-mod decide;
-mod fate;
-mod hold;
-mod record;
-mod round;
+mod machine;
 mod run;
-mod serve;
+mod say;
 
-pub use attempt::OWN_VARIABLES;
-pub use control::{Configured, Control, Mode, Upkeep};
+pub use control::{Configured, Control, Upkeep};
+pub use run::OWN_VARIABLES;
 
-use ahead::{Ahead, Beside, Portion};
-use fate::give_back_next;
-use run::Habit;
-use serve::{Served, Server};
+use ask::{Questions, Session};
+use control::Word;
+use machine::{Answer, Effect, Event, Haste, Machine, Now, Rules, Unentered};
+use run::Run;
 
-/// How long one reserve waits for a job. A server that does not answer is noticed soon after.
-const RESERVE: Duration = reconcile::EVERY;
-
-/// When no job comes for this long, what is to be noted is noted.
-const QUIET: Duration = Duration::from_millis(50);
-
-/// A worker that has waited so long for its next job is idle. Before that its tender is told only now and then how many
-/// jobs it has had: a job in a full tube takes little longer than hearing of it.
-const IDLE: Duration = Duration::from_millis(2);
-const NOW_AND_THEN: Duration = Duration::from_millis(100);
-
-/// The longest wait before a broker is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Even a worker that is to leave at once gives the store so long to be told.
+const LAST_TRY: Duration = Duration::from_secs(2);
 
 /// What a worker needs to begin.
 pub struct Settings {
@@ -80,17 +65,6 @@ pub struct Settings {
     pub control: Control,
 }
 
-/// What a worker has heard of.
-#[derive(Debug)]
-enum Event {
-    /// Signals or the tender changed what it is to do.
-    Told(Mode),
-    /// The store could not be told something.
-    Troubled,
-    /// A reserve came back.
-    Reserved(Result<Reserve, broker::Error>),
-}
-
 /// Works until told to stop, or until it has had its jobs.
 pub async fn run(settings: Settings) -> Result<(), store::Error> {
     let Settings {
@@ -98,328 +72,373 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
     } = &settings;
     let introduced = identity.clone();
     let Registered { me, lock } = store
-        .call(move |db| db.register(&introduced, now()))
+        .call(move |db| db.register(&introduced, store::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
-    let mut worker = Worker {
-        me: me.clone(),
-        settings,
-        gone: Vec::new(),
-        ahead: None,
-        beside: Beside::default(),
-        portion: Portion::default(),
-        habit: Habit::default(),
-        jobs: 0,
-        output: 0,
-        failures: 0,
-        told: Told::All,
-        reconciled: Instant::now(),
-        memory: Memory::new(false),
-        standing: Standing::Worker(me),
-    };
-    worker.settings.control.report(Report::Ready);
+    let worker = Worker::new(settings, me);
     worker.work().await;
-    worker.tell_now();
-    worker.sign_off().await;
     drop(lock);
     Ok(())
 }
 
-/// What the tender knows of what a worker has done.
-#[derive(Debug, Clone, Copy)]
-enum Told {
-    All,
-    /// Not the latest; when it began not to be told.
-    NotSince(Instant),
-}
+/// Something that is under way.
+type UnderWay<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 struct Worker {
     me: Me,
-    settings: Settings,
-    /// Tasks whose jobs are known to be gone, not noted yet.
-    gone: Vec<TaskId>,
-    /// The next job, if it is there already.
-    ahead: Option<Ahead>,
-    /// What it has of the broker beside the job that it serves.
-    beside: Beside,
-    portion: Portion,
-    habit: Habit,
-    jobs: u64,
-    output: u64,
-    /// Reserves that failed one after the other.
-    failures: u32,
-    told: Told,
-    /// When it last reconciled its tube, and what it remembers of that.
-    reconciled: Instant,
-    memory: Memory,
-    standing: Standing,
+    name: String,
+    control: Control,
+    machine: Machine,
+    questions: Questions,
+    environment: Environment,
+    journal: Option<BatchJournal>,
+    /// The command.
+    run: Option<Run>,
+    /// The name of the command that ran last.
+    command: String,
+    /// What the broker is asked.
+    asking: UnderWay<Answer>,
+    /// What the ledger is told, on its thread.
+    telling: UnderWay<Event>,
+    /// What is left of an attempt, being ended.
+    clearing: UnderWay<bool>,
+    /// What has happened while effects were performed.
+    ready: VecDeque<Event>,
+    /// What is noted when the worker signs off, and whether it removes its journal.
+    leaving: Option<(Vec<TaskId>, bool)>,
 }
 
 impl Worker {
-    async fn work(&mut self) {
-        if !self.settings.control.has_tender() {
-            self.reconcile().await;
-        }
-        loop {
-            // It is ours already.
-            let turn = self.ahead.take();
-            let turn = turn.or_else(|| self.beside.round.next().map(Ahead::Turn));
-            let turn = turn.or_else(|| self.beside.next.pop_front().map(Ahead::Reserved));
-            if let Some(ahead) = turn {
-                self.serve(ahead).await;
-                continue;
-            }
-            if self.settings.control.mode() != Mode::Working || self.may_have() == 0 {
-                break;
-            }
-            // In a tube that is never quiet too.
-            if self.is_to_reconcile() {
-                self.reconcile().await;
-                continue;
-            }
-            match self.next().await {
-                // The loop's condition looks at the mode.
-                Event::Told(mode) => {
-                    tracing::info!(worker = self.name(), order = %mode, "was told to go");
-                }
-                Event::Troubled => self.outlast().await,
-                Event::Reserved(Ok(Reserve::Job(reservation))) => {
-                    self.serve(Ahead::Reserved(reservation)).await;
-                }
-                Event::Reserved(Ok(Reserve::TimedOut)) => self.connected(),
-                // A reservation that we could not settle is about to run out.
-                Event::Reserved(Ok(Reserve::DeadlineSoon)) => {
-                    self.pause(Duration::from_secs(1)).await;
-                }
-                Event::Reserved(Err(error)) => self.disconnected(&error).await,
-            }
-        }
-    }
-
-    /// Goes by what was read again of the configuration. True if nothing was.
-    async fn configure(&mut self) -> bool {
-        match self.settings.control.fresh().await {
-            None => true,
-            Some(fresh) => {
-                self.settings.commands = fresh.commands;
-                self.settings.environment = fresh.environment;
-                false
-            }
-        }
-    }
-
-    /// A tender does it for all its workers.
-    fn is_to_reconcile(&self) -> bool {
-        !self.settings.control.has_tender() && self.reconciled.elapsed() >= reconcile::EVERY
-    }
-
-    fn name(&self) -> &str {
-        &self.settings.identity.name
-    }
-
-    /// How many jobs more it may have.
-    fn may_have(&self) -> usize {
-        let max = self.settings.max_jobs.unwrap_or(u64::MAX);
-        usize::try_from(max.saturating_sub(self.jobs)).unwrap_or(usize::MAX)
-    }
-
-    /// Waits for a job or a word. A reserve that a word interrupts takes its connection with it.
-    async fn next(&mut self) -> Event {
+    fn new(settings: Settings, me: Me) -> Worker {
         let Settings {
-            broker,
             tube,
-            control,
+            broker,
             store,
             commands,
-            ..
-        } = &mut self.settings;
-        let tubes = std::slice::from_ref(&*tube);
-        // After an outage, whether the broker answers is to be known before there is a job.
-        let wait = match self.failures {
-            0 => RESERVE,
-            _ => Duration::ZERO,
+            environment,
+            max_jobs,
+            identity,
+            control,
+        } = settings;
+        let rules = Rules {
+            store: store.id(),
+            tube: tube.clone(),
+            has_tender: control.has_tender(),
+            max_jobs,
+            ledger_is_local: true,
         };
-        let reserving = broker.reserve(tubes, wait);
-        tokio::pin!(reserving);
-        loop {
-            tokio::select! {
-                biased;
-                mode = control.changed() => return Event::Told(mode),
-                reserved = &mut reserving => return Event::Reserved(reserved),
-                () = sleep(IDLE), if matches!(self.told, Told::NotSince(_)) => {
-                    self.told = Told::All;
-                    control.report(Report::Idle { jobs: self.jobs, output: self.output });
-                }
-                () = sleep(QUIET), if !self.gone.is_empty() => {
-                    let gone = std::mem::take(&mut self.gone);
-                    let noting = Entry { deleted: gone.clone(), ..Entry::default() };
-                    let (commands, me) = (Arc::clone(commands), self.me.clone());
-                    let entering = store.call(move |db| db.enter(&noting, &commands, &me, now()));
-                    if let Err(error) = entering.await {
-                        tracing::warn!(%error, "could not note which jobs are gone");
-                        self.gone = gone;
-                        return Event::Troubled;
+        let session = Session {
+            broker,
+            memory: Memory::new(false),
+            standing: Standing::Worker(me.clone()),
+        };
+        Worker {
+            me,
+            name: identity.name,
+            machine: Machine::new(rules, Arc::clone(&commands), now(control.start())),
+            questions: Questions {
+                session: Arc::new(Mutex::new(session)),
+                store,
+                tube,
+                commands,
+            },
+            control,
+            environment,
+            journal: None,
+            run: None,
+            command: String::new(),
+            asking: None,
+            telling: None,
+            clearing: None,
+            ready: VecDeque::from([Event::Due]),
+            leaving: None,
+        }
+    }
+
+    async fn work(mut self) {
+        self.control.report(Report::Ready);
+        while !self.machine.is_gone() {
+            // Whatever has been said by now is heard first.
+            let event = match self.control.heard_by_now().await {
+                Some(word) => self.heard(word),
+                None => match self.ready.pop_front() {
+                    Some(event) => event,
+                    None => self.event().await,
+                },
+            };
+            match self.machine.step(event, now(self.control.start())) {
+                Ok(effects) => {
+                    for effect in effects {
+                        self.perform(effect);
                     }
                 }
+                Err(illegal) => {
+                    // A bug of ours: what is under way is left to those who find this worker dead.
+                    tracing::error!(worker = self.name, %illegal, "came to a state that cannot be; left");
+                    return;
+                }
             }
         }
+        self.sign_off().await;
     }
 
-    async fn serve(&mut self, ahead: Ahead) {
-        let is_as_before = self.configure().await;
-        let may_ask_for = match self.is_to_reconcile() {
-            true => 0,
-            false => self.may_have().saturating_sub(1),
-        };
-        let Settings {
-            tube,
-            broker,
-            store,
-            commands,
-            environment,
-            control,
-            ..
-        } = &mut self.settings;
-        let served = Server {
-            broker: broker.as_mut(),
-            store,
-            commands,
-            tube,
-            environment,
-            me: &self.me,
-            control,
-            gone: &mut self.gone,
-            beside: &mut self.beside,
-            portion: &mut self.portion,
-            habit: &mut self.habit,
-            may_ask_for,
-            is_as_before,
-        }
-        .serve(ahead)
-        .await;
-        // A broker that gives jobs and dies of the first question must not be asked again at once.
-        if let Served::Lost(error) = &served {
-            // Where they have not gone with the connection.
-            give_back_next(self.settings.broker.as_mut(), &mut self.beside).await;
-            return self.disconnected(error).await;
-        }
-        self.connected();
-        match served {
-            Served::Nothing | Served::Lost(_) => {}
-            Served::Troubled => {
-                give_back_next(self.settings.broker.as_mut(), &mut self.beside).await;
-                self.outlast().await;
-            }
-            Served::Attempted { output, ahead } => {
-                self.ahead = ahead;
-                self.jobs = self.jobs.saturating_add(1);
-                self.output = self.output.saturating_add(output);
-                self.tell();
-            }
-        }
-    }
-
-    /// Tells the tender what it has had, but not after every job of a full tube.
-    fn tell(&mut self) {
-        match self.told {
-            Told::All => self.told = Told::NotSince(Instant::now()),
-            Told::NotSince(began) if began.elapsed() < NOW_AND_THEN => {}
-            Told::NotSince(_) => self.tell_now(),
-        }
-    }
-
-    fn tell_now(&mut self) {
-        let (jobs, output) = (self.jobs, self.output);
-        self.settings.control.report(Report::Idle { jobs, output });
-        self.told = Told::All;
-    }
-
-    /// A reserve came back as it should.
-    fn connected(&mut self) {
-        if self.failures > 0 {
-            tracing::info!(worker = self.name(), "reached the broker again");
-            self.failures = 0;
-        }
-    }
-
-    /// Puts its tube right: at its start, after an outage, and now and then. There may be a million jobs to put,
-    /// so a word is heard meanwhile; what it interrupts is done by whoever is next.
-    async fn reconcile(&mut self) {
-        self.configure().await;
-        let Settings {
-            broker,
-            store,
-            tube,
-            commands,
-            control,
-            ..
-        } = &mut self.settings;
-        let mut pass = Pass {
-            broker: broker.as_mut(),
-            store,
-            commands,
-            standing: &mut self.standing,
-            tube,
-            dry_run: false,
-        };
-        let passed = tokio::select! {
+    /// Waits for what happens next.
+    async fn event(&mut self) -> Event {
+        let deadline = self.machine.deadline();
+        let due = deadline.map(|at| self.control.start() + at);
+        tokio::select! {
             biased;
-            mode = control.changed() => {
-                tracing::info!(order = %mode, "was told to go");
+            word = self.control.word() => self.heard(word),
+            () = ended(&mut self.run), if self.run.is_some() => self.command_ended(false),
+            event = finished(&mut self.telling) => event,
+            answer = finished(&mut self.asking) => Event::Answered(answer),
+            cleared = finished(&mut self.clearing) => Event::Cleared(cleared),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::Due,
+        }
+    }
+
+    fn heard(&mut self, word: Word) -> Event {
+        match word {
+            Word::Go(mode) => Event::Told(mode),
+            Word::Configured(Configured {
+                commands,
+                environment,
+            }) => {
+                self.environment = environment;
+                self.questions.commands = Arc::clone(&commands);
+                Event::Configured(commands)
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Ask(ask) => self.asking = Some(Box::pin(self.questions.clone().ask(ask))),
+            Effect::Interrupt => {
+                self.asking = None;
+                self.ready.push_back(Event::Answered(Answer::Interrupted));
+            }
+            Effect::Enter { entry, haste } => self.enter(entry, haste),
+            Effect::Prove => {
+                let (store, worker) = (self.questions.store.clone(), self.me.id);
+                self.telling = Some(Box::pin(async move {
+                    Event::Proved(store.call(move |db| db.prove(worker)).await.is_ok())
+                }));
+            }
+            Effect::MakeJournal => self.make_journal(),
+            Effect::WipeJournal => {
+                if let Some(journal) = &mut self.journal {
+                    journal.wipe();
+                }
+            }
+            Effect::LeaveJournal => self.journal = None,
+            Effect::Journal(settlement) => self.journal(&settlement),
+            Effect::Begin {
+                attempt,
+                job,
+                journal,
+                listen,
+            } => self.begin(attempt, job, journal, listen),
+            Effect::WaitBriefly { until } => self.wait_briefly(until),
+            Effect::Terminate => {
+                for signal in [Signal::TERM, Signal::CONT] {
+                    self.signal(signal);
+                }
+            }
+            Effect::Kill => self.signal(Signal::KILL),
+            Effect::EndRemains(dead) => self.end_remains(dead),
+            Effect::Report(report) => self.control.report(report),
+            Effect::Gap(point) => crash::here(point),
+            Effect::Say(said) => say::say(&said, &self.name, &self.questions.tube, &self.command),
+            Effect::Leave {
+                deleted,
+                remove_journal,
+            } => self.leaving = Some((deleted, remove_journal)),
+        }
+    }
+
+    /// Tells the ledger: here, where that takes a fraction of a millisecond, or else on its thread.
+    fn enter(&mut self, entry: Arc<Entry>, haste: Haste) {
+        let (commands, me) = (Arc::clone(&self.questions.commands), self.me.clone());
+        let entering = move |db: &mut Db| db.enter(&entry, &commands, &me, store::now());
+        let done = self.questions.store.at_once(entering.clone());
+        match (done, haste) {
+            (Some(Ok(entered)), _) => self.ready.push_back(Event::Entered(Ok(Box::new(entered)))),
+            (None, Haste::AtOnce) => self.ready.push_back(Event::Entered(Err(Unentered::Busy))),
+            (Some(Err(error)), Haste::AtOnce) => {
+                self.ready.push_back(Event::Entered(Err(refusal(&error))))
+            }
+            (Some(Err(error)), Haste::Patient) if !error.is_locked() => {
+                self.ready.push_back(Event::Entered(Err(refusal(&error))));
+            }
+            (None | Some(Err(_)), Haste::Patient) => {
+                let store = self.questions.store.clone();
+                self.telling = Some(Box::pin(async move {
+                    let entered = store.call(entering).await;
+                    Event::Entered(
+                        entered
+                            .map(Box::new)
+                            .map_err(|error| patient_refusal(&error)),
+                    )
+                }));
+            }
+        }
+    }
+
+    fn make_journal(&mut self) {
+        let made = BatchJournal::make(self.questions.store.locks(), self.me.id);
+        let is_made = made.is_ok();
+        match made {
+            Ok(journal) => self.journal = Some(journal),
+            Err(error) => self.lose_journal(&error),
+        }
+        self.ready.push_back(Event::JournalMade(is_made));
+    }
+
+    fn lose_journal(&mut self, error: &std::io::Error) {
+        tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
+        self.journal = None;
+    }
+
+    fn journal(&mut self, settlement: &Settlement) {
+        let done = Done {
+            started: settlement.started,
+            finished: settlement.finished,
+            output: settlement.output.head.clone(),
+        };
+        let written = self
+            .journal
+            .as_mut()
+            .map(|journal| journal.is_done(settlement.id, &done));
+        if let Some(Err(error)) = &written {
+            self.lose_journal(error);
+        }
+        let is_written = matches!(written, Some(Ok(())));
+        self.ready.push_back(Event::Journaled(is_written));
+    }
+
+    fn begin(&mut self, attempt: Box<Attempt>, job: u64, journal: Option<Millis>, listen: bool) {
+        if let Some(at) = journal {
+            let written = self
+                .journal
+                .as_mut()
+                .map(|journal| journal.begins(attempt.id, at));
+            if let Some(Err(error)) = &written {
+                self.lose_journal(error);
+            }
+            if !matches!(written, Some(Ok(()))) {
+                self.ready.push_back(Event::NotJournaled);
                 return;
             }
-            passed = pass.run(&mut self.memory) => passed,
-        };
-        self.reconciled = Instant::now();
-        match passed {
-            Ok(done) => reconcile::tell(tube, done),
-            // The next reserve finds the same broker and tells.
-            Err(reconcile::Error::Broker(_)) => {}
-            Err(reconcile::Error::Store(error)) => {
-                tracing::warn!(%tube, %error, "could not reconcile a tube");
+        }
+        crash::here(Point::AttemptBegun);
+        self.command.clone_from(&attempt.plan.name);
+        let Questions { tube, store, .. } = &self.questions;
+        match run::start(attempt, tube, &self.environment, store.id(), job, listen) {
+            Ok(run) => {
+                self.ready.push_back(Event::Began(run.group()));
+                self.run = Some(run);
+            }
+            Err(reason) => {
+                let ended = run::not_started(reason);
+                self.ready.push_back(Event::Ended(Box::new(ended)));
             }
         }
     }
 
-    /// Reported once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance.
-    async fn disconnected(&mut self, error: &broker::Error) {
-        if self.failures == 0 {
-            tracing::warn!(worker = self.name(), %error, "could not reserve; will keep trying");
-        }
-        self.failures = self.failures.saturating_add(1);
-        let doubled = Duration::from_millis(100).saturating_mul(1 << self.failures.min(5));
-        self.pause(chance::shorten(doubled.min(LONGEST_WAIT))).await;
-        // Its jobs may be what the tube is waiting for, and another broker may have been started.
-        self.reconcile().await;
-    }
-
-    /// The store is in trouble: takes no job before it takes a row.
-    async fn outlast(&mut self) {
-        let Settings { store, control, .. } = &mut self.settings;
-        control.report(Report::Troubled { task: 0 });
-        if record::outlast(store, control, self.me.id).await {
-            let (jobs, output) = (self.jobs, self.output);
-            control.report(Report::Idle { jobs, output });
+    fn wait_briefly(&mut self, until: Duration) {
+        let within = until.saturating_sub(self.control.start().elapsed());
+        if self
+            .run
+            .as_mut()
+            .is_some_and(|run| run.is_soon_done(within))
+        {
+            let ended = self.command_ended(true);
+            self.ready.push_back(ended);
         }
     }
 
-    /// Waits, unless told to stop meanwhile.
-    async fn pause(&mut self, wait: Duration) {
-        tokio::select! {
-            _ = self.settings.control.changed() => {}
-            () = sleep(wait) => {}
+    fn command_ended(&mut self, quick: bool) -> Event {
+        let locks = self.questions.store.locks();
+        let ended = match self.run.take() {
+            Some(run) => run.finish(quick, locks),
+            None => run::not_started("there was no command".into()),
+        };
+        Event::Ended(Box::new(ended))
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if let Some(run) = &mut self.run {
+            run.signal(signal);
         }
     }
 
-    async fn sign_off(&mut self) {
-        let (id, gone) = (self.me.id, std::mem::take(&mut self.gone));
-        if self.beside.round.has_clean_journal() {
-            batch_journal::remove(self.settings.store.locks(), id);
+    fn end_remains(&mut self, dead: DeadAttempt) {
+        let store = self.questions.store.clone();
+        let ending = async move { end_remains(&store, dead.id, dead.uuid).await };
+        self.clearing = Some(Box::pin(ending));
+    }
+
+    /// Says goodbye to the store, if it can be said soon: that the worker is gone, its lock tells.
+    async fn sign_off(self) {
+        let (deleted, remove_journal) = self.leaving.unwrap_or_default();
+        let (store, worker) = (self.questions.store, self.me.id);
+        if remove_journal {
+            batch_journal::remove(store.locks(), worker);
         }
-        match record::sign_off(&self.settings.store, id, gone).await {
-            Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),
-            Err(error) => tracing::warn!(worker = self.name(), %error, "could not sign off"),
+        let call = store.call(move |db| db.sign_off(worker, &deleted, store::now()));
+        let signed = match timeout(LAST_TRY, call).await {
+            Ok(signed) => signed,
+            Err(_) => Err(store::Error::TooSlow { waited: LAST_TRY }),
+        };
+        let (worker, jobs) = (self.name, self.machine.jobs());
+        match signed {
+            Ok(()) => tracing::info!(worker, jobs, "ended"),
+            Err(error) => tracing::warn!(worker, %error, "could not sign off"),
         }
+    }
+}
+
+/// Why an entry was not made that was tried at once.
+fn refusal(error: &store::Error) -> Unentered {
+    match error.is_locked() {
+        true => Unentered::Busy,
+        false => patient_refusal(error),
+    }
+}
+
+/// Why an entry was not made, however long it was tried.
+fn patient_refusal(error: &store::Error) -> Unentered {
+    match error.is_of_one_row() {
+        true => Unentered::OfOneRow(error.to_string()),
+        false => Unentered::Trouble(error.to_string()),
+    }
+}
+
+fn now(start: Instant) -> Now {
+    Now {
+        at: start.elapsed(),
+        wall: store::now(),
+        chance: chance::byte(),
+    }
+}
+
+async fn ended(run: &mut Option<Run>) {
+    match run {
+        Some(run) => run.has_ended().await,
+        None => pending().await,
+    }
+}
+
+/// What comes of something that is under way, which is over then.
+async fn finished<T>(under_way: &mut UnderWay<T>) -> T {
+    match under_way {
+        Some(future) => {
+            let done = future.as_mut().await;
+            *under_way = None;
+            done
+        }
+        None => pending().await,
     }
 }

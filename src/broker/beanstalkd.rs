@@ -3,7 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `wire` | the bytes: commands out, replies in; no I/O |
-//! | `stats` | the dictionaries and lists inside some replies; no I/O |
+//! | `stats` | the dictionaries inside some replies; no I/O |
 //! | `connection` | one TCP connection, and which tubes the server thinks it uses and watches |
 //! | `client` | [`Client`]: connects when needed, asks, and judges the answers |
 //! | `session` | `Client` as a [`Broker`](super::Broker) |
@@ -22,4 +22,3 @@ mod stats;
 mod wire;
 
 pub use client::{Client, DEFAULT_PORT, Settings};
-pub use stats::Dictionary;

@@ -23,15 +23,12 @@ use rustix::process::{
 use tokio::io::AsyncWriteExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
+use tokio::time::Instant;
 
 use super::environment::Environment;
 use super::spawn::{self, Process, Start, spawn};
 use crate::fd;
 use crate::task::state::Exit;
-
-/// How long we go on reading after a command has exited: something that it left behind may hold its
-/// stdout open for ever.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// As much of what it prints as is read at once.
 const READ: usize = 8 * 1024;
@@ -276,9 +273,9 @@ impl Running {
         false
     }
 
-    /// What it has printed and what else comes through its pipe, but not for long: something that it left behind may
-    /// hold it for ever.
-    pub async fn rest(mut self, mut each: impl FnMut(&[u8])) {
+    /// What the command has printed and what else comes through its pipe until then: something that the command left
+    /// behind may hold its pipe for ever. May be cancelled.
+    pub async fn rest(&mut self, until: Instant, mut each: impl FnMut(&[u8])) {
         if self.last_words(&mut each) || self.listen().is_err() {
             return;
         }
@@ -288,7 +285,7 @@ impl Running {
             }
         };
         // Late output is nobody's fault, and is left out.
-        let _ = tokio::time::timeout(LAST_WORDS, rest).await;
+        let _ = tokio::time::timeout_at(until, rest).await;
     }
 }
 

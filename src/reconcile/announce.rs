@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::broker::{self, Broker, NewJob};
+use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::crash::{self, Point};
 use crate::store::announce::Again;
 use crate::store::{Store, now};
@@ -46,15 +46,10 @@ async fn announce_in(
     tube: &TubeName,
     these: &[&Again],
 ) -> Result<u64, broker::Error> {
-    // Asked each time: it may have been restarted since.
-    let (instance, answers) = match broker.instance().await {
-        Ok(instance) => {
-            let jobs: Vec<NewJob> = these.iter().map(|again| job(store, again)).collect();
-            (instance, broker.put(tube, &jobs).await)
-        }
-        Err(error) => (String::new(), vec![Err(error); these.len()]),
-    };
+    let jobs: Vec<NewJob> = these.iter().map(|again| job(store, again)).collect();
+    let Delivery { instance, answers } = broker.deliver(tube, &jobs).await;
     crash::here(Point::AgainAnnounced);
+    let instance = instance.unwrap_or_default();
     let (mut puts, mut count, mut trouble) = (Vec::with_capacity(these.len()), 0, None);
     for (again, answer) in these.iter().zip(answers) {
         puts.push((again.put, answer.as_ref().ok().copied()));

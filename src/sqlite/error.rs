@@ -147,7 +147,7 @@ impl Error {
     }
 }
 
-/// The row that was asked for is why, and others may well be fine.
+/// A row is why, and others may well be fine.
 pub(super) fn is_of_one_row(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

@@ -114,10 +114,10 @@ pub(super) fn next_puts(
         let next = || next_put(change, task, Some(put.generation), now, jobs);
         match part(change, next) {
             Ok(again) => all.extend(again),
-            Err(failed) => match failed.of_one_row() {
-                Some(wrong) => tracing::error!(%task, wrong, "could not put a task's job again"),
-                None => return Err(failed),
-            },
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                tracing::error!(%task, wrong, "could not put a task's job again");
+            }
         }
     }
     Ok(all)

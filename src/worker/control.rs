@@ -1,41 +1,17 @@
-//! What a worker is told to do, by signals or by its tender.
+//! What a worker is told, by signals or by its tender.
 
-use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
+use super::machine::Mode;
 use crate::link::{self, Order, Report};
 use crate::process::environment::Environment;
 use crate::signals::Asked;
 use crate::task::command::Commands;
-
-/// Where a worker stands between working and leaving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// It takes jobs.
-    Working,
-    /// It takes no more jobs; its command may run until then, or however long it takes.
-    Draining {
-        /// `None`: however long it takes.
-        until: Option<Instant>,
-    },
-    /// It leaves at once.
-    Stopping,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Working => "work",
-            Mode::Draining { until: None } => "finish",
-            Mode::Draining { until: Some(_) } => "drain",
-            Mode::Stopping => "stop",
-        })
-    }
-}
 
 /// What of the configuration a worker goes by.
 #[derive(Debug, Clone)]
@@ -54,16 +30,23 @@ pub struct Upkeep {
     pub reopen: fn(),
 }
 
-/// Hears signals and the tender, and remembers what they add up to.
+/// What is left for the worker to do of what it was told.
+#[derive(Debug)]
+pub enum Word {
+    /// How soon to go.
+    Go(Mode),
+    /// The configuration was read again.
+    Configured(Configured),
+}
+
+/// Hears signals and the tender.
 pub struct Control {
     signals: Receiver<Asked>,
     tender: Option<link::Tender>,
     grace: Duration,
-    mode: Mode,
     upkeep: Upkeep,
-    fresh: Option<Configured>,
-    /// The tender takes us for busy.
-    taken_for_busy: bool,
+    /// What a mode's times count from.
+    start: Instant,
 }
 
 impl Control {
@@ -78,16 +61,14 @@ impl Control {
             signals,
             tender,
             grace,
-            mode: Mode::Working,
             upkeep,
-            fresh: None,
-            taken_for_busy: false,
+            start: Instant::now(),
         }
     }
 
-    /// What it all adds up to.
-    pub fn mode(&self) -> Mode {
-        self.mode
+    /// What times count from.
+    pub fn start(&self) -> Instant {
+        self.start
     }
 
     /// Whether a tender started it, and lives.
@@ -95,109 +76,88 @@ impl Control {
         self.tender.is_some()
     }
 
-    /// Waits for the mode to change. May be cancelled.
-    pub async fn changed(&mut self) -> Mode {
+    /// What has been said by now and was not heard yet.
+    pub async fn heard_by_now(&mut self) -> Option<Word> {
+        tokio::select! {
+            biased;
+            word = self.word() => Some(word),
+            () = ready(()) => None,
+        }
+    }
+
+    /// The next word. May be cancelled.
+    pub async fn word(&mut self) -> Word {
         loop {
-            let asked = tokio::select! {
-                asked = next_signal(&mut self.signals) => match asked {
-                    Asked::Drain => self.drain(Some(self.grace)),
-                    Asked::Stop => Mode::Stopping,
-                    Asked::Reload => {
-                        self.configure();
-                        continue;
-                    }
-                    Asked::Reopen => {
-                        (self.upkeep.reopen)();
-                        continue;
-                    }
-                    // Not heeded: a worker is one.
-                    Asked::More | Asked::Fewer => continue,
-                },
-                order = next_order(&mut self.tender) => match order {
-                    Some(Order::Drain { grace_ms }) => self.drain(grace_ms.map(Duration::from_millis)),
-                    Some(Order::Stop) => Mode::Stopping,
-                    Some(Order::Reload) => {
-                        self.configure();
-                        continue;
-                    }
-                    Some(Order::Reopen) => {
-                        (self.upkeep.reopen)();
-                        continue;
-                    }
-                    Some(Order::Ping { id }) => {
-                        self.report(Report::Pong { id });
-                        continue;
-                    }
-                    None => {
-                        tracing::warn!("the tender died; took no more jobs");
-                        self.tender = None;
-                        self.drain(None)
-                    }
-                },
+            let word = tokio::select! {
+                asked = next_signal(&mut self.signals) => self.asked(asked),
+                order = next_order(&mut self.tender) => self.ordered(order),
             };
-            if rank(asked) > rank(self.mode) {
-                self.mode = asked;
-                return asked;
+            if let Some(word) = word {
+                return word;
             }
         }
     }
 
-    /// Whether [`Control::fresh`] has something.
-    pub fn has_fresh(&self) -> bool {
-        self.fresh.is_some()
-    }
-
-    /// What was read again since this was asked last. Whatever has been said by now is heard first.
-    pub async fn fresh(&mut self) -> Option<Configured> {
-        tokio::select! {
-            biased;
-            _ = self.changed() => {}
-            () = std::future::ready(()) => {}
+    fn asked(&mut self, asked: Asked) -> Option<Word> {
+        match asked {
+            Asked::Drain => Some(self.drain(Some(self.grace))),
+            Asked::Stop => Some(Word::Go(Mode::Stopping)),
+            Asked::Reload => self.configure(),
+            Asked::Reopen => {
+                (self.upkeep.reopen)();
+                None
+            }
+            // Not heeded: a worker is one.
+            Asked::More | Asked::Fewer => None,
         }
-        self.fresh.take()
     }
 
-    fn configure(&mut self) {
+    fn ordered(&mut self, order: Option<Order>) -> Option<Word> {
+        match order {
+            Some(Order::Drain { grace_ms }) => {
+                Some(self.drain(grace_ms.map(Duration::from_millis)))
+            }
+            Some(Order::Stop) => Some(Word::Go(Mode::Stopping)),
+            Some(Order::Reload) => self.configure(),
+            Some(Order::Reopen) => {
+                (self.upkeep.reopen)();
+                None
+            }
+            Some(Order::Ping { id }) => {
+                self.report(Report::Pong { id });
+                None
+            }
+            None => {
+                tracing::warn!("the tender died; took no more jobs");
+                self.tender = None;
+                Some(self.drain(None))
+            }
+        }
+    }
+
+    fn configure(&mut self) -> Option<Word> {
         match (self.upkeep.configure)() {
             Ok(configured) => {
                 tracing::info!("read the configuration again");
-                self.fresh = Some(configured);
+                Some(Word::Configured(configured))
             }
-            Err(reason) => tracing::error!(reason, "kept the configuration as it was"),
+            Err(reason) => {
+                tracing::error!(reason, "kept the configuration as it was");
+                None
+            }
         }
     }
 
-    fn drain(&self, grace: Option<Duration>) -> Mode {
-        Mode::Draining {
-            until: grace.and_then(|grace| Instant::now().checked_add(grace)),
-        }
-    }
-
-    /// Whether the tender takes us for busy, perhaps with another task.
-    pub fn is_taken_for_busy(&self) -> bool {
-        self.taken_for_busy
+    fn drain(&self, grace: Option<Duration>) -> Word {
+        let until = grace.and_then(|grace| self.start.elapsed().checked_add(grace));
+        Word::Go(Mode::Draining { until })
     }
 
     /// Tells the tender, if there is one.
     pub fn report(&mut self, report: Report) {
         if let Some(tender) = &mut self.tender {
-            self.taken_for_busy = match report {
-                Report::Busy { .. } => true,
-                Report::Ready | Report::Idle { .. } => false,
-                Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
-            };
             tender.report(report);
         }
-    }
-}
-
-/// Orders only ever hurry a worker: an end without a limit, one with a limit, at once.
-fn rank(mode: Mode) -> (u8, Option<std::cmp::Reverse<Instant>>) {
-    match mode {
-        Mode::Working => (0, None),
-        Mode::Draining { until: None } => (1, None),
-        Mode::Draining { until: Some(until) } => (2, Some(std::cmp::Reverse(until))),
-        Mode::Stopping => (3, None),
     }
 }
 

@@ -1,285 +1,225 @@
-//! Running one command to its end, whoever calls for it.
+//! The command of an attempt, from its start to its end, with all that it prints.
 
+use std::fmt::Display;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
-use super::control::{Control, Mode};
+use super::machine::{Ended, How};
 use crate::crash::{self, Point};
-use crate::grace::TERM_TO_KILL;
-use crate::link::Report;
 use crate::process::command::{Event, Running, Spec};
+use crate::process::environment::Environment;
+use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
-use crate::task::id::TaskId;
+use crate::store::ledger::Attempt;
+use crate::store::locks::{Holder, LockFile};
+use crate::store::now;
 use crate::task::output::{Capture, Captured};
-use crate::task::state::{Exit, Outcome};
+use crate::task::state::Exit;
+use crate::tube::TubeName;
+
+const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
+const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
+const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
+
+/// What each command has in its environment as its own. What says whose it is cannot be withheld, nor is it anybody
+/// else's.
+pub const OWN_VARIABLES: [&str; 7] = [
+    TASK_VARIABLE,
+    STORE_VARIABLE,
+    UUID_VARIABLE,
+    TUBE_VARIABLE,
+    JOB_VARIABLE,
+    ATTEMPT_VARIABLE,
+    COMMAND_VARIABLE,
+];
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();
 
-/// How a command ended.
-#[derive(Debug)]
-pub struct Ran {
-    /// How.
-    pub outcome: Outcome,
-    /// What it printed.
-    pub output: Captured,
-}
-
-/// A command that takes no longer is short. The tender of a worker in a full tube hears only of those that take longer: to
-/// hear of one costs as much as many a job. And after a short one that printed little, the next is waited for so long
-/// without listening to it, or to anything else.
-const SHORT: Duration = Duration::from_millis(20);
-
 /// Between two tries to listen to a command where the system does not let us.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// More than that is not little, in bytes. There is room for sixteen times as much in a pipe that nobody reads, unless its user has too many.
-const LITTLE: u64 = 4096;
-
-/// What a worker's last command was like.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Habit {
-    /// It was short, and printed little.
-    is_quiet: bool,
-}
-
-impl Habit {
-    /// That of a command which took so long and printed so many bytes.
-    pub fn of(long: Duration, printed: u64) -> Habit {
-        Habit {
-            is_quiet: long < SHORT && printed <= LITTLE,
-        }
-    }
-
-    /// Whether it was short, and printed little: the next one need not be listened to from the beginning.
-    pub fn is_quiet(self) -> bool {
-        self.is_quiet
-    }
-}
-
-/// Why we end a command that would go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    TimedOut,
-    Interrupted,
-}
-
-/// How far ending it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Running,
-    Terminated { cause: Cause, kill_at: Instant },
-    Killed { cause: Cause },
-}
+/// How long the output of a command is read on after its exit: something that the command left behind may hold its
+/// standard output open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A command on its way.
 pub struct Run {
     running: Running,
-    task: TaskId,
-    begun: Instant,
-    /// When to tell the tender of it.
-    tell_at: Option<Instant>,
-    times_out_at: Option<Instant>,
-    /// How many the kernel had killed for their memory when it began.
+    /// Its lock goes when the command has ended.
+    attempt: Box<Attempt>,
+    /// How many commands the kernel had killed for their memory when this one began.
     kills: Option<u64>,
     capture: Capture,
-    /// How it has ended.
-    exit: Option<Exit>,
+    /// When to try to listen to the command, which is not listened to.
+    listen_at: Option<Instant>,
+    /// How the command has exited, and how long its last words are waited for.
+    exit: Option<(Exit, Instant)>,
+    /// We sent it a signal.
+    was_signalled: bool,
 }
 
-/// Starts a command.
+/// Starts an attempt's command.
 ///
 /// # Errors
-/// How it ended, if it could not be started.
+/// Why it could not be started, in words.
 pub fn start(
-    spec: Spec<'_>,
-    timeout: Option<Duration>,
-    task: TaskId,
-    control: &mut Control,
-) -> Result<Run, Ran> {
-    let program = spec.argv.first().map_or("", String::as_str);
+    attempt: Box<Attempt>,
+    tube: &TubeName,
+    environment: &Environment,
+    store: Uuid,
+    job: u64,
+    listen: bool,
+) -> Result<Run, String> {
+    let plan = &attempt.plan;
+    let own: [(&'static str, &dyn Display); 7] = [
+        (TASK_VARIABLE, &attempt.id.task),
+        (STORE_VARIABLE, &store),
+        (UUID_VARIABLE, &attempt.uuid),
+        (TUBE_VARIABLE, tube),
+        (JOB_VARIABLE, &job),
+        (ATTEMPT_VARIABLE, &attempt.id.number),
+        (COMMAND_VARIABLE, &plan.name),
+    ];
+    let spec = Spec {
+        argv: &plan.argv,
+        environment,
+        added: &own,
+        stdin: plan.stdin.clone(),
+        inherited: attempt.lock.as_fd(),
+        listen,
+    };
     let kills = memory::kills_lately();
-    let running = Running::start(spec).map_err(|error| could_not_start(program, &error))?;
+    let started = Running::start(spec);
+    let running = started.map_err(|error| could_not_start(&attempt, &error))?;
     crash::here(Point::CommandStarted);
-    let begun = Instant::now();
-    let mut tell_at = None;
-    if control.is_taken_for_busy() {
-        tell_at = Some(begun + SHORT);
-    } else {
-        let group = running.group();
-        control.report(Report::Busy {
-            task: task.0,
-            group,
-        });
-    }
     Ok(Run {
         running,
-        task,
-        begun,
-        tell_at,
-        times_out_at: timeout.and_then(|timeout| begun.checked_add(timeout)),
+        attempt,
         kills,
         capture: Capture::default(),
+        listen_at: (!listen).then(Instant::now),
         exit: None,
+        was_signalled: false,
     })
 }
 
+fn could_not_start(attempt: &Attempt, error: &io::Error) -> String {
+    let program = attempt.plan.argv.first().map_or("", String::as_str);
+    format!("could not start {program}: {error}")
+}
+
 impl Run {
-    /// Waits here for as long as a short command may take, while nothing else of the worker goes on. True if it has done well within that, and nothing of it is left
-    /// to be heard.
-    pub fn is_soon_done(&mut self) -> bool {
-        let ends_at = self.begun + SHORT;
-        let until = self.times_out_at.map_or(ends_at, |at| at.min(ends_at));
+    /// The command's process group.
+    pub fn group(&self) -> i32 {
+        self.running.group()
+    }
+
+    /// Asks the command to end, or kills it, with its group.
+    pub fn signal(&mut self, signal: Signal) {
+        self.was_signalled = true;
+        self.running.signal(signal);
+    }
+
+    /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by then,
+    /// and nothing of it is left to be heard.
+    pub fn is_soon_done(&mut self, within: Duration) -> bool {
         // What is wrong comes again.
-        let exit = self.running.ends_within(until - self.begun);
-        self.exit = exit.unwrap_or_default();
+        let exit = self.running.ends_within(within).unwrap_or_default();
+        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
         let capture = &mut self.capture;
-        self.exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
+        exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
     }
 
-    /// Stays with it until it has exited.
-    pub async fn finish(mut self, control: &mut Control) -> Ran {
-        let mut stage = Stage::Running;
-        let exit = match self.exit {
-            Some(exit) => exit,
-            None => self.stay(&mut stage, control).await,
-        };
-        crash::here(Point::CommandEnded);
-        let Run {
-            running,
-            mut capture,
-            kills,
-            ..
-        } = self;
-        running.rest(|chunk| capture.push(chunk)).await;
-        Ran {
-            outcome: match outcome(stage, exit) {
-                Outcome::Signalled(KILL) if memory::kills() > kills => Outcome::OutOfMemory,
-                outcome => outcome,
-            },
-            output: capture.finish(),
-        }
-    }
-
-    async fn stay(&mut self, stage: &mut Stage, control: &mut Control) -> Exit {
-        let Run {
-            running,
-            task,
-            begun,
-            tell_at,
-            times_out_at,
-            capture,
-            ..
-        } = self;
-        let (task, times_out_at) = (*task, *times_out_at);
-        let group = running.group();
-        let mut listen_at = Some(*begun);
-        *stage = advance(*stage, control.mode(), times_out_at, running);
-        let alarm = sleep_until(Instant::now());
-        tokio::pin!(alarm);
-        loop {
-            let next = next_alarm(*stage, control.mode(), times_out_at);
-            let next = next.into_iter().chain(*tell_at).chain(listen_at).min();
-            if let Some(at) = next
-                && at != alarm.deadline()
-            {
-                alarm.as_mut().reset(at);
+    /// Waits until the command has ended, and what it printed has been read. May be cancelled.
+    pub async fn has_ended(&mut self) {
+        let until = match self.exit {
+            Some((_, until)) => until,
+            None => {
+                let exit = self.exits().await;
+                let until = Instant::now() + LAST_WORDS;
+                self.exit = Some((exit, until));
+                until
             }
+        };
+        let capture = &mut self.capture;
+        self.running.rest(until, |chunk| capture.push(chunk)).await;
+    }
+
+    async fn exits(&mut self) -> Exit {
+        loop {
+            self.listen();
+            let listen_at = self.listen_at;
             tokio::select! {
-                event = running.next() => match event {
-                    Ok(Event::Output(chunk)) => capture.push(&chunk),
+                biased;
+                event = self.running.next() => match event {
+                    Ok(Event::Output(chunk)) => self.capture.push(&chunk),
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
                         // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
-                        tracing::error!(task = task.0, %error, "lost sight of a command");
+                        let task = self.attempt.id.task;
+                        tracing::error!(%task, %error, "lost sight of a command");
                         return Exit::Code(255);
                     }
                 },
-                _ = control.changed() => *stage = advance(*stage, control.mode(), times_out_at, running),
-                () = &mut alarm, if next.is_some() => {
-                    if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
-                        control.report(Report::Busy { task: task.0, group });
-                    }
-                    if listen_at.take_if(|at| *at <= Instant::now()).is_some()
-                        && let Err(error) = running.listen()
-                    {
-                        tracing::error!(task = task.0, %error, "could not listen to a command; will try again");
-                        listen_at = Some(Instant::now() + LISTEN_AGAIN);
-                    }
-                    *stage = advance(*stage, control.mode(), times_out_at, running);
-                }
+                () = sleep_until(listen_at.unwrap_or_else(Instant::now)), if listen_at.is_some() => {}
             }
         }
     }
+
+    fn listen(&mut self) {
+        if self.listen_at.take_if(|at| *at <= Instant::now()).is_some()
+            && let Err(error) = self.running.listen()
+        {
+            let task = self.attempt.id.task;
+            tracing::error!(%task, %error, "could not listen to a command; will try again");
+            self.listen_at = Some(Instant::now() + LISTEN_AGAIN);
+        }
+    }
+
+    /// What the command came to, once it has ended. The attempt's lock goes: from here on only what the command left behind
+    /// holds it.
+    pub fn finish(self, quick: bool, locks: &LockFile) -> Ended {
+        crash::here(Point::CommandEnded);
+        let Run {
+            attempt,
+            kills,
+            capture,
+            exit,
+            was_signalled,
+            ..
+        } = self;
+        let exit = exit.map_or(Exit::Code(255), |(exit, _)| exit);
+        let holder = Holder::Attempt(attempt.id);
+        drop(attempt);
+        let went_well = exit == Exit::Code(0) && !was_signalled;
+        Ended {
+            how: How::Exit {
+                exit,
+                memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
+            },
+            output: capture.finish(),
+            at: now(),
+            quick,
+            // What cannot be asked keeps the next attempt from beginning.
+            has_remains: !went_well && locks.is_held(holder).unwrap_or(false),
+        }
+    }
 }
 
-fn could_not_start(program: &str, error: &io::Error) -> Ran {
-    Ran {
-        outcome: Outcome::CouldNotStart {
-            reason: format!("could not start {program}: {error}"),
-        },
+/// What a command came to that could not be started.
+pub fn not_started(reason: String) -> Ended {
+    Ended {
+        how: How::NotStarted { reason },
         output: Captured::default(),
-    }
-}
-
-/// When something has to be done though nothing happens.
-fn next_alarm(stage: Stage, mode: Mode, times_out_at: Option<Instant>) -> Option<Instant> {
-    match stage {
-        Stage::Running => {
-            let grace_ends = match mode {
-                Mode::Draining { until } => until,
-                Mode::Working | Mode::Stopping => None,
-            };
-            times_out_at.into_iter().chain(grace_ends).min()
-        }
-        Stage::Terminated { kill_at, .. } => Some(kill_at),
-        Stage::Killed { .. } => None,
-    }
-}
-
-/// Sends what is due, and says how far it has come.
-fn advance(stage: Stage, mode: Mode, times_out_at: Option<Instant>, running: &Running) -> Stage {
-    let now = Instant::now();
-    let kill = |cause| {
-        running.signal(Signal::KILL);
-        Stage::Killed { cause }
-    };
-    let terminate = |cause| {
-        running.signal(Signal::TERM);
-        // A command that stopped itself could not hear the TERM.
-        running.signal(Signal::CONT);
-        Stage::Terminated {
-            cause,
-            kill_at: now + TERM_TO_KILL,
-        }
-    };
-    match (stage, mode) {
-        (Stage::Killed { .. }, _) => stage,
-        (Stage::Terminated { cause, .. }, Mode::Stopping) => kill(cause),
-        (Stage::Terminated { cause, kill_at }, _) if kill_at <= now => kill(cause),
-        (Stage::Terminated { .. }, _) => stage,
-        (Stage::Running, Mode::Stopping) => kill(Cause::Interrupted),
-        (Stage::Running, Mode::Draining { until: Some(until) }) if until <= now => {
-            terminate(Cause::Interrupted)
-        }
-        (Stage::Running, Mode::Working | Mode::Draining { .. }) => match times_out_at {
-            Some(at) if at <= now => terminate(Cause::TimedOut),
-            Some(_) | None => stage,
-        },
-    }
-}
-
-/// A command that we asked to end may exit with 0 having done half its work: it is not held to be done.
-fn outcome(stage: Stage, exit: Exit) -> Outcome {
-    match (stage, exit) {
-        (Stage::Running, Exit::Code(code)) => Outcome::Exited(code),
-        (Stage::Running, Exit::Signal(signal)) => Outcome::Signalled(signal),
-        (Stage::Terminated { cause, .. } | Stage::Killed { cause }, exit) => match cause {
-            Cause::TimedOut => Outcome::TimedOut(exit),
-            Cause::Interrupted => Outcome::Interrupted(exit),
-        },
+        at: now(),
+        quick: false,
+        has_remains: false,
     }
 }

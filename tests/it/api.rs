@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taskqueue::api::{Error, Put, Queue};
-use taskqueue::broker::Error as Trouble;
+use taskqueue::broker::{Broker, Error as Trouble};
 use uuid::Uuid;
 
 use crate::support::{Beanstalkd, NOBODY, Taskqueue, reserve, tube};
@@ -56,7 +56,7 @@ async fn a_job_is_put_as_it_was_asked_for() {
     queue.put(&tube("t"), put).await.unwrap();
     let mut client = server.client();
     let job = reserve(&mut client, &tube("t")).await;
-    let stats = taskqueue::broker::Broker::stats_job(&mut client, job.id)
+    let stats = Broker::stats_job(&mut client, job.id)
         .await
         .unwrap()
         .unwrap();
@@ -77,6 +77,31 @@ async fn no_duration_is_too_long() {
         .query_row(ttr, [], |row| row.get(0))
         .unwrap();
     assert_eq!(ttr, i64::from(u32::MAX));
+}
+
+#[tokio::test]
+async fn a_job_is_noted_at_the_instance_that_has_it() {
+    let mut server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    let mut queue = open(&taskqueue, &server.url());
+    let mut noted = Vec::new();
+    for _ in 0..3 {
+        let task = queue.put(&tube("t"), Put::command("argv")).await.unwrap();
+        let today = Broker::instance(&mut server.client()).await.unwrap();
+        let at = format!("SELECT job_instance FROM tasks WHERE id = {}", task.id);
+        let at: Option<String> = taskqueue
+            .sqlite()
+            .query_row(&at, [], |row| row.get(0))
+            .unwrap();
+        // The put may be the first to hear that the server was restarted.
+        assert_eq!(at.as_ref(), task.announced().then_some(&today), "{task:?}");
+        noted.push(at);
+        server.restart();
+    }
+    assert!(
+        noted[0].is_some() && !noted[1..].contains(&noted[0]),
+        "{noted:?}"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +145,7 @@ async fn one_that_is_refused_does_not_keep_the_others_from_being_put() {
     );
     assert_eq!(ids.iter().flatten().count(), 3, "{ids:?}");
     assert!(matches!(answers[7], Err(Error::Raw)));
-    let jobs = taskqueue::broker::Broker::stats_tube(&mut server.client(), &tube("t")).await;
+    let jobs = Broker::stats_tube(&mut server.client(), &tube("t")).await;
     assert_eq!(jobs.unwrap().unwrap().ready, 2);
     assert!(queue.put_all(&tube("t"), vec![]).await.unwrap().is_empty());
 }

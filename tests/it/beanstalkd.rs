@@ -123,6 +123,22 @@ async fn an_idle_client_does_not_mind_a_restart() {
 }
 
 #[tokio::test]
+async fn an_instance_is_asked_for_once_a_connection() {
+    let server = Beanstalkd::start();
+    let mut client = server.client();
+    let t = tube("t");
+    let before = server.counts("cmd-stats");
+    for _ in 0..100 {
+        client.instance().await.unwrap();
+        assert!(client.deliver(&t, &[job("")]).await.answers[0].is_ok());
+    }
+    // Once, and what we ask here.
+    assert_eq!(server.counts("cmd-stats"), before + 2);
+    client.about().await.unwrap();
+    assert_eq!(server.counts("cmd-stats"), before + 4);
+}
+
+#[tokio::test]
 async fn a_dropped_future_ends_the_connection_and_gives_the_job_back() {
     let server = Beanstalkd::start();
     let (mut client, mut other) = (server.client(), server.client());
@@ -150,63 +166,27 @@ async fn tubes_are_used_and_watched_only_when_they_change() {
         client.reserve(&tubes, Duration::ZERO).await.unwrap();
     }
     client.reserve(&tubes[1..], Duration::ZERO).await.unwrap();
-    assert_eq!(client.list_tubes_watched().await.unwrap(), tubes[1..]);
-    assert_eq!(client.list_tube_used().await.unwrap(), tubes[0]);
-    let stats = client.stats().await.unwrap();
-    assert_eq!(stats.number("cmd-use"), Some(1));
-    assert_eq!(stats.number("cmd-watch"), Some(2));
-    assert_eq!(stats.number("cmd-ignore"), Some(2));
-    // One for the readiness check of the server itself.
-    assert_eq!(stats.number("total-connections"), Some(2));
-}
-
-#[tokio::test]
-async fn a_job_is_reserved_by_its_id() {
-    let server = Beanstalkd::start();
-    let (mut client, mut other) = (server.client(), server.client());
-    let mut delayed = job("later");
-    delayed.delay = Duration::from_secs(1000);
-    let id = put(&mut client, &tube("t"), delayed).await.unwrap();
-    let reserved = client.reserve_job(id).await.unwrap();
-    assert_eq!((reserved.id, &reserved.body[..]), (id, &b"later"[..]));
-    assert_eq!(other.reserve_job(id).await.unwrap_err(), Error::NotFound);
-    client.delete(reserved).await.unwrap();
-    assert_eq!(client.reserve_job(id).await.unwrap_err(), Error::NotFound);
-}
-
-#[tokio::test]
-async fn the_next_job_of_each_kind_is_shown() {
-    let server = Beanstalkd::start();
-    let mut client = server.client();
-    let t = tube("t");
-    assert_eq!(client.peek_ready(&t).await, Ok(None));
-    assert_eq!(client.peek_delayed(&t).await, Ok(None));
-    assert_eq!(client.peek_buried(&t).await, Ok(None));
-    let buried = put(&mut client, &t, job("buried")).await.unwrap();
-    let reserved = reserve(&mut client, &t).await;
-    client.bury(reserved, 0).await.unwrap();
-    let ready = put(&mut client, &t, job("ready")).await.unwrap();
-    let mut later = job("delayed");
-    later.delay = Duration::from_secs(1000);
-    let delayed = put(&mut client, &t, later).await.unwrap();
-    // Another tube was used last.
-    put(&mut client, &tube("other"), job("other"))
-        .await
-        .unwrap();
-    assert_eq!(
-        client.peek_ready(&t).await,
-        Ok(Some((ready, "ready".into())))
-    );
-    assert_eq!(
-        client.peek_delayed(&t).await,
-        Ok(Some((delayed, "delayed".into())))
-    );
-    assert_eq!(
-        client.peek_buried(&t).await,
-        Ok(Some((buried, "buried".into())))
-    );
-    let names = client.list_tubes().await.unwrap();
-    assert_eq!(names, [tube("default"), t, tube("other")]);
+    let mut other = server.other();
+    let counts = other.stats().unwrap();
+    // Connections: the readiness check of the server itself, the client's, and this one.
+    let expected = [
+        ("cmd-use", "1"),
+        ("cmd-watch", "2"),
+        ("cmd-ignore", "2"),
+        ("total-connections", "3"),
+    ];
+    for (name, count) in expected {
+        assert_eq!(counts[name], count, "{name}");
+    }
+    // One is in use, the other watched.
+    for (name, using, watching) in [("a", "1", "0"), ("b", "0", "1")] {
+        let tube = other.stats_tube(name).unwrap();
+        assert_eq!(
+            (&*tube["current-using"], &*tube["current-watching"]),
+            (using, watching),
+            "{name}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -240,21 +220,6 @@ async fn the_longest_times_are_taken() {
     };
     let (reserved, ()) = tokio::join!(waiting, kicking);
     assert!(matches!(reserved.unwrap(), Reserve::Job(job) if job.id == id));
-}
-
-#[tokio::test]
-async fn quit_gives_everything_back() {
-    let server = Beanstalkd::start();
-    let (mut client, mut other) = (server.client(), server.client());
-    let t = tube("t");
-    client.quit().await;
-    put(&mut client, &t, job("x")).await.unwrap();
-    let held = reserve(&mut client, &t).await;
-    client.quit().await;
-    let again = reserve(&mut other, &t).await;
-    assert_eq!(again.id, held.id);
-    let lost = Error::ReservationLost { id: held.id };
-    assert_eq!(client.delete(held).await, Err(lost));
 }
 
 #[tokio::test]

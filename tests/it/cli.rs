@@ -16,11 +16,7 @@ use crate::support::Beanstalkd;
 
 /// A client that is not ours.
 fn other(server: &Beanstalkd, tube: &str) -> Beanstalkc {
-    let mut client = Beanstalkc::new()
-        .host("127.0.0.1")
-        .port(server.port())
-        .connect()
-        .unwrap();
+    let mut client = server.other();
     client.use_tube(tube).unwrap();
     client.watch(tube).unwrap();
     client

@@ -58,6 +58,7 @@ macro_rules! conformance {
             bodies::a_body_too_big_is_refused_alone,
             puts::thousands_are_answered_in_order,
             puts::an_empty_batch_has_no_answers,
+            puts::what_is_delivered_is_where_it_is_said_to_be,
             puts::a_dropped_put_leaves_the_session_usable,
             puts::delayed_jobs_wait,
             puts::a_draining_broker_takes_nothing_new,
@@ -91,6 +92,7 @@ macro_rules! conformance {
             tubes::a_job_is_described,
             tubes::a_tube_is_described,
             tubes::an_instance_stays_the_same,
+            tubes::no_session_names_an_instance_that_has_gone,
         }
     };
     ($broker:ident, $harness:ty, $($module:ident::$case:ident),+ $(,)?) => {

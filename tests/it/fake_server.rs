@@ -396,6 +396,68 @@ async fn a_reservation_of_another_connection_is_not_even_asked_about() {
     server.finish();
 }
 
+/// What a server answers to `stats`, as far as it is read.
+fn describes_itself(id: &str) -> String {
+    let said = format!("---\nid: {id}\nversion: 1.12\nmax-job-size: 65535\ndraining: false\n");
+    format!("OK {}\r\n{said}\r\n", said.len())
+}
+
+fn named(id: &str) -> Session {
+    Session::new().expect("stats").send(describes_itself(id))
+}
+
+/// Goes on with a put of one byte into the tube in use.
+fn takes(session: Session, id: u64) -> Session {
+    let put = session.expect("put 100 0 120 1").swallow(3);
+    put.send(format!("INSERTED {id}\r\n"))
+}
+
+#[tokio::test]
+async fn a_put_goes_to_the_instance_that_was_named_or_nowhere() {
+    let server = FakeServer::start(vec![
+        // Gone between its name and the put.
+        named("a"),
+        // Gone in the middle of the put.
+        named("b").expect("use t"),
+        takes(named("c").expect("use t").send("USING t\r\n"), 1),
+        takes(named("d").expect("use t").send("USING t\r\n"), 2).hang(),
+    ]);
+    let (mut client, t) = (server.client(ANSWER), tube("t"));
+    for gone in ["a", "b"] {
+        let lost = client.deliver(&t, &[job("x")]).await;
+        let is_lost = matches!(lost.answers[..], [Err(Error::ConnectionLost { .. })]);
+        assert!(
+            is_lost && lost.instance.as_deref() == Some(gone),
+            "{lost:?}"
+        );
+    }
+    for (instance, id) in [("c", 1), ("d", 2)] {
+        let put = client.deliver(&t, &[job("x")]).await;
+        let expected = (Some(instance), vec![Ok(id)]);
+        assert_eq!((put.instance.as_deref(), put.answers), expected);
+        // The server hangs up, and the runtime hears of it.
+        tokio::time::sleep(SHORT).await;
+    }
+    drop(client);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_server_that_has_gone_is_named_no_more_though_nobody_has_noticed() {
+    let server = FakeServer::start(vec![named("a").pause(SHORT / 3), takes(named("b"), 1)]);
+    let mut client = server.client(ANSWER);
+    assert_eq!(client.instance().await.unwrap(), "a");
+    // The runtime cannot look meanwhile.
+    std::thread::sleep(SHORT);
+    assert_eq!(client.instance().await.unwrap(), "b");
+    let put = client.deliver(&tube("default"), &[job("x")]).await;
+    assert_eq!(
+        (put.instance.as_deref(), put.answers),
+        (Some("b"), vec![Ok(1)])
+    );
+    server.finish();
+}
+
 #[tokio::test]
 async fn a_body_that_no_server_could_take_is_not_sent() {
     let server = FakeServer::start(vec![

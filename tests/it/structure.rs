@@ -1,15 +1,20 @@
 //! Imports point one way: edge → shell → ports → core. A plain reading of the sources.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+mod circles;
+mod source;
+
+use source::{Source, files, paths_after, sources};
 
 /// Decisions: no clock, no files, no runtime, no randomness.
 const CORE: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("crew", &["backoff", "lifecycle", "pool"]),
     ("grace", &[]),
-    ("lifecycle", &["backoff", "grace"]),
-    ("pool", &["backoff", "lifecycle"]),
+    ("lifecycle", &["grace"]),
+    ("pool", &["backoff"]),
     ("seconds", &[]),
     ("task", &["tube"]),
     ("tube", &[]),
@@ -69,8 +74,6 @@ const SHELL: &[(&str, &[&str])] = &[
             "process",
             "reconcile",
             "signals",
-            "store",
-            "task",
             "tenure",
             "tube",
         ],
@@ -99,12 +102,10 @@ const EDGE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api",
-            "backoff",
             "broker",
             "config",
             "control",
             "crash",
-            "crew",
             "grace",
             "guard",
             "lifecycle",
@@ -127,7 +128,7 @@ const EDGE: &[(&str, &[&str])] = &[
 /// As many columns a line may have.
 const COLUMNS: usize = 120;
 
-/// What begins so has lines that are longer still.
+/// What begins so still has comments that are a little longer.
 const STILL_LONG: &str = "src/worker";
 
 /// What the core may not mention, as whole words.
@@ -151,159 +152,6 @@ const NOT_IN_CORE: &[&str] = &[
 
 /// Folders whose files and folders are adapters: they do not know each other.
 const ADAPTERS: &[&str] = &["broker"];
-
-/// One source file, without comments and its tests.
-struct Source {
-    path: PathBuf,
-    /// `broker::beanstalkd::wire`, as words.
-    module: Vec<String>,
-    text: String,
-}
-
-/// The files of Rust in a folder and below it, in their order.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = files(&root);
-    let found: Vec<Source> = files
-        .iter()
-        .filter_map(|path| source(&root, path))
-        .collect();
-    assert!(found.len() > 20, "the sources are not where they were");
-    found
-}
-
-/// `None` for the crate's roots and for files of tests.
-fn source(root: &Path, path: &Path) -> Option<Source> {
-    let inside = path.strip_prefix(root).unwrap().with_extension("");
-    let module: Vec<String> = inside
-        .iter()
-        .map(|part| part.to_str().unwrap().to_owned())
-        .collect();
-    let is_root = matches!(module.as_slice(), [only] if only == "lib" || only == "main");
-    if is_root || module.iter().any(|part| part == "tests") {
-        return None;
-    }
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let lines: Vec<&str> = code
-        .lines()
-        .map(|line| line.split("//").next().unwrap())
-        .collect();
-    Some(Source {
-        path: path.into(),
-        module,
-        text: lines.join("\n"),
-    })
-}
-
-impl Source {
-    /// Every path below the crate's root that is named, `a::B` or only `a`, groups taken apart.
-    fn imports(&self) -> Vec<String> {
-        let mut imports = paths_after(&self.text, "crate::");
-        // From `a::b`, `super::` is `a` and `super::super::` is the crate's root.
-        let root = "super::".repeat(self.module.len());
-        imports.extend(paths_after(&self.text, &root));
-        imports
-    }
-
-    fn names(&self, word: &str) -> bool {
-        let part = |c: char| c.is_alphanumeric() || c == '_';
-        self.text.match_indices(word).any(|(at, _)| {
-            let before = self.text[..at].chars().next_back();
-            let after = self.text[at + word.len()..].chars().next();
-            !before.is_some_and(part) && !after.is_some_and(part)
-        })
-    }
-}
-
-/// The paths that follow a prefix, as far as their second part: `crate::{a, b::{C, D}}` is `a`, `b::C`, `b::D`.
-fn paths_after(text: &str, prefix: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices(prefix) {
-        // Not the end of `super::crate_x::`, nor of a longer row of `super::`.
-        let before = text[..at].chars().next_back();
-        if !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-            take_paths(&text[at + prefix.len()..], "", 2, &mut found);
-        }
-    }
-    found
-}
-
-fn take_paths(text: &str, before: &str, deep: u32, found: &mut Vec<String>) {
-    let text = text.trim_start();
-    if let Some(group) = text.strip_prefix('{') {
-        for item in items(group) {
-            take_paths(item, before, deep, found);
-        }
-        return;
-    }
-    let name: String = text
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
-    let path = match (before, name.as_str()) {
-        ("", name) => name.to_owned(),
-        (before, "" | "self") => before.to_owned(),
-        (before, name) => format!("{before}::{name}"),
-    };
-    match text[name.len()..].strip_prefix("::") {
-        Some(rest) if deep > 1 => take_paths(rest, &path, deep - 1, found),
-        _ => found.push(path),
-    }
-}
-
-/// The items of a group whose opening brace was just read.
-fn items(text: &str) -> Vec<&str> {
-    let (mut items, mut begin, mut depth) = (Vec::new(), 0, 0);
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                items.push(text[begin..at].trim());
-                begin = at + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    items.retain(|item| !item.is_empty());
-    items
-}
-
-#[test]
-fn paths_are_read_whatever_way_they_are_written() {
-    let text = "use crate::a::B; use crate::{c, d::{E, F as G}, h::I::J};\nlet x = crate::k::l(); pub(crate) fn";
-    assert_eq!(
-        paths_after(text, "crate::"),
-        ["a::B", "c", "d::E", "d::F", "h::I", "k::l"]
-    );
-    let text = "use super::a; use super::super::b::C;";
-    assert_eq!(paths_after(text, "super::super::"), ["b::C"]);
-    assert_eq!(
-        paths_after("use crate::a::{self, B};", "crate::"),
-        ["a", "a::B"]
-    );
-}
 
 #[test]
 fn imports_point_one_way() {
@@ -330,6 +178,29 @@ fn imports_point_one_way() {
     }
     wrong.dedup();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_permitted_is_made_use_of() {
+    let sources = sources();
+    let mut unused = Vec::new();
+    for (name, allowed) in [CORE, PORTS, SHELL, EDGE].concat() {
+        let imports: Vec<String> = sources
+            .iter()
+            .filter(|source| source.module[0] == name)
+            .flat_map(Source::imports)
+            .collect();
+        let used = |permitted: &&&str| {
+            let within = format!("{permitted}::");
+            imports
+                .iter()
+                .any(|i| i == **permitted || i.starts_with(&within))
+        };
+        let idle = allowed.iter().filter(|permitted| !used(permitted));
+        unused
+            .extend(idle.map(|permitted| format!("{name} does not import {permitted}: forbid it")));
+    }
+    assert!(unused.is_empty(), "\n{}", unused.join("\n"));
 }
 
 #[test]
@@ -400,9 +271,8 @@ fn may_be_long(path: &Path, line: &str) -> bool {
         let name = part.as_os_str();
         name == "tests" || name == "tests.rs" || name == "benches"
     });
-    line.trim_start().starts_with("//! |")
-        || (is_test && line.contains('"'))
-        || path.to_string_lossy().starts_with(STILL_LONG)
+    let is_row = line.trim_start().starts_with("//! |");
+    is_row || (is_test && line.contains('"')) || path.to_string_lossy().starts_with(STILL_LONG)
 }
 
 #[test]

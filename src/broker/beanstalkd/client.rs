@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Failure, Trouble};
-use super::stats::{self, Dictionary};
+use super::stats::Dictionary;
 use super::wire::{Command, Malformed, Reply};
-use crate::broker::{Error, JobId, Reservation};
+use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
 use crate::tube::TubeName;
 
 /// The port that beanstalkd listens on unless told otherwise.
@@ -137,78 +137,6 @@ impl Client {
         }
     }
 
-    /// Reserves one job, whatever its tube and whether it is ready, delayed or buried
-    /// (protocol, "reserve-job"; since beanstalkd 1.12).
-    ///
-    /// [`Error::NotFound`] if it does not exist or is reserved.
-    pub async fn reserve_job(&mut self, id: JobId) -> Result<Reservation, Error> {
-        let command = Command::ReserveJob(id);
-        let (number, found) = self
-            .ask_numbered(First::Nothing, command, |reply| match reply {
-                Reply::Reserved(reserved, body) if reserved == id => Ok((reserved, body)),
-                Reply::NotFound => Err(Unfit::Refused(Error::NotFound)),
-                other => Err(other.into()),
-            })
-            .await?;
-        Ok(reservation(number, found))
-    }
-
-    /// The job of a tube that would be reserved next (protocol, "peek-ready").
-    pub async fn peek_ready(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
-        self.ask(First::Use(tube), Command::PeekReady, found).await
-    }
-
-    /// The job of a tube whose delay passes next (protocol, "peek-delayed").
-    pub async fn peek_delayed(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
-        let command = Command::PeekDelayed;
-        self.ask(First::Use(tube), command, found).await
-    }
-
-    /// The job of a tube that was buried first (protocol, "peek-buried").
-    pub async fn peek_buried(&mut self, tube: &TubeName) -> Result<Option<(JobId, Bytes)>, Error> {
-        self.ask(First::Use(tube), Command::PeekBuried, found).await
-    }
-
-    /// What the server says of itself (protocol, "stats").
-    pub async fn stats(&mut self) -> Result<Dictionary, Error> {
-        let read = |reply| match reply {
-            Reply::Data(data) => Ok(Dictionary::parse(&data)?),
-            other => Err(other.into()),
-        };
-        self.ask(First::Nothing, Command::Stats, read).await
-    }
-
-    /// All tubes that there are (protocol, "list-tubes").
-    pub async fn list_tubes(&mut self) -> Result<Vec<TubeName>, Error> {
-        self.ask(First::Nothing, Command::ListTubes, listed).await
-    }
-
-    /// The tube that this connection uses: the one of its last put, kick or peek
-    /// (protocol, "list-tube-used").
-    pub async fn list_tube_used(&mut self) -> Result<TubeName, Error> {
-        let read = |reply| match reply {
-            Reply::Using(name) => name
-                .parse()
-                .map_err(|bad| Unfit::Nonsense(format!("USING: {bad}"))),
-            other => Err(other.into()),
-        };
-        self.ask(First::Nothing, Command::ListTubeUsed, read).await
-    }
-
-    /// The tubes that this connection watches: those of its last reserve (protocol, "list-tubes-watched").
-    pub async fn list_tubes_watched(&mut self) -> Result<Vec<TubeName>, Error> {
-        let command = Command::ListTubesWatched;
-        self.ask(First::Nothing, command, listed).await
-    }
-
-    /// Ends the connection, if there is one, and with it every reservation (protocol, "quit").
-    /// The next call connects again.
-    pub async fn quit(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.quit().await;
-        }
-    }
-
     /// Asks one thing, with the usual patience.
     pub(super) async fn ask<T>(
         &mut self,
@@ -216,17 +144,6 @@ impl Client {
         command: Command<'_>,
         read: impl FnOnce(Reply) -> Reading<T>,
     ) -> Result<T, Error> {
-        let (_, answer) = self.ask_numbered(first, command, read).await?;
-        Ok(answer)
-    }
-
-    /// Asks one thing, with the usual patience; returns the connection's number as well.
-    async fn ask_numbered<T>(
-        &mut self,
-        first: First<'_>,
-        command: Command<'_>,
-        read: impl FnOnce(Reply) -> Reading<T>,
-    ) -> Result<(u64, T), Error> {
         let connection = self.take_connection().await?;
         let patience = self.settings.answer_timeout;
         self.ask_on(connection, first, command, patience, read)
@@ -241,8 +158,8 @@ impl Client {
         command: Command<'_>,
         patience: Duration,
         read: impl FnOnce(Reply) -> Reading<T>,
-    ) -> Result<(u64, T), Error> {
-        let (name, number) = (command.name(), connection.number);
+    ) -> Result<T, Error> {
+        let name = command.name();
         match first {
             First::Nothing => {}
             First::Use(tube) => connection.queue_use(tube),
@@ -250,7 +167,7 @@ impl Client {
         connection.queue(command);
         let heard = self.hear(&mut connection, name, patience, read).await?;
         self.put_back(connection, name)?;
-        Ok((number, heard?))
+        heard
     }
 
     /// Reads the answer to the oldest command that has none. The outer error is the connection's end.
@@ -277,6 +194,32 @@ impl Client {
         match self.connection.take().filter(Connection::is_quiet) {
             Some(connection) => Ok(connection),
             None => self.connect().await,
+        }
+    }
+
+    /// The connection, or a new one, and the instance of the server at its other end: asked once a connection.
+    pub(super) async fn take_known_connection(
+        &mut self,
+    ) -> Result<(Connection, InstanceId), Error> {
+        // A server that has ended must not be named, and the runtime may not have heard of its end yet.
+        drop(self.connection.take_if(|current| !current.is_up()));
+        let mut connection = self.take_connection().await?;
+        if let Some(instance) = &connection.instance {
+            let instance = instance.clone();
+            return Ok((connection, instance));
+        }
+        connection.queue(Command::Stats);
+        let (name, patience) = (Command::Stats.name(), self.settings.answer_timeout);
+        let heard = self.hear(&mut connection, name, patience, about);
+        match heard.await? {
+            Ok(Instance { id, .. }) => {
+                connection.instance = Some(id.clone());
+                Ok((connection, id))
+            }
+            Err(refused) => {
+                self.put_back(connection, name)?;
+                Err(refused)
+            }
         }
     }
 
@@ -370,18 +313,19 @@ pub(super) fn reservation(connection: u64, (id, body): (JobId, Bytes)) -> Reserv
     }
 }
 
+/// What a server says of itself, as far as every broker says it.
+pub(super) fn about(reply: Reply) -> Reading<Instance> {
+    match reply {
+        Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
+        other => Err(other.into()),
+    }
+}
+
 /// The job in a peek's answer.
 pub(super) fn found(reply: Reply) -> Reading<Option<(JobId, Bytes)>> {
     match reply {
         Reply::Found(id, body) => Ok(Some((id, body))),
         Reply::NotFound => Ok(None),
-        other => Err(other.into()),
-    }
-}
-
-fn listed(reply: Reply) -> Reading<Vec<TubeName>> {
-    match reply {
-        Reply::Data(data) => Ok(stats::tubes(&data)?),
         other => Err(other.into()),
     }
 }

@@ -5,12 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use rustix::event::{PollFd, PollFlags, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::Settings;
 use super::wire::{Command, Decoder, Reply, excerpt};
+use crate::broker::InstanceId;
 use crate::tube::TubeName;
 
 /// How much room is made before each read.
@@ -46,6 +48,8 @@ pub struct Failure {
 pub struct Connection {
     /// Counted from 1 within a client: reservations carry it.
     pub number: u64,
+    /// The instance of the server at its other end, once that was asked.
+    pub instance: Option<InstanceId>,
     stream: TcpStream,
     decoder: Decoder,
     /// Read and not yet decoded.
@@ -65,6 +69,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             number,
+            instance: None,
             stream,
             decoder: Decoder::new(settings.max_reply_body),
             input: BytesMut::new(),
@@ -85,6 +90,13 @@ impl Connection {
         let mut byte = [0];
         let read = self.stream.try_read(&mut byte);
         self.input.is_empty() && read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The same asked of the kernel, which knows of a server's end before the runtime has looked.
+    pub fn is_up(&self) -> bool {
+        let mut stream = [PollFd::new(&self.stream, PollFlags::IN)];
+        let now = Some(&rustix::time::Timespec::default());
+        self.is_quiet() && poll(&mut stream, now) == Ok(0)
     }
 
     /// Queues a command; its answer is read with [`Connection::answer`].
@@ -154,13 +166,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Says goodbye; the server hangs up.
-    pub async fn quit(mut self) {
-        self.queue(Command::Quit);
-        // Closing the connection says the same, so what becomes of the word does not matter.
-        let _ = timeout(self.answer_timeout, self.stream.write_all(&self.output)).await;
     }
 
     /// Reads a reply, and writes meanwhile: if both sides only wrote, both would wait for ever as

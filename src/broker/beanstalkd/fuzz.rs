@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::stats::{Dictionary, tubes};
+use super::stats::Dictionary;
 use super::wire::{Decoder, Reply};
 use crate::broker::{Instance, JobStats, TubeStats};
 
@@ -185,14 +185,6 @@ proptest! {
             if let Ok(job) = JobStats::try_from(&stats) {
                 prop_assert!(stats.get("tube").is_some_and(|tube| tube == job.tube.as_str()));
             }
-        }
-    }
-
-    #[test]
-    fn a_damaged_list_of_tubes_can_be_read(damages in damages()) {
-        let data = damaged(b"---\n- default\n- \"a-b\"\n- c\n".to_vec(), damages);
-        if let Ok(tubes) = tubes(&data) {
-            prop_assert!(tubes.iter().all(|tube| tube.as_str().parse() == Ok(tube.clone())));
         }
     }
 }

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::Dictionary;
-use super::client::{Client, First, Reading, Unfit, found};
+use super::client::{Client, First, Reading, Unfit, about, found};
 use super::connection::Connection;
 use super::reserve::queue_reserve;
+use super::stats::Dictionary;
 use super::wire::{Command, Reply};
 use crate::broker::{
-    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
-    TubeStats, exchange_singly,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
+    Reservation, Reserve, TubeStats, exchange_singly,
 };
 use crate::seconds::whole_seconds;
 use crate::tube::TubeName;
@@ -38,20 +38,35 @@ impl Broker for Client {
         }
     }
 
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        let (connection, instance) = self.take_known_connection().await?;
+        self.put_back(connection, Command::Stats.name())?;
+        Ok(instance)
+    }
+
     async fn about(&mut self) -> Result<Instance, Error> {
-        let read = |reply| match reply {
-            Reply::Data(data) => Ok(Instance::try_from(&Dictionary::parse(&data)?)?),
-            other => Err(other.into()),
-        };
-        self.ask(First::Nothing, Command::Stats, read).await
+        self.ask(First::Nothing, Command::Stats, about).await
     }
 
     async fn put(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Vec<Result<JobId, Error>> {
-        let mut answers = Vec::with_capacity(jobs.len());
-        if let Err(error) = self.put_all(tube, jobs, &mut answers).await {
-            answers.resize(jobs.len(), Err(error));
+        if jobs.is_empty() {
+            return Vec::new();
         }
-        answers
+        match self.take_connection().await {
+            Ok(connection) => self.put_on(connection, tube, jobs).await,
+            Err(error) => vec![Err(error); jobs.len()],
+        }
+    }
+
+    async fn deliver(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Delivery {
+        match self.take_known_connection().await {
+            Ok((connection, instance)) => Delivery {
+                instance: Some(instance),
+                // On this connection or on none: another may lead to another instance.
+                answers: self.put_on(connection, tube, jobs).await,
+            },
+            Err(error) => Delivery::to_nobody(jobs.len(), &error),
+        }
     }
 
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error> {
@@ -208,8 +223,7 @@ impl Client {
         let connection = self.take_connection_of(held.id, held.connection)?;
         let patience = self.answer_timeout();
         self.ask_on(connection, First::Nothing, command, patience, read)
-            .await?;
-        Ok(())
+            .await
     }
 
     /// Asks for all of them in one write, and appends the answers.
@@ -231,17 +245,28 @@ impl Client {
         self.put_back(connection, "peek")
     }
 
-    /// Appends answers as they come. An error is the answer to every job that has none then.
+    /// Puts them on a connection that was taken. What ends it is the answer to every job that has none then.
+    async fn put_on(
+        &mut self,
+        connection: Connection,
+        tube: &TubeName,
+        jobs: &[NewJob],
+    ) -> Vec<Result<JobId, Error>> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        if let Err(error) = self.put_all(connection, tube, jobs, &mut answers).await {
+            answers.resize(jobs.len(), Err(error));
+        }
+        answers
+    }
+
+    /// Appends answers as they come.
     async fn put_all(
         &mut self,
+        mut connection: Connection,
         tube: &TubeName,
         jobs: &[NewJob],
         answers: &mut Vec<Result<JobId, Error>>,
     ) -> Result<(), Error> {
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.take_connection().await?;
         connection.queue_use(tube);
         let mut window = Window::default();
         let mut waiting = jobs.iter();

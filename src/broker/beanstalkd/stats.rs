@@ -1,15 +1,14 @@
 //! What a server says about itself, its jobs and its tubes.
 //!
-//! The protocol calls it YAML; what is sent is one `key: value` or one `- value` a line. It is read as
-//! just that: a YAML library would take `os: #1 SMP` for a comment, and some values for numbers.
-//! Version 1.13 puts quotes around strings, 1.12 only around its version.
+//! The protocol calls it YAML; what is sent is one `key: value` a line. It is read as just that: a YAML library would
+//! take `os: #1 SMP` for a comment, and some values for numbers. Version 1.13 puts quotes around strings, 1.12 only
+//! around its version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::wire::{self, Malformed, excerpt};
 use crate::broker::{Instance, JobState, JobStats, TubeStats};
-use crate::tube::TubeName;
 
 /// What a server said about something: names and values, both as they were sent, but without quotes.
 ///
@@ -29,18 +28,8 @@ impl Dictionary {
     }
 
     /// The value of a name, if the server sent one.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
-    }
-
-    /// The value of a name, if the server sent one and it is a whole number.
-    pub fn number(&self, name: &str) -> Option<u64> {
-        self.get(name).and_then(wire::number)
-    }
-
-    /// All names and values, in the names' order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     fn text(&self, name: &str) -> Result<&str, Malformed> {
@@ -63,13 +52,6 @@ impl Dictionary {
         let seconds = self.read(name, |text| text.parse::<i64>().ok())?;
         Ok(Duration::from_secs(seconds.max(0).unsigned_abs()))
     }
-}
-
-/// Reads a list of tubes as it is sent.
-pub(super) fn tubes(data: &[u8]) -> Result<Vec<TubeName>, Malformed> {
-    let tube = |line: &str| unquoted(line.strip_prefix('-')?).parse().ok();
-    let tubes: Option<Vec<_>> = lines(data)?.map(tube).collect();
-    tubes.ok_or_else(|| Malformed(excerpt(data)))
 }
 
 /// The lines that say something.
@@ -158,9 +140,7 @@ mod tests {
         for (data, version) in [(&old[..], "1.12"), (&new[..], "1.13")] {
             let stats = Dictionary::parse(data).unwrap();
             assert_eq!(stats.get("os"), Some("#1 SMP @0"));
-            assert_eq!(stats.number("max-job-size"), Some(65535));
-            assert_eq!(stats.number("os"), None);
-            assert_eq!(stats.iter().count(), 5);
+            assert_eq!(stats.0.len(), 5);
             let instance = Instance {
                 id: "f56".into(),
                 version: version.into(),
@@ -231,18 +211,6 @@ mod tests {
                 pause_left: Duration::from_secs(expected),
             };
             assert_eq!(stats, expected, "pause {pause}, left {left}");
-        }
-    }
-
-    #[test]
-    fn lists_of_tubes_are_read() {
-        let expected: Vec<TubeName> = vec!["default".parse().unwrap(), "a-b".parse().unwrap()];
-        for data in ["---\n- default\n- a-b\n", "---\n- \"default\"\n- \"a-b\"\n"] {
-            assert_eq!(tubes(data.as_bytes()), Ok(expected.clone()));
-        }
-        assert_eq!(tubes(b"---\n"), Ok(vec![]));
-        for bad in ["- a b\n", "default\n", "- \n", "- \"\n"] {
-            assert!(tubes(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::tube::TubeName;
 /// How many bytes of a nonsensical answer an error repeats.
 const EXCERPT: usize = 64;
 
-/// What a client can ask for (protocol 1.12). Durations are in whole seconds.
+/// What we ask for (protocol 1.12). Durations are in whole seconds.
 #[derive(Debug, Clone, Copy)]
 pub enum Command<'a> {
     /// Put a job into the tube in use.
@@ -32,7 +32,7 @@ pub enum Command<'a> {
         /// The job's bytes.
         body: &'a [u8],
     },
-    /// Choose the tube for put, kick and the peeks that take no id.
+    /// Choose the tube for put and kick.
     Use(&'a TubeName),
     /// Add a tube to those that are reserved from.
     Watch(&'a TubeName),
@@ -40,8 +40,6 @@ pub enum Command<'a> {
     Ignore(&'a TubeName),
     /// Wait up to so many seconds for a job.
     Reserve(u32),
-    /// Reserve this one.
-    ReserveJob(JobId),
     /// Remove a job for good.
     Delete(JobId),
     /// Give a reserved job back.
@@ -64,12 +62,6 @@ pub enum Command<'a> {
     Touch(JobId),
     /// Show a job.
     Peek(JobId),
-    /// Show the job that would be reserved next.
-    PeekReady,
-    /// Show the job whose delay passes next.
-    PeekDelayed,
-    /// Show the job that would be kicked next.
-    PeekBuried,
     /// Make at most so many jobs of the tube in use ready.
     Kick(u32),
     /// Make this one ready.
@@ -80,16 +72,8 @@ pub enum Command<'a> {
     StatsJob(JobId),
     /// Describe a tube.
     StatsTube(&'a TubeName),
-    /// Name all tubes.
-    ListTubes,
-    /// Name the tube in use.
-    ListTubeUsed,
-    /// Name the tubes that are reserved from.
-    ListTubesWatched,
     /// Let nobody reserve from a tube for so many seconds.
     PauseTube(&'a TubeName, u32),
-    /// End the session.
-    Quit,
 }
 
 impl Command<'_> {
@@ -101,25 +85,17 @@ impl Command<'_> {
             Self::Watch(_) => "watch",
             Self::Ignore(_) => "ignore",
             Self::Reserve(_) => "reserve-with-timeout",
-            Self::ReserveJob(_) => "reserve-job",
             Self::Delete(_) => "delete",
             Self::Release { .. } => "release",
             Self::Bury { .. } => "bury",
             Self::Touch(_) => "touch",
             Self::Peek(_) => "peek",
-            Self::PeekReady => "peek-ready",
-            Self::PeekDelayed => "peek-delayed",
-            Self::PeekBuried => "peek-buried",
             Self::Kick(_) => "kick",
             Self::KickJob(_) => "kick-job",
             Self::Stats => "stats",
             Self::StatsJob(_) => "stats-job",
             Self::StatsTube(_) => "stats-tube",
-            Self::ListTubes => "list-tubes",
-            Self::ListTubeUsed => "list-tube-used",
-            Self::ListTubesWatched => "list-tubes-watched",
             Self::PauseTube(..) => "pause-tube",
-            Self::Quit => "quit",
         }
     }
 
@@ -136,8 +112,7 @@ impl Command<'_> {
             Self::Use(tube) | Self::Watch(tube) | Self::Ignore(tube) | Self::StatsTube(tube) => {
                 format!("{name} {tube}\r\n")
             }
-            Self::ReserveJob(id)
-            | Self::Delete(id)
+            Self::Delete(id)
             | Self::Touch(id)
             | Self::Peek(id)
             | Self::KickJob(id)
@@ -150,14 +125,7 @@ impl Command<'_> {
             } => format!("{name} {id} {priority} {delay}\r\n"),
             Self::Bury { id, priority } => format!("{name} {id} {priority}\r\n"),
             Self::PauseTube(tube, seconds) => format!("{name} {tube} {seconds}\r\n"),
-            Self::PeekReady
-            | Self::PeekDelayed
-            | Self::PeekBuried
-            | Self::Stats
-            | Self::ListTubes
-            | Self::ListTubeUsed
-            | Self::ListTubesWatched
-            | Self::Quit => format!("{name}\r\n"),
+            Self::Stats => format!("{name}\r\n"),
         };
         out.put_slice(line.as_bytes());
         if let Self::Put { body, .. } = self {

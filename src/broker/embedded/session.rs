@@ -12,8 +12,8 @@ use super::ear::Ear;
 use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Place, Settings};
 use crate::broker::{
-    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
-    TubeStats, exchange_singly,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
+    Reservation, Reserve, TubeStats, exchange_singly,
 };
 use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
@@ -29,6 +29,8 @@ use crate::tube::TubeName;
 pub struct Embedded {
     place: Place,
     thread: Option<Thread<Queue>>,
+    /// Known as soon as the file is open: a file is one instance as long as there is the file.
+    instance: InstanceId,
     /// Begun by the first reserve.
     session: Option<Session>,
     ear: Ear,
@@ -46,6 +48,7 @@ impl Embedded {
             ear: Ear::new(Bell::beside(store)),
             place: Place::at(store, settings),
             thread: None,
+            instance: InstanceId::new(),
             session: None,
         }
     }
@@ -60,8 +63,10 @@ impl Embedded {
         let queue = opening.await.map_err(|error| Error::Failed {
             reason: format!("opening it did not end well: {error}"),
         })??;
+        let instance = queue.instance();
         let thread = Thread::start("broker", queue)
             .map_err(|error| sqlite::Error::no_thread(&self.place.store, &error))?;
+        self.instance = instance;
         self.thread = Some(thread.clone());
         Ok(thread)
     }
@@ -128,9 +133,14 @@ impl Broker for Embedded {
         }
     }
 
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        self.thread().await?;
+        Ok(self.instance.clone())
+    }
+
     async fn about(&mut self) -> Result<Instance, Error> {
         Ok(Instance {
-            id: self.call(|queue| queue.instance()).await?,
+            id: self.instance().await?,
             version: env!("CARGO_PKG_VERSION").into(),
             max_job_size: self.place.settings.max_job_size as u64,
             draining: false,
@@ -143,6 +153,16 @@ impl Broker for Embedded {
         match self.call(move |queue| queue.put(&tube, &jobs)).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); count],
+        }
+    }
+
+    async fn deliver(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Delivery {
+        match self.instance().await {
+            Ok(instance) => Delivery {
+                instance: Some(instance),
+                answers: self.put(tube, jobs).await,
+            },
+            Err(error) => Delivery::to_nobody(jobs.len(), &error),
         }
     }
 

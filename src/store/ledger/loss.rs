@@ -21,10 +21,10 @@ impl Claiming<'_> {
     /// Records an attempt that we took over, whatever is wrong with its task's row.
     pub fn lose_or_give_up(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         match part(self.change, || self.lose(dead)) {
-            Err(failed) => match failed.of_one_row() {
-                Some(wrong) => give_up(self.change, self.locks, dead, &wrong, self.me, self.now),
-                None => Err(failed),
-            },
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                give_up(self.change, self.locks, dead, &wrong, self.me, self.now)
+            }
             lost => lost,
         }
     }

@@ -49,6 +49,24 @@ pub async fn an_empty_batch_has_no_answers<H: Harness>(harness: &mut H) {
     assert_eq!(session.put(&tube("t"), &[]).await, []);
 }
 
+pub async fn what_is_delivered_is_where_it_is_said_to_be<H: Harness>(harness: &mut H) {
+    let mut session = harness.session();
+    let t = tube("t");
+    let size = H::LARGEST + 1;
+    let jobs = [job("a"), job(vec![b'x'; size]), job("b")];
+    // Nothing has been asked of it yet.
+    let delivery = session.deliver(&t, &jobs).await;
+    assert_eq!(delivery.instance, Some(session.instance().await.unwrap()));
+    let [Ok(a), Err(Error::TooBig { size: refused }), Ok(b)] = delivery.answers[..] else {
+        panic!("{:?}", delivery.answers);
+    };
+    assert!(a < b && refused == size);
+    assert_eq!(session.peek(a).await, Ok(Some("a".into())));
+    assert_eq!(session.peek(b).await, Ok(Some("b".into())));
+    let again = session.deliver(&t, &jobs[..1]).await;
+    assert_eq!(again.instance, delivery.instance);
+}
+
 pub async fn a_dropped_put_leaves_the_session_usable<H: Harness>(harness: &mut H) {
     let mut session = harness.session();
     let (many, t) = (tube("many"), tube("t"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use taskqueue::broker::{Error, JobState, JobStats, Reserve, TubeStats};
 use taskqueue::tube::{MAX_LEN, TubeName};
 
-use super::Harness;
+use super::{Harness, skip};
 use crate::support::{PATIENCE, eventually, job, put, reserve, tube};
 
 pub async fn every_good_name_is_taken<H: Harness>(harness: &mut H) {
@@ -191,4 +191,23 @@ pub async fn an_instance_stays_the_same<H: Harness>(harness: &mut H) {
     assert_eq!(session.instance().await, Ok(about.id.clone()));
     assert_eq!(other.instance().await, Ok(about.id.clone()));
     assert_eq!(other.about().await, Ok(about));
+}
+
+pub async fn no_session_names_an_instance_that_has_gone<H: Harness>(harness: &mut H) {
+    let mut session = harness.session();
+    // Nothing is awaited meanwhile, so the session cannot have heard of it.
+    session.instance().await.unwrap();
+    if !harness.sever().await {
+        return skip("it has no connections to break");
+    }
+    let named = session.instance().await;
+    assert_eq!(named, harness.session().instance().await);
+    harness.sever().await;
+    let delivery = session.deliver(&tube("t"), &[job("x")]).await;
+    let today = harness.session().instance().await.unwrap();
+    match &delivery.answers[..] {
+        [Ok(_)] => assert_eq!(delivery.instance, Some(today)),
+        [Err(Error::ConnectionLost { .. })] => {}
+        other => panic!("{other:?}"),
+    }
 }

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use beanstalkc::Beanstalkc;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use taskqueue::broker::beanstalkd::{Client, Settings};
 use tempfile::TempDir;
@@ -83,6 +84,17 @@ impl Beanstalkd {
             ..Settings::default()
         };
         Client::with_settings("127.0.0.1", self.port, settings)
+    }
+
+    /// A client that is not ours, connected.
+    pub fn other(&self) -> Beanstalkc {
+        let other = Beanstalkc::new().host("127.0.0.1").port(self.port);
+        other.connect().unwrap()
+    }
+
+    /// A number that it tells of itself. To ask is a connection and a `stats` more.
+    pub fn counts(&self, name: &str) -> u64 {
+        self.other().stats().unwrap()[name].parse().unwrap()
     }
 
     /// Sends it a signal.

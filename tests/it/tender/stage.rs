@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use taskqueue::broker::{
-    Broker, Capabilities, Error, Held, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
-    TubeStats,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
+    Reservation, Reserve, TubeStats,
 };
 use taskqueue::lifecycle::{READY_TIMEOUT, Rules};
 use taskqueue::pool::Limits;
@@ -229,6 +229,15 @@ impl Broker for Told {
     }
     async fn put(&mut self, _: &TubeName, _: &[NewJob]) -> Vec<Result<JobId, Error>> {
         vec![]
+    }
+    async fn instance(&mut self) -> Result<InstanceId, Error> {
+        Err(Error::NotFound)
+    }
+    async fn deliver(&mut self, _: &TubeName, _: &[NewJob]) -> Delivery {
+        Delivery {
+            instance: None,
+            answers: vec![],
+        }
     }
     async fn reserve(&mut self, _: &[TubeName], _: Duration) -> Result<Reserve, Error> {
         Err(Error::NotFound)

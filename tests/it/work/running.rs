@@ -273,3 +273,20 @@ fn a_worker_hears_how_commands_end_whoever_started_it() {
     assert_eq!(crate::support::Running::start(command).wait().code, Some(0));
     assert_eq!(taskqueue.show("1")["attempts"][0]["exit_code"], 3);
 }
+
+#[test]
+fn a_worker_asks_once_which_instance_gives_it_foreign_jobs() {
+    const JOBS: usize = 100;
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure("[commands.true]\nrun = ['/bin/true']\n[tubes.t]\ncommand = 'true'");
+    let mut other = server.other();
+    other.use_tube("t").unwrap();
+    for _ in 0..JOBS {
+        other.put_default(b"x").unwrap();
+    }
+    let before = server.counts("cmd-stats");
+    taskqueue.work("t", JOBS);
+    let asked = server.counts("cmd-stats") - before;
+    assert!(asked < 10, "asked {asked} times for {JOBS} jobs");
+}

@@ -1,0 +1,159 @@
+//! Asking the broker: one question, one answer, nothing decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::machine::{Answer, Ask, Deleted, Known, ToDelete};
+use crate::broker::{self, Broker, JobId, Reservation};
+use crate::reconcile::{self, Memory, Pass, Standing, announce};
+use crate::store::Store;
+use crate::task::command::Commands;
+use crate::task::id::TaskId;
+use crate::tube::TubeName;
+
+/// Everything that questions need.
+#[derive(Clone)]
+pub struct Questions {
+    /// The session, and what is remembered of reconciliations. Nobody else has them while a question is under way.
+    pub session: Arc<Mutex<Session>>,
+    /// The ledger.
+    pub store: Store,
+    /// The tube that is served.
+    pub tube: TubeName,
+    /// What may run.
+    pub commands: Arc<Commands>,
+}
+
+/// A session with the broker, and what reconciliation remembers.
+pub struct Session {
+    /// The broker.
+    pub broker: Box<dyn Broker>,
+    /// What passes remember.
+    pub memory: Memory,
+    /// On whose behalf dead attempts are taken over.
+    pub standing: Standing,
+}
+
+impl Questions {
+    /// Asks. When this is dropped before there is an answer, the connection goes, and what it had reserved.
+    pub async fn ask(self, ask: Ask) -> Answer {
+        let mut session = self.session.lock().await;
+        let broker = session.broker.as_mut();
+        let tubes = std::slice::from_ref(&self.tube);
+        match ask {
+            Ask::Reserve { wait } => Answer::Reserved(broker.reserve(tubes, wait).await),
+            Ask::Exchange { over, most } => exchange(broker, over, tubes, most).await,
+            Ask::Know(job) => Answer::Known(know(broker, job).await),
+            Ask::Touch(held) => Answer::Touched(broker.touch(held).await),
+            Ask::Release {
+                reservation,
+                priority,
+                delay,
+            } => Answer::Settled(release(broker, reservation, priority, delay).await),
+            Ask::Bury {
+                reservation,
+                priority,
+            } => Answer::Settled(bury(broker, reservation, priority).await),
+            Ask::Announce(puts) => {
+                if let Err(error) = announce(broker, &self.store, &puts).await {
+                    tracing::error!(%error, "could not put tasks' jobs again");
+                }
+                Answer::Announced
+            }
+            Ask::Reconcile => {
+                self.reconcile(&mut session).await;
+                Answer::Reconciled
+            }
+        }
+    }
+
+    async fn reconcile(&self, session: &mut Session) {
+        let Session {
+            broker,
+            memory,
+            standing,
+        } = session;
+        let mut pass = Pass {
+            broker: broker.as_mut(),
+            store: &self.store,
+            commands: &self.commands,
+            standing,
+            tube: &self.tube,
+            dry_run: false,
+        };
+        match pass.run(memory).await {
+            Ok(done) => reconcile::tell(&self.tube, done),
+            // The next reserve finds the same broker and tells.
+            Err(reconcile::Error::Broker(_)) => {}
+            Err(reconcile::Error::Store(error)) => {
+                tracing::warn!(tube = %self.tube, %error, "could not reconcile a tube");
+            }
+        }
+    }
+}
+
+async fn exchange(
+    broker: &mut dyn Broker,
+    over: Vec<ToDelete>,
+    tubes: &[TubeName],
+    most: usize,
+) -> Answer {
+    let known = |over: &ToDelete| (over.reservation.id, over.task);
+    let known: Vec<(JobId, Option<TaskId>)> = over.iter().map(known).collect();
+    let over = over.into_iter().map(|over| over.reservation).collect();
+    let mut answers = Vec::new();
+    let reserved = broker.exchange(over, &mut answers, tubes, most).await;
+    let deleted = known
+        .into_iter()
+        .zip(answers)
+        .map(|((job, task), answer)| Deleted { job, task, answer });
+    Answer::Exchanged {
+        deleted: deleted.collect(),
+        reserved,
+    }
+}
+
+async fn know(broker: &mut dyn Broker, job: JobId) -> Result<Option<Known>, broker::Error> {
+    let Some(stats) = broker.stats_job(job).await? else {
+        return Ok(None);
+    };
+    let instance = broker.instance().await?;
+    Ok(Some(Known { stats, instance }))
+}
+
+async fn release(
+    broker: &mut dyn Broker,
+    reservation: Reservation,
+    priority: Option<u32>,
+    delay: Duration,
+) -> Result<(), broker::Error> {
+    match priority_of(broker, reservation.id, priority).await? {
+        Some(priority) => broker.release(reservation, priority, delay).await,
+        None => Ok(()),
+    }
+}
+
+async fn bury(
+    broker: &mut dyn Broker,
+    reservation: Reservation,
+    priority: Option<u32>,
+) -> Result<(), broker::Error> {
+    match priority_of(broker, reservation.id, priority).await? {
+        Some(priority) => broker.bury(reservation, priority).await,
+        None => Ok(()),
+    }
+}
+
+/// The priority that is named, or else the job's own; `None`: the job is not there any more.
+async fn priority_of(
+    broker: &mut dyn Broker,
+    job: JobId,
+    named: Option<u32>,
+) -> Result<Option<u32>, broker::Error> {
+    match named {
+        Some(priority) => Ok(Some(priority)),
+        None => Ok(broker.stats_job(job).await?.map(|stats| stats.priority)),
+    }
+}

@@ -1,0 +1,346 @@
+//! What a worker does, decided without I/O: [`Machine::step`] takes an event and an instant, and says what is to be done.
+//!
+//! A job's way through a worker:
+//!
+//! ```text
+//!  ┌──────▶ Idle ──reserved──▶ Identifying ──known──▶ Claiming ◀─────────────────────────────────┐
+//!  │        │ ▲ ▲               (foreign)              │ │ │ └──▶ Counting (kicks) ──────────────┤
+//!  │        │ │ │                                      │ │ └────▶ TakingOver ──ours──▶ Clearing ─┤
+//!  │        │ │ └──deleted, later── Disposing ◀──over──┘ └──────▶ Clearing (remains) ────────────┘
+//!  │        │ │                        ▲
+//!  │        │ └── its turn comes ──────┼───── begun ──▶ Beginning ──▶ Running ──▶ Leftovers
+//!  │        ▼                          │                                │            │
+//!  │      Gone                         │        quick, well, others wait│            │ cleared
+//!  │                                   │      ┌──── Journaling ◀────────┤◀───────────┘
+//!  ├───────────────────────────────────┼──────┘                         ▼
+//!  │                                   │                             Looking (kicks, further jobs)
+//!  │                                   │       with the next claim ·    │ 20 ms are over · none there
+//!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
+//! ```
+//!
+//! What comes next fits in as events and effects of the same phases: a word to one attempt (cancel it) is an event of
+//! `Running` that sets its stage, as a timeout does; a line that the command reports is an event of `Running`, and goes with
+//! the next entry; a limit is one more claim that leads to `Disposing`; a resident runner is another way to `Begin`, whose
+//! `Ended` comes from an answer.
+//!
+//! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry at a
+//! time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for either.
+//! Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command (`command.rs`).
+//!
+//! Rules that hold in every phase:
+//!
+//! - One attempt at a time.
+//! - No job is deleted, released or buried before what that rests on is recorded.
+//! - Every reservation is settled or given back, or goes with its connection.
+//! - What is known goes with the next entry.
+
+use std::time::Duration;
+
+use crate::broker::Reservation;
+use crate::link::Report;
+
+mod batch;
+mod broker;
+mod claim;
+mod command;
+mod ending;
+mod event;
+mod identify;
+mod ledger;
+mod mode;
+mod pace;
+mod phase;
+mod state;
+mod table;
+
+pub use event::{
+    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
+};
+pub use mode::Mode;
+pub use state::{Machine, Rules};
+pub use table::Illegal;
+
+use command::Send;
+use phase::{Claimant, Phase, Running};
+use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
+use table::may_happen;
+
+impl Machine {
+    /// Takes in what has happened, and says what is to be done, in that order.
+    ///
+    /// # Errors
+    /// When that cannot happen where the worker stands: a bug of ours. The worker is as it was.
+    pub fn step(&mut self, event: Event, now: Now) -> Result<Effects, Illegal> {
+        let mut effects = Vec::new();
+        self.take_in(event, now, &mut effects)?;
+        self.go_on(now, &mut effects);
+        Ok(effects)
+    }
+
+    /// When something is to be done though nothing happens: [`Event::Due`] is due then.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.wake
+    }
+
+    /// Whether the worker has left.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    /// How many jobs the worker has had.
+    pub fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    fn take_in(&mut self, event: Event, now: Now, out: &mut Effects) -> Result<(), Illegal> {
+        let illegal = Illegal {
+            event: event.kind(),
+            phase: self.phase.kind(),
+        };
+        if !may_happen(illegal.event, illegal.phase) {
+            return Err(illegal);
+        }
+        match event {
+            Event::Due => {}
+            Event::Told(mode) => self.told(mode, out),
+            Event::Configured(commands) => {
+                self.commands = commands;
+                self.batch.configured();
+            }
+            Event::Answered(answer) => return self.answered(answer, now, out).ok_or(illegal),
+            Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
+            Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
+            Event::JournalMade(made) => self.batch.journal_made(made),
+            Event::NotJournaled => match self.phase.take() {
+                Phase::Beginning(running) => self.does_not_begin(running, now),
+                other => self.phase = other,
+            },
+            Event::Began(group) => match self.phase.take() {
+                Phase::Beginning(running) => self.runs(running, group, now, out),
+                other => self.phase = other,
+            },
+            Event::Ended(ended) => match self.phase.take() {
+                Phase::Beginning(running) | Phase::Running(running) => {
+                    self.ended(running, *ended, now, out);
+                }
+                other => self.phase = other,
+            },
+            Event::Journaled(well) => match self.phase.take() {
+                Phase::Journaling(finished) => self.journaled(finished, well, now, out),
+                other => self.phase = other,
+            },
+            Event::Cleared(well) => match self.phase.take() {
+                Phase::Clearing {
+                    claimant,
+                    dead,
+                    is_taken,
+                } => self.cleared(claimant, dead, is_taken, well, out),
+                // What cannot be ended now keeps the next attempt from beginning.
+                Phase::Leftovers(finished) => self.known(finished, now, out),
+                other => self.phase = other,
+            },
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, mode: Mode, out: &mut Effects) {
+        self.mode = self.mode.hurried(mode);
+        if self.mode != Mode::Working && self.broker.as_ref().is_some_and(Asked::can_be_interrupted)
+        {
+            out.push(Effect::Say(Said::Told(self.mode)));
+            out.push(Effect::Interrupt);
+        }
+    }
+
+    /// Does all that can be done now.
+    fn go_on(&mut self, now: Now, out: &mut Effects) {
+        self.wake = None;
+        while self.advance(now, out) {}
+        self.mind_command(now, out);
+        self.tell_the_ledger(now, out);
+        self.ask_the_broker(now, out);
+        self.tell_when_idle(now, out);
+    }
+
+    /// To be woken at that time, or before.
+    fn wake_at(&mut self, at: Duration) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    /// Whether it is time; else to be woken then.
+    fn is_due(&mut self, at: Duration, now: Now) -> bool {
+        let due = at <= now.at;
+        if !due {
+            self.wake_at(at);
+        }
+        due
+    }
+
+    /// Moves on where nothing has to be waited for. False where nothing moved.
+    fn advance(&mut self, now: Now, out: &mut Effects) -> bool {
+        match self.phase {
+            Phase::Idle => self.take_up(now, out),
+            Phase::Looking(_) => self.look_on(now, out),
+            Phase::Recording(_) => self.leave_unrecorded(now, out),
+            Phase::Identifying { .. }
+            | Phase::Claiming { .. }
+            | Phase::Counting(_)
+            | Phase::TakingOver { .. }
+            | Phase::Clearing { .. }
+            | Phase::Beginning(_)
+            | Phase::Running(_)
+            | Phase::Leftovers(_)
+            | Phase::Journaling(_)
+            | Phase::Disposing { .. }
+            | Phase::Gone => false,
+        }
+    }
+
+    /// Takes up the next job, if there is one that is ours already; or leaves.
+    fn take_up(&mut self, now: Now, out: &mut Effects) -> bool {
+        if let Some(claimed) = self.claimed.take() {
+            let (reservation, job, claim) = *claimed;
+            self.busy_since = now.at;
+            self.follow(Claimant::new(reservation, job), claim, now, out);
+            return true;
+        }
+        if !self.batch.is_recorded() {
+            match self.batch.next().filter(|_| self.mode == Mode::Working) {
+                Some(turn) => self.begin(turn.reservation, turn.attempt, turn.kicks, now, out),
+                None => self.record(None, now),
+            }
+            return true;
+        }
+        if self.takes_jobs(now)
+            && let Some(reservation) = self.next.pop_front()
+        {
+            self.start(reservation, now, out);
+            return true;
+        }
+        self.leave(out)
+    }
+
+    /// Whether a job may be begun now.
+    fn takes_jobs(&mut self, now: Now) -> bool {
+        !self.is_leaving()
+            && self.rest.prove_at.is_none()
+            && match self.rest.pause_until {
+                Some(until) => self.is_due(until, now),
+                None => true,
+            }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.mode != Mode::Working || self.may_have() == 0
+    }
+
+    /// How many jobs more the worker may have.
+    fn may_have(&self) -> usize {
+        let max = self.rules.max_jobs.unwrap_or(u64::MAX);
+        usize::try_from(max.saturating_sub(self.jobs)).unwrap_or(usize::MAX)
+    }
+
+    fn leave(&mut self, out: &mut Effects) -> bool {
+        let has_jobs = !self.next.is_empty() || !self.to_delete.is_empty();
+        let has_words = !self.notes.again.is_empty()
+            || !self.notes.puts.is_empty()
+            || !self.notes.kicks.is_empty();
+        let waits = self.broker.is_some() || self.ledger.as_ref().is_some_and(Entering::is_awaited);
+        if !self.is_leaving() || has_jobs || has_words || waits {
+            return false;
+        }
+        self.tell_now(out);
+        out.push(Effect::Leave {
+            deleted: std::mem::take(&mut self.notes.deleted),
+            remove_journal: self.batch.has_clean_journal(),
+        });
+        self.phase = Phase::Gone;
+        true
+    }
+
+    /// Sends the command what is due, and tells the tender of it.
+    fn mind_command(&mut self, now: Now, out: &mut Effects) {
+        let mode = self.mode;
+        let Phase::Running(Running {
+            stage,
+            tell_at,
+            times_out_at,
+            facts,
+            group,
+            ..
+        }) = &mut self.phase
+        else {
+            return;
+        };
+        let (at, send) = stage.advance(mode, *times_out_at, now.at);
+        *stage = at;
+        let alarm = at.alarm(mode, *times_out_at);
+        out.extend(send.map(|send| match send {
+            Send::Term => Effect::Terminate,
+            Send::Kill => Effect::Kill,
+        }));
+        let is_told = tell_at.take_if(|at| *at <= now.at).is_some();
+        let busy = Report::Busy {
+            task: facts.id.task.0,
+            group: *group,
+        };
+        let tell_at = *tell_at;
+        if is_told {
+            self.report(busy, out);
+        }
+        for at in alarm.into_iter().chain(tell_at) {
+            self.wake_at(at);
+        }
+    }
+
+    fn report(&mut self, report: Report, out: &mut Effects) {
+        self.taken_for_busy = match report {
+            Report::Busy { .. } => true,
+            Report::Ready | Report::Idle { .. } => false,
+            Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
+        };
+        out.push(Effect::Report(report));
+    }
+
+    /// The worker has had one job more, which printed so many bytes. The tender hears of it, but not after every job of a
+    /// full tube.
+    fn count(&mut self, printed: u64, now: Now, out: &mut Effects) {
+        self.jobs = self.jobs.saturating_add(1);
+        self.output = self.output.saturating_add(printed);
+        match self.told {
+            Told::All => self.told = Told::NotSince(now.at),
+            Told::NotSince(began) if now.at.saturating_sub(began) < NOW_AND_THEN => {}
+            Told::NotSince(_) => self.tell_now(out),
+        }
+    }
+
+    fn tell_now(&mut self, out: &mut Effects) {
+        let (jobs, output) = (self.jobs, self.output);
+        self.report(Report::Idle { jobs, output }, out);
+        self.told = Told::All;
+    }
+
+    fn tell_when_idle(&mut self, now: Now, out: &mut Effects) {
+        let is_idle = matches!(self.phase, Phase::Idle) && self.rest.prove_at.is_none();
+        if is_idle
+            && matches!(self.told, Told::NotSince(_))
+            && self.is_due(self.rest.since.saturating_add(IDLE), now)
+        {
+            self.tell_now(out);
+        }
+    }
+
+    /// No job is served from now on.
+    fn rest(&mut self, now: Now) {
+        self.phase = Phase::Idle;
+        self.keep_alive = None;
+        self.rest.since = now.at;
+    }
+
+    /// Jobs whose turn is before those that are there.
+    fn have_again(&mut self, jobs: impl IntoIterator<Item = Reservation>) {
+        let after = std::mem::take(&mut self.next);
+        self.next.extend(jobs);
+        self.next.extend(after);
+    }
+}

@@ -1,0 +1,433 @@
+//! What the broker is asked, one question at a time, and what its answers lead to.
+
+use std::time::Duration;
+
+use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
+use super::phase::{Disposition, Look, Phase};
+use super::state::{
+    ALONE_AFTER, About, Asked, EVERY, Effects, Entering, LEAVE_ALONE, Machine, gap,
+};
+use crate::broker::{self, Held, JobId, Reservation, Reserve};
+use crate::chance;
+use crate::crash::Point;
+use crate::task::id::{PutId, TaskId};
+
+/// The longest wait before a broker is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long no job is taken when a reservation of ours is about to run out that could not be settled.
+const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// Asks the broker what there is to be asked, if it is not asked anything.
+    pub(super) fn ask_the_broker(&mut self, now: Now, out: &mut Effects) {
+        if self.broker.is_some() {
+            return;
+        }
+        let question = match &mut self.phase {
+            Phase::Gone => None,
+            Phase::Idle => self.ask_while_idle(now),
+            Phase::Identifying { reservation, .. } => {
+                Some((Asked::Know(About::Job), Ask::Know(reservation.id)))
+            }
+            Phase::Counting(claimant) => {
+                let job = claimant.reservation.id;
+                Some((Asked::Know(About::Claim), Ask::Know(job)))
+            }
+            Phase::Disposing { .. } => self.ask_to_dispose(),
+            Phase::Looking(_) => self.ask_while_looking(now),
+            Phase::Claiming { .. }
+            | Phase::TakingOver { .. }
+            | Phase::Clearing { .. }
+            | Phase::Beginning(_)
+            | Phase::Running(_)
+            | Phase::Leftovers(_)
+            | Phase::Journaling(_)
+            | Phase::Recording(_) => self.ask_beside(now),
+        };
+        if let Some((asked, ask)) = question {
+            self.broker = Some(asked);
+            out.push(Effect::Ask(ask));
+        }
+    }
+
+    fn ask_while_idle(&mut self, now: Now) -> Option<(Asked, Ask)> {
+        if !self.notes.puts.is_empty() {
+            let puts = std::mem::take(&mut self.notes.puts);
+            return Some((Asked::Announce, Ask::Announce(puts)));
+        }
+        if !self.to_delete.is_empty() {
+            return Some(self.exchange(0));
+        }
+        // A reserve would keep the broker from being told of another put.
+        if !self.notes.again.is_empty() || self.ledger.as_ref().is_some_and(Entering::leads_to_puts)
+        {
+            return None;
+        }
+        if !self.takes_jobs(now) {
+            return self.give_next_back();
+        }
+        if self
+            .rest
+            .reconcile_at
+            .is_some_and(|at| self.is_due(at, now))
+        {
+            return Some((Asked::Reconcile, Ask::Reconcile));
+        }
+        // After an outage, whether the broker answers is to be known before there is a job.
+        let wait = match self.rest.failures {
+            0 => EVERY,
+            _ => Duration::ZERO,
+        };
+        Some((Asked::Reserve, Ask::Reserve { wait }))
+    }
+
+    /// The jobs before this one are deleted first, so that none is kept by a broker that is slow with this one.
+    fn ask_to_dispose(&mut self) -> Option<(Asked, Ask)> {
+        if !self.to_delete.is_empty() {
+            return Some(self.exchange(0));
+        }
+        let Phase::Disposing { reservation, how } = &mut self.phase else {
+            return None;
+        };
+        let reservation = reservation.take()?;
+        let job = reservation.id;
+        Some(match *how {
+            Disposition::Release {
+                priority,
+                delay,
+                waiting,
+            } => (
+                Asked::Dispose {
+                    job,
+                    waiting,
+                    is_release: true,
+                },
+                Ask::Release {
+                    reservation,
+                    priority,
+                    delay,
+                },
+            ),
+            Disposition::Bury { priority } => (
+                Asked::Dispose {
+                    job,
+                    waiting: None,
+                    is_release: false,
+                },
+                Ask::Bury {
+                    reservation,
+                    priority,
+                },
+            ),
+        })
+    }
+
+    fn ask_while_looking(&mut self, now: Now) -> Option<(Asked, Ask)> {
+        let Phase::Looking(looking) = &self.phase else {
+            return None;
+        };
+        let job = looking.finished.reservation.id;
+        let task = looking.finished.facts.id.task;
+        match (looking.stage, &looking.facing, looking.asked) {
+            (Look::Kicks, _, _) => Some((Asked::Know(About::Failed(task)), Ask::Know(job))),
+            (Look::Exchange, _, Some(asked)) => Some(self.exchange(asked)),
+            (Look::Identify, Some((next, _)), _) => {
+                Some((Asked::Know(About::Next), Ask::Know(next.id)))
+            }
+            (Look::Exchange | Look::Identify | Look::Enter, _, _) => self.touch(now),
+        }
+    }
+
+    /// Beside a job that takes its time: keeps its reservation, and sees to the worker's other jobs.
+    fn ask_beside(&mut self, now: Now) -> Option<(Asked, Ask)> {
+        if let Some(touch) = self.touch(now) {
+            return Some(touch);
+        }
+        let has_others = !self.to_delete.is_empty() || !self.next.is_empty();
+        let alone_at = self.busy_since.saturating_add(ALONE_AFTER);
+        if !has_others || !self.is_due(alone_at, now) {
+            return None;
+        }
+        match self.to_delete.is_empty() {
+            false => Some(self.exchange(0)),
+            true => self.give_next_back(),
+        }
+    }
+
+    fn touch(&mut self, now: Now) -> Option<(Asked, Ask)> {
+        let at = self.keep_alive.as_ref()?.touch_at?;
+        if !self.is_due(at, now) {
+            return None;
+        }
+        let keep_alive = self.keep_alive.as_mut()?;
+        keep_alive.touch_at = None;
+        Some((Asked::Touch(keep_alive.held), Ask::Touch(keep_alive.held)))
+    }
+
+    fn give_next_back(&mut self) -> Option<(Asked, Ask)> {
+        let reservation = self.next.pop_front()?;
+        let ask = Ask::Release {
+            priority: None,
+            delay: Duration::ZERO,
+            reservation,
+        };
+        match &ask {
+            Ask::Release { reservation, .. } => Some((Asked::GiveBack(reservation.id), ask)),
+            _ => None,
+        }
+    }
+
+    fn exchange(&mut self, most: usize) -> (Asked, Ask) {
+        let over: Vec<ToDelete> = std::mem::take(&mut self.to_delete);
+        (Asked::Exchange(most), Ask::Exchange { over, most })
+    }
+
+    /// Takes in an answer. `None` where it is none to what was asked.
+    pub(super) fn answered(&mut self, answer: Answer, now: Now, out: &mut Effects) -> Option<()> {
+        match (self.broker.take()?, answer) {
+            (asked, Answer::Interrupted) if asked.can_be_interrupted() => {}
+            (Asked::Reserve, Answer::Reserved(reserved)) => self.reserved(reserved, now, out),
+            (Asked::Exchange(asked), Answer::Exchanged { deleted, reserved }) => {
+                self.note(deleted, out);
+                self.exchanged(asked, reserved, now);
+            }
+            (Asked::Know(about), Answer::Known(known)) => self.knows(about, known, now, out),
+            (Asked::Touch(held), Answer::Touched(touched)) => self.touched(held, touched, now, out),
+            (
+                Asked::Dispose {
+                    job,
+                    waiting,
+                    is_release,
+                },
+                Answer::Settled(answer),
+            ) => {
+                self.disposed(job, waiting, is_release, answer, out);
+                self.rest(now);
+            }
+            (Asked::GiveBack(job), Answer::Settled(answer)) => {
+                out.push(gap(Point::JobEnded));
+                if let Err(error) = answer {
+                    self.lose_others(&error);
+                    out.push(Effect::Say(Said::Unsettled { job, error }));
+                }
+            }
+            (Asked::Announce, Answer::Announced) => {}
+            (Asked::Reconcile, Answer::Reconciled) => {
+                self.rest.reconcile_at = Some(now.at.saturating_add(EVERY));
+            }
+            (asked, _) => {
+                self.broker = Some(asked);
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn reserved(&mut self, reserved: Result<Reserve, broker::Error>, now: Now, out: &mut Effects) {
+        match reserved {
+            Ok(Reserve::Job(reservation)) => match self.is_leaving() {
+                true => self.next.push_back(reservation),
+                false => self.start(reservation, now, out),
+            },
+            Ok(Reserve::TimedOut) => self.connected(out),
+            Ok(Reserve::DeadlineSoon) => {
+                self.rest.pause_until = Some(now.at.saturating_add(DEADLINE_PAUSE));
+            }
+            Err(error) => self.disconnected(error, now, out),
+        }
+    }
+
+    /// Remembers what became of jobs that were to be deleted.
+    fn note(&mut self, deleted: Vec<Deleted>, out: &mut Effects) {
+        for Deleted { job, task, answer } in deleted {
+            out.push(gap(Point::JobEnded));
+            match answer {
+                Ok(()) => self.notes.deleted.extend(task),
+                Err(error) => out.push(Effect::Say(Said::Unsettled { job, error })),
+            }
+        }
+    }
+
+    fn exchanged(
+        &mut self,
+        asked: usize,
+        reserved: Result<Vec<Reservation>, broker::Error>,
+        now: Now,
+    ) {
+        match reserved {
+            Ok(reserved) => {
+                if asked > 0 {
+                    self.prefetch = self.prefetch.after(asked, reserved.len());
+                }
+                self.next.extend(reserved);
+            }
+            // Why, the next reserve finds out.
+            Err(error) => {
+                self.prefetch = self.prefetch.after(asked.max(1), 0);
+                self.lose_others(&error);
+            }
+        }
+        if let Phase::Looking(looking) = &mut self.phase
+            && looking.stage == Look::Exchange
+        {
+            looking.stage = Look::Identify;
+            looking.since = now.at;
+        }
+    }
+
+    /// Jobs whose turn has not come went with the connection, or come back when their time is over.
+    fn lose_others(&mut self, error: &broker::Error) {
+        if !error.is_of_one_job() {
+            self.next.clear();
+        }
+    }
+
+    fn knows(
+        &mut self,
+        about: About,
+        known: Result<Option<Known>, broker::Error>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match about {
+            About::Job => self.knows_the_job(known, now, out),
+            About::Claim => self.knows_the_kicks(known),
+            About::Failed(task) => self.knows_the_failed(task, known),
+            About::Next => self.faced(known.ok().flatten(), now),
+        }
+    }
+
+    fn knows_the_job(
+        &mut self,
+        known: Result<Option<Known>, broker::Error>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.phase.take() {
+            Phase::Identifying {
+                reservation,
+                foreign,
+            } => match known {
+                Ok(Some(known)) => {
+                    self.connected(out);
+                    self.identified(reservation, foreign, known, now, out);
+                }
+                // The job is not ours any more.
+                Ok(None) => {
+                    self.connected(out);
+                    self.rest(now);
+                }
+                // The reservation may have gone with the connection. A broker that gives jobs and dies of the first
+                // question must not be asked again at once.
+                Err(error) => {
+                    self.rest(now);
+                    self.disconnected(error, now, out);
+                }
+            },
+            other => self.phase = other,
+        }
+    }
+
+    fn knows_the_kicks(&mut self, known: Result<Option<Known>, broker::Error>) {
+        match self.phase.take() {
+            Phase::Counting(mut claimant) => match known {
+                Ok(known) => {
+                    claimant.job.kicks = Some(known.map_or(0, |known| known.stats.kicks));
+                    self.phase = Phase::Claiming {
+                        claimant,
+                        lose: None,
+                    };
+                }
+                // Not known is not "not kicked": somebody may have asked for another run.
+                Err(_) => self.leave_job(claimant.reservation, None, LEAVE_ALONE),
+            },
+            other => self.phase = other,
+        }
+    }
+
+    /// What is learnt in time is recorded with the outcome, and what is learnt late is noted after it.
+    fn knows_the_failed(&mut self, task: TaskId, known: Result<Option<Known>, broker::Error>) {
+        let kicks = known.ok().flatten().map(|known| known.stats.kicks);
+        match &mut self.phase {
+            Phase::Looking(looking) if looking.stage == Look::Kicks => {
+                looking.stage = Look::Exchange;
+                if let Some(settlement) = std::sync::Arc::get_mut(&mut looking.finished.settlement)
+                {
+                    settlement.kicks = kicks;
+                }
+            }
+            _ => self.notes.kicks.extend(kicks.map(|kicks| (task, kicks))),
+        }
+    }
+
+    fn touched(
+        &mut self,
+        held: Held,
+        touched: Result<(), broker::Error>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(keep_alive) = self.keep_alive.as_mut().filter(|kept| kept.held == held) else {
+            return;
+        };
+        match touched {
+            Ok(()) => keep_alive.touch_at = Some(now.at.saturating_add(keep_alive.third)),
+            // The command goes on: the job comes round again, and its claim finds the task running, or done.
+            Err(error) => {
+                let job = held.id;
+                out.push(Effect::Say(Said::LostReservation { job, error }));
+            }
+        }
+    }
+
+    fn disposed(
+        &mut self,
+        job: JobId,
+        waiting: Option<PutId>,
+        is_release: bool,
+        answer: Result<(), broker::Error>,
+        out: &mut Effects,
+    ) {
+        out.push(gap(Point::JobEnded));
+        match answer {
+            Ok(()) => {}
+            Err(error) if is_release && loses_job(&error) => {
+                self.notes.again.extend(waiting);
+                out.push(Effect::Say(Said::LostJob { job, error }));
+            }
+            Err(error) => {
+                self.lose_others(&error);
+                out.push(Effect::Say(Said::Unsettled { job, error }));
+            }
+        }
+    }
+
+    /// The broker has given a job and said all that was asked of it, or has no job to give.
+    pub(super) fn connected(&mut self, out: &mut Effects) {
+        if self.rest.failures > 0 {
+            out.push(Effect::Say(Said::Reachable));
+            self.rest.failures = 0;
+        }
+    }
+
+    /// Said once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance. Then a worker
+    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may have
+    /// been started.
+    fn disconnected(&mut self, error: broker::Error, now: Now, out: &mut Effects) {
+        if self.rest.failures == 0 {
+            out.push(Effect::Say(Said::Unreachable(error)));
+        }
+        self.rest.failures = self.rest.failures.saturating_add(1);
+        let doubled = Duration::from_millis(100).saturating_mul(1 << self.rest.failures.min(5));
+        let wait = chance::shorten_by(doubled.min(LONGEST_WAIT), now.chance);
+        let until = now.at.saturating_add(wait);
+        self.rest.pause_until = Some(until);
+        self.rest.reconcile_at = self.rest.reconcile_at.map(|_| until);
+    }
+}
+
+/// Whether a release that was answered so leaves no job behind that anybody could reserve.
+fn loses_job(error: &broker::Error) -> bool {
+    matches!(error, broker::Error::NotFound | broker::Error::OutOfMemory)
+}

@@ -1,0 +1,308 @@
+//! From a reserved job to an attempt that begins, or to what else becomes of the job.
+
+use std::time::Duration;
+
+use super::command::Stage;
+use super::event::{Effect, Known, Now, Said};
+use super::identify::{Foreign, Identified, Read, identify, read};
+use super::mode::Mode;
+use super::pace::SHORT;
+use super::phase::{Claimant, Disposition, Facts, Phase, Running};
+use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
+use crate::broker::{self, Reservation};
+use crate::crash::Point;
+use crate::link::Report;
+use crate::store::ledger::{Attempt, Claim, DeadAttempt, Remains};
+
+/// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
+const MOST_CLAIMS: u32 = 8;
+
+impl Machine {
+    /// Begins to serve a job.
+    pub(super) fn start(&mut self, reservation: Reservation, now: Now, out: &mut Effects) {
+        out.push(gap(Point::JobReserved));
+        self.busy_since = now.at;
+        let read = read(
+            &reservation,
+            &self.rules.tube,
+            self.rules.store,
+            &self.commands,
+        );
+        self.phase = match read {
+            Read::Ours(job) => {
+                self.connected(out);
+                Phase::Claiming {
+                    claimant: Claimant::new(reservation, job),
+                    lose: None,
+                }
+            }
+            Read::Foreign(foreign) => Phase::Identifying {
+                reservation,
+                foreign,
+            },
+        };
+    }
+
+    /// The broker has said what it knows of a foreign job.
+    pub(super) fn identified(
+        &mut self,
+        reservation: Reservation,
+        foreign: Foreign,
+        known: Known,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match identify(&reservation, foreign, &self.rules.tube, known, now) {
+            Identified::Here(job) => {
+                let claimant = Claimant::new(reservation, *job);
+                self.phase = Phase::Claiming {
+                    claimant,
+                    lose: None,
+                };
+            }
+            Identified::Elsewhere {
+                store,
+                delay,
+                priority,
+            } => {
+                let job = reservation.id;
+                out.push(Effect::Say(Said::Elsewhere { job, store }));
+                self.leave_job(reservation, Some(priority), delay);
+            }
+        }
+    }
+
+    /// Does what the claim of a job's task says.
+    pub(super) fn follow(
+        &mut self,
+        mut claimant: Claimant,
+        claim: Claim,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        claimant.claims = claimant.claims.saturating_add(1);
+        match claim {
+            Claim::Begun(attempt) => {
+                let kicks = claimant.job.kicks;
+                self.begin(claimant.reservation, attempt, kicks, now, out);
+            }
+            Claim::Refused {
+                task,
+                reason,
+                priority,
+            } => {
+                out.push(Effect::Say(Said::Refused { task, reason }));
+                self.count(0, now, out);
+                self.bury(claimant.reservation, Some(priority));
+            }
+            Claim::Later {
+                put,
+                delay,
+                priority,
+            } => {
+                self.dispose(
+                    claimant.reservation,
+                    Disposition::Release {
+                        priority: Some(priority),
+                        delay,
+                        waiting: Some(put),
+                    },
+                );
+            }
+            Claim::DeleteJob { task } => {
+                let task = task.filter(|_| !claimant.job.is_pointer());
+                self.delete(claimant.reservation, task, now);
+            }
+            Claim::GivenUp {
+                task,
+                reason,
+                priority,
+            } => {
+                out.push(Effect::Say(Said::GivenUp { task, reason }));
+                self.bury(claimant.reservation, Some(priority));
+            }
+            Claim::BuryJob { task, priority } => {
+                out.push(Effect::Say(Said::Buried(task)));
+                self.bury(claimant.reservation, Some(priority));
+            }
+            _ if claimant.claims >= MOST_CLAIMS => {
+                self.leave_job(
+                    claimant.reservation,
+                    Some(broker::DEFAULT_PRIORITY),
+                    LEAVE_ALONE,
+                );
+            }
+            Claim::AskForKicks => self.phase = Phase::Counting(claimant),
+            Claim::Dead(dead) => self.phase = Phase::TakingOver { claimant, dead },
+            Claim::Remains(dead) => self.clear(claimant, dead, false, out),
+        }
+    }
+
+    /// Whether a dead worker's attempt is ours now.
+    pub(super) fn took_over(
+        &mut self,
+        claimant: Claimant,
+        dead: DeadAttempt,
+        taken: bool,
+        out: &mut Effects,
+    ) {
+        if !taken {
+            return self.leave_job(claimant.reservation, Some(dead.priority), LEAVE_ALONE);
+        }
+        out.push(Effect::Say(Said::TookOver(dead.id)));
+        match dead.remains {
+            Remains::Unknown => self.clear(claimant, dead, true, out),
+            // What still runs may stay.
+            Remains::Done | Remains::Unbegun => self.cleared(claimant, dead, true, true, out),
+        }
+    }
+
+    fn clear(&mut self, claimant: Claimant, dead: DeadAttempt, is_taken: bool, out: &mut Effects) {
+        out.push(Effect::EndRemains(dead.clone()));
+        self.phase = Phase::Clearing {
+            claimant,
+            dead,
+            is_taken,
+        };
+    }
+
+    /// Whether nothing is left of an attempt. What cannot be ended is not run again.
+    pub(super) fn cleared(
+        &mut self,
+        mut claimant: Claimant,
+        dead: DeadAttempt,
+        is_taken: bool,
+        well: bool,
+        out: &mut Effects,
+    ) {
+        if !well {
+            out.push(Effect::Say(Said::Stuck(dead.id)));
+            return self.leave_job(claimant.reservation, Some(dead.priority), LEAVE_ALONE);
+        }
+        claimant.job.cleared = Some(dead.id.number);
+        let lose = is_taken.then_some(dead);
+        self.phase = Phase::Claiming { claimant, lose };
+    }
+
+    /// Starts the command of an attempt.
+    pub(super) fn begin(
+        &mut self,
+        reservation: Reservation,
+        attempt: Box<Attempt>,
+        kicks: Option<u64>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let facts = Facts::of(&attempt, kicks);
+        let started = attempt.ahead.then_some(now.wall);
+        if let Some(at) = started {
+            self.batch.began(facts.id, at);
+        }
+        self.busy_since = now.at;
+        self.keep_alive = Some(KeepAlive::begin(&reservation, attempt.ttr, now));
+        let job = reservation.id;
+        self.phase = Phase::Beginning(Running {
+            reservation,
+            facts,
+            begun: now.at,
+            started,
+            group: 0,
+            tell_at: None,
+            times_out_at: None,
+            stage: Stage::Running,
+        });
+        out.push(Effect::Begin {
+            attempt,
+            job,
+            journal: started,
+            listen: !self.pace.is_quiet(),
+        });
+    }
+
+    /// An attempt that was claimed ahead cannot be journaled: nothing of the batch begins any more.
+    pub(super) fn does_not_begin(&mut self, running: Running, now: Now) {
+        self.keep_alive = None;
+        self.batch.not_begun(running.reservation, running.facts.id);
+        self.record(None, now);
+    }
+
+    /// The command runs. After a short and quiet one, its end is waited for, and nothing else for a moment.
+    pub(super) fn runs(&mut self, mut running: Running, group: i32, now: Now, out: &mut Effects) {
+        running.group = group;
+        let timeout = running.facts.command.timeout;
+        running.times_out_at = timeout.map(|timeout| now.at.saturating_add(timeout));
+        let soon = now.at.saturating_add(SHORT);
+        if self.taken_for_busy {
+            running.tell_at = Some(soon);
+        } else {
+            let task = running.facts.id.task;
+            self.report(
+                Report::Busy {
+                    task: task.0,
+                    group,
+                },
+                out,
+            );
+        }
+        if self.pace.is_quiet() && self.mode == Mode::Working {
+            let until = running.times_out_at.map_or(soon, |at| at.min(soon));
+            out.push(Effect::WaitBriefly { until });
+        }
+        self.phase = Phase::Running(running);
+    }
+
+    /// No claim could be made, for a reason that may concern this row alone.
+    pub(super) fn could_not_claim(
+        &mut self,
+        reservation: Reservation,
+        error: String,
+        is_of_one_row: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let (job, buried) = (reservation.id, is_of_one_row);
+        out.push(Effect::Say(Said::CouldNotClaim { job, error, buried }));
+        match is_of_one_row {
+            true => self.bury(reservation, None),
+            false => {
+                self.leave_job(reservation, None, LEAVE_ALONE);
+                self.trouble(now, out);
+            }
+        }
+    }
+
+    /// The ledger takes nothing: no job is taken before it does.
+    pub(super) fn trouble(&mut self, now: Now, out: &mut Effects) {
+        if self.rest.prove_at.is_none() {
+            self.report(Report::Troubled { task: 0 }, out);
+        }
+        self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
+    }
+
+    pub(super) fn dispose(&mut self, reservation: Reservation, how: Disposition) {
+        let reservation = Some(reservation);
+        self.phase = Phase::Disposing { reservation, how };
+    }
+
+    pub(super) fn bury(&mut self, reservation: Reservation, priority: Option<u32>) {
+        self.dispose(reservation, Disposition::Bury { priority });
+    }
+
+    /// To give it back and no more.
+    pub(super) fn leave_job(
+        &mut self,
+        reservation: Reservation,
+        priority: Option<u32>,
+        delay: Duration,
+    ) {
+        let waiting = None;
+        self.dispose(
+            reservation,
+            Disposition::Release {
+                priority,
+                delay,
+                waiting,
+            },
+        );
+    }
+}

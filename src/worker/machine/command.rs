@@ -1,0 +1,111 @@
+//! The command that runs: how far ending it has come, and what its exit means.
+
+use std::time::Duration;
+
+use super::event::How;
+use super::mode::Mode;
+use crate::grace::TERM_TO_KILL;
+use crate::task::state::{Exit, Outcome};
+
+/// The signal that the kernel sends, and everybody.
+const SIGKILL: i32 = 9;
+
+/// Why we end a command that would go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It ran longer than its `timeout`.
+    TimedOut,
+    /// The worker goes.
+    Interrupted,
+}
+
+/// How far ending it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It runs.
+    Running,
+    /// It was asked to end.
+    Terminated {
+        /// Why.
+        cause: Cause,
+        /// When it is killed if it has not ended.
+        kill_at: Duration,
+    },
+    /// It was killed.
+    Killed {
+        /// Why it was to end.
+        cause: Cause,
+    },
+}
+
+/// What a command is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Send {
+    /// TERM, and CONT: one that stopped itself could not hear the TERM.
+    Term,
+    /// KILL.
+    Kill,
+}
+
+impl Stage {
+    /// Where it stands now, and what is to be sent for that.
+    pub fn advance(
+        self,
+        mode: Mode,
+        times_out_at: Option<Duration>,
+        now: Duration,
+    ) -> (Stage, Option<Send>) {
+        let kill = |cause| (Stage::Killed { cause }, Some(Send::Kill));
+        let terminate = |cause| {
+            let kill_at = now.saturating_add(TERM_TO_KILL);
+            (Stage::Terminated { cause, kill_at }, Some(Send::Term))
+        };
+        match (self, mode) {
+            (Stage::Killed { .. }, _) => (self, None),
+            (Stage::Terminated { cause, .. }, Mode::Stopping) => kill(cause),
+            (Stage::Terminated { cause, kill_at }, _) if kill_at <= now => kill(cause),
+            (Stage::Terminated { .. }, _) => (self, None),
+            (Stage::Running, Mode::Stopping) => kill(Cause::Interrupted),
+            (Stage::Running, Mode::Draining { until: Some(until) }) if until <= now => {
+                terminate(Cause::Interrupted)
+            }
+            (Stage::Running, Mode::Working | Mode::Draining { .. }) => match times_out_at {
+                Some(at) if at <= now => terminate(Cause::TimedOut),
+                Some(_) | None => (self, None),
+            },
+        }
+    }
+
+    /// When something is to be sent though nothing happens.
+    pub fn alarm(self, mode: Mode, times_out_at: Option<Duration>) -> Option<Duration> {
+        match self {
+            Stage::Running => {
+                let grace_ends = match mode {
+                    Mode::Draining { until } => until,
+                    Mode::Working | Mode::Stopping => None,
+                };
+                times_out_at.into_iter().chain(grace_ends).min()
+            }
+            Stage::Terminated { kill_at, .. } => Some(kill_at),
+            Stage::Killed { .. } => None,
+        }
+    }
+
+    /// What an exit means. A command that we asked to end may exit with 0 having done half its work: it is not held to be
+    /// done.
+    pub fn outcome(self, how: How) -> Outcome {
+        let (exit, memory) = match how {
+            How::NotStarted { reason } => return Outcome::CouldNotStart { reason },
+            How::Exit { exit, memory } => (exit, memory),
+        };
+        match (self, exit) {
+            (Stage::Running, Exit::Code(code)) => Outcome::Exited(code),
+            (Stage::Running, Exit::Signal(SIGKILL)) if memory => Outcome::OutOfMemory,
+            (Stage::Running, Exit::Signal(signal)) => Outcome::Signalled(signal),
+            (Stage::Terminated { cause, .. } | Stage::Killed { cause }, exit) => match cause {
+                Cause::TimedOut => Outcome::TimedOut(exit),
+                Cause::Interrupted => Outcome::Interrupted(exit),
+            },
+        }
+    }
+}

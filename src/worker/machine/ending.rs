@@ -1,0 +1,466 @@
+//! From the end of a command to its outcome being recorded, together with the claim of the next job where there is one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::{Journal, Recorded, Turn};
+use super::event::{Effect, Ended, Known, Now, Said, ToDelete};
+use super::identify::{Identified, Read, identify, read};
+use super::mode::Mode;
+use super::pace::Pace;
+use super::phase::{Disposition, Facts, Finished, Look, Looking, Phase, Recording, Running};
+use super::state::{Effects, Entering, Machine, gap};
+use crate::broker::Reservation;
+use crate::crash::Point;
+use crate::store::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
+use crate::task::command::OnFailure;
+use crate::task::id::TaskId;
+use crate::task::retry::{self, Next};
+
+/// How long the broker may take to say what comes next. Then what has happened is recorded without it.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// So long after the first, no further jobs are looked at.
+const MANY_WITHIN: Duration = Duration::from_millis(5);
+
+/// Even a worker that is to leave at once gives the ledger so long.
+pub const LAST_TRY: Duration = Duration::from_secs(2);
+
+impl Machine {
+    /// The command has ended, or could not be started.
+    pub(super) fn ended(&mut self, running: Running, ended: Ended, now: Now, out: &mut Effects) {
+        let Running {
+            reservation,
+            facts,
+            begun,
+            started,
+            stage,
+            ..
+        } = running;
+        let outcome = stage.outcome(ended.how);
+        let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
+        let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
+        let long = now.at.saturating_sub(begun);
+        let printed = ended.output.size();
+        self.pace = Pace::of(long, printed);
+        self.count(printed, now, out);
+        let is_done = next == Next::Done;
+        let finished = Finished {
+            settlement: Arc::new(Settlement {
+                id: facts.id,
+                outcome,
+                next,
+                budget,
+                output: ended.output,
+                kicks,
+                started,
+                finished: ended.at,
+            }),
+            reservation,
+            facts,
+            long,
+            quick: ended.quick,
+        };
+        // Only what is done may leave a daemon behind.
+        if ended.has_remains && !is_done {
+            out.push(Effect::EndRemains(DeadAttempt {
+                id: finished.facts.id,
+                uuid: finished.facts.uuid,
+                owner: None,
+                priority: finished.facts.priority,
+                remains: Remains::Unknown,
+            }));
+            self.phase = Phase::Leftovers(finished);
+        } else {
+            self.known(finished, now, out);
+        }
+    }
+
+    /// Nothing of the command runs any more that must not, and its outcome is known.
+    pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
+        let is_quick =
+            finished.quick && self.pace.is_quiet() && finished.settlement.next == Next::Done;
+        if is_quick && self.mode == Mode::Working && self.batch.may_wait(now) {
+            out.push(Effect::Journal(Arc::clone(&finished.settlement)));
+            self.phase = Phase::Journaling(finished);
+        } else {
+            self.look(finished, now, out);
+        }
+    }
+
+    /// Where the outcome stands in the batch journal, it is recorded later.
+    pub(super) fn journaled(
+        &mut self,
+        finished: Finished,
+        well: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !well {
+            self.batch.lost_journal();
+            return self.look(finished, now, out);
+        }
+        out.push(gap(Point::OutcomeNoted));
+        let Finished {
+            reservation,
+            facts,
+            settlement,
+            ..
+        } = finished;
+        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        let task = facts.foreign_task();
+        self.batch
+            .ended(ToDelete { reservation, task }, settlement, now);
+        self.rest(now);
+    }
+
+    /// Looks for the next jobs, to be claimed in the transaction that records the outcome.
+    pub(super) fn look(&mut self, finished: Finished, now: Now, out: &mut Effects) {
+        out.push(gap(Point::OutcomeKnown));
+        let Settlement { next, kicks, .. } = &*finished.settlement;
+        let is_failed = matches!(next, Next::Failed { .. });
+        let asked = (self.mode == Mode::Working && !self.batch.has_turns()).then(|| {
+            self.prefetch
+                .where_each_takes(finished.long)
+                .min(self.may_ask_for(now))
+        });
+        if asked.is_some_and(|asked| asked > 1) && self.batch.journal() == Journal::Unmade {
+            out.push(Effect::MakeJournal);
+        }
+        self.phase = Phase::Looking(Looking {
+            // A kick that the job has had already must not be taken for one that asks for another run.
+            stage: match is_failed && kicks.is_none() {
+                true => Look::Kicks,
+                false => Look::Exchange,
+            },
+            until: now.at.saturating_add(PATIENCE),
+            asked,
+            found: Vec::new(),
+            facing: None,
+            since: now.at,
+            finished,
+        });
+    }
+
+    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put right
+    /// first.
+    fn may_ask_for(&self, now: Now) -> usize {
+        match self.rest.reconcile_at {
+            Some(at) if at <= now.at => 0,
+            Some(_) | None => self.may_have(),
+        }
+    }
+
+    /// Goes on looking, as far as no answer has to be waited for.
+    pub(super) fn look_on(&mut self, now: Now, out: &mut Effects) -> bool {
+        let journal = self.batch.journal();
+        // What is under way records the outcome.
+        if matches!(self.ledger, Some(Entering::Together(_))) {
+            return false;
+        }
+        let Phase::Looking(looking) = &mut self.phase else {
+            return false;
+        };
+        if looking.until <= now.at {
+            self.stop_looking(now);
+            return true;
+        }
+        let is_to_ask = looking.asked.is_some_and(|asked| asked > 0) && self.next.is_empty();
+        let moved = match looking.stage {
+            Look::Kicks => false,
+            Look::Exchange if is_to_ask => false,
+            Look::Exchange => {
+                looking.stage = match looking.asked {
+                    Some(_) => Look::Identify,
+                    None => Look::Enter,
+                };
+                looking.since = now.at;
+                true
+            }
+            Look::Identify if looking.facing.is_some() => false,
+            Look::Identify => {
+                let most = match (looking.asked, journal) {
+                    (Some(asked), Journal::Ready) => asked.max(1),
+                    _ => 1,
+                };
+                self.identify_next(most, now, out)
+            }
+            Look::Enter if looking.found.is_empty() => {
+                self.stop_looking(now);
+                true
+            }
+            Look::Enter => false,
+        };
+        if let Phase::Looking(Looking { until, .. }) = self.phase
+            && !moved
+        {
+            self.wake_at(until);
+        }
+        moved
+    }
+
+    /// Looks at one of the next jobs.
+    fn identify_next(&mut self, most: usize, now: Now, out: &mut Effects) -> bool {
+        let Phase::Looking(looking) = &mut self.phase else {
+            return false;
+        };
+        let is_soon = now.at.saturating_sub(looking.since) < MANY_WITHIN;
+        let wants_more = looking.found.len() < most && (looking.found.is_empty() || is_soon);
+        let next = match wants_more {
+            true => self.next.pop_front(),
+            false => None,
+        };
+        let Some(reservation) = next else {
+            looking.stage = Look::Enter;
+            return true;
+        };
+        out.push(gap(Point::NextReserved));
+        match read(
+            &reservation,
+            &self.rules.tube,
+            self.rules.store,
+            &self.commands,
+        ) {
+            Read::Ours(job) => {
+                looking.found.push((reservation, job));
+                true
+            }
+            Read::Foreign(foreign) => {
+                looking.facing = Some((reservation, foreign));
+                false
+            }
+        }
+    }
+
+    /// The broker has said what it knows of the foreign job that is looked at. One that is not to be claimed, or about which
+    /// nothing could be learnt, is looked at again when its turn comes.
+    pub(super) fn faced(&mut self, known: Option<Known>, now: Now) {
+        let Phase::Looking(looking) = &mut self.phase else {
+            return;
+        };
+        let Some((reservation, foreign)) = looking.facing.take() else {
+            return;
+        };
+        let identified =
+            known.map(|known| identify(&reservation, foreign, &self.rules.tube, known, now));
+        match identified {
+            Some(Identified::Here(job)) => looking.found.push((reservation, *job)),
+            Some(Identified::Elsewhere { .. }) | None => {
+                looking.stage = Look::Enter;
+                self.next.push_front(reservation);
+            }
+        }
+    }
+
+    /// Records without the next jobs: their turn comes later.
+    pub(super) fn stop_looking(&mut self, now: Now) {
+        match self.phase.take() {
+            Phase::Looking(looking) => {
+                let facing = looking.facing.map(|(reservation, _)| reservation);
+                let found = looking
+                    .found
+                    .into_iter()
+                    .map(|(reservation, _)| reservation);
+                self.have_again(found.chain(facing));
+                let Finished {
+                    reservation,
+                    facts,
+                    settlement,
+                    ..
+                } = looking.finished;
+                self.record(Some((reservation, facts, settlement)), now);
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// Begins to record what there is: an attempt that has ended, with its batch, or only a batch.
+    pub(super) fn record(&mut self, last: Option<(Reservation, Facts, Arc<Settlement>)>, now: Now) {
+        // The next jobs are for others only if this takes its time.
+        self.busy_since = now.at;
+        self.phase = Phase::Recording(Recording {
+            last,
+            since: now.at,
+            in_trouble: false,
+            not_before: now.at,
+        });
+    }
+
+    /// The outcome was recorded, and the next jobs claimed.
+    pub(super) fn recorded_together(
+        &mut self,
+        looking: Looking,
+        entered: Entered,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Entered {
+            ours,
+            claim,
+            prefetch,
+            ..
+        } = entered;
+        if matches!(claim, Some(Claim::Begun(_))) {
+            out.push(gap(Point::NextBegun));
+        }
+        let mut found = looking.found.into_iter();
+        if let (Some((reservation, job)), Some(claim)) = (found.next(), claim) {
+            self.claimed = Some(Box::new((reservation, job, claim)));
+        }
+        let Finished {
+            reservation,
+            facts,
+            settlement,
+            ..
+        } = looking.finished;
+        self.recorded(
+            Some((reservation, facts, settlement)),
+            &ours,
+            false,
+            now,
+            out,
+        );
+        let mut later = Vec::new();
+        let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
+        for ((reservation, job), attempt) in found.zip(attempts) {
+            match attempt {
+                Some(attempt) => self.batch.claimed(Turn {
+                    reservation,
+                    attempt,
+                    kicks: job.kicks,
+                }),
+                None => later.push(reservation),
+            }
+        }
+        self.have_again(later);
+    }
+
+    /// What there was is recorded; of each attempt, whether it was ours to record.
+    pub(super) fn recorded(
+        &mut self,
+        last: Option<(Reservation, Facts, Arc<Settlement>)>,
+        ours: &[bool],
+        at_last: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.batch_recorded(ours, out);
+        let Some((reservation, facts, settlement)) = last else {
+            return self.rest(now);
+        };
+        out.push(gap(Point::OutcomeRecorded));
+        let is_ours = ours.last().is_some_and(|ours| *ours);
+        if !is_ours {
+            out.push(Effect::Say(Said::NotOurs(facts.id)));
+        } else if at_last {
+            out.push(Effect::Say(Said::RecordedAtLast(facts.id)));
+        }
+        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        self.keep_alive = None;
+        match &settlement.next {
+            _ if !is_ours => self.leave_job(reservation, Some(facts.priority), Duration::ZERO),
+            Next::Done | Next::Cancelled => self.delete(reservation, facts.foreign_task(), now),
+            Next::Failed { .. } => match facts.command.on_failure {
+                OnFailure::Delete => self.delete(reservation, facts.foreign_task(), now),
+                OnFailure::Bury => self.bury(reservation, Some(facts.priority)),
+            },
+            Next::Wait(delay) => self.dispose(
+                reservation,
+                Disposition::Release {
+                    priority: Some(facts.priority),
+                    delay: *delay,
+                    waiting: Some(facts.put),
+                },
+            ),
+        }
+    }
+
+    /// The batch is recorded, as the first of what there was.
+    pub(super) fn batch_recorded(&mut self, ours: &[bool], out: &mut Effects) {
+        let Recorded {
+            to_delete,
+            next,
+            not_ours,
+        } = self.batch.recorded(ours);
+        self.batch_in_trouble = false;
+        out.extend(
+            not_ours
+                .into_iter()
+                .map(|attempt| Effect::Say(Said::NotOurs(attempt))),
+        );
+        if self.batch.journal() == Journal::Ready {
+            out.push(Effect::WipeJournal);
+        }
+        self.to_delete.extend(to_delete);
+        self.have_again(next);
+    }
+
+    /// A job that is over goes with the next question to the broker.
+    pub(super) fn delete(&mut self, reservation: Reservation, task: Option<TaskId>, now: Now) {
+        self.to_delete.push(ToDelete { reservation, task });
+        self.rest(now);
+    }
+
+    /// A worker that is to go does not try to record for ever: whoever gets the jobs next finds out.
+    pub(super) fn leave_unrecorded(&mut self, now: Now, out: &mut Effects) -> bool {
+        let Phase::Recording(recording) = &self.phase else {
+            return false;
+        };
+        let leave_at = leave_at(self.mode, recording.since);
+        if !leave_at.is_some_and(|at| self.is_due(at, now)) {
+            return false;
+        }
+        let Phase::Recording(Recording { last, .. }) = self.phase.take() else {
+            return false;
+        };
+        let attempt = last.as_ref().map(|(_, facts, _)| facts.id);
+        out.push(Effect::Say(Said::LeftUnrecorded(attempt)));
+        if self.batch.journal() == Journal::Ready {
+            out.push(Effect::LeaveJournal);
+        }
+        let jobs = self.batch.abandon();
+        self.have_again(jobs);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.forget();
+        }
+        match last {
+            Some((reservation, facts, _)) => {
+                self.leave_job(reservation, Some(facts.priority), Duration::ZERO)
+            }
+            None => self.rest(now),
+        }
+        true
+    }
+}
+
+/// When a worker goes though an outcome is not recorded that it has tried to record since then.
+fn leave_at(mode: Mode, since: Duration) -> Option<Duration> {
+    let last_try = since.saturating_add(LAST_TRY);
+    match mode {
+        Mode::Working | Mode::Draining { until: None } => None,
+        Mode::Draining { until: Some(until) } => Some(until.max(last_try)),
+        Mode::Stopping => Some(last_try),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_worker_tries_to_record() {
+        let since = Duration::from_secs(100);
+        let later = |seconds| since + Duration::from_secs(seconds);
+        let draining = |until| Mode::Draining { until };
+        for (mode, leaves) in [
+            (Mode::Working, None),
+            (draining(None), None),
+            // Its grace period is over, and the command has only just ended.
+            (draining(Some(since)), Some(since + LAST_TRY)),
+            (draining(Some(later(30))), Some(later(30))),
+            (Mode::Stopping, Some(since + LAST_TRY)),
+        ] {
+            assert_eq!(leave_at(mode, since), leaves, "{mode:?}");
+        }
+    }
+}

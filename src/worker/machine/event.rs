@@ -1,0 +1,385 @@
+//! What happens to a worker, and what it wants done.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mode::Mode;
+use super::table::EventKind;
+use crate::broker::{self, Held, JobId, JobStats, Reservation, Reserve};
+use crate::crash::Point;
+use crate::link::Report;
+use crate::store::Millis;
+use crate::store::announce::Again;
+use crate::store::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
+use crate::task::command::Commands;
+use crate::task::id::{AttemptId, TaskId};
+use crate::task::output::Captured;
+use crate::task::state::Exit;
+
+/// An instant, as the loop hands it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic, since the worker's start. Every deadline is on this clock.
+    pub at: Duration,
+    /// The machine's clock, which rows are stamped with and nothing is measured by.
+    pub wall: Millis,
+    /// A throw of the dice: what keeps workers from trying a broker again all at once.
+    pub chance: u8,
+}
+
+/// What happens to a worker.
+#[derive(Debug)]
+pub enum Event {
+    /// The worker is told how soon to go, by a signal or by its tender.
+    Told(Mode),
+    /// The configuration was read again. The next job goes by it.
+    Configured(Arc<Commands>),
+    /// The broker's answer to the question that was put last.
+    Answered(Answer),
+    /// The ledger's answer to the entry that was made last.
+    Entered(Result<Box<Entered>, Unentered>),
+    /// Whether the ledger takes anything, when that was to be proved.
+    Proved(bool),
+    /// Whether there is a batch journal now.
+    JournalMade(bool),
+    /// The attempt's beginning could not be journaled: its command was not started.
+    NotJournaled,
+    /// The command runs, in this process group.
+    Began(i32),
+    /// The command has ended, or could not be started.
+    Ended(Box<Ended>),
+    /// Whether the outcome stands in the batch journal now.
+    Journaled(bool),
+    /// Whether nothing is left any more of the attempt whose remains were to be ended.
+    Cleared(bool),
+    /// Time has passed.
+    Due,
+}
+
+impl Event {
+    /// Its kind.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Event::Told(_) => EventKind::Told,
+            Event::Configured(_) => EventKind::Configured,
+            Event::Answered(_) => EventKind::Answered,
+            Event::Entered(_) => EventKind::Entered,
+            Event::Proved(_) => EventKind::Proved,
+            Event::JournalMade(_) => EventKind::JournalMade,
+            Event::NotJournaled => EventKind::NotJournaled,
+            Event::Began(_) => EventKind::Began,
+            Event::Ended(_) => EventKind::Ended,
+            Event::Journaled(_) => EventKind::Journaled,
+            Event::Cleared(_) => EventKind::Cleared,
+            Event::Due => EventKind::Due,
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How its process left, or why there was none.
+    pub how: How,
+    /// What the command printed.
+    pub output: Captured,
+    /// When it ended, by the machine's clock.
+    pub at: Millis,
+    /// It ended while the worker waited for nothing else, and all that it printed is here.
+    pub quick: bool,
+    /// Something that the command started still holds the attempt's lock.
+    pub has_remains: bool,
+}
+
+/// How a command's process left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It exited, or a signal ended it.
+    Exit {
+        /// Which.
+        exit: Exit,
+        /// Meanwhile the kernel killed for memory where the command ran.
+        memory: bool,
+    },
+    /// The command could not be started.
+    NotStarted {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Why an entry was not made. Nothing of it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unentered {
+    /// Not at once: somebody else is at the ledger.
+    Busy,
+    /// The row that was asked for makes no sense; others may well be fine.
+    OfOneRow(String),
+    /// The ledger takes nothing.
+    Trouble(String),
+}
+
+impl fmt::Display for Unentered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unentered::Busy => f.write_str("somebody else is at the store"),
+            Unentered::OfOneRow(reason) | Unentered::Trouble(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// What is asked of the broker. One question is under way at a time.
+#[derive(Debug)]
+pub enum Ask {
+    /// Wait for a job.
+    Reserve {
+        /// How long at most; zero asks once.
+        wait: Duration,
+    },
+    /// Delete these jobs and reserve up to `most` others, in one go.
+    Exchange {
+        /// Jobs that are over.
+        over: Vec<ToDelete>,
+        /// How many others.
+        most: usize,
+    },
+    /// What the broker knows of a job.
+    Know(JobId),
+    /// Start a reservation's TTR anew.
+    Touch(Held),
+    /// Give a job back.
+    Release {
+        /// Ours.
+        reservation: Reservation,
+        /// `None`: as it is.
+        priority: Option<u32>,
+        /// How long the job waits.
+        delay: Duration,
+    },
+    /// Set a job aside.
+    Bury {
+        /// Ours.
+        reservation: Reservation,
+        /// `None`: as it is.
+        priority: Option<u32>,
+    },
+    /// Put the jobs of tasks that wait, and note which they are.
+    Announce(Vec<Again>),
+    /// Put the tube right: a pass of reconciliation.
+    Reconcile,
+}
+
+/// What the broker answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Ask::Reserve`].
+    Reserved(Result<Reserve, broker::Error>),
+    /// The question was given up, as was asked for.
+    Interrupted,
+    /// To [`Ask::Exchange`].
+    Exchanged {
+        /// What became of the jobs that were over.
+        deleted: Vec<Deleted>,
+        /// The others.
+        reserved: Result<Vec<Reservation>, broker::Error>,
+    },
+    /// To [`Ask::Know`]; `None`: there is no such job.
+    Known(Result<Option<Known>, broker::Error>),
+    /// To [`Ask::Touch`].
+    Touched(Result<(), broker::Error>),
+    /// To [`Ask::Release`] and [`Ask::Bury`].
+    Settled(Result<(), broker::Error>),
+    /// To [`Ask::Announce`].
+    Announced,
+    /// To [`Ask::Reconcile`].
+    Reconciled,
+}
+
+/// What a broker knows of a job.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Of the job itself.
+    pub stats: JobStats,
+    /// The instance of the broker that numbered the job.
+    pub instance: String,
+}
+
+/// A job whose end is committed, still to be deleted.
+#[derive(Debug)]
+pub struct ToDelete {
+    /// Ours.
+    pub reservation: Reservation,
+    /// The task's row, if the job is its producer's own and not a pointer that we put since.
+    pub task: Option<TaskId>,
+}
+
+/// What became of a job that was to be deleted.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The job's number.
+    pub job: JobId,
+    /// As in [`ToDelete`].
+    pub task: Option<TaskId>,
+    /// What the broker said.
+    pub answer: Result<(), broker::Error>,
+}
+
+/// How an entry is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Now or not at all: [`Unentered::Busy`].
+    AtOnce,
+    /// However long the ledger takes.
+    Patient,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Ask the broker.
+    Ask(Ask),
+    /// Give up what the broker was asked.
+    Interrupt,
+    /// Tell the ledger.
+    Enter {
+        /// What.
+        entry: Arc<Entry>,
+        /// How.
+        haste: Haste,
+    },
+    /// Find out whether the ledger takes anything.
+    Prove,
+    /// Make the batch journal.
+    MakeJournal,
+    /// All that stands in the batch journal has been recorded.
+    WipeJournal,
+    /// The batch journal is for whoever finds this worker dead: nothing more is written to it.
+    LeaveJournal,
+    /// Write to the batch journal that the attempt has ended so.
+    Journal(Arc<Settlement>),
+    /// Start an attempt's command.
+    Begin {
+        /// Which.
+        attempt: Box<Attempt>,
+        /// The job that the attempt came by.
+        job: JobId,
+        /// Write to the batch journal first that the attempt begins now.
+        journal: Option<Millis>,
+        /// Listen to what the command prints from the beginning.
+        listen: bool,
+    },
+    /// Wait for the command's end until then, and for nothing else.
+    WaitBriefly {
+        /// On the clock of [`Now::at`].
+        until: Duration,
+    },
+    /// Ask the command to end.
+    Terminate,
+    /// Kill the command.
+    Kill,
+    /// End what is left of an attempt.
+    EndRemains(DeadAttempt),
+    /// Tell the tender.
+    Report(Report),
+    /// A gap between two steps, in which tests let the worker die.
+    Gap(Point),
+    /// Log it.
+    Say(Said),
+    /// Sign off, and end.
+    Leave {
+        /// Tasks whose producers' jobs are deleted, which is still to be noted.
+        deleted: Vec<TaskId>,
+        /// The batch journal holds nothing that is not recorded.
+        remove_journal: bool,
+    },
+}
+
+/// What is worth a line in the log.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// The worker was told to go while it ran nothing.
+    Told(Mode),
+    /// The broker could not be asked; said once an outage.
+    Unreachable(broker::Error),
+    /// The broker answers again.
+    Reachable,
+    /// A pointer into another store.
+    Elsewhere {
+        /// The job.
+        job: JobId,
+        /// The store that it points into.
+        store: uuid::Uuid,
+    },
+    /// No claim could be made.
+    CouldNotClaim {
+        /// The job.
+        job: JobId,
+        /// Why.
+        error: String,
+        /// The job was buried, and not left for later.
+        buried: bool,
+    },
+    /// The task may not run.
+    Refused {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
+    /// The task has lost too many attempts.
+    GivenUp {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
+    /// The job of a task that had failed was buried.
+    Buried(TaskId),
+    /// A dead worker's attempt is ours.
+    TookOver(AttemptId),
+    /// Something of an attempt could not be ended.
+    Stuck(AttemptId),
+    /// A job could not be deleted, released or buried.
+    Unsettled {
+        /// The job.
+        job: JobId,
+        /// What the broker said.
+        error: broker::Error,
+    },
+    /// A job that was to be released is lost.
+    LostJob {
+        /// The job.
+        job: JobId,
+        /// What the broker said.
+        error: broker::Error,
+    },
+    /// A reservation was lost while its command ran.
+    LostReservation {
+        /// The job.
+        job: JobId,
+        /// What the broker said.
+        error: broker::Error,
+    },
+    /// How an attempt ended.
+    Ended(Arc<Settlement>),
+    /// An attempt was somebody else's when its outcome was to be recorded.
+    NotOurs(AttemptId),
+    /// An outcome could not be recorded; said once a trouble.
+    CouldNotRecord {
+        /// Whose.
+        attempt: Option<AttemptId>,
+        /// Why.
+        error: String,
+    },
+    /// It could be recorded at last.
+    RecordedAtLast(AttemptId),
+    /// The worker left before an outcome was recorded.
+    LeftUnrecorded(Option<AttemptId>),
+    /// What was before the command that runs could not be recorded; said once a trouble.
+    CouldNotRecordBatch(String),
+    /// Something that could wait could not be noted.
+    CouldNotNote(String),
+    /// The ledger takes entries again.
+    LedgerBack,
+}

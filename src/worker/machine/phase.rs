@@ -1,0 +1,267 @@
+//! Where the job that a worker serves stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::command::Stage;
+use super::identify::Foreign;
+use super::table::PhaseKind;
+use crate::broker::Reservation;
+use crate::store::Millis;
+use crate::store::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
+use crate::task::command::Command;
+use crate::task::id::{AttemptId, PutId, TaskId};
+use crate::task::retry::Budget;
+
+/// Where the job that a worker serves stands, and all that is known of it there.
+#[derive(Debug)]
+pub enum Phase {
+    /// No job is served.
+    Idle,
+    /// The job is foreign, and the broker is asked what it knows of the job.
+    Identifying {
+        /// The job.
+        reservation: Reservation,
+        /// What its body says.
+        foreign: Foreign,
+    },
+    /// The ledger is asked whether the job's task may begin, perhaps after a dead worker's attempt is recorded.
+    Claiming {
+        /// Who claims.
+        claimant: Claimant,
+        /// What is recorded first.
+        lose: Option<DeadAttempt>,
+    },
+    /// The broker is asked how often the job was kicked.
+    Counting(Claimant),
+    /// A dead worker's attempt is being taken over.
+    TakingOver {
+        /// Who claims.
+        claimant: Claimant,
+        /// The attempt.
+        dead: DeadAttempt,
+    },
+    /// What is left of an attempt is being ended, before the next one may begin.
+    Clearing {
+        /// Who claims.
+        claimant: Claimant,
+        /// The attempt.
+        dead: DeadAttempt,
+        /// It was taken over, and is to be recorded as lost.
+        is_taken: bool,
+    },
+    /// The attempt's command is being started.
+    Beginning(Running),
+    /// The command runs.
+    Running(Running),
+    /// The command has ended, and what it left running is being ended.
+    Leftovers(Finished),
+    /// The outcome is being written to the batch journal.
+    Journaling(Finished),
+    /// The outcome is known, and the next jobs are looked for, to be claimed in the transaction that records it.
+    Looking(Looking),
+    /// The outcome is being recorded, or what there is of a batch.
+    Recording(Recording),
+    /// The job is being released or buried.
+    Disposing {
+        /// The job; `None` when the broker has been asked.
+        reservation: Option<Reservation>,
+        /// How.
+        how: Disposition,
+    },
+    /// The worker has left.
+    Gone,
+}
+
+impl Phase {
+    /// Its kind.
+    pub fn kind(&self) -> PhaseKind {
+        match self {
+            Phase::Idle => PhaseKind::Idle,
+            Phase::Identifying { .. } => PhaseKind::Identifying,
+            Phase::Claiming { .. } => PhaseKind::Claiming,
+            Phase::Counting(_) => PhaseKind::Counting,
+            Phase::TakingOver { .. } => PhaseKind::TakingOver,
+            Phase::Clearing { .. } => PhaseKind::Clearing,
+            Phase::Beginning(_) => PhaseKind::Beginning,
+            Phase::Running(_) => PhaseKind::Running,
+            Phase::Leftovers(_) => PhaseKind::Leftovers,
+            Phase::Journaling(_) => PhaseKind::Journaling,
+            Phase::Looking(_) => PhaseKind::Looking,
+            Phase::Recording(_) => PhaseKind::Recording,
+            Phase::Disposing { .. } => PhaseKind::Disposing,
+            Phase::Gone => PhaseKind::Gone,
+        }
+    }
+
+    /// Takes what is there, and leaves the worker without a job.
+    pub fn take(&mut self) -> Phase {
+        std::mem::replace(self, Phase::Idle)
+    }
+}
+
+/// A job whose task is to be claimed.
+#[derive(Debug)]
+pub struct Claimant {
+    /// The job.
+    pub reservation: Reservation,
+    /// Which task it speaks of.
+    pub job: JobRef,
+    /// How many claims there have been.
+    pub claims: u32,
+}
+
+impl Claimant {
+    /// Nothing was claimed yet.
+    pub fn new(reservation: Reservation, job: JobRef) -> Claimant {
+        Claimant {
+            reservation,
+            job,
+            claims: 0,
+        }
+    }
+}
+
+/// What is known of an attempt whose command is started, and of its job.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// How the command is run.
+    pub command: Arc<Command>,
+    /// What the task has used up before it.
+    pub budget: Budget,
+    /// The job's priority.
+    pub priority: u32,
+    /// The put that the job came from, which is to be followed by another if the job is lost.
+    pub put: PutId,
+    /// The job is its producer's own, not a pointer that we put since.
+    pub foreign: bool,
+    /// How often the job was kicked, where that is known. A job that is reserved cannot be kicked.
+    pub kicks: Option<u64>,
+}
+
+impl Facts {
+    /// Of an attempt, and of its job's kicks.
+    pub fn of(attempt: &Attempt, kicks: Option<u64>) -> Facts {
+        Facts {
+            id: attempt.id,
+            uuid: attempt.uuid,
+            command: Arc::clone(&attempt.plan.command),
+            budget: attempt.budget,
+            priority: attempt.priority,
+            put: attempt.put,
+            foreign: attempt.foreign,
+            kicks,
+        }
+    }
+
+    /// The task's row, where it is of interest whether the job is known to be gone.
+    pub fn foreign_task(&self) -> Option<TaskId> {
+        self.foreign.then_some(self.id.task)
+    }
+}
+
+/// An attempt whose command runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The job.
+    pub reservation: Reservation,
+    /// The attempt.
+    pub facts: Facts,
+    /// When it began.
+    pub begun: Duration,
+    /// When it began, by the machine's clock, if it was claimed ahead of its turn.
+    pub started: Option<Millis>,
+    /// The command's process group, once it is known.
+    pub group: i32,
+    /// When to tell the tender of it.
+    pub tell_at: Option<Duration>,
+    /// When its time is up.
+    pub times_out_at: Option<Duration>,
+    /// How far ending it has come.
+    pub stage: Stage,
+}
+
+/// An attempt whose outcome is known and not recorded.
+#[derive(Debug)]
+pub struct Finished {
+    /// The job.
+    pub reservation: Reservation,
+    /// The attempt.
+    pub facts: Facts,
+    /// What is to be recorded.
+    pub settlement: Arc<Settlement>,
+    /// How long its command took.
+    pub long: Duration,
+    /// It ended quickly, as [`super::event::Ended::quick`] says.
+    pub quick: bool,
+}
+
+/// An attempt that has ended, while the next jobs are looked for.
+#[derive(Debug)]
+pub struct Looking {
+    /// The attempt.
+    pub finished: Finished,
+    /// When the outcome is recorded without further ado.
+    pub until: Duration,
+    /// How many jobs are asked for where none is there; `None`: no other job is wanted.
+    pub asked: Option<usize>,
+    /// How far the look has come.
+    pub stage: Look,
+    /// The next jobs, and which tasks they speak of.
+    pub found: Vec<(Reservation, JobRef)>,
+    /// A foreign job of which the broker is asked what it knows.
+    pub facing: Option<(Reservation, Foreign)>,
+    /// When jobs began to be looked at.
+    pub since: Duration,
+}
+
+/// How far the look for the next jobs has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The broker is to be asked how often the job of the failed task was kicked.
+    Kicks,
+    /// The broker is to be asked for further jobs.
+    Exchange,
+    /// Jobs are looked at, one after the other.
+    Identify,
+    /// The ledger is to be asked.
+    Enter,
+}
+
+/// What is being recorded.
+#[derive(Debug)]
+pub struct Recording {
+    /// The attempt that has ended last, with its job; `None` where only a batch is recorded.
+    pub last: Option<(Reservation, Facts, Arc<Settlement>)>,
+    /// Since when it is tried.
+    pub since: Duration,
+    /// The ledger has refused it already, which was said.
+    pub in_trouble: bool,
+    /// Not before then.
+    pub not_before: Duration,
+}
+
+/// What is to be done with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Give it back. If it is lost, the task that waits is put again.
+    Release {
+        /// `None`: as it is.
+        priority: Option<u32>,
+        /// How long the job waits.
+        delay: Duration,
+        /// The put of the task that waits for the job.
+        waiting: Option<PutId>,
+    },
+    /// Set it aside.
+    Bury {
+        /// `None`: as it is.
+        priority: Option<u32>,
+    },
+}

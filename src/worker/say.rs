@@ -1,0 +1,103 @@
+//! What a worker logs.
+
+use super::machine::Said;
+use crate::store::ledger::Settlement;
+use crate::task::retry::Next;
+use crate::tube::TubeName;
+
+/// Logs it.
+pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
+    match said {
+        Said::Told(mode) => tracing::info!(worker, order = %mode, "was told to go"),
+        Said::Unreachable(error) => {
+            tracing::warn!(worker, %error, "could not reserve; will keep trying")
+        }
+        Said::Reachable => tracing::info!(worker, "reached the broker again"),
+        Said::Elsewhere { job, store } => {
+            tracing::warn!(job, %tube, %store, "left a job to the workers of another store");
+        }
+        Said::CouldNotClaim {
+            job,
+            error,
+            buried: true,
+        } => {
+            tracing::error!(job, error, "could not claim a task; buried its job");
+        }
+        Said::CouldNotClaim {
+            job,
+            error,
+            buried: false,
+        } => {
+            tracing::error!(job, error, "could not claim a task; left its job");
+        }
+        Said::Refused { task, reason } => {
+            tracing::warn!(%task, reason, "refused a task and buried its job")
+        }
+        Said::GivenUp { task, reason } => {
+            tracing::error!(%task, reason, "gave up a task and buried its job")
+        }
+        Said::Buried(task) => tracing::warn!(%task, "buried the job of a task that had failed"),
+        Said::TookOver(attempt) => {
+            tracing::warn!(task = %attempt.task, attempt = attempt.number, "took over a dead worker's attempt");
+        }
+        Said::Stuck(attempt) => tracing::error!(
+            task = %attempt.task,
+            attempt = attempt.number,
+            "could not end what an attempt left running; did not run its task again"
+        ),
+        Said::Unsettled { job, error } => {
+            tracing::warn!(job, %error, "could not settle a job; it may come round again");
+        }
+        Said::LostJob { job, error } => {
+            tracing::warn!(job, %error, "lost a job that was to be released")
+        }
+        Said::LostReservation { job, error } => {
+            tracing::warn!(job, %error, "lost a reservation while its command ran");
+        }
+        Said::Ended(settlement) => ended(settlement, command),
+        Said::NotOurs(attempt) => tracing::warn!(
+            task = %attempt.task,
+            attempt = attempt.number,
+            "found an attempt taken over; left its task alone"
+        ),
+        Said::CouldNotRecord { attempt, error } => tracing::error!(
+            task = attempt.map(|attempt| attempt.task.0),
+            attempt = attempt.map(|attempt| attempt.number),
+            error,
+            "could not record an outcome; will keep trying"
+        ),
+        Said::RecordedAtLast(attempt) => {
+            tracing::info!(task = %attempt.task, attempt = attempt.number, "recorded an outcome at last");
+        }
+        Said::LeftUnrecorded(attempt) => tracing::error!(
+            task = attempt.map(|attempt| attempt.task.0),
+            attempt = attempt.map(|attempt| attempt.number),
+            "left before an outcome was recorded; whoever has its task next finds it lost"
+        ),
+        Said::CouldNotRecordBatch(error) => {
+            tracing::error!(
+                error,
+                "could not record what was before a command; will keep trying"
+            );
+        }
+        Said::CouldNotNote(error) => tracing::warn!(error, "could not note which jobs are gone"),
+        Said::LedgerBack => tracing::info!("reached the store again"),
+    }
+}
+
+/// What went well is in the store; the log is for what did not.
+fn ended(settlement: &Settlement, command: &str) {
+    let (task, attempt) = (settlement.id.task, settlement.id.number);
+    let outcome = settlement.outcome.word();
+    match &settlement.next {
+        Next::Done => tracing::debug!(%task, attempt, command, outcome, "did a task"),
+        Next::Cancelled => tracing::info!(%task, attempt, command, outcome, "cancelled a task"),
+        Next::Failed { reason } => {
+            tracing::warn!(%task, attempt, command, outcome, reason, "failed a task")
+        }
+        Next::Wait(delay) => {
+            let delay = delay.as_secs_f32();
+            tracing::info!(%task, attempt, command, outcome, delay, "left a task for later");
+        }
+    }
+}

@@ -6,8 +6,8 @@
 //! made-up ones, in made-up time, with the same calls.
 //!
 //! To be called: [`Crew::happened`], [`Crew::demanded`], [`Crew::heard`] and [`Crew::counted`] with what is seen,
-//! [`Crew::tend`] after each of these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
-//! taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
+//! [`Crew::tend`] after each of these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next
+//! event is taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -250,8 +250,8 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no other
-    /// from being recovered; the first such error is returned after all.
+    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no
+    /// other from being recovered; the first such error is returned after all.
     async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self

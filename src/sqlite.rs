@@ -39,6 +39,7 @@ use file::FileId;
 use journal::Journal;
 use locks::LockFile;
 use transaction::Transaction;
+pub(crate) use transaction::part;
 
 /// An open connection to the file, whose schema is up to date.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ pub(super) struct Place {
     pub(super) session: i32,
 }
 
-/// The attempt that a process says it belongs to: the store's id, the task's uuid and the attempt's number, as they were
-/// written.
+/// The attempt that a process says it belongs to: the store's id, the task's uuid and the attempt's number, as they
+/// were written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Token {
     pub(super) store: Vec<u8>,

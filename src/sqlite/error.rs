@@ -55,7 +55,8 @@ pub enum Error {
     },
     /// It is not where it was, though we have it open: what we write would be lost.
     #[error(
-        "the store {} was deleted, moved or replaced while it was open; put it back, or start again with what is there now",
+        "the store {} was deleted, moved or replaced while it was open; put it back, or start again with what is \
+         there now",
         path.display()
     )]
     Moved {

@@ -10,8 +10,8 @@ pub struct Settings {
     /// How long the server may be silent while it owes an answer. A reserve may take its own
     /// timeout and two seconds.
     pub answer_timeout: Duration,
-    /// The largest body taken, in bytes. A job that is larger, where the server's `-z` lets one be, is buried when it is
-    /// reserved; any other reply that claims more ends the connection.
+    /// The largest body taken, in bytes. A job that is larger, where the server's `-z` lets one be, is buried when it
+    /// is reserved; any other reply that claims more ends the connection.
     pub max_reply_body: usize,
 }
 

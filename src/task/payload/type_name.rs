@@ -15,7 +15,8 @@ pub struct TypeName(String);
 /// The text is no class's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name} is no class name: at most {MAX_NAME_LEN} bytes of letters, digits and _, with a \\ between the parts and none before the first"
+    "{name} is no class name: at most {MAX_NAME_LEN} bytes of letters, digits and _, with a \\ between the parts \
+         and none before the first"
 )]
 pub struct BadTypeName {
     name: String,

@@ -21,8 +21,8 @@ pub fn open(path: &Path, database: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens one, or makes it where there is none; whether it is new, and to be given to the database's owner when it says what
-/// it is to say.
+/// Opens one, or makes it where there is none; whether it is new, and to be given to the database's owner when it says
+/// what it is to say.
 pub fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
@@ -61,8 +61,8 @@ pub fn make_folder(path: &Path, database: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a new one to the database's owner: where root looks at somebody's store. Others own what they make, and may not
-/// give it away.
+/// Gives a new one to the database's owner: where root looks at somebody's store. Others own what they make, and may
+/// not give it away.
 pub fn give(file: &File, database: &Path) {
     if let Ok(database) = fs::metadata(database) {
         let _ = fchown(file, Some(database.uid()), Some(database.gid()));

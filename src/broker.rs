@@ -290,8 +290,8 @@ pub trait Broker: Send {
     /// What this kind of broker can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The instance that answers now. Asked once a connection, within which it cannot change; of a connection that broke,
-    /// as far as the system knows of that, nothing is said any more.
+    /// The instance that answers now. Asked once a connection, within which it cannot change; of a connection that
+    /// broke, as far as the system knows of that, nothing is said any more.
     ///
     /// A broker may be restarted right after it was asked: whoever notes which instance has a job uses
     /// [`Broker::deliver`].
@@ -317,9 +317,9 @@ pub trait Broker: Send {
     /// never have a job.
     async fn reserve(&mut self, tubes: &[TubeName], timeout: Duration) -> Result<Reserve, Error>;
 
-    /// Ends jobs that are over for good, then asks once for up to `most` others, in one round trip where the broker allows
-    /// it. `deleted` is told what became of each of the first, in their order, as soon as that is known, also if the rest
-    /// fails or is cancelled.
+    /// Ends jobs that are over for good, then asks once for up to `most` others, in one round trip where the broker
+    /// allows it. `deleted` is told what became of each of the first, in their order, as soon as that is known, also if
+    /// the rest fails or is cancelled.
     async fn exchange(
         &mut self,
         over: Vec<Reservation>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
@@ -13,12 +13,15 @@ use crate::tube::TubeName;
 
 mod broker_url;
 pub mod duration;
+mod error;
 mod file;
 mod types;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
+pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 
+use error::Wrong;
 use file::File;
 
 /// How long commands may go on once their worker was told to stop, unless configured.
@@ -55,40 +58,6 @@ pub struct Config {
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run.
     pub commands: Commands,
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is no TOML, has a key that does not exist, or a value of the wrong kind.
-    #[error("the configuration {} is wrong:\n{reason}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with the line and a caret under it.
-        reason: String,
-    },
-    /// A value is of the right kind and makes no sense.
-    #[error("the configuration {} is wrong: {key}: {reason}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The key, with the tables it is in.
-        key: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// No place for the store can be thought of.
-    #[error("there is no place for a store: HOME is not set; name one with --store PATH")]
-    NoStore,
 }
 
 impl Config {
@@ -190,8 +159,6 @@ fn default_store() -> Result<PathBuf, Error> {
         .ok_or(Error::NoStore)?;
     Ok(state.join("taskqueue/taskqueue.db"))
 }
-
-type Wrong<'a> = dyn Fn(String, String) -> Error + 'a;
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();

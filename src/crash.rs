@@ -2,7 +2,8 @@
 //!
 //! Each [`Point`] is a gap between two steps of which a process may have done the first and not the second. With the
 //! feature `crash-points`, which the tests switch on and a release build does not have, a process dies by `kill -9` of
-//! itself at the point that `TASKQUEUE_CRASH_AT` names, or stops at the one that `TASKQUEUE_STOP_AT` names. ARCHITECTURE.md has the table of what each leaves.
+//! itself at the point that `TASKQUEUE_CRASH_AT` names, or stops at the one that `TASKQUEUE_STOP_AT` names.
+//! ARCHITECTURE.md has the table of what each leaves.
 
 /// A gap between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 //! made-up ones, in made-up time, with the same calls.
 //!
 //! To be called: [`Crew::happened`], [`Crew::demanded`], [`Crew::heard`] and [`Crew::counted`] with what is seen,
-//! [`Crew::tend`] after each of these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next event is
-//! taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
+//! [`Crew::tend`] after each of these and at [`Crew::deadline`]. Each [`Effect`] is performed in order, before the next
+//! event is taken in; that a process was or was not spawned is itself told to [`Crew::happened`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::lifecycle::{self, Class, Event, Rules, Why, Worker};
 use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
 
 mod asking;
+mod demand;
 mod effect;
 mod history;
 mod recycling;
@@ -24,28 +25,13 @@ mod recycling;
 mod tests;
 
 pub use asking::ASK_EVERY;
-pub use effect::{Effect, Error};
+pub use effect::{Closing, Effect, Error, Number};
 pub use history::{Decided, History};
 
 use asking::Asking;
 
 /// A pool in which workers of an earlier tender still drain looks again this often how many.
 pub const COUNT_EVERY: Duration = Duration::from_millis(250);
-
-/// A worker's number within its crew, from 1, never given twice.
-pub type Number = u64;
-
-/// How a crew ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// Its workers take no more jobs.
-    Draining {
-        /// How long their commands may run on.
-        grace: Duration,
-    },
-    /// Its workers go at once.
-    Stopping,
-}
 
 /// The workers of one pool.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`chance`], [`sqlite`], [`beside`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`chance`], [`sqlite`], [`beside`], [`fd`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
@@ -23,6 +23,7 @@ pub mod config;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod fd;
 pub mod grace;
 pub mod guard;
 pub mod lifecycle;

@@ -7,6 +7,11 @@
 //!
 //! A byte need not exist in the file to be locked.
 
+#![allow(
+    unsafe_code,
+    reason = "no safe wrapper among our dependencies takes open-file-description locks on a range"
+)]
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;

@@ -32,8 +32,6 @@ pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
 
-use announce::put_again;
-
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);
 
@@ -252,8 +250,8 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no other
-    /// from being recovered; the first such error is returned after all.
+    /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no
+    /// other from being recovered; the first such error is returned after all.
     async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, store::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
@@ -348,11 +346,16 @@ impl Pass<'_> {
         }
     }
 
+    /// Puts the jobs of tasks again that nobody else has put since. Returns how many.
     async fn put(&mut self, puts: Vec<PutId>) -> Result<u64, Error> {
-        if self.dry_run {
+        if self.dry_run || puts.is_empty() {
             return Ok(puts.len() as u64);
         }
-        put_again(self.broker, self.store, puts).await
+        let again = self
+            .store
+            .call(move |db| db.put_again(&puts, now()))
+            .await?;
+        Ok(announce(self.broker, self.store, &again).await?)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Whole seconds, rounded up: half a second of TTR as 0 would be no TTR at all. What does not fit is the longest that does.
+/// Whole seconds, rounded up: half a second of TTR as 0 would be no TTR at all. What does not fit is the longest that
+/// does.
 pub fn whole_seconds(duration: Duration) -> u32 {
     let partial = u64::from(duration.subsec_nanos() > 0);
     u32::try_from(duration.as_secs().saturating_add(partial)).unwrap_or(u32::MAX)

@@ -3,6 +3,11 @@
 //! Of TERM, INT and QUIT the first asks for a drain, the second for an end at once. They are heard whatever the
 //! runtime is doing; and if the process still lives some time after the second, the thread ends it.
 
+#![allow(
+    unsafe_code,
+    reason = "what becomes of a signal by default is said by a system call without a safe wrapper"
+)]
+
 use std::fmt;
 use std::io;
 use std::thread;

@@ -7,9 +7,7 @@
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -17,7 +15,9 @@ use uuid::Uuid;
 pub mod bell;
 pub mod boot;
 pub mod clock;
+mod durability;
 mod error;
+mod file;
 mod ids;
 pub mod jobs;
 mod journal;
@@ -28,23 +28,18 @@ mod thread;
 mod transaction;
 
 pub use crate::beside;
+pub use clock::{Millis, now};
+pub use durability::Durability;
 pub use error::Error;
-pub use open::Durability;
+pub(crate) use error::Failed;
 pub use patience::briefly;
 pub use thread::{Closed, Thread};
 
+use file::FileId;
 use journal::Journal;
 use locks::LockFile;
 use transaction::Transaction;
-
-/// Milliseconds since 1970, by the machine's clock.
-pub type Millis = i64;
-
-/// The clock that rows are stamped with.
-pub fn now() -> Millis {
-    let now = jiff::Timestamp::now().as_millisecond();
-    now.saturating_add(clock::step())
-}
+pub(crate) use transaction::part;
 
 /// An open connection to the file, whose schema is up to date.
 #[derive(Debug)]
@@ -62,26 +57,6 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
-    }
 }
 
 impl Database {
@@ -159,7 +134,7 @@ impl Database {
             transaction.commit()?;
             Ok(result)
         };
-        let changed = run().map_err(|failed| failed.at(path, locks))?;
+        let changed = run().map_err(|failed| failed.at(path, locks.path()))?;
         if self.copies_journal && self.journal.is_long() {
             self.copy_journal();
         }
@@ -177,43 +152,7 @@ impl Database {
             transaction.finish()?;
             Ok(result)
         };
-        run().map_err(|failed| failed.at(&self.path, &self.locks))
-    }
-}
-
-/// What can fail inside a transaction, before it is known where that was.
-#[derive(Debug)]
-pub(crate) enum Failed {
-    Sqlite(rusqlite::Error),
-    Locks(std::io::Error),
-    Corrupt(String),
-}
-
-impl Failed {
-    /// What is wrong with the row that was asked for, if that is why; others may well be fine.
-    pub(crate) fn of_one_row(self) -> Result<String, Failed> {
-        match self {
-            Failed::Corrupt(what) => Ok(what),
-            Failed::Sqlite(error) if error::is_of_one_row(&error) => Ok(error.to_string()),
-            Failed::Sqlite(_) | Failed::Locks(_) => Err(self),
-        }
-    }
-
-    fn at(self, path: &Path, locks: &LockFile) -> Error {
-        match self {
-            Failed::Sqlite(e) => Error::sqlite(path, e),
-            Failed::Locks(source) => Error::Locks {
-                path: locks.path().into(),
-                source,
-            },
-            Failed::Corrupt(what) => Error::Corrupt { what },
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Failed {
-        Failed::Sqlite(error)
+        run().map_err(|failed| failed.at(&self.path, self.locks.path()))
     }
 }
 

@@ -111,8 +111,8 @@ impl Db {
     }
 }
 
-/// A column of text. What is no text, and must have been put there by hand, is shown as far as it is: one row's nonsense
-/// keeps no other from being read.
+/// A column of text. What is no text, and must have been put there by hand, is shown as far as it is: one row's
+/// nonsense keeps no other from being read.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     let bytes = row.get_ref(column)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
@@ -165,8 +165,8 @@ impl Store {
         called
     }
 
-    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody else's
-    /// lock. Then it is tried again on the store's thread.
+    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody
+    /// else's lock. Then it is tried again on the store's thread.
     pub async fn soon<R: Send + 'static>(
         &self,
         mut f: impl FnMut(&mut Db) -> Result<R, Error> + Send + 'static,

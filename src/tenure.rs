@@ -22,52 +22,20 @@ use std::time::{Duration, Instant};
 use crate::tube::TubeName;
 use crate::{beside, ofd};
 
+mod files;
 mod look;
 mod slots;
 
-pub use look::{Tended, tended};
+pub use files::{Error, Tended};
+pub use look::tended;
 pub use slots::Slot;
 
-use look::{Content, who};
-
-/// The right to tend the tube.
-const RIGHT: i64 = 0;
-/// Held while the file's content is its tender's, whole.
-const ANNOUNCED: i64 = 1 << 62;
+use files::{ANNOUNCED, Content, RIGHT, file_name, folder};
+use look::who;
 
 /// A tender that is killed while it starts a process seems to live until what it has forked has become that
 /// process. How long that may take before it is believed to live.
 const FAREWELL: Duration = Duration::from_millis(250);
-
-/// Why tubes cannot be tended, or why it is not known who tends them.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another tender, which lives, has one of the tubes.
-    #[error("{}", taken(tube, tender.as_deref()))]
-    Taken {
-        /// The first of the tubes that is taken.
-        tube: TubeName,
-        /// Who has it; `None` if it has not said so yet.
-        tender: Option<Box<Tended>>,
-    },
-    /// The folder or a file in it cannot be used.
-    #[error("cannot hold the right to tend tubes in {}: {source}", path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn taken(tube: &TubeName, tender: Option<&Tended>) -> String {
-    match tender {
-        Some(Tended { pid, host, .. }) => {
-            format!("the tube {tube} is tended already, by process {pid} on {host}")
-        }
-        None => format!("the tube {tube} is tended already, by a tender that just began"),
-    }
-}
 
 /// The right to tend some tubes of a store, until it is dropped or its process ends.
 #[derive(Debug)]
@@ -202,15 +170,6 @@ fn write(file: &File, line: &[u8]) -> io::Result<()> {
     ofd::lock(file, ANNOUNCED)
 }
 
-fn folder(store: &Path) -> PathBuf {
-    beside::path(store, "-tubes")
-}
-
-/// No tube's name has a `%` in it.
-fn file_name(tube: &TubeName) -> String {
-    format!("{}.tube", tube.as_str().replace('/', "%"))
-}
-
 /// The name of this machine.
 pub fn host() -> String {
     rustix::system::uname()
@@ -221,7 +180,7 @@ pub fn host() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::look::tube_of;
+    use super::files::tube_of;
     use super::*;
 
     fn tubes(names: &[&str]) -> Vec<TubeName> {

@@ -8,6 +8,7 @@
 //!
 //! Absolute figures mean nothing on a machine that others use too; what a round's figures are to each other does.
 
+#![allow(unsafe_code, reason = "processes started as barely as can be")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -6,6 +6,7 @@
 //! | `stats` | the dictionaries inside some replies; no I/O |
 //! | `connection` | one TCP connection, and which tubes the server thinks it uses and watches |
 //! | `client` | [`Client`]: connects when needed, asks, and judges the answers |
+//! | `settings` | how patient a client is |
 //! | `session` | `Client` as a [`Broker`](super::Broker) |
 //!
 //! A connection is taken out of its [`Client`] for the length of a call, and put back only when the
@@ -18,7 +19,9 @@ mod connection;
 mod fuzz;
 mod reserve;
 mod session;
+mod settings;
 mod stats;
 mod wire;
 
-pub use client::{Client, DEFAULT_PORT, Settings};
+pub use client::{Client, DEFAULT_PORT};
+pub use settings::Settings;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::{Failure, Global, LogFormat, log};
+use super::global::{Global, LogFormat};
+use super::{Failure, log};
 use crate::config::Config;
 use crate::guard::{self, Post};
 

@@ -9,7 +9,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use super::{Failure, Global, LogFormat};
+use super::Failure;
+use super::global::{Global, LogFormat};
 
 /// The file, if there is one: a process has one log.
 static FILE: OnceLock<LogFile> = OnceLock::new();

@@ -130,8 +130,8 @@ impl<'a> JsonTask<'a> {
     }
 }
 
-/// JSON as it stands in a row. What is none, by everybody's reading but SQLite's, is a string: one row's nonsense keeps no
-/// other from being listed.
+/// JSON as it stands in a row. What is none, by everybody's reading but SQLite's, is a string: one row's nonsense keeps
+/// no other from being listed.
 fn raw(text: &str) -> Result<Cow<'_, RawValue>, serde_json::Error> {
     match serde_json::from_str(text) {
         Ok(raw) => Ok(Cow::Borrowed(raw)),

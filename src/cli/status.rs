@@ -113,7 +113,9 @@ impl Seen {
     }
 
     fn json(&self) -> Value {
-        let silent = |(pid, host, reason): &(u32, String, String)| json!({ "pid": pid, "host": host, "reason": reason });
+        let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
+            json!({ "pid": pid, "host": host, "reason": reason })
+        };
         let tube = |(tube, counts): (&String, &Counts)| {
             let Counts {
                 waiting,

@@ -9,9 +9,9 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::connect::{self, block_on, broker};
-use super::guard;
+use super::global::Global;
 use super::worker::identity;
-use super::{Failure, Global, log};
+use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
@@ -94,7 +94,8 @@ pub struct Flags {
         value_name = "BYTES",
         env = "TASKQUEUE_MAX_WORKER_BUFFER",
         help = "Replace a worker that printed more [default: 6000000]",
-        long_help = "Replace a worker that printed more, its commands included, once it is idle; 0: never [default: 6000000]"
+        long_help = "Replace a worker that printed more, its commands included, once it is idle; 0: never \
+                     [default: 6000000]"
     )]
     max_worker_buffer: Option<u64>,
     #[arg(
@@ -110,7 +111,8 @@ pub struct Flags {
         value_name = "BYTES",
         env = "TASKQUEUE_MAX_WORKER_MEMORY",
         help = "Replace a worker that holds more memory after a job [default: 0]",
-        long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never [default: 0]"
+        long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never \
+                     [default: 0]"
     )]
     max_worker_memory: Option<u64>,
     #[arg(
@@ -133,7 +135,9 @@ pub struct Flags {
         value_name = "PROTOCOL",
         env = "TASKQUEUE_WORKER_PROTOCOL",
         help = "How that reports [default: lines]",
-        long_help = "How a --worker-command tells how it stands: with lines, by JSON over the descriptor that TASKQUEUE_TENDER_FD names, or, with tokens, by printing the PHP TaskQueue's [[CHILD::READY]] and [[CHILD::BUSY]] [default: lines]"
+        long_help = "How a --worker-command tells how it stands: with lines, by JSON over the descriptor that \
+                     TASKQUEUE_TENDER_FD names, or, with tokens, by printing the PHP TaskQueue's [[CHILD::READY]] and \
+                     [[CHILD::BUSY]] [default: lines]"
     )]
     worker_protocol: Option<Protocol>,
     #[arg(

@@ -8,7 +8,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connect::{self, block_on, broker};
-use super::{Failure, Global, guard, log};
+use super::global::Global;
+use super::{Failure, guard, log};
 use crate::config::{Config, duration};
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
@@ -23,8 +24,8 @@ use crate::task::command::Command;
 use crate::tube::TubeName;
 use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
 
-/// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it must
-/// not be stopped by what was sent to its tender, and to all that is called so.
+/// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it
+/// must not be stopped by what was sent to its tender, and to all that is called so.
 const HEEDED: [Asked; 4] = [Asked::Reload, Asked::Reopen, Asked::More, Asked::Fewer];
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! `[types."NAME"]`: what becomes of the bodies of the PHP TaskQueue.
 
+use super::error::{Error, Wrong};
 use super::file::{File, Type};
-use super::{Error, Wrong};
 use crate::task::command::Commands;
 use crate::task::payload::{BadTypeName, CommandName, Mapping, OptionName, Refusal, TypeName};
 

@@ -3,10 +3,24 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Closing, Number};
 use crate::backoff::BackOff;
 use crate::lifecycle::{Illegal, Why};
 use crate::pool::Reason;
+
+/// A worker's number within its crew, from 1, never given twice.
+pub type Number = u64;
+
+/// How a crew ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Its workers take no more jobs.
+    Draining {
+        /// How long their commands may run on.
+        grace: Duration,
+    },
+    /// Its workers go at once.
+    Stopping,
+}
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

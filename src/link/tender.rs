@@ -2,13 +2,13 @@
 
 use std::env;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
-use rustix::io::FdFlags;
 use tokio::net::UnixStream;
 
 use super::{BadLine, Error, FD_VARIABLE, Lines, Order, Report};
+use crate::fd;
 
 /// As much as one read takes.
 const READ: usize = 1024;
@@ -156,14 +156,7 @@ fn owned(variable: &'static str, value: &str) -> Result<OwnedFd, Error> {
         .ok()
         .filter(|number| *number > 2)
         .ok_or_else(|| bad("which is not the number of a descriptor above 2".to_owned()))?;
-    // SAFETY: a borrowed number is only looked at; that it is open is what is asked.
-    let flags = rustix::io::fcntl_getfd(unsafe { rustix::fd::BorrowedFd::borrow_raw(number) });
-    flags.map_err(|error| bad(format!("which cannot be used: {error}")))?;
-    // SAFETY: the descriptor is open, as was just asked, and whoever sets the variable gives it
-    // to this process to own; nothing else in it knows the number.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-    rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(io::Error::from)?;
-    Ok(descriptor)
+    fd::take_inherited(number).map_err(|error| bad(format!("which cannot be used: {error}")))
 }
 
 fn passed_over(error: &BadLine) {

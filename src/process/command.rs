@@ -20,13 +20,14 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
-use tokio::io::unix::{AsyncFd, AsyncFdRegisterError};
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 use super::environment::Environment;
 use super::spawn::{self, Process, Start, spawn};
+use crate::fd;
 use crate::task::state::Exit;
 
 /// As much of what it prints as is read at once.
@@ -82,8 +83,8 @@ pub struct Running {
     exit: Option<Exit>,
 }
 
-/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it has
-/// to.
+/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it
+/// has to.
 #[derive(Debug)]
 enum Ear {
     Closed(OwnedFd),
@@ -299,8 +300,8 @@ impl Running {
         Ok(self.exit)
     }
 
-    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it left
-    /// behind holds its pipe open.
+    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it
+    /// left behind holds its pipe open.
     pub fn last_words(&mut self, mut each: impl FnMut(&[u8])) -> bool {
         let Some(printed) = &self.printed else {
             return true;
@@ -347,7 +348,7 @@ impl Ear {
     fn open(&mut self) -> io::Result<()> {
         if let Ear::Closed(descriptor) = self {
             let watched = descriptor.try_clone()?;
-            *self = Ear::Open(readable(watched)?);
+            *self = Ear::Open(fd::watched(watched)?);
         }
         Ok(())
     }
@@ -407,12 +408,6 @@ fn nothing() -> io::Result<BorrowedFd<'static>> {
     }
     let opened = File::open("/dev/null")?;
     Ok(NOTHING.get_or_init(|| opened).as_fd())
-}
-
-/// Has the runtime watch a descriptor.
-fn readable(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, AsyncFdRegisterError<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open for as long as it is, which is as long as the result.
-    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
 }
 
 /// A piece of what is in a pipe; `None` at its end.

@@ -16,15 +16,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use uuid::Uuid;
 
-use super::table::{self, Place, Token};
+pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 
-/// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
-/// is at work in another store of the machine.
-pub const STORE_VARIABLE: &str = "TASKQUEUE_STORE_ID";
-/// The environment variable with the task's uuid.
-pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
-/// The environment variable with the attempt's number.
-pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
+use super::table::{self, Place, Token};
 
 /// The environment variable that marks a worker that is not ours, and whatever it starts.
 pub const MARK_VARIABLE: &str = "TASKQUEUE_WORKER_MARK";

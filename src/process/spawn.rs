@@ -1,10 +1,16 @@
 //! Starting a program, in as few system calls as it takes.
 //!
-//! The C library's `posix_spawn`, which the standard library uses, does the same in 140: it asks for the action of each of
-//! 64 signals and sets most of them, maps a stack and unmaps it, and asks for the limit of descriptors at every `dup2`.
-//! Beside `/bin/true` that is a tenth of what the whole process costs. No library starts processes without it, so this is
-//! the part of it that a worker needs: the child borrows our memory until it is the other program (`CLONE_VM`,
+//! The C library's `posix_spawn`, which the standard library uses, does the same in 140: it asks for the action of each
+//! of 64 signals and sets most of them, maps a stack and unmaps it, and asks for the limit of descriptors at every
+//! `dup2`. Beside `/bin/true` that is a tenth of what the whole process costs. No library starts processes without it,
+//! so this is the part of it that a worker needs: the child borrows our memory until it is the other program
+//! (`CLONE_VM`,
 //! `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
+
+#![allow(
+    unsafe_code,
+    reason = "a process that borrows our memory until it is another program: no safe code can say so"
+)]
 
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::{self, Display};
@@ -98,9 +104,10 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let heard = block_all();
-    // SAFETY: the stack grows downwards from the end of what was allocated, which clone(2) wants aligned by 16, and is left
-    // alone till the call returns; so is all that `child` borrows. Until the child has ended or is another program, which is
-    // when the call returns, this thread does not run; others may, and what the child does is safe beside them.
+    // SAFETY: the stack grows downwards from the end of what was allocated, which clone(2) wants aligned by 16, and is
+    // left alone till the call returns; so is all that `child` borrows. Until the child has ended or is another
+    // program, which is when the call returns, this thread does not run; others may, and what the child does is safe
+    // beside them.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(STACK);
         let top = top.sub(top.addr() % 16);

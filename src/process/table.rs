@@ -5,7 +5,13 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
-use super::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
+/// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
+/// is at work in another store of the machine.
+pub const STORE_VARIABLE: &str = "TASKQUEUE_STORE_ID";
+/// The environment variable with the task's uuid.
+pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
+/// The environment variable with the attempt's number.
+pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
 
 /// Where a process belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +21,8 @@ pub(super) struct Place {
     pub(super) session: i32,
 }
 
-/// The attempt that a process says it belongs to: the store's id, the task's uuid and the attempt's number, as they were
-/// written.
+/// The attempt that a process says it belongs to: the store's id, the task's uuid and the attempt's number, as they
+/// were written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Token {
     pub(super) store: Vec<u8>,

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::crash::{self, Point};
+use crate::store::Store;
 use crate::store::announce::Again;
-use crate::store::{Store, now};
-use crate::task::id::PutId;
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
-
-use super::Error;
 
 /// Puts the jobs of tasks that wait, and notes which they are; unless they were put when the puts were begun.
 /// Returns how many have a job now, or the first thing that kept one from being put: those that were not put are
@@ -80,17 +77,4 @@ fn job(store: &Store, again: &Again) -> NewJob {
         delay: Duration::from_millis(u64::try_from(again.due_in).unwrap_or(0)),
         ttr: Duration::from_secs(again.ttr.into()),
     }
-}
-
-/// Puts the jobs of tasks again that nobody else has put since. Returns how many.
-pub(super) async fn put_again(
-    broker: &mut dyn Broker,
-    store: &Store,
-    puts: Vec<PutId>,
-) -> Result<u64, Error> {
-    if puts.is_empty() {
-        return Ok(0);
-    }
-    let again = store.call(move |db| db.put_again(&puts, now())).await?;
-    Ok(announce(broker, store, &again).await?)
 }

@@ -36,8 +36,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few workers
-    /// that are dead and answer for nothing are forgotten, with their batch journals.
+    /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few
+    /// workers that are dead and answer for nothing are forgotten, with their batch journals.
     pub async fn run(self, wake: Arc<Notify>) {
         let Service {
             mut broker,

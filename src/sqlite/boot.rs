@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use super::clock::{Moment, boot_id};
 use super::{Database, Error, Failed};
 
-/// After a boot, before any job is put or reserved: what was held is held no more, and what was to wait waits for what is left, by the machine's clock,
-/// but not longer than was asked for.
+/// After a boot, before any job is put or reserved: what was held is held no more, and what was to wait waits for what
+/// is left, by the machine's clock, but not longer than was asked for.
 pub fn begin_boot(database: &mut Database) -> Result<(), Error> {
     let this = boot_id();
     let of_this_boot = |look: &Connection| -> Result<bool, Failed> {

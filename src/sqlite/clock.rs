@@ -9,7 +9,14 @@ use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Millis, now};
+/// Milliseconds since 1970, by the machine's clock.
+pub type Millis = i64;
+
+/// The clock that rows are stamped with.
+pub fn now() -> Millis {
+    let now = jiff::Timestamp::now().as_millisecond();
+    now.saturating_add(step())
+}
 
 /// An instant by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What can go wrong with the file, in words.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,8 @@ pub enum Error {
     },
     /// It is not where it was, though we have it open: what we write would be lost.
     #[error(
-        "the store {} was deleted, moved or replaced while it was open; put it back, or start again with what is there now",
+        "the store {} was deleted, moved or replaced while it was open; put it back, or start again with what is \
+         there now",
         path.display()
     )]
     Moved {
@@ -147,12 +148,49 @@ impl Error {
 }
 
 /// A row is why, and others may well be fine.
-pub(super) fn is_of_one_row(error: &rusqlite::Error) -> bool {
+fn is_of_one_row(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => true,
         Some(_) => false,
         // Not SQLite's own: a value is not what it should be.
         None => true,
+    }
+}
+
+/// What can fail inside a transaction, before it is known where that was.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Sqlite(rusqlite::Error),
+    Locks(std::io::Error),
+    Corrupt(String),
+}
+
+impl Failed {
+    /// What is wrong with the row that was asked for, if that is why; others may well be fine.
+    pub(crate) fn of_one_row(self) -> Result<String, Failed> {
+        match self {
+            Failed::Corrupt(what) => Ok(what),
+            Failed::Sqlite(error) if is_of_one_row(&error) => Ok(error.to_string()),
+            Failed::Sqlite(_) | Failed::Locks(_) => Err(self),
+        }
+    }
+
+    /// The database is at one path, its locks at the other.
+    pub(super) fn at(self, path: &Path, locks: &Path) -> Error {
+        match self {
+            Failed::Sqlite(e) => Error::sqlite(path, e),
+            Failed::Locks(source) => Error::Locks {
+                path: locks.into(),
+                source,
+            },
+            Failed::Corrupt(what) => Error::Corrupt { what },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Failed {
+        Failed::Sqlite(error)
     }
 }

@@ -10,33 +10,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
+use super::file::FileId;
 use super::journal::Journal;
 use super::locks::{Lock, LockFile, path_of, take_turn};
 use super::patience::{BUSY_WAIT, wait_for_lock};
-use super::{Database, Error, FileId};
+use super::{Database, Durability, Error};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
-}
-
-/// What a commit has to survive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: what we acknowledge to a producer.
-    PowerCut,
-    /// The death of any process; after a power cut the last commits may be missing, and a claim then
-    /// runs a task again.
-    ProcessDeath,
-}
-
-impl Durability {
-    /// How SQLite is told. It listens between transactions only.
-    pub(super) fn pragma(self) -> &'static str {
-        match self {
-            Durability::PowerCut => "PRAGMA synchronous = FULL",
-            Durability::ProcessDeath => "PRAGMA synchronous = NORMAL",
-        }
-    }
 }
 
 impl Database {

@@ -17,6 +17,27 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// Runs a part of a transaction that may fail by itself. What the part has written by then is undone, and the
+/// transaction goes on.
+pub fn part<R, E: From<rusqlite::Error>>(
+    connection: &Connection,
+    part: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    let say = |what| connection.prepare_cached(what)?.execute([]);
+    say("SAVEPOINT part")?;
+    match part() {
+        Ok(done) => {
+            say("RELEASE part")?;
+            Ok(done)
+        }
+        Err(error) => {
+            // They fail where SQLite has rolled back the whole transaction; then the error is none that it survives.
+            let _ = say("ROLLBACK TO part").and_then(|_| say("RELEASE part"));
+            Err(error)
+        }
+    }
+}
+
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         // Over, if it was committed, or if SQLite rolled it back itself.

@@ -8,7 +8,7 @@ use super::{Db, Error, Failed, Millis, some_text, text};
 use crate::broker::JobId;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::clock::Moment;
-use crate::sqlite::jobs;
+use crate::sqlite::{jobs, part};
 use crate::task::id::{PutId, TaskId};
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
@@ -51,7 +51,8 @@ pub const DEFAULT_TTR: u32 = 60;
 
 impl Db {
     /// Notes what became of puts: their jobs; none where it came to nothing, so that whoever is next need not
-    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the disk.
+    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the
+    /// disk.
     pub fn note_puts(
         &mut self,
         instance: &str,
@@ -71,25 +72,11 @@ impl Db {
         })
     }
 
-    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the store keeps the jobs, all in one
-    /// transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
+    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the store keeps the jobs, all in
+    /// one transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
     pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();
-        let all: Vec<Again> = self.change(|change, _| {
-            let mut all = Vec::new();
-            for put in puts {
-                let (task, generation) = (put.task, Some(put.generation));
-                match next_put(change, task, generation, now, jobs.as_ref()) {
-                    Ok(again) => all.extend(again),
-                    // It keeps none of the others from being put.
-                    Err(Failed::Corrupt(what)) => {
-                        tracing::error!(%task, what, "could not put a task's job again");
-                    }
-                    Err(failed) => return Err(failed),
-                }
-            }
-            Ok(all)
-        })?;
+        let all = self.change(|change, _| next_puts(change, puts, now, jobs.as_ref()))?;
         if !all.is_empty() {
             self.ring();
         }
@@ -112,6 +99,29 @@ impl Db {
 /// When a task that waits began to, by the clock of then.
 pub(super) const WAITS_SINCE: &str = "max(created, coalesce(
     (SELECT finished FROM attempts WHERE task = tasks.id AND number = tasks.attempt), created))";
+
+/// [`next_put`] of several, as far as their rows make sense: one that makes none keeps none of the others from being
+/// put.
+pub(super) fn next_puts(
+    change: &Connection,
+    puts: &[PutId],
+    now: Millis,
+    jobs: Option<&Jobs>,
+) -> Result<Vec<Again>, Failed> {
+    let mut all = Vec::with_capacity(puts.len());
+    for put in puts {
+        let task = put.task;
+        let next = || next_put(change, task, Some(put.generation), now, jobs);
+        match part(change, next) {
+            Ok(again) => all.extend(again),
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                tracing::error!(%task, wrong, "could not put a task's job again");
+            }
+        }
+    }
+    Ok(all)
+}
 
 pub(super) fn next_put(
     connection: &Connection,

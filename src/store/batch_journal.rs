@@ -1,11 +1,11 @@
 //! A worker's batch journal: what it has done with tasks that it claimed together, until that is recorded.
 //!
-//! It is a file beside the store, so it outlives its worker, but not the machine: it is never flushed, and names the boot it
-//! was written in. Whoever finds that a worker is dead reads there which of its tasks have begun and which have ended, where
-//! the store can only say that they run.
+//! It is a file beside the store, so it outlives its worker, but not the machine: it is never flushed, and names the
+//! boot it was written in. Whoever finds that a worker is dead reads there which of its tasks have begun and which have
+//! ended, where the store can only say that they run.
 //!
-//! A note is never changed; when all is recorded, the next ones are written over the first. What is left behind them says
-//! nothing: a task is looked up by its attempt's number, and that has been recorded.
+//! A note is never changed; when all is recorded, the next ones are written over the first. What is left behind them
+//! says nothing: a task is looked up by its attempt's number, and that has been recorded.
 
 use std::fs::{self, File};
 use std::io;

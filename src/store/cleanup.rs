@@ -68,7 +68,8 @@ impl Old {
     /// Those that wait for their jobs to be known to be gone, a few at a time.
     fn unsure(&self) -> String {
         format!(
-            "SELECT id, job, job_hash, tube, job_instance FROM tasks WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3
+            "SELECT id, job, job_hash, tube, job_instance FROM tasks
+             WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3
              ORDER BY +id LIMIT {UNSURE}",
             self.condition()
         )
@@ -177,8 +178,8 @@ impl Db {
         })
     }
 
-    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on. Returns where to
-    /// go on, if there are more to be looked at.
+    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
+    /// Returns where to go on, if there are more to be looked at.
     pub fn forget_workers(&mut self, after: WorkerId) -> Result<Option<WorkerId>, Error> {
         let (mut last, mut dead) = (None, Vec::new());
         self.look(|look, locks| {
@@ -216,8 +217,8 @@ const ANSWERS_FOR_NOTHING: &str =
     "NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND status <> 'done'
                  AND (owner = workers.id OR worker = workers.id))";
 
-/// Workers of whom nothing is left but their rows, and perhaps themselves. The newest stays: as long as the machine runs, it
-/// says that somebody may hold a lock.
+/// Workers of whom nothing is left but their rows, and perhaps themselves. The newest stays: as long as the machine
+/// runs, it says that somebody may hold a lock.
 pub(super) fn idle_workers() -> String {
     format!(
         "SELECT id FROM workers WHERE id > ?1 AND id < (SELECT max(id) FROM workers)

@@ -5,15 +5,15 @@
 //! and begins the attempt: status, owner and attempt lock appear together or not at all. The attempt's own row is
 //! written when it has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those of
-//! the next are claimed. What the store does not know meanwhile, the worker's batch journal does.
+//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those
+//! of the next are claimed. What the store does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::announce::{Again, next_put};
+use super::announce::{Again, next_puts};
 use super::locks::Lock;
 use super::worker::{Me, note_deleted};
 use super::{Db, Error, Millis};
@@ -32,7 +32,6 @@ mod row;
 mod settle;
 
 use claim::Claiming;
-use loss::give_up;
 pub(super) use loss::remains;
 #[cfg(test)]
 pub(super) use row::{by_foreign_job, by_uuid};
@@ -209,7 +208,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Captured,
-    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run again.
+    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
+    /// again.
     pub kicks: Option<u64>,
     /// When it began, if it was claimed ahead of its turn.
     pub started: Option<Millis>,
@@ -245,8 +245,8 @@ pub struct Entry {
 /// What came of an [`Entry`].
 #[derive(Debug, Default)]
 pub struct Entered {
-    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing else of
-    /// it may be touched.
+    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing else
+    /// of it may be touched.
     pub ours: Vec<bool>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
     pub puts: Vec<Again>,
@@ -254,10 +254,12 @@ pub struct Entered {
     pub taken: bool,
     /// What became of the task whose attempt was lost; none where none was named.
     pub lost: Option<AfterLoss>,
-    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not claimed:
+    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not
+    /// claimed:
     /// [`Claim::GivenUp`].
     pub claim: Option<Claim>,
-    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their turn.
+    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
+    /// turn.
     pub prefetch: Vec<Option<Box<Attempt>>>,
 }
 
@@ -280,7 +282,8 @@ pub enum AfterLoss {
 }
 
 impl Db {
-    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that fails.
+    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
+    /// fails.
     pub fn enter(
         &mut self,
         entry: &Entry,
@@ -300,20 +303,15 @@ impl Db {
             };
             let ours = settle_all(change, entry, me)?;
             note_deleted(change, &entry.deleted)?;
-            let mut puts = Vec::with_capacity(entry.again.len());
-            for put in &entry.again {
-                let (task, generation) = (put.task, Some(put.generation));
-                puts.extend(next_put(change, task, generation, now, jobs.as_ref())?);
-            }
+            let puts = next_puts(change, &entry.again, now, jobs.as_ref())?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
             };
-            let lost = entry.lose.as_ref().map(|dead| match writing.lose(dead) {
-                // Nothing was written by then.
-                Err(failed) => give_up(change, locks, dead, &failed.of_one_row()?, me, now),
-                lost => lost,
-            });
+            let lost = entry
+                .lose
+                .as_ref()
+                .map(|dead| writing.lose_or_give_up(dead));
             let lost = lost.transpose()?;
             let claim = match (&entry.claim, &entry.lose, &lost) {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.

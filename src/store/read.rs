@@ -193,7 +193,8 @@ impl From<Uuid> for Key {
 const COLUMNS: &str =
     "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority, job, created, started, finished, owner, attempt,
-    iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)), NULL)";
+    iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
+        NULL)";
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;

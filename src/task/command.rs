@@ -320,7 +320,8 @@ mod tests {
         );
         assert_eq!(
             plan(&commands(false), "native", BODY).unwrap_err(),
-            r#"the body's type is not configured; add [types."Acme\\Task"] to run it; and tube native has no command for raw bodies"#
+            "the body's type is not configured; add [types.\"Acme\\\\Task\"] to run it; and tube native has no \
+             command for raw bodies"
         );
         let code = plan(&commands(true), "native", b"std::move(x)").unwrap_err();
         assert!(code.starts_with("not JSON"), "{code}");

@@ -36,7 +36,8 @@ pub struct AttemptId {
 pub struct PutId {
     /// The task.
     pub task: TaskId,
-    /// Which of the task's puts. Counted from 1; 0 stands for none yet, as of a task that came by its producer's own job.
+    /// Which of the task's puts. Counted from 1; 0 stands for none yet, as of a task that came by its producer's own
+    /// job.
     pub generation: i64,
 }
 

@@ -14,80 +14,32 @@
 
 use uuid::Uuid;
 
+mod body;
 mod described;
+mod excerpt;
 mod json;
 mod name;
 mod read;
 mod refusal;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod type_name;
 
-pub use described::{BadTypeName, Described, Mapping, TypeName};
-pub use name::{BadName, CommandName, MAX_NAME_LEN, OptionName};
+pub use body::{Body, Call, Native, OptionValue, Pointer};
+pub use described::{Described, Mapping};
+pub use name::{CommandName, OptionName};
 pub use read::read;
 pub use refusal::{NotNative, Place, Refusal};
+pub use rules::{BadName, MAX_NAME_LEN};
+pub use type_name::{BadTypeName, TypeName};
 
+use excerpt::excerpt;
 use json::{is_number, quoted};
 use read::{not_json, without_duplicates, without_nul};
-use refusal::excerpt;
 
 /// The element of a configured `run` in whose place the command's name is put.
 pub const COMMAND_ELEMENT: &str = "{command}";
-
-/// What an option is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OptionValue {
-    /// `true`: `--x`.
-    Flag,
-    /// `false` or `null`: as if it were not there.
-    Off,
-    /// A string: `--x=value`, also when it is empty.
-    Text(String),
-    /// A number: `--x=value`, with the very digits that it was written with.
-    Number(String),
-}
-
-/// What is to be run: a command's name and what it is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    /// Which configured command.
-    pub command: CommandName,
-    /// Its arguments, each a whole element.
-    pub arguments: Vec<String>,
-    /// Its options in the order in which they were written, no name twice.
-    pub options: Vec<(OptionName, OptionValue)>,
-}
-
-/// A payload that any producer can put.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Native {
-    /// The task, if the producer named it; a repeated uuid means the same task.
-    pub uuid: Option<Uuid>,
-    /// What it asks for.
-    pub call: Call,
-}
-
-/// The body that we put ourselves: it names a row and says nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pointer {
-    /// The task.
-    pub uuid: Uuid,
-    /// The store that holds it.
-    pub store: Uuid,
-}
-
-/// What a body turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// Look at a task in a store.
-    Pointer(Pointer),
-    /// Run a call.
-    Native(Native),
-    /// Meant for us, and wrong.
-    Refused(Refusal),
-    /// Not meant for us; where the tube has no command for raw bodies, the reason refuses it.
-    Other(NotNative),
-}
 
 impl Pointer {
     /// The body that [`read`] reads back as this pointer.

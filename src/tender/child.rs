@@ -158,8 +158,8 @@ impl Child {
         self.printed.load(Ordering::Relaxed)
     }
 
-    /// Tells it something, without waiting. One that hears no orders gets a TERM, but not while it works on a job that it
-    /// may finish.
+    /// Tells it something, without waiting. One that hears no orders gets a TERM, but not while it works on a job that
+    /// it may finish.
     pub(super) fn order(&mut self, order: Order) -> io::Result<()> {
         let Some(leaving) = &mut self.leaving else {
             return self.orders.send(order);

@@ -165,7 +165,8 @@ impl Tender {
             .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
         let event = match spawned {
             Ok(child) => {
-                tracing::info!(worker = child.name(), pid = child.pid(), %tube, reason = reason.to_string(), "worker started");
+                let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
+                tracing::info!(worker = name, pid, %tube, reason, "worker started");
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
@@ -197,7 +198,8 @@ impl Tender {
             }
             // One that dies at this moment, or will be killed at its deadline.
             Err(error) => {
-                tracing::debug!(worker = child.name(), pid = child.pid(), %tube, reason = error.to_string(), "worker could not be told to go");
+                let (name, pid, reason) = (child.name(), child.pid(), error.to_string());
+                tracing::debug!(worker = name, pid, %tube, reason, "worker could not be told to go");
             }
         }
     }
@@ -251,7 +253,8 @@ impl Tender {
             }
             Err(error) => {
                 if known != UNCOUNTED {
-                    tracing::error!(%tube, reason = error.to_string(), "workers of an earlier tender could not be counted");
+                    let reason = error.to_string();
+                    tracing::error!(%tube, reason, "workers of an earlier tender could not be counted");
                 }
                 pool.crew.counted(None, now);
             }

@@ -2,12 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::{ANNOUNCED, Error, RIGHT, folder};
+use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, folder, tube_of};
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -16,27 +14,6 @@ const LONGEST: u64 = 32 * 1024;
 
 /// How long a tender may take from its right to its announcement.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// A tube and the tender that has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tended {
-    /// The tube.
-    pub tube: TubeName,
-    /// The tender's process id, for people and to look it up on its own host.
-    pub pid: u32,
-    /// The name of the machine that it runs on.
-    pub host: String,
-    /// Where it listens for orders; `None` if it does not.
-    pub socket: Option<PathBuf>,
-}
-
-/// What a file says.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Content {
-    pub(super) pid: u32,
-    pub(super) host: String,
-    pub(super) socket: Option<PathBuf>,
-}
 
 /// The tubes of a store that are tended at this moment, each with its tender.
 ///
@@ -99,9 +76,4 @@ fn read(path: &Path) -> io::Result<Option<Content>> {
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).ok())
-}
-
-pub(super) fn tube_of(file: &std::ffi::OsStr) -> Option<TubeName> {
-    let name = file.to_str()?.strip_suffix(".tube")?;
-    name.replace('%', "/").parse().ok()
 }

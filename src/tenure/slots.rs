@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Right, Tenure, file_name};
+use super::files::file_name;
+use super::{Right, Tenure};
 use crate::tube::TubeName;
 use crate::{beside, ofd};
 

@@ -10,6 +10,10 @@
 //! store. `judge` and `plan` are pure; `tests/it/chaos.rs` tests them.
 
 #![allow(
+    unsafe_code,
+    reason = "processes that die with the run, and mounts of its own"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,6 +1,10 @@
 //! Every test that needs real servers, real processes or real files.
 
 #![allow(
+    unsafe_code,
+    reason = "processes that die with their tests, mounts, and descriptors as the program gets them"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

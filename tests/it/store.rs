@@ -1,5 +1,6 @@
 //! The store on real files: opened by many, locked, full of rows, and never of impossible ones.
 
+mod batch_journals;
 mod busy;
 mod claims;
 mod cleanup;

@@ -1,9 +1,12 @@
 //! Imports point one way: edge → shell → ports → core. A plain reading of the sources.
 
+use std::fs;
+use std::path::Path;
+
 mod circles;
 mod source;
 
-use source::{Source, paths_after, sources};
+use source::{Source, files, paths_after, sources};
 
 /// Decisions: no clock, no files, no runtime, no randomness.
 const CORE: &[(&str, &[&str])] = &[
@@ -22,15 +25,17 @@ const PORTS: &[(&str, &[&str])] = &[
     // Files beside a store's own, for whoever keeps some there.
     ("beside", &[]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["seconds", "sqlite", "tube"]),
+    ("broker", &["fd", "seconds", "sqlite", "tube"]),
     ("chance", &[]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
-    ("link", &[]),
+    ("link", &["fd"]),
+    // Descriptors by their numbers, for whoever inherits or watches one.
+    ("fd", &[]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
-    ("process", &["task"]),
+    ("process", &["fd", "task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
     ("sqlite", &["beside", "crash", "ofd", "task"]),
@@ -119,6 +124,12 @@ const EDGE: &[(&str, &[&str])] = &[
     ),
     ("config", &["pool", "task", "tube"]),
 ];
+
+/// As many columns a line may have.
+const COLUMNS: usize = 120;
+
+/// What begins so still has comments that are a little longer.
+const STILL_LONG: &str = "src/worker";
 
 /// What the core may not mention, as whole words.
 const NOT_IN_CORE: &[&str] = &[
@@ -240,6 +251,48 @@ fn a_module_with_a_folder_is_a_file_beside_it() {
             "{path}: name it after its folder, and put it beside that"
         );
     }
+}
+
+/// Where the lint against it is off, with a reason.
+const UNSAFE: [&str; 4] = ["fd", "ofd", "process::spawn", "signals"];
+
+#[test]
+fn what_is_unsafe_stands_in_four_files() {
+    let sources = sources();
+    let allowed = sources.iter().filter(|source| source.names("unsafe_code"));
+    let files: Vec<String> = allowed.map(|source| source.module.join("::")).collect();
+    assert_eq!(files, UNSAFE);
+}
+
+/// Rows of tables cannot be cut, and what tests say and expect is left whole: their lines that have a string may be
+/// longer.
+fn may_be_long(path: &Path, line: &str) -> bool {
+    let is_test = path.components().any(|part| {
+        let name = part.as_os_str();
+        name == "tests" || name == "tests.rs" || name == "benches"
+    });
+    let is_row = line.trim_start().starts_with("//! |");
+    is_row || (is_test && line.contains('"')) || path.to_string_lossy().starts_with(STILL_LONG)
+}
+
+#[test]
+fn no_line_is_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for path in ["src", "tests", "benches", "examples"].map(|folder| root.join(folder)) {
+        for path in files(&path) {
+            let text = fs::read_to_string(&path).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let length = line.chars().count();
+                let path = path.strip_prefix(root).unwrap();
+                if length > COLUMNS && !may_be_long(path, line) {
+                    let (path, line) = (path.display(), number + 1);
+                    wrong.push(format!("{path}:{line}: {length} columns"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Failure, Trouble};
+use super::settings::Settings;
 use super::stats::Dictionary;
 use super::wire::{Command, Malformed, Reply};
 use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
@@ -15,30 +16,6 @@ use crate::tube::TubeName;
 
 /// The port that beanstalkd listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 11300;
-
-/// How long a [`Client`] waits, and how much it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// How long looking up the host and connecting to it may take together.
-    pub connect_timeout: Duration,
-    /// How long the server may be silent while it owes an answer. A reserve may take its own
-    /// timeout and two seconds.
-    pub answer_timeout: Duration,
-    /// The largest body taken, in bytes. A job that is larger, where the server's `-z` lets one be, is buried when it is
-    /// reserved; any other reply that claims more ends the connection.
-    pub max_reply_body: usize,
-}
-
-impl Default for Settings {
-    /// 5 s, 5 s and 64 MiB.
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(5),
-            max_reply_body: 64 * 1024 * 1024,
-        }
-    }
-}
 
 /// Where a server listens; prints as `host:port`, an IPv6 address in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,6 +287,20 @@ pub(super) fn reservation(connection: u64, (id, body): (JobId, Bytes)) -> Reserv
         id,
         body,
         connection,
+    }
+}
+
+pub(super) fn is_deleted(reply: Reply) -> Reading<()> {
+    match reply {
+        Reply::Deleted => Ok(()),
+        other => Err(not_found_or(other)),
+    }
+}
+
+pub(super) fn not_found_or(reply: Reply) -> Unfit {
+    match reply {
+        Reply::NotFound => Unfit::Refused(Error::NotFound),
+        other => other.into(),
     }
 }
 

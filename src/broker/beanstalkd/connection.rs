@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client::Settings;
+use super::settings::Settings;
 use super::wire::{Command, Decoder, Reply, excerpt};
 use crate::broker::InstanceId;
 use crate::tube::TubeName;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client::{Client, reservation};
+use super::client::{Client, is_deleted, reservation};
 use super::connection::Connection;
-use super::session::is_deleted;
 use super::wire::{Command, Reply};
 use crate::broker::{Broker, DEFAULT_PRIORITY, Error, Reservation, Reserve};
 use crate::seconds::whole_seconds;

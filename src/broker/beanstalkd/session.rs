@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::client::{Client, First, Reading, Unfit, about, found};
+use super::client::{Client, First, Reading, Unfit, about, found, is_deleted, not_found_or};
 use super::connection::Connection;
 use super::reserve::queue_reserve;
 use super::stats::Dictionary;
@@ -353,20 +353,6 @@ fn put(reply: Reply, size: usize) -> Reading<JobId> {
         Reply::JobTooBig => Err(Unfit::Refused(Error::TooBig { size })),
         Reply::Draining => Err(Unfit::Refused(Error::Draining)),
         other => Err(other.into()),
-    }
-}
-
-pub(super) fn is_deleted(reply: Reply) -> Reading<()> {
-    match reply {
-        Reply::Deleted => Ok(()),
-        other => Err(not_found_or(other)),
-    }
-}
-
-fn not_found_or(reply: Reply) -> Unfit {
-    match reply {
-        Reply::NotFound => Unfit::Refused(Error::NotFound),
-        other => other.into(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a server says about itself, its jobs and its tubes.
 //!
-//! The protocol calls it YAML; what is sent is one `key: value` a line. It is read as just that: a YAML library would take `os: #1 SMP` for a comment, and some values for numbers.
-//! Version 1.13 puts quotes around strings, 1.12 only around its version.
+//! The protocol calls it YAML; what is sent is one `key: value` a line. It is read as just that: a YAML library would
+//! take `os: #1 SMP` for a comment, and some values for numbers. Version 1.13 puts quotes around strings, 1.12 only
+//! around its version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
+use crate::fd;
 use crate::sqlite::bell::Bell;
 
 /// How often somebody looks who cannot hear: Linux gives each user a limited number of inotify instances.
@@ -49,8 +49,7 @@ impl Ear {
             Some(inotify) => inotify,
             None => {
                 let opened = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-                // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it lives, and the `AsyncFd` owns it.
-                unsafe { AsyncFd::register_with_interest(opened, Interest::READABLE) }?
+                fd::watched(opened)?
             }
         };
         let inotify = self.inotify.insert(inotify);
@@ -65,8 +64,8 @@ impl Ear {
         Ok(())
     }
 
-    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. True if it may have
-    /// rung. May be cancelled.
+    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. True if it may
+    /// have rung. May be cancelled.
     pub(super) async fn wait(&mut self, until: Instant) -> bool {
         let Some(inotify) = &self.inotify else {
             sleep_until(until.min(Instant::now() + DEAF)).await;

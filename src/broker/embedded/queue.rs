@@ -245,10 +245,10 @@ impl Queue {
     }
 
     fn survey(&mut self, tubes: &[TubeName]) -> Result<Survey, Error> {
-        let session = self.session()?;
+        let Session { number, lock } = self.session()?;
         Ok(self
             .database
-            .look(|look, _| Survey::of(look, tubes, &session))?)
+            .look(|look, _| Survey::of(look, tubes, number, &lock))?)
     }
 
     fn nothing(&mut self, survey: Survey) -> Look {

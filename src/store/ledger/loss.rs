@@ -7,6 +7,7 @@ use super::row::TaskRow;
 use super::settle::{settle, unclaim};
 use super::{AfterLoss, DeadAttempt, Remains, Settlement};
 use crate::sqlite::clock::boot_id;
+use crate::sqlite::part;
 use crate::store::batch_journal::{self, Journaled};
 use crate::store::locks::LockFile;
 use crate::store::worker::Me;
@@ -17,8 +18,19 @@ use crate::task::retry::{self, Budget, Next};
 use crate::task::state::{Loss, Outcome};
 
 impl Claiming<'_> {
+    /// Records an attempt that we took over, whatever is wrong with its task's row.
+    pub fn lose_or_give_up(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
+        match part(self.change, || self.lose(dead)) {
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                give_up(self.change, self.locks, dead, &wrong, self.me, self.now)
+            }
+            lost => lost,
+        }
+    }
+
     /// Records an attempt that we took over: as its worker's batch journal says, or as lost.
-    pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
+    fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
         let Some(task) = self.by_uuid(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
         };
@@ -90,10 +102,10 @@ fn lost_worker(change: &Connection, task: TaskId) -> Result<(String, Loss), Fail
     Ok((name, why_lost(boot.as_deref())))
 }
 
-/// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's batch journal says so,
-/// as not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the row is read but
-/// who ran the attempt.
-pub(super) fn give_up(
+/// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's batch journal says
+/// so, as not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the row is
+/// read but who ran the attempt.
+fn give_up(
     change: &Connection,
     locks: &LockFile,
     dead: &DeadAttempt,
@@ -136,7 +148,7 @@ pub(super) fn give_up(
             (settlement, AfterLoss::Done)
         }
         Some(Journaled::Nothing | Journaled::Begun) | None => {
-            let reason = wrong.to_owned();
+            let reason = format!("its row makes no sense: {wrong}");
             let next = Next::Failed {
                 reason: reason.clone(),
             };

@@ -43,7 +43,8 @@ fn note_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Faile
     Ok(())
 }
 
-/// Has a task wait again that was claimed ahead of its turn, if it is still its owner's. It had never been tried, and was due.
+/// Has a task wait again that was claimed ahead of its turn, if it is still its owner's. It had never been tried, and
+/// was due.
 pub(super) fn unclaim(
     change: &Connection,
     AttemptId { task, number }: AttemptId,
@@ -51,8 +52,8 @@ pub(super) fn unclaim(
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
-            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0, started = NULL,
-                ahead = 0
+            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0,
+                started = NULL, ahead = 0
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
         )?
         .execute(params![task, number, owner])?;

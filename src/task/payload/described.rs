@@ -8,69 +8,19 @@
 //! Whether a body was meant for us depends on the configuration too. Of a type that has a mapping,
 //! whatever is wrong refuses the body; without one it is as good as any other bytes.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde_json::value::RawValue;
 
+use super::excerpt::excerpt;
 use super::json::{self, Value};
-use super::name::MAX_NAME_LEN;
 use super::read::{argument, is_empty, not_json, option, wrong};
-use super::refusal::excerpt;
+use super::rules::MAX_NAME_LEN;
+use super::type_name::{TypeName, is_class_name};
 use super::{Call, CommandName, OptionName, Place, Refusal};
 
 /// What separates the type from its fields.
 const SEPARATOR: &[u8] = b"::";
-
-/// A PHP class's name with its namespace: at most 200 bytes; parts of letters, digits and `_`, none
-/// beginning with a digit, separated by backslashes. As in PHP, everything beyond ASCII is a letter.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TypeName(String);
-
-/// The text is no class's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name} is no class name: at most {MAX_NAME_LEN} bytes of letters, digits and _, with a \\ between the parts and none before the first"
-)]
-pub struct BadTypeName {
-    name: String,
-}
-
-impl FromStr for TypeName {
-    type Err = BadTypeName;
-
-    fn from_str(name: &str) -> Result<Self, BadTypeName> {
-        match is_class_name(name) {
-            true => Ok(Self(name.into())),
-            false => Err(BadTypeName {
-                name: excerpt(name),
-            }),
-        }
-    }
-}
-
-impl Borrow<str> for TypeName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-/// As it stands in a TOML key, quotes included.
-impl fmt::Debug for TypeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-fn is_class_name(name: &str) -> bool {
-    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
-    let is_part = |part: &str| {
-        part.starts_with(letter) && part.chars().all(|c| letter(c) || c.is_ascii_digit())
-    };
-    name.len() <= MAX_NAME_LEN && name.split('\\').all(is_part)
-}
 
 /// A body that begins with a class's name and `::`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +54,10 @@ impl<'a> Described<'a> {
     /// The type, if what follows it looks like fields; other texts have a `::` too (`std::move`).
     pub fn type_name(&self) -> Option<TypeName> {
         let first = self.fields.trim_ascii_start().first();
-        matches!(first, Some(b'{' | b'[')).then(|| TypeName(self.name.into()))
+        match first {
+            Some(b'{' | b'[') => self.name.parse().ok(),
+            Some(_) | None => None,
+        }
     }
 }
 

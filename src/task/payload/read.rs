@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::excerpt::excerpt;
 use super::json::{self, Member, Value};
-use super::refusal::excerpt;
 use super::{Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal};
 
 /// The key that makes a body a native one.

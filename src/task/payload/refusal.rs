@@ -1,12 +1,12 @@
 //! Why a payload may not run, in the words that `show` prints.
 //!
 //! A reason ends up on terminals and in logs, so what it quotes from a payload is escaped and cut
-//! first: see [`excerpt`].
+//! first: see [`excerpt`](super::excerpt).
 
 use std::fmt;
 
-use super::described::TypeName;
-use super::name::BadName;
+use super::rules::BadName;
+use super::type_name::TypeName;
 
 /// Why a native payload may not run. Its text is the reason that people read.
 ///
@@ -238,29 +238,4 @@ pub enum NotNative {
     /// An object that somebody else understands.
     #[error("JSON, but without a \"taskqueue\" key")]
     NoKey,
-}
-
-/// The most characters that a reason gives to one quotation.
-const EXCERPT: usize = 80;
-
-/// Quotes a piece of a payload for people: in double quotes, with nothing in it that a terminal
-/// would obey, cut at [`EXCERPT`] characters.
-pub(super) fn excerpt(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    let mut room = EXCERPT;
-    for c in text.chars() {
-        let escaped = match c {
-            '\'' => String::from("'"),
-            c => c.escape_debug().to_string(),
-        };
-        let width = escaped.chars().count();
-        if width > room {
-            quoted.push_str("\"…");
-            return quoted;
-        }
-        room -= width;
-        quoted.push_str(&escaped);
-    }
-    quoted.push('"');
-    quoted
 }

@@ -59,8 +59,8 @@ fn what_is_not_due_waits_for_the_rest_of_its_delay() {
     ));
 }
 
-/// By how much the clock was set back after a put with a delay of 10 s, how long its job waits then, and how long when it
-/// has come again.
+/// By how much the clock was set back after a put with a delay of 10 s, how long its job waits then, and how long when
+/// it has come again.
 #[test]
 fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to() {
     const HOUR: i64 = 3_600_000;

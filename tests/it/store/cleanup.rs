@@ -4,6 +4,7 @@ use taskqueue::store::Millis;
 use taskqueue::store::cleanup::Old;
 use taskqueue::store::ledger::{AfterLoss, Claim, Entry, TaskRef};
 use taskqueue::store::read::Key;
+use taskqueue::task::id::WorkerId;
 use taskqueue::task::state::Status;
 
 use super::{Ledger, NOW, foreign, job_ref, put, register, taken_over};
@@ -162,7 +163,7 @@ fn workers_are_forgotten_some_at_a_time() {
         drop(register(&mut ledger.db, "dead"));
     }
     let mut left = Vec::new();
-    let mut from = Some(taskqueue::task::id::WorkerId::NOBODY);
+    let mut from = Some(WorkerId::NOBODY);
     while let Some(after) = from {
         from = ledger.db.forget_workers(after).unwrap();
         left.push(ledger.count("workers"));

@@ -25,8 +25,8 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
             "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
              INSERT INTO tasks (uuid, tube, status, command, arguments, options, priority, ttr, attempt, spent,
                 created, started, finished, foreign_job, job, put_generation)
-             SELECT unhex(printf('%016x', i) || hex(randomblob(8))), 't', 'done', 'work', json_array(?3), '{}', 0, 60, 1, 1,
-                ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100, 0, i, 1 FROM n",
+             SELECT unhex(printf('%016x', i) || hex(randomblob(8))), 't', 'done', 'work', json_array(?3), '{}', 0,
+                60, 1, 1, ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100, 0, i, 1 FROM n",
             params![rows, finished, text],
         )
         .unwrap();

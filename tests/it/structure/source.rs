@@ -11,22 +11,32 @@ pub struct Source {
     pub text: String,
 }
 
-pub fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The files of Rust in a folder and below it, in their order.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ext| ext == "rs") {
-                found.extend(source(&root, &path));
+                found.push(path);
             }
         }
     }
+    found.sort();
+    found
+}
+
+pub fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let found = files(&root);
+    let found: Vec<Source> = found
+        .iter()
+        .filter_map(|path| source(&root, path))
+        .collect();
     assert!(found.len() > 20, "the sources are not where they were");
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }
 
@@ -64,8 +74,8 @@ impl Source {
         imports
     }
 
-    /// What it names of this crate, from the crate's root, in `text`, which is its own or a piece of that: `children` are
-    /// the modules below it.
+    /// What it names of this crate, from the crate's root, in `text`, which is its own or a piece of that: `children`
+    /// are the modules below it.
     pub fn named_in<'a>(&self, text: &str, children: impl Iterator<Item = &'a str>) -> Vec<Named> {
         let above = &self.module[..self.module.len() - 1];
         let mut named = from_root(&[], whole_paths_after(text, "crate::"));

@@ -1,4 +1,5 @@
-//! One tube's trouble and one row's nonsense stay where they are: everything else is put right. A pass that fails is none.
+//! One tube's trouble and one row's nonsense stay where they are: everything else is put right. A pass that fails is
+//! none.
 
 use std::sync::Arc;
 

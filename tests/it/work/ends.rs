@@ -182,8 +182,8 @@ fn what_does_not_hear_the_term_of_a_timeout_ends_with_its_parent() {
     assert_eq!(left(&taskqueue), [""; 0]);
 }
 
-/// Nobody looks through all processes when an attempt fails, of which most leave none: it is the next attempt that must not
-/// run beside what is left of it.
+/// Nobody looks through all processes when an attempt fails, of which most leave none: it is the next attempt that must
+/// not run beside what is left of it.
 #[test]
 fn what_closed_the_lock_is_gone_before_the_next_attempt() {
     let server = Beanstalkd::start();

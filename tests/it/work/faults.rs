@@ -380,8 +380,8 @@ fn fill(server: &Beanstalkd) {
     }
 }
 
-/// beanstalkd answers OUT_OF_MEMORY when its binlog can grow no more. A job that was to be released with a delay is then
-/// in none of its queues: nobody gets it before a restart.
+/// beanstalkd answers OUT_OF_MEMORY when its binlog can grow no more. A job that was to be released with a delay is
+/// then in none of its queues: nobody gets it before a restart.
 #[test]
 fn a_broker_without_room_loses_no_task() {
     let folder = tempfile::TempDir::new().unwrap();

@@ -188,8 +188,8 @@ impl Decoder {
         }
     }
 
-    /// What is to come after a line, if it may be so long. A job that is reserved is not refused for its length: it would
-    /// only be reserved again.
+    /// What is to come after a line, if it may be so long. A job that is reserved is not refused for its length: it
+    /// would only be reserved again.
     fn head(&self, kind: Kind, len: usize) -> Option<Head> {
         match kind {
             _ if len <= self.max_body => Some(Head { kind, len }),

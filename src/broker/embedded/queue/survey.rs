@@ -2,10 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Session;
 use crate::sqlite::Failed;
 use crate::sqlite::clock::since_boot;
-use crate::sqlite::locks::Holder;
+use crate::sqlite::locks::{Holder, Lock};
 use crate::tube::TubeName;
 
 /// The first ready job of a tube, unless the tube is paused: priority and number.
@@ -38,11 +37,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Looks.
+    /// Looks, on behalf of the session of that number, which holds that lock.
     pub(super) fn of(
         look: &Connection,
         tubes: &[TubeName],
-        session: &Session,
+        session: i64,
+        lock: &Lock,
     ) -> Result<Survey, Failed> {
         let now = since_boot();
         let mut survey = Survey::default();
@@ -68,8 +68,8 @@ impl Survey {
         }
         others.sort_unstable();
         others.dedup();
-        for other in others.into_iter().filter(|other| *other != session.number) {
-            let lives = session.lock.is_held_elsewhere(Holder::Session(other));
+        for other in others.into_iter().filter(|other| *other != session) {
+            let lives = lock.is_held_elsewhere(Holder::Session(other));
             if lives.map_err(Failed::Locks)? {
                 survey.holders.push(other);
             } else {

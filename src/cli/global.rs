@@ -1,0 +1,86 @@
+//! The flags that every subcommand takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use crate::config::{BrokerUrl, Config, Overrides};
+
+/// What every subcommand takes, before or after its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Read this configuration
+    ///
+    /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
+    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Where jobs wait, such as beanstalk://127.0.0.1:11300
+    ///
+    /// Or embedded: in the store itself, without a server
+    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    pub(super) broker: Option<BrokerUrl>,
+    /// The database in which tasks are recorded
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE")]
+    pub(super) store: Option<PathBuf>,
+    /// Which events go to stderr: error, warn, info or debug
+    ///
+    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
+    /// what they do (info), the others only what goes wrong (warn)
+    #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
+    pub(super) log: Option<String>,
+    /// How events are written
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "TASKQUEUE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(super) log_format: LogFormat,
+    /// Append events to this file instead of stderr
+    ///
+    /// It is made where there is none, for its owner alone to read. A tender and a worker open it again after USR1
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_LOG_FILE")]
+    pub(super) log_file: Option<PathBuf>,
+}
+
+impl Global {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            config: self.config.clone(),
+            broker: self.broker.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    /// Reads the configuration.
+    pub(super) fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.overrides()).map_err(Failure::from)
+    }
+
+    /// Where the store is, even if the configuration is wrong.
+    pub(super) fn store(&self) -> Result<PathBuf, Failure> {
+        Config::store(&self.overrides()).map_err(Failure::from)
+    }
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// As the flag takes it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}

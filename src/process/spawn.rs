@@ -4,8 +4,7 @@
 //! of 64 signals and sets most of them, maps a stack and unmaps it, and asks for the limit of descriptors at every
 //! `dup2`. Beside `/bin/true` that is a tenth of what the whole process costs. No library starts processes without it,
 //! so this is the part of it that a worker needs: the child borrows our memory until it is the other program
-//! (`CLONE_VM`,
-//! `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
+//! (`CLONE_VM`, `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
 
 #![allow(
     unsafe_code,

@@ -211,7 +211,12 @@ impl Machine {
             return true;
         }
         if !self.batch.is_recorded() {
-            match self.batch.next().filter(|_| self.mode == Mode::Working) {
+            // A turn that was taken and does not begin would be forgotten, with its job.
+            let turn = match self.mode {
+                Mode::Working => self.batch.next(),
+                Mode::Draining { .. } | Mode::Stopping => None,
+            };
+            match turn {
                 Some(turn) => self.begin(turn.reservation, turn.attempt, turn.kicks, now, out),
                 None => self.record(None, now),
             }

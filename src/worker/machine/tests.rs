@@ -188,3 +188,15 @@ fn locks_of_what_does_not_begin_are_free_before_it_waits() {
         assert!(!script.holds(*id), "{id}");
     }
 }
+
+/// Told to go while an outcome is being journaled: the job whose turn was next is given back with the others.
+#[test]
+fn a_turn_that_does_not_come_is_given_back() {
+    let mut script = Script::running();
+    let ids = script.ends_with_batch(3, at(1_000));
+    script.writes_journal = false;
+    script.ends_quickly(at(2_000));
+    script.step(Event::Told(Mode::Stopping));
+    script.step(Event::Journaled(true));
+    assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
+}

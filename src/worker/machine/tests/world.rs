@@ -1,6 +1,6 @@
 //! Surroundings that answer whatever they may, as a tape of bytes decides, and a judge of the rules.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +97,8 @@ pub struct World {
     /// Jobs of which a commit says that they may be deleted, or released or buried.
     is_over: HashSet<u64>,
     may_go: HashSet<u64>,
-    deleted_since: BTreeSet<TaskId>,
+    /// Tasks of which so many jobs were deleted, and no commit says so.
+    deleted_since: BTreeMap<TaskId, usize>,
 
     // The command.
     running: Option<AttemptId>,
@@ -150,7 +151,7 @@ impl World {
             claimed: HashSet::new(),
             is_over: HashSet::new(),
             may_go: HashSet::new(),
-            deleted_since: BTreeSet::new(),
+            deleted_since: BTreeMap::new(),
             running: None,
             has_ended: HashSet::new(),
             of_job: HashMap::new(),
@@ -399,9 +400,9 @@ impl World {
                     !remove_journal || self.journal.is_empty(),
                     "removes what is not recorded"
                 );
-                let noted: BTreeSet<TaskId> = deleted.into_iter().collect();
                 assert_eq!(
-                    noted, self.deleted_since,
+                    counted(&deleted),
+                    self.deleted_since,
                     "what is known goes with the sign-off"
                 );
                 // What is on its connection goes with it.
@@ -583,8 +584,8 @@ impl World {
                 (true, _) => Err(lost_connection()),
                 (false, false) => Err(broker::Error::ReservationLost { id: reservation.id }),
             };
-            if answer.is_ok() {
-                self.deleted_since.extend(task);
+            if let (Some(task), Ok(())) = (task, &answer) {
+                *self.deleted_since.entry(task).or_default() += 1;
             }
             deleted.push(Deleted {
                 job: reservation.id,
@@ -618,9 +619,9 @@ impl World {
             self.pending.is_none() && !self.proving,
             "two entries at once"
         );
-        let noted: BTreeSet<TaskId> = entry.deleted.iter().copied().collect();
         assert_eq!(
-            noted, self.deleted_since,
+            counted(&entry.deleted),
+            self.deleted_since,
             "what is known goes with the next entry"
         );
         for settlement in &entry.settle {
@@ -656,8 +657,12 @@ impl World {
         if let Some(refusal) = refusal {
             return Event::Entered(Err(refusal));
         }
-        for task in &entry.deleted {
-            self.deleted_since.remove(task);
+        // What has been deleted since the entry was begun goes with the next.
+        for (task, count) in counted(&entry.deleted) {
+            let since = self.deleted_since.remove(&task).unwrap();
+            if since > count {
+                self.deleted_since.insert(task, since - count);
+            }
         }
         let mut entered = Entered::default();
         for settlement in &entry.settle {
@@ -893,4 +898,13 @@ impl World {
             }
         }
     }
+}
+
+/// How often each is there.
+fn counted(tasks: &[TaskId]) -> BTreeMap<TaskId, usize> {
+    let mut counted = BTreeMap::new();
+    for task in tasks {
+        *counted.entry(*task).or_default() += 1;
+    }
+    counted
 }

@@ -9,15 +9,17 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`chance`], [`sqlite`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`beside`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
 pub mod api;
 pub mod backoff;
+pub mod beside;
 pub mod broker;
 pub mod chance;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod crash;
@@ -25,6 +27,7 @@ pub mod crew;
 pub mod guard;
 pub mod lifecycle;
 pub mod link;
+pub mod lives;
 pub mod ofd;
 pub mod pool;
 pub mod process;

@@ -7,22 +7,21 @@
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::beside::FileId;
+use crate::lives;
+use crate::lives::locks::LockFile;
+
 pub mod bell;
-pub mod beside;
 pub mod boot;
-pub mod clock;
 mod error;
 mod ids;
 pub mod jobs;
 mod journal;
-pub mod locks;
 mod open;
 mod patience;
 mod thread;
@@ -34,17 +33,7 @@ pub use patience::briefly;
 pub use thread::{Closed, Thread};
 
 use journal::Journal;
-use locks::LockFile;
 use transaction::Transaction;
-
-/// Milliseconds since 1970, by the machine's clock.
-pub type Millis = i64;
-
-/// The clock that rows are stamped with.
-pub fn now() -> Millis {
-    let now = jiff::Timestamp::now().as_millisecond();
-    now.saturating_add(clock::step())
-}
 
 /// An open connection to the file, whose schema is up to date.
 #[derive(Debug)]
@@ -62,26 +51,6 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
-    }
 }
 
 impl Database {
@@ -185,6 +154,7 @@ impl Database {
 #[derive(Debug)]
 pub(crate) enum Failed {
     Sqlite(rusqlite::Error),
+    Lives(lives::Error),
     Locks(std::io::Error),
     Corrupt(String),
 }
@@ -193,10 +163,8 @@ impl Failed {
     fn at(self, path: &Path, locks: &LockFile) -> Error {
         match self {
             Failed::Sqlite(e) => Error::sqlite(path, e),
-            Failed::Locks(source) => Error::Locks {
-                path: locks.path().into(),
-                source,
-            },
+            Failed::Lives(error) => Error::Lives(error),
+            Failed::Locks(error) => Error::Lives(locks.trouble(&error)),
             Failed::Corrupt(what) => Error::Corrupt { what },
         }
     }

@@ -8,6 +8,7 @@
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -27,9 +28,13 @@ pub mod read;
 pub mod reconcile;
 pub mod worker;
 
-pub use crate::sqlite::{Durability, Error, Millis, locks, now};
+pub use crate::clock::{Millis, now};
+pub use crate::sqlite::{Durability, Error};
 
-use locks::LockFile;
+use crate::lives::Lives;
+use crate::lives::locks::LockFile;
+use batch_journal::Journals;
+use batch_journal::files::Files;
 
 /// An open store.
 #[derive(Debug)]
@@ -80,9 +85,9 @@ impl Db {
         self.database.id()
     }
 
-    /// The locks of its workers and attempts.
-    pub fn locks(&self) -> &LockFile {
-        self.database.locks()
+    /// Who lives, of its workers and attempts.
+    pub fn lives(&self) -> Arc<dyn Lives> {
+        Arc::new(self.database.locks().clone())
     }
 
     /// Runs one transaction; it is rolled back if `change` fails.
@@ -116,7 +121,8 @@ impl Db {
 pub struct Store {
     thread: Thread<Db>,
     id: Uuid,
-    locks: LockFile,
+    journals: Arc<dyn Journals>,
+    lives: Arc<dyn Lives>,
 }
 
 impl Store {
@@ -128,9 +134,15 @@ impl Store {
     /// Gives an open store a thread of its own.
     pub fn over(mut db: Db) -> Result<Store, Error> {
         db.database.leave_journal();
-        let (path, id, locks) = (db.path().to_owned(), db.id(), db.locks().clone());
+        let (path, id, lives) = (db.path().to_owned(), db.id(), db.lives());
+        let journals = Arc::new(Files::beside(&path, id));
         let thread = Thread::start("store", db).map_err(|e| Error::no_thread(&path, &e))?;
-        Ok(Store { thread, id, locks })
+        Ok(Store {
+            thread,
+            id,
+            journals,
+            lives,
+        })
     }
 
     /// The store's own id, which pointers name.
@@ -138,9 +150,14 @@ impl Store {
         self.id
     }
 
-    /// The locks of its workers and attempts.
-    pub fn locks(&self) -> &LockFile {
-        &self.locks
+    /// Who lives, of its workers and attempts.
+    pub fn lives(&self) -> &Arc<dyn Lives> {
+        &self.lives
+    }
+
+    /// The batch journals of its workers.
+    pub fn journals(&self) -> &dyn Journals {
+        &*self.journals
     }
 
     /// Runs `f` on the store's thread. Dropping the future does not undo what has begun.

@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::beside;
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -93,7 +94,7 @@ impl Tenure {
     /// # Errors
     /// When a tender that lives has one of them, or when the folder cannot be written to.
     pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Tenure, Error> {
-        let folder = folder(store);
+        let folder = beside::tubes(store);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -210,12 +211,6 @@ fn open(path: &Path) -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-}
-
-fn folder(store: &Path) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
-    name.push("-tubes");
-    name.into()
 }
 
 /// No tube's name has a `%` in it.

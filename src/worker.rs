@@ -21,7 +21,7 @@ use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
 use crate::store::ledger::Entry;
 use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, batch_journal, now};
+use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -97,7 +97,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
         identity, store, ..
     } = &settings;
     let introduced = identity.clone();
-    let Registered { me, lock } = store
+    let Registered { me, alive } = store
         .call(move |db| db.register(&introduced, now()))
         .await?;
     crash::here(Point::WorkerRegistered);
@@ -122,7 +122,7 @@ pub async fn run(settings: Settings) -> Result<(), store::Error> {
     worker.work().await;
     worker.tell_now();
     worker.sign_off().await;
-    drop(lock);
+    drop(alive);
     Ok(())
 }
 
@@ -415,7 +415,7 @@ impl Worker {
     async fn sign_off(&mut self) {
         let (id, gone) = (self.me.id, std::mem::take(&mut self.gone));
         if self.beside.round.has_clean_journal() {
-            batch_journal::remove(self.settings.store.locks(), id);
+            self.settings.store.journals().remove(id);
         }
         match record::sign_off(&self.settings.store, id, gone).await {
             Ok(()) => tracing::info!(worker = self.name(), jobs = self.jobs, "ended"),

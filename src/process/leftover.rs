@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use uuid::Uuid;
 
+use crate::lives::{self, Trace};
+use crate::task::id::AttemptId;
+
 use super::table::{self, Place, Token};
 
 /// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
@@ -44,12 +47,10 @@ pub struct Leftover {
     pub store: Uuid,
     /// The task's uuid.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
-    /// The file of locks.
-    pub locks: PathBuf,
-    /// Its byte in that file.
-    pub byte: i64,
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Where those of its processes can be found that do not carry its token.
+    pub trace: Option<Trace>,
 }
 
 /// What came of it.
@@ -66,7 +67,7 @@ pub struct Ended {
 pub fn end(
     remains: Vec<Leftover>,
     patience: Duration,
-    lock_held: impl Fn(&Leftover) -> io::Result<bool>,
+    lives: impl Fn(&Leftover) -> Result<bool, lives::Error>,
 ) -> io::Result<Ended> {
     let until = Instant::now() + patience;
     let mut ended = Ended {
@@ -85,7 +86,7 @@ pub fn end(
         if killed == 0 {
             let mut held = Vec::new();
             for one in ended.left {
-                if lock_held(&one)? {
+                if lives(&one).map_err(io::Error::other)? {
                     held.push(one);
                 }
             }
@@ -125,7 +126,7 @@ fn token(remains: &Leftover) -> Token {
     Token {
         store: remains.store.to_string().into(),
         uuid: remains.uuid.to_string().into(),
-        number: remains.number.to_string().into(),
+        number: remains.attempt.number.to_string().into(),
     }
 }
 
@@ -174,11 +175,12 @@ fn holds_any(pid: Pid, remains: &[Leftover]) -> bool {
     };
     entries.flatten().any(|entry| {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let named = remains.iter().filter(|one| locks_byte(&text, one.byte));
+        let traces = remains.iter().filter_map(|one| one.trace.as_ref());
+        let mut named = traces.filter(|trace| locks_byte(&text, trace.byte));
         // A file system may show other device numbers in the line itself than to whoever opens the file.
-        named.into_iter().any(|one| {
+        named.any(|trace| {
             let opened = fs::metadata(of("fd").join(entry.file_name()));
-            let locks = fs::metadata(&one.locks);
+            let locks = fs::metadata(&trace.file);
             opened.is_ok_and(|file| {
                 locks.is_ok_and(|locks| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
             })

@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
-use crate::store::ledger::{DeadAttempt, Remains};
-use crate::store::locks::Holder;
+use crate::store::ledger::Remains;
 use crate::store::{self, Db};
+use crate::task::id::AttemptId;
 
 /// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
 /// seems to live, by its lock, until what it has forked has become that command.
@@ -92,8 +93,8 @@ enum Error {
 pub struct Sweep {
     store: PathBuf,
     db: Option<Db>,
-    /// Attempts, by their bytes: nothing comes back where nothing is left.
-    clean: HashSet<i64>,
+    /// Attempts: nothing comes back where nothing is left.
+    clean: HashSet<AttemptId>,
     blind: bool,
 }
 
@@ -134,24 +135,23 @@ impl Sweep {
         };
         let mut dead = db.abandoned()?;
         dead.retain(|one| one.remains == Remains::Unknown);
-        let bytes: HashSet<i64> = dead.iter().map(byte).collect();
-        self.clean.retain(|clean| bytes.contains(clean));
-        let locks = db.locks();
-        let unclean = dead.iter().filter(|one| !self.clean.contains(&byte(one)));
+        let all: HashSet<AttemptId> = dead.iter().map(|one| one.id).collect();
+        self.clean.retain(|clean| all.contains(clean));
+        let lives = db.lives();
+        let unclean = dead.iter().filter(|one| !self.clean.contains(&one.id));
         let remains: Vec<Leftover> = unclean
             .map(|one| Leftover {
                 store: db.id(),
                 uuid: one.uuid,
-                number: one.id.number,
-                locks: locks.path().into(),
-                byte: byte(one),
+                attempt: one.id,
+                trace: lives.trace(Holder::Attempt(one.id)),
             })
             .collect();
         if remains.is_empty() {
             return Ok(Looked::Clean);
         }
         let attempts = remains.len();
-        let held = |one: &Leftover| locks.is_byte_held(one.byte);
+        let held = |one: &Leftover| lives.is_held(Holder::Attempt(one.attempt));
         let ended = leftover::end(remains, patience, held)?;
         let stuck = ended.left.len();
         if ended.killed > 0 || stuck > 0 {
@@ -163,8 +163,8 @@ impl Sweep {
                 "ended what dead workers left running"
             );
         }
-        let left: HashSet<i64> = ended.left.iter().map(|one| one.byte).collect();
-        self.clean.extend(bytes.difference(&left));
+        let left: HashSet<AttemptId> = ended.left.iter().map(|one| one.attempt).collect();
+        self.clean.extend(all.difference(&left));
         Ok(if stuck == 0 {
             Looked::Clean
         } else {
@@ -176,10 +176,6 @@ impl Sweep {
     fn rest(&mut self) {
         self.db = None;
     }
-}
-
-fn byte(dead: &DeadAttempt) -> i64 {
-    Holder::Attempt(dead.id).byte()
 }
 
 /// Sweeps once, off the loop, with the patience of those who begin.

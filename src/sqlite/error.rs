@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::lives;
+
 /// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,14 +78,9 @@ pub enum Error {
         /// What it said.
         source: rusqlite::Error,
     },
-    /// The file of locks failed.
-    #[error("the file of locks {} failed: {source}", path.display())]
-    Locks {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// It cannot be told who lives.
+    #[error(transparent)]
+    Lives(lives::Error),
     /// A row holds what this program cannot read.
     #[error("the store holds a row that makes no sense: {what}")]
     Corrupt {
@@ -121,7 +118,7 @@ impl Error {
             | Error::Locked { .. }
             | Error::Moved { .. }
             | Error::TooSlow { .. }
-            | Error::Locks { .. }
+            | Error::Lives(_)
             | Error::Closed => false,
         }
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::locks::Holder;
-use super::{Db, Error, Failed, Millis, batch_journal};
+use super::batch_journal::Journals;
+use super::batch_journal::files::Files;
+use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
+use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
 use crate::task::state::Status;
 
@@ -198,7 +200,7 @@ impl Db {
                         .map_err(Failed::Locks)?
                         && delete.execute([worker])? == 1
                     {
-                        batch_journal::remove(locks, worker);
+                        Files::beside(locks.database(), locks.store()).remove(worker);
                     }
                 }
                 Ok(())

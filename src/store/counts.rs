@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::locks::Holder;
 use super::{Db, Error, Failed};
+use crate::lives::Holder;
 use crate::task::id::WorkerId;
 
 /// The tasks of one tube that are not done with.

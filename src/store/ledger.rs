@@ -14,11 +14,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::announce::{Again, next_put};
-use super::locks::Lock;
 use super::worker::{Me, note_deleted};
 use super::{Db, Error, Millis};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
+use crate::lives::Alive;
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
@@ -179,8 +179,8 @@ pub struct Attempt {
     pub uuid: Uuid,
     /// What to start.
     pub plan: Plan,
-    /// The lock that the command inherits.
-    pub lock: Lock,
+    /// That it lives: the command inherits it.
+    pub alive: Alive,
     /// What the task has used up before it.
     pub budget: Budget,
     /// Its job's priority.

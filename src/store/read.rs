@@ -6,8 +6,9 @@ use std::fmt;
 use rusqlite::{CachedStatement, OptionalExtension, Row, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::locks::{Holder, LockFile};
 use super::{Db, Error, Failed, Millis};
+use crate::lives::Holder;
+use crate::lives::locks::LockFile;
 use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::state::Status;

@@ -6,9 +6,9 @@ use rusqlite::{Row, params};
 use uuid::Uuid;
 
 use super::ledger::{DeadAttempt, remains};
-use super::locks::Holder;
 use super::{Db, Error, Failed, Millis};
 use crate::broker::JobId;
+use crate::lives::Holder;
 use crate::store::announce::PUT_TIME;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::locks::{Holder, Lock};
 use super::{Db, Error, Failed, Millis};
-use crate::sqlite::clock::boot_id;
+use crate::clock::boot_id;
+use crate::lives::{Alive, Holder, Lives};
 use crate::task::id::{TaskId, WorkerId};
 
 /// A worker as it introduces itself.
@@ -31,13 +31,13 @@ pub struct Me {
     pub name: Arc<str>,
 }
 
-/// A worker that is known to the store and lives as long as its lock.
+/// A worker that is known to the store, and lives.
 #[derive(Debug)]
 pub struct Registered {
     /// Who that is.
     pub me: Me,
     /// Held until the process ends; not inherited by commands.
-    pub lock: Lock,
+    pub alive: Alive,
 }
 
 impl Db {
@@ -51,11 +51,11 @@ impl Db {
                 params![worker.name, worker.tube, worker.host, worker.pid, now, boot],
                 |row| row.get(0),
             )?;
-            let lock = locks.take(Holder::Worker(id)).map_err(Failed::Locks)?;
+            let alive = locks.hold(Holder::Worker(id)).map_err(Failed::Lives)?;
             let name = worker.name.as_str().into();
             Ok(Registered {
                 me: Me { id, name },
-                lock,
+                alive,
             })
         })
     }

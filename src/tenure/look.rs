@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ANNOUNCED, Error, RIGHT, folder};
+use crate::beside;
+
+use super::{ANNOUNCED, Error, RIGHT};
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -43,7 +45,7 @@ pub(super) struct Content {
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
-    let folder = folder(store);
+    let folder = beside::tubes(store);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),

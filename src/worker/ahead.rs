@@ -186,7 +186,7 @@ impl Server<'_> {
         let may_look =
             self.control.mode() == Mode::Working && !self.control.has_fresh() && !round.has_turns();
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
-        let several = may_look && asked > 1 && round.is_possible(self.store.locks(), self.me.id);
+        let several = may_look && asked > 1 && round.is_possible(self.store.journals(), self.me.id);
         let most = if several { asked } else { 1 };
         let entry = Arc::new(round.entry(Some(&settlement)));
         let mut recording = pin!(record(

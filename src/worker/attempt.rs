@@ -1,7 +1,6 @@
 //! One attempt: its command, and what it came to.
 
 use std::fmt::Display;
-use std::os::fd::AsFd;
 
 use uuid::Uuid;
 
@@ -62,7 +61,7 @@ pub fn begin(
         environment,
         added: &own,
         stdin: plan.stdin.clone(),
-        inherited: attempt.lock.as_fd(),
+        inherited: attempt.alive.inherited(),
         listen: !habit.is_quiet(),
     };
     run::start(spec, plan.command.timeout, attempt.id.task, control)
@@ -86,7 +85,7 @@ pub async fn end(
     let (next, budget) = retry::next(&outcome, rules, attempt.budget);
     tell(&attempt, &outcome, &next);
     // From here on the lock is held only by what the command left behind.
-    drop(attempt.lock);
+    drop(attempt.alive);
     // Only what is done may leave a daemon behind. What has failed may be regenerated.
     if next != Next::Done {
         // What cannot be ended now keeps the next attempt from beginning.

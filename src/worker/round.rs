@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use super::ahead::Over;
 use crate::broker::Reservation;
 use crate::store::Millis;
-use crate::store::batch_journal::{BatchJournal, Done};
+use crate::store::batch_journal::{BatchJournal, Done, Journals, Trouble};
 use crate::store::ledger::{Attempt, Entry, Settlement};
-use crate::store::locks::LockFile;
 use crate::task::id::{AttemptId, WorkerId};
 
 /// When the first of a round has ended so long ago, the others do not wait any longer.
@@ -50,9 +49,9 @@ impl Round {
     }
 
     /// Whether more than one may be claimed at once. Makes the batch journal if there is none.
-    pub fn is_possible(&mut self, locks: &LockFile, worker: WorkerId) -> bool {
+    pub fn is_possible(&mut self, journals: &dyn Journals, worker: WorkerId) -> bool {
         if self.journal.is_none() && !self.has_no_journal {
-            match BatchJournal::make(locks, worker) {
+            match journals.make(worker) {
                 Ok(journal) => self.journal = Some(journal),
                 Err(error) => self.lose_journal(&error),
             }
@@ -60,7 +59,7 @@ impl Round {
         self.journal.is_some()
     }
 
-    fn lose_journal(&mut self, error: &std::io::Error) {
+    fn lose_journal(&mut self, error: &Trouble) {
         tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
         self.journal = None;
         self.has_no_journal = true;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
+use taskqueue::lives::Alive;
 use taskqueue::store::ledger::{
     Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Settlement, TaskRef,
 };
-use taskqueue::store::locks::Lock;
 use taskqueue::store::put::{Added, NewTask};
 use taskqueue::store::worker::{Me, NewWorker, Registered};
 use taskqueue::store::{Db, Durability, Error, Millis};
@@ -40,7 +40,7 @@ struct Ledger {
     db: Db,
     commands: Arc<Commands>,
     me: Me,
-    _lock: Lock,
+    _alive: Alive,
     dir: TempDir,
 }
 
@@ -48,7 +48,7 @@ impl Ledger {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let mut db = Db::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
-        let Registered { me, lock } = register(&mut db, "me");
+        let Registered { me, alive } = register(&mut db, "me");
         let mut commands = Commands::default();
         commands.add("work", Command::new(vec!["/bin/true".into()]));
         assert!(commands.take_raw(tube("t"), "work"));
@@ -56,7 +56,7 @@ impl Ledger {
             db,
             commands: commands.into(),
             me,
-            _lock: lock,
+            _alive: alive,
             dir,
         }
     }

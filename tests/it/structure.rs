@@ -15,25 +15,38 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
+    // The files beside a store.
+    ("beside", &["task"]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["sqlite", "tube"]),
+    ("broker", &["clock", "lives", "sqlite", "tube"]),
     ("chance", &[]),
+    ("clock", &["task"]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     ("link", &[]),
+    ("lives", &["beside", "clock", "ofd", "task"]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
-    ("process", &["task"]),
+    ("process", &["lives", "task"]),
     ("signals", &[]),
     // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["crash", "ofd", "task"]),
+    ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
     // A job's number is the broker's word; nothing else of it is the store's business.
     (
         "store",
-        &["broker::JobId", "crash", "sqlite", "task", "tube"],
+        &[
+            "beside",
+            "broker::JobId",
+            "clock",
+            "crash",
+            "lives",
+            "sqlite",
+            "task",
+            "tube",
+        ],
     ),
-    ("tenure", &["ofd", "tube"]),
+    ("tenure", &["beside", "ofd", "tube"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -43,7 +56,9 @@ const SHELL: &[(&str, &[&str])] = &[
     ("guard", &["process", "reconcile"]),
     (
         "reconcile",
-        &["broker", "crash", "process", "store", "task", "tube"],
+        &[
+            "broker", "crash", "lives", "process", "store", "task", "tube",
+        ],
     ),
     (
         "tender",
@@ -133,7 +148,7 @@ const NOT_IN_CORE: &[&str] = &[
 ];
 
 /// Folders whose files and folders are adapters: they do not know each other.
-const ADAPTERS: &[&str] = &["broker"];
+const ADAPTERS: &[&str] = &["broker", "lives"];
 
 /// One source file, without comments and its tests.
 struct Source {

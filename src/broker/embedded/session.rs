@@ -15,8 +15,8 @@ use crate::broker::{
     Broker, Capabilities, Error, Instance, JobId, JobStats, NewJob, Reservation, Reserve,
     TubeStats, exchange_singly,
 };
+use crate::lives::Holder;
 use crate::sqlite::bell::Bell;
-use crate::sqlite::locks::Holder;
 use crate::sqlite::{self, Closed, Thread};
 use crate::tube::TubeName;
 

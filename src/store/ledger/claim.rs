@@ -9,8 +9,9 @@ use super::loss::newest_attempt;
 use super::row::{TaskRow, by_foreign_job, by_uuid};
 use super::settle::settle;
 use super::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
+use crate::lives::locks::LockFile;
+use crate::lives::{Holder, Lives};
 use crate::store::announce::WAITS_SINCE;
-use crate::store::locks::{Holder, LockFile};
 use crate::store::put::{Columns, as_column, same_task};
 use crate::store::worker::Me;
 use crate::store::{Failed, Millis};
@@ -318,10 +319,10 @@ impl Claiming<'_> {
         plan: Plan,
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
-        let lock = self
+        let alive = self
             .locks
-            .take(Holder::Attempt(id))
-            .map_err(Failed::Locks)?;
+            .hold(Holder::Attempt(id))
+            .map_err(Failed::Lives)?;
         self.change
             .prepare_cached(
                 "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
@@ -347,7 +348,7 @@ impl Claiming<'_> {
             id,
             uuid: task.uuid,
             plan,
-            lock,
+            alive,
             budget: task.budget,
             priority: task.priority,
             ttr: task.ttr,

@@ -4,10 +4,11 @@ use super::claim::Claiming;
 use super::row::TaskRow;
 use super::settle::{settle, unclaim};
 use super::{AfterLoss, DeadAttempt, Remains, Settlement};
-use crate::sqlite::clock::boot_id;
+use crate::clock::boot_id;
+use crate::lives::locks::LockFile;
 use crate::store::Failed;
-use crate::store::batch_journal::{self, Journaled};
-use crate::store::locks::LockFile;
+use crate::store::batch_journal::files::Files;
+use crate::store::batch_journal::{Journaled, Journals};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{self, Next};
@@ -80,12 +81,16 @@ impl Claiming<'_> {
     }
 
     fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
-        batch_journal::read(self.locks, worker, dead.id)
+        journals(self.locks).read(worker, dead.id)
     }
 
     pub(super) fn remains(&self, task: &TaskRow) -> Remains {
         remains(self.locks, task.worker, task.newest(), task.ahead)
     }
+}
+
+fn journals(locks: &LockFile) -> Files {
+    Files::beside(locks.database(), locks.store())
 }
 
 /// What a dead worker has left of an attempt.
@@ -95,7 +100,7 @@ pub(in crate::store) fn remains(
     attempt: AttemptId,
     is_ahead: bool,
 ) -> Remains {
-    match worker.and_then(|worker| batch_journal::read(locks, worker, attempt)) {
+    match worker.and_then(|worker| journals(locks).read(worker, attempt)) {
         Some(Journaled::Done(_)) => Remains::Done,
         Some(Journaled::Nothing) if is_ahead => Remains::Unbegun,
         Some(Journaled::Nothing | Journaled::Begun) | None => Remains::Unknown,

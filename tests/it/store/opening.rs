@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
-use taskqueue::store::locks::Holder;
+use taskqueue::lives::Holder;
+use taskqueue::lives::locks::byte;
 use taskqueue::store::read::Key;
 use taskqueue::store::{Db, Durability, Error};
 use taskqueue::task::id::WorkerId;
@@ -194,7 +195,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
         taskqueue::ofd::lock(&live, byte).unwrap();
         live
     };
-    let worker = hold(Holder::Worker(WorkerId(1)).byte());
+    let worker = hold(byte(Holder::Worker(WorkerId(1))));
     let refused = open(&path).unwrap_err().to_string();
     assert!(refused.contains("end them first"), "{refused}");
     drop(worker);
@@ -202,7 +203,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
     let attempt = hold(7);
     let asked = open(&path)
         .unwrap()
-        .locks()
+        .lives()
         .is_held(Holder::Worker(WorkerId(1)));
     let error = asked.unwrap_err().to_string();
     let by_hand = format!("(umask 077; echo {name} 2 > {})", locks.display());
@@ -211,7 +212,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
     assert!(
         !open(&path)
             .unwrap()
-            .locks()
+            .lives()
             .is_held(Holder::Worker(WorkerId(1)))
             .unwrap()
     );
@@ -226,7 +227,7 @@ fn a_store_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/t.db");
     let db = open(&path).unwrap();
-    let _lock = db.locks().take(Holder::Worker(WorkerId(1))).unwrap();
+    let _lock = db.lives().hold(Holder::Worker(WorkerId(1))).unwrap();
     assert_eq!(mode(&dir.path().join("a")), 0o700);
     assert_eq!(mode(&dir.path().join("a/b")), 0o700);
     for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {

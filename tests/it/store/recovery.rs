@@ -1,15 +1,17 @@
 //! Workers that died, and the attempts that they left.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
+use taskqueue::lives::locks::LockFile;
+use taskqueue::lives::{Holder, Lives};
 use taskqueue::process::leftover::{self, Leftover};
-use taskqueue::store::batch_journal::{self, BatchJournal, Done};
+use taskqueue::store::batch_journal::files::Files;
+use taskqueue::store::batch_journal::{BatchJournal, Done, Journals};
 use taskqueue::store::ledger::{Claim, DeadAttempt, Entry, JobRef, Remains};
-use taskqueue::store::locks::{Holder, LockFile};
 use taskqueue::store::read::Key;
 use taskqueue::store::worker::Me;
 use taskqueue::task::id::WorkerId;
@@ -263,7 +265,7 @@ fn nothing_begins_while_something_of_the_attempt_before_is_left() {
         panic!();
     };
     assert_eq!(remains.id, nth(id, 1));
-    let held = ledger.db.locks().take(Holder::Attempt(nth(id, 1))).unwrap();
+    let held = ledger.db.lives().hold(Holder::Attempt(nth(id, 1))).unwrap();
     let claim = ledger.claim_cleared(&job, 1);
     assert!(
         matches!(claim, Claim::Remains(_)),
@@ -344,7 +346,7 @@ fn a_claim_that_fails_leaves_nothing() {
     let (id, job) = put(&mut ledger.db, NOW);
     // Somebody holds the byte that the attempt to come would lock.
     let next = Holder::Attempt(nth(id, 1));
-    let _held = ledger.db.locks().take(next).unwrap();
+    let _held = ledger.db.lives().hold(next).unwrap();
     let commands = ledger.commands.clone();
     let claim = claim(&mut ledger.db, &ledger.me, &commands, &job, NOW);
     assert!(claim.is_err(), "{claim:?}");
@@ -354,8 +356,8 @@ fn a_claim_that_fails_leaves_nothing() {
 
 /// A process that inherits an attempt's lock and carries no token.
 fn holder(locks: &LockFile, attempt: Holder) -> Child {
-    let lock = locks.take(attempt).unwrap();
-    let descriptor = lock.as_fd().as_raw_fd();
+    let alive = locks.hold(attempt).unwrap();
+    let descriptor = alive.inherited().unwrap().as_raw_fd();
     let mut command = Command::new("sleep");
     // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
     unsafe {
@@ -385,12 +387,13 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let remains = Leftover {
         store: Uuid::now_v7(),
         uuid: Uuid::now_v7(),
-        number: 1,
-        locks: ours.path().into(),
-        byte: attempt.byte(),
+        attempt: nth(TaskId(7), 1),
+        trace: ours.trace(attempt),
     };
-    let ended =
-        leftover::end(vec![remains], leftover::PATIENCE, |_| ours.is_held(attempt)).unwrap();
+    let ended = leftover::end(vec![remains], leftover::PATIENCE, |_| {
+        Lives::is_held(&ours, attempt)
+    })
+    .unwrap();
     assert!(ended.left.is_empty());
     kill_process(Pid::from_child(&spared), Signal::TERM).unwrap();
     // Whatever came first ended it.
@@ -414,8 +417,12 @@ fn claimed_together(ledger: &mut Ledger) -> (Vec<(TaskId, JobRef)>, BatchJournal
     assert!(!begun(entered.claim.unwrap()).ahead);
     let ahead: Vec<_> = entered.prefetch.into_iter().flatten().collect();
     assert_eq!(ahead.iter().filter(|attempt| attempt.ahead).count(), 3);
-    let journal = BatchJournal::make(ledger.db.locks(), them.me.id).unwrap();
+    let journal = journals(ledger).make(them.me.id).unwrap();
     (tasks, journal)
+}
+
+fn journals(ledger: &Ledger) -> Files {
+    Files::beside(&ledger.path(), ledger.db.id())
 }
 
 fn done(started: Option<i64>) -> Done {
@@ -498,7 +505,7 @@ fn without_its_batch_journal_a_dead_worker_s_attempts_are_lost() {
     let (tasks, mut journal) = claimed_together(&mut ledger);
     journal.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
     let owner = WorkerId(ledger.value("owner", tasks[0].0));
-    batch_journal::remove(ledger.db.locks(), owner);
+    journals(&ledger).remove(owner);
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(abandoned.len(), 4);
     assert!(

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Session;
+use crate::clock::since_boot;
+use crate::lives::Holder;
 use crate::sqlite::Failed;
-use crate::sqlite::clock::since_boot;
-use crate::sqlite::locks::Holder;
 use crate::tube::TubeName;
 
 /// The first ready job of a tube, unless the tube is paused: priority and number.

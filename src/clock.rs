@@ -9,7 +9,13 @@ use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Millis, now};
+pub use crate::task::Millis;
+
+/// The clock that rows are stamped with: the machine's.
+pub fn now() -> Millis {
+    let now = jiff::Timestamp::now().as_millisecond();
+    now.saturating_add(step())
+}
 
 /// An instant by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub fn since_boot() -> i64 {
 pub const STEP_VARIABLE: &str = "TASKQUEUE_CLOCK_STEP";
 
 #[cfg(feature = "crash-points")]
-pub(super) fn step() -> Millis {
+fn step() -> Millis {
     use std::path::PathBuf;
     use std::sync::OnceLock;
 
@@ -64,7 +70,7 @@ pub(super) fn step() -> Millis {
 /// None: this build has no crash points.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
-pub(super) fn step() -> Millis {
+fn step() -> Millis {
     0
 }
 

@@ -18,11 +18,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
-use super::clock::boot_id;
-use super::{Failed, FileId, beside};
+use super::{Alive, Error, Held, Holder, Lives, Trace};
+use crate::beside::{self, FileId};
+use crate::clock::boot_id;
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
@@ -62,37 +62,20 @@ struct Seen {
 /// The most of the file that is read.
 const NAME: usize = 64;
 
-/// A byte of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
-    /// A worker.
-    Worker(WorkerId),
-    /// An attempt.
-    Attempt(AttemptId),
-    /// A session of the embedded broker, by its number.
-    Session(i64),
-    /// The same session while it waits for a job.
-    Waiter(i64),
-    /// Whoever brings the schema up to date.
-    Schema,
-}
-
-impl Holder {
-    /// Its offset in the file.
-    pub fn byte(self) -> i64 {
-        match self {
-            Holder::Worker(WorkerId(id)) => WORKERS.saturating_add(id),
-            Holder::Attempt(AttemptId {
-                task: TaskId(task),
-                number,
-            }) => {
-                let low = |id: i64, bits: u32| id & ((1 << bits) - 1);
-                low(task, TASK_BITS) << NUMBER_BITS | low(number, NUMBER_BITS)
-            }
-            Holder::Session(number) => SESSIONS.saturating_add(number),
-            Holder::Waiter(number) => WAITERS.saturating_add(number),
-            Holder::Schema => 0, // ids and numbers begin at 1
+/// A holder's offset in the file.
+pub fn byte(holder: Holder) -> i64 {
+    match holder {
+        Holder::Worker(WorkerId(id)) => WORKERS.saturating_add(id),
+        Holder::Attempt(AttemptId {
+            task: TaskId(task),
+            number,
+        }) => {
+            let low = |id: i64, bits: u32| id & ((1 << bits) - 1);
+            low(task, TASK_BITS) << NUMBER_BITS | low(number, NUMBER_BITS)
         }
+        Holder::Session(number) => SESSIONS.saturating_add(number),
+        Holder::Waiter(number) => WAITERS.saturating_add(number),
+        Holder::Schema => 0, // ids and numbers begin at 1
     }
 }
 
@@ -111,21 +94,21 @@ impl AsFd for Lock {
 impl Lock {
     /// Takes another byte with the same descriptor. Fails with `WouldBlock` when somebody else holds it.
     pub fn take_too(&self, holder: Holder) -> io::Result<()> {
-        ofd::lock(&self.file, holder.byte())
+        ofd::lock(&self.file, byte(holder))
     }
 
     /// Lets one of its bytes go.
     pub fn let_go(&self, holder: Holder) -> io::Result<()> {
-        ofd::unlock(&self.file, holder.byte())
+        ofd::unlock(&self.file, byte(holder))
     }
 
     /// Whether anybody holds a byte but through this descriptor.
     pub fn is_held_elsewhere(&self, holder: Holder) -> io::Result<bool> {
-        ofd::is_locked(&self.file, holder.byte())
+        ofd::is_locked(&self.file, byte(holder))
     }
 
     /// Whether any worker lives, by whichever layout.
-    pub(super) fn is_any_worker_here(&self) -> io::Result<bool> {
+    pub(crate) fn is_any_worker_here(&self) -> io::Result<bool> {
         ofd::is_any_locked(&self.file, WORKERS, SESSIONS)
     }
 }
@@ -134,7 +117,7 @@ impl LockFile {
     /// The lock file of the store at this path, with this id. Nothing is opened yet.
     pub fn of(path: &Path, store: Uuid) -> LockFile {
         LockFile {
-            path: path_of(path),
+            path: beside::locks(path),
             database: path.into(),
             store,
             seen: Arc::default(),
@@ -163,21 +146,16 @@ impl LockFile {
         let opened = OpenOptions::new().read(true).write(true).open(&self.path);
         let file = opened.map_err(|e| self.missing(e))?;
         self.is_the_same(seen, &file.metadata()?)?;
-        ofd::lock(&file, holder.byte())?;
+        ofd::lock(&file, byte(holder))?;
         Ok(Lock { file })
     }
 
     /// Whether anybody holds a byte.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
-        self.is_byte_held(holder.byte())
-    }
-
-    /// The same of a byte by its offset.
-    pub fn is_byte_held(&self, byte: i64) -> io::Result<bool> {
         let seen = self.seen()?;
         let there = fs::metadata(&self.path).map_err(|e| self.missing(e))?;
         self.is_the_same(seen, &there)?;
-        ofd::is_locked(&seen.file, byte)
+        ofd::is_locked(&seen.file, byte(holder))
     }
 
     /// Makes the file, or names the store in the one that is there.
@@ -193,24 +171,16 @@ impl LockFile {
         Ok(())
     }
 
-    /// Makes the file where there is none, or one that is not to be believed, and nobody can hold another one.
-    pub(super) fn make_where_nobody_lives(
-        &self,
-        connection: &mut Connection,
-    ) -> Result<(), Failed> {
-        let is_to_be_made = |look: &Connection| {
-            let is_missing = self.seen().is_err();
-            Ok::<_, Failed>(is_missing && (self.is_left_behind() || !is_somebody_here(look)?))
-        };
-        if !is_to_be_made(connection)? {
-            return Ok(());
+    /// Whether the file is not there, or is not to be believed.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.seen().is_err()
+    }
+
+    /// What is said of an error.
+    pub(crate) fn trouble(&self, error: &io::Error) -> Error {
+        Error::Trouble {
+            what: format!("the file of locks {} failed: {error}", self.path.display()),
         }
-        // One at a time, and no worker can become known meanwhile.
-        let turn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if is_to_be_made(&turn)? {
-            self.make().map_err(Failed::Locks)?;
-        }
-        Ok(())
     }
 
     fn seen(&self) -> io::Result<&Seen> {
@@ -231,7 +201,7 @@ impl LockFile {
     }
 
     /// Whether it is this store's, of the layout before, and nobody holds any byte of that.
-    fn is_left_behind(&self) -> bool {
+    pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
             let file = File::open(&self.path)?;
             Ok(says(&file, &self.store.to_string())? && !ofd::is_any_locked(&file, 1, SESSIONS)?)
@@ -273,24 +243,42 @@ fn says(file: &File, what: &str) -> io::Result<bool> {
     Ok(found.is_some_and(|found| found.is_ok_and(|found| found.trim() == what)))
 }
 
-/// Whether any worker is known that may have begun since the machine was started. Of the others nothing is left.
-fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
-    let boot = boot_id();
-    // Where the system does not tell, all boots are one.
-    let sql = "SELECT 1 FROM workers WHERE ?1 = '' OR boot IN (?1, '')";
-    Ok(look.prepare_cached(sql)?.exists([boot])?)
-}
-
 /// A lock for whoever makes or changes the schema of the store at this path, of which nothing is known yet.
-pub(super) fn take_turn(store: &Path) -> io::Result<Lock> {
-    let (file, _) = beside::open_or_create(&path_of(store))?;
-    ofd::lock(&file, Holder::Schema.byte())?;
+pub(crate) fn take_turn(store: &Path) -> io::Result<Lock> {
+    let (file, _) = beside::open_or_create(&beside::locks(store))?;
+    ofd::lock(&file, byte(Holder::Schema))?;
     Ok(Lock { file })
 }
 
-/// The file of locks of the store at this path.
-pub(super) fn path_of(store: &Path) -> PathBuf {
-    beside::path(store, "-locks")
+impl Lives for LockFile {
+    fn hold(&self, holder: Holder) -> Result<Alive, Error> {
+        match self.take(holder) {
+            Ok(lock) => Ok(Alive::new(lock)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(Error::Taken(holder)),
+            Err(error) => Err(self.trouble(&error)),
+        }
+    }
+
+    fn is_held(&self, holder: Holder) -> Result<bool, Error> {
+        LockFile::is_held(self, holder).map_err(|error| self.trouble(&error))
+    }
+
+    fn boot(&self) -> String {
+        boot_id()
+    }
+
+    fn trace(&self, holder: Holder) -> Option<Trace> {
+        Some(Trace {
+            file: self.path.clone(),
+            byte: byte(holder),
+        })
+    }
+}
+
+impl Held for Lock {
+    fn inherited(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
 }
 
 #[cfg(test)]
@@ -384,7 +372,7 @@ mod tests {
             ]);
         }
         for holder in all {
-            let byte = holder.byte();
+            let byte = byte(holder);
             assert!(byte >= 0 && bytes.insert(byte), "{holder:?}: {byte}");
         }
     }

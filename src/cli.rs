@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::config::{BrokerUrl, Config, Overrides};
+use crate::config::{BrokerUrl, Config, Overrides, StoreUrl};
 use crate::signals;
 
 mod cleanup;
@@ -73,8 +74,8 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
     broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE")]
-    store: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE", value_parser = store_url())]
+    store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
     /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
@@ -112,9 +113,14 @@ impl Global {
     }
 
     /// Where the store is, even if the configuration is wrong.
-    fn store(&self) -> Result<PathBuf, Failure> {
+    fn store(&self) -> Result<StoreUrl, Failure> {
         Config::store(&self.overrides()).map_err(Failure::from)
     }
+}
+
+/// A path need not be text.
+fn store_url() -> impl TypedValueParser<Value = StoreUrl> {
+    OsStringValueParser::new().try_map(|text| StoreUrl::read(&text))
 }
 
 /// How events are written.

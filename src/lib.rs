@@ -9,7 +9,7 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`beside`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`thread`], [`beside`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
@@ -25,6 +25,7 @@ pub mod control;
 pub mod crash;
 pub mod crew;
 pub mod guard;
+pub mod ledger;
 pub mod lifecycle;
 pub mod link;
 pub mod lives;
@@ -34,9 +35,9 @@ pub mod process;
 pub mod reconcile;
 pub mod signals;
 pub mod sqlite;
-pub mod store;
 pub mod task;
 pub mod tender;
 pub mod tenure;
+pub mod thread;
 pub mod tube;
 pub mod worker;

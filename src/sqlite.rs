@@ -13,7 +13,6 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::beside::FileId;
-use crate::lives;
 use crate::lives::locks::LockFile;
 
 pub mod bell;
@@ -24,13 +23,11 @@ pub mod jobs;
 mod journal;
 mod open;
 mod patience;
-mod thread;
 mod transaction;
 
 pub use error::Error;
 pub use open::Durability;
 pub use patience::briefly;
-pub use thread::{Closed, Thread};
 
 use journal::Journal;
 use transaction::Transaction;
@@ -154,18 +151,19 @@ impl Database {
 #[derive(Debug)]
 pub(crate) enum Failed {
     Sqlite(rusqlite::Error),
-    Lives(lives::Error),
     Locks(std::io::Error),
     Corrupt(String),
+    /// Whoever asked knows why.
+    Stopped,
 }
 
 impl Failed {
     fn at(self, path: &Path, locks: &LockFile) -> Error {
         match self {
             Failed::Sqlite(e) => Error::sqlite(path, e),
-            Failed::Lives(error) => Error::Lives(error),
             Failed::Locks(error) => Error::Lives(locks.trouble(&error)),
             Failed::Corrupt(what) => Error::Corrupt { what },
+            Failed::Stopped => Error::Closed,
         }
     }
 }

@@ -15,13 +15,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::{self, Broker, Reserve};
 use crate::chance;
+use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::ledger::Entry;
+use crate::ledger::worker::{Me, NewWorker, Registered};
+use crate::ledger::{self, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing};
-use crate::store::ledger::Entry;
-use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, now};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -92,7 +93,7 @@ enum Event {
 }
 
 /// Works until told to stop, or until it has had its jobs.
-pub async fn run(settings: Settings) -> Result<(), store::Error> {
+pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     let Settings {
         identity, store, ..
     } = &settings;

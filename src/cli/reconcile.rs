@@ -10,8 +10,8 @@ use super::Failure;
 use super::connect::{self, block_on, broker};
 use super::worker::identity;
 use crate::config::Config;
+use crate::ledger::{Durability, Store};
 use crate::reconcile::{Error, Memory, Pass, Standing, Summary};
-use crate::store::{Db, Durability, Store};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
-    let done = match Db::open_existing(&config.store)? {
+    let done = match connect::existing(&config.store)? {
         None => Summary::default(),
         Some(_) => reconcile(&flags, config)?,
     };
@@ -46,7 +46,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
 }
 
 fn reconcile(flags: &Flags, config: &Config) -> Result<Summary, Failure> {
-    let store = Store::over(connect::store(config, Durability::ProcessDeath)?)?;
+    let store = Store::over(connect::ledger(config, Durability::ProcessDeath)?)?;
     let commands = Arc::new(config.commands.clone());
     block_on(async {
         let mut broker = broker(config);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::broker::{self, Broker, NewJob};
+use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::store::announce::Again;
-use crate::store::{Store, now};
+use crate::ledger::Store;
+use crate::ledger::announce::Again;
 use crate::task::id::PutId;
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::crash::{self, Point};
+use crate::ledger::Store;
+use crate::ledger::{DeadAttempt, Remains};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover, PATIENCE};
-use crate::store::Store;
-use crate::store::ledger::{DeadAttempt, Remains};
 use crate::task::id::AttemptId;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::{EVERY, Error, Memory, Pass, Standing, Summary};
 use crate::broker::Broker;
-use crate::store::worker::NewWorker;
-use crate::store::{self, Db, Store};
+use crate::ledger::worker::NewWorker;
+use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -26,7 +26,7 @@ pub struct Service {
     /// The session.
     pub broker: Box<dyn Broker>,
     /// Opens the store; asked again until it can.
-    pub open: Box<dyn Fn() -> Result<Db, store::Error> + Send + Sync>,
+    pub open: Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>,
     /// What it goes by, which may change while it runs.
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
@@ -97,11 +97,11 @@ impl Service {
 
 /// On a thread that may wait for a lock.
 async fn opened(
-    open: Arc<Box<dyn Fn() -> Result<Db, store::Error> + Send + Sync>>,
-) -> Result<Store, store::Error> {
+    open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
+) -> Result<Store, ledger::Error> {
     tokio::task::spawn_blocking(move || Store::over(open()?))
         .await
-        .map_err(|_| store::Error::Closed)?
+        .map_err(|_| ledger::Error::closed())?
 }
 
 /// Says what a pass did, if it did anything.

@@ -4,18 +4,18 @@
 //! for no lock and for no broker, and any number of processes may sweep at once.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::ledger::Remains;
+use crate::ledger::{self, Ledger, Open};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
-use crate::store::ledger::Remains;
-use crate::store::{self, Db};
 use crate::task::id::AttemptId;
 
 /// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
@@ -83,26 +83,31 @@ impl Looks {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] ledger::Error),
     #[error("cannot look at all processes: {0}")]
     Processes(#[from] io::Error),
 }
 
 /// A store that is swept now and then, by one who remembers where nothing was left.
-#[derive(Debug)]
 pub struct Sweep {
-    store: PathBuf,
-    db: Option<Db>,
+    open: Open,
+    db: Option<Ledger>,
     /// Attempts: nothing comes back where nothing is left.
     clean: HashSet<AttemptId>,
     blind: bool,
 }
 
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweep").finish_non_exhaustive()
+    }
+}
+
 impl Sweep {
-    /// Of the store at this path. It is opened when it is first looked at, if it is there then.
-    pub fn of(store: &Path) -> Sweep {
+    /// Of a store. It is opened when it is first looked at, if it is there then.
+    pub fn of(open: Open) -> Sweep {
         Sweep {
-            store: store.into(),
+            open,
             db: None,
             clean: HashSet::new(),
             blind: false,
@@ -128,7 +133,7 @@ impl Sweep {
     fn try_look(&mut self, patience: Duration) -> Result<Looked, Error> {
         let db = match &mut self.db {
             Some(db) => db,
-            none => match Db::open_existing(&self.store)? {
+            none => match (self.open)()? {
                 Some(db) => none.insert(db),
                 None => return Ok(Looked::Clean),
             },
@@ -179,8 +184,8 @@ impl Sweep {
 }
 
 /// Sweeps once, off the loop, with the patience of those who begin.
-pub async fn sweep(store: &Path) {
-    look(Sweep::of(store), leftover::PATIENCE).await;
+pub async fn sweep(open: Open) {
+    look(Sweep::of(open), leftover::PATIENCE).await;
 }
 
 /// On a thread that may block. `None` if that was not to be had: the process is ending.
@@ -201,9 +206,9 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// To be called within a runtime. Nothing is opened before somebody dies.
-    pub fn start(store: &Path) -> Sweeper {
+    pub fn start(open: Open) -> Sweeper {
         let (deaths, heard) = mpsc::channel(QUEUE);
-        let sweep = Sweep::of(store);
+        let sweep = Sweep::of(open);
         Sweeper {
             deaths,
             service: tokio::spawn(serve(sweep, heard)),

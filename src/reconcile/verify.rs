@@ -3,9 +3,10 @@
 use sha2::{Digest, Sha256};
 
 use crate::broker;
+use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::store::reconcile::{Fingerprint, UnverifiedJob};
-use crate::store::{Millis, now};
+use crate::ledger::Millis;
+use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::task::id::TaskId;
 use crate::task::payload::Pointer;
 

@@ -64,12 +64,6 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
-    /// It did not answer in time.
-    #[error("the store did not answer for {}s", waited.as_secs())]
-    TooSlow {
-        /// How long we waited.
-        waited: std::time::Duration,
-    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {source}", path.display())]
     Sqlite {
@@ -117,9 +111,16 @@ impl Error {
             | Error::Migrate { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
-            | Error::TooSlow { .. }
             | Error::Lives(_)
             | Error::Closed => false,
+        }
+    }
+
+    /// Somebody else has the store at this path locked.
+    pub(crate) fn locked(path: &std::path::Path) -> Error {
+        Error::Locked {
+            path: path.into(),
+            waited: super::patience::BUSY_WAIT,
         }
     }
 
@@ -135,10 +136,7 @@ impl Error {
     pub(crate) fn sqlite(path: &std::path::Path, error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {
-                path: path.into(),
-                waited: super::patience::BUSY_WAIT,
-            },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::locked(path),
             Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
                 path: path.into(),
                 reason: error.to_string(),

@@ -25,9 +25,10 @@ use super::record::record;
 use super::round::{Round, Turn};
 use super::serve::Server;
 use crate::broker::{self, Broker, JobId, Reservation};
+use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::store::ledger::{Claim, Entered, Entry, JobRef, Settlement};
-use crate::store::{Db, now};
+use crate::ledger::Ledger;
+use crate::ledger::{Claim, Entered, Entry, JobRef, Settlement};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -186,7 +187,8 @@ impl Server<'_> {
         let may_look =
             self.control.mode() == Mode::Working && !self.control.has_fresh() && !round.has_turns();
         let asked = self.portion.where_each_takes(long).min(self.may_ask_for);
-        let several = may_look && asked > 1 && round.is_possible(self.store.journals(), self.me.id);
+        let several =
+            may_look && asked > 1 && round.is_possible(&**self.store.journals(), self.me.id);
         let most = if several { asked } else { 1 };
         let entry = Arc::new(round.entry(Some(&settlement)));
         let mut recording = pin!(record(
@@ -232,7 +234,7 @@ impl Server<'_> {
                 prefetch: ahead.to_vec(),
                 ..Entry::clone(&entry)
             };
-            let together = |db: &mut Db| db.enter(&entry, commands, me, now());
+            let together = |db: &mut Ledger| db.enter(&entry, commands, me, now());
             if let Some(Ok(Entered {
                 ours,
                 claim: Some(claim),

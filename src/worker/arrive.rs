@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, JobStats, Reservation};
-use crate::store::ledger::{ForeignJob, JobRef, TaskRef};
-use crate::store::{Millis, now};
+use crate::clock::now;
+use crate::ledger::Millis;
+use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
 use crate::task::payload::Body;
 use crate::tube::TubeName;

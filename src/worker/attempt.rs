@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::control::Control;
 use super::run::{self, Habit, Ran, Run};
+use crate::clock::now;
+use crate::ledger::{Attempt, Settlement};
+use crate::ledger::{Millis, Store};
 use crate::process::command::Spec;
 use crate::process::environment::Environment;
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::reconcile::end_remains;
-use crate::store::ledger::{Attempt, Settlement};
-use crate::store::{Millis, Store, now};
 use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;

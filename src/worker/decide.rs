@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::fate::{Fate, LEAVE_ALONE};
 use super::serve::Server;
 use crate::broker;
+use crate::clock::now;
+use crate::ledger::{self};
+use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, JobRef};
 use crate::reconcile::end_what_is_left;
-use crate::store::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, JobRef};
-use crate::store::{self, now};
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
@@ -25,7 +26,7 @@ impl Server<'_> {
         &mut self,
         mut job: JobRef,
         mut claimed: Option<Claim>,
-    ) -> Result<Decided, store::Error> {
+    ) -> Result<Decided, ledger::Error> {
         let mut ours: Option<DeadAttempt> = None;
         for _ in 0..MOST_CLAIMS {
             let claim = match claimed.take() {
@@ -108,7 +109,7 @@ impl Server<'_> {
         &mut self,
         job: &JobRef,
         ours: Option<DeadAttempt>,
-    ) -> Result<Claim, store::Error> {
+    ) -> Result<Claim, ledger::Error> {
         let entry = Entry {
             deleted: self.gone.clone(),
             lose: ours,
@@ -119,10 +120,10 @@ impl Server<'_> {
         // Noted twice is noted once; what was not committed is still here.
         self.gone.clear();
         // It was asked for.
-        entered.claim.ok_or(store::Error::Closed)
+        entered.claim.ok_or(ledger::Error::closed())
     }
 
-    pub(super) async fn enter(&self, entry: Entry) -> Result<Entered, store::Error> {
+    pub(super) async fn enter(&self, entry: Entry) -> Result<Entered, ledger::Error> {
         let (commands, me) = (Arc::clone(self.commands), self.me.clone());
         self.store
             .soon(move |db| db.enter(&entry, &commands, &me, now()))

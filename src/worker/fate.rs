@@ -6,8 +6,8 @@ use super::ahead::{Beside, Deleted, Over, exchange};
 use super::serve::Server;
 use crate::broker::{self, Broker, Reservation};
 use crate::crash::{self, Point};
+use crate::ledger::{DeadAttempt, Entered, Entry};
 use crate::reconcile::announce;
-use crate::store::ledger::{DeadAttempt, Entered, Entry};
 use crate::task::id::{PutId, TaskId};
 
 /// How long a job is left alone when its task cannot be looked at, or not be freed of what runs.

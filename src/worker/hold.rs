@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::ahead::{Beside, Deleted, exchange};
 use super::fate::give_back_next;
 use crate::broker::{Broker, JobStats, Reservation};
-use crate::store::worker::Me;
-use crate::store::{Db, Store, now};
+use crate::clock::now;
+use crate::ledger::worker::Me;
+use crate::ledger::{Ledger, Store};
 use crate::task::command::Commands;
 
 /// A foreign job's TTR is asked for only when its command has run for this long: most have ended by then.
@@ -142,7 +143,7 @@ impl<'a> Hold<'a> {
     fn end_round(&self, beside: &mut Beside) -> bool {
         let entry = beside.round.entry(None);
         // Not on the store's thread: waiting for a lock there, nobody would touch the job.
-        let entering = |db: &mut Db| db.enter(&entry, self.commands, self.me, now());
+        let entering = |db: &mut Ledger| db.enter(&entry, self.commands, self.me, now());
         let settled = self.store.at_once(entering);
         match settled {
             None => false,

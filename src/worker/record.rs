@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::control::{Control, Mode};
+use crate::clock::now;
+use crate::ledger::worker::Me;
+use crate::ledger::{Entered, Entry};
+use crate::ledger::{Error, Store};
 use crate::link::Report;
-use crate::store::ledger::{Entered, Entry};
-use crate::store::worker::Me;
-use crate::store::{Error, Store, now};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
@@ -134,7 +135,7 @@ pub async fn sign_off(store: &Store, worker: WorkerId, gone: Vec<TaskId>) -> Res
     let call = store.call(move |db| db.sign_off(worker, &gone, now()));
     match timeout(LAST_TRY, call).await {
         Ok(signed) => signed,
-        Err(_) => Err(Error::TooSlow { waited: LAST_TRY }),
+        Err(_) => Err(Error::too_slow(LAST_TRY)),
     }
 }
 

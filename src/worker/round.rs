@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::ahead::Over;
 use crate::broker::Reservation;
-use crate::store::Millis;
-use crate::store::batch_journal::{BatchJournal, Done, Journals, Trouble};
-use crate::store::ledger::{Attempt, Entry, Settlement};
+use crate::ledger::Millis;
+use crate::ledger::batch_journal::{BatchJournal, Done, Journals, Trouble};
+use crate::ledger::{Attempt, Entry, Settlement};
 use crate::task::id::{AttemptId, WorkerId};
 
 /// When the first of a round has ended so long ago, the others do not wait any longer.

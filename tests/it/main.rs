@@ -21,6 +21,7 @@ mod embedded;
 mod fake_server;
 mod foreign;
 mod fuzz;
+mod ledger;
 mod lives;
 mod man;
 mod php;

@@ -16,8 +16,9 @@ use crate::broker::{
     TubeStats, exchange_singly,
 };
 use crate::lives::Holder;
+use crate::sqlite;
 use crate::sqlite::bell::Bell;
-use crate::sqlite::{self, Closed, Thread};
+use crate::thread::{Closed, Thread};
 use crate::tube::TubeName;
 
 /// A session with the queue in a store's file.

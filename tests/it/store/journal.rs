@@ -3,16 +3,16 @@
 use std::thread;
 use std::time::Duration;
 
-use taskqueue::store::Store;
+use taskqueue::ledger::Store;
 use tokio::time::interval;
 
 use super::busy::hold;
-use super::{Ledger, NOW, TaskId, put};
+use super::{NOW, OnDisk, TaskId, put};
 
 #[test]
 fn the_journal_begins_anew_while_several_write() {
     const EACH: usize = 2000;
-    let ledger = Ledger::new();
+    let ledger = OnDisk::new();
     thread::scope(|scope| {
         for _ in 0..3 {
             let mut db = ledger.another();
@@ -29,7 +29,7 @@ fn the_journal_begins_anew_while_several_write() {
 
 #[test]
 fn a_loop_goes_on_while_its_store_waits_for_a_lock() {
-    let ledger = Ledger::new();
+    let ledger = OnDisk::new();
     let (release, holding) = hold(&ledger);
     let store = Store::over(ledger.another()).unwrap();
     let releasing = thread::spawn(move || {

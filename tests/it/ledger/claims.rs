@@ -2,28 +2,27 @@
 
 use std::time::Duration;
 
-use taskqueue::store::ledger::{Claim, ForeignJob, JobRef, TaskRef};
-use taskqueue::store::put::{Added, NewTask, NotRegenerated};
+use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
+use taskqueue::ledger::{Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
 use super::{
-    Ledger, NOW, TaskId, begun, call, foreign, job_ref, nth, nth_put, put, register, settled,
+    NOW, New, Stage, TaskId, begun, call, foreign, job_ref, nth, nth_put, put, register, settled,
     settlement,
 };
 use crate::support::tube;
 
-#[test]
-fn a_task_of_ours_runs_once() {
-    let mut ledger = Ledger::new();
+pub fn a_task_of_ours_runs_once(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     assert_eq!(attempt.id, nth(id, 1));
     assert_eq!((attempt.priority, attempt.ttr), (5, Some(60)));
     assert_eq!(attempt.plan.argv, ["/bin/true", "1"]);
-    assert_eq!(ledger.value::<String>("status", id), "running");
+    assert_eq!(ledger.status(id), "running");
 
     // The same job again, while it runs and when it is done.
     match ledger.claim_of_another(&job, NOW + 3000) {
@@ -33,19 +32,17 @@ fn a_task_of_ours_runs_once() {
     ledger.done(attempt);
     let again = ledger.claim(&job);
     assert!(matches!(again, Claim::DeleteJob { task: Some(task) } if task == id));
-    assert_eq!(ledger.count("attempts"), 1);
+    assert_eq!(ledger.attempts(), 1);
 }
 
-#[test]
-fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted() {
-    let mut ledger = Ledger::new();
+pub fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted(new: New) {
+    let mut ledger = new();
     let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(Uuid::now_v7())));
     assert!(matches!(claim, Claim::DeleteJob { task: None }));
 }
 
-#[test]
-fn what_is_not_due_waits_for_the_rest_of_its_delay() {
-    let mut ledger = Ledger::new();
+pub fn what_is_not_due_waits_for_the_rest_of_its_delay(new: New) {
+    let mut ledger = new();
     let (_, job) = put(&mut ledger.db, NOW + 90_000);
     match ledger.claim(&job) {
         Claim::Later {
@@ -61,8 +58,7 @@ fn what_is_not_due_waits_for_the_rest_of_its_delay() {
 
 /// By how much the clock was set back after a put with a delay of 10 s, how long its job waits then, and how long when it
 /// has come again.
-#[test]
-fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to() {
+pub fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to(new: New) {
     const HOUR: i64 = 3_600_000;
     for (back, waits, then) in [
         (0, Some(10_000), Some(4000)),
@@ -72,7 +68,7 @@ fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to() {
         (-4000, Some(6000), None),
         (-HOUR, None, None),
     ] {
-        let mut ledger = Ledger::new();
+        let mut ledger = new();
         let (_, job) = put(&mut ledger.db, NOW + 10_000);
         let waited = |claim| match claim {
             Claim::Later { delay, .. } => Some(i64::try_from(delay.as_millis()).unwrap()),
@@ -88,9 +84,8 @@ fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to() {
     }
 }
 
-#[test]
-fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
-    let mut ledger = Ledger::new();
+pub fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let next = Next::Wait(Duration::from_secs(10));
@@ -101,7 +96,7 @@ fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
         ledger.claim_at(&job, yesterday),
         Claim::Later { delay, .. } if delay == Duration::from_secs(10)
     ));
-    assert_eq!(ledger.value::<i64>("due", id), yesterday + 10_000);
+    assert_eq!(ledger.task(id).due.unwrap(), yesterday + 10_000);
     // Nor is its job put for tomorrow where it is put again.
     let again = ledger
         .db
@@ -111,9 +106,8 @@ fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back() {
     begun(ledger.claim_at_cleared(&job, 1, yesterday + 10_000));
 }
 
-#[test]
-fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
-    let mut ledger = Ledger::new();
+pub fn a_failed_task_runs_again_only_when_its_job_is_kicked(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
@@ -137,24 +131,21 @@ fn a_failed_task_runs_again_only_when_its_job_is_kicked() {
     begun(ledger.claim_cleared(&kicked(2), 2));
 }
 
-#[test]
-fn a_retry_waits_in_the_row() {
-    let mut ledger = Ledger::new();
+pub fn a_retry_waits_in_the_row(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let next = Next::Wait(Duration::from_secs(10));
     ledger.settle(&attempt, Outcome::Exited(75), next);
     drop(attempt);
-    assert_eq!(ledger.value::<i64>("due", id), NOW + 10_000);
-    assert_eq!(ledger.value::<i64>("spent", id), 1);
+    assert_eq!(ledger.task(id).due.unwrap(), NOW + 10_000);
     assert!(matches!(ledger.claim(&job), Claim::Later { .. }));
     let second = begun(ledger.claim_at_cleared(&job, 1, NOW + 10_000));
     assert_eq!((second.id.number, second.budget.spent), (2, 1));
 }
 
-#[test]
-fn an_attempt_is_settled_once() {
-    let mut ledger = Ledger::new();
+pub fn an_attempt_is_settled_once(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
@@ -162,20 +153,19 @@ fn an_attempt_is_settled_once() {
     let failed = Next::Failed { reason: "x".into() };
     let twice = settlement(&attempt, Outcome::Exited(1), failed);
     assert!(!settled(&mut ledger.db, twice, &ledger.me));
-    assert_eq!(ledger.value::<String>("status", id), "done");
-    assert_eq!(ledger.value::<i64>("finished", id), NOW);
+    assert_eq!(ledger.status(id), "done");
+    assert_eq!(ledger.task(id).finished.unwrap(), NOW);
     // Nor by somebody whose attempt it never was.
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let done = settlement(&attempt, Outcome::Exited(0), Next::Done);
     let other = register(&mut ledger.db, "other").me;
     assert!(!settled(&mut ledger.db, done, &other));
-    assert_eq!(ledger.value::<String>("status", id), "running");
+    assert_eq!(ledger.status(id), "running");
 }
 
-#[test]
-fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
-    let mut ledger = Ledger::new();
+pub fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth(new: New) {
+    let mut ledger = new();
     let job = job_ref(7, TaskRef::Nameless(foreign("hello")));
     let attempt = ledger.begin(&job);
     assert_eq!(attempt.plan.stdin.as_deref(), Some(&b"hello"[..]));
@@ -224,9 +214,8 @@ fn a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth() {
     }
 }
 
-#[test]
-fn the_same_bytes_put_twice_are_two_tasks() {
-    let mut ledger = Ledger::new();
+pub fn the_same_bytes_put_twice_are_two_tasks(new: New) {
+    let mut ledger = new();
     let first = ledger.begin(&job_ref(1, TaskRef::Nameless(foreign("hello"))));
     let second = ledger.begin(&job_ref(2, TaskRef::Nameless(foreign("hello"))));
     assert_ne!(first.id.task, second.id.task);
@@ -244,9 +233,8 @@ fn named(uuid: Uuid, argument: &str) -> TaskRef {
     TaskRef::Named(uuid, other)
 }
 
-#[test]
-fn a_uuid_that_comes_again_is_the_same_task() {
-    let mut ledger = Ledger::new();
+pub fn a_uuid_that_comes_again_is_the_same_task(new: New) {
+    let mut ledger = new();
     let uuid = Uuid::now_v7();
     let attempt = ledger.begin(&job_ref(1, named(uuid, "12")));
     assert_eq!(attempt.uuid, uuid);
@@ -255,12 +243,11 @@ fn a_uuid_that_comes_again_is_the_same_task() {
     let task = ledger.done(attempt);
     let again = ledger.claim(&job_ref(3, named(uuid, "12")));
     assert!(matches!(again, Claim::DeleteJob { task: Some(found) } if found == task));
-    assert_eq!(ledger.count("tasks"), 1);
+    assert_eq!(ledger.tasks().len(), 1);
 }
 
-#[test]
-fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
-    let mut ledger = Ledger::new();
+pub fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own(new: New) {
+    let mut ledger = new();
     let uuid = Uuid::now_v7();
     let attempt = ledger.begin(&job_ref(1, named(uuid, "12")));
     let theirs = ledger.done(attempt);
@@ -269,18 +256,17 @@ fn other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own() {
     };
     assert_ne!(task, theirs);
     assert!(reason.contains(&uuid.to_string()), "{reason}");
-    assert_eq!(ledger.value::<String>("status", task), "failed");
-    assert_eq!(ledger.value::<String>("reason", task), reason);
-    assert_eq!(ledger.value::<String>("status", theirs), "done");
+    assert_eq!(ledger.status(task), "failed");
+    assert_eq!(ledger.task(task).reason.unwrap(), reason);
+    assert_eq!(ledger.status(theirs), "done");
     // It is known when it comes round again, because its burial was lost, and refused again only when kicked.
     let again = ledger.claim(&job_ref(2, named(uuid, "13")));
     assert!(matches!(again, Claim::BuryJob { task: found, .. } if found == task));
-    assert_eq!(ledger.count("tasks"), 2);
+    assert_eq!(ledger.tasks().len(), 2);
 }
 
-#[test]
-fn what_may_not_run_is_refused_and_says_why() {
-    let mut ledger = Ledger::new();
+pub fn what_may_not_run_is_refused_and_says_why(new: New) {
+    let mut ledger = new();
     let mut other = foreign("x");
     other.content = Content::Unread(r#"{"taskqueue":1,"command":"-rf"}"#.into());
     let Claim::Refused { task, reason, .. } = ledger.claim(&job_ref(1, TaskRef::Nameless(other)))
@@ -290,7 +276,7 @@ fn what_may_not_run_is_refused_and_says_why() {
     assert!(reason.contains("begins with a hyphen"), "{reason}");
     let shown = ledger
         .db
-        .show(taskqueue::store::read::Key::Id(task))
+        .show(taskqueue::ledger::read::Key::Id(task))
         .unwrap()
         .unwrap();
     assert_eq!(shown.reason.as_deref(), Some(reason.as_str()));
@@ -301,9 +287,8 @@ fn what_may_not_run_is_refused_and_says_why() {
     assert_eq!((attempt.exit_code, attempt.signal), (None, None));
 }
 
-#[test]
-fn a_task_is_added_once() {
-    let mut ledger = Ledger::new();
+pub fn a_task_is_added_once(new: New) {
+    let mut ledger = new();
     let task = |argument: &str, uuid| NewTask {
         uuid,
         tube: tube("t"),
@@ -326,9 +311,8 @@ fn a_task_is_added_once() {
     assert_eq!(id, known);
 }
 
-#[test]
-fn only_what_failed_is_regenerated() {
-    let mut ledger = Ledger::new();
+pub fn only_what_failed_is_regenerated(new: New) {
+    let mut ledger = new();
     let missing = ledger
         .db
         .regenerate(TaskId(5), None, NOW)
@@ -336,7 +320,7 @@ fn only_what_failed_is_regenerated() {
         .unwrap_err();
     assert_eq!(missing.to_string(), "No such task :5");
     let (id, job) = put(&mut ledger.db, NOW);
-    let refused = |ledger: &mut Ledger| ledger.db.regenerate(id, None, NOW).unwrap().unwrap_err();
+    let refused = |ledger: &mut Stage| ledger.db.regenerate(id, None, NOW).unwrap().unwrap_err();
     let status = |status| NotRegenerated::NotFailed { status };
     assert_eq!(refused(&mut ledger), status(Status::Waiting));
     let attempt = ledger.begin(&job);
@@ -349,8 +333,7 @@ fn only_what_failed_is_regenerated() {
         .unwrap()
         .unwrap();
     assert_eq!((again.put, &again.tube), (nth_put(id, 2), &other));
-    assert_eq!(ledger.value::<i64>("spent", id), 0);
-    assert_eq!(ledger.value::<i64>("attempt", id), 1, "attempts stay");
+    assert_eq!(ledger.task(id).attempts.len(), 1, "attempts stay");
     // Whoever still holds the put before this one puts nothing.
     assert_eq!(ledger.db.put_again(&[nth_put(id, 1)], NOW).unwrap(), []);
     let again = ledger
@@ -361,9 +344,8 @@ fn only_what_failed_is_regenerated() {
     assert_eq!(again.put, nth_put(id, 3));
 }
 
-#[test]
-fn a_job_is_noted_for_the_put_that_it_came_from() {
-    let mut ledger = Ledger::new();
+pub fn a_job_is_noted_for_the_put_that_it_came_from(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     ledger
         .db
@@ -383,12 +365,11 @@ fn a_job_is_noted_for_the_put_that_it_came_from() {
         .db
         .note_puts("one", &[(nth_put(id, 1), Some(77))])
         .unwrap();
-    assert_eq!(ledger.value::<i64>("job", id), 78);
+    assert_eq!(ledger.task(id).job.unwrap(), 78);
 }
 
-#[test]
-fn a_foreign_job_is_known_though_its_task_was_put_again() {
-    let mut ledger = Ledger::new();
+pub fn a_foreign_job_is_known_though_its_task_was_put_again(new: New) {
+    let mut ledger = new();
     let job = job_ref(1, TaskRef::Nameless(foreign("raw")));
     let attempt = ledger.begin(&job);
     let (task, uuid) = (attempt.id.task, attempt.uuid);
@@ -417,13 +398,12 @@ fn a_foreign_job_is_known_though_its_task_was_put_again() {
     ledger.done(attempt);
     let claim = ledger.claim(&job);
     assert!(matches!(claim, Claim::DeleteJob { task: Some(same) } if same == task));
-    assert_eq!(ledger.count("tasks"), 1);
+    assert_eq!(ledger.tasks().len(), 1);
 }
 
-#[test]
-fn what_was_put_to_run_at_once_runs_though_the_clock_was_set_back() {
+pub fn what_was_put_to_run_at_once_runs_though_the_clock_was_set_back(new: New) {
     const HOUR: i64 = 3_600_000;
-    let mut ledger = Ledger::new();
+    let mut ledger = new();
     let (_, job) = put(&mut ledger.db, NOW);
     begun(ledger.claim_at(&job, NOW - HOUR));
     // What was to wait a minute does not wait an hour more.

@@ -1,12 +1,12 @@
-//! Claims and settlements: the two transactions that every attempt has.
+//! What a worker says to the ledger, what it asks, and what it hears.
 //!
 //! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
 //! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
-//! and begins the attempt: status, owner and attempt lock appear together or not at all. The attempt's own row is
+//! and begins the attempt: status, owner and the attempt's life appear together or not at all. The attempt's own row is
 //! written when it has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a round are settled together, and those of
-//! the next are claimed. What the store does not know meanwhile, the worker's batch journal does.
+//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those of
+//! the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,28 +14,19 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::announce::{Again, next_put};
+use super::claim::Writing;
 use super::worker::{Me, note_deleted};
-use super::{Db, Error, Millis};
+use super::{Error, Failed, Ledger, transition};
 use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::lives::Alive;
+use crate::task::Millis;
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
-
-mod claim;
-mod loss;
-mod row;
-mod settle;
-
-use claim::Claiming;
-pub(super) use loss::remains;
-#[cfg(test)]
-pub(super) use row::{by_foreign_job, by_uuid};
-use settle::settle_all;
 
 /// A reserved job, as the claim needs to know it.
 #[derive(Debug, Clone)]
@@ -278,7 +269,7 @@ pub enum AfterLoss {
     NotOurs,
 }
 
-impl Db {
+impl Ledger {
     /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that fails.
     pub fn enter(
         &mut self,
@@ -287,22 +278,24 @@ impl Db {
         me: &Me,
         now: Millis,
     ) -> Result<Entered, Error> {
+        let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
         let jobs = self.jobs();
-        let mut entered = self.change(|change, locks| {
-            let writing = Claiming {
-                change,
-                locks,
+        let mut entered = self.change(|rows| {
+            let writing = Writing {
+                rows,
+                lives: &*lives,
+                journals: &*journals,
                 commands,
                 me,
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
             };
-            let ours = settle_all(change, entry, me)?;
-            note_deleted(change, &entry.deleted)?;
+            let ours = writing.settle(entry)?;
+            note_deleted(rows, &entry.deleted)?;
             let mut puts = Vec::with_capacity(entry.again.len());
             for put in &entry.again {
                 let (task, generation) = (put.task, Some(put.generation));
-                puts.extend(next_put(change, task, generation, now, jobs.as_ref())?);
+                puts.extend(next_put(rows, task, generation, now, jobs)?);
             }
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
@@ -335,9 +328,9 @@ impl Db {
                 prefetch,
             })
         })?;
-        if self.keeps_jobs() && !entered.puts.is_empty() {
+        if jobs.is_some() && !entered.puts.is_empty() {
             entered.puts.clear();
-            self.ring();
+            self.backend.ring();
         }
         if entry.take_over.is_some() {
             crash::here(Point::TakenOver);
@@ -346,5 +339,26 @@ impl Db {
             crash::here(Point::AttemptLost);
         }
         Ok(entered)
+    }
+}
+
+impl Writing<'_> {
+    /// Records what has happened; of each attempt that has ended, whether it was its owner's.
+    fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
+        let mut ours = Vec::with_capacity(entry.settle.len());
+        for settlement in &entry.settle {
+            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
+            ours.push(ended?);
+        }
+        if let Some((attempt, started)) = entry.begun {
+            self.rows.note_begun(attempt, self.me.id, started)?;
+        }
+        for attempt in &entry.unclaim {
+            transition::unclaim(self.rows, *attempt, self.me.id)?;
+        }
+        for (task, kicks) in &entry.kicks {
+            self.rows.raise_kicks(*task, *kicks)?;
+        }
+        Ok(ours)
     }
 }

@@ -1,35 +1,27 @@
 //! What becomes of an attempt whose worker is dead, inside one transaction.
 
-use super::claim::Claiming;
-use super::row::TaskRow;
-use super::settle::{settle, unclaim};
-use super::{AfterLoss, DeadAttempt, Remains, Settlement};
-use crate::clock::boot_id;
-use crate::lives::locks::LockFile;
-use crate::store::Failed;
-use crate::store::batch_journal::files::Files;
-use crate::store::batch_journal::{Journaled, Journals};
+use super::batch_journal::{Journaled, Journals};
+use super::claim::Writing;
+use super::entry::{AfterLoss, DeadAttempt, Remains, Settlement};
+use super::error::Failed;
+use super::rows::TaskRow;
+use super::transition;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{self, Next};
 use crate::task::state::{Loss, Outcome};
 
-impl Claiming<'_> {
+impl Writing<'_> {
     /// Who ran a task's newest attempt, by name if that is known, and why it did not end it.
     fn lost_worker(&self, task: TaskId) -> Result<(String, Loss), Failed> {
-        let (name, boot): (String, Option<String>) = self
-            .change
-            .prepare_cached(
-                "SELECT coalesce(name, CAST(worker AS TEXT), ''), boot
-                 FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
-            )?
-            .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok((name, why_lost(boot.as_deref())))
+        let ran_by = self.rows.ran_by(task)?;
+        let why = why_lost(ran_by.boot.as_deref(), &self.lives.boot());
+        Ok((ran_by.name, why))
     }
 
     /// Records an attempt that we took over: as its worker's batch journal says, or as lost.
     pub fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
-        let Some(task) = self.by_uuid(&dead.uuid)? else {
+        let Some(task) = self.rows.task(&dead.uuid)? else {
             return Ok(AfterLoss::NotOurs);
         };
         let (worker, why) = self.lost_worker(task.id)?;
@@ -43,7 +35,7 @@ impl Claiming<'_> {
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
             Some(Journaled::Nothing) if task.ahead => {
-                return Ok(match unclaim(self.change, dead.id, self.me.id)? {
+                return Ok(match transition::unclaim(self.rows, dead.id, self.me.id)? {
                     true => AfterLoss::Unbegun,
                     false => AfterLoss::NotOurs,
                 });
@@ -73,7 +65,7 @@ impl Claiming<'_> {
             finished,
         };
         Ok(
-            match settle(self.change, &settlement, self.me.id, &worker)? {
+            match transition::end(self.rows, &settlement, self.me.id, &worker)? {
                 true => after,
                 false => AfterLoss::NotOurs,
             },
@@ -81,26 +73,22 @@ impl Claiming<'_> {
     }
 
     fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
-        journals(self.locks).read(worker, dead.id)
+        self.journals.read(worker, dead.id)
     }
 
     pub(super) fn remains(&self, task: &TaskRow) -> Remains {
-        remains(self.locks, task.worker, task.newest(), task.ahead)
+        remains(self.journals, task.worker, task.newest(), task.ahead)
     }
 }
 
-fn journals(locks: &LockFile) -> Files {
-    Files::beside(locks.database(), locks.store())
-}
-
 /// What a dead worker has left of an attempt.
-pub(in crate::store) fn remains(
-    locks: &LockFile,
+pub(super) fn remains(
+    journals: &dyn Journals,
     worker: Option<WorkerId>,
     attempt: AttemptId,
     is_ahead: bool,
 ) -> Remains {
-    match worker.and_then(|worker| journals(locks).read(worker, attempt)) {
+    match worker.and_then(|worker| journals.read(worker, attempt)) {
         Some(Journaled::Done(_)) => Remains::Done,
         Some(Journaled::Nothing) if is_ahead => Remains::Unbegun,
         Some(Journaled::Nothing | Journaled::Begun) | None => Remains::Unknown,
@@ -119,8 +107,7 @@ pub(super) fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
 }
 
 /// Whether a worker died with everything else, in another boot of the machine.
-fn why_lost(boot: Option<&str>) -> Loss {
-    let today = boot_id();
+fn why_lost(boot: Option<&str>, today: &str) -> Loss {
     match boot {
         // Where the system does not tell, nobody knows.
         None | Some("") => Loss::WorkerDied,

@@ -1,12 +1,12 @@
 //! What is deleted, and what must stay.
 
-use taskqueue::store::Millis;
-use taskqueue::store::cleanup::Old;
-use taskqueue::store::ledger::{AfterLoss, Claim, Entry, TaskRef};
-use taskqueue::store::read::Key;
+use taskqueue::ledger::Millis;
+use taskqueue::ledger::cleanup::Old;
+use taskqueue::ledger::read::Key;
+use taskqueue::ledger::{AfterLoss, Claim, Entry, TaskRef};
 use taskqueue::task::state::Status;
 
-use super::{Ledger, NOW, foreign, job_ref, put, register, taken_over};
+use super::{NOW, New, Stage, TaskId, foreign, job_ref, put, register, taken_over};
 
 fn old(statuses: &[Status], before: Millis) -> Old {
     Old {
@@ -16,16 +16,15 @@ fn old(statuses: &[Status], before: Millis) -> Old {
 }
 
 /// Deletes, having counted first; how many.
-fn cleanup(ledger: &mut Ledger, old: &Old) -> u64 {
+fn cleanup(ledger: &mut Stage, old: &Old) -> u64 {
     let counted = ledger.db.count_old(old).unwrap();
     let deleted = ledger.db.cleanup(old, |_| true).unwrap();
     assert_eq!(counted, deleted, "counted, deleted");
     deleted
 }
 
-#[test]
-fn what_ended_before_goes_and_nothing_else() {
-    let mut ledger = Ledger::new();
+pub fn what_ended_before_goes_and_nothing_else(new: New) {
+    let mut ledger = new();
     let (waiting, _) = put(&mut ledger.db, NOW);
     let (_, job) = put(&mut ledger.db, NOW);
     let running = ledger.begin(&job);
@@ -43,9 +42,9 @@ fn what_ended_before_goes_and_nothing_else() {
     assert_eq!(cleanup(&mut ledger, &all), 0);
     assert_eq!(cleanup(&mut ledger, &old(&[], Millis::MAX)), 0);
     assert_eq!(cleanup(&mut ledger, &old(&[Status::Done], NOW + 1)), 1);
-    let left = |ledger: &Ledger| {
+    let left = |ledger: &Stage| {
         let mut ids = Vec::new();
-        let all = taskqueue::store::read::Filter::default();
+        let all = taskqueue::ledger::read::Filter::default();
         ledger
             .db
             .list(&all, 10, |task| {
@@ -57,15 +56,14 @@ fn what_ended_before_goes_and_nothing_else() {
     };
     assert_eq!(left(&ledger), [failed, running.id.task, waiting]);
     assert!(done > failed);
-    assert_eq!(ledger.count("attempts"), 1, "one runs");
-    assert_eq!(ledger.count("output"), 1);
+    assert_eq!(ledger.attempts(), 1, "one runs");
+    assert_eq!(ledger.outputs(), 1);
     assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
     assert_eq!(left(&ledger), [running.id.task, waiting]);
 }
 
-#[test]
-fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
-    let mut ledger = Ledger::new();
+pub fn a_foreign_task_stays_until_its_job_is_known_to_be_gone(new: New) {
+    let mut ledger = new();
     let job = job_ref(7, TaskRef::Nameless(foreign("hello")));
     let attempt = ledger.begin(&job);
     let task = ledger.done(attempt);
@@ -80,10 +78,13 @@ fn a_foreign_task_stays_until_its_job_is_known_to_be_gone() {
     assert_eq!(cleanup(&mut ledger, &done), 1);
 }
 
-#[test]
-fn more_than_a_batch_goes_and_progress_is_told() {
-    let mut ledger = Ledger::new();
-    super::pace::fill(&ledger.sqlite(), 1234, NOW);
+pub fn more_than_a_batch_goes_and_progress_is_told(new: New) {
+    let mut ledger = new();
+    for _ in 0..1234 {
+        let (_, job) = put(&mut ledger.db, NOW);
+        let attempt = ledger.begin(&job);
+        ledger.done(attempt);
+    }
     let old = old(&[Status::Done], NOW + 1);
     let mut heard = Vec::new();
     let deleted = ledger
@@ -97,24 +98,19 @@ fn more_than_a_batch_goes_and_progress_is_told() {
     assert_eq!(heard.last(), Some(&deleted));
     assert!(deleted < 1234);
     assert_eq!(cleanup(&mut ledger, &old), 1234 - deleted);
-    assert_eq!(ledger.count("tasks"), 0);
-    assert_eq!(ledger.count("attempts"), 0);
+    assert_eq!(ledger.tasks().len(), 0);
+    assert_eq!(ledger.attempts(), 0);
 }
 
-#[test]
-fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
-    let mut ledger = Ledger::new();
-    let names = |ledger: &mut Ledger, before| {
+pub fn workers_are_forgotten_when_they_are_dead_and_run_nothing(new: New) {
+    let mut ledger = new();
+    let names = |ledger: &mut Stage, before| {
         ledger
             .db
             .cleanup(&old(&[Status::Done], before), |_| true)
             .unwrap();
-        let sqlite = ledger.sqlite();
-        let mut names = sqlite
-            .prepare("SELECT name FROM workers ORDER BY id")
-            .unwrap();
-        let names = names.query_map([], |row| row.get(0)).unwrap();
-        names.collect::<Result<Vec<String>, _>>().unwrap()
+        let known = ledger.db.workers().unwrap().into_iter();
+        known.map(|worker| worker.name).collect::<Vec<String>>()
     };
     let idle = register(&mut ledger.db, "idle");
     let busy = register(&mut ledger.db, "busy");
@@ -153,4 +149,29 @@ fn workers_are_forgotten_when_they_are_dead_and_run_nothing() {
     // Who made an attempt is said without its row.
     let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
     assert_eq!(shown.attempts[0].worker, "busy");
+}
+
+pub fn jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted(new: New) {
+    let mut ledger = new();
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        let attempt = ledger.begin(&job_ref(number, TaskRef::Nameless(foreign("hello"))));
+        ids.push(ledger.done(attempt));
+    }
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.done(attempt);
+    let done = old(&[Status::Done], NOW + 1);
+    let unsure = |ledger: &Stage, after| {
+        let unsure = ledger.db.unsure(&done, after).unwrap().into_iter();
+        unsure.map(|one| (one.id, one.job)).collect::<Vec<_>>()
+    };
+    let all = [(ids[0], 1), (ids[1], 2), (ids[2], 3)];
+    assert_eq!(unsure(&ledger, TaskId::BEFORE_ALL), all);
+    assert_eq!(unsure(&ledger, ids[0]), all[1..]);
+    ledger.db.note_deleted(&ids[..1]).unwrap();
+    assert_eq!(unsure(&ledger, TaskId::BEFORE_ALL), all[1..]);
+    assert!(ledger.db.has_been_at("t", "one").unwrap());
+    assert!(!ledger.db.has_been_at("t", "two").unwrap());
+    assert!(!ledger.db.has_been_at("other", "one").unwrap());
 }

@@ -1,14 +1,15 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::cleanup::{Old, idle_workers};
-use super::read::{DisplayedStatus, Filter};
-use super::{Db, Durability, Millis, counts, ledger, reconcile};
+use super::{cleanup, read, recover, tasks, workers};
+use crate::ledger::cleanup::Old;
+use crate::ledger::read::{DisplayedStatus, Filter};
+use crate::sqlite::{Database, Durability};
+use crate::task::Millis;
 use crate::task::state::Status;
 
 /// How SQLite goes about a query, a step a line.
-fn plan(db: &Db, sql: &str) -> String {
+fn plan(db: &Database, sql: &str) -> String {
     let mut explain = db
-        .database
         .connection()
         .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
         .unwrap();
@@ -19,22 +20,22 @@ fn plan(db: &Db, sql: &str) -> String {
 #[test]
 fn queries_go_by_their_indices() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Db::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
+    let db = Database::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
     let list = |status: Option<&str>, tube: Option<&str>, command: Option<&str>| {
         let filter = Filter {
             status: status.and_then(DisplayedStatus::from_word),
             tube: tube.map(String::from),
             command: command.map(String::from),
         };
-        filter.query().0
+        read::query(&filter).0
     };
     let old = Old {
         statuses: vec![Status::Done, Status::Failed],
         before: Millis::MAX,
     };
     let table = [
-        (ledger::by_uuid(), "USING INDEX sqlite_autoindex_tasks_1"),
-        (ledger::by_foreign_job(), "USING INDEX tasks_foreign_job"),
+        (tasks::by_uuid(), "USING INDEX sqlite_autoindex_tasks_1"),
+        (tasks::by_foreign_job(), "USING INDEX tasks_foreign_job"),
         (list(None, Some("t"), None), "USING INDEX tasks_tube"),
         (list(None, None, Some("c")), "USING INDEX tasks_command"),
         (list(Some("failed"), None, None), "USING INDEX tasks_status"),
@@ -50,8 +51,8 @@ fn queries_go_by_their_indices() {
             list(Some("waiting"), None, None),
             "USING INDEX tasks_status",
         ),
-        (old.select(), "USING INDEX tasks_finished"),
-        (reconcile::MISSING.into(), "INDEX tasks_unannounced"),
+        (cleanup::old_sql(&old), "USING INDEX tasks_finished"),
+        (recover::MISSING.into(), "INDEX tasks_unannounced"),
     ];
     for (sql, index) in table {
         let plan = plan(&db, &sql);
@@ -70,11 +71,10 @@ fn queries_go_by_their_indices() {
             }
         }
     }
-    let counts = [counts::AT_REST, counts::OWNED].map(String::from);
-    for sql in reconcile::queries().into_iter().chain(counts) {
+    for sql in recover::queries() {
         let plan = plan(&db, &sql);
         assert!(plan.contains("USING INDEX tasks_status"), "{sql}\n{plan}");
     }
-    let plan = plan(&db, &idle_workers());
+    let plan = plan(&db, &workers::idle_sql());
     assert!(plan.contains("USING INDEX tasks_status"), "{plan}");
 }

@@ -1,39 +1,22 @@
 //! Workers that died, and the attempts that they left.
 
-use std::os::fd::AsRawFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command};
 use std::sync::Arc;
 
-use rustix::process::{Pid, Signal, kill_process};
-use taskqueue::lives::locks::LockFile;
-use taskqueue::lives::{Holder, Lives};
-use taskqueue::process::leftover::{self, Leftover};
-use taskqueue::store::batch_journal::files::Files;
-use taskqueue::store::batch_journal::{BatchJournal, Done, Journals};
-use taskqueue::store::ledger::{Claim, DeadAttempt, Entry, JobRef, Remains};
-use taskqueue::store::read::Key;
-use taskqueue::store::worker::Me;
-use taskqueue::task::id::WorkerId;
+use taskqueue::ledger::batch_journal::{BatchJournal, Done};
+use taskqueue::ledger::read::{DisplayedStatus, Filter, Key, Task};
+use taskqueue::ledger::worker::Me;
+use taskqueue::ledger::{Claim, DeadAttempt, Entry, JobRef, Remains, Settlement};
+use taskqueue::lives::Holder;
+use taskqueue::task::id::{TaskId, WorkerId};
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Exit, Outcome};
 
-use tempfile::TempDir;
-use uuid::Uuid;
-
 use super::{
-    Ledger, NOW, TaskId, begun, claim, enter, nth, put, register, settled, settlement, taken_over,
+    NOW, New, Stage, begun, claim, enter, nth, put, register, settled, settlement, taken_over,
 };
 
 /// A task whose worker has died; what that one would still settle, and how it is found.
-fn dead(
-    ledger: &mut Ledger,
-) -> (
-    Arc<taskqueue::store::ledger::Settlement>,
-    Me,
-    DeadAttempt,
-    JobRef,
-) {
+fn dead(ledger: &mut Stage) -> (Arc<Settlement>, Me, DeadAttempt, JobRef) {
     let (_, job) = put(&mut ledger.db, NOW);
     let them = register(&mut ledger.db, "them");
     let commands = ledger.commands.clone();
@@ -53,9 +36,8 @@ fn dead(
     }
 }
 
-#[test]
-fn of_two_that_find_a_dead_attempt_one_goes_on() {
-    let mut ledger = Ledger::new();
+pub fn of_two_that_find_a_dead_attempt_one_goes_on(new: New) {
+    let mut ledger = new();
     let (_, _, dead, job) = dead(&mut ledger);
     let mut other = ledger.another();
     let they = register(&mut other, "they");
@@ -67,9 +49,8 @@ fn of_two_that_find_a_dead_attempt_one_goes_on() {
     assert!(matches!(claim, Claim::Later { .. }), "{claim:?}");
 }
 
-#[test]
-fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
-    let mut ledger = Ledger::new();
+pub fn what_was_taken_over_and_could_not_be_ended_is_tried_again(new: New) {
+    let mut ledger = new();
     let (_, _, dead, job) = dead(&mut ledger);
     assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
     let Claim::Dead(ours) = ledger.claim(&job) else {
@@ -81,9 +62,8 @@ fn what_was_taken_over_and_could_not_be_ended_is_tried_again() {
     assert_eq!(begun(claim).id.number, 2);
 }
 
-#[test]
-fn a_living_workers_attempt_is_not_taken_over() {
-    let mut ledger = Ledger::new();
+pub fn a_living_workers_attempt_is_not_taken_over(new: New) {
+    let mut ledger = new();
     let (_, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let mut other = ledger.another();
@@ -98,9 +78,8 @@ fn a_living_workers_attempt_is_not_taken_over() {
     assert!(!taken_over(&mut other, &alive, &they.me));
 }
 
-#[test]
-fn who_was_given_up_changes_nothing_any_more() {
-    let mut ledger = Ledger::new();
+pub fn who_was_given_up_changes_nothing_any_more(new: New) {
+    let mut ledger = new();
     let (late, them, dead, job) = dead(&mut ledger);
     let id = dead.id.task;
     assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
@@ -123,9 +102,8 @@ fn who_was_given_up_changes_nothing_any_more() {
     );
 }
 
-#[test]
-fn a_task_that_kills_its_workers_fails_in_the_end() {
-    let mut ledger = Ledger::new();
+pub fn a_task_that_kills_its_workers_fails_in_the_end(new: New) {
+    let mut ledger = new();
     let (_, job) = put(&mut ledger.db, NOW);
     let commands = ledger.commands.clone();
     for lost in 0..3 {
@@ -189,15 +167,12 @@ fn a_task_that_kills_its_workers_fails_in_the_end() {
     );
 }
 
-#[test]
-fn what_died_with_the_machine_is_not_counted() {
-    let mut ledger = Ledger::new();
+pub fn what_died_with_the_machine_is_not_counted(new: New) {
+    let mut ledger = new();
     for round in 0..4 {
         let (_, _, dead, job) = dead(&mut ledger);
         if round > 0 {
-            let sqlite = ledger.sqlite();
-            let another = "UPDATE workers SET boot = 'another' WHERE name = 'them'";
-            sqlite.execute(another, []).unwrap();
+            ledger.restart_machine();
         }
         assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
         let claim = ledger.lose_and_claim(&dead, &job, NOW);
@@ -211,15 +186,14 @@ fn what_died_with_the_machine_is_not_counted() {
     }
 }
 
-#[test]
-fn how_often_a_task_may_be_lost_says_its_command_or_its_tube() {
-    let mut ledger = Ledger::new();
+pub fn how_often_a_task_may_be_lost_says_its_command_or_its_tube(new: New) {
+    let mut ledger = new();
     let mut commands = taskqueue::task::command::Commands::default();
     let mut work = taskqueue::task::command::Command::new(vec!["/bin/true".into()]);
     commands.add("work", work.clone());
     commands.set_max_lost(crate::support::tube("t"), 1);
     ledger.commands = commands.clone().into();
-    let lost = |ledger: &mut Ledger| {
+    let lost = |ledger: &mut Stage| {
         let (_, _, dead, job) = dead(ledger);
         assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
         ledger.lose_and_claim(&dead, &job, NOW)
@@ -232,11 +206,9 @@ fn how_often_a_task_may_be_lost_says_its_command_or_its_tube() {
     begun(lost(&mut ledger));
 }
 
-fn settlement_with_budget(
-    attempt: &taskqueue::store::ledger::Attempt,
-) -> taskqueue::store::ledger::Settlement {
+fn settlement_with_budget(attempt: &super::Attempt) -> Settlement {
     let exit = taskqueue::task::state::Exit::Signal(15);
-    taskqueue::store::ledger::Settlement {
+    Settlement {
         budget: attempt.budget,
         ..settlement(
             attempt,
@@ -246,9 +218,8 @@ fn settlement_with_budget(
     }
 }
 
-#[test]
-fn nothing_begins_while_something_of_the_attempt_before_is_left() {
-    let mut ledger = Ledger::new();
+pub fn nothing_begins_while_something_of_the_attempt_before_is_left(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     let next = Next::Wait(std::time::Duration::ZERO);
@@ -258,14 +229,14 @@ fn nothing_begins_while_something_of_the_attempt_before_is_left() {
         panic!();
     };
     assert_eq!(remains.id, nth(id, 1));
-    assert_eq!(ledger.value::<String>("status", id), "waiting");
+    assert_eq!(ledger.status(id), "waiting");
     drop(attempt);
     // There may be something that has let go of it: that is for the worker to see to.
     let Claim::Remains(remains) = ledger.claim(&job) else {
         panic!();
     };
     assert_eq!(remains.id, nth(id, 1));
-    let held = ledger.db.lives().hold(Holder::Attempt(nth(id, 1))).unwrap();
+    let held = ledger.lives.hold(Holder::Attempt(nth(id, 1))).unwrap();
     let claim = ledger.claim_cleared(&job, 1);
     assert!(
         matches!(claim, Claim::Remains(_)),
@@ -277,8 +248,7 @@ fn nothing_begins_while_something_of_the_attempt_before_is_left() {
     assert_eq!(begun(ledger.claim_cleared(&job, 1)).id.number, 2);
 }
 
-#[test]
-fn what_cannot_have_left_anything_is_not_looked_for() {
+pub fn what_cannot_have_left_anything_is_not_looked_for(new: New) {
     for (outcome, may_have_left) in [
         (Outcome::Exited(1), true),
         (Outcome::Exited(0), false),
@@ -288,7 +258,7 @@ fn what_cannot_have_left_anything_is_not_looked_for() {
         (Outcome::Interrupted(Exit::Signal(15)), true),
         (Outcome::CouldNotStart { reason: "x".into() }, false),
     ] {
-        let mut ledger = Ledger::new();
+        let mut ledger = new();
         let (id, job) = put(&mut ledger.db, NOW);
         let attempt = ledger.begin(&job);
         let next = Next::Wait(std::time::Duration::ZERO);
@@ -302,9 +272,8 @@ fn what_cannot_have_left_anything_is_not_looked_for() {
     }
 }
 
-#[test]
-fn a_dead_workers_task_shows_as_stalled() {
-    let mut ledger = Ledger::new();
+pub fn a_dead_workers_task_shows_as_stalled(new: New) {
+    let mut ledger = new();
     let (_, _, dead, _) = dead(&mut ledger);
     let id = dead.id.task;
     let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
@@ -322,8 +291,8 @@ fn a_dead_workers_task_shows_as_stalled() {
         assert_eq!(attempt.outcome, None);
     }
     let listed = |word: &str| {
-        let filter = taskqueue::store::read::Filter {
-            status: taskqueue::store::read::DisplayedStatus::from_word(word),
+        let filter = Filter {
+            status: DisplayedStatus::from_word(word),
             ..Default::default()
         };
         let mut ids = Vec::new();
@@ -340,70 +309,21 @@ fn a_dead_workers_task_shows_as_stalled() {
     assert_eq!(listed("running"), []);
 }
 
-#[test]
-fn a_claim_that_fails_leaves_nothing() {
-    let mut ledger = Ledger::new();
+pub fn a_claim_that_fails_leaves_nothing(new: New) {
+    let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
     // Somebody holds the byte that the attempt to come would lock.
     let next = Holder::Attempt(nth(id, 1));
-    let _held = ledger.db.lives().hold(next).unwrap();
+    let _held = ledger.lives.hold(next).unwrap();
     let commands = ledger.commands.clone();
     let claim = claim(&mut ledger.db, &ledger.me, &commands, &job, NOW);
     assert!(claim.is_err(), "{claim:?}");
-    assert_eq!(ledger.value::<String>("status", id), "waiting");
-    assert_eq!(ledger.count("attempts"), 0);
-}
-
-/// A process that inherits an attempt's lock and carries no token.
-fn holder(locks: &LockFile, attempt: Holder) -> Child {
-    let alive = locks.hold(attempt).unwrap();
-    let descriptor = alive.inherited().unwrap().as_raw_fd();
-    let mut command = Command::new("sleep");
-    // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
-    unsafe {
-        // In the child alone: what other tests start in this instant must not inherit it.
-        command.pre_exec(move || {
-            let inherited = rustix::fd::BorrowedFd::borrow_raw(descriptor);
-            Ok(rustix::io::fcntl_setfd(
-                inherited,
-                rustix::io::FdFlags::empty(),
-            )?)
-        });
-    }
-    command.arg("60").spawn().unwrap()
-}
-
-#[test]
-fn who_holds_the_same_byte_for_another_store_is_left_alone() {
-    let dir = TempDir::new().unwrap();
-    let attempt = Holder::Attempt(nth(TaskId(7), 1));
-    let [ours, theirs] = ["ours", "theirs"].map(|name| {
-        let locks = LockFile::of(&dir.path().join(name), Uuid::now_v7());
-        locks.make().unwrap();
-        locks
-    });
-    let mut spared = holder(&theirs, attempt);
-    let mut left = holder(&ours, attempt);
-    let remains = Leftover {
-        store: Uuid::now_v7(),
-        uuid: Uuid::now_v7(),
-        attempt: nth(TaskId(7), 1),
-        trace: ours.trace(attempt),
-    };
-    let ended = leftover::end(vec![remains], leftover::PATIENCE, |_| {
-        Lives::is_held(&ours, attempt)
-    })
-    .unwrap();
-    assert!(ended.left.is_empty());
-    kill_process(Pid::from_child(&spared), Signal::TERM).unwrap();
-    // Whatever came first ended it.
-    let ended_by = |child: &mut Child| child.wait().unwrap().signal();
-    assert_eq!(ended_by(&mut spared), Some(Signal::TERM.as_raw()));
-    assert_eq!(ended_by(&mut left), Some(Signal::KILL.as_raw()));
+    assert_eq!(ledger.status(id), "waiting");
+    assert_eq!(ledger.attempts(), 0);
 }
 
 /// Tasks that a worker has claimed together before it died, and its batch journal; their jobs, in order.
-fn claimed_together(ledger: &mut Ledger) -> (Vec<(TaskId, JobRef)>, BatchJournal) {
+fn claimed_together(ledger: &mut Stage) -> (Vec<(TaskId, JobRef)>, BatchJournal) {
     let tasks: Vec<(TaskId, JobRef)> = (0..4).map(|_| put(&mut ledger.db, NOW)).collect();
     let them = register(&mut ledger.db, "them");
     let jobs: Vec<JobRef> = tasks.iter().map(|(_, job)| job.clone()).collect();
@@ -417,12 +337,8 @@ fn claimed_together(ledger: &mut Ledger) -> (Vec<(TaskId, JobRef)>, BatchJournal
     assert!(!begun(entered.claim.unwrap()).ahead);
     let ahead: Vec<_> = entered.prefetch.into_iter().flatten().collect();
     assert_eq!(ahead.iter().filter(|attempt| attempt.ahead).count(), 3);
-    let journal = journals(ledger).make(them.me.id).unwrap();
+    let journal = ledger.journals.make(them.me.id).unwrap();
     (tasks, journal)
-}
-
-fn journals(ledger: &Ledger) -> Files {
-    Files::beside(&ledger.path(), ledger.db.id())
 }
 
 fn done(started: Option<i64>) -> Done {
@@ -433,9 +349,8 @@ fn done(started: Option<i64>) -> Done {
     }
 }
 
-#[test]
-fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
-    let mut ledger = Ledger::new();
+pub fn what_a_dead_worker_has_noted_is_recorded_as_it_was(new: New) {
+    let mut ledger = new();
     let (tasks, mut journal) = claimed_together(&mut ledger);
     journal.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
     journal.begins(nth(tasks[1].0, 1), NOW + 10).unwrap();
@@ -473,39 +388,30 @@ fn what_a_dead_worker_has_noted_is_recorded_as_it_was() {
             (_, claim) => panic!("{left:?}: {claim:?}"),
         }
     }
-    let sqlite = ledger.sqlite();
-    let mut attempts = sqlite
-        .prepare("SELECT task, worker, started, finished, outcome FROM attempts ORDER BY task")
-        .unwrap();
-    let attempts: Vec<(i64, String, i64, i64, String)> = attempts
-        .query_map([], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
-        })
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let ended = |task: &Task| {
+        let attempts = task.attempts.iter();
+        let ended = attempts.filter_map(|one| {
+            let (worker, outcome) = (one.worker.clone(), one.outcome.clone()?);
+            Some((task.id, worker, one.started, one.finished?, outcome))
+        });
+        ended.collect::<Vec<_>>()
+    };
+    let attempts: Vec<_> = ledger.tasks().iter().rev().flat_map(ended).collect();
     let them = || String::from("them");
     let (exited, lost) = (String::from("exited"), String::from("lost"));
-    let first = (tasks[0].0.0, them(), NOW + 5, NOW + 20, exited.clone());
-    let second = (tasks[1].0.0, them(), NOW + 10, NOW + 20, exited);
-    let third = (tasks[2].0.0, them(), NOW + 5, NOW + 40, lost);
+    let first = (tasks[0].0, them(), NOW + 5, NOW + 20, exited.clone());
+    let second = (tasks[1].0, them(), NOW + 10, NOW + 20, exited);
+    let third = (tasks[2].0, them(), NOW + 5, NOW + 40, lost);
     assert_eq!(attempts, [first, second, third]);
-    assert_eq!(ledger.count("output"), 2);
+    assert_eq!(ledger.outputs(), 2);
 }
 
-#[test]
-fn without_its_batch_journal_a_dead_worker_s_attempts_are_lost() {
-    let mut ledger = Ledger::new();
+pub fn without_its_batch_journal_a_dead_worker_s_attempts_are_lost(new: New) {
+    let mut ledger = new();
     let (tasks, mut journal) = claimed_together(&mut ledger);
     journal.is_done(nth(tasks[0].0, 1), &done(None)).unwrap();
-    let owner = WorkerId(ledger.value("owner", tasks[0].0));
-    journals(&ledger).remove(owner);
+    let them = WorkerId(ledger.me.id.0 + 1);
+    ledger.journals.remove(them);
     let abandoned = ledger.db.abandoned().unwrap();
     assert_eq!(abandoned.len(), 4);
     assert!(
@@ -515,9 +421,8 @@ fn without_its_batch_journal_a_dead_worker_s_attempts_are_lost() {
     );
 }
 
-#[test]
-fn a_task_whose_turn_does_not_come_waits_as_before() {
-    let mut ledger = Ledger::new();
+pub fn a_task_whose_turn_does_not_come_waits_as_before(new: New) {
+    let mut ledger = new();
     let tasks: Vec<(TaskId, JobRef)> = (0..3).map(|_| put(&mut ledger.db, NOW)).collect();
     let (me, commands) = (ledger.me.clone(), ledger.commands.clone());
     let before: Vec<String> = (0..3).map(|at| row(&ledger, tasks[at].0)).collect();
@@ -541,10 +446,9 @@ fn a_task_whose_turn_does_not_come_waits_as_before() {
         ..Entry::default()
     };
     assert_eq!(enter(&mut ledger.db, &me, entry).unwrap().ours, [true]);
-    assert_eq!(ledger.value::<String>("status", tasks[0].0), "done");
-    assert_eq!(ledger.value::<String>("status", tasks[1].0), "running");
-    assert_eq!(ledger.value::<i64>("started", tasks[1].0), NOW + 7);
-    assert_eq!(ledger.value::<i64>("ahead", tasks[1].0), 0);
+    assert_eq!(ledger.status(tasks[0].0), "done");
+    assert_eq!(ledger.status(tasks[1].0), "running");
+    assert_eq!(ledger.task(tasks[1].0).started.unwrap(), NOW + 7);
     assert_eq!(row(&ledger, tasks[2].0), before[2]);
     // One that has been tried is claimed only when it is its turn.
     let tried = claimed.into_iter().flatten().next().unwrap();
@@ -556,14 +460,7 @@ fn a_task_whose_turn_does_not_come_waits_as_before() {
     assert!(entered.prefetch[0].is_none());
 }
 
-/// All of a task's row, as text.
-fn row(ledger: &Ledger, task: TaskId) -> String {
-    let columns = |row: &rusqlite::Row<'_>| {
-        let count = row.as_ref().column_count();
-        let values = (0..count).map(|at| format!("{:?}", row.get_ref(at).unwrap()));
-        Ok(values.collect::<Vec<_>>().join(", "))
-    };
-    let sqlite = ledger.sqlite();
-    let row = sqlite.query_row("SELECT * FROM tasks WHERE id = ?1", [task.0], columns);
-    row.unwrap()
+/// All there is to know of a task, as text.
+fn row(ledger: &Stage, task: TaskId) -> String {
+    format!("{:?}", ledger.task(task))
 }

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::batch_journal::Journals;
+use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
+use super::error::Failed;
 use super::loss::newest_attempt;
-use super::row::{TaskRow, by_foreign_job, by_uuid};
-use super::settle::settle;
-use super::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
-use crate::lives::locks::LockFile;
+use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::transition;
+use super::worker::Me;
 use crate::lives::{Holder, Lives};
-use crate::store::announce::WAITS_SINCE;
-use crate::store::put::{Columns, as_column, same_task};
-use crate::store::worker::Me;
-use crate::store::{Failed, Millis};
+use crate::task::Millis;
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
@@ -24,26 +22,24 @@ use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
 /// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
 /// claimed, or in the same transaction.)
-fn answers(locks: &LockFile, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
-    Ok(owner != asks
-        && locks
-            .is_held(Holder::Worker(owner))
-            .map_err(Failed::Locks)?)
+fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
+    Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)
 }
 
-/// A claim under way.
-pub(super) struct Claiming<'a> {
-    pub change: &'a Connection,
-    pub locks: &'a LockFile,
+/// What somebody says and asks, while it is written.
+pub(super) struct Writing<'a> {
+    pub rows: &'a dyn Rows,
+    pub lives: &'a dyn Lives,
+    pub journals: &'a dyn Journals,
     pub commands: &'a Arc<Commands>,
-    /// Who claims.
+    /// Who says it.
     pub me: &'a Me,
     pub now: Millis,
     /// An attempt that is recorded as lost in the same transaction: nothing of it is left.
     pub lost: Option<AttemptId>,
 }
 
-impl Claiming<'_> {
+impl Writing<'_> {
     pub fn claim(&self, job: &JobRef) -> Result<Claim, Failed> {
         let Some(task) = self.find_or_add(job)? else {
             return Ok(Claim::DeleteJob { task: None });
@@ -55,9 +51,7 @@ impl Claiming<'_> {
             }
             Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
-                self.change
-                    .prepare_cached("UPDATE tasks SET job_kicks = ?2 WHERE id = ?1")?
-                    .execute(params![task.id, as_column(job.kicks.unwrap_or(0))])?;
+                self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
                 let task = TaskRow {
                     budget: Budget::default(),
                     ..task
@@ -106,25 +100,18 @@ impl Claiming<'_> {
         if newest.number == 0 {
             return Ok(false);
         }
-        let is_held = self.locks.is_held(Holder::Attempt(newest));
-        if is_held.map_err(Failed::Locks)? {
+        if self.lives.is_held(Holder::Attempt(newest))? {
             return Ok(true);
         }
         if job.cleared == Some(newest.number) || self.lost == Some(newest) {
             return Ok(false);
         }
-        let outcome: Option<(String, Option<i32>)> = self
-            .change
-            .prepare_cached(
-                "SELECT outcome, exit_code FROM attempts WHERE task = ?1 AND number = ?2",
-            )?
-            .query_row(params![newest.task, newest.number], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        let outcome = outcome.as_ref().map(|(word, code)| (word.as_str(), *code));
+        let recorded = self.rows.outcome(newest)?;
+        let recorded = recorded
+            .as_ref()
+            .map(|one| (one.outcome.as_str(), one.exit_code));
         Ok(!matches!(
-            outcome,
+            recorded,
             Some(("refused" | "could_not_start", _) | ("exited", Some(0)))
         ))
     }
@@ -132,23 +119,11 @@ impl Claiming<'_> {
     /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if it is ours now.
     pub fn take_over(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
         if let Some(owner) = dead.owner
-            && answers(self.locks, owner, self.me.id)?
+            && answers(self.lives, owner, self.me.id)?
         {
             return Ok(false);
         }
-        let taken = self
-            .change
-            .prepare_cached(
-                "UPDATE tasks SET owner = ?4
-                 WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
-            )?
-            .execute(params![
-                dead.id.task,
-                dead.id.number,
-                dead.owner,
-                self.me.id
-            ])?;
-        Ok(taken == 1)
+        self.rows.take_over(dead.id, dead.owner, self.me.id)
     }
 
     fn found(&self, task: &TaskRow, job: &JobRef) -> Result<Found, Failed> {
@@ -158,13 +133,15 @@ impl Claiming<'_> {
             },
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
-                    Some(owner) => answers(self.locks, owner, self.me.id)?,
+                    Some(owner) => answers(self.lives, owner, self.me.id)?,
                     None => false,
                 },
                 running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
             },
             Status::Failed => Found::Failed {
-                kicked: job.kicks.map(|kicks| as_column(kicks) > task.kicks),
+                kicked: job
+                    .kicks
+                    .map(|kicks| i64::try_from(kicks).unwrap_or(i64::MAX) > task.kicks),
                 buries: self.buries(task)?,
             },
             Status::Done | Status::Cancelled => Found::Over,
@@ -179,31 +156,21 @@ impl Claiming<'_> {
         if left <= 0 {
             return Ok(left);
         }
-        let since = format!("SELECT {WAITS_SINCE} FROM tasks WHERE id = ?1");
-        let since: Millis = self
-            .change
-            .prepare_cached(&since)?
-            .query_row([task.id], |row| row.get(0))?;
+        let since = self.rows.waits_since(task.id)?;
         let asked = due.saturating_sub(since);
         // Due before it began to wait: that was written here, the last time.
         if asked < 0 || left <= asked {
             return Ok(left);
         }
-        self.change
-            .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
-            .execute(params![task.id, self.now.saturating_add(asked)])?;
+        self.rows.set_due(task.id, self.now.saturating_add(asked))?;
         Ok(asked)
     }
 
     /// Whether the job of a task that failed is kept for people: where its command says so, and where it may
     /// not run or has lost too many attempts.
     fn buries(&self, task: &TaskRow) -> Result<bool, Failed> {
-        let outcome: Option<String> = self
-            .change
-            .prepare_cached("SELECT outcome FROM attempts WHERE task = ?1 AND number = ?2")?
-            .query_row(params![task.id, task.attempt], |row| row.get(0))
-            .optional()?;
-        if matches!(outcome.as_deref(), Some("refused" | "lost")) {
+        let recorded = self.rows.outcome(task.newest())?;
+        if recorded.is_some_and(|one| matches!(one.outcome.as_str(), "refused" | "lost")) {
             return Ok(true);
         }
         let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
@@ -212,19 +179,17 @@ impl Claiming<'_> {
 
     fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
         match &job.task {
-            TaskRef::Pointer(uuid) => self.by_uuid(uuid),
+            TaskRef::Pointer(uuid) => self.rows.task(uuid),
             TaskRef::Named(uuid, foreign) => {
-                if let Some(row) = self.by_uuid(uuid)? {
-                    let columns = Columns::of(&foreign.content);
-                    if same_task(self.change, uuid, &columns)?.is_some() {
+                if let Some(row) = self.rows.task(uuid)? {
+                    if self.rows.same_task(uuid, &foreign.content)?.is_some() {
                         return Ok(Some(row));
                     }
                     // Somebody else's uuid: the job becomes a task of its own, to be refused.
                     let body = Content::Unread(foreign.body.clone());
                     return self.nameless(job, foreign, &body).map(Some);
                 }
-                self.insert(*uuid, job, foreign, &foreign.content)?;
-                self.by_uuid(uuid)
+                self.add(*uuid, job, foreign, &foreign.content).map(Some)
             }
             TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content).map(Some),
         }
@@ -237,67 +202,37 @@ impl Claiming<'_> {
         foreign: &ForeignJob,
         content: &Content,
     ) -> Result<TaskRow, Failed> {
-        let known = self
-            .change
-            .prepare_cached(&by_foreign_job())?
-            .query_row(
-                params![
-                    as_column(job.id),
-                    foreign.hash,
-                    foreign.instance,
-                    foreign.birth
-                ],
-                TaskRow::read,
-            )
-            .optional()?;
-        if let Some(row) = known {
-            return row;
+        match self.rows.foreign_task(job.id, foreign)? {
+            Some(row) => Ok(row),
+            None => self.add(Uuid::now_v7(), job, foreign, content),
         }
-        let uuid = Uuid::now_v7();
-        self.insert(uuid, job, foreign, content)?;
-        self.by_uuid(&uuid)?
-            .ok_or_else(|| Failed::Corrupt("a row vanished in its own transaction".into()))
     }
 
-    pub(super) fn by_uuid(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
-        self.change
-            .prepare_cached(&by_uuid())?
-            .query_row([uuid.as_bytes()], TaskRow::read)
-            .optional()?
-            .transpose()
-    }
-
-    fn insert(
+    fn add(
         &self,
         uuid: Uuid,
         job: &JobRef,
         foreign: &ForeignJob,
         content: &Content,
-    ) -> Result<(), Failed> {
-        let columns = Columns::of(content);
-        self.change
-            .prepare_cached(
-                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
-                    created, foreign_job, job, job_instance, job_hash, job_birth, job_kicks)
-                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?3, 1, ?10, ?11, ?12, ?13, ?14)",
-            )?
-            .execute(params![
-                uuid.as_bytes(),
-                job.tube.as_str(),
-                self.now,
-                columns.command,
-                columns.arguments,
-                columns.options,
-                columns.body,
-                foreign.priority,
-                foreign.ttr.max(1),
-                as_column(job.id),
-                foreign.instance,
-                foreign.hash,
-                foreign.birth,
-                as_column(job.kicks.unwrap_or(0)),
-            ])?;
-        Ok(())
+    ) -> Result<TaskRow, Failed> {
+        let row = NewRow {
+            uuid,
+            tube: &job.tube,
+            content,
+            priority: foreign.priority,
+            ttr: foreign.ttr.max(1),
+            due: self.now,
+            created: self.now,
+            origin: Origin::Foreign {
+                job: job.id,
+                foreign,
+                kicks: job.kicks.unwrap_or(0),
+            },
+        };
+        transition::record(self.rows, &row)?;
+        self.rows
+            .task(&uuid)?
+            .ok_or_else(|| Failed::row("a row vanished in its own transaction"))
     }
 
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
@@ -319,30 +254,18 @@ impl Claiming<'_> {
         plan: Plan,
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
-        let alive = self
-            .locks
-            .hold(Holder::Attempt(id))
-            .map_err(Failed::Lives)?;
-        self.change
-            .prepare_cached(
-                "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
-                    attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7
-                 WHERE id = ?1",
-            )?
-            .execute(params![
-                id.task,
-                id.number,
-                self.me.id,
-                self.now,
-                task.budget.spent,
-                task.budget.lost,
-                ahead
-            ])?;
-        // SQLite writes the index anew for a column that is set, though it stays what it was.
+        let alive = self.lives.hold(Holder::Attempt(id))?;
+        let beginning = Beginning {
+            id,
+            worker: self.me.id,
+            started: self.now,
+            budget: task.budget,
+            ahead,
+        };
+        transition::begin(self.rows, &beginning)?;
+        // It may be in an index, which a store may write anew though it stays what it was.
         if task.command.as_deref() != Some(plan.name.as_str()) {
-            self.change
-                .prepare_cached("UPDATE tasks SET command = ?2 WHERE id = ?1")?
-                .execute(params![task.id, plan.name])?;
+            self.rows.name_command(task.id, plan.name.as_str())?;
         }
         Ok(Box::new(Attempt {
             id,
@@ -359,12 +282,14 @@ impl Claiming<'_> {
     }
 
     fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {
-        self.change
-            .prepare_cached(
-                "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, attempt = ?2, owner = ?3,
-                    worker = ?3, started = ?4 WHERE id = ?1",
-            )?
-            .execute(params![id.task, id.number, self.me.id, self.now])?;
+        let beginning = Beginning {
+            id,
+            worker: self.me.id,
+            started: self.now,
+            budget: task.budget,
+            ahead: false,
+        };
+        transition::begin(self.rows, &beginning)?;
         let outcome = Outcome::Refused { reason };
         let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
         let reason = outcome.reason().unwrap_or_default().to_owned();
@@ -378,7 +303,7 @@ impl Claiming<'_> {
             started: None,
             finished: self.now,
         };
-        settle(self.change, &settlement, self.me.id, &self.me.name)?;
+        transition::end(self.rows, &settlement, self.me.id, &self.me.name)?;
         Ok(Claim::Refused {
             task: task.id,
             reason,

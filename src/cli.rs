@@ -74,6 +74,8 @@ struct Global {
     #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
     broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
+    ///
+    /// A file, also as sqlite:PATH
     #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE", value_parser = store_url())]
     store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug

@@ -1,7 +1,8 @@
 //! Who lives: each worker, each attempt and each session of the embedded broker holds something for as long as it does.
 //!
 //! Nothing else says whether somebody lives: no process id, no time, no row. Whoever holds something says so before
-//! anybody can see its row, and an attempt's command inherits what the attempt holds, so that there is no instant between
+//! anybody can see its row, and an attempt's command inherits what the attempt holds, so that there is no instant
+//! between
 //! starting a command and knowing of it.
 //!
 //! | adapter | what is held |
@@ -59,7 +60,8 @@ pub enum Error {
     },
 }
 
-/// Where the processes of a holder can be found: whoever has this file open through a description that has this byte locked.
+/// Where the processes of a holder can be found: whoever has this file open through a description that has this byte
+/// locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     /// The file.

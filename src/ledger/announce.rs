@@ -49,7 +49,8 @@ pub const DEFAULT_TTR: u32 = 60;
 
 impl Ledger {
     /// Notes what became of puts: their jobs; none where it came to nothing, so that whoever is next need not
-    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for the disk.
+    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for
+    /// the disk.
     pub fn note_puts(
         &mut self,
         instance: &str,
@@ -66,7 +67,8 @@ impl Ledger {
         })
     }
 
-    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the ledger keeps the jobs, all in one
+    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the ledger keeps the jobs, all
+    /// in one
     /// transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
     pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();

@@ -20,7 +20,8 @@ use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
-/// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
+/// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before
+/// anything is
 /// claimed, or in the same transaction.)
 fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)
@@ -93,7 +94,8 @@ impl Writing<'_> {
         self.run(task, job, first, plan, true).map(Some)
     }
 
-    /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after those
+    /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after
+    /// those
     /// before it were gone. Where its lock is held, something is, whoever has looked.
     fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
         let newest = task.newest();

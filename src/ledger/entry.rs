@@ -5,7 +5,8 @@
 //! and begins the attempt: status, owner and the attempt's life appear together or not at all. The attempt's own row is
 //! written when it has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those of
+//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those
+//! of
 //! the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
@@ -199,7 +200,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Captured,
-    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run again.
+    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
+    /// again.
     pub kicks: Option<u64>,
     /// When it began, if it was claimed ahead of its turn.
     pub started: Option<Millis>,
@@ -235,7 +237,8 @@ pub struct Entry {
 /// What came of an [`Entry`].
 #[derive(Debug, Default)]
 pub struct Entered {
-    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing else of
+    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing
+    /// else of
     /// it may be touched.
     pub ours: Vec<bool>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
@@ -244,10 +247,12 @@ pub struct Entered {
     pub taken: bool,
     /// What became of the task whose attempt was lost; none where none was named.
     pub lost: Option<AfterLoss>,
-    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not claimed:
+    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not
+    /// claimed:
     /// [`Claim::GivenUp`].
     pub claim: Option<Claim>,
-    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their turn.
+    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
+    /// turn.
     pub prefetch: Vec<Option<Box<Attempt>>>,
 }
 
@@ -270,7 +275,8 @@ pub enum AfterLoss {
 }
 
 impl Ledger {
-    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that fails.
+    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
+    /// fails.
     pub fn enter(
         &mut self,
         entry: &Entry,

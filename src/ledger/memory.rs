@@ -1,6 +1,7 @@
 //! A ledger in memory: for tests and for models, which kill whoever uses it between two transactions.
 //!
-//! The rows outlive those who write them. What a transaction has changed is undone if it fails, and no row is let stand that
+//! The rows outlive those who write them. What a transaction has changed is undone if it fails, and no row is let
+//! stand that
 //! the CHECKs of `migrations/` would refuse.
 
 use std::cell::RefCell;
@@ -15,8 +16,10 @@ use super::{Ledger, batch_journal};
 use crate::lives::{self, Lives};
 
 mod checks;
-mod operations;
+mod queries;
+mod reads;
 mod tables;
+mod writes;
 
 use tables::Tables;
 

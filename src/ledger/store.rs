@@ -69,7 +69,8 @@ impl Store {
         called
     }
 
-    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody else's
+    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody
+    /// else's
     /// lock. Then it is tried again on the ledger's thread.
     pub async fn soon<R: Send + 'static>(
         &self,
@@ -82,7 +83,8 @@ impl Store {
         }
     }
 
-    /// Runs such a transaction here or not at all: `None` if the ledger's thread is at work or the ledger is not local, an
+    /// Runs such a transaction here or not at all: `None` if the ledger's thread is at work or the ledger is not
+    /// local, an
     /// error that [`Error::is_locked`] if somebody else holds a lock for longer than a moment.
     pub fn at_once<R>(
         &self,

@@ -26,7 +26,8 @@ pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed
     rows.begin(beginning)
 }
 
-/// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row of its
+/// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row
+/// of its
 /// own, with the name of who ran it. True if so.
 pub(super) fn end(
     rows: &dyn Rows,
@@ -70,7 +71,8 @@ pub(super) fn end(
     Ok(true)
 }
 
-/// A task that was claimed ahead of its turn waits again, if its attempt is still its owner's. It had never been tried, and
+/// A task that was claimed ahead of its turn waits again, if its attempt is still its owner's. It had never been
+/// tried, and
 /// was due. True if so.
 pub(super) fn unclaim(
     rows: &dyn Rows,

@@ -24,8 +24,11 @@ fn change(
     backend.change(Durability::ProcessDeath, patience, &mut change)
 }
 
+/// A change with a name.
+type Named<'a> = (&'a str, &'a dyn Fn(&dyn Rows) -> Result<(), Failed>);
+
 /// Tries changes one by one, each of which must be refused and leave nothing.
-fn all_refused(ledger: &mut Stage, changes: &[(&str, &dyn Fn(&dyn Rows) -> Result<(), Failed>)]) {
+fn all_refused(ledger: &mut Stage, changes: &[Named<'_>]) {
     let before = format!("{:?}", ledger.tasks());
     for (which, refused) in changes {
         match change(ledger, |rows| refused(rows)) {

@@ -7,6 +7,7 @@
 mod claims;
 mod cleanup;
 mod entries;
+mod histories;
 mod recovery;
 mod rows;
 

@@ -45,8 +45,7 @@ pub fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
 }
 
 /// Gives a new one to the database's owner: where root looks at somebody's store. Others own what they make, and may
-/// not
-/// give it away.
+/// not give it away.
 pub fn give(file: &File, database: &Path) {
     if let Ok(database) = fs::metadata(database) {
         let _ = fchown(file, Some(database.uid()), Some(database.gid()));

@@ -11,8 +11,7 @@
 //! [batch journals](batch_journal). It knows no clock, no file and no machine: the time is an argument.
 //!
 //! Every change is one transaction that holds the write lock from its beginning: a transaction that reads and then
-//! wants
-//! to write could otherwise fail in the middle, with nothing to wait for.
+//! wants to write could otherwise fail in the middle, with nothing to wait for.
 
 use std::sync::Arc;
 

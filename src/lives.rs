@@ -2,8 +2,7 @@
 //!
 //! Nothing else says whether somebody lives: no process id, no time, no row. Whoever holds something says so before
 //! anybody can see its row, and an attempt's command inherits what the attempt holds, so that there is no instant
-//! between
-//! starting a command and knowing of it.
+//! between starting a command and knowing of it.
 //!
 //! | adapter | what is held |
 //! |---|---|

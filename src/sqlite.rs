@@ -1,8 +1,7 @@
-//! The one SQLite file that the store and the embedded broker share.
+//! The one SQLite file that the ledger in SQLite and the embedded broker share.
 //!
-//! [`Database`] is a connection, used where it is; [`Thread`] gives whatever owns one a thread of its own,
-//! for the loops that must not wait for a disk: closures in, answers out. What both sides have to agree on
-//! is here as well: how the file is opened and brought up to date, its locks, and how a job is put.
+//! [`Database`] is a connection, used where it is. What both sides have to agree on is here as well: how the file is
+//! opened and brought up to date, and how a job is put.
 //!
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.

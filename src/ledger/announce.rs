@@ -68,8 +68,8 @@ impl Ledger {
     }
 
     /// Reserves the right to put the jobs of tasks that wait again, or puts them where the ledger keeps the jobs, all
-    /// in one
-    /// transaction. Left out are tasks that wait no more, and those that somebody else has put since these puts.
+    /// in one transaction. Left out are tasks that wait no more, and those that somebody else has put since these
+    /// puts.
     pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
         let jobs = self.jobs();
         let all: Vec<Again> = self.change(|rows| {

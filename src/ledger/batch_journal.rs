@@ -1,8 +1,7 @@
 //! A worker's batch journal: what it has done with tasks that it claimed together, until that is recorded.
 //!
 //! A journal outlives its worker, but not the machine. Whoever finds that a worker is dead reads in its journal which
-//! of
-//! its tasks have begun and which have ended, where the ledger can only say that they run.
+//! of its tasks have begun and which have ended, where the ledger can only say that they run.
 
 use std::fmt;
 

@@ -19,9 +19,8 @@ use crate::task::output::Captured;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
-/// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs
-/// nothing: what it still owns it took over and could not end, or not record as lost. (A round is recorded before
-/// anything is
+/// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs nothing:
+/// what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
 /// claimed, or in the same transaction.)
 fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)
@@ -95,8 +94,7 @@ impl Writing<'_> {
     }
 
     /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after
-    /// those
-    /// before it were gone. Where its lock is held, something is, whoever has looked.
+    /// those before it were gone. Where its lock is held, something is, whoever has looked.
     fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
         let newest = task.newest();
         if newest.number == 0 {

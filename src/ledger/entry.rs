@@ -6,8 +6,7 @@
 //! written when it has ended.
 //!
 //! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those
-//! of
-//! the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
+//! of the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,8 +237,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Entered {
     /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing
-    /// else of
-    /// it may be touched.
+    /// else of it may be touched.
     pub ours: Vec<bool>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
     pub puts: Vec<Again>,
@@ -248,8 +246,7 @@ pub struct Entered {
     /// What became of the task whose attempt was lost; none where none was named.
     pub lost: Option<AfterLoss>,
     /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not
-    /// claimed:
-    /// [`Claim::GivenUp`].
+    /// claimed: [`Claim::GivenUp`].
     pub claim: Option<Claim>,
     /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
     /// turn.

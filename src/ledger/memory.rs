@@ -1,8 +1,7 @@
 //! A ledger in memory: for tests and for models, which kill whoever uses it between two transactions.
 //!
 //! The rows outlive those who write them. What a transaction has changed is undone if it fails, and no row is let
-//! stand that
-//! the CHECKs of `migrations/` would refuse.
+//! stand that the CHECKs of `migrations/` would refuse.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

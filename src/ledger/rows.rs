@@ -1,6 +1,5 @@
 //! The rows of a ledger: the thinnest possible layer of operations, which every adapter has. Nothing here knows what
-//! the
-//! operations are for; that is the protocol's, above.
+//! the operations are for; that is the protocol's, above.
 //!
 //! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
 
@@ -129,8 +128,7 @@ pub trait Rows: Reads {
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
     /// Has a task wait as if an attempt had not been claimed, if that was claimed ahead and its owner is that one.
-    /// True if
-    /// so.
+    /// True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
     /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
@@ -174,8 +172,7 @@ pub trait Rows: Reads {
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
 
     /// Begins another put of a task that waits, if its newest is that one, or whichever that is; it is left until
-    /// then to
-    /// whoever begins it.
+    /// then to whoever begins it.
     fn begin_put(
         &self,
         task: TaskId,
@@ -185,8 +182,7 @@ pub trait Rows: Reads {
     ) -> Result<Option<BegunPut>, Failed>;
 
     /// Notes the job of a put, unless there has been another put since. A foreign task's row goes on naming the
-    /// producer's
-    /// job as well, which may come round again and is known by nothing else.
+    /// producer's job as well, which may come round again and is known by nothing else.
     fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed>;
 
     /// Leaves a put that came to nothing to whoever is next.

@@ -70,8 +70,7 @@ impl Store {
     }
 
     /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody
-    /// else's
-    /// lock. Then it is tried again on the ledger's thread.
+    /// else's lock. Then it is tried again on the ledger's thread.
     pub async fn soon<R: Send + 'static>(
         &self,
         mut f: impl FnMut(&mut Ledger) -> Result<R, Error> + Send + 'static,
@@ -84,8 +83,7 @@ impl Store {
     }
 
     /// Runs such a transaction here or not at all: `None` if the ledger's thread is at work or the ledger is not
-    /// local, an
-    /// error that [`Error::is_locked`] if somebody else holds a lock for longer than a moment.
+    /// local, an error that [`Error::is_locked`] if somebody else holds a lock for longer than a moment.
     pub fn at_once<R>(
         &self,
         f: impl FnOnce(&mut Ledger) -> Result<R, Error>,

@@ -27,8 +27,7 @@ pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed
 }
 
 /// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row
-/// of its
-/// own, with the name of who ran it. True if so.
+/// of its own, with the name of who ran it. True if so.
 pub(super) fn end(
     rows: &dyn Rows,
     settlement: &Settlement,
@@ -72,8 +71,7 @@ pub(super) fn end(
 }
 
 /// A task that was claimed ahead of its turn waits again, if its attempt is still its owner's. It had never been
-/// tried, and
-/// was due. True if so.
+/// tried, and was due. True if so.
 pub(super) fn unclaim(
     rows: &dyn Rows,
     attempt: AttemptId,

@@ -7,11 +7,9 @@
 //! a reboot, or another container's pid namespace.
 //!
 //! In another file nobody seems to live, nor by bytes other than those that are held. So the file has the id of its
-//! store
-//! in it, and a number that says which bytes are whose; one that has not is not believed. A new one is made only where
-//! nobody can hold the old one any more, because every worker that is known began before the machine was started, and
-//! one
-//! of an earlier version is made ours only where nobody holds a byte of it.
+//! store in it, and a number that says which bytes are whose; one that has not is not believed. A new one is made
+//! only where nobody can hold the old one any more, because every worker that is known began before the machine was
+//! started, and one of an earlier version is made ours only where nobody holds a byte of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,8 +27,7 @@ use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the
-/// id of its
-/// row, had no number. Workers have these bytes in all.
+/// id of its row, had no number. Workers have these bytes in all.
 const LAYOUT: u32 = 2;
 
 /// Attempts lock the bytes below these, by their task and their number; the others from these on.
@@ -39,9 +36,8 @@ const SESSIONS: i64 = 1 << 61;
 const WAITERS: i64 = 1 << 62;
 
 /// Of an attempt's byte, so many bits are of its task's id, and so many of its number. Two that share one are a
-/// trillion tasks
-/// apart, or a million attempts of one task, of which only the newest can live. Were they to meet, the later would
-/// wait.
+/// trillion tasks apart, or a million attempts of one task, of which only the newest can live. Were they to meet, the
+/// later would wait.
 const TASK_BITS: u32 = 40;
 const NUMBER_BITS: u32 = 20;
 

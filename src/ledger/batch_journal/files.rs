@@ -3,8 +3,7 @@
 //! A file is never flushed, and names the boot it was written in: it outlives its worker, but not the machine.
 //!
 //! A note is never changed; when all is recorded, the next ones are written over the first. What is left behind them
-//! says
-//! nothing: a task is looked up by its attempt's number, and that has been recorded.
+//! says nothing: a task is looked up by its attempt's number, and that has been recorded.
 
 use std::fs::{self, File};
 use std::io;

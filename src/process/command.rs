@@ -57,7 +57,7 @@ pub struct Spec<'a> {
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.
-    pub inherited: BorrowedFd<'a>,
+    pub inherited: Option<BorrowedFd<'a>>,
     /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
     pub listen: bool,
 }

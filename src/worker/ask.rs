@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 
 use super::machine::{Answer, Ask, Deleted, Known, ToDelete};
 use crate::broker::{self, Broker, JobId, Reservation};
+use crate::ledger::Store;
 use crate::reconcile::{self, Memory, Pass, Standing, announce};
-use crate::store::Store;
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;

@@ -11,8 +11,8 @@ use super::phase::{Claimant, Disposition, Facts, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
+use crate::ledger::{Attempt, Claim, DeadAttempt, Remains};
 use crate::link::Report;
-use crate::store::ledger::{Attempt, Claim, DeadAttempt, Remains};
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;

@@ -11,7 +11,7 @@ use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Runn
 use super::state::{Effects, Machine, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
-use crate::store::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
+use crate::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};

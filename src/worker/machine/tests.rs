@@ -10,7 +10,7 @@ use super::event::{Answer, Ask, Event};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
-use crate::store::ledger::Claim;
+use crate::ledger::Claim;
 use crate::task::id::TaskId;
 
 mod stage;

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::stage::{self, Locks, attempt, dead, ended, known, lost_connection, pointer_job};
 use crate::broker::{self, Reservation, Reserve};
-use crate::store::announce::Again;
-use crate::store::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
+use crate::ledger::announce::Again;
+use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -855,8 +855,8 @@ impl World {
                     _ => OnFailure::Bury,
                 };
                 command.timeout = (self.tape.pick(5) == 0).then_some(Duration::from_millis(30));
-                let lock = self.locks.take(attempt_id);
-                Claim::Begun(attempt(attempt_id, command, foreign, ahead, lock))
+                let alive = self.locks.take(attempt_id);
+                Claim::Begun(attempt(attempt_id, command, foreign, ahead, alive))
             }
             Row::Ours(_) | Row::Ended { .. } if ahead => Claim::DeleteJob { task: None },
             Row::Ours(mine) if !self.has_ended.contains(&mine) || self.running == Some(mine) => {

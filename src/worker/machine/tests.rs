@@ -13,9 +13,13 @@ use super::table::{EventKind, PhaseKind, may_happen};
 use crate::ledger::Claim;
 use crate::task::id::TaskId;
 
+mod broker;
+mod dice;
+mod model;
 mod stage;
 mod world;
 
+use model::{Kind, Model, Tally};
 use stage::{Script, at};
 use world::World;
 
@@ -200,4 +204,61 @@ fn a_turn_that_does_not_come_is_given_back() {
     script.step(Event::Told(Mode::Stopping));
     script.step(Event::Journaled(true));
     assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
+}
+
+/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that is
+/// done, and a death costs one attempt.
+#[test]
+fn workers_that_are_killed_in_every_gap_keep_the_promises() {
+    let kind = Kind {
+        tasks: 300,
+        foreign: 0,
+        workers: 3,
+        kills: 40,
+        forgets: true,
+        is_local: true,
+    };
+    let kinds = [
+        kind,
+        Kind {
+            is_local: false,
+            ..kind
+        },
+        Kind {
+            workers: 1,
+            kills: 100,
+            ..kind
+        },
+        Kind {
+            tasks: 150,
+            foreign: 150,
+            forgets: false,
+            ..kind
+        },
+        Kind {
+            tasks: 100,
+            foreign: 200,
+            forgets: false,
+            is_local: false,
+            workers: 6,
+            ..kind
+        },
+    ];
+    let mut all = Tally::default();
+    for kind in kinds {
+        for seed in 1..=20 {
+            println!("seed {seed}, {kind:?}");
+            let tally = Model::new(seed, kind).play();
+            all.steps += tally.steps;
+            all.kills += tally.kills;
+            all.restarts += tally.restarts;
+            all.attempts += tally.attempts;
+            all.lost += tally.lost;
+        }
+    }
+    println!("{all:?}");
+    assert!(
+        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000,
+        "too little went wrong: {all:?}"
+    );
 }

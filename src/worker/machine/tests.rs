@@ -10,8 +10,9 @@ use super::event::{Answer, Ask, Event};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
+use crate::broker as broker_port;
 use crate::ledger::Claim;
-use crate::task::id::TaskId;
+use crate::task::id::{PutId, TaskId};
 
 mod broker;
 mod dice;
@@ -149,6 +150,28 @@ fn an_unknown_kick_is_not_taken_for_none() {
         Some(Ask::Release { delay, .. }) => assert_eq!(*delay, LEAVE_ALONE),
         other => panic!("{other:?}"),
     }
+}
+
+/// A task that waits and whose job was lost is put again, and no job is taken before that is said.
+#[test]
+fn a_job_that_is_lost_when_it_is_released_is_put_again() {
+    let mut script = Script::new();
+    script.reserves_pointer();
+    let put = PutId {
+        task: TaskId(1),
+        generation: 4,
+    };
+    script.claim_says(Claim::Later {
+        put,
+        delay: Duration::from_secs(1),
+        priority: 1024,
+    });
+    assert!(matches!(script.asked(), Some(Ask::Release { .. })));
+    script.step(Event::Answered(Answer::Settled(Err(
+        broker_port::Error::NotFound,
+    ))));
+    assert_eq!(script.last_entry().unwrap().again, [put]);
+    assert!(script.asked().is_none(), "{:?}", script.asked());
 }
 
 /// A tender reconciles for its workers, also after an outage.

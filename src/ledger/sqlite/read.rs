@@ -79,13 +79,13 @@ const ATTEMPTS: &str =
     FROM attempts WHERE task = ?1 ORDER BY number";
 
 fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>) -> Result<Listed, Failed> {
-    let id = row.get(0)?;
+    let id: TaskId = row.get(0)?;
     let before = attempts.query_map([id], ended)?;
     let mut attempts: Vec<Attempt> = before.collect::<Result<_, _>>()?;
     attempts.extend(running(row)?);
     let word = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
     let status = Status::from_word(word)
-        .ok_or_else(|| Failed::row(nonsense(&format!("a task with the status '{word}'"))))?;
+        .ok_or_else(|| Failed::row(id, nonsense(&format!("a task with the status '{word}'"))))?;
     let task = Task {
         id,
         uuid: Uuid::from_bytes(row.get(1)?),

@@ -232,7 +232,7 @@ impl Writing<'_> {
         transition::record(self.rows, &row)?;
         self.rows
             .task(&uuid)?
-            .ok_or_else(|| Failed::row("a row vanished in its own transaction"))
+            .ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
     }
 
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {

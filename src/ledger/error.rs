@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::lives;
+use crate::task::id::TaskId;
 
 /// Why a ledger did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +17,8 @@ pub enum Error {
     /// The row that was asked for is why, and others may well be fine.
     #[error("{what}")]
     Row {
+        /// The task whose row it is, where that is known.
+        task: Option<TaskId>,
         /// Which row, and what is wrong with it.
         what: String,
     },
@@ -83,6 +86,8 @@ pub enum Failed {
     Locked,
     /// A row holds what this program cannot read, or may not hold what it was to.
     Row {
+        /// The task whose row it is, where that is known.
+        task: Option<TaskId>,
         /// Which row, and what is wrong with it.
         what: String,
     },
@@ -99,14 +104,17 @@ impl Failed {
     /// What is wrong with the row that was asked for, if that is why; others may well be fine.
     pub fn of_one_row(self) -> Result<String, Failed> {
         match self {
-            Failed::Row { what } => Ok(what),
+            Failed::Row { what, .. } => Ok(what),
             Failed::Locked | Failed::Trouble { .. } | Failed::Lives(_) => Err(self),
         }
     }
 
     /// A row that makes no sense.
-    pub fn row(what: impl Into<String>) -> Failed {
-        Failed::Row { what: what.into() }
+    pub fn row(task: impl Into<Option<TaskId>>, what: impl Into<String>) -> Failed {
+        Failed::Row {
+            task: task.into(),
+            what: what.into(),
+        }
     }
 }
 

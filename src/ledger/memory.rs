@@ -114,7 +114,7 @@ impl Memory {
             Failed::Locked => Error::Locked {
                 what: format!("the store {} is locked", self.id),
             },
-            Failed::Row { what } => Error::Row { what },
+            Failed::Row { task, what } => Error::Row { task, what },
             Failed::Trouble { what } => {
                 Error::trouble(format!("the store {} failed: {what}", self.id))
             }

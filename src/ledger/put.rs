@@ -105,7 +105,7 @@ impl Ledger {
             transition::renew(rows, id, now, tube)?;
             next_put(rows, id, None, now, jobs)?
                 .map(Ok)
-                .ok_or_else(|| Failed::row(format!("task {id} cannot be put")))
+                .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
         })?;
         if jobs.is_some() {
             self.backend.ring();

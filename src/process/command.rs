@@ -154,9 +154,10 @@ impl Running {
         }
     }
 
-    /// Waits for the command's end, and lets nothing else go on meanwhile: for what takes less than to have the runtime wait.
-    /// What the command prints by then is handed over piece by piece, so that it does not wait for room in its pipe. `None`
-    /// when the command goes on, or a signal came. Does not wait for a command that has not got all that it is to read.
+    /// Waits for the command's end, and lets nothing else go on meanwhile: for what takes less than to have the runtime
+    /// wait. What the command prints by then is handed over piece by piece, so that it does not wait for room in its
+    /// pipe. `None` when the command goes on, or a signal came. Does not wait for a command that has not got all that
+    /// it is to read.
     ///
     /// # Errors
     /// As [`Running::next`].

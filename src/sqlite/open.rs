@@ -59,8 +59,8 @@ impl Database {
         durability: Durability,
     ) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
-        // Room for every statement of a worker's loop, so that none is prepared twice. Nor is any for the values that it gets:
-        // a plan that went by those of one row would be made anew for the next.
+        // Room for every statement of a worker's loop, so that none is prepared twice. Nor is any for the values that
+        // it gets: a plan that went by those of one row would be made anew for the next.
         connection.set_prepared_statement_cache_capacity(64);
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)

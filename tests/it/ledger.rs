@@ -9,6 +9,7 @@ mod claims;
 mod cleanup;
 mod entries;
 mod histories;
+mod model;
 mod recovery;
 mod rows;
 

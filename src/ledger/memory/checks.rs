@@ -6,12 +6,13 @@ use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::{Captured, KEPT};
 use crate::task::state::{Outcome, Status};
 
-fn all(which: &str, rules: &[(&str, bool)]) -> Result<(), Failed> {
+fn all(task: Option<TaskId>, which: &str, rules: &[(&str, bool)]) -> Result<(), Failed> {
     match rules.iter().find(|(_, holds)| !holds) {
         None => Ok(()),
-        Some((rule, _)) => Err(Failed::row(format!(
-            "the store refused a row: {which}: not so: {rule}"
-        ))),
+        Some((rule, _)) => Err(Failed::row(
+            task,
+            format!("the store refused a row: {which}: not so: {rule}"),
+        )),
     }
 }
 
@@ -19,6 +20,7 @@ pub(super) fn task(id: TaskId, row: &TaskRow) -> Result<(), Failed> {
     let is = |status| row.status == status;
     let (spent, lost) = (i64::from(row.budget.spent), i64::from(row.budget.lost));
     all(
+        Some(id),
         &format!("task {id}"),
         &[
             ("who waits is due", is(Status::Waiting) == row.due.is_some()),
@@ -77,6 +79,7 @@ pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(
         }
     };
     all(
+        Some(id.task),
         &format!("attempt {id}"),
         &[
             ("it is its task's, and new", is_new),
@@ -95,6 +98,7 @@ pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(
 pub(super) fn output(id: AttemptId, output: &Captured, is_new: bool) -> Result<(), Failed> {
     let (head, tail) = (output.head.len(), output.tail.len());
     all(
+        Some(id.task),
         &format!("what attempt {id} printed"),
         &[
             ("it is its attempt's, and new", is_new),
@@ -113,6 +117,7 @@ pub(super) fn output(id: AttemptId, output: &Captured, is_new: bool) -> Result<(
 
 pub(super) fn worker(row: &WorkerRow) -> Result<(), Failed> {
     all(
+        None,
         &format!("worker {}", row.worker.name),
         &[
             ("it has a name", !row.worker.name.is_empty()),

@@ -284,7 +284,7 @@ impl Rows for Transaction<'_> {
     fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
         let tables = self.0.borrow();
         let since = tables.task(task).map(|row| tables.waits_since(task, row));
-        since.ok_or_else(|| Failed::row(format!("there is no task {task}")))
+        since.ok_or_else(|| Failed::row(task, format!("there is no task {task}")))
     }
 
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {

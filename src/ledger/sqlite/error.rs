@@ -11,7 +11,7 @@ use crate::sqlite;
 pub(super) fn told(path: &Path, failed: Failed) -> Error {
     match failed {
         Failed::Locked => sqlite::Error::locked(path).into(),
-        Failed::Row { what } => Error::Row { what },
+        Failed::Row { task, what } => Error::Row { task, what },
         Failed::Trouble { what } => {
             Error::trouble(format!("the store {} failed: {what}", path.display()))
         }
@@ -26,12 +26,13 @@ impl From<rusqlite::Error> for Failed {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failed::Locked,
             Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
                 Failed::Row {
+                    task: None,
                     what: format!("the store refused a row: {what}"),
                 }
             }
             Some(_) => Failed::Trouble { what },
             // Not SQLite's own: a value is not what it should be.
-            None => Failed::row(nonsense(&what)),
+            None => Failed::row(None, nonsense(&what)),
         }
     }
 }
@@ -43,7 +44,7 @@ impl From<sqlite::Failed> for Failed {
             sqlite::Failed::Locks(error) => Failed::Trouble {
                 what: error.to_string(),
             },
-            sqlite::Failed::Corrupt(what) => Failed::row(nonsense(&what)),
+            sqlite::Failed::Corrupt(what) => Failed::row(None, nonsense(&what)),
             sqlite::Failed::Stopped => Failed::Trouble {
                 what: "a transaction was given up".into(),
             },
@@ -61,7 +62,7 @@ impl From<sqlite::Error> for Error {
         let what = error.to_string();
         match error {
             sqlite::Error::Locked { .. } => Error::Locked { what },
-            error if error.is_of_one_row() => Error::Row { what },
+            error if error.is_of_one_row() => Error::Row { task: None, what },
             sqlite::Error::Open { .. } => Error::Trouble {
                 what,
                 next: Some(

@@ -56,7 +56,7 @@ pub(super) fn begin(
         uuid: Uuid::from_bytes(uuid),
         tube: tube
             .parse()
-            .map_err(|e| Failed::row(nonsense(&format!("task {task}: {e}"))))?,
+            .map_err(|e| Failed::row(task, nonsense(&format!("task {task}: {e}"))))?,
         priority,
         ttr,
         due_in,

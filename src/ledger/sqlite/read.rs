@@ -84,7 +84,7 @@ const ATTEMPTS: &str =
     FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
 
 fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Result<Listed, Failed> {
-    let id = row.get(0)?;
+    let id: TaskId = row.get(0)?;
     let running = running(row)?;
     let most = most.saturating_sub(running.is_some().into());
     let before = attempts.query_map(params![id, most], ended)?;
@@ -93,7 +93,7 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
     attempts.extend(running);
     let word = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
     let status = Status::from_word(word)
-        .ok_or_else(|| Failed::row(nonsense(&format!("a task with the status '{word}'"))))?;
+        .ok_or_else(|| Failed::row(id, nonsense(&format!("a task with the status '{word}'"))))?;
     let task = Task {
         id,
         uuid: Uuid::from_bytes(row.get(1)?),

@@ -301,7 +301,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     );
     let foreign = row.get(5)?;
     let command = row.get(6)?;
-    let corrupt = |what: String| Failed::row(nonsense(&format!("task {id}: {what}")));
+    let corrupt = |what: String| Failed::row(id, nonsense(&format!("task {id}: {what}")));
     let budget = Budget {
         spent: row.get(13)?,
         lost: row.get(14)?,
@@ -375,12 +375,13 @@ fn content(
         (Some(command), Some(arguments), Some(options), _) => {
             Call::from_parts(command, arguments, options)
                 .map(Content::Call)
-                .map_err(|e| Failed::row(nonsense(&format!("task {task}: {e}"))))
+                .map_err(|e| Failed::row(task, nonsense(&format!("task {task}: {e}"))))
         }
         (_, _, _, Some(body)) if foreign => Ok(Content::Unread(body.into())),
         (_, _, _, Some(body)) => Ok(Content::Raw(body.into())),
-        (_, _, _, None) => Err(Failed::row(nonsense(&format!(
-            "task {task} asks for nothing"
-        )))),
+        (_, _, _, None) => Err(Failed::row(
+            task,
+            nonsense(&format!("task {task} asks for nothing")),
+        )),
     }
 }

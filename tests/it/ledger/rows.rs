@@ -76,9 +76,9 @@ pub fn a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays(new:
         let failed = rows.part(&mut || {
             rows.set_due(first, NOW + 2)?;
             rows.set_due(second, NOW + 2)?;
-            Err(Failed::row("enough"))
+            Err(Failed::row(None, "enough"))
         });
-        assert_eq!(failed, Err(Failed::row("enough")));
+        assert_eq!(failed, Err(Failed::row(None, "enough")));
         let refused = rows.part(&mut || {
             rows.set_due(second, NOW + 3)?;
             rows.begin(&beginning(nth(second, 1), 2))

@@ -1,5 +1,7 @@
 //! Rows that make no sense cannot be written, whoever writes them.
 
+use taskqueue::ledger::Error;
+
 use super::{OnDisk, TaskId, put};
 
 /// Tries statements one by one, each of which must be refused, and must be otherwise well-formed: it
@@ -144,4 +146,20 @@ fn a_task_takes_its_attempts_and_output_along() {
         .execute_batch("PRAGMA foreign_keys = ON; DELETE FROM tasks")
         .unwrap();
     assert_eq!((ledger.count("attempts"), ledger.count("output")), (0, 0));
+}
+
+#[test]
+fn a_row_that_makes_no_sense_is_named() {
+    let mut store = OnDisk::new();
+    let (task, job) = put(&mut store.db, super::NOW);
+    let nonsense = "UPDATE tasks SET arguments = '[{}]'";
+    store.sqlite().execute(nonsense, []).unwrap();
+    let claimed = super::claim(&mut store.db, &store.me, &store.commands, &job, super::NOW);
+    match claimed {
+        Err(Error::Row { task: named, what }) => {
+            assert_eq!(named, Some(task));
+            assert!(what.contains("task 1: "), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -52,6 +52,8 @@ mod pace;
 mod phase;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use event::{
     Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
@@ -102,7 +104,7 @@ impl Machine {
         }
         match event {
             Event::Due => {}
-            Event::Told(mode) => self.told(mode, out),
+            Event::Told(mode) => self.told(mode, now, out),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -143,8 +145,12 @@ impl Machine {
         Ok(())
     }
 
-    fn told(&mut self, mode: Mode, out: &mut Effects) {
+    fn told(&mut self, mode: Mode, now: Now, out: &mut Effects) {
         self.mode = self.mode.hurried(mode);
+        // No other job is wanted, unless its claim is under way.
+        if self.mode != Mode::Working && !matches!(self.ledger, Some(Entering::Together(_))) {
+            self.stop_looking(now);
+        }
         if self.mode != Mode::Working && self.broker.as_ref().is_some_and(Asked::can_be_interrupted)
         {
             out.push(Effect::Say(Said::Told(self.mode)));

@@ -17,7 +17,7 @@
 use std::fmt;
 
 /// The kinds of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     /// `Event::Told`.
     Told,
@@ -46,7 +46,7 @@ pub enum EventKind {
 }
 
 /// The kinds of phases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PhaseKind {
     /// `Phase::Idle`.
     Idle,

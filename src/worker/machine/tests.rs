@@ -1,0 +1,190 @@
+//! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever they
+//! may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::event::{Answer, Ask, Event};
+use super::mode::Mode;
+use super::state::LEAVE_ALONE;
+use super::table::{EventKind, PhaseKind, may_happen};
+use crate::store::ledger::Claim;
+use crate::task::id::TaskId;
+
+mod stage;
+mod world;
+
+use stage::{Script, at};
+use world::World;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_hold_in_every_history(tape in proptest::collection::vec(any::<u8>(), 0..1500)) {
+        World::new(tape).play();
+    }
+}
+
+/// Far longer histories than shrinking could handle; the seed is all there is to a failure.
+#[test]
+fn the_rules_hold_in_long_histories() {
+    let steps = (1..=60).map(|seed| World::from_seed(seed, 100_000).play());
+    let steps: u64 = steps.sum();
+    assert!(steps > 200_000, "only {steps} steps");
+}
+
+/// Every phase is come to, by random histories too: or they would show nothing of it.
+#[test]
+fn histories_come_everywhere() {
+    let mut seen: HashMap<(PhaseKind, EventKind), u64> = HashMap::new();
+    for seed in 100..=105 {
+        let mut world = World::from_seed(seed, 60_000);
+        world.play();
+        for (key, count) in world.seen {
+            *seen.entry(key).or_default() += count;
+        }
+    }
+    for phase in stage::PHASES {
+        assert!(
+            phase == PhaseKind::Gone || seen.keys().any(|(at, _)| *at == phase),
+            "no history came to {phase:?}"
+        );
+    }
+    for event in stage::EVENTS {
+        assert!(
+            seen.keys().any(|(_, kind)| *kind == event),
+            "{event:?} never happened"
+        );
+    }
+}
+
+/// What the table allows is taken in, and all else is refused, by name, and changes nothing.
+#[test]
+fn the_table_says_what_may_happen() {
+    for phase in stage::PHASES {
+        for event in stage::EVENTS {
+            let mut machine = stage::machine_in(phase);
+            assert_eq!(machine.phase.kind(), phase);
+            let before = format!("{machine:?}");
+            let now = at(1_000_000);
+            let stepped = machine.step(stage::event(event), now);
+            let allowed = may_happen(event, phase) && stage::is_answer_awaited(event, phase);
+            match stepped {
+                Ok(_) => assert!(allowed, "{event:?} was taken in while {phase:?}"),
+                Err(illegal) => {
+                    assert!(!allowed, "{event:?} was refused while {phase:?}");
+                    assert_eq!((illegal.event, illegal.phase), (event, phase));
+                    assert_eq!(format!("{machine:?}"), before, "{event:?} while {phase:?}");
+                }
+            }
+        }
+    }
+}
+
+/// An outcome is recorded within 20 ms of a broker that says nothing, whatever there is to be asked.
+#[test]
+fn an_outcome_does_not_wait_for_a_silent_broker() {
+    for exit in [0, 1] {
+        let mut script = Script::running();
+        script.ends(exit, at(100_000));
+        assert!(
+            script.asked().is_some(),
+            "the broker is asked what comes next"
+        );
+        assert_eq!(script.entered(), None);
+        let due = script.machine.deadline().unwrap();
+        assert!(due <= Duration::from_millis(120), "{due:?}");
+        script.due(due);
+        assert_eq!(script.entered(), Some(1), "recorded without the broker");
+    }
+}
+
+/// A touch that the broker does not answer keeps nothing from being recorded.
+#[test]
+fn an_outcome_does_not_wait_for_a_touch() {
+    let mut script = Script::running();
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert!(matches!(script.asked(), Some(Ask::Touch(_))));
+    script.ends(0, at(30_000_000));
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert_eq!(script.entered(), Some(1));
+}
+
+/// What is known of deleted jobs goes with the very next entry.
+#[test]
+fn what_is_deleted_goes_with_the_next_entry() {
+    let mut script = Script::running_foreign();
+    script.ends(0, at(1_000));
+    script.answer_exchange(0);
+    script.answer_entered();
+    // Deleted, since no other job came.
+    script.answer_exchange(0);
+    script.reserves_pointer();
+    let entry = script.last_entry().unwrap();
+    assert!(entry.claim.is_some());
+    assert_eq!(entry.deleted, [TaskId(1)]);
+}
+
+/// A broker that cannot say how often a job was kicked has not said that it was not.
+#[test]
+fn an_unknown_kick_is_not_taken_for_none() {
+    let mut script = Script::new();
+    script.reserves_pointer();
+    script.claim_says(Claim::AskForKicks);
+    assert!(matches!(script.asked(), Some(Ask::Know(_))));
+    script.step(Event::Answered(Answer::Known(
+        Err(stage::lost_connection()),
+    )));
+    match script.asked() {
+        Some(Ask::Release { delay, .. }) => assert_eq!(*delay, LEAVE_ALONE),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A tender reconciles for its workers, also after an outage.
+#[test]
+fn a_worker_with_a_tender_does_not_reconcile() {
+    for has_tender in [true, false] {
+        let mut script = Script::with(|rules| rules.has_tender = has_tender);
+        if !has_tender {
+            assert!(matches!(script.asked(), Some(Ask::Reconcile)));
+            script.step(Event::Answered(Answer::Reconciled));
+        }
+        assert!(matches!(script.asked(), Some(Ask::Reserve { .. })));
+        script.step(Event::Answered(Answer::Reserved(Err(
+            stage::lost_connection(),
+        ))));
+        let due = script.machine.deadline().unwrap();
+        script.due(due);
+        match script.asked() {
+            Some(Ask::Reserve { wait }) => assert!(has_tender && wait.is_zero()),
+            Some(Ask::Reconcile) => assert!(!has_tender),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Attempts that were claimed ahead and do not begin have let their locks go by the time their tasks wait again.
+#[test]
+fn locks_of_what_does_not_begin_are_free_before_it_waits() {
+    let mut script = Script::running();
+    let ids = script.ends_with_batch(3, at(1_000));
+    for id in &ids[1..] {
+        assert!(script.holds(*id), "claimed ahead: {id}");
+    }
+    script.step(Event::Told(Mode::Draining { until: None }));
+    script.ends(1, at(2_000));
+    let due = script.machine.deadline().unwrap_or_default();
+    script.due(due);
+    script.answer_known();
+    let entry = script.last_entry().unwrap();
+    assert_eq!(entry.unclaim, ids[1..]);
+    for id in &ids[1..] {
+        assert!(!script.holds(*id), "{id}");
+    }
+}

@@ -27,11 +27,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Broker, Delivery, NewJob};
+use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::ledger::put::{Added, NewTask};
+use crate::ledger::read::{Key, Task};
+use crate::ledger::{self, Ledger, Millis};
 use crate::seconds::whole_seconds;
-use crate::store::put::{Added, NewTask};
-use crate::store::read::{Key, Task};
-use crate::store::{self, Db, Millis, now};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::payload::{Call, OptionValue, Pointer, Refusal};
@@ -44,7 +45,7 @@ pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
 pub struct Queue {
     broker: Box<dyn Broker>,
     /// Used on threads that may wait for a disk.
-    db: Arc<Mutex<Db>>,
+    db: Arc<Mutex<Ledger>>,
     /// The store's own id, for pointers.
     store: Uuid,
     /// The store puts the jobs itself.
@@ -93,7 +94,7 @@ pub enum Error {
     Raw,
     /// The store. Nothing was recorded.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] ledger::Error),
 }
 
 impl Put {
@@ -225,8 +226,8 @@ impl From<Call> for Put {
 }
 
 impl Queue {
-    /// Records tasks in `db`, opened with [`store::Durability::PowerCut`], and announces them to `broker`.
-    pub fn new(broker: Box<dyn Broker>, db: Db) -> Queue {
+    /// Records tasks in `db`, opened with [`ledger::Durability::PowerCut`], and announces them to `broker`.
+    pub fn new(broker: Box<dyn Broker>, db: Ledger) -> Queue {
         Queue {
             broker,
             store: db.id(),
@@ -263,7 +264,7 @@ impl Queue {
         let mut put = self.put_all(tube, vec![put]).await?;
         // One answer each.
         put.pop()
-            .unwrap_or_else(|| Err(store::Error::Closed.into()))
+            .unwrap_or_else(|| Err(ledger::Error::closed().into()))
     }
 
     /// Records tasks in one transaction and puts their jobs in one go. One answer each, in the same order:
@@ -303,7 +304,7 @@ impl Queue {
                     }
                     Some(Added::Known { id }) => id,
                     Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
-                    None => return Err(store::Error::Closed.into()),
+                    None => return Err(ledger::Error::closed().into()),
                 };
                 Ok(Receipt {
                     id,
@@ -379,7 +380,7 @@ impl Queue {
     /// Uses the store on a thread that may wait for it.
     async fn with_db<R: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut Db) -> Result<R, store::Error> + Send + 'static,
+        f: impl FnOnce(&mut Ledger) -> Result<R, ledger::Error> + Send + 'static,
     ) -> Result<R, Error> {
         let db = Arc::clone(&self.db);
         tokio::task::spawn_blocking(move || {
@@ -387,7 +388,7 @@ impl Queue {
             f(&mut db.lock().unwrap_or_else(PoisonError::into_inner))
         })
         .await
-        .map_err(|_| store::Error::Closed)?
+        .map_err(|_| ledger::Error::closed())?
         .map_err(Error::from)
     }
 }

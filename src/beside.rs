@@ -1,27 +1,49 @@
-//! What stands beside a store's database: files and folders named after it, private like it, and its owner's.
+//! What stands beside a store: files and folders named after it, private like it, and its owner's. Who needs one asks
+//! here for it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// The path of such a file.
-pub fn path(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+use crate::task::id::WorkerId;
+
+/// The file of locks, which says who lives.
+pub fn locks(store: &Path) -> PathBuf {
+    named(store, "-locks")
+}
+
+/// The bell of the embedded queue.
+pub fn bell(store: &Path) -> PathBuf {
+    named(store, "-bell")
+}
+
+/// The batch journal of a worker.
+pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
+    named(store, &format!("-slate-{worker}"))
+}
+
+/// The folder with a file for each tube that is tended.
+pub fn tubes(store: &Path) -> PathBuf {
+    named(store, "-tubes")
+}
+
+fn named(store: &Path, suffix: &str) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Opens such a file, or makes it where there is none, as the database owner's.
-pub fn open(path: &Path, database: &Path) -> io::Result<File> {
+/// Opens such a file, or makes it where there is none, as the store owner's.
+pub fn open(path: &Path, store: &Path) -> io::Result<File> {
     let (file, is_new) = open_or_create(path)?;
     if is_new {
-        give(&file, database);
+        give(&file, store);
     }
     Ok(file)
 }
 
-/// Opens one, or makes it where there is none; whether it is new, and to be given to the database's owner when it says
+/// Opens one, or makes it where there is none; whether it is new, and to be given to the store's owner when it says
 /// what it is to say.
 pub fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
@@ -33,8 +55,8 @@ pub fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-/// Makes such a folder where there is none, and the folder that the database is to be in.
-pub fn make_folder(path: &Path, database: &Path) -> io::Result<()> {
+/// Makes such a folder where there is none, and the folder that the store is to be in.
+pub fn make_folder(path: &Path, store: &Path) -> io::Result<()> {
     let private = |recursive| {
         let mut private = DirBuilder::new();
         private.mode(0o700).recursive(recursive);
@@ -57,14 +79,36 @@ pub fn make_folder(path: &Path, database: &Path) -> io::Result<()> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(path)?;
-    give(&made, database);
+    give(&made, store);
     Ok(())
 }
 
-/// Gives a new one to the database's owner: where root looks at somebody's store. Others own what they make, and may
+/// Gives a new one to the store's owner: where root looks at somebody's store. Others own what they make, and may
 /// not give it away.
-pub fn give(file: &File, database: &Path) {
-    if let Ok(database) = fs::metadata(database) {
-        let _ = fchown(file, Some(database.uid()), Some(database.gid()));
+pub fn give(file: &File, store: &Path) {
+    if let Ok(store) = fs::metadata(store) {
+        let _ = fchown(file, Some(store.uid()), Some(store.gid()));
+    }
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// That of the file which is at this path now.
+    pub fn at(path: &Path) -> io::Result<FileId> {
+        Ok(FileId::of(&fs::metadata(path)?))
+    }
+
+    /// That of an open file.
+    pub fn of(file: &fs::Metadata) -> FileId {
+        FileId {
+            device: file.dev(),
+            inode: file.ino(),
+        }
     }
 }

@@ -374,6 +374,15 @@ pub trait Broker: Send {
     /// What is known of a job.
     async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error>;
 
+    /// The same of several jobs, in as few round trips as the broker allows: not to be asked for more than a few dozen.
+    async fn stats_jobs(&mut self, ids: &[JobId]) -> Result<Vec<Option<JobStats>>, Error> {
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            all.push(self.stats_job(*id).await?);
+        }
+        Ok(all)
+    }
+
     /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
 

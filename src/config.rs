@@ -15,11 +15,13 @@ mod broker_url;
 pub mod duration;
 mod error;
 mod file;
+mod store_url;
 mod types;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
+pub use store_url::{BadStoreUrl, StoreUrl};
 
 use error::Wrong;
 use file::File;
@@ -38,7 +40,7 @@ pub struct Overrides {
     /// The broker.
     pub broker: Option<BrokerUrl>,
     /// The store.
-    pub store: Option<PathBuf>,
+    pub store: Option<StoreUrl>,
 }
 
 /// Everything that is configured, checked.
@@ -49,7 +51,7 @@ pub struct Config {
     /// Where jobs wait.
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
-    pub store: PathBuf,
+    pub store: StoreUrl,
     /// How long commands may go on once their worker was told to stop.
     pub grace_period: Duration,
     /// Environment variables that commands do not get.
@@ -85,7 +87,7 @@ impl Config {
     ///
     /// # Errors
     /// When that cannot be made out.
-    pub fn store(overrides: &Overrides) -> Result<PathBuf, Error> {
+    pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
         let error = match (Config::load(overrides), &overrides.store) {
             (Ok(config), _) => return Ok(config.store),
             (Err(_), Some(store)) => return Ok(store.clone()),
@@ -99,9 +101,10 @@ impl Config {
             .and_then(|text| text.parse::<toml::Table>().ok());
         match table.as_ref().map(|table| table.get("store")) {
             Some(None) => default_store(),
-            Some(Some(toml::Value::String(store))) => {
-                Ok(path.parent().unwrap_or(Path::new("")).join(store))
-            }
+            Some(Some(toml::Value::String(store))) => match written_at(path, store) {
+                Ok(store) => Ok(store),
+                Err(_) => Err(error),
+            },
             Some(Some(_)) | None => Err(error),
         }
     }
@@ -130,7 +133,9 @@ impl Config {
         let store = match (&overrides.store, &file.store) {
             (Some(store), _) => store.clone(),
             // What a file says is meant from where the file is.
-            (None, Some(store)) => at.parent().unwrap_or(Path::new("")).join(store),
+            (None, Some(store)) => {
+                written_at(&at, store).map_err(|e| wrong("store".into(), e.to_string()))?
+            }
             (None, None) => default_store()?,
         };
         Ok(Config {
@@ -145,9 +150,15 @@ impl Config {
     }
 }
 
-fn default_store() -> Result<PathBuf, Error> {
+/// A store as a file says it: meant from where that file is.
+fn written_at(file: &Path, store: &str) -> Result<StoreUrl, BadStoreUrl> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    Ok(StoreUrl::read(store.as_ref())?.seen_from(folder))
+}
+
+fn default_store() -> Result<StoreUrl, Error> {
     if rustix::process::geteuid().is_root() {
-        return Ok("/var/lib/taskqueue/taskqueue.db".into());
+        return Ok(PathBuf::from("/var/lib/taskqueue/taskqueue.db").into());
     }
     let absolute = |name: &str| {
         env::var_os(name)
@@ -157,7 +168,7 @@ fn default_store() -> Result<PathBuf, Error> {
     let state = absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .ok_or(Error::NoStore)?;
-    Ok(state.join("taskqueue/taskqueue.db"))
+    Ok(state.join("taskqueue/taskqueue.db").into())
 }
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::ledger::Open;
 use crate::process::leftover;
 use crate::reconcile::{Looks, Sweep};
 
@@ -59,7 +60,7 @@ pub struct Post {
     /// This program's file.
     pub program: PathBuf,
     /// The store whose attempts it ends.
-    pub store: PathBuf,
+    pub store: OsString,
     /// What is added to its environment.
     pub environment: Vec<(&'static str, OsString)>,
 }
@@ -143,7 +144,7 @@ fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
     let spawned = workers.try_clone().and_then(|workers| {
         Command::new(&post.program)
             .arg0(NAME)
-            .env(STORE_VARIABLE, std::path::absolute(&post.store)?)
+            .env(STORE_VARIABLE, &post.store)
             .envs(post.environment.iter().cloned())
             // What is started within a task is not to go as a part of it.
             .env_remove(leftover::STORE_VARIABLE)
@@ -174,7 +175,7 @@ fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
 ///
 /// # Errors
 /// When signals cannot be ignored.
-pub fn stand(store: &Path, awake: impl FnOnce()) -> io::Result<()> {
+pub fn stand(store: Open, awake: impl FnOnce()) -> io::Result<()> {
     // All that is meant for its parent and may be sent to a whole service; nobody takes note of it here.
     for signal in PASSED_OVER {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;

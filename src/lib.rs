@@ -9,7 +9,7 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
-//! | ports | [`broker`], [`store`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], and [`chance`], [`sqlite`], [`beside`], [`fd`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`thread`], [`beside`], [`fd`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
@@ -19,6 +19,7 @@ pub mod beside;
 pub mod broker;
 pub mod chance;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod crash;
@@ -26,8 +27,10 @@ pub mod crew;
 pub mod fd;
 pub mod grace;
 pub mod guard;
+pub mod ledger;
 pub mod lifecycle;
 pub mod link;
+pub mod lives;
 pub mod ofd;
 pub mod pool;
 pub mod process;
@@ -35,9 +38,9 @@ pub mod reconcile;
 pub mod seconds;
 pub mod signals;
 pub mod sqlite;
-pub mod store;
 pub mod task;
 pub mod tender;
 pub mod tenure;
+pub mod thread;
 pub mod tube;
 pub mod worker;

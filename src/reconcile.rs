@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker};
-use crate::store::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
-use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Store, now};
+use crate::clock::now;
+use crate::ledger::worker::{Me, NewWorker, Registered};
+use crate::ledger::{self, Store};
+use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
@@ -47,7 +48,7 @@ const LOOK_EVERY: u32 = 20;
 pub enum Error {
     /// The store.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] ledger::Error),
     /// The broker.
     #[error(transparent)]
     Broker(#[from] broker::Error),
@@ -118,7 +119,7 @@ impl Standing {
         }
     }
 
-    async fn me(&mut self, store: &Store) -> Result<Me, store::Error> {
+    async fn me(&mut self, store: &Store) -> Result<Me, ledger::Error> {
         match self {
             Standing::Worker(me) => Ok(me.clone()),
             Standing::Newcomer {
@@ -252,7 +253,7 @@ impl Pass<'_> {
 
     /// Attempts whose workers are dead. Returns the tasks that wait now. An attempt that cannot be recorded keeps no
     /// other from being recovered; the first such error is returned after all.
-    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, store::Error> {
+    async fn recover(&mut self, done: &mut Summary) -> Result<Vec<TaskId>, ledger::Error> {
         let (tube, asks) = (self.tube.clone(), self.standing.known());
         let dead = self
             .store
@@ -278,7 +279,7 @@ impl Pass<'_> {
         &mut self,
         dead: DeadAttempt,
         done: &mut Summary,
-    ) -> Result<Option<TaskId>, store::Error> {
+    ) -> Result<Option<TaskId>, ledger::Error> {
         let me = self.standing.me(self.store).await?;
         let AttemptId { task, number } = dead.id;
         let taking = Entry {
@@ -321,7 +322,7 @@ impl Pass<'_> {
         Ok(Some(task))
     }
 
-    async fn enter(&mut self, entry: Entry, me: &Me) -> Result<Entered, store::Error> {
+    async fn enter(&mut self, entry: Entry, me: &Me) -> Result<Entered, ledger::Error> {
         let (commands, me) = (Arc::clone(self.commands), me.clone());
         let entering = self
             .store

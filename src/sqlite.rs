@@ -1,8 +1,7 @@
-//! The one SQLite file that the store and the embedded broker share.
+//! The one SQLite file that the ledger in SQLite and the embedded broker share.
 //!
-//! [`Database`] is a connection, used where it is; [`Thread`] gives whatever owns one a thread of its own,
-//! for the loops that must not wait for a disk: closures in, answers out. What both sides have to agree on
-//! is here as well: how the file is opened and brought up to date, its locks, and how a job is put.
+//! [`Database`] is a connection, used where it is. What both sides have to agree on is here as well: how the file is
+//! opened and brought up to date, and how a job is put.
 //!
 //! Every change is one transaction that takes the write lock first (`BEGIN IMMEDIATE`): a transaction
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
@@ -12,32 +11,26 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::beside::FileId;
+use crate::lives::locks::LockFile;
+
 pub mod bell;
 pub mod boot;
-pub mod clock;
 mod durability;
 mod error;
-mod file;
 mod ids;
 pub mod jobs;
 mod journal;
-pub mod locks;
 mod open;
 mod patience;
-mod thread;
 mod transaction;
 
-pub use crate::beside;
-pub use clock::{Millis, now};
 pub use durability::Durability;
 pub use error::Error;
 pub(crate) use error::Failed;
 pub use patience::briefly;
-pub use thread::{Closed, Thread};
 
-use file::FileId;
 use journal::Journal;
-use locks::LockFile;
 use transaction::Transaction;
 pub(crate) use transaction::part;
 
@@ -134,7 +127,7 @@ impl Database {
             transaction.commit()?;
             Ok(result)
         };
-        let changed = run().map_err(|failed| failed.at(path, locks.path()))?;
+        let changed = run().map_err(|failed| failed.at(path, locks))?;
         if self.copies_journal && self.journal.is_long() {
             self.copy_journal();
         }
@@ -152,7 +145,7 @@ impl Database {
             transaction.finish()?;
             Ok(result)
         };
-        run().map_err(|failed| failed.at(&self.path, self.locks.path()))
+        run().map_err(|failed| failed.at(&self.path, &self.locks))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The recorded unit of work, decided without I/O, clock or randomness.
 
+/// Milliseconds since 1970.
+pub type Millis = i64;
+
 pub mod command;
 pub mod fingerprint;
 pub mod id;

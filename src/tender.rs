@@ -23,6 +23,7 @@ use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
 use crate::guard::{self, Guard};
+use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
@@ -56,6 +57,8 @@ pub struct Settings {
     pub pools: Vec<PoolSettings>,
     /// The store whose tubes these are; only one tender at a time tends a tube of it.
     pub store: PathBuf,
+    /// Opens the store, if it is there.
+    pub existing: Open,
     /// How long commands may run on after the first TERM, INT or QUIT.
     pub grace: Duration,
     /// The session in which the tubes' demand is asked for; used for nothing else.
@@ -232,7 +235,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
-    reconcile::sweep(&settings.store).await;
+    reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
@@ -294,7 +297,7 @@ impl Tender {
         Self {
             ear: ear::Ear::new(settings.ear, events.clone()),
             left: settings.limit,
-            sweeper: Sweeper::start(&settings.store),
+            sweeper: Sweeper::start(Arc::clone(&settings.existing)),
             ends: JoinSet::new(),
             guard,
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),

@@ -30,7 +30,7 @@ pub use files::{Error, Tended};
 pub use look::tended;
 pub use slots::Slot;
 
-use files::{ANNOUNCED, Content, RIGHT, file_name, folder};
+use files::{ANNOUNCED, Content, RIGHT, file_name};
 use look::who;
 
 /// A tender that is killed while it starts a process seems to live until what it has forked has become that
@@ -62,7 +62,7 @@ impl Tenure {
     /// # Errors
     /// When a tender that lives has one of them, or when the folder cannot be written to.
     pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Tenure, Error> {
-        let folder = folder(store);
+        let folder = beside::tubes(store);
         beside::make_folder(&folder, store).map_err(|source| Error::Io {
             path: folder.clone(),
             source,

@@ -15,18 +15,17 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
-use crate::chance;
 use crate::crash::{self, Point};
+use crate::ledger::batch_journal::{self, BatchJournal, Done};
+use crate::ledger::worker::{Me, NewWorker, Registered};
+use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::reconcile::{Memory, Standing, end_remains};
-use crate::store::batch_journal::{self, BatchJournal, Done};
-use crate::store::ledger::{Attempt, DeadAttempt, Entry, Settlement};
-use crate::store::worker::{Me, NewWorker, Registered};
-use crate::store::{self, Db, Millis, Store};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
+use crate::{chance, clock};
 
 mod ask;
 mod control;
@@ -66,19 +65,19 @@ pub struct Settings {
 }
 
 /// Works until told to stop, or until it has had its jobs.
-pub async fn run(settings: Settings) -> Result<(), store::Error> {
+pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     let Settings {
         identity, store, ..
     } = &settings;
     let introduced = identity.clone();
-    let Registered { me, lock } = store
-        .call(move |db| db.register(&introduced, store::now()))
+    let Registered { me, alive } = store
+        .call(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let worker = Worker::new(settings, me);
     worker.work().await;
-    drop(lock);
+    drop(alive);
     Ok(())
 }
 
@@ -126,7 +125,7 @@ impl Worker {
             tube: tube.clone(),
             has_tender: control.has_tender(),
             max_jobs,
-            ledger_is_local: true,
+            ledger_is_local: store.is_local(),
         };
         let session = Session {
             broker,
@@ -261,7 +260,7 @@ impl Worker {
     /// Tells the ledger: here, where that takes a fraction of a millisecond, or else on its thread.
     fn enter(&mut self, entry: Arc<Entry>, haste: Haste) {
         let (commands, me) = (Arc::clone(&self.questions.commands), self.me.clone());
-        let entering = move |db: &mut Db| db.enter(&entry, &commands, &me, store::now());
+        let entering = move |db: &mut Ledger| db.enter(&entry, &commands, &me, clock::now());
         let done = self.questions.store.at_once(entering.clone());
         match (done, haste) {
             (Some(Ok(entered)), _) => self.ready.push_back(Event::Entered(Ok(Box::new(entered)))),
@@ -287,7 +286,7 @@ impl Worker {
     }
 
     fn make_journal(&mut self) {
-        let made = BatchJournal::make(self.questions.store.locks(), self.me.id);
+        let made = self.questions.store.journals().make(self.me.id);
         let is_made = made.is_ok();
         match made {
             Ok(journal) => self.journal = Some(journal),
@@ -296,7 +295,7 @@ impl Worker {
         self.ready.push_back(Event::JournalMade(is_made));
     }
 
-    fn lose_journal(&mut self, error: &std::io::Error) {
+    fn lose_journal(&mut self, error: &batch_journal::Trouble) {
         tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
         self.journal = None;
     }
@@ -360,9 +359,9 @@ impl Worker {
     }
 
     fn command_ended(&mut self, quick: bool) -> Event {
-        let locks = self.questions.store.locks();
+        let lives = self.questions.store.lives();
         let ended = match self.run.take() {
-            Some(run) => run.finish(quick, locks),
+            Some(run) => run.finish(quick, &**lives),
             None => run::not_started("there was no command".into()),
         };
         Event::Ended(Box::new(ended))
@@ -385,12 +384,12 @@ impl Worker {
         let (deleted, remove_journal) = self.leaving.unwrap_or_default();
         let (store, worker) = (self.questions.store, self.me.id);
         if remove_journal {
-            batch_journal::remove(store.locks(), worker);
+            store.journals().remove(worker);
         }
-        let call = store.call(move |db| db.sign_off(worker, &deleted, store::now()));
+        let call = store.call(move |db| db.sign_off(worker, &deleted, clock::now()));
         let signed = match timeout(LAST_TRY, call).await {
             Ok(signed) => signed,
-            Err(_) => Err(store::Error::TooSlow { waited: LAST_TRY }),
+            Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),
         };
         let (worker, jobs) = (self.name, self.machine.jobs());
         match signed {
@@ -401,7 +400,7 @@ impl Worker {
 }
 
 /// Why an entry was not made that was tried at once.
-fn refusal(error: &store::Error) -> Unentered {
+fn refusal(error: &ledger::Error) -> Unentered {
     match error.is_locked() {
         true => Unentered::Busy,
         false => patient_refusal(error),
@@ -409,7 +408,7 @@ fn refusal(error: &store::Error) -> Unentered {
 }
 
 /// Why an entry was not made, however long it was tried.
-fn patient_refusal(error: &store::Error) -> Unentered {
+fn patient_refusal(error: &ledger::Error) -> Unentered {
     match error.is_of_one_row() {
         true => Unentered::OfOneRow(error.to_string()),
         false => Unentered::Trouble(error.to_string()),
@@ -419,7 +418,7 @@ fn patient_refusal(error: &store::Error) -> Unentered {
 fn now(start: Instant) -> Now {
     Now {
         at: start.elapsed(),
-        wall: store::now(),
+        wall: clock::now(),
         chance: chance::byte(),
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use taskqueue::store::{Db, Durability, Millis, now};
+use taskqueue::clock::now;
+use taskqueue::ledger::{Durability, Millis, sqlite};
 
 use super::world::TUBE;
 
@@ -32,7 +33,7 @@ impl History {
         let folder = tempfile::tempdir().unwrap();
         let first = now() - FROM;
         let history = History { folder, first };
-        drop(Db::open(&history.store(), Durability::ProcessDeath).unwrap());
+        drop(sqlite::open(&history.store(), Durability::ProcessDeath).unwrap());
         let store = Connection::open(history.store()).unwrap();
         // In one go, and nobody needs it if it comes to nothing.
         store

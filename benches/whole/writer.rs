@@ -7,10 +7,11 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use taskqueue::store::ledger::{Attempt, Claim, Entry, JobRef, Settlement, TaskRef};
-use taskqueue::store::put::NewTask;
-use taskqueue::store::worker::{NewWorker, Registered};
-use taskqueue::store::{Db, Durability, Store, now};
+use taskqueue::clock::now;
+use taskqueue::ledger::put::NewTask;
+use taskqueue::ledger::worker::{NewWorker, Registered};
+use taskqueue::ledger::{Attempt, Claim, Entry, JobRef, Settlement, TaskRef};
+use taskqueue::ledger::{Durability, Ledger, Store, sqlite};
 use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::output::Captured;
 use taskqueue::task::payload::Call;
@@ -42,7 +43,7 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let store = Store::open(store, Durability::ProcessDeath).unwrap();
+        let store = Store::over(sqlite::open(store, Durability::ProcessDeath).unwrap()).unwrap();
         let waiting: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
         let tasks: Vec<NewTask> = waiting.iter().map(|uuid| task(*uuid)).collect();
         let begin = store.call(move |db| {
@@ -75,7 +76,7 @@ impl Writer {
             claim: Some(job),
             ..Entry::default()
         };
-        let claim = move |db: &mut Db| db.enter(&entry, &commands, &me, now());
+        let claim = move |db: &mut Ledger| db.enter(&entry, &commands, &me, now());
         let claim = self.runtime.block_on(self.store.soon(claim));
         let claimed = begun.elapsed().as_secs_f64() * 1e6;
         let Some(Claim::Begun(attempt)) = claim.unwrap().claim else {
@@ -84,7 +85,7 @@ impl Writer {
         let (entry, me) = (done(&attempt), self.worker.me.clone());
         let commands = Arc::clone(&self.commands);
         let begun = Instant::now();
-        let settle = move |db: &mut Db| db.enter(&entry, &commands, &me, now());
+        let settle = move |db: &mut Ledger| db.enter(&entry, &commands, &me, now());
         let settled = self.runtime.block_on(self.store.soon(settle));
         assert_eq!(settled.unwrap().ours, [true]);
         Some([claimed, begun.elapsed().as_secs_f64() * 1e6])

@@ -9,11 +9,12 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::connect::{self, block_on, broker};
 use crate::broker::JobId;
+use crate::clock::now;
 use crate::config::{Config, duration};
-use crate::store::cleanup::{Old, Unsure};
-use crate::store::{self, Db, Millis, now};
+use crate::ledger::cleanup::{Old, Unsure};
+use crate::ledger::{self, Ledger, Millis};
 use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
@@ -58,7 +59,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         statuses,
         before: now().saturating_sub(period),
     };
-    let count = match Db::open_existing(&config.store)? {
+    let count = match connect::existing(&config.store)? {
         None => 0,
         Some(db) if flags.dry_run => db.count_old(&old)?,
         Some(mut db) => {
@@ -88,7 +89,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
 
 /// A worker notes when a producer's own job has gone, and may die before it can. Whether such a job is still there,
 /// the broker knows; where it cannot be asked, these tasks stay.
-async fn ask_for_jobs(config: &Config, db: &mut Db, old: &Old) -> Result<(), Failure> {
+async fn ask_for_jobs(config: &Config, db: &mut Ledger, old: &Old) -> Result<(), Failure> {
     let mut broker = broker(config);
     let (mut after, mut elsewhere) = (TaskId::BEFORE_ALL, 0);
     loop {
@@ -139,10 +140,10 @@ fn warn(why: &dyn Display) -> Result<(), Failure> {
 /// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and
 /// so was started in the place of the one that had them. Another would say of all that they are gone.
 fn of_this_broker(
-    db: &Db,
+    db: &Ledger,
     unsure: Vec<Unsure>,
     instance: &str,
-) -> Result<Vec<Unsure>, store::Error> {
+) -> Result<Vec<Unsure>, ledger::Error> {
     let mut been: HashMap<String, bool> = HashMap::new();
     let mut ours = Vec::with_capacity(unsure.len());
     for task in unsure {

@@ -2,17 +2,19 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Failure;
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
-use crate::config::{BrokerUrl, Config};
-use crate::store::{self, Db, Durability};
+use crate::config::{BrokerUrl, Config, StoreUrl};
+use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
 /// A session with the configured broker. It connects when it is first used.
 pub fn broker(config: &Config) -> Box<dyn Broker> {
-    adapter(&config.broker, &config.store)
+    let StoreUrl::Sqlite(file) = &config.store;
+    adapter(&config.broker, file)
 }
 
 fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
@@ -23,28 +25,41 @@ fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
 }
 
 /// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
-pub fn store(config: &Config, durability: Durability) -> Result<Db, Failure> {
+pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, Failure> {
     Ok(recording(&config.broker, &config.store, durability)?)
 }
 
 /// The same by what the configuration says of them.
 pub fn recording(
     broker: &BrokerUrl,
-    store: &Path,
+    store: &StoreUrl,
     durability: Durability,
-) -> Result<Db, store::Error> {
-    let db = Db::open(store, durability)?;
+) -> Result<Ledger, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
     match broker {
-        BrokerUrl::Beanstalkd { .. } => Ok(db),
-        BrokerUrl::Embedded => db.keeping_jobs(),
+        BrokerUrl::Beanstalkd { .. } => sqlite::open(file, durability),
+        BrokerUrl::Embedded => sqlite::open_keeping_jobs(file, durability),
     }
+}
+
+/// A store that is there already, to read it, or to change what may come back with a power cut.
+pub fn existing(store: &StoreUrl) -> Result<Option<Ledger>, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::open_existing(file)
+}
+
+/// The same for those who open it when they need it.
+pub fn opener(store: &StoreUrl) -> Open {
+    let store = store.clone();
+    Arc::new(move || existing(&store))
 }
 
 // Here, since this is where adapters are picked.
 impl Queue {
     /// Opens the store, making it where there is none. The broker is connected to when it is first needed.
     pub fn open(broker: &BrokerUrl, store: &Path) -> Result<Queue, api::Error> {
-        let db = recording(broker, store, Durability::PowerCut)?;
+        let url = StoreUrl::Sqlite(store.into());
+        let db = recording(broker, &url, Durability::PowerCut)?;
         Ok(Queue::new(adapter(broker, store), db))
     }
 }

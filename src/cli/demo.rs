@@ -13,12 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::Failure;
-use crate::config::BrokerUrl;
+use super::{Failure, connect};
+use crate::config::{BrokerUrl, StoreUrl};
+use crate::ledger::read::{DisplayedStatus, Filter, Key, Task};
+use crate::ledger::worker::Known;
 use crate::signals;
-use crate::store::Db;
-use crate::store::read::{DisplayedStatus, Filter, Key, Task};
-use crate::store::worker::Known;
 use crate::task::state::Status;
 
 mod show;
@@ -202,7 +201,7 @@ impl Stage {
     }
 
     fn look(&self) -> Result<(Vec<Task>, Vec<Known>), Failure> {
-        let Some(db) = Db::open_existing(&self.store())? else {
+        let Some(db) = connect::existing(&StoreUrl::Sqlite(self.store()))? else {
             return Ok((vec![], vec![]));
         };
         let mut tasks = Vec::new();

@@ -1,7 +1,6 @@
 //! `taskqueue explain`
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
@@ -9,6 +8,7 @@ use serde_json::json;
 use super::Failure;
 use super::print::span;
 use super::reach::{odd, some_tenders};
+use crate::config::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -29,7 +29,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let Flags { tube, json } = flags;
     let request = Request::Explain { tube: tube.clone() };
     for tender in some_tenders(store, std::slice::from_ref(&tube))? {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use crate::{api, broker, config, store, tender, tenure};
+use crate::{api, broker, config, ledger, tender, tenure};
 
 /// Why a subcommand failed, and what to do next where there is a next step.
 #[derive(Debug)]
@@ -69,14 +69,9 @@ impl From<config::Error> for Failure {
     }
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Failure {
-        let next = match &error {
-            store::Error::Open { .. } => {
-                Some("name a store that can be written to with --store PATH or TASKQUEUE_STORE")
-            }
-            _ => None,
-        };
+impl From<ledger::Error> for Failure {
+    fn from(error: ledger::Error) -> Failure {
+        let next = error.next();
         Failure {
             next: next.map(Into::into),
             ..Failure::new(error.to_string())

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use crate::config::{BrokerUrl, Config, Overrides};
+use crate::config::{BrokerUrl, Config, Overrides, StoreUrl};
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -22,8 +23,10 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
     pub(super) broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE")]
-    pub(super) store: Option<PathBuf>,
+    ///
+    /// A file, also as sqlite:PATH
+    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE", value_parser = store_url())]
+    pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
     /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
@@ -61,9 +64,14 @@ impl Global {
     }
 
     /// Where the store is, even if the configuration is wrong.
-    pub(super) fn store(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn store(&self) -> Result<StoreUrl, Failure> {
         Config::store(&self.overrides()).map_err(Failure::from)
     }
+}
+
+/// A path need not be text.
+fn store_url() -> impl TypedValueParser<Value = StoreUrl> {
+    OsStringValueParser::new().try_map(|text| StoreUrl::read(&text))
 }
 
 /// How events are written.

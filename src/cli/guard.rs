@@ -2,14 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, absolute};
+use std::path::absolute;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
 use super::global::{Global, LogFormat};
-use super::{Failure, log};
-use crate::config::Config;
+use super::{Failure, connect, log};
+use crate::config::{Config, StoreUrl};
 use crate::guard::{self, Post};
 
 const LOG: &str = "TASKQUEUE_LOG";
@@ -26,7 +26,7 @@ pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
     }
     Ok(Post {
         program: env::current_exe()?,
-        store: config.store.clone(),
+        store: config.store.absolute()?.written(),
         environment,
     })
 }
@@ -43,7 +43,10 @@ pub fn main() -> ExitCode {
     let Some(store) = env::var_os(guard::STORE_VARIABLE) else {
         return ExitCode::from(2);
     };
-    let stood = guard::stand(Path::new(&store), || {
+    let Ok(store) = StoreUrl::read(&store) else {
+        return ExitCode::from(2);
+    };
+    let stood = guard::stand(connect::opener(&store), || {
         let format = env::var(LOG_FORMAT).ok();
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {

@@ -5,11 +5,10 @@ use std::io::{self, BufWriter, Write};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::Failure;
 use super::print::{JsonTask, harmless, local};
+use super::{Failure, connect};
 use crate::config::Config;
-use crate::store::Db;
-use crate::store::read::{DisplayedStatus, Filter, Task};
+use crate::ledger::read::{DisplayedStatus, Filter, Task};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -48,7 +47,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written: Result<u64, Failure> = begin(&mut out, flags.json);
-    if let Some(db) = Db::open_existing(&config.store)? {
+    if let Some(db) = connect::existing(&config.store)? {
         db.list(&filter, flags.limit, |task| {
             if let Ok(count) = written {
                 written = row(&mut out, &task, flags.json, count).map(|()| count + 1);

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::store::Millis;
-use crate::store::read::{Attempt, Task};
+use crate::ledger::Millis;
+use crate::ledger::read::{Attempt, Task};
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {

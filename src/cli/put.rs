@@ -247,7 +247,7 @@ fn put_chunks(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: Queue::open(&config.broker, &config.store)?,
+        queue: Queue::open(&config.broker, config.store.beside())?,
         order,
         warned: false,
         all_well: true,

@@ -1,8 +1,9 @@
 //! Finding the tenders of a store, and asking them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Failure;
+use crate::config::StoreUrl;
 use crate::control::{self, Answer, Client, Request};
 use crate::tenure;
 use crate::tube::TubeName;
@@ -24,9 +25,9 @@ pub struct Reached {
 ///
 /// # Errors
 /// When that cannot be found out.
-pub fn tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
     let mut found: Vec<Reached> = Vec::new();
-    for tended in tenure::tended(store)? {
+    for tended in tenure::tended(store.beside())? {
         let known = found.iter_mut().find(|reached| {
             (reached.pid, &reached.host, &reached.socket)
                 == (tended.pid, &tended.host, &tended.socket)
@@ -49,7 +50,7 @@ pub fn tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure
 ///
 /// # Errors
 /// When there is none, too: then with what to do.
-pub fn some_tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+pub fn some_tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
     let found = tenders(store, tubes)?;
     if found.is_empty() {
         return Err(nobody(store, tubes));
@@ -57,8 +58,7 @@ pub fn some_tenders(store: &Path, tubes: &[TubeName]) -> Result<Vec<Reached>, Fa
     Ok(found)
 }
 
-fn nobody(store: &Path, tubes: &[TubeName]) -> Failure {
-    let store = store.display();
+fn nobody(store: &StoreUrl, tubes: &[TubeName]) -> Failure {
     let names: Vec<&str> = tubes.iter().map(TubeName::as_str).collect();
     let (what, how) = match names.as_slice() {
         [] => ("a tube".to_owned(), String::new()),

@@ -12,8 +12,8 @@ use super::connect::{self, block_on, broker};
 use super::failure::next_step;
 use super::worker::identity;
 use crate::config::Config;
+use crate::ledger::{Durability, Store};
 use crate::reconcile::{Error, Memory, Passed, Standing, Summary, Trouble, Tubes};
-use crate::store::{Db, Durability, Store};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let (done, troubles) = match Db::open_existing(&config.store)? {
+    let (done, troubles) = match connect::existing(&config.store)? {
         None => (Summary::default(), Vec::new()),
         Some(_) => reconcile(&flags, config)?,
     };
@@ -56,7 +56,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// What was done in all tubes together, and what was not.
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
-    let store = Store::over(connect::store(config, Durability::ProcessDeath)?)?;
+    let store = Store::over(connect::ledger(config, Durability::ProcessDeath)?)?;
     let commands = Arc::new(config.commands.clone());
     block_on(async {
         let mut broker = broker(config);

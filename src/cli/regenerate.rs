@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::connect::{self, block_on, broker};
 use crate::broker::{Broker, JobState};
+use crate::clock::now;
 use crate::config::Config;
 use crate::crash::{self, Point};
+use crate::ledger::announce::{Again, OldJob};
+use crate::ledger::put::NotRegenerated;
+use crate::ledger::{Durability, Store};
 use crate::reconcile::announce;
-use crate::store::announce::{Again, OldJob};
-use crate::store::put::NotRegenerated;
-use crate::store::{Db, Durability, Store, now};
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -40,8 +41,8 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let store = match Db::open_existing(&config.store)? {
-        Some(_) => Some(Store::over(connect::store(config, Durability::PowerCut)?)?),
+    let store = match connect::existing(&config.store)? {
+        Some(_) => Some(Store::over(connect::ledger(config, Durability::PowerCut)?)?),
         None => None,
     };
     block_on(async {

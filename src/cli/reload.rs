@@ -1,13 +1,13 @@
 //! `taskqueue reload`
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
+use crate::config::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -29,7 +29,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let mut tenders = Vec::new();
     for tender in some_tenders(store, &flags.use_tube)? {
         let (changed, kept) = match tender.ask(&Request::Reload)? {

@@ -1,12 +1,12 @@
 //! `taskqueue scale`
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Args;
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
+use crate::config::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -36,7 +36,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let Flags {
         tube,
         min,

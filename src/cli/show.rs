@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::Failure;
 use super::print::{JsonTask, harmless, local};
+use super::{Failure, connect};
 use crate::config::Config;
-use crate::store::Db;
-use crate::store::read::{Attempt, Key, Task};
+use crate::ledger::read::{Attempt, Key, Task};
 use crate::task::id::TaskId;
 
 #[derive(Debug, Args)]
@@ -39,7 +38,7 @@ fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let db = Db::open_existing(&config.store)?;
+    let db = connect::existing(&config.store)?;
     let task = match db {
         Some(db) => db.show(flags.id)?,
         None => None,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::print::{harmless, span};
 use super::reach::{odd, tenders};
+use super::{Failure, connect};
+use crate::config::StoreUrl;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
-use crate::store::Db;
-use crate::store::counts::Counts;
+use crate::ledger::counts::Counts;
 use crate::tube::TubeName;
 
 /// Between two looks.
@@ -43,7 +42,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &Path) -> Result<ExitCode, Failure> {
+pub fn run(flags: Flags, store: &StoreUrl) -> Result<ExitCode, Failure> {
     loop {
         let seen = look(&flags, store)?;
         let mut out = io::stdout().lock();
@@ -76,13 +75,13 @@ struct Seen {
     counts: BTreeMap<String, Counts>,
 }
 
-fn look(flags: &Flags, store: &Path) -> Result<Seen, Failure> {
+fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
     let named = |tube: &str| {
         let mut named = flags.use_tube.iter();
         flags.use_tube.is_empty() || named.any(|name| name.as_str() == tube)
     };
     let mut seen = Seen {
-        store: store.display().to_string(),
+        store: store.to_string(),
         tenders: Vec::new(),
         silent: Vec::new(),
         counts: BTreeMap::new(),
@@ -100,7 +99,7 @@ fn look(flags: &Flags, store: &Path) -> Result<Seen, Failure> {
             }
         }
     }
-    if let Some(db) = Db::open_existing(store)? {
+    if let Some(db) = connect::existing(store)? {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
     }

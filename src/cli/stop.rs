@@ -1,7 +1,6 @@
 //! `taskqueue stop`
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
-use crate::config::duration;
+use crate::config::{StoreUrl, duration};
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 
@@ -45,7 +44,7 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &Path) -> Result<(), Failure> {
+pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut asked = Vec::new();
     // All are told before one is waited for.

@@ -15,11 +15,11 @@ use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
+use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
-use crate::store::Durability;
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
 use crate::tube::TubeName;
 
@@ -156,7 +156,8 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
         pools: read.pools,
-        store: config.store.clone(),
+        store: config.store.beside().to_owned(),
+        existing: connect::opener(&config.store),
         grace: read.grace,
         broker: broker(&config),
         ear: broker(&config),
@@ -214,7 +215,7 @@ fn reader(
             config.broker = first.broker.clone();
         }
         if config.store != first.store {
-            let store = config.store.display();
+            let store = &config.store;
             kept.push(format!("the store {store} takes a restart"));
             config.store = first.store.clone();
         }
@@ -330,7 +331,7 @@ fn own_command(
         .to_vec();
     let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
     add("--broker", config.broker.to_string().into());
-    add("--store", config.store.clone().into());
+    add("--store", config.store.written());
     if let Some(file) = &config.file {
         add("--config", file.clone().into());
     }

@@ -13,13 +13,13 @@ use super::{Failure, guard, log};
 use crate::config::{Config, duration};
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
+use crate::ledger::worker::NewWorker;
+use crate::ledger::{Durability, Store};
 use crate::link;
 use crate::process::command;
 use crate::process::environment::Environment;
 use crate::reconcile;
 use crate::signals::{self, Asked};
-use crate::store::worker::NewWorker;
-use crate::store::{Durability, Store};
 use crate::task::command::Command;
 use crate::tube::TubeName;
 use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
@@ -81,13 +81,13 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             // It has one for all its workers.
             Some(_) => None,
             None => {
-                reconcile::sweep(&config.store).await;
+                reconcile::sweep(connect::opener(&config.store)).await;
                 Some(Guard::post(guard::post(&config, global)?)?)
             }
         };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(connect::store(&config, Durability::ProcessDeath)?)?,
+            store: Store::over(connect::ledger(&config, Durability::ProcessDeath)?)?,
             commands: Arc::new(config.commands),
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,

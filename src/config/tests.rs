@@ -3,7 +3,7 @@ use crate::task::payload::{Body, Native};
 
 fn read(text: &str) -> Result<Config, Error> {
     let overrides = Overrides {
-        store: Some("/s/t.db".into()),
+        store: Some(StoreUrl::Sqlite("/s/t.db".into())),
         ..Overrides::default()
     };
     Config::read(Some("/etc/t.toml".into()), text, &overrides)

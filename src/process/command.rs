@@ -57,7 +57,7 @@ pub struct Spec<'a> {
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.
-    pub inherited: BorrowedFd<'a>,
+    pub inherited: Option<BorrowedFd<'a>>,
     /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
     pub listen: bool,
 }
@@ -154,21 +154,69 @@ impl Running {
         }
     }
 
-    /// Waits for its end, and lets nothing else go on meanwhile: for what takes less than to have the runtime wait.
-    /// `None` when it goes on, or a signal came. Does not wait for one that has not got all that it is to read.
+    /// Waits for the command's end, and lets nothing else go on meanwhile: for what takes less than to have the runtime
+    /// wait. What the command prints by then is handed over piece by piece, so that it does not wait for room in its
+    /// pipe. `None` when the command goes on, or a signal came. Does not wait for a command that has not got all that
+    /// it is to read.
     ///
     /// # Errors
     /// As [`Running::next`].
-    pub fn ends_within(&mut self, time: Duration) -> io::Result<Option<Exit>> {
+    pub fn ends_within(
+        &mut self,
+        time: Duration,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<Option<Exit>> {
         if self.feeding.is_some() {
             return Ok(None);
         }
-        let process = PollFd::new(self.process.descriptor(), PollFlags::IN);
-        let time = Timespec::try_from(time).map_err(io::Error::other)?;
-        match poll(&mut [process], Some(&time)) {
-            Ok(0) | Err(Errno::INTR) => Ok(None),
-            Ok(_) => self.try_wait(),
-            Err(error) => Err(error.into()),
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let time = Timespec::try_from(left).map_err(io::Error::other)?;
+            let process = PollFd::new(self.process.descriptor(), PollFlags::IN);
+            let (polled, has_ended, has_printed) = match &self.printed {
+                Some(printed) => {
+                    let mut both = [process, PollFd::new(printed.descriptor(), PollFlags::IN)];
+                    let polled = poll(&mut both, Some(&time));
+                    let [process, printed] = &both;
+                    (
+                        polled,
+                        !process.revents().is_empty(),
+                        !printed.revents().is_empty(),
+                    )
+                }
+                None => {
+                    let mut one = [process];
+                    let polled = poll(&mut one, Some(&time));
+                    let [process] = &one;
+                    (polled, !process.revents().is_empty(), false)
+                }
+            };
+            match polled {
+                Ok(0) | Err(Errno::INTR) => return Ok(None),
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if has_ended {
+                return self.try_wait();
+            }
+            if has_printed {
+                self.read_printed(&mut each);
+            }
+        }
+    }
+
+    /// A piece of what has been printed, or its end.
+    fn read_printed(&mut self, each: &mut impl FnMut(&[u8])) {
+        let Some(printed) = &self.printed else {
+            return;
+        };
+        match read(printed.descriptor()) {
+            Ok(Some(chunk)) => each(&chunk),
+            Ok(None) => self.printed = None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // As at its end: nobody can print to it.
+            Err(_) => self.printed = None,
         }
     }
 

@@ -18,6 +18,9 @@ use uuid::Uuid;
 
 pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 
+use crate::lives::{self, Trace};
+use crate::task::id::AttemptId;
+
 use super::table::{self, Place, Token};
 
 /// The environment variable that marks a worker that is not ours, and whatever it starts.
@@ -38,12 +41,10 @@ pub struct Leftover {
     pub store: Uuid,
     /// The task's uuid.
     pub uuid: Uuid,
-    /// The attempt's number.
-    pub number: i64,
-    /// The file of locks.
-    pub locks: PathBuf,
-    /// Its byte in that file.
-    pub byte: i64,
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Where those of its processes can be found that do not carry its token.
+    pub trace: Option<Trace>,
 }
 
 /// What came of it.
@@ -60,7 +61,7 @@ pub struct Ended {
 pub fn end(
     remains: Vec<Leftover>,
     patience: Duration,
-    lock_held: impl Fn(&Leftover) -> io::Result<bool>,
+    lives: impl Fn(&Leftover) -> Result<bool, lives::Error>,
 ) -> io::Result<Ended> {
     let until = Instant::now() + patience;
     let mut ended = Ended {
@@ -79,7 +80,7 @@ pub fn end(
         if killed == 0 {
             let mut held = Vec::new();
             for one in ended.left {
-                if lock_held(&one)? {
+                if lives(&one).map_err(io::Error::other)? {
                     held.push(one);
                 }
             }
@@ -119,7 +120,7 @@ fn token(remains: &Leftover) -> Token {
     Token {
         store: remains.store.to_string().into(),
         uuid: remains.uuid.to_string().into(),
-        number: remains.number.to_string().into(),
+        number: remains.attempt.number.to_string().into(),
     }
 }
 
@@ -168,11 +169,12 @@ fn holds_any(pid: Pid, remains: &[Leftover]) -> bool {
     };
     entries.flatten().any(|entry| {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let named = remains.iter().filter(|one| locks_byte(&text, one.byte));
+        let traces = remains.iter().filter_map(|one| one.trace.as_ref());
+        let mut named = traces.filter(|trace| locks_byte(&text, trace.byte));
         // A file system may show other device numbers in the line itself than to whoever opens the file.
-        named.into_iter().any(|one| {
+        named.any(|trace| {
             let opened = fs::metadata(of("fd").join(entry.file_name()));
-            let locks = fs::metadata(&one.locks);
+            let locks = fs::metadata(&trace.file);
             opened.is_ok_and(|file| {
                 locks.is_ok_and(|locks| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
             })

@@ -60,7 +60,7 @@ pub struct Start<'a> {
     /// Its standard output and its standard error.
     pub printed: BorrowedFd<'a>,
     /// One more descriptor that it inherits, under the number that it has here.
-    pub inherited: BorrowedFd<'a>,
+    pub inherited: Option<BorrowedFd<'a>>,
 }
 
 /// A process that has been started, in a group of its own.
@@ -157,7 +157,7 @@ struct Child<'a> {
     environment: Vec<*const c_char>,
     stdin: BorrowedFd<'a>,
     printed: BorrowedFd<'a>,
-    inherited: BorrowedFd<'a>,
+    inherited: Option<BorrowedFd<'a>>,
     /// Why it did not become the program, as an error's number.
     failed: AtomicI32,
 }
@@ -179,7 +179,9 @@ impl Child<'_> {
         rustix::stdio::dup2_stdout(self.printed)?;
         rustix::stdio::dup2_stderr(self.printed)?;
         // The child has descriptors of its own: nothing else can inherit this one by accident.
-        rustix::io::fcntl_setfd(self.inherited, FdFlags::empty())?;
+        if let Some(inherited) = self.inherited {
+            rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+        }
         for signal in HANDLED {
             // SAFETY: back to what the system does.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -281,7 +283,7 @@ mod tests {
             added: &[("OWN", &"its own")],
             stdin: nothing.as_fd(),
             printed: printer.as_fd(),
-            inherited: inherited.as_fd(),
+            inherited: Some(inherited.as_fd()),
         })?;
         drop(printer);
         wait(&process.pidfd);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::crash::{self, Point};
-use crate::store::Store;
-use crate::store::announce::Again;
+use crate::ledger::Store;
+use crate::ledger::announce::Again;
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
 

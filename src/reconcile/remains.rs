@@ -1,12 +1,14 @@
 //! Ending what an attempt left running.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::crash::{self, Point};
+use crate::ledger::Store;
+use crate::ledger::{DeadAttempt, Remains};
+use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover, PATIENCE};
-use crate::store::Store;
-use crate::store::ledger::{DeadAttempt, Remains};
-use crate::store::locks::Holder;
 use crate::task::id::AttemptId;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
@@ -19,16 +21,15 @@ pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
 
 /// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
 pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool {
-    let locks = store.locks().clone();
+    let lives = Arc::clone(store.lives());
     let holder = Holder::Attempt(attempt);
     let remains = Leftover {
         store: store.id(),
         uuid,
-        number: attempt.number,
-        locks: locks.path().into(),
-        byte: holder.byte(),
+        attempt,
+        trace: lives.trace(holder),
     };
-    let ending = move || leftover::end(vec![remains], PATIENCE, |_| locks.is_held(holder));
+    let ending = move || leftover::end(vec![remains], PATIENCE, |_| lives.is_held(holder));
     let ended = tokio::task::spawn_blocking(ending).await;
     crash::here(Point::RemainsEnded);
     match ended {

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
-use crate::store::worker::NewWorker;
-use crate::store::{self, Db, Store};
+use crate::ledger::worker::NewWorker;
+use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
 use crate::tube::TubeName;
@@ -28,7 +28,7 @@ pub struct Service {
     /// The session.
     pub broker: Box<dyn Broker>,
     /// Opens the store; asked again until it can.
-    pub open: Box<dyn Fn() -> Result<Db, store::Error> + Send + Sync>,
+    pub open: Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>,
     /// What it goes by, which may change while it runs.
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
@@ -119,11 +119,11 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 
 /// On a thread that may wait for a lock.
 async fn opened(
-    open: Arc<Box<dyn Fn() -> Result<Db, store::Error> + Send + Sync>>,
-) -> Result<Store, store::Error> {
+    open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
+) -> Result<Store, ledger::Error> {
     tokio::task::spawn_blocking(move || Store::over(open()?))
         .await
-        .map_err(|_| store::Error::Closed)?
+        .map_err(|_| ledger::Error::closed())?
 }
 
 /// Says what a pass did, if it did anything.

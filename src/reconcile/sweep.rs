@@ -4,18 +4,19 @@
 //! for no lock and for no broker, and any number of processes may sweep at once.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::ledger::Remains;
+use crate::ledger::{self, Ledger, Open};
+use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
-use crate::store::ledger::{DeadAttempt, Remains};
-use crate::store::locks::Holder;
-use crate::store::{self, Db};
+use crate::task::id::AttemptId;
 
 /// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
 /// seems to live, by its lock, until what it has forked has become that command.
@@ -82,26 +83,31 @@ impl Looks {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] ledger::Error),
     #[error("cannot look at all processes: {0}")]
     Processes(#[from] io::Error),
 }
 
 /// A store that is swept now and then, by one who remembers where nothing was left.
-#[derive(Debug)]
 pub struct Sweep {
-    store: PathBuf,
-    db: Option<Db>,
-    /// Attempts, by their bytes: nothing comes back where nothing is left.
-    clean: HashSet<i64>,
+    open: Open,
+    db: Option<Ledger>,
+    /// Attempts: nothing comes back where nothing is left.
+    clean: HashSet<AttemptId>,
     blind: bool,
 }
 
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweep").finish_non_exhaustive()
+    }
+}
+
 impl Sweep {
-    /// Of the store at this path. It is opened when it is first looked at, if it is there then.
-    pub fn of(store: &Path) -> Sweep {
+    /// Of a store. It is opened when it is first looked at, if it is there then.
+    pub fn of(open: Open) -> Sweep {
         Sweep {
-            store: store.into(),
+            open,
             db: None,
             clean: HashSet::new(),
             blind: false,
@@ -127,31 +133,30 @@ impl Sweep {
     fn try_look(&mut self, patience: Duration) -> Result<Looked, Error> {
         let db = match &mut self.db {
             Some(db) => db,
-            none => match Db::open_existing(&self.store)? {
+            none => match (self.open)()? {
                 Some(db) => none.insert(db),
                 None => return Ok(Looked::Clean),
             },
         };
         let mut dead = db.abandoned()?;
         dead.retain(|one| one.remains == Remains::Unknown);
-        let bytes: HashSet<i64> = dead.iter().map(byte).collect();
-        self.clean.retain(|clean| bytes.contains(clean));
-        let locks = db.locks();
-        let unclean = dead.iter().filter(|one| !self.clean.contains(&byte(one)));
+        let all: HashSet<AttemptId> = dead.iter().map(|one| one.id).collect();
+        self.clean.retain(|clean| all.contains(clean));
+        let lives = db.lives();
+        let unclean = dead.iter().filter(|one| !self.clean.contains(&one.id));
         let remains: Vec<Leftover> = unclean
             .map(|one| Leftover {
                 store: db.id(),
                 uuid: one.uuid,
-                number: one.id.number,
-                locks: locks.path().into(),
-                byte: byte(one),
+                attempt: one.id,
+                trace: lives.trace(Holder::Attempt(one.id)),
             })
             .collect();
         if remains.is_empty() {
             return Ok(Looked::Clean);
         }
         let attempts = remains.len();
-        let held = |one: &Leftover| locks.is_byte_held(one.byte);
+        let held = |one: &Leftover| lives.is_held(Holder::Attempt(one.attempt));
         let ended = leftover::end(remains, patience, held)?;
         let stuck = ended.left.len();
         if ended.killed > 0 || stuck > 0 {
@@ -163,8 +168,8 @@ impl Sweep {
                 "ended what dead workers left running"
             );
         }
-        let left: HashSet<i64> = ended.left.iter().map(|one| one.byte).collect();
-        self.clean.extend(bytes.difference(&left));
+        let left: HashSet<AttemptId> = ended.left.iter().map(|one| one.attempt).collect();
+        self.clean.extend(all.difference(&left));
         Ok(if stuck == 0 {
             Looked::Clean
         } else {
@@ -178,13 +183,9 @@ impl Sweep {
     }
 }
 
-fn byte(dead: &DeadAttempt) -> i64 {
-    Holder::Attempt(dead.id).byte()
-}
-
 /// Sweeps once, off the loop, with the patience of those who begin.
-pub async fn sweep(store: &Path) {
-    look(Sweep::of(store), leftover::PATIENCE).await;
+pub async fn sweep(open: Open) {
+    look(Sweep::of(open), leftover::PATIENCE).await;
 }
 
 /// On a thread that may block. `None` if that was not to be had: the process is ending.
@@ -205,9 +206,9 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// To be called within a runtime. Nothing is opened before somebody dies.
-    pub fn start(store: &Path) -> Sweeper {
+    pub fn start(open: Open) -> Sweeper {
         let (deaths, heard) = mpsc::channel(QUEUE);
-        let sweep = Sweep::of(store);
+        let sweep = Sweep::of(open);
         Sweeper {
             deaths,
             service: tokio::spawn(serve(sweep, heard)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Error, Memory, Pass, Standing, Summary};
 use crate::broker::Broker;
-use crate::store::Store;
+use crate::ledger::Store;
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 

@@ -1,9 +1,10 @@
 //! Looking for the jobs of tasks that wait, and putting those that the broker has forgotten.
 
 use crate::broker;
+use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::store::reconcile::{Fingerprint, UnverifiedJob};
-use crate::store::{Millis, now};
+use crate::ledger::Millis;
+use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::payload::Pointer;

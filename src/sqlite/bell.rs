@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::beside;
+use crate::beside;
 use crate::crash::{self, Point};
 
 /// The bell beside a store.
@@ -20,7 +20,7 @@ impl Bell {
     /// The bell of the store at this path. Nothing is opened yet.
     pub fn beside(store: &Path) -> Bell {
         Bell {
-            path: beside::path(store, "-bell"),
+            path: beside::bell(store),
             store: store.into(),
         }
     }

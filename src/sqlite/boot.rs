@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::clock::{Moment, boot_id};
 use super::{Database, Error, Failed};
+use crate::clock::{Moment, boot_id};
 
 /// After a boot, before any job is put or reserved: what was held is held no more, and what was to wait waits for what
 /// is left, by the machine's clock, but not longer than was asked for.

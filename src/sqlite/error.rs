@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::lives;
+use crate::lives::locks::LockFile;
+
 /// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,12 +66,6 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
-    /// It did not answer in time.
-    #[error("the store did not answer for {}s", waited.as_secs())]
-    TooSlow {
-        /// How long we waited.
-        waited: std::time::Duration,
-    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {source}", path.display())]
     Sqlite {
@@ -77,14 +74,9 @@ pub enum Error {
         /// What it said.
         source: rusqlite::Error,
     },
-    /// The file of locks failed.
-    #[error("the file of locks {} failed: {source}", path.display())]
-    Locks {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// It cannot be told who lives.
+    #[error(transparent)]
+    Lives(lives::Error),
     /// A row holds what this program cannot read.
     #[error("the store holds a row that makes no sense: {what}")]
     Corrupt {
@@ -113,9 +105,16 @@ impl Error {
             | Error::Migrate { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
-            | Error::TooSlow { .. }
-            | Error::Locks { .. }
+            | Error::Lives(_)
             | Error::Closed => false,
+        }
+    }
+
+    /// Somebody else has the store at this path locked.
+    pub(crate) fn locked(path: &std::path::Path) -> Error {
+        Error::Locked {
+            path: path.into(),
+            waited: super::patience::BUSY_WAIT,
         }
     }
 
@@ -131,10 +130,7 @@ impl Error {
     pub(crate) fn sqlite(path: &std::path::Path, error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked {
-                path: path.into(),
-                waited: super::patience::BUSY_WAIT,
-            },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::locked(path),
             Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
                 path: path.into(),
                 reason: error.to_string(),
@@ -164,27 +160,18 @@ pub(crate) enum Failed {
     Sqlite(rusqlite::Error),
     Locks(std::io::Error),
     Corrupt(String),
+    /// Whoever asked knows why.
+    Stopped,
 }
 
 impl Failed {
-    /// What is wrong with the row that was asked for, if that is why; others may well be fine.
-    pub(crate) fn of_one_row(self) -> Result<String, Failed> {
-        match self {
-            Failed::Corrupt(what) => Ok(what),
-            Failed::Sqlite(error) if is_of_one_row(&error) => Ok(error.to_string()),
-            Failed::Sqlite(_) | Failed::Locks(_) => Err(self),
-        }
-    }
-
-    /// The database is at one path, its locks at the other.
-    pub(super) fn at(self, path: &Path, locks: &Path) -> Error {
+    /// The database is at that path, and those are its locks.
+    pub(super) fn at(self, path: &Path, locks: &LockFile) -> Error {
         match self {
             Failed::Sqlite(e) => Error::sqlite(path, e),
-            Failed::Locks(source) => Error::Locks {
-                path: locks.into(),
-                source,
-            },
+            Failed::Locks(error) => Error::Lives(locks.trouble(&error)),
             Failed::Corrupt(what) => Error::Corrupt { what },
+            Failed::Stopped => Error::Closed,
         }
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::Failed;
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// A job to be put.
 #[derive(Debug, Clone, Copy)]

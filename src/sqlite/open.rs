@@ -7,14 +7,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
-use super::file::FileId;
 use super::journal::Journal;
-use super::locks::{Lock, LockFile, path_of, take_turn};
 use super::patience::{BUSY_WAIT, wait_for_lock};
-use super::{Database, Durability, Error};
+use super::{Database, Durability, Error, Failed};
+use crate::beside::{self, FileId};
+use crate::clock::boot_id;
+use crate::lives;
+use crate::lives::locks::{Lock, LockFile, take_turn};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -57,14 +59,18 @@ impl Database {
         durability: Durability,
     ) -> Result<Database, Error> {
         keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
-        // Room for every statement of a worker's loop, so that none is prepared twice.
+        // Room for every statement of a worker's loop, so that none is prepared twice. Nor is any for the values that
+        // it gets: a plan that went by those of one row would be made anew for the next.
         connection.set_prepared_statement_cache_capacity(64);
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(|e| Error::sqlite(path, e))?;
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
             .map_err(|e| Error::sqlite(path, e))?;
         let locks = LockFile::of(path, Uuid::from_bytes(id));
         // Whoever then asks it for anything is told that it could not be made.
-        let _ = locks.make_where_nobody_lives(&mut connection);
+        let _ = make_where_nobody_lives(&locks, &mut connection);
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(path, e))?;
         Ok(Database {
             connection,
@@ -200,10 +206,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
             return Err(migrate_error(reason.into()));
         }
         Err(source) => {
-            return Err(Error::Locks {
-                path: path_of(path),
-                source,
-            });
+            return Err(no_turn(path, &source));
         }
     }
     connection
@@ -213,6 +216,37 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .run(connection)
         .map(drop)
         .map_err(|e| migrate_error(e.to_string()))
+}
+
+fn no_turn(path: &Path, error: &io::Error) -> Error {
+    let file = beside::locks(path);
+    Error::Lives(lives::Error::Trouble {
+        what: format!("the file of locks {} failed: {error}", file.display()),
+    })
+}
+
+/// Makes the file of locks where there is none, or one that is not to be believed, and nobody can hold another one.
+fn make_where_nobody_lives(locks: &LockFile, connection: &mut Connection) -> Result<(), Failed> {
+    let is_to_be_made = |look: &Connection| {
+        Ok::<_, Failed>(locks.is_missing() && (locks.is_left_behind() || !is_somebody_here(look)?))
+    };
+    if !is_to_be_made(connection)? {
+        return Ok(());
+    }
+    // One at a time, and no worker can become known meanwhile.
+    let turn = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if is_to_be_made(&turn)? {
+        locks.make().map_err(Failed::Locks)?;
+    }
+    Ok(())
+}
+
+/// Whether any worker is known that may have begun since the machine was started. Of the others nothing is left.
+fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
+    let boot = boot_id();
+    // Where the system does not tell, all boots are one.
+    let sql = "SELECT 1 FROM workers WHERE ?1 = '' OR boot IN (?1, '')";
+    Ok(look.prepare_cached(sql)?.exists([boot])?)
 }
 
 fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
@@ -230,10 +264,7 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
                 });
             }
             Err(source) => {
-                return Err(Error::Locks {
-                    path: path_of(path),
-                    source,
-                });
+                return Err(no_turn(path, &source));
             }
         }
     }

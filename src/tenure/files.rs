@@ -1,11 +1,10 @@
 //! The files that say who tends: where they are, which of their bytes are locked, and what is in them.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::beside;
 use crate::tube::TubeName;
 
 /// The right to tend the tube.
@@ -62,10 +61,6 @@ pub(super) struct Content {
     pub(super) pid: u32,
     pub(super) host: String,
     pub(super) socket: Option<PathBuf>,
-}
-
-pub(super) fn folder(store: &Path) -> PathBuf {
-    beside::path(store, "-tubes")
 }
 
 /// No tube's name has a `%` in it.

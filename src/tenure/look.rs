@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, folder, tube_of};
+use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, tube_of};
+use crate::beside;
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
-    let folder = folder(store);
+    let folder = beside::tubes(store);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),

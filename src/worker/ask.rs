@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 
 use super::machine::{Answer, Ask, Deleted, Known, ToDelete};
 use crate::broker::{self, Broker, JobId, Reservation};
+use crate::ledger::Store;
 use crate::reconcile::{self, Memory, Pass, Standing, announce};
-use crate::store::Store;
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -45,7 +45,11 @@ impl Questions {
         match ask {
             Ask::Reserve { wait } => Answer::Reserved(broker.reserve(tubes, wait).await),
             Ask::Exchange { over, most } => exchange(broker, over, tubes, most).await,
-            Ask::Know(job) => Answer::Known(know(broker, job).await),
+            Ask::Know(job) => {
+                let known = know(broker, &[job]).await;
+                Answer::Known(known.map(|mut known| known.pop().flatten()))
+            }
+            Ask::KnowAll(jobs) => Answer::AllKnown(know(broker, &jobs).await),
             Ask::Touch(held) => Answer::Touched(broker.touch(held).await),
             Ask::Release {
                 reservation,
@@ -115,12 +119,17 @@ async fn exchange(
     }
 }
 
-async fn know(broker: &mut dyn Broker, job: JobId) -> Result<Option<Known>, broker::Error> {
-    let Some(stats) = broker.stats_job(job).await? else {
-        return Ok(None);
-    };
+async fn know(
+    broker: &mut dyn Broker,
+    jobs: &[JobId],
+) -> Result<Vec<Option<Known>>, broker::Error> {
+    let stats = broker.stats_jobs(jobs).await?;
     let instance = broker.instance().await?;
-    Ok(Some(Known { stats, instance }))
+    let known = |stats| {
+        let instance = instance.clone();
+        Known { stats, instance }
+    };
+    Ok(stats.into_iter().map(|stats| stats.map(known)).collect())
 }
 
 async fn release(

@@ -36,7 +36,6 @@
 
 use std::time::Duration;
 
-use crate::broker::Reservation;
 use crate::link::Report;
 
 mod batch;
@@ -47,6 +46,7 @@ mod ending;
 mod event;
 mod identify;
 mod ledger;
+mod looking;
 mod mode;
 mod pace;
 mod phase;
@@ -346,12 +346,5 @@ impl Machine {
         self.phase = Phase::Idle;
         self.keep_alive = None;
         self.rest.since = now.at;
-    }
-
-    /// Jobs whose turn is before those that are there.
-    fn have_again(&mut self, jobs: impl IntoIterator<Item = Reservation>) {
-        let after = std::mem::take(&mut self.next);
-        self.next.extend(jobs);
-        self.next.extend(after);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,14 +9,14 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::machine::{Ended, How};
+use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::ledger::Attempt;
+use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
-use crate::store::ledger::Attempt;
-use crate::store::locks::{Holder, LockFile};
-use crate::store::now;
 use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -92,7 +91,7 @@ pub fn start(
         environment,
         added: &own,
         stdin: plan.stdin.clone(),
-        inherited: attempt.lock.as_fd(),
+        inherited: attempt.alive.inherited(),
         listen,
     };
     let kills = memory::kills_lately();
@@ -130,10 +129,13 @@ impl Run {
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by then,
     /// and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
-        // What is wrong comes again.
-        let exit = self.running.ends_within(within).unwrap_or_default();
-        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
         let capture = &mut self.capture;
+        let exit = self
+            .running
+            .ends_within(within, |chunk| capture.push(chunk));
+        // What is wrong comes again.
+        let exit = exit.unwrap_or_default();
+        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
         exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
     }
 
@@ -185,7 +187,7 @@ impl Run {
 
     /// What the command came to, once it has ended. The attempt's lock goes: from here on only what the command left behind
     /// holds it.
-    pub fn finish(self, quick: bool, locks: &LockFile) -> Ended {
+    pub fn finish(self, quick: bool, lives: &dyn Lives) -> Ended {
         crash::here(Point::CommandEnded);
         let Run {
             attempt,
@@ -208,7 +210,7 @@ impl Run {
             at: now(),
             quick,
             // What cannot be asked keeps the next attempt from beginning.
-            has_remains: !went_well && locks.is_held(holder).unwrap_or(false),
+            has_remains: !went_well && lives.is_held(holder).unwrap_or(false),
         }
     }
 }

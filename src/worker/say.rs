@@ -1,7 +1,7 @@
 //! What a worker logs.
 
 use super::machine::Said;
-use crate::store::ledger::Settlement;
+use crate::ledger::Settlement;
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 

@@ -34,7 +34,7 @@ async fn what_is_put_is_run_and_its_status_is_told() {
     taskqueue.work("t", 2);
     let task = status(called.id).await;
     assert_eq!((task.status.as_str(), task.uuid), ("done", called.uuid));
-    let printed = |task: &taskqueue::store::read::Task| {
+    let printed = |task: &taskqueue::ledger::read::Task| {
         let output = task.attempts[0].output.as_ref().unwrap();
         output.to_text().to_string()
     };

@@ -25,6 +25,8 @@ mod embedded;
 mod fake_server;
 mod foreign;
 mod fuzz;
+mod ledger;
+mod lives;
 mod man;
 mod php;
 mod producers;

@@ -99,7 +99,7 @@ fn expected(toml: &str) -> Words {
     fs::write(&path, toml).unwrap();
     let loaded = Config::load(&Overrides {
         config: Some(path),
-        store: Some(folder.path().join("t.db")),
+        store: Some(folder.path().join("t.db").into()),
         ..Overrides::default()
     });
     let said = loaded.unwrap_err().to_string();
@@ -188,7 +188,7 @@ fn configurations(guide: &str) -> Vec<Config> {
         fs::write(&path, toml).unwrap();
         let overrides = Overrides {
             config: Some(path.clone()),
-            store: Some("t.db".into()),
+            store: Some(std::path::PathBuf::from("t.db").into()),
             ..Overrides::default()
         };
         Config::load(&overrides).unwrap_or_else(|e| panic!("{guide}: {e}"))

@@ -22,29 +22,47 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
-    // Files beside a store's own, for whoever keeps some there.
-    ("beside", &[]),
+    // Files and folders beside a store, for whoever keeps some there.
+    ("beside", &["task"]),
     // The embedded broker is rows of the store's own file.
-    ("broker", &["fd", "seconds", "sqlite", "tube"]),
+    (
+        "broker",
+        &[
+            "clock", "fd", "lives", "seconds", "sqlite", "thread", "tube",
+        ],
+    ),
     ("chance", &[]),
+    ("clock", &["task"]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
-    ("link", &["fd"]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
+    // A job's number is the broker's word; nothing else of it is the ledger's business.
+    (
+        "ledger",
+        &[
+            "beside",
+            "broker::JobId",
+            "clock",
+            "crash",
+            "lives",
+            "sqlite",
+            "task",
+            "thread",
+            "tube",
+        ],
+    ),
+    ("link", &["fd"]),
+    ("lives", &["beside", "clock", "ofd", "task"]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
-    ("process", &["fd", "task"]),
+    ("process", &["fd", "lives", "task"]),
     ("signals", &[]),
-    // What the store and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["beside", "crash", "ofd", "task"]),
-    // A job's number is the broker's word; nothing else of it is the store's business.
-    (
-        "store",
-        &["broker::JobId", "crash", "sqlite", "task", "tube"],
-    ),
+    // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
+    ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
     ("tenure", &["beside", "ofd", "tube"]),
+    ("thread", &[]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -52,12 +70,16 @@ const PORTS: &[(&str, &[&str])] = &[
 const SHELL: &[(&str, &[&str])] = &[
     (
         "api",
-        &["broker", "crash", "seconds", "store", "task", "tube"],
+        &[
+            "broker", "clock", "crash", "ledger", "seconds", "task", "tube",
+        ],
     ),
-    ("guard", &["process", "reconcile"]),
+    ("guard", &["ledger", "process", "reconcile"]),
     (
         "reconcile",
-        &["broker", "crash", "process", "store", "task", "tube"],
+        &[
+            "broker", "clock", "crash", "lives", "process", "ledger", "task", "tube",
+        ],
     ),
     (
         "tender",
@@ -68,6 +90,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "control",
             "crew",
             "guard",
+            "ledger",
             "lifecycle",
             "link",
             "pool",
@@ -83,13 +106,15 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "broker",
             "chance",
+            "clock",
             "crash",
             "grace",
+            "ledger",
             "link",
+            "lives",
             "process",
             "reconcile",
             "signals",
-            "store",
             "task",
             "tube",
         ],
@@ -103,18 +128,19 @@ const EDGE: &[(&str, &[&str])] = &[
         &[
             "api",
             "broker",
+            "clock",
             "config",
             "control",
             "crash",
             "grace",
             "guard",
+            "ledger",
             "lifecycle",
             "link",
             "pool",
             "process",
             "reconcile",
             "signals",
-            "store",
             "task",
             "tender",
             "tenure",
@@ -150,8 +176,28 @@ const NOT_IN_CORE: &[&str] = &[
     "std::thread",
 ];
 
-/// Folders whose files and folders are adapters: they do not know each other.
-const ADAPTERS: &[&str] = &["broker"];
+/// Ports, and their adapters: files and folders that do not know each other.
+const ADAPTERS: &[(&str, &[&str])] = &[
+    ("broker", &["beanstalkd", "embedded"]),
+    ("ledger", &["memory", "sqlite"]),
+    ("lives", &["locks", "memory"]),
+];
+
+/// What of the ledger knows the machine that it is on. The rest is the protocol.
+const OF_A_MACHINE: &[&[&str]] = &[&["ledger", "sqlite"], &["ledger", "batch_journal", "files"]];
+
+/// What the protocol may not mention: no library, no file and no machine's clock.
+const NOT_IN_THE_PROTOCOL: &[&str] = &[
+    "rusqlite",
+    "crate::sqlite",
+    "crate::clock",
+    "crate::beside",
+    "std::fs",
+    "std::io",
+    "std::path",
+    "Instant",
+    "SystemTime",
+];
 
 #[test]
 fn imports_point_one_way() {
@@ -242,6 +288,38 @@ fn the_core_decides_and_does_nothing() {
 }
 
 #[test]
+fn the_protocol_knows_no_machine() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|s| s.module[0] == "ledger") {
+        let is_below = |root: &&[&str]| source.module.iter().zip(*root).all(|(a, b)| a == b);
+        let of_a_machine = OF_A_MACHINE
+            .iter()
+            .any(|root| root.len() <= source.module.len() && is_below(root));
+        if !of_a_machine {
+            let named = NOT_IN_THE_PROTOCOL.iter().filter(|word| source.names(word));
+            wrong.extend(named.map(|word| format!("{} names {word}", source.path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn adapters_of_the_ledger_are_picked_in_one_place() {
+    let adapters = ["ledger::sqlite", "ledger::memory"];
+    let above = sources();
+    let above = above.iter().filter(|source| source.module[0] != "ledger");
+    let picks = |source: &&Source| {
+        adapters.iter().any(|adapter| source.names(adapter))
+            || source
+                .imports()
+                .iter()
+                .any(|import| adapters.contains(&import.as_str()))
+    };
+    let picking: Vec<_> = above.filter(picks).map(|source| &source.module).collect();
+    assert_eq!(picking, [&["cli", "connect"]]);
+}
+
+#[test]
 fn a_module_with_a_folder_is_a_file_beside_it() {
     let old_layout = |source: &Source| source.module.last().is_some_and(|last| last == "mod");
     for source in sources() {
@@ -298,16 +376,14 @@ fn no_line_is_too_long() {
 #[test]
 fn adapters_do_not_know_each_other() {
     let sources = sources();
-    for port in ADAPTERS {
-        let mut adapters: Vec<&str> = sources
-            .iter()
-            .filter(|source| source.module[0] == *port)
-            .filter_map(|source| source.module.get(1).map(String::as_str))
-            .collect();
-        adapters.dedup();
-        assert!(!adapters.is_empty(), "{port} has no adapter");
+    for (port, adapters) in ADAPTERS {
+        for adapter in *adapters {
+            let is_there = |source: &Source| source.module.iter().eq([port, adapter]);
+            assert!(sources.iter().any(is_there), "{port} has no {adapter}");
+        }
         for source in sources.iter().filter(|s| s.module[0] == *port) {
-            let Some(own) = source.module.get(1) else {
+            let own = source.module.get(1).map(String::as_str);
+            let Some(own) = own.filter(|own| adapters.contains(own)) else {
                 continue;
             };
             let to_port = "super::".repeat(source.module.len() - 1);

@@ -158,20 +158,18 @@ impl Broker for Client {
     }
 
     async fn peek_all(&mut self, ids: &[JobId]) -> Result<Vec<Option<Bytes>>, Error> {
-        let mut bodies = Vec::with_capacity(ids.len());
-        for some in ids.chunks(MAX_PUTS) {
-            self.peek_some(some, &mut bodies).await?;
-        }
-        Ok(bodies)
+        let found = |reply| Ok(found(reply)?.map(|(_, body)| body));
+        self.ask_of_each(ids, "peek", Command::Peek, found).await
     }
 
     async fn stats_job(&mut self, id: JobId) -> Result<Option<JobStats>, Error> {
-        let read = |reply| match reply {
-            Reply::Data(data) => Ok(Some(JobStats::try_from(&Dictionary::parse(&data)?)?)),
-            Reply::NotFound => Ok(None),
-            other => Err(other.into()),
-        };
-        self.ask(First::Nothing, Command::StatsJob(id), read).await
+        self.ask(First::Nothing, Command::StatsJob(id), job_stats)
+            .await
+    }
+
+    async fn stats_jobs(&mut self, ids: &[JobId]) -> Result<Vec<Option<JobStats>>, Error> {
+        self.ask_of_each(ids, "stats-job", Command::StatsJob, job_stats)
+            .await
     }
 
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error> {
@@ -226,23 +224,29 @@ impl Client {
             .await
     }
 
-    /// Asks for all of them in one write, and appends the answers.
-    async fn peek_some(
+    /// Asks the same of several jobs, many of them in one write.
+    async fn ask_of_each<T>(
         &mut self,
         ids: &[JobId],
-        bodies: &mut Vec<Option<Bytes>>,
-    ) -> Result<(), Error> {
-        let mut connection = self.take_connection().await?;
-        for id in ids {
-            connection.queue(Command::Peek(*id));
+        name: &'static str,
+        command: fn(JobId) -> Command<'static>,
+        read: impl Fn(Reply) -> Reading<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut answers = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MAX_PUTS) {
+            let mut connection = self.take_connection().await?;
+            for id in some {
+                connection.queue(command(*id));
+            }
+            for _ in some {
+                let patience = self.answer_timeout();
+                let heard = self.hear(&mut connection, name, patience, &read).await?;
+                // After a refusal there are answers to come that nobody will read: the connection is given up.
+                answers.push(heard?);
+            }
+            self.put_back(connection, name)?;
         }
-        for _ in ids {
-            let patience = self.answer_timeout();
-            let heard = self.hear(&mut connection, "peek", patience, found).await?;
-            // After a refusal there are answers to come that nobody will read: the connection is given up.
-            bodies.push(heard?.map(|(_, body)| body));
-        }
-        self.put_back(connection, "peek")
+        Ok(answers)
     }
 
     /// Puts them on a connection that was taken. What ends it is the answer to every job that has none then.
@@ -348,6 +352,14 @@ fn put(reply: Reply, size: usize) -> Reading<JobId> {
         Reply::Inserted(id) | Reply::InsertedBuried(id) => Ok(id),
         Reply::JobTooBig => Err(Unfit::Refused(Error::TooBig { size })),
         Reply::Draining => Err(Unfit::Refused(Error::Draining)),
+        other => Err(other.into()),
+    }
+}
+
+fn job_stats(reply: Reply) -> Reading<Option<JobStats>> {
+    match reply {
+        Reply::Data(data) => Ok(Some(JobStats::try_from(&Dictionary::parse(&data)?)?)),
+        Reply::NotFound => Ok(None),
         other => Err(other.into()),
     }
 }

@@ -17,11 +17,12 @@ use rusqlite::{Connection, params};
 
 use super::Place;
 use crate::broker::{Error, JobId, NewJob};
+use crate::clock::{Moment, since_boot};
+use crate::lives::Holder;
+use crate::lives::locks::Lock;
 use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
-use crate::sqlite::clock::{Moment, since_boot};
-use crate::sqlite::locks::{Holder, Lock};
 use crate::sqlite::{Database, Durability, Failed, jobs};
 use crate::tube::TubeName;
 

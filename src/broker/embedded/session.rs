@@ -15,10 +15,11 @@ use crate::broker::{
     Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
     Reservation, Reserve, TubeStats, exchange_singly,
 };
+use crate::lives::Holder;
 use crate::seconds::whole_seconds;
+use crate::sqlite;
 use crate::sqlite::bell::Bell;
-use crate::sqlite::locks::Holder;
-use crate::sqlite::{self, Closed, Thread};
+use crate::thread::{Closed, Thread};
 use crate::tube::TubeName;
 
 /// A session with the queue in a store's file.

@@ -9,8 +9,8 @@ use comfy_table::{Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::print::harmless;
-use crate::store::read::{DisplayedStatus, Task};
-use crate::store::worker::Known;
+use crate::ledger::read::{DisplayedStatus, Task};
+use crate::ledger::worker::Known;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 

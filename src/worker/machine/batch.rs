@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use super::event::{Now, ToDelete};
 use crate::broker::Reservation;
-use crate::store::Millis;
-use crate::store::ledger::{Attempt, Entry, Settlement};
+use crate::ledger::Millis;
+use crate::ledger::{Attempt, Entry, Settlement};
 use crate::task::id::AttemptId;
 
 /// When the first of a batch has ended so long ago, its outcome does not wait any longer for the others.

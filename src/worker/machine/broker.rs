@@ -129,13 +129,14 @@ impl Machine {
         };
         let job = looking.finished.reservation.id;
         let task = looking.finished.facts.id.task;
-        match (looking.stage, &looking.facing, looking.asked) {
-            (Look::Kicks, _, _) => Some((Asked::Know(About::Failed(task)), Ask::Know(job))),
-            (Look::Exchange, _, Some(asked)) => Some(self.exchange(asked)),
-            (Look::Identify, Some((next, _)), _) => {
-                Some((Asked::Know(About::Next), Ask::Know(next.id)))
+        match (looking.stage, looking.asked) {
+            (Look::Kicks, _) => Some((Asked::Know(About::Failed(task)), Ask::Know(job))),
+            (Look::Exchange, Some(asked)) => Some(self.exchange(asked)),
+            (Look::Identify, _) => {
+                let jobs = looking.strangers().collect();
+                Some((Asked::KnowAll, Ask::KnowAll(jobs)))
             }
-            (Look::Exchange | Look::Identify | Look::Enter, _, _) => self.touch(now),
+            (Look::Exchange | Look::Enter, _) => self.touch(now),
         }
     }
 
@@ -190,9 +191,10 @@ impl Machine {
             (Asked::Reserve, Answer::Reserved(reserved)) => self.reserved(reserved, now, out),
             (Asked::Exchange(asked), Answer::Exchanged { deleted, reserved }) => {
                 self.note(deleted, out);
-                self.exchanged(asked, reserved, now);
+                self.exchanged(asked, reserved, out);
             }
             (Asked::Know(about), Answer::Known(known)) => self.knows(about, known, now, out),
+            (Asked::KnowAll, Answer::AllKnown(known)) => self.faced(known.ok(), now),
             (Asked::Touch(held), Answer::Touched(touched)) => self.touched(held, touched, now, out),
             (
                 Asked::Dispose {
@@ -253,7 +255,7 @@ impl Machine {
         &mut self,
         asked: usize,
         reserved: Result<Vec<Reservation>, broker::Error>,
-        now: Now,
+        out: &mut Effects,
     ) {
         match reserved {
             Ok(reserved) => {
@@ -268,11 +270,10 @@ impl Machine {
                 self.lose_others(&error);
             }
         }
-        if let Phase::Looking(looking) = &mut self.phase
+        if let Phase::Looking(looking) = &self.phase
             && looking.stage == Look::Exchange
         {
-            looking.stage = Look::Identify;
-            looking.since = now.at;
+            self.face(asked, out);
         }
     }
 
@@ -294,7 +295,6 @@ impl Machine {
             About::Job => self.knows_the_job(known, now, out),
             About::Claim => self.knows_the_kicks(known),
             About::Failed(task) => self.knows_the_failed(task, known),
-            About::Next => self.faced(known.ok().flatten(), now),
         }
     }
 

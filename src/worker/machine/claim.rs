@@ -11,8 +11,8 @@ use super::phase::{Claimant, Disposition, Facts, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
+use crate::ledger::{Attempt, Claim, DeadAttempt, Remains};
 use crate::link::Report;
-use crate::store::ledger::{Attempt, Claim, DeadAttempt, Remains};
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
@@ -215,7 +215,7 @@ impl Machine {
             attempt,
             job,
             journal: started,
-            listen: !self.pace.is_quiet(),
+            listen: !self.pace.is_short(),
         });
     }
 
@@ -226,7 +226,7 @@ impl Machine {
         self.record(None, now);
     }
 
-    /// The command runs. After a short and quiet one, its end is waited for, and nothing else for a moment.
+    /// The command runs. After a short one, its end is waited for, and nothing else for a moment.
     pub(super) fn runs(&mut self, mut running: Running, group: i32, now: Now, out: &mut Effects) {
         running.group = group;
         let timeout = running.facts.command.timeout;
@@ -244,7 +244,7 @@ impl Machine {
                 out,
             );
         }
-        if self.pace.is_quiet() && self.mode == Mode::Working {
+        if self.pace.is_short() && self.mode == Mode::Working {
             let until = running.times_out_at.map_or(soon, |at| at.min(soon));
             out.push(Effect::WaitBriefly { until });
         }

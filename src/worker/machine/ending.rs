@@ -4,24 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Journal, Recorded, Turn};
-use super::event::{Effect, Ended, Known, Now, Said, ToDelete};
-use super::identify::{Identified, Read, identify, read};
+use super::event::{Effect, Ended, Now, Said, ToDelete};
 use super::mode::Mode;
 use super::pace::Pace;
-use super::phase::{Disposition, Facts, Finished, Look, Looking, Phase, Recording, Running};
-use super::state::{Effects, Entering, Machine, gap};
+use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Running};
+use super::state::{Effects, Machine, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
-use crate::store::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
+use crate::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
-
-/// How long the broker may take to say what comes next. Then what has happened is recorded without it.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// So long after the first, no further jobs are looked at.
-const MANY_WITHIN: Duration = Duration::from_millis(5);
 
 /// Even a worker that is to leave at once gives the ledger so long.
 pub const LAST_TRY: Duration = Duration::from_secs(2);
@@ -42,9 +35,9 @@ impl Machine {
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
         let printed = ended.output.size();
-        self.pace = Pace::of(long, printed);
-        self.count(printed, now, out);
         let is_done = next == Next::Done;
+        self.pace = Pace::of(long, printed, is_done);
+        self.count(printed, now, out);
         let finished = Finished {
             settlement: Arc::new(Settlement {
                 id: facts.id,
@@ -78,9 +71,8 @@ impl Machine {
 
     /// Nothing of the command runs any more that must not, and its outcome is known.
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
-        let is_quick =
-            finished.quick && self.pace.is_quiet() && finished.settlement.next == Next::Done;
-        if is_quick && self.mode == Mode::Working && self.batch.may_wait(now) {
+        let fits = finished.quick && self.pace.fits_a_batch();
+        if fits && self.mode == Mode::Working && self.batch.may_wait(now) {
             out.push(Effect::Journal(Arc::clone(&finished.settlement)));
             self.phase = Phase::Journaling(finished);
         } else {
@@ -112,166 +104,6 @@ impl Machine {
         self.batch
             .ended(ToDelete { reservation, task }, settlement, now);
         self.rest(now);
-    }
-
-    /// Looks for the next jobs, to be claimed in the transaction that records the outcome.
-    pub(super) fn look(&mut self, finished: Finished, now: Now, out: &mut Effects) {
-        out.push(gap(Point::OutcomeKnown));
-        let Settlement { next, kicks, .. } = &*finished.settlement;
-        let is_failed = matches!(next, Next::Failed { .. });
-        let asked = (self.mode == Mode::Working && !self.batch.has_turns()).then(|| {
-            self.prefetch
-                .where_each_takes(finished.long)
-                .min(self.may_ask_for(now))
-        });
-        if asked.is_some_and(|asked| asked > 1) && self.batch.journal() == Journal::Unmade {
-            out.push(Effect::MakeJournal);
-        }
-        self.phase = Phase::Looking(Looking {
-            // A kick that the job has had already must not be taken for one that asks for another run.
-            stage: match is_failed && kicks.is_none() {
-                true => Look::Kicks,
-                false => Look::Exchange,
-            },
-            until: now.at.saturating_add(PATIENCE),
-            asked,
-            found: Vec::new(),
-            facing: None,
-            since: now.at,
-            finished,
-        });
-    }
-
-    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put right
-    /// first.
-    fn may_ask_for(&self, now: Now) -> usize {
-        match self.rest.reconcile_at {
-            Some(at) if at <= now.at => 0,
-            Some(_) | None => self.may_have(),
-        }
-    }
-
-    /// Goes on looking, as far as no answer has to be waited for.
-    pub(super) fn look_on(&mut self, now: Now, out: &mut Effects) -> bool {
-        let journal = self.batch.journal();
-        // What is under way records the outcome.
-        if matches!(self.ledger, Some(Entering::Together(_))) {
-            return false;
-        }
-        let Phase::Looking(looking) = &mut self.phase else {
-            return false;
-        };
-        if looking.until <= now.at {
-            self.stop_looking(now);
-            return true;
-        }
-        let is_to_ask = looking.asked.is_some_and(|asked| asked > 0) && self.next.is_empty();
-        let moved = match looking.stage {
-            Look::Kicks => false,
-            Look::Exchange if is_to_ask => false,
-            Look::Exchange => {
-                looking.stage = match looking.asked {
-                    Some(_) => Look::Identify,
-                    None => Look::Enter,
-                };
-                looking.since = now.at;
-                true
-            }
-            Look::Identify if looking.facing.is_some() => false,
-            Look::Identify => {
-                let most = match (looking.asked, journal) {
-                    (Some(asked), Journal::Ready) => asked.max(1),
-                    _ => 1,
-                };
-                self.identify_next(most, now, out)
-            }
-            Look::Enter if looking.found.is_empty() => {
-                self.stop_looking(now);
-                true
-            }
-            Look::Enter => false,
-        };
-        if let Phase::Looking(Looking { until, .. }) = self.phase
-            && !moved
-        {
-            self.wake_at(until);
-        }
-        moved
-    }
-
-    /// Looks at one of the next jobs.
-    fn identify_next(&mut self, most: usize, now: Now, out: &mut Effects) -> bool {
-        let Phase::Looking(looking) = &mut self.phase else {
-            return false;
-        };
-        let is_soon = now.at.saturating_sub(looking.since) < MANY_WITHIN;
-        let wants_more = looking.found.len() < most && (looking.found.is_empty() || is_soon);
-        let next = match wants_more {
-            true => self.next.pop_front(),
-            false => None,
-        };
-        let Some(reservation) = next else {
-            looking.stage = Look::Enter;
-            return true;
-        };
-        out.push(gap(Point::NextReserved));
-        match read(
-            &reservation,
-            &self.rules.tube,
-            self.rules.store,
-            &self.commands,
-        ) {
-            Read::Ours(job) => {
-                looking.found.push((reservation, job));
-                true
-            }
-            Read::Foreign(foreign) => {
-                looking.facing = Some((reservation, foreign));
-                false
-            }
-        }
-    }
-
-    /// The broker has said what it knows of the foreign job that is looked at. One that is not to be claimed, or about which
-    /// nothing could be learnt, is looked at again when its turn comes.
-    pub(super) fn faced(&mut self, known: Option<Known>, now: Now) {
-        let Phase::Looking(looking) = &mut self.phase else {
-            return;
-        };
-        let Some((reservation, foreign)) = looking.facing.take() else {
-            return;
-        };
-        let identified =
-            known.map(|known| identify(&reservation, foreign, &self.rules.tube, known, now));
-        match identified {
-            Some(Identified::Here(job)) => looking.found.push((reservation, *job)),
-            Some(Identified::Elsewhere { .. }) | None => {
-                looking.stage = Look::Enter;
-                self.next.push_front(reservation);
-            }
-        }
-    }
-
-    /// Records without the next jobs: their turn comes later.
-    pub(super) fn stop_looking(&mut self, now: Now) {
-        match self.phase.take() {
-            Phase::Looking(looking) => {
-                let facing = looking.facing.map(|(reservation, _)| reservation);
-                let found = looking
-                    .found
-                    .into_iter()
-                    .map(|(reservation, _)| reservation);
-                self.have_again(found.chain(facing));
-                let Finished {
-                    reservation,
-                    facts,
-                    settlement,
-                    ..
-                } = looking.finished;
-                self.record(Some((reservation, facts, settlement)), now);
-            }
-            other => self.phase = other,
-        }
     }
 
     /// Begins to record what there is: an attempt that has ended, with its batch, or only a batch.

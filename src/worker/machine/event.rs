@@ -8,17 +8,17 @@ use super::mode::Mode;
 use super::table::EventKind;
 use crate::broker::{self, Held, JobId, JobStats, Reservation, Reserve};
 use crate::crash::Point;
+use crate::ledger::Millis;
+use crate::ledger::announce::Again;
+use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::Report;
-use crate::store::Millis;
-use crate::store::announce::Again;
-use crate::store::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// Monotonic, since the worker's start. Every deadline is on this clock.
     pub at: Duration,
@@ -146,6 +146,8 @@ pub enum Ask {
     },
     /// What the broker knows of a job.
     Know(JobId),
+    /// What the broker knows of several jobs.
+    KnowAll(Vec<JobId>),
     /// Start a reservation's TTR anew.
     Touch(Held),
     /// Give a job back.
@@ -186,6 +188,8 @@ pub enum Answer {
     },
     /// To [`Ask::Know`]; `None`: there is no such job.
     Known(Result<Option<Known>, broker::Error>),
+    /// To [`Ask::KnowAll`], in order.
+    AllKnown(Result<Vec<Option<Known>>, broker::Error>),
     /// To [`Ask::Touch`].
     Touched(Result<(), broker::Error>),
     /// To [`Ask::Release`] and [`Ask::Bury`].

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::event::{Known, Now};
 use crate::broker::Reservation;
-use crate::store::Millis;
-use crate::store::ledger::{ForeignJob, JobRef, TaskRef};
+use crate::ledger::Millis;
+use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
 use crate::task::fingerprint::fingerprint;
 use crate::task::payload::{Body, Native};

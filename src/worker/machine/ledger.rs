@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::event::{Effect, Haste, Now, Said, Unentered};
 use super::phase::{Look, Phase, Recording};
 use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
+use crate::ledger::{Entered, Entry};
 use crate::link::Report;
-use crate::store::ledger::{Entered, Entry};
 
 /// Between two tries to record a batch beside a command, where the ledger is at work or locked.
 const BATCH_AGAIN: Duration = Duration::from_millis(100);

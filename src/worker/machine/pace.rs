@@ -5,9 +5,8 @@ use std::time::Duration;
 /// A command that takes no longer is short.
 pub const SHORT: Duration = Duration::from_millis(20);
 
-/// More than that is not little, in bytes. A pipe that nobody reads has room for sixteen times as much, unless its user has
-/// too many.
-const LITTLE: u64 = 4096;
+/// More than that is not little, in bytes. Little output stands in the batch journal until it is recorded.
+const LITTLE: u64 = 32 * 1024;
 
 /// How far a worker reserves in advance: jobs that it should begin within this time, as long as the last one took.
 const FAR: Duration = Duration::from_millis(10);
@@ -18,20 +17,29 @@ const MOST: usize = 8;
 /// What a worker's last command was like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pace {
+    is_short: bool,
     is_quiet: bool,
+    is_done: bool,
 }
 
 impl Pace {
-    /// That of a command which took so long and printed so many bytes.
-    pub fn of(long: Duration, printed: u64) -> Pace {
+    /// That of a command which took so long, printed so many bytes, and went well or not.
+    pub fn of(long: Duration, printed: u64, is_done: bool) -> Pace {
         Pace {
-            is_quiet: long < SHORT && printed <= LITTLE,
+            is_short: long < SHORT,
+            is_quiet: printed <= LITTLE,
+            is_done,
         }
     }
 
-    /// The command was short and printed little: the next one need not be listened to from its beginning.
-    pub fn is_quiet(self) -> bool {
-        self.is_quiet
+    /// The command was short: the next one need not be listened to from its beginning.
+    pub fn is_short(self) -> bool {
+        self.is_short
+    }
+
+    /// The command was short, printed little and went well: one like it can be recorded with others.
+    pub fn fits_a_batch(self) -> bool {
+        self.is_short && self.is_quiet && self.is_done
     }
 }
 
@@ -89,18 +97,17 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_command_is_short_and_prints_little() {
-        for (long, printed, quiet) in [
-            (Duration::ZERO, 0, true),
-            (SHORT, 0, false),
-            (Duration::ZERO, LITTLE, true),
-            (Duration::ZERO, LITTLE + 1, false),
+    fn a_batch_is_of_short_and_quiet_commands_that_go_well() {
+        for (long, printed, is_done, is_short, fits) in [
+            (Duration::ZERO, 0, true, true, true),
+            (SHORT, 0, true, false, false),
+            (Duration::ZERO, LITTLE, true, true, true),
+            (Duration::ZERO, LITTLE + 1, true, true, false),
+            (Duration::ZERO, 0, false, true, false),
         ] {
-            assert_eq!(
-                Pace::of(long, printed).is_quiet(),
-                quiet,
-                "{long:?} {printed}"
-            );
+            let pace = Pace::of(long, printed, is_done);
+            let found = (pace.is_short(), pace.fits_a_batch());
+            assert_eq!(found, (is_short, fits), "{pace:?}");
         }
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::command::Stage;
-use super::identify::Foreign;
+use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
 use crate::broker::Reservation;
-use crate::store::Millis;
-use crate::store::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
+use crate::ledger::Millis;
+use crate::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
 use crate::task::command::Command;
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Budget;
@@ -215,10 +215,8 @@ pub struct Looking {
     pub stage: Look,
     /// The next jobs, and which tasks they speak of.
     pub found: Vec<(Reservation, JobRef)>,
-    /// A foreign job of which the broker is asked what it knows.
-    pub facing: Option<(Reservation, Foreign)>,
-    /// When jobs began to be looked at.
-    pub since: Duration,
+    /// Jobs that are looked at, of some of which the broker is asked what it knows.
+    pub facing: Vec<(Reservation, Read)>,
 }
 
 /// How far the look for the next jobs has come.
@@ -228,7 +226,7 @@ pub enum Look {
     Kicks,
     /// The broker is to be asked for further jobs.
     Exchange,
-    /// Jobs are looked at, one after the other.
+    /// The broker is asked about those of the next jobs that are foreign.
     Identify,
     /// The ledger is to be asked.
     Enter,

@@ -13,8 +13,8 @@ use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
 use crate::broker::{Held, JobId, Reservation};
 use crate::crash::Point;
-use crate::store::announce::Again;
-use crate::store::ledger::{Claim, Entry, JobRef};
+use crate::ledger::announce::Again;
+use crate::ledger::{Claim, Entry, JobRef};
 use crate::task::command::Commands;
 use crate::task::id::{PutId, TaskId};
 use crate::tube::TubeName;
@@ -189,6 +189,8 @@ pub enum Asked {
     Exchange(usize),
     /// [`Ask::Know`]
     Know(About),
+    /// [`Ask::KnowAll`]
+    KnowAll,
     /// [`Ask::Touch`]
     Touch(Held),
     /// [`Ask::Release`] or [`Ask::Bury`] of the job that is served.
@@ -217,8 +219,6 @@ pub enum About {
     Claim,
     /// How often the job of a task had been kicked that has failed.
     Failed(TaskId),
-    /// Which task a foreign job is that may be next.
-    Next,
 }
 
 impl Asked {
@@ -228,6 +228,7 @@ impl Asked {
             Asked::Reserve | Asked::Reconcile => true,
             Asked::Exchange(_)
             | Asked::Know(_)
+            | Asked::KnowAll
             | Asked::Touch(_)
             | Asked::Dispose { .. }
             | Asked::GiveBack(_)

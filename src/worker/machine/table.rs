@@ -97,95 +97,37 @@ impl fmt::Display for Illegal {
     }
 }
 
-/// Whether an event of that kind may happen to a worker that stands there. Whether an answer is one to what was asked, the
-/// question says.
+/// What may happen wherever a worker stands. Whether an answer is one to what was asked, the question says.
+const ANYWHERE: [EventKind; 7] = [
+    EventKind::Told,
+    EventKind::Configured,
+    EventKind::Due,
+    EventKind::Answered,
+    EventKind::Entered,
+    EventKind::Proved,
+    EventKind::JournalMade,
+];
+
+/// What else may happen to a worker that stands there.
+fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
+    match phase {
+        PhaseKind::Beginning => &[EventKind::NotJournaled, EventKind::Began, EventKind::Ended],
+        PhaseKind::Running => &[EventKind::Ended],
+        PhaseKind::Journaling => &[EventKind::Journaled],
+        PhaseKind::Clearing | PhaseKind::Leftovers => &[EventKind::Cleared],
+        PhaseKind::Idle
+        | PhaseKind::Identifying
+        | PhaseKind::Claiming
+        | PhaseKind::Counting
+        | PhaseKind::TakingOver
+        | PhaseKind::Looking
+        | PhaseKind::Recording
+        | PhaseKind::Disposing
+        | PhaseKind::Gone => &[],
+    }
+}
+
+/// Whether an event of that kind may happen to a worker that stands there.
 pub fn may_happen(event: EventKind, phase: PhaseKind) -> bool {
-    match event {
-        EventKind::Told
-        | EventKind::Configured
-        | EventKind::Due
-        | EventKind::Answered
-        | EventKind::Entered
-        | EventKind::Proved
-        | EventKind::JournalMade => true,
-        EventKind::NotJournaled | EventKind::Began => is_beginning(phase),
-        EventKind::Ended => is_beginning(phase) || is_running(phase),
-        EventKind::Journaled => is_journaling(phase),
-        EventKind::Cleared => is_clearing(phase),
-    }
-}
-
-fn is_beginning(phase: PhaseKind) -> bool {
-    match phase {
-        PhaseKind::Beginning => true,
-        PhaseKind::Idle
-        | PhaseKind::Identifying
-        | PhaseKind::Claiming
-        | PhaseKind::Counting
-        | PhaseKind::TakingOver
-        | PhaseKind::Clearing
-        | PhaseKind::Running
-        | PhaseKind::Leftovers
-        | PhaseKind::Journaling
-        | PhaseKind::Looking
-        | PhaseKind::Recording
-        | PhaseKind::Disposing
-        | PhaseKind::Gone => false,
-    }
-}
-
-fn is_running(phase: PhaseKind) -> bool {
-    match phase {
-        PhaseKind::Running => true,
-        PhaseKind::Idle
-        | PhaseKind::Identifying
-        | PhaseKind::Claiming
-        | PhaseKind::Counting
-        | PhaseKind::TakingOver
-        | PhaseKind::Clearing
-        | PhaseKind::Beginning
-        | PhaseKind::Leftovers
-        | PhaseKind::Journaling
-        | PhaseKind::Looking
-        | PhaseKind::Recording
-        | PhaseKind::Disposing
-        | PhaseKind::Gone => false,
-    }
-}
-
-fn is_journaling(phase: PhaseKind) -> bool {
-    match phase {
-        PhaseKind::Journaling => true,
-        PhaseKind::Idle
-        | PhaseKind::Identifying
-        | PhaseKind::Claiming
-        | PhaseKind::Counting
-        | PhaseKind::TakingOver
-        | PhaseKind::Clearing
-        | PhaseKind::Beginning
-        | PhaseKind::Running
-        | PhaseKind::Leftovers
-        | PhaseKind::Looking
-        | PhaseKind::Recording
-        | PhaseKind::Disposing
-        | PhaseKind::Gone => false,
-    }
-}
-
-fn is_clearing(phase: PhaseKind) -> bool {
-    match phase {
-        PhaseKind::Clearing | PhaseKind::Leftovers => true,
-        PhaseKind::Idle
-        | PhaseKind::Identifying
-        | PhaseKind::Claiming
-        | PhaseKind::Counting
-        | PhaseKind::TakingOver
-        | PhaseKind::Beginning
-        | PhaseKind::Running
-        | PhaseKind::Journaling
-        | PhaseKind::Looking
-        | PhaseKind::Recording
-        | PhaseKind::Disposing
-        | PhaseKind::Gone => false,
-    }
+    ANYWHERE.contains(&event) || of_its_own(phase).contains(&event)
 }

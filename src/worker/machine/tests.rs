@@ -10,17 +10,23 @@ use super::event::{Answer, Ask, Event};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
-use crate::store::ledger::Claim;
-use crate::task::id::TaskId;
+use crate::broker as broker_port;
+use crate::ledger::Claim;
+use crate::task::id::{PutId, TaskId};
 
+mod broker;
+mod dice;
+mod model;
 mod stage;
 mod world;
 
+use model::{Kind, Model, Tally};
 use stage::{Script, at};
 use world::World;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    // A tape means what it means only in the surroundings of today.
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_rules_hold_in_every_history(tape in proptest::collection::vec(any::<u8>(), 0..1500)) {
@@ -146,6 +152,28 @@ fn an_unknown_kick_is_not_taken_for_none() {
     }
 }
 
+/// A task that waits and whose job was lost is put again, and no job is taken before that is said.
+#[test]
+fn a_job_that_is_lost_when_it_is_released_is_put_again() {
+    let mut script = Script::new();
+    script.reserves_pointer();
+    let put = PutId {
+        task: TaskId(1),
+        generation: 4,
+    };
+    script.claim_says(Claim::Later {
+        put,
+        delay: Duration::from_secs(1),
+        priority: 1024,
+    });
+    assert!(matches!(script.asked(), Some(Ask::Release { .. })));
+    script.step(Event::Answered(Answer::Settled(Err(
+        broker_port::Error::NotFound,
+    ))));
+    assert_eq!(script.last_entry().unwrap().again, [put]);
+    assert!(script.asked().is_none(), "{:?}", script.asked());
+}
+
 /// A tender reconciles for its workers, also after an outage.
 #[test]
 fn a_worker_with_a_tender_does_not_reconcile() {
@@ -199,4 +227,61 @@ fn a_turn_that_does_not_come_is_given_back() {
     script.step(Event::Told(Mode::Stopping));
     script.step(Event::Journaled(true));
     assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
+}
+
+/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that is
+/// done, and a death costs one attempt.
+#[test]
+fn workers_that_are_killed_in_every_gap_keep_the_promises() {
+    let kind = Kind {
+        tasks: 300,
+        foreign: 0,
+        workers: 3,
+        kills: 40,
+        forgets: true,
+        is_local: true,
+    };
+    let kinds = [
+        kind,
+        Kind {
+            is_local: false,
+            ..kind
+        },
+        Kind {
+            workers: 1,
+            kills: 100,
+            ..kind
+        },
+        Kind {
+            tasks: 150,
+            foreign: 150,
+            forgets: false,
+            ..kind
+        },
+        Kind {
+            tasks: 100,
+            foreign: 200,
+            forgets: false,
+            is_local: false,
+            workers: 6,
+            ..kind
+        },
+    ];
+    let mut all = Tally::default();
+    for kind in kinds {
+        for seed in 1..=20 {
+            println!("seed {seed}, {kind:?}");
+            let tally = Model::new(seed, kind).play();
+            all.steps += tally.steps;
+            all.kills += tally.kills;
+            all.restarts += tally.restarts;
+            all.attempts += tally.attempts;
+            all.lost += tally.lost;
+        }
+    }
+    println!("{all:?}");
+    assert!(
+        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000,
+        "too little went wrong: {all:?}"
+    );
 }

@@ -39,6 +39,42 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_store_of_a_kind_that_is_not_there_is_refused_by_name() {
+    let taskqueue = Taskqueue::alone();
+    let url = "postgres://tasks@db/tasks";
+    let said = taskqueue.run(&["list", "--store", url]).failed(2);
+    assert!(
+        said.contains(url) && said.contains("no PostgreSQL yet"),
+        "{said}"
+    );
+    taskqueue.configure(&format!("store = \"{url}\"\n"));
+    let bare = |args: &[&str]| {
+        let mut command = taskqueue.command(args);
+        command.env_remove("TASKQUEUE_STORE");
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for args in [&["list"][..], &["status"]] {
+        let (code, said) = bare(args);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("store: ") && said.contains(url), "{said}");
+    }
+    let put = [
+        "put",
+        "--use-tube",
+        "t",
+        "work",
+        "--store",
+        "sqlite:other.db",
+    ];
+    assert_eq!(taskqueue.run(&put).code, Some(0));
+    assert!(taskqueue.path("other.db").exists());
+}
+
+#[test]
 fn a_missing_subcommand_shows_what_there_is() {
     let taskqueue = Taskqueue::alone();
     let said = taskqueue.run(&[]).failed(2);

@@ -4,12 +4,12 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use taskqueue::store::{Db, Durability, Error};
+use taskqueue::ledger::{Durability, Error, sqlite};
 
-use super::{Ledger, NOW, TaskId, put, register};
+use super::{NOW, OnDisk, TaskId, put, register};
 
 /// Holds the write lock from when it returns until it hears from, or loses, its sender.
-pub fn hold(ledger: &Ledger) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+pub fn hold(ledger: &OnDisk) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let sqlite = ledger.sqlite();
     sqlite.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (release, released) = mpsc::channel();
@@ -22,7 +22,7 @@ pub fn hold(ledger: &Ledger) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
 
 #[test]
 fn a_lock_that_is_let_go_is_waited_for() {
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     let (release, holding) = hold(&ledger);
     let begun = Instant::now();
     let releasing = thread::spawn(move || {
@@ -37,7 +37,7 @@ fn a_lock_that_is_let_go_is_waited_for() {
 
 #[test]
 fn a_lock_that_is_never_let_go_is_an_error_that_names_the_store() {
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     let (release, holding) = hold(&ledger);
     let begun = Instant::now();
     let error = ledger.db.note_deleted(&[TaskId(1)]).unwrap_err();
@@ -51,7 +51,7 @@ fn a_lock_that_is_never_let_go_is_an_error_that_names_the_store() {
     let limits = Duration::from_secs(10)..Duration::from_secs(14);
     assert!(limits.contains(&waited), "{waited:?}");
     // Reading goes on meanwhile, and writing after.
-    let filter = taskqueue::store::read::Filter::default();
+    let filter = taskqueue::ledger::read::Filter::default();
     ledger.db.list(&filter, 1, |_| true).unwrap();
     release.send(()).unwrap();
     holding.join().unwrap();
@@ -61,7 +61,7 @@ fn a_lock_that_is_never_let_go_is_an_error_that_names_the_store() {
 #[test]
 fn of_four_that_write_none_is_starved() {
     const EACH: usize = 300;
-    let ledger = Ledger::new();
+    let ledger = OnDisk::new();
     let start = Arc::new(Barrier::new(4));
     let writers: Vec<_> = (0..4)
         .map(|number: u8| {
@@ -72,7 +72,7 @@ fn of_four_that_write_none_is_starved() {
                     0 => Durability::PowerCut,
                     _ => Durability::ProcessDeath,
                 };
-                let mut db = Db::open(&path, durability).unwrap();
+                let mut db = sqlite::open(&path, durability).unwrap();
                 let _me = register(&mut db, "writer");
                 start.wait();
                 let wait = |_| {

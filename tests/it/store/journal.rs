@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use taskqueue::store::Store;
+use taskqueue::ledger::{Entry, Settlement, Store};
+use taskqueue::task::output::Captured;
+use taskqueue::task::retry::Next;
+use taskqueue::task::state::Outcome;
 use tokio::time::interval;
 
 use super::busy::hold;
-use super::{Ledger, NOW, TaskId, put};
+use super::{NOW, OnDisk, TaskId, begun, put, settlement};
+use crate::ledger::nth_put;
 
 /// It does while all of them write, not only when one is left. How long it grows meanwhile is a matter of the disk: one
 /// copies, and the others write on.
@@ -20,7 +24,7 @@ fn the_journal_begins_anew_while_several_write() {
     const TIMES: u32 = 3;
     // Enough for ten times where a disk is fast, and for four where it needs a second.
     const MOST_EACH: usize = 5000;
-    let ledger = Ledger::new();
+    let ledger = OnDisk::new();
     let journal = ledger.dir.path().join("t.db-wal");
     let (written, times_seen) = (AtomicUsize::new(0), AtomicU32::new(0));
     thread::scope(|scope| {
@@ -52,9 +56,46 @@ fn times_begun_anew(journal: &Path) -> u32 {
     u32::from_be_bytes(number)
 }
 
+/// A worker in a full tube, whose commands print nothing: each transaction settles a task and claims the next.
+#[test]
+fn a_job_costs_four_pages() {
+    const JOBS: u64 = 300;
+    let mut store = OnDisk::new();
+    let (tasks, jobs): (Vec<_>, Vec<_>) = (0..=JOBS).map(|_| put(&mut store.db, NOW)).unzip();
+    // As they are once their jobs are put.
+    let puts: Vec<_> = tasks
+        .into_iter()
+        .map(|task| (nth_put(task, 1), Some(1)))
+        .collect();
+    store.db.note_puts("one", &puts).unwrap();
+    let mut attempt = store.begin(&jobs[0]);
+    let wal = store.dir.path().join("t.db-wal");
+    let pages = || std::fs::metadata(&wal).unwrap().len() / (4096 + 24);
+    let before = pages();
+    for job in &jobs[1..] {
+        let entry = Entry {
+            settle: vec![
+                Settlement {
+                    output: Captured::default(),
+                    ..settlement(&attempt, Outcome::Exited(0), Next::Done)
+                }
+                .into(),
+            ],
+            claim: Some(job.clone()),
+            ..Entry::default()
+        };
+        let entered = store.db.enter(&entry, &store.commands, &store.me, NOW);
+        attempt = begun(entered.unwrap().claim.unwrap());
+    }
+    let each = (pages() - before) as f64 / JOBS as f64;
+    println!("{each} pages a job");
+    // Now and then a tree grows.
+    assert!(each < 4.5, "{each} pages");
+}
+
 #[test]
 fn a_loop_goes_on_while_its_store_waits_for_a_lock() {
-    let ledger = Ledger::new();
+    let ledger = OnDisk::new();
     let (release, holding) = hold(&ledger);
     let store = Store::over(ledger.another()).unwrap();
     let releasing = thread::spawn(move || {

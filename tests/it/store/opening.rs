@@ -5,17 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
-use taskqueue::store::locks::Holder;
-use taskqueue::store::read::Key;
-use taskqueue::store::{Db, Durability, Error};
+use taskqueue::ledger::read::Key;
+use taskqueue::ledger::{Durability, Error, Ledger, sqlite};
+use taskqueue::lives::Holder;
+use taskqueue::lives::locks::byte;
+use taskqueue::sqlite::{Database, Durability as Surviving, Error as Trouble};
 use taskqueue::task::id::WorkerId;
 use tempfile::TempDir;
 
 use super::bytes;
 use crate::support::{Running, Taskqueue};
 
-fn open(path: &Path) -> Result<Db, Error> {
-    Db::open(path, Durability::ProcessDeath)
+fn open(path: &Path) -> Result<Ledger, Error> {
+    sqlite::open(path, Durability::ProcessDeath)
 }
 
 mod migrations {
@@ -82,7 +84,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
     };
     assert_eq!(tables(), 0);
     // Also by somebody who only looks.
-    let opened = Db::open_existing(&path).unwrap().unwrap();
+    let opened = sqlite::open_existing(&path).unwrap().unwrap();
     assert_eq!(opened.id().into_bytes(), id);
     assert_eq!(tables(), 5);
 }
@@ -194,7 +196,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
         taskqueue::ofd::lock(&live, byte).unwrap();
         live
     };
-    let worker = hold(Holder::Worker(WorkerId(1)).byte());
+    let worker = hold(byte(Holder::Worker(WorkerId(1))));
     let refused = open(&path).unwrap_err().to_string();
     assert!(refused.contains("end them first"), "{refused}");
     drop(worker);
@@ -202,7 +204,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
     let attempt = hold(7);
     let asked = open(&path)
         .unwrap()
-        .locks()
+        .lives()
         .is_held(Holder::Worker(WorkerId(1)));
     let error = asked.unwrap_err().to_string();
     let by_hand = format!("(umask 077; echo {name} 2 > {})", locks.display());
@@ -211,7 +213,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
     assert!(
         !open(&path)
             .unwrap()
-            .locks()
+            .lives()
             .is_held(Holder::Worker(WorkerId(1)))
             .unwrap()
     );
@@ -226,7 +228,7 @@ fn a_store_is_its_owners_alone() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/t.db");
     let db = open(&path).unwrap();
-    let _lock = db.locks().take(Holder::Worker(WorkerId(1))).unwrap();
+    let _lock = db.lives().hold(Holder::Worker(WorkerId(1))).unwrap();
     assert_eq!(mode(&dir.path().join("a")), 0o700);
     assert_eq!(mode(&dir.path().join("a/b")), 0o700);
     for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {
@@ -253,17 +255,18 @@ fn a_store_keeps_its_id() {
     let path = dir.path().join("t.db");
     let id = open(&path).unwrap().id();
     assert_eq!(open(&path).unwrap().id(), id);
-    assert_eq!(Db::open_existing(&path).unwrap().unwrap().id(), id);
+    assert_eq!(sqlite::open_existing(&path).unwrap().unwrap().id(), id);
     let other = dir.path().join("other.db");
     assert_ne!(open(&other).unwrap().id(), id);
 }
 
 /// Opens in every way there is, and sees that no byte has changed.
-fn refused(path: &Path) -> Error {
+fn refused(path: &Path) -> Trouble {
     let before = bytes(path);
-    let error = open(path).unwrap_err();
+    let error = Database::open(path, Surviving::ProcessDeath).unwrap_err();
+    assert_eq!(open(path).unwrap_err().to_string(), error.to_string());
     assert!(before == bytes(path), "opening changed it");
-    let existing = Db::open_existing(path).unwrap_err();
+    let existing = sqlite::open_existing(path).unwrap_err();
     assert_eq!(existing.to_string(), error.to_string());
     assert!(before == bytes(path), "reading changed it");
     error
@@ -282,7 +285,10 @@ fn a_newer_store_is_left_alone() {
         )
         .unwrap();
     let error = refused(&path);
-    assert!(matches!(error, Error::Newer { found: 99, .. }), "{error:?}");
+    assert!(
+        matches!(error, Trouble::Newer { found: 99, .. }),
+        "{error:?}"
+    );
     let path = path.to_str().unwrap();
     assert!(error.to_string().contains(path), "{error}");
 }
@@ -305,7 +311,10 @@ fn a_newer_store_is_left_alone_with_what_is_still_in_its_journal() {
         std::fs::copy(made.path().join(name), dir.path().join(name)).unwrap();
     }
     let error = refused(&dir.path().join("t.db"));
-    assert!(matches!(error, Error::Newer { found: 99, .. }), "{error:?}");
+    assert!(
+        matches!(error, Trouble::Newer { found: 99, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -317,7 +326,7 @@ fn somebody_elses_database_is_left_alone() {
         .execute_batch("CREATE TABLE tasks (id INTEGER); INSERT INTO tasks VALUES (1)")
         .unwrap();
     let error = refused(&path);
-    assert!(matches!(error, Error::NotOurs { .. }), "{error:?}");
+    assert!(matches!(error, Trouble::NotOurs { .. }), "{error:?}");
 }
 
 #[test]
@@ -334,7 +343,7 @@ fn another_program_that_uses_refinery_is_left_alone() {
         )
         .unwrap();
     let error = refused(&path);
-    assert!(matches!(error, Error::NotOurs { .. }), "{error:?}");
+    assert!(matches!(error, Trouble::NotOurs { .. }), "{error:?}");
 }
 
 #[test]
@@ -343,7 +352,7 @@ fn a_file_that_is_no_database_is_left_alone() {
     let path = dir.path().join("t.db");
     std::fs::write(&path, "my only copy\n".repeat(1000)).unwrap();
     let error = refused(&path);
-    assert!(matches!(error, Error::Open { .. }), "{error:?}");
+    assert!(matches!(error, Trouble::Open { .. }), "{error:?}");
     assert!(error.to_string().contains("not a database"), "{error}");
 }
 
@@ -352,10 +361,10 @@ fn an_empty_file_becomes_a_store_only_when_something_is_written() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("t.db");
     std::fs::write(&path, "").unwrap();
-    assert!(Db::open_existing(&path).unwrap().is_none());
+    assert!(sqlite::open_existing(&path).unwrap().is_none());
     assert_eq!(std::fs::read(&path).unwrap(), b"");
     open(&path).unwrap();
-    assert!(Db::open_existing(&path).unwrap().is_some());
+    assert!(sqlite::open_existing(&path).unwrap().is_some());
 }
 
 #[test]
@@ -370,7 +379,7 @@ fn a_migration_that_was_cut_short_is_done_again() {
                 applied_on TEXT, checksum TEXT)",
         )
         .unwrap();
-    assert!(Db::open_existing(&path).unwrap().is_none());
+    assert!(sqlite::open_existing(&path).unwrap().is_none());
     open(&path).unwrap();
 }
 

@@ -7,11 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
-use taskqueue::store::cleanup::Old;
-use taskqueue::store::{Db, Millis, now};
+use taskqueue::clock::now;
+use taskqueue::ledger::cleanup::Old;
+use taskqueue::ledger::{Millis, sqlite};
 use taskqueue::task::state::Status;
 
-use super::{Ledger, NOW, put};
+use super::{NOW, OnDisk, put};
 
 /// Fills a store with tasks of ours that are done, one attempt each, every fourth of which printed something.
 /// As with real ones, their uuids and their ends come in nearly the order of their rows.
@@ -51,7 +52,7 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
 
 /// Claims and settles until told to stop; how long each write took, the longest last.
 fn write(path: &std::path::Path, over: &AtomicBool) -> Vec<Duration> {
-    let mut db = Db::open(path, taskqueue::store::Durability::ProcessDeath).unwrap();
+    let mut db = sqlite::open(path, taskqueue::ledger::Durability::ProcessDeath).unwrap();
     let mut waits = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
@@ -78,7 +79,7 @@ fn figures(what: &str, rows: i64, took: Duration, waits: &[Duration]) {
 }
 
 /// What to compare with: how long writes wait on this machine when nobody deletes.
-fn alone(ledger: &Ledger, time: Duration) {
+fn alone(ledger: &OnDisk, time: Duration) {
     let (path, over) = (ledger.path(), AtomicBool::new(false));
     let waits = thread::scope(|scope| {
         let writing = scope.spawn(|| write(&path, &over));
@@ -90,7 +91,7 @@ fn alone(ledger: &Ledger, time: Duration) {
 }
 
 /// Deletes while another writes; the writer's waits.
-fn contend(ledger: &mut Ledger, what: &str, rows: i64, expected: u64) -> Vec<Duration> {
+fn contend(ledger: &mut OnDisk, what: &str, rows: i64, expected: u64) -> Vec<Duration> {
     let over = Arc::new(AtomicBool::new(false));
     let writing = {
         let (path, over) = (ledger.path(), Arc::clone(&over));
@@ -114,7 +115,7 @@ fn contend(ledger: &mut Ledger, what: &str, rows: i64, expected: u64) -> Vec<Dur
 fn a_worker_hardly_waits_while_rows_go() {
     let rows = std::env::var("TASKQUEUE_TEST_ROWS")
         .map_or(50_000, |rows| rows.parse().expect("a number of rows"));
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     fill(&ledger.sqlite(), rows, NOW);
     alone(&ledger, Duration::from_micros(20 * rows.unsigned_abs()));
     let waits = contend(&mut ledger, "deleted", rows, rows.unsigned_abs());

@@ -1,11 +1,13 @@
 //! Rows that make no sense cannot be written, whoever writes them.
 
-use super::{Ledger, TaskId, put};
+use taskqueue::ledger::Error;
+
+use super::{OnDisk, TaskId, put};
 
 /// Tries statements one by one, each of which must be refused, and must be otherwise well-formed: it
 /// is refused by a constraint.
 #[track_caller]
-fn all_refused(ledger: &Ledger, statements: &[&str]) {
+fn all_refused(ledger: &OnDisk, statements: &[&str]) {
     let sqlite = ledger.sqlite();
     sqlite.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     for statement in statements {
@@ -23,7 +25,7 @@ fn all_refused(ledger: &Ledger, statements: &[&str]) {
 
 #[test]
 fn no_impossible_task() {
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     let (waiting, _) = put(&mut ledger.db, super::NOW);
     assert_eq!(waiting, TaskId(1));
     let (_, job) = put(&mut ledger.db, super::NOW);
@@ -88,7 +90,7 @@ fn no_impossible_task() {
 
 #[test]
 fn no_impossible_attempt_or_output() {
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     let (_, job) = put(&mut ledger.db, super::NOW);
     let done = ledger.begin(&job);
     ledger.done(done);
@@ -134,7 +136,7 @@ fn no_impossible_attempt_or_output() {
 
 #[test]
 fn a_task_takes_its_attempts_and_output_along() {
-    let mut ledger = Ledger::new();
+    let mut ledger = OnDisk::new();
     let (_, job) = put(&mut ledger.db, super::NOW);
     let attempt = ledger.begin(&job);
     ledger.done(attempt);
@@ -144,4 +146,20 @@ fn a_task_takes_its_attempts_and_output_along() {
         .execute_batch("PRAGMA foreign_keys = ON; DELETE FROM tasks")
         .unwrap();
     assert_eq!((ledger.count("attempts"), ledger.count("output")), (0, 0));
+}
+
+#[test]
+fn a_row_that_makes_no_sense_is_named() {
+    let mut store = OnDisk::new();
+    let (task, job) = put(&mut store.db, super::NOW);
+    let nonsense = "UPDATE tasks SET arguments = '[{}]'";
+    store.sqlite().execute(nonsense, []).unwrap();
+    let claimed = super::claim(&mut store.db, &store.me, &store.commands, &job, super::NOW);
+    match claimed {
+        Err(Error::Row { task: named, what }) => {
+            assert_eq!(named, Some(task));
+            assert!(what.contains("task 1: "), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -76,6 +76,7 @@ impl Scene {
         };
         let ready = Arc::new(Mutex::new(Some(0)));
         let settings = Settings {
+            existing: std::sync::Arc::new(|| Ok(None)),
             pools: vec![pool],
             store: directory.path().join("t.db"),
             grace: self.grace,

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::{Queue, block_on, lines, number, status};
 use crate::support::{Beanstalkd, FakeServer, PATIENCE, Session, Taskqueue, reserve, tube, until};
 use taskqueue::broker::Broker;
+use taskqueue::ledger::worker::NewWorker;
+use taskqueue::ledger::{Durability, Store, sqlite};
 use taskqueue::reconcile::{Memory, Pass, Standing};
-use taskqueue::store::worker::NewWorker;
-use taskqueue::store::{Durability, Store};
 
 /// A task in each of these tubes, and an attempt at it whose worker is dead. No tube has a job.
 fn dead_attempts(taskqueue: &Taskqueue, queue: &dyn Queue, tubes: &[&str]) {
@@ -176,7 +176,8 @@ async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
     };
     let server = FakeServer::start((0..4).map(|_| asked().send("HELLO\r\n")).collect());
     let mut broker = server.client(PATIENCE);
-    let store = Store::open(&taskqueue.store(), Durability::ProcessDeath).unwrap();
+    let ledger = sqlite::open(&taskqueue.store(), Durability::ProcessDeath).unwrap();
+    let store = Store::over(ledger).unwrap();
     let identity = NewWorker {
         name: "test".into(),
         tube: "t".into(),

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use taskqueue::sqlite::clock::STEP_VARIABLE;
+use taskqueue::clock::STEP_VARIABLE;
 
 use super::{Queue, jobs, lines, number, on_both, status};
 use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, until};

@@ -6,8 +6,8 @@ use super::settle::delete;
 use super::survey::{FIRST_READY, tidy};
 use super::{Queue, column};
 use crate::broker::{Error, JobId};
+use crate::clock::since_boot;
 use crate::sqlite::Failed;
-use crate::sqlite::clock::since_boot;
 use crate::tube::TubeName;
 
 /// What came of an exchange.

@@ -8,9 +8,11 @@ use super::settle::{exists, waiting};
 use super::survey::{RESERVED, pause};
 use super::{Queue, column};
 use crate::broker::{Error, JobId, JobState, JobStats, TubeStats};
-use crate::sqlite::clock::since_boot;
-use crate::sqlite::locks::{Holder, LockFile};
-use crate::sqlite::{Failed, now};
+use crate::clock::now;
+use crate::clock::since_boot;
+use crate::lives::Holder;
+use crate::lives::locks::LockFile;
+use crate::sqlite::Failed;
 use crate::tube::TubeName;
 
 impl Queue {

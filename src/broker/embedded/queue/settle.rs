@@ -5,9 +5,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::survey::pause;
 use super::{Queue, column};
 use crate::broker::{Error, JobId};
+use crate::clock::{Moment, since_boot};
+use crate::lives::Holder;
+use crate::lives::locks::LockFile;
 use crate::sqlite::Failed;
-use crate::sqlite::clock::{Moment, since_boot};
-use crate::sqlite::locks::{Holder, LockFile};
 use crate::tube::TubeName;
 
 /// Where a job that is held goes.

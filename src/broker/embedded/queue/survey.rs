@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::clock::since_boot;
+use crate::lives::Holder;
+use crate::lives::locks::Lock;
 use crate::sqlite::Failed;
-use crate::sqlite::clock::since_boot;
-use crate::sqlite::locks::{Holder, Lock};
 use crate::tube::TubeName;
 
 /// The first ready job of a tube, unless the tube is paused: priority and number.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::broker::{self, Reservation, Reserve};
-use crate::sqlite::locks::{Holder, Lock, LockFile};
-use crate::store::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Remains};
+use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Remains};
+use crate::lives::memory::Memory;
+use crate::lives::{Alive, Holder, Lives};
 use crate::task::command::{Command, Commands, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
@@ -127,29 +127,24 @@ pub fn known(kicks: u64) -> Known {
     }
 }
 
-/// Locks in a folder of their own.
+/// Whether attempts live, in memory.
 pub struct Locks {
-    file: LockFile,
-    _folder: TempDir,
+    lives: Memory,
 }
 
 impl Locks {
     pub fn new() -> Locks {
-        let folder = tempfile::tempdir().unwrap();
-        let file = LockFile::of(&folder.path().join("t.db"), STORE);
-        file.make().unwrap();
         Locks {
-            file,
-            _folder: folder,
+            lives: Memory::new(),
         }
     }
 
-    pub fn take(&self, id: AttemptId) -> Lock {
-        self.file.take(Holder::Attempt(id)).unwrap()
+    pub fn take(&self, id: AttemptId) -> Alive {
+        self.lives.hold(Holder::Attempt(id)).unwrap()
     }
 
     pub fn holds(&self, id: AttemptId) -> bool {
-        self.file.is_held(Holder::Attempt(id)).unwrap()
+        self.lives.is_held(Holder::Attempt(id)).unwrap()
     }
 }
 
@@ -159,7 +154,7 @@ pub fn attempt(
     command: Command,
     foreign: bool,
     ahead: bool,
-    lock: Lock,
+    alive: Alive,
 ) -> Box<Attempt> {
     Box::new(Attempt {
         id,
@@ -170,7 +165,7 @@ pub fn attempt(
             argv: vec!["job".into()],
             stdin: None,
         },
-        lock,
+        alive,
         budget: Budget::default(),
         priority: 1024,
         ttr: Some(60),
@@ -454,8 +449,8 @@ impl Script {
     }
 
     pub fn begins(&mut self, id: AttemptId, foreign: bool) {
-        let lock = self.locks.take(id);
-        let attempt = attempt(id, Command::new(vec!["job".into()]), foreign, false, lock);
+        let alive = self.locks.take(id);
+        let attempt = attempt(id, Command::new(vec!["job".into()]), foreign, false, alive);
         self.claim_says(Claim::Begun(attempt));
     }
 
@@ -508,8 +503,8 @@ impl Script {
             })
             .collect();
         let begun = |id: &AttemptId, ahead| {
-            let lock = self.locks.take(*id);
-            attempt(*id, Command::new(vec!["job".into()]), false, ahead, lock)
+            let alive = self.locks.take(*id);
+            attempt(*id, Command::new(vec!["job".into()]), false, ahead, alive)
         };
         let claim = ids.first().map(|id| Claim::Begun(begun(id, false)));
         let prefetch = ids.iter().skip(1).map(|id| Some(begun(id, true))).collect();

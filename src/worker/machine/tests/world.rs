@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::dice::Dice;
 use super::stage::{self, Locks, attempt, dead, ended, known, lost_connection, pointer_job};
-use crate::broker::{self, Reservation, Reserve};
-use crate::store::announce::Again;
-use crate::store::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
+use crate::broker::{self as port, Reservation, Reserve};
+use crate::ledger::announce::Again;
+use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -20,10 +21,15 @@ use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
+mod broker;
+mod ledger;
+
+use ledger::counted;
+
 /// Where decisions come from: bytes, of which a test can take some away; or a seed.
 enum Tape {
     Bytes(VecDeque<u8>),
-    Seed { state: u64, left: u64 },
+    Seed { dice: Dice, left: u64 },
 }
 
 impl Tape {
@@ -31,14 +37,9 @@ impl Tape {
     fn pick(&mut self, bound: u64) -> u64 {
         match self {
             Tape::Bytes(bytes) => u64::from(bytes.pop_front().unwrap_or(0)) % bound,
-            Tape::Seed { state, left } => {
+            Tape::Seed { dice, left } => {
                 *left = left.saturating_sub(1);
-                // splitmix64.
-                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = *state;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                (z ^ (z >> 31)) % bound
+                dice.below(bound)
             }
         }
     }
@@ -117,7 +118,7 @@ impl World {
 
     pub fn from_seed(seed: u64, decisions: u64) -> World {
         World::of(Tape::Seed {
-            state: seed,
+            dice: Dice::new(seed),
             left: decisions,
         })
     }
@@ -414,7 +415,7 @@ impl World {
     fn end(&mut self, quick: bool) -> Event {
         let id = self.running.take().unwrap();
         self.has_ended.insert(id);
-        let exit = match self.tape.pick(6) {
+        let exit = match self.tape.pick(if quick { 24 } else { 6 }) {
             0 => 1,
             1 => 65,
             _ => 0,
@@ -429,469 +430,4 @@ impl World {
         self.clearing = false;
         Event::Cleared(!self.tape.one_in(6))
     }
-
-    // The broker.
-
-    fn is_asked(&mut self, ask: Ask) {
-        assert!(self.asked.is_none(), "two questions at once");
-        match &ask {
-            Ask::Reserve { .. } => {
-                assert!(self.running.is_none(), "reserves while a command runs");
-                assert_eq!(self.told, Mode::Working, "told to go");
-            }
-            Ask::Exchange { over, most } => {
-                for ToDelete { reservation, .. } in over {
-                    assert!(
-                        self.is_over.contains(&reservation.id),
-                        "deleted before it is recorded"
-                    );
-                }
-                assert!(*most == 0 || self.told == Mode::Working, "told to go");
-            }
-            Ask::Touch(_)
-            | Ask::Release { .. }
-            | Ask::Bury { .. }
-            | Ask::Know(_)
-            | Ask::Announce(_)
-            | Ask::Reconcile => {}
-        }
-        self.asked = Some(ask);
-    }
-
-    /// What was reserved goes back.
-    fn loses_connection(&mut self) {
-        self.connection += 1;
-        self.held.clear();
-    }
-
-    fn fails(&mut self, odds: u64) -> Option<broker::Error> {
-        self.tape.one_in(odds).then(|| match self.tape.pick(3) {
-            0 => broker::Error::NotFound,
-            _ => {
-                self.loses_connection();
-                lost_connection()
-            }
-        })
-    }
-
-    fn new_job(&mut self) -> Reservation {
-        self.jobs += 1;
-        let id = self.jobs;
-        // A new task, or one that had a job before.
-        let task = match self.tape.pick(3) {
-            0 if id > 1 => 1 + self.tape.pick(id - 1),
-            _ => id,
-        };
-        self.held.insert(id, task.cast_signed());
-        match self.tape.pick(8) {
-            0 => {
-                let uuid = Uuid::from_u128(task.into());
-                let native = format!(r#"{{"taskqueue":1,"uuid":"{uuid}","command":"job"}}"#);
-                stage::job(id, native, self.connection)
-            }
-            1 => stage::job(id, "raw", self.connection),
-            _ => pointer_job(id, task.into(), self.connection),
-        }
-    }
-
-    fn answer(&mut self) -> Event {
-        let ask = self.asked.as_ref().unwrap();
-        // Where the machine has given a reservation away, whatever is answered, it is not held any more.
-        let given = match ask {
-            Ask::Release { reservation, .. } | Ask::Bury { reservation, .. } => {
-                Some(reservation.id)
-            }
-            _ => None,
-        };
-        let (over, most) = match self.asked.take() {
-            Some(Ask::Exchange { over, most }) => {
-                self.asked = Some(Ask::Exchange {
-                    over: Vec::new(),
-                    most,
-                });
-                (over, most)
-            }
-            other => {
-                self.asked = other;
-                (Vec::new(), 0)
-            }
-        };
-        Event::Answered(match self.asked.as_ref().unwrap() {
-            Ask::Reserve { .. } => Answer::Reserved(match self.tape.pick(10) {
-                0 => Ok(Reserve::TimedOut),
-                1 => Ok(Reserve::DeadlineSoon),
-                2 => {
-                    self.loses_connection();
-                    Err(lost_connection())
-                }
-                _ => Ok(Reserve::Job(self.new_job())),
-            }),
-            Ask::Exchange { .. } => self.exchange(over, most),
-            Ask::Know(job) => {
-                let job = *job;
-                Answer::Known(match self.tape.pick(24) {
-                    22 | 23 => {
-                        self.loses_connection();
-                        Err(lost_connection())
-                    }
-                    21 => {
-                        self.held.remove(&job);
-                        Ok(None)
-                    }
-                    _ => Ok(Some(known(self.tape.pick(2)))),
-                })
-            }
-            Ask::Touch(held) => {
-                let id = held.id;
-                Answer::Touched(match self.fails(8) {
-                    Some(error) => {
-                        self.held.remove(&id);
-                        Err(error)
-                    }
-                    None => Ok(()),
-                })
-            }
-            Ask::Release { .. } | Ask::Bury { .. } => {
-                let failed = self.fails(8);
-                self.held.remove(&given.unwrap());
-                Answer::Settled(failed.map_or(Ok(()), Err))
-            }
-            Ask::Announce(_) => Answer::Announced,
-            Ask::Reconcile => Answer::Reconciled,
-        })
-    }
-
-    fn exchange(&mut self, over: Vec<ToDelete>, most: usize) -> Answer {
-        let mut deleted = Vec::new();
-        let broken = self.tape.one_in(12);
-        for ToDelete { reservation, task } in over {
-            let ours = self.held.remove(&reservation.id).is_some();
-            let answer = match (broken, ours) {
-                (false, true) => Ok(()),
-                (true, _) => Err(lost_connection()),
-                (false, false) => Err(broker::Error::ReservationLost { id: reservation.id }),
-            };
-            if let (Some(task), Ok(())) = (task, &answer) {
-                *self.deleted_since.entry(task).or_default() += 1;
-            }
-            deleted.push(Deleted {
-                job: reservation.id,
-                task,
-                answer,
-            });
-        }
-        let reserved = match broken {
-            true => {
-                self.loses_connection();
-                Err(lost_connection())
-            }
-            false => {
-                let come = self.tape.pick(most as u64 + 1);
-                // As many as are asked for, mostly.
-                let come = if self.tape.one_in(3) {
-                    come
-                } else {
-                    most as u64
-                };
-                Ok((0..come).map(|_| self.new_job()).collect())
-            }
-        };
-        Answer::Exchanged { deleted, reserved }
-    }
-
-    // The ledger.
-
-    fn is_told(&mut self, entry: Arc<Entry>, haste: Haste) {
-        assert!(
-            self.pending.is_none() && !self.proving,
-            "two entries at once"
-        );
-        assert_eq!(
-            counted(&entry.deleted),
-            self.deleted_since,
-            "what is known goes with the next entry"
-        );
-        for settlement in &entry.settle {
-            assert!(
-                self.has_ended.contains(&settlement.id),
-                "settled before it has ended"
-            );
-        }
-        self.pending = Some(entry);
-        match haste {
-            Haste::AtOnce => {
-                let event = self.enter_pending();
-                self.ready.push_back(event);
-            }
-            Haste::Patient => {
-                if self.tape.pick(2) == 0 {
-                    let event = self.enter_pending();
-                    self.ready.push_back(event);
-                }
-            }
-        }
-    }
-
-    /// Takes the entry, or refuses it. The event is to be handed in next.
-    fn enter_pending(&mut self) -> Event {
-        let entry = Arc::clone(self.pending.as_ref().unwrap());
-        let refusal = match self.tape.pick(24) {
-            23 => Some(Unentered::Busy),
-            22 => Some(Unentered::Trouble("the disk is full".into())),
-            21 if entry.claim.is_some() => Some(Unentered::OfOneRow("nonsense".into())),
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            return Event::Entered(Err(refusal));
-        }
-        // What has been deleted since the entry was begun goes with the next.
-        for (task, count) in counted(&entry.deleted) {
-            let since = self.deleted_since.remove(&task).unwrap();
-            if since > count {
-                self.deleted_since.insert(task, since - count);
-            }
-        }
-        let mut entered = Entered::default();
-        for settlement in &entry.settle {
-            entered
-                .ours
-                .push(self.settle(settlement.id, &settlement.next));
-        }
-        for id in &entry.unclaim {
-            assert!(
-                !self.has_ended.contains(id),
-                "has run, and was not to begin"
-            );
-            assert!(
-                !self.locks.holds(*id),
-                "its lock is to be free before it waits"
-            );
-            if self.rows[&id.task.0] == Row::Ours(*id) {
-                self.rows.insert(
-                    id.task.0,
-                    Row::Waiting {
-                        attempts: id.number,
-                    },
-                );
-            }
-        }
-        for put in &entry.again {
-            entered.puts.extend(self.again(*put));
-        }
-        entered.taken = entry.take_over.as_ref().is_some_and(|dead| {
-            let taken = self.rows[&dead.id.task.0] == Row::Theirs(dead.id) && !self.tape.one_in(4);
-            if taken {
-                self.rows.insert(dead.id.task.0, Row::Ours(dead.id));
-                self.has_ended.insert(dead.id);
-            }
-            taken
-        });
-        if let Some(dead) = &entry.lose {
-            assert_eq!(
-                self.rows[&dead.id.task.0],
-                Row::Ours(dead.id),
-                "not taken over"
-            );
-            self.rows.insert(
-                dead.id.task.0,
-                Row::Waiting {
-                    attempts: dead.id.number,
-                },
-            );
-        }
-        if let Some(job) = &entry.claim {
-            let claim = self.claim(job, false);
-            let begins = matches!(claim, Claim::Begun(_));
-            entered.claim = Some(claim);
-            for job in &entry.prefetch {
-                let attempt = match begins && !self.tape.one_in(6) {
-                    true => match self.claim(job, true) {
-                        Claim::Begun(attempt) => Some(attempt),
-                        _ => None,
-                    },
-                    false => None,
-                };
-                entered.prefetch.push(attempt);
-            }
-        }
-        Event::Entered(Ok(Box::new(entered)))
-    }
-
-    fn again(&mut self, put: PutId) -> Option<Again> {
-        (!self.tape.one_in(3)).then(|| Again {
-            put,
-            uuid: Uuid::from_u128(put.task.0.unsigned_abs().into()),
-            tube: "t".parse().unwrap(),
-            priority: 1024,
-            ttr: 60,
-            due_in: 0,
-            old_job: None,
-            has_job: false,
-        })
-    }
-
-    fn settle(&mut self, id: AttemptId, next: &Next) -> bool {
-        let row = self.rows[&id.task.0];
-        assert_ne!(
-            row,
-            Row::Waiting {
-                attempts: id.number
-            },
-            "recorded twice"
-        );
-        if row != Row::Ours(id) {
-            return false;
-        }
-        // Now and then somebody has taken it over: this worker was stopped for long.
-        if self.tape.one_in(30) {
-            let attempts = id.number;
-            self.rows.insert(id.task.0, Row::Waiting { attempts });
-            return false;
-        }
-        let job = self.of_job[&id];
-        let attempts = id.number;
-        let (row, is_over) = match next {
-            Next::Done | Next::Cancelled => (
-                Row::Ended {
-                    attempts,
-                    failed: false,
-                },
-                true,
-            ),
-            Next::Failed { .. } => (
-                Row::Ended {
-                    attempts,
-                    failed: true,
-                },
-                true,
-            ),
-            Next::Wait(_) => (Row::Waiting { attempts }, false),
-        };
-        self.rows.insert(id.task.0, row);
-        if is_over {
-            self.is_over.insert(job);
-        }
-        self.may_go.insert(job);
-        true
-    }
-
-    /// What a claim may come to.
-    fn claim(&mut self, job: &JobRef, ahead: bool) -> Claim {
-        let (task, foreign) = match &job.task {
-            TaskRef::Pointer(uuid) => (uuid.as_u128(), false),
-            TaskRef::Named(uuid, _) => (uuid.as_u128(), true),
-            TaskRef::Nameless(_) => (u128::from(job.id) + 1_000_000, true),
-        };
-        let task = i64::try_from(task).unwrap();
-        let row = *self
-            .rows
-            .entry(task)
-            .or_insert(Row::Waiting { attempts: 0 });
-        let (id, priority) = (TaskId(task), 1024);
-        match row {
-            Row::Waiting { attempts } if ahead && attempts > 0 => Claim::DeleteJob { task: None },
-            Row::Waiting { attempts } => {
-                let number = attempts + 1;
-                if attempts > 0 && job.cleared != Some(attempts) && self.tape.one_in(2) {
-                    let before = AttemptId {
-                        task: id,
-                        number: attempts,
-                    };
-                    return Claim::Remains(dead(before, Remains::Unknown));
-                }
-                match self.tape.pick(12) {
-                    0 if !ahead => {
-                        let put = PutId {
-                            task: id,
-                            generation: 1,
-                        };
-                        let delay = Duration::from_secs(self.tape.pick(3));
-                        return Claim::Later {
-                            put,
-                            delay,
-                            priority,
-                        };
-                    }
-                    1 if !ahead => {
-                        let failed = Row::Ended {
-                            attempts: number,
-                            failed: true,
-                        };
-                        self.rows.insert(task, failed);
-                        let reason = "no".into();
-                        return Claim::Refused {
-                            task: id,
-                            reason,
-                            priority,
-                        };
-                    }
-                    2 if !ahead => {
-                        let theirs = AttemptId { task: id, number };
-                        self.rows.insert(task, Row::Theirs(theirs));
-                        return Claim::Dead(dead(theirs, Remains::Unknown));
-                    }
-                    _ => {}
-                }
-                let attempt_id = AttemptId { task: id, number };
-                self.rows.insert(task, Row::Ours(attempt_id));
-                self.claimed.insert(attempt_id);
-                let mut command = Command::new(vec!["job".into()]);
-                command.retry.max_attempts = 1 + u32::try_from(self.tape.pick(3)).unwrap();
-                command.on_failure = match self.tape.pick(2) {
-                    0 => OnFailure::Delete,
-                    _ => OnFailure::Bury,
-                };
-                command.timeout = (self.tape.pick(5) == 0).then_some(Duration::from_millis(30));
-                let lock = self.locks.take(attempt_id);
-                Claim::Begun(attempt(attempt_id, command, foreign, ahead, lock))
-            }
-            Row::Ours(_) | Row::Ended { .. } if ahead => Claim::DeleteJob { task: None },
-            Row::Ours(mine) if !self.has_ended.contains(&mine) || self.running == Some(mine) => {
-                Claim::Later {
-                    put: PutId {
-                        task: id,
-                        generation: 1,
-                    },
-                    delay: Duration::from_secs(1),
-                    priority,
-                }
-            }
-            Row::Ours(mine) | Row::Theirs(mine) => match ahead {
-                true => Claim::DeleteJob { task: None },
-                false => {
-                    self.rows.insert(task, Row::Theirs(mine));
-                    let remains = match self.tape.pick(3) {
-                        0 => Remains::Unbegun,
-                        1 => Remains::Done,
-                        _ => Remains::Unknown,
-                    };
-                    Claim::Dead(dead(mine, remains))
-                }
-            },
-            Row::Ended { failed: true, .. } if job.kicks.is_none() => Claim::AskForKicks,
-            Row::Ended {
-                attempts,
-                failed: true,
-            } if job.kicks > Some(0) && self.tape.one_in(2) => {
-                self.rows.insert(task, Row::Waiting { attempts });
-                self.claim(job, ahead)
-            }
-            Row::Ended { failed: true, .. } if self.tape.one_in(2) => {
-                Claim::BuryJob { task: id, priority }
-            }
-            Row::Ended { .. } => {
-                self.is_over.insert(job.id);
-                Claim::DeleteJob { task: Some(id) }
-            }
-        }
-    }
-}
-
-/// How often each is there.
-fn counted(tasks: &[TaskId]) -> BTreeMap<TaskId, usize> {
-    let mut counted = BTreeMap::new();
-    for task in tasks {
-        *counted.entry(*task).or_default() += 1;
-    }
-    counted
 }

@@ -1,0 +1,158 @@
+//! The ledger: what every task is and what became of it.
+//!
+//! ```text
+//! [`Store`]     a thread that owns a ledger, or the place where the caller stands if the ledger is local
+//! [`Ledger`]    the protocol, once: claim, lose, settle, put, recover, announce, clean up
+//! [`Rows`]      what one transaction may read and write: operations on rows, and nothing of what they are for
+//! [`sqlite`]    [`memory`]     adapters, each of which passes one suite (`tests/it/ledger/`)
+//! ```
+//!
+//! Beside the rows a ledger asks who [`lives`](crate::lives), and what dead workers have noted in their
+//! [batch journals](batch_journal). It knows no clock, no file and no machine: the time is an argument.
+//!
+//! Every change is one transaction that holds the write lock from its beginning: a transaction that reads and then
+//! wants to write could otherwise fail in the middle, with nothing to wait for.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::lives::Lives;
+
+pub mod announce;
+pub mod backend;
+pub mod batch_journal;
+mod claim;
+pub mod cleanup;
+pub mod counts;
+mod entry;
+mod error;
+mod loss;
+pub mod memory;
+pub mod put;
+pub mod read;
+pub mod recover;
+pub mod rows;
+pub mod sqlite;
+mod store;
+mod transition;
+pub mod worker;
+
+pub use crate::task::Millis;
+pub use backend::{Backend, Capabilities, Durability};
+pub use entry::{
+    AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Remains,
+    Settlement, TaskRef,
+};
+pub use error::{Error, Failed};
+pub use rows::{Reads, Rows};
+pub use store::Store;
+
+use backend::Patience;
+use batch_journal::Journals;
+
+/// Opens a ledger that is there already; `None` if there is none.
+pub type Open = Arc<dyn Fn() -> Result<Option<Ledger>, Error> + Send + Sync>;
+
+/// A ledger, used where it is.
+#[derive(Debug)]
+pub struct Ledger {
+    backend: Box<dyn Backend>,
+    lives: Arc<dyn Lives>,
+    journals: Arc<dyn Journals>,
+    /// What changes have to survive unless they say otherwise.
+    durability: Durability,
+    patience: Patience,
+}
+
+impl Ledger {
+    /// A ledger whose rows are there, and of whose workers and attempts it is known there whether they live.
+    pub fn over(
+        backend: Box<dyn Backend>,
+        lives: Arc<dyn Lives>,
+        journals: Arc<dyn Journals>,
+        durability: Durability,
+    ) -> Ledger {
+        Ledger {
+            backend,
+            lives,
+            journals,
+            durability,
+            patience: Patience::Long,
+        }
+    }
+
+    /// The ledger's own id, which pointers name.
+    pub fn id(&self) -> Uuid {
+        self.backend.id()
+    }
+
+    /// Whether a task's job is put together with it, so that nobody has to put one.
+    pub fn keeps_jobs(&self) -> bool {
+        self.backend.capabilities().keeps_jobs
+    }
+
+    /// Who lives, of its workers and attempts.
+    pub fn lives(&self) -> &Arc<dyn Lives> {
+        &self.lives
+    }
+
+    /// The batch journals of its workers.
+    pub fn journals(&self) -> &Arc<dyn Journals> {
+        &self.journals
+    }
+
+    /// What keeps the rows: for those who look below the protocol.
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        &mut *self.backend
+    }
+
+    /// Does `f`, which waits for nobody's lock for longer than a loop can spare.
+    fn briefly<R>(&mut self, f: impl FnOnce(&mut Ledger) -> R) -> R {
+        let before = std::mem::replace(&mut self.patience, Patience::Brief);
+        let done = f(self);
+        self.patience = before;
+        done
+    }
+
+    /// Runs one transaction; nothing of it is left if `change` fails.
+    fn change<R>(
+        &mut self,
+        change: impl FnMut(&dyn Rows) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        self.change_surviving(self.durability, change)
+    }
+
+    /// The same for what is found out anew if a power cut takes it.
+    fn change_lightly<R>(
+        &mut self,
+        change: impl FnMut(&dyn Rows) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        self.change_surviving(Durability::ProcessDeath, change)
+    }
+
+    fn change_surviving<R>(
+        &mut self,
+        durability: Durability,
+        mut change: impl FnMut(&dyn Rows) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        let mut done = None;
+        self.backend
+            .change(durability, self.patience, &mut |rows| {
+                done = Some(change(rows)?);
+                Ok(())
+            })?;
+        // The backend said that it was run.
+        done.ok_or_else(Error::closed)
+    }
+
+    /// Runs queries that see one moment of the rows.
+    fn look<R>(&self, mut look: impl FnMut(&dyn Reads) -> Result<R, Failed>) -> Result<R, Error> {
+        let mut done = None;
+        self.backend.look(self.patience, &mut |rows| {
+            done = Some(look(rows)?);
+            Ok(())
+        })?;
+        done.ok_or_else(Error::closed)
+    }
+}

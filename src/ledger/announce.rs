@@ -1,0 +1,206 @@
+//! The jobs that announce tasks: put here where the ledger keeps them, and otherwise noted once they are put.
+
+use uuid::Uuid;
+
+use super::error::{Error, Failed};
+use super::put::NewTask;
+use super::rows::{BegunPut, KeptJob, Rows, part};
+use super::{Ledger, Millis};
+use crate::broker::JobId;
+use crate::task::id::{PutId, TaskId};
+use crate::task::payload::Pointer;
+use crate::tube::TubeName;
+
+/// Everything needed to put the job of a task again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// Which put of which task it is; [`Ledger::note_puts`] wants it back.
+    pub put: PutId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where its job will wait.
+    pub tube: TubeName,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds.
+    pub ttr: u32,
+    /// Milliseconds until it is due; zero or less when it is.
+    pub due_in: i64,
+    /// The job it had.
+    pub old_job: Option<OldJob>,
+    /// The ledger keeps the jobs: it has a new one already, and nobody need put any.
+    pub has_job: bool,
+}
+
+/// A job that a task had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldJob {
+    /// Its number.
+    pub id: JobId,
+    /// The broker instance that numbered it, if it was known.
+    pub instance: Option<String>,
+}
+
+/// Whoever has begun a put is left to it for so long, in milliseconds. Then it has died, or been stopped.
+pub const PUT_TIME: Millis = 15_000;
+
+/// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
+pub const DEFAULT_TTR: u32 = 60;
+
+impl Ledger {
+    /// Notes what became of puts: their jobs; none where it came to nothing, so that whoever is next need not
+    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for
+    /// the disk.
+    pub fn note_puts(
+        &mut self,
+        instance: &str,
+        puts: &[(PutId, Option<JobId>)],
+    ) -> Result<(), Error> {
+        self.change_lightly(|rows| {
+            for (put, job) in puts {
+                match job {
+                    Some(job) => rows.note_put(*put, *job, instance)?,
+                    None => rows.give_up_put(*put)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Reserves the right to put the jobs of tasks that wait again, or puts them where the ledger keeps the jobs, all
+    /// in one transaction. Left out are tasks that wait no more, and those that somebody else has put since these
+    /// puts.
+    pub fn put_again(&mut self, puts: &[PutId], now: Millis) -> Result<Vec<Again>, Error> {
+        let jobs = self.jobs();
+        let all = self.change(|rows| next_puts(rows, puts, now, jobs))?;
+        if jobs.is_some() && !all.is_empty() {
+            self.backend.ring();
+        }
+        Ok(all)
+    }
+
+    /// How jobs are put, if that is done here.
+    pub(super) fn jobs(&self) -> Option<Jobs> {
+        self.keeps_jobs().then(|| Jobs { store: self.id() })
+    }
+}
+
+/// [`next_put`] of several, as far as their rows make sense: one that makes none keeps none of the others from being
+/// put.
+pub(super) fn next_puts(
+    rows: &dyn Rows,
+    puts: &[PutId],
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Vec<Again>, Failed> {
+    let mut all = Vec::with_capacity(puts.len());
+    for put in puts {
+        let task = put.task;
+        let next = || next_put(rows, task, Some(put.generation), now, jobs);
+        match part(rows, next) {
+            Ok(again) => all.extend(again),
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                tracing::error!(%task, wrong, "could not put a task's job again");
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Begins another put of a task that waits. The job that it has now is the old one from here on.
+pub(super) fn next_put(
+    rows: &dyn Rows,
+    task: TaskId,
+    generation: Option<i64>,
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Option<Again>, Failed> {
+    let until = now.saturating_add(PUT_TIME);
+    let Some(begun) = rows.begin_put(task, generation, until, now)? else {
+        return Ok(None);
+    };
+    let BegunPut {
+        put,
+        uuid,
+        tube,
+        priority,
+        ttr,
+        due_in,
+        old_job,
+    } = begun;
+    let again = Again {
+        put,
+        uuid,
+        tube,
+        priority,
+        ttr: ttr.unwrap_or(DEFAULT_TTR),
+        due_in,
+        old_job,
+        has_job: jobs.is_some(),
+    };
+    if let Some(jobs) = jobs {
+        let announced = Announced {
+            put,
+            uuid,
+            tube: &again.tube,
+            priority,
+            ttr: again.ttr,
+            due_in,
+        };
+        jobs.put(rows, &announced)?;
+    }
+    Ok(Some(again))
+}
+
+/// Puts jobs in the transaction that says that they are needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Jobs {
+    store: Uuid,
+}
+
+/// A task whose job is put.
+pub(super) struct Announced<'a> {
+    put: PutId,
+    uuid: Uuid,
+    tube: &'a TubeName,
+    priority: u32,
+    ttr: u32,
+    /// Milliseconds.
+    due_in: i64,
+}
+
+impl<'a> Announced<'a> {
+    /// A task's first put is its put number 1.
+    pub fn new(task: TaskId, new: &'a NewTask, now: Millis) -> Announced<'a> {
+        Announced {
+            put: PutId {
+                task,
+                generation: 1,
+            },
+            uuid: new.uuid,
+            tube: &new.tube,
+            priority: new.priority,
+            ttr: new.ttr,
+            due_in: new.due.saturating_sub(now),
+        }
+    }
+}
+
+impl Jobs {
+    pub fn put(self, rows: &dyn Rows, task: &Announced<'_>) -> Result<(), Failed> {
+        let pointer = Pointer {
+            uuid: task.uuid,
+            store: self.store,
+        };
+        let job = rows.put_job(&KeptJob {
+            tube: task.tube,
+            priority: task.priority,
+            delay: task.due_in,
+            ttr: task.ttr,
+            body: &pointer.to_body(),
+        })?;
+        // As a broker, a ledger is known by its id: its job numbers are never given out again.
+        rows.note_put(task.put, job, &self.store.to_string())
+    }
+}

@@ -1,0 +1,77 @@
+//! What keeps a ledger's rows, and how it is asked for a transaction.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::error::{Error, Failed};
+use super::rows::{Reads, Rows};
+
+/// What a transaction has to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: what we acknowledge to a producer.
+    PowerCut,
+    /// The death of any process; after a power cut the last transactions may be missing, and a claim then runs a task
+    /// again.
+    ProcessDeath,
+}
+
+/// How long a transaction may wait for somebody else's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as people wait.
+    Long,
+    /// As long as a loop can spare: nothing else of it goes on meanwhile.
+    Brief,
+}
+
+/// What a backend can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It keeps the jobs beside the tasks: a job is put in the transaction that says that it is needed. As a broker's
+    /// instance it is known by its own id.
+    pub keeps_jobs: bool,
+    /// A short transaction takes a fraction of a millisecond, so that a loop may run it where it stands.
+    pub is_local: bool,
+}
+
+/// A transaction, whose rows may be read.
+pub type Look<'a> = dyn FnMut(&dyn Reads) -> Result<(), Failed> + 'a;
+
+/// A transaction, whose rows may be changed. It may be run more than once, of which only the last one counts.
+pub type Change<'a> = dyn FnMut(&dyn Rows) -> Result<(), Failed> + 'a;
+
+/// What keeps the rows.
+pub trait Backend: Send + fmt::Debug {
+    /// The ledger's own id, which pointers name.
+    fn id(&self) -> Uuid;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Runs one transaction; nothing of it is left if `change` fails.
+    fn change(
+        &mut self,
+        durability: Durability,
+        patience: Patience,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error>;
+
+    /// Runs queries that see one moment of the rows.
+    fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error>;
+
+    /// Tells those who wait for jobs that are kept here.
+    fn ring(&self) {}
+
+    /// Leaves its upkeep, which waits for the disk, to whoever asks for it.
+    fn leave_upkeep(&mut self) {}
+
+    /// Whether it is time for its upkeep.
+    fn is_to_be_kept_up(&mut self) -> bool {
+        false
+    }
+
+    /// Does its upkeep, as far as nobody is in the way.
+    fn keep_up(&mut self) {}
+}

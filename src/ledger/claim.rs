@@ -1,0 +1,313 @@
+//! From a job to an attempt, inside one transaction.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::batch_journal::Journals;
+use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
+use super::error::Failed;
+use super::loss::newest_attempt;
+use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::transition;
+use super::worker::Me;
+use crate::lives::{Holder, Lives};
+use crate::task::Millis;
+use crate::task::command::{Commands, Content, OnFailure, Plan};
+use crate::task::id::{AttemptId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::retry::{self, Budget, Rules};
+use crate::task::state::{Found, Outcome, Status, Verdict, judge};
+
+/// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs nothing:
+/// what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
+/// claimed, or in the same transaction.)
+fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
+    Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)
+}
+
+/// What somebody says and asks, while it is written.
+pub(super) struct Writing<'a> {
+    pub rows: &'a dyn Rows,
+    pub lives: &'a dyn Lives,
+    pub journals: &'a dyn Journals,
+    pub commands: &'a Arc<Commands>,
+    /// Who says it.
+    pub me: &'a Me,
+    pub now: Millis,
+    /// An attempt that is recorded as lost in the same transaction: nothing of it is left.
+    pub lost: Option<AttemptId>,
+}
+
+impl Writing<'_> {
+    pub fn claim(&self, job: &JobRef) -> Result<Claim, Failed> {
+        let Some(task) = self.find_or_add(job)? else {
+            return Ok(Claim::DeleteJob { task: None });
+        };
+        let verdict = judge(self.found(&task, job)?);
+        match verdict {
+            Verdict::Begin | Verdict::BeginAnew if self.may_have_left(&task, job)? => {
+                Ok(Claim::Remains(newest_attempt(&task, Remains::Unknown)))
+            }
+            Verdict::Begin => self.begin(task, job),
+            Verdict::BeginAnew => {
+                self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
+                let task = TaskRow {
+                    budget: Budget::default(),
+                    ..task
+                };
+                self.begin(task, job)
+            }
+            Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
+            Verdict::Later(delay) => Ok(Claim::Later {
+                put: task.put(),
+                delay,
+                priority: task.priority,
+            }),
+            Verdict::DeleteJob => Ok(Claim::DeleteJob {
+                task: Some(task.id),
+            }),
+            Verdict::BuryJob => Ok(Claim::BuryJob {
+                task: task.id,
+                priority: task.priority,
+            }),
+            Verdict::AskForKicks => Ok(Claim::AskForKicks),
+        }
+    }
+
+    /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
+    pub fn claim_ahead(&self, job: &JobRef) -> Result<Option<Box<Attempt>>, Failed> {
+        let Some(task) = self.find_or_add(job)? else {
+            return Ok(None);
+        };
+        if task.attempt > 0 || judge(self.found(&task, job)?) != Verdict::Begin {
+            return Ok(None);
+        }
+        let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
+            return Ok(None);
+        };
+        let first = AttemptId {
+            task: task.id,
+            number: 1,
+        };
+        self.run(task, job, first, plan, true).map(Some)
+    }
+
+    /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after
+    /// those before it were gone. Where its lock is held, something is, whoever has looked.
+    fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
+        let newest = task.newest();
+        if newest.number == 0 {
+            return Ok(false);
+        }
+        if self.lives.is_held(Holder::Attempt(newest))? {
+            return Ok(true);
+        }
+        if job.cleared == Some(newest.number) || self.lost == Some(newest) {
+            return Ok(false);
+        }
+        let recorded = self.rows.outcome(newest)?;
+        let recorded = recorded
+            .as_ref()
+            .map(|one| (one.outcome.as_str(), one.exit_code));
+        Ok(!matches!(
+            recorded,
+            Some(("refused" | "could_not_start", _) | ("exited", Some(0)))
+        ))
+    }
+
+    /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if it is ours now.
+    pub fn take_over(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
+        if let Some(owner) = dead.owner
+            && answers(self.lives, owner, self.me.id)?
+        {
+            return Ok(false);
+        }
+        self.rows.take_over(dead.id, dead.owner, self.me.id)
+    }
+
+    fn found(&self, task: &TaskRow, job: &JobRef) -> Result<Found, Failed> {
+        Ok(match task.status {
+            Status::Waiting => Found::Waiting {
+                due_in: self.due_in(task)?,
+            },
+            Status::Running => Found::Running {
+                owner_lives: match task.owner {
+                    Some(owner) => answers(self.lives, owner, self.me.id)?,
+                    None => false,
+                },
+                running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
+            },
+            Status::Failed => Found::Failed {
+                kicked: job
+                    .kicks
+                    .map(|kicks| i64::try_from(kicks).unwrap_or(i64::MAX) > task.kicks),
+                buries: self.buries(task)?,
+            },
+            Status::Done | Status::Cancelled => Found::Over,
+        })
+    }
+
+    /// Milliseconds until it is due. If that is longer than it was to wait, the clock was set back since, and it
+    /// waits that long by the clock of today.
+    fn due_in(&self, task: &TaskRow) -> Result<i64, Failed> {
+        let due = task.due.unwrap_or(self.now);
+        let left = due.saturating_sub(self.now);
+        if left <= 0 {
+            return Ok(left);
+        }
+        let since = self.rows.waits_since(task.id)?;
+        let asked = due.saturating_sub(since);
+        // Due before it began to wait: that was written here, the last time.
+        if asked < 0 || left <= asked {
+            return Ok(left);
+        }
+        self.rows.set_due(task.id, self.now.saturating_add(asked))?;
+        Ok(asked)
+    }
+
+    /// Whether the job of a task that failed is kept for people: where its command says so, and where it may
+    /// not run or has lost too many attempts.
+    fn buries(&self, task: &TaskRow) -> Result<bool, Failed> {
+        let recorded = self.rows.outcome(task.newest())?;
+        if recorded.is_some_and(|one| matches!(one.outcome.as_str(), "refused" | "lost")) {
+            return Ok(true);
+        }
+        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
+    }
+
+    fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
+        match &job.task {
+            TaskRef::Pointer(uuid) => self.rows.task(uuid),
+            TaskRef::Named(uuid, foreign) => {
+                if let Some(row) = self.rows.task(uuid)? {
+                    if self.rows.same_task(uuid, &foreign.content)?.is_some() {
+                        return Ok(Some(row));
+                    }
+                    // Somebody else's uuid: the job becomes a task of its own, to be refused.
+                    let body = Content::Unread(foreign.body.clone());
+                    return self.nameless(job, foreign, &body).map(Some);
+                }
+                self.add(*uuid, job, foreign, &foreign.content).map(Some)
+            }
+            TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content).map(Some),
+        }
+    }
+
+    /// The row of a job that has no uuid we can use: known by its number, its bytes and its birth.
+    fn nameless(
+        &self,
+        job: &JobRef,
+        foreign: &ForeignJob,
+        content: &Content,
+    ) -> Result<TaskRow, Failed> {
+        match self.rows.foreign_task(job.id, foreign)? {
+            Some(row) => Ok(row),
+            None => self.add(Uuid::now_v7(), job, foreign, content),
+        }
+    }
+
+    fn add(
+        &self,
+        uuid: Uuid,
+        job: &JobRef,
+        foreign: &ForeignJob,
+        content: &Content,
+    ) -> Result<TaskRow, Failed> {
+        let row = NewRow {
+            uuid,
+            tube: &job.tube,
+            content,
+            priority: foreign.priority,
+            ttr: foreign.ttr.max(1),
+            due: self.now,
+            created: self.now,
+            origin: Origin::Foreign {
+                job: job.id,
+                foreign,
+                kicks: job.kicks.unwrap_or(0),
+            },
+        };
+        transition::record(self.rows, &row)?;
+        self.rows
+            .task(&uuid)?
+            .ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
+    }
+
+    fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
+        let next = AttemptId {
+            task: task.id,
+            number: task.attempt.saturating_add(1),
+        };
+        match self.commands.plan(task.uuid, &task.tube, &task.content) {
+            Err(refusal) => self.refuse(&task, next, refusal.to_string()),
+            Ok(plan) => Ok(Claim::Begun(self.run(task, job, next, plan, false)?)),
+        }
+    }
+
+    fn run(
+        &self,
+        task: TaskRow,
+        job: &JobRef,
+        id: AttemptId,
+        plan: Plan,
+        ahead: bool,
+    ) -> Result<Box<Attempt>, Failed> {
+        let alive = self.lives.hold(Holder::Attempt(id))?;
+        let beginning = Beginning {
+            id,
+            worker: self.me.id,
+            started: self.now,
+            budget: task.budget,
+            ahead,
+        };
+        transition::begin(self.rows, &beginning)?;
+        // It may be in an index, which a store may write anew though it stays what it was.
+        if task.command.as_deref() != Some(plan.name.as_str()) {
+            self.rows.name_command(task.id, plan.name.as_str())?;
+        }
+        Ok(Box::new(Attempt {
+            id,
+            uuid: task.uuid,
+            plan,
+            alive,
+            budget: task.budget,
+            priority: task.priority,
+            ttr: task.ttr,
+            put: task.put(),
+            foreign: task.foreign && !job.is_pointer(),
+            ahead,
+        }))
+    }
+
+    fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {
+        let beginning = Beginning {
+            id,
+            worker: self.me.id,
+            started: self.now,
+            budget: task.budget,
+            ahead: false,
+        };
+        transition::begin(self.rows, &beginning)?;
+        let outcome = Outcome::Refused { reason };
+        let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
+        let reason = outcome.reason().unwrap_or_default().to_owned();
+        let settlement = Settlement {
+            id,
+            outcome,
+            next,
+            budget,
+            output: Captured::default(),
+            kicks: None,
+            started: None,
+            finished: self.now,
+        };
+        transition::end(self.rows, &settlement, self.me.id, &self.me.name)?;
+        Ok(Claim::Refused {
+            task: task.id,
+            reason,
+            priority: task.priority,
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Deleting what ended long ago, without keeping anybody waiting.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::error::Error;
+use super::{Ledger, Millis};
+use crate::broker::JobId;
+use crate::crash::{self, Point};
+use crate::lives::Holder;
+use crate::task::id::{TaskId, WorkerId};
+use crate::task::state::Status;
+
+/// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
+const BATCH: usize = 500;
+
+/// Between two transactions: without it the deleter wins the lock again and again.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Tasks whose jobs may still be there, looked up at a time.
+const UNSURE: usize = 4096;
+
+/// A task that ended and may go, if its producer's own job has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// Its row.
+    pub id: TaskId,
+    /// Its job's number.
+    pub job: JobId,
+    /// The first half of the SHA-256 of its job's body.
+    pub hash: [u8; 16],
+    /// Its tube.
+    pub tube: String,
+    /// The broker instance that numbered its job.
+    pub instance: String,
+}
+
+/// Which tasks are to go.
+#[derive(Debug, Clone)]
+pub struct Old {
+    /// Those that stand there; only ended ones are ever deleted.
+    pub statuses: Vec<Status>,
+    /// Those that ended before then.
+    pub before: Millis,
+}
+
+impl Ledger {
+    /// Tasks that would go if it were known that their jobs are deleted, from one on.
+    pub fn unsure(&self, old: &Old, after: TaskId) -> Result<Vec<Unsure>, Error> {
+        self.look(|rows| rows.unsure(old, after, UNSURE))
+    }
+
+    /// Whether any of the newest tasks of a tube has had a job in this instance of the broker.
+    pub fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Error> {
+        self.look(|rows| rows.has_been_at(tube, instance))
+    }
+
+    /// How many tasks [`Ledger::cleanup`] would delete.
+    pub fn count_old(&self, old: &Old) -> Result<u64, Error> {
+        self.look(|rows| rows.count_old(old))
+    }
+
+    /// Deletes old tasks with their attempts and output, in the order in which they ended, a few at a
+    /// time. Returns how many; `progress` hears how many so far and ends it by returning false.
+    pub fn cleanup(
+        &mut self,
+        old: &Old,
+        mut progress: impl FnMut(u64) -> bool,
+    ) -> Result<u64, Error> {
+        let mut deleted = 0u64;
+        let mut from = Millis::MIN;
+        while let Some((count, last)) = self.delete_batch(old, from)? {
+            crash::here(Point::BatchDeleted);
+            deleted = deleted.saturating_add(count);
+            from = last;
+            if !progress(deleted) {
+                return Ok(deleted);
+            }
+            thread::sleep(PAUSE);
+        }
+        let mut after = Some(WorkerId::NOBODY);
+        while let Some(from) = after {
+            after = self.forget_workers(from)?;
+            thread::sleep(PAUSE);
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
+    /// before the write lock is taken: there may be a million to pass over.
+    fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(u64, Millis)>, Error> {
+        let batch = self.look(|rows| rows.old(old, from, BATCH))?;
+        let Some(&(_, last)) = batch.last() else {
+            return Ok(None);
+        };
+        self.change(|rows| {
+            let mut deleted = 0;
+            for (task, _) in &batch {
+                // One that was regenerated meanwhile stays.
+                deleted += u64::from(rows.delete_old(old, *task)?);
+            }
+            Ok(Some((deleted, last)))
+        })
+    }
+
+    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
+    /// Returns where to go on, if there are more to be looked at.
+    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Option<WorkerId>, Error> {
+        let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
+        let (last, dead) = self.look(|rows| {
+            let idle = rows.idle_workers(after, BATCH)?;
+            let last = idle.last().copied();
+            let mut dead = Vec::new();
+            for worker in idle {
+                if !lives.is_held(Holder::Worker(worker))? {
+                    dead.push(worker);
+                }
+            }
+            Ok((last, dead))
+        })?;
+        // Mostly all live, and nobody is kept waiting for the write lock.
+        if !dead.is_empty() {
+            self.change(|rows| {
+                for worker in &dead {
+                    // Meanwhile it may have begun an attempt, and died of it.
+                    if rows.forget_worker(*worker)? {
+                        journals.remove(*worker);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(last)
+    }
+}

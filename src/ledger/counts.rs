@@ -1,0 +1,42 @@
+//! How many tasks stand where, for those who look at everything at once.
+
+use std::collections::BTreeMap;
+
+use super::Ledger;
+use super::error::Error;
+use super::read::Living;
+use crate::task::state::Status;
+
+/// The tasks of one tube that are not done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// They will be run.
+    pub waiting: u64,
+    /// An attempt has begun, and its worker lives.
+    pub running: u64,
+    /// An attempt has begun, and its worker is dead.
+    pub stalled: u64,
+    /// They will not be run again by themselves.
+    pub failed: u64,
+}
+
+impl Ledger {
+    /// How many tasks of each tube stand where; tubes in which all is done are left out.
+    pub fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
+        self.look(|rows| {
+            let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+            let mut living = Living::of(&*self.lives);
+            for tally in rows.tallies()? {
+                let of = counts.entry(tally.tube).or_default();
+                match tally.status {
+                    Status::Waiting => of.waiting += tally.count,
+                    Status::Failed => of.failed += tally.count,
+                    Status::Running if living.answers(tally.owner)? => of.running += tally.count,
+                    Status::Running => of.stalled += tally.count,
+                    Status::Done | Status::Cancelled => {}
+                }
+            }
+            Ok(counts)
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! What a worker says to the ledger, what it asks, and what it hears.
+//!
+//! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
+//! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
+//! and begins the attempt: status, owner and the attempt's life appear together or not at all. The attempt's own row is
+//! written when it has ended.
+//!
+//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those
+//! of the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::announce::{Again, next_puts};
+use super::claim::Writing;
+use super::worker::{Me, note_deleted};
+use super::{Error, Failed, Ledger, transition};
+use crate::broker::JobId;
+use crate::crash::{self, Point};
+use crate::lives::Alive;
+use crate::task::Millis;
+use crate::task::command::{Commands, Content, Plan};
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::retry::{Budget, Next};
+use crate::task::state::Outcome;
+use crate::tube::TubeName;
+
+/// A reserved job, as the claim needs to know it.
+#[derive(Debug, Clone)]
+pub struct JobRef {
+    /// The tube that the job came from.
+    pub tube: TubeName,
+    /// The job's number.
+    pub id: JobId,
+    /// How often the job was kicked, if that was asked for.
+    pub kicks: Option<u64>,
+    /// Which task the job speaks of.
+    pub task: TaskRef,
+    /// The number of the task's attempt of which the worker has made sure that nothing is left.
+    pub cleared: Option<i64>,
+}
+
+impl JobRef {
+    /// The job is one that we put, whoever put the task's first.
+    pub fn is_pointer(&self) -> bool {
+        match self.task {
+            TaskRef::Pointer(_) => true,
+            TaskRef::Named(..) | TaskRef::Nameless(_) => false,
+        }
+    }
+}
+
+/// How a job says which task it is.
+#[derive(Debug, Clone)]
+pub enum TaskRef {
+    /// It points to a row of this store.
+    Pointer(Uuid),
+    /// A foreign producer gave it a uuid.
+    Named(Uuid, ForeignJob),
+    /// Nothing but its number, its bytes and its age.
+    Nameless(ForeignJob),
+}
+
+/// A job of a foreign producer.
+#[derive(Debug, Clone)]
+pub struct ForeignJob {
+    /// What it asks for.
+    pub content: Content,
+    /// Its body as it came, for when `content` may not become a row of its own.
+    pub body: bytes::Bytes,
+    /// The first half of the SHA-256 of its body.
+    pub hash: [u8; 16],
+    /// The broker instance that numbered it.
+    pub instance: String,
+    /// When it was put, by its age.
+    pub birth: Millis,
+    /// Its priority.
+    pub priority: u32,
+    /// Its TTR in seconds.
+    pub ttr: u32,
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// An attempt has begun.
+    Begun(Box<Attempt>),
+    /// The task may not run: it has failed, its job is to be buried.
+    Refused {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        reason: String,
+        /// Its job's priority.
+        priority: u32,
+    },
+    /// The task has lost too many attempts and has failed with the last of them: its job is to be buried.
+    GivenUp {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        reason: String,
+        /// Its job's priority.
+        priority: u32,
+    },
+    /// The task had failed before, and its job was to be buried.
+    BuryJob {
+        /// The task.
+        task: TaskId,
+        /// Its job's priority.
+        priority: u32,
+    },
+    /// Not now: release the job for this long.
+    Later {
+        /// The put that the task's job came from.
+        put: PutId,
+        /// How long.
+        delay: Duration,
+        /// The job's priority.
+        priority: u32,
+    },
+    /// The job is one too many. The row is named where there is one.
+    DeleteJob {
+        /// The task.
+        task: Option<TaskId>,
+    },
+    /// Claim again, with `kicks`.
+    AskForKicks,
+    /// The worker that ran it died: take it over, end what is left, claim again.
+    Dead(DeadAttempt),
+    /// Something of an attempt that has ended still runs: end it, claim again.
+    Remains(DeadAttempt),
+}
+
+/// An attempt whose processes have to go before the next one may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadAttempt {
+    /// Which.
+    pub id: AttemptId,
+    /// Its task's identity.
+    pub uuid: Uuid,
+    /// The worker that answers for it.
+    pub owner: Option<WorkerId>,
+    /// Its job's priority.
+    pub priority: u32,
+    /// What its worker has left.
+    pub remains: Remains,
+}
+
+/// What a dead worker has left of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// Nobody knows how it ended, nor what of it still runs.
+    Unknown,
+    /// It had ended well. What of it still runs was to stay.
+    Done,
+    /// It had not begun.
+    Unbegun,
+}
+
+/// An attempt that has begun and is ours.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Which.
+    pub id: AttemptId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// What to start.
+    pub plan: Plan,
+    /// That it lives: the command inherits it.
+    pub alive: Alive,
+    /// What the task has used up before it.
+    pub budget: Budget,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds, where known.
+    pub ttr: Option<u32>,
+    /// The put that its job came from.
+    pub put: PutId,
+    /// It came by its producer's own job, of which it matters whether it is known to be gone.
+    pub foreign: bool,
+    /// It is to begin only when others have ended: the batch journal says when it does.
+    pub ahead: bool,
+}
+
+/// How an attempt of ours ended.
+#[derive(Debug)]
+pub struct Settlement {
+    /// Which.
+    pub id: AttemptId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What becomes of the task.
+    pub next: Next,
+    /// What the task has used up now.
+    pub budget: Budget,
+    /// What the command printed.
+    pub output: Captured,
+    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
+    /// again.
+    pub kicks: Option<u64>,
+    /// When it began, if it was claimed ahead of its turn.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub finished: Millis,
+}
+
+/// What a worker has to say to the ledger and what it asks, in one transaction, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// Attempts of this worker that have ended.
+    pub settle: Vec<Arc<Settlement>>,
+    /// An attempt that was claimed ahead of its turn and has begun since, and when it began.
+    pub begun: Option<(AttemptId, Millis)>,
+    /// Attempts that were claimed ahead and do not begin: their tasks wait again.
+    pub unclaim: Vec<AttemptId>,
+    /// How often jobs of failed tasks had been kicked by then, where that was learnt late.
+    pub kicks: Vec<(TaskId, u64)>,
+    /// Tasks whose producers' own jobs are deleted. One that has no row is passed over.
+    pub deleted: Vec<TaskId>,
+    /// Tasks that wait and whose jobs are lost: the right to put another is asked for.
+    pub again: Vec<PutId>,
+    /// A dead worker's attempt, to be taken over before what it left is ended.
+    pub take_over: Option<DeadAttempt>,
+    /// An attempt that this worker took over and of which nothing runs any more: lost, or what its batch journal says.
+    pub lose: Option<DeadAttempt>,
+    /// The job whose task is to be claimed. An attempt that `lose` names counts as cleared.
+    pub claim: Option<JobRef>,
+    /// Further jobs, claimed only if `claim` begins, and only those that may begin.
+    pub prefetch: Vec<JobRef>,
+}
+
+/// What came of an [`Entry`].
+#[derive(Debug, Default)]
+pub struct Entered {
+    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing
+    /// else of it may be touched.
+    pub ours: Vec<bool>,
+    /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
+    pub puts: Vec<Again>,
+    /// Whether the dead attempt that was to be taken over is ours now; false where none was named.
+    pub taken: bool,
+    /// What became of the task whose attempt was lost; none where none was named.
+    pub lost: Option<AfterLoss>,
+    /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not
+    /// claimed: [`Claim::GivenUp`].
+    pub claim: Option<Claim>,
+    /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
+    /// turn.
+    pub prefetch: Vec<Option<Box<Attempt>>>,
+}
+
+/// What became of a task whose worker is dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// It waits.
+    Waits,
+    /// It was not lost: it is done.
+    Done,
+    /// It was not lost: it had not begun, and waits.
+    Unbegun,
+    /// That was one too many: it has failed.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Somebody else was quicker.
+    NotOurs,
+}
+
+impl Ledger {
+    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
+    /// fails.
+    pub fn enter(
+        &mut self,
+        entry: &Entry,
+        commands: &Arc<Commands>,
+        me: &Me,
+        now: Millis,
+    ) -> Result<Entered, Error> {
+        let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
+        let jobs = self.jobs();
+        let mut entered = self.change(|rows| {
+            let writing = Writing {
+                rows,
+                lives: &*lives,
+                journals: &*journals,
+                commands,
+                me,
+                now,
+                lost: entry.lose.as_ref().map(|dead| dead.id),
+            };
+            let ours = writing.settle(entry)?;
+            note_deleted(rows, &entry.deleted)?;
+            let puts = next_puts(rows, &entry.again, now, jobs)?;
+            let taken = match &entry.take_over {
+                Some(dead) => writing.take_over(dead)?,
+                None => false,
+            };
+            let lost = entry
+                .lose
+                .as_ref()
+                .map(|dead| writing.lose_or_give_up(dead));
+            let lost = lost.transpose()?;
+            let claim = match (&entry.claim, &entry.lose, &lost) {
+                // Not asked for its kicks: an old one must not pass for the wish to try again.
+                (_, Some(dead), Some(AfterLoss::Failed { reason })) => Some(Claim::GivenUp {
+                    task: dead.id.task,
+                    reason: reason.clone(),
+                    priority: dead.priority,
+                }),
+                (Some(job), _, _) => Some(writing.claim(job)?),
+                (None, _, _) => None,
+            };
+            let begins = matches!(claim, Some(Claim::Begun(_)));
+            let ahead = |job| match begins {
+                true => writing.claim_ahead(job),
+                false => Ok(None),
+            };
+            let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            Ok(Entered {
+                ours,
+                puts,
+                taken,
+                lost,
+                claim,
+                prefetch,
+            })
+        })?;
+        if jobs.is_some() && !entered.puts.is_empty() {
+            entered.puts.clear();
+            self.backend.ring();
+        }
+        if entry.take_over.is_some() {
+            crash::here(Point::TakenOver);
+        }
+        if entry.lose.is_some() && entry.claim.is_none() {
+            crash::here(Point::AttemptLost);
+        }
+        Ok(entered)
+    }
+}
+
+impl Writing<'_> {
+    /// Records what has happened; of each attempt that has ended, whether it was its owner's.
+    fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
+        let mut ours = Vec::with_capacity(entry.settle.len());
+        for settlement in &entry.settle {
+            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
+            ours.push(ended?);
+        }
+        if let Some((attempt, started)) = entry.begun {
+            self.rows.note_begun(attempt, self.me.id, started)?;
+        }
+        for attempt in &entry.unclaim {
+            transition::unclaim(self.rows, *attempt, self.me.id)?;
+        }
+        for (task, kicks) in &entry.kicks {
+            self.rows.raise_kicks(*task, *kicks)?;
+        }
+        Ok(ours)
+    }
+}

@@ -1,0 +1,174 @@
+//! What becomes of an attempt whose worker is dead, inside one transaction.
+
+use super::batch_journal::{Journaled, Journals};
+use super::claim::Writing;
+use super::entry::{AfterLoss, DeadAttempt, Remains, Settlement};
+use super::error::Failed;
+use super::rows::{RanBy, TaskRow, part};
+use super::transition;
+use crate::task::id::{AttemptId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::retry::{self, Budget, Next};
+use crate::task::state::{Loss, Outcome};
+
+impl Writing<'_> {
+    /// Records an attempt that we took over, whatever is wrong with its task's row.
+    pub fn lose_or_give_up(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
+        match part(self.rows, || self.lose(dead)) {
+            Err(failed) => self.give_up(dead, failed.of_one_row()?),
+            lost => lost,
+        }
+    }
+
+    /// Records an attempt that we took over: as its worker's batch journal says, or as lost.
+    fn lose(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
+        let Some(task) = self.rows.task(&dead.uuid)? else {
+            return Ok(AfterLoss::NotOurs);
+        };
+        let ran_by = self.rows.ran_by(task.id)?;
+        let (worker, why) = (ran_by.name.as_str(), self.why_lost(&ran_by));
+        let noted = task.worker.and_then(|id| self.noted(id, dead));
+        let (outcome, output, started, finished) = match noted {
+            Some(Journaled::Done(done)) => {
+                let output = Captured {
+                    head: done.output,
+                    ..Captured::default()
+                };
+                (Outcome::Exited(0), output, done.started, done.finished)
+            }
+            Some(Journaled::Nothing) if task.ahead => {
+                return Ok(match transition::unclaim(self.rows, dead.id, self.me.id)? {
+                    true => AfterLoss::Unbegun,
+                    false => AfterLoss::NotOurs,
+                });
+            }
+            Some(Journaled::Nothing | Journaled::Begun) | None => {
+                (Outcome::Lost(why), Captured::default(), None, self.now)
+            }
+        };
+        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
+        let (next, budget) = retry::next(&outcome, &rules, task.budget);
+        let after = match &next {
+            Next::Done => AfterLoss::Done,
+            Next::Failed { reason } => AfterLoss::Failed {
+                reason: reason.clone(),
+            },
+            Next::Wait(_) | Next::Cancelled => AfterLoss::Waits,
+        };
+        let settlement = Settlement {
+            id: dead.id,
+            outcome,
+            next,
+            budget,
+            output,
+            kicks: None,
+            started,
+            finished,
+        };
+        Ok(
+            match transition::end(self.rows, &settlement, self.me.id, worker)? {
+                true => after,
+                false => AfterLoss::NotOurs,
+            },
+        )
+    }
+
+    /// Records an attempt that we took over, of a task whose row cannot be read: as done if its worker's batch journal
+    /// says so, as not begun likewise, and otherwise the task has failed, whatever it might be allowed. Nothing of the
+    /// row is read but who ran the attempt.
+    fn give_up(&self, dead: &DeadAttempt, wrong: String) -> Result<AfterLoss, Failed> {
+        let ran_by = self.rows.ran_by(dead.id.task)?;
+        let noted = ran_by.worker.and_then(|id| self.noted(id, dead));
+        if dead.remains == Remains::Unbegun && transition::unclaim(self.rows, dead.id, self.me.id)?
+        {
+            return Ok(AfterLoss::Unbegun);
+        }
+        let settlement = |outcome, next| Settlement {
+            id: dead.id,
+            outcome,
+            next,
+            // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
+            budget: Budget::default(),
+            output: Captured::default(),
+            kicks: None,
+            started: None,
+            finished: self.now,
+        };
+        let (settlement, after) = match noted {
+            Some(Journaled::Done(done)) => {
+                let settlement = Settlement {
+                    output: Captured {
+                        head: done.output,
+                        ..Captured::default()
+                    },
+                    started: done.started,
+                    finished: done.finished,
+                    ..settlement(Outcome::Exited(0), Next::Done)
+                };
+                (settlement, AfterLoss::Done)
+            }
+            Some(Journaled::Nothing | Journaled::Begun) | None => {
+                let next = Next::Failed {
+                    reason: wrong.clone(),
+                };
+                let settlement = settlement(Outcome::Lost(self.why_lost(&ran_by)), next);
+                (settlement, AfterLoss::Failed { reason: wrong })
+            }
+        };
+        Ok(
+            match transition::end(self.rows, &settlement, self.me.id, &ran_by.name)? {
+                true => after,
+                false => AfterLoss::NotOurs,
+            },
+        )
+    }
+
+    /// Why who ran an attempt did not end it.
+    fn why_lost(&self, ran_by: &RanBy) -> Loss {
+        why_lost(ran_by.boot.as_deref(), &self.lives.boot())
+    }
+
+    fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
+        self.journals.read(worker, dead.id)
+    }
+
+    pub(super) fn remains(&self, task: &TaskRow) -> Remains {
+        remains(self.journals, task.worker, task.newest(), task.ahead)
+    }
+}
+
+/// What a dead worker has left of an attempt.
+pub(super) fn remains(
+    journals: &dyn Journals,
+    worker: Option<WorkerId>,
+    attempt: AttemptId,
+    is_ahead: bool,
+) -> Remains {
+    match worker.and_then(|worker| journals.read(worker, attempt)) {
+        Some(Journaled::Done(_)) => Remains::Done,
+        Some(Journaled::Nothing) if is_ahead => Remains::Unbegun,
+        Some(Journaled::Nothing | Journaled::Begun) | None => Remains::Unknown,
+    }
+}
+
+/// Whoever runs a task, or ran it last.
+pub(super) fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
+    DeadAttempt {
+        id: task.newest(),
+        uuid: task.uuid,
+        owner: task.owner,
+        priority: task.priority,
+        remains,
+    }
+}
+
+/// Whether a worker died with everything else, in another boot of the machine.
+fn why_lost(boot: Option<&str>, today: &str) -> Loss {
+    match boot {
+        // Where the system does not tell, nobody knows.
+        None | Some("") => Loss::WorkerDied,
+        Some(boot) if boot == today || today.is_empty() => Loss::WorkerDied,
+        Some(_) => Loss::MachineRestarted,
+    }
+}

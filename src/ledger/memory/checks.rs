@@ -1,0 +1,127 @@
+//! What no row may be, whoever writes it: the CHECKs of `migrations/`, once more.
+
+use super::tables::{AttemptRow, TaskRow, WorkerRow};
+use crate::ledger::error::Failed;
+use crate::task::id::{AttemptId, TaskId};
+use crate::task::output::{Captured, KEPT};
+use crate::task::state::{Outcome, Status};
+
+fn all(task: Option<TaskId>, which: &str, rules: &[(&str, bool)]) -> Result<(), Failed> {
+    match rules.iter().find(|(_, holds)| !holds) {
+        None => Ok(()),
+        Some((rule, _)) => Err(Failed::row(
+            task,
+            format!("the store refused a row: {which}: not so: {rule}"),
+        )),
+    }
+}
+
+pub(super) fn task(id: TaskId, row: &TaskRow) -> Result<(), Failed> {
+    let is = |status| row.status == status;
+    let (spent, lost) = (i64::from(row.budget.spent), i64::from(row.budget.lost));
+    all(
+        Some(id),
+        &format!("task {id}"),
+        &[
+            ("who waits is due", is(Status::Waiting) == row.due.is_some()),
+            (
+                "who runs is owned",
+                is(Status::Running) == row.owner.is_some(),
+            ),
+            (
+                "who runs has a worker",
+                !is(Status::Running) || row.worker.is_some(),
+            ),
+            (
+                "who ended has finished",
+                row.status.is_ended() == row.finished.is_some(),
+            ),
+            (
+                "who runs or is done was tried",
+                !(is(Status::Running) || is(Status::Done)) || row.attempt > 0,
+            ),
+            ("an attempt has a number", row.attempt >= 0),
+            (
+                "who was tried has started",
+                (row.attempt > 0) == row.started.is_some(),
+            ),
+            ("each attempt is counted once", spent + lost <= row.attempt),
+            ("a TTR is a second at least", row.ttr >= 1),
+            ("kicks are counted up", row.kicks >= 0),
+            ("puts are counted up", row.generation >= 0),
+            (
+                "what is noted was begun",
+                (0..=row.generation).contains(&row.noted),
+            ),
+            (
+                "a foreign job is known",
+                row.foreign.is_none() || row.job.is_some(),
+            ),
+            (
+                "a pointer rings for a foreign task",
+                row.pointer.is_none() || row.foreign.is_some(),
+            ),
+        ],
+    )
+}
+
+pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(), Failed> {
+    let code_fits = |code: Option<i32>| code.is_none_or(|code| (0..=255).contains(&code));
+    let has = |outcome: &Outcome| (outcome.exit_code().is_some(), outcome.signal().is_some());
+    let fits = match &row.outcome {
+        Outcome::Exited(_) => has(&row.outcome) == (true, false),
+        Outcome::Signalled(_) | Outcome::OutOfMemory => has(&row.outcome) == (false, true),
+        Outcome::TimedOut(_) | Outcome::Cancelled(_) | Outcome::Interrupted(_) => {
+            has(&row.outcome) != (true, true)
+        }
+        Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => {
+            has(&row.outcome) == (false, false)
+        }
+    };
+    all(
+        Some(id.task),
+        &format!("attempt {id}"),
+        &[
+            ("it is its task's, and new", is_new),
+            ("it has a number", id.number > 0),
+            ("its worker has a name", !row.worker.is_empty()),
+            ("an exit code is a byte", code_fits(row.outcome.exit_code())),
+            (
+                "a signal has a number",
+                row.outcome.signal().is_none_or(|signal| signal > 0),
+            ),
+            ("its code and its signal go with its outcome", fits),
+        ],
+    )
+}
+
+pub(super) fn output(id: AttemptId, output: &Captured, is_new: bool) -> Result<(), Failed> {
+    let (head, tail) = (output.head.len(), output.tail.len());
+    all(
+        Some(id.task),
+        &format!("what attempt {id} printed"),
+        &[
+            ("it is its attempt's, and new", is_new),
+            ("it is cut", head <= KEPT && tail <= KEPT),
+            (
+                "its end comes after its beginning",
+                tail == 0 || head == KEPT,
+            ),
+            (
+                "what is dropped is between the two",
+                output.dropped == 0 || (head == KEPT && tail == KEPT),
+            ),
+        ],
+    )
+}
+
+pub(super) fn worker(row: &WorkerRow) -> Result<(), Failed> {
+    all(
+        None,
+        &format!("worker {}", row.worker.name),
+        &[
+            ("it has a name", !row.worker.name.is_empty()),
+            ("it has a process", row.worker.pid > 0),
+        ],
+    )
+}

@@ -1,0 +1,248 @@
+//! What may be looked at, in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Transaction;
+use super::queries::limited;
+use super::tables::TaskRow;
+use crate::ledger::cleanup::{Old, Unsure};
+use crate::ledger::error::Failed;
+use crate::ledger::read::{DisplayedStatus, Filter, Key};
+use crate::ledger::recover::UnverifiedJob;
+use crate::ledger::rows::{Each, Listed, Reads, Running, Tally};
+use crate::ledger::worker::Known;
+use crate::task::Millis;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+/// So many of the newest tasks of a tube say where it has been.
+const NEWEST: usize = 1000;
+
+impl Reads for Transaction<'_> {
+    fn tubes_in_use(&self) -> Result<Vec<String>, Failed> {
+        let tables = self.0.borrow();
+        let open = tables.tasks().values().filter(|row| !row.status.is_ended());
+        let tubes: BTreeSet<String> = open.map(|row| row.tube.to_string()).collect();
+        Ok(tubes.into_iter().collect())
+    }
+
+    fn running(&self, tube: Option<&TubeName>) -> Result<Vec<Running>, Failed> {
+        let tables = self.0.borrow();
+        let of_tube = |row: &TaskRow| tube.is_none_or(|tube| *tube == row.tube);
+        let running = tables.tasks().iter().filter_map(|(id, row)| {
+            let owner = row.owner.filter(|_| row.status == Status::Running)?;
+            of_tube(row).then(|| Running {
+                id: row.newest(*id),
+                uuid: row.uuid,
+                owner,
+                worker: row.worker,
+                priority: row.priority,
+                ahead: row.ahead,
+            })
+        });
+        Ok(running.collect())
+    }
+
+    fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let row = tables.task(attempt.task);
+        Ok(row.is_some_and(|row| row.is_run_by(attempt, owner)))
+    }
+
+    fn missing(
+        &self,
+        tube: &TubeName,
+        after: TaskId,
+        now: Millis,
+        latest: Millis,
+        limit: u32,
+    ) -> Result<Vec<PutId>, Failed> {
+        let tables = self.0.borrow();
+        let is_left = |until: Millis| until <= now || until > latest;
+        let missing = tables.tasks().iter().filter(|(id, row)| {
+            **id > after
+                && row.tube == *tube
+                && row.status == Status::Waiting
+                && row.noted < row.generation
+                && row.put_until.is_none_or(is_left)
+        });
+        let puts = missing.map(|(id, row)| PutId {
+            task: *id,
+            generation: row.generation,
+        });
+        Ok(puts.take(limited(limit)).collect())
+    }
+
+    fn unverified(
+        &self,
+        tube: &TubeName,
+        instance: Option<&str>,
+        after: TaskId,
+        limit: u32,
+    ) -> Result<Vec<UnverifiedJob>, Failed> {
+        let tables = self.0.borrow();
+        let of = tables
+            .tasks()
+            .iter()
+            .filter(|(id, row)| **id > after && row.tube == *tube);
+        let unverified = of
+            .filter_map(|(id, row)| row.unverified(*id))
+            .filter(|job| job.instance.as_deref() != instance);
+        Ok(unverified.take(limited(limit)).collect())
+    }
+
+    fn unverified_of(&self, task: TaskId) -> Result<Option<UnverifiedJob>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).and_then(|row| row.unverified(task)))
+    }
+
+    fn waits(&self, tube: &TubeName) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let waits = |row: &TaskRow| row.status == Status::Waiting && row.tube == *tube;
+        Ok(tables.tasks().values().any(waits))
+    }
+
+    fn is_due(&self, tube: &TubeName, now: Millis) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let is_due = |row: &TaskRow| {
+            row.tube == *tube
+                && row.due.is_some_and(|due| due <= now)
+                && row.noted == row.generation
+        };
+        Ok(tables.tasks().values().any(is_due))
+    }
+
+    fn unsure(&self, old: &Old, after: TaskId, limit: usize) -> Result<Vec<Unsure>, Failed> {
+        let tables = self.0.borrow();
+        let unsure = tables.tasks().iter().filter_map(|(id, row)| {
+            let is_unsure = *id > after && row.is_old(old) && !row.job_deleted;
+            let (mark, numbered) = (row.foreign?, row.job.as_ref()?);
+            is_unsure.then(|| Unsure {
+                id: *id,
+                job: numbered.job,
+                hash: mark.hash,
+                tube: row.tube.to_string(),
+                instance: numbered.instance.clone(),
+            })
+        });
+        Ok(unsure.take(limit).collect())
+    }
+
+    fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let of = tables.tasks().values().rev();
+        let mut newest = of.filter(|row| row.tube.as_str() == tube).take(NEWEST);
+        Ok(newest.any(|row| {
+            let mut jobs = row.job.iter().chain(&row.pointer);
+            jobs.any(|job| job.instance == instance)
+        }))
+    }
+
+    fn count_old(&self, old: &Old) -> Result<u64, Failed> {
+        let tables = self.0.borrow();
+        let count = tables.tasks().values().filter(|row| row.may_go(old));
+        Ok(count.count() as u64)
+    }
+
+    fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed> {
+        let tables = self.0.borrow();
+        let may_go = tables.tasks().iter().filter(|(_, row)| row.may_go(old));
+        let mut found: Vec<(TaskId, Millis)> = may_go
+            .filter_map(|(id, row)| Some((*id, row.finished?)))
+            .filter(|(_, finished)| *finished >= from)
+            .collect();
+        found.sort_by_key(|(id, finished)| (*finished, *id));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
+        let tables = self.0.borrow();
+        let newest = tables.workers().keys().next_back().copied();
+        let others = tables.workers().keys().copied();
+        let idle = others
+            .filter(|id| *id > after && Some(*id) != newest && tables.answers_for_nothing(*id));
+        Ok(idle.take(limit).collect())
+    }
+
+    fn tallies(&self) -> Result<Vec<Tally>, Failed> {
+        let tables = self.0.borrow();
+        let mut counts: BTreeMap<(String, &str, Option<WorkerId>), (Status, u64)> = BTreeMap::new();
+        for row in tables.tasks().values() {
+            let key = (row.tube.to_string(), row.status.as_str(), row.owner);
+            counts.entry(key).or_insert((row.status, 0)).1 += 1;
+        }
+        let tallies = counts
+            .into_iter()
+            .map(|((tube, _, owner), (status, count))| Tally {
+                tube,
+                status,
+                owner,
+                count,
+            });
+        let is_open = |tally: &Tally| !matches!(tally.status, Status::Done | Status::Cancelled);
+        Ok(tallies.filter(is_open).collect())
+    }
+
+    fn page(
+        &self,
+        filter: &Filter,
+        below: TaskId,
+        attempts: u32,
+        each: &mut Each<'_>,
+    ) -> Result<(), Failed> {
+        let tables = self.0.borrow();
+        for (id, row) in tables.tasks().range(..below).rev() {
+            let status = filter.status.map(DisplayedStatus::recorded);
+            let passes = status.is_none_or(|status| status == row.status)
+                && filter
+                    .tube
+                    .as_deref()
+                    .is_none_or(|tube| tube == row.tube.as_str())
+                && filter
+                    .command
+                    .as_deref()
+                    .is_none_or(|command| Some(command) == row.command.as_deref());
+            if passes && !each(tables.listed(*id, row, false, attempts))? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
+        let tables = self.0.borrow();
+        let found = match key {
+            Key::Id(id) => tables.task(id).map(|row| (id, row)),
+            Key::Uuid(uuid) => tables.by_uuid(uuid),
+        };
+        Ok(found.map(|(id, row)| tables.listed(id, row, true, attempts)))
+    }
+
+    fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
+        Ok(self.0.borrow().output(attempt).cloned())
+    }
+
+    fn workers(&self) -> Result<Vec<Known>, Failed> {
+        let tables = self.0.borrow();
+        let known = tables.workers().iter().map(|(id, row)| {
+            let name = &row.worker.name;
+            let of = tables.attempts().values().filter(|one| one.worker == *name);
+            let (well, otherwise): (Vec<_>, Vec<_>) =
+                of.partition(|one| one.outcome.exit_code() == Some(0));
+            let runs = |task: &TaskRow| {
+                task.status == Status::Running && task.worker == Some(*id) && !task.ahead
+            };
+            let mut newest = tables.tasks().iter().rev();
+            Known {
+                name: name.clone(),
+                pid: row.worker.pid,
+                ended: (well.len() as u64, otherwise.len() as u64),
+                task: newest.find(|(_, task)| runs(task)).map(|(id, _)| *id),
+            }
+        });
+        Ok(known.collect())
+    }
+}

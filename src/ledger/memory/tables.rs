@@ -1,0 +1,299 @@
+//! Tables that can be put back as they were.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::broker::JobId;
+use crate::ledger::error::Failed;
+use crate::ledger::worker::NewWorker;
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::retry::Budget;
+use crate::task::state::{Outcome, Status};
+use crate::tube::TubeName;
+
+use super::checks;
+
+/// A table, and what of it was otherwise when the transaction began.
+#[derive(Debug, Clone)]
+pub(super) struct Table<K, V> {
+    rows: BTreeMap<K, V>,
+    before: Vec<(K, Option<V>)>,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Table<K, V> {
+        Table {
+            rows: BTreeMap::new(),
+            before: Vec::new(),
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Clone> Table<K, V> {
+    pub fn rows(&self) -> &BTreeMap<K, V> {
+        &self.rows
+    }
+
+    pub fn get(&self, key: K) -> Option<&V> {
+        self.rows.get(&key)
+    }
+
+    /// Writes a row, or removes it.
+    fn put(&mut self, key: K, row: Option<V>) {
+        let before = match row {
+            Some(row) => self.rows.insert(key, row),
+            None => self.rows.remove(&key),
+        };
+        self.before.push((key, before));
+    }
+
+    /// What was written after the first of these is as it was.
+    fn undo(&mut self, first: usize) {
+        while self.before.len() > first
+            && let Some((key, row)) = self.before.pop()
+        {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+}
+
+/// A task.
+#[derive(Debug, Clone)]
+pub(super) struct TaskRow {
+    pub uuid: Uuid,
+    pub tube: TubeName,
+    pub status: Status,
+    pub due: Option<Millis>,
+    pub command: Option<String>,
+    pub content: Content,
+    pub priority: u32,
+    pub ttr: u32,
+    pub attempt: i64,
+    pub budget: Budget,
+    pub owner: Option<WorkerId>,
+    pub worker: Option<WorkerId>,
+    pub ahead: bool,
+    pub reason: Option<String>,
+    pub created: Millis,
+    pub started: Option<Millis>,
+    pub finished: Option<Millis>,
+    /// What tells its producer's own job apart, if it came by one.
+    pub foreign: Option<ForeignMark>,
+    /// Its job, or its producer's own.
+    pub job: Option<Numbered>,
+    /// The job that rings for a foreign task whose own is deleted.
+    pub pointer: Option<Numbered>,
+    pub kicks: i64,
+    pub job_deleted: bool,
+    pub generation: i64,
+    pub noted: i64,
+    pub put_until: Option<Millis>,
+}
+
+/// What tells a producer's own job apart from another of its number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForeignMark {
+    pub hash: [u8; 16],
+    pub birth: Millis,
+}
+
+/// A job's number, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Numbered {
+    pub job: JobId,
+    pub instance: String,
+}
+
+/// An attempt that has ended.
+#[derive(Debug, Clone)]
+pub(super) struct AttemptRow {
+    pub worker: String,
+    pub started: Millis,
+    pub finished: Millis,
+    pub outcome: Outcome,
+}
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub(super) struct WorkerRow {
+    pub worker: NewWorker,
+    pub boot: String,
+}
+
+/// All of them. What is written is checked when it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    tasks: Table<TaskId, TaskRow>,
+    attempts: Table<AttemptId, AttemptRow>,
+    output: Table<AttemptId, Captured>,
+    workers: Table<WorkerId, WorkerRow>,
+    /// No two tasks have one.
+    uuids: Table<Uuid, TaskId>,
+    /// The numbers given last, never given again.
+    numbers: Table<(), (i64, i64)>,
+}
+
+/// How much of each was written since the last commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    tasks: usize,
+    attempts: usize,
+    output: usize,
+    workers: usize,
+    uuids: usize,
+    numbers: usize,
+}
+
+impl Tables {
+    pub fn tasks(&self) -> &BTreeMap<TaskId, TaskRow> {
+        self.tasks.rows()
+    }
+
+    pub fn task(&self, task: TaskId) -> Option<&TaskRow> {
+        self.tasks.get(task)
+    }
+
+    pub fn by_uuid(&self, uuid: Uuid) -> Option<(TaskId, &TaskRow)> {
+        let id = *self.uuids.get(uuid)?;
+        Some((id, self.task(id)?))
+    }
+
+    pub fn attempts(&self) -> &BTreeMap<AttemptId, AttemptRow> {
+        self.attempts.rows()
+    }
+
+    pub fn attempt(&self, attempt: AttemptId) -> Option<&AttemptRow> {
+        self.attempts.get(attempt)
+    }
+
+    pub fn output(&self, attempt: AttemptId) -> Option<&Captured> {
+        self.output.get(attempt)
+    }
+
+    pub fn workers(&self) -> &BTreeMap<WorkerId, WorkerRow> {
+        self.workers.rows()
+    }
+
+    pub fn worker(&self, worker: WorkerId) -> Option<&WorkerRow> {
+        self.workers.get(worker)
+    }
+
+    pub fn add_task(&mut self, row: TaskRow) -> Result<Option<TaskId>, Failed> {
+        if self.uuids.get(row.uuid).is_some() {
+            return Ok(None);
+        }
+        let (task, worker) = self.numbers.get(()).copied().unwrap_or_default();
+        let id = TaskId(task.saturating_add(1));
+        self.numbers.put((), Some((id.0, worker)));
+        self.uuids.put(row.uuid, Some(id));
+        self.write_task(id, row)?;
+        Ok(Some(id))
+    }
+
+    pub fn write_task(&mut self, id: TaskId, row: TaskRow) -> Result<(), Failed> {
+        checks::task(id, &row)?;
+        self.tasks.put(id, Some(row));
+        Ok(())
+    }
+
+    /// With its attempts and what they printed.
+    pub fn delete_task(&mut self, id: TaskId) {
+        let of = |attempt: &AttemptId| attempt.task == id;
+        let attempts: Vec<AttemptId> = self.attempts().keys().copied().filter(of).collect();
+        for attempt in attempts {
+            self.attempts.put(attempt, None);
+            self.output.put(attempt, None);
+        }
+        if let Some(uuid) = self.task(id).map(|row| row.uuid) {
+            self.uuids.put(uuid, None);
+        }
+        self.tasks.put(id, None);
+    }
+
+    pub fn add_attempt(&mut self, id: AttemptId, row: AttemptRow) -> Result<(), Failed> {
+        let is_new = self.attempt(id).is_none() && self.task(id.task).is_some();
+        checks::attempt(id, &row, is_new)?;
+        self.attempts.put(id, Some(row));
+        Ok(())
+    }
+
+    pub fn add_output(&mut self, id: AttemptId, output: Captured) -> Result<(), Failed> {
+        let is_new = self.output(id).is_none() && self.attempt(id).is_some();
+        checks::output(id, &output, is_new)?;
+        self.output.put(id, Some(output));
+        Ok(())
+    }
+
+    pub fn add_worker(&mut self, row: WorkerRow) -> Result<WorkerId, Failed> {
+        checks::worker(&row)?;
+        let (task, worker) = self.numbers.get(()).copied().unwrap_or_default();
+        let id = WorkerId(worker.saturating_add(1));
+        self.numbers.put((), Some((task, id.0)));
+        self.workers.put(id, Some(row));
+        Ok(id)
+    }
+
+    pub fn write_worker(&mut self, id: WorkerId, row: Option<WorkerRow>) {
+        self.workers.put(id, row);
+    }
+
+    /// What was written since the last commit stands.
+    pub fn commit(&mut self) {
+        let Tables {
+            tasks,
+            attempts,
+            output,
+            workers,
+            uuids,
+            numbers,
+        } = self;
+        tasks.before.clear();
+        attempts.before.clear();
+        output.before.clear();
+        workers.before.clear();
+        uuids.before.clear();
+        numbers.before.clear();
+    }
+
+    /// What was written since the last commit is as it was.
+    pub fn undo(&mut self) {
+        self.undo_to(Written::default());
+    }
+
+    /// How much was written since the last commit.
+    pub fn written(&self) -> Written {
+        Written {
+            tasks: self.tasks.before.len(),
+            attempts: self.attempts.before.len(),
+            output: self.output.before.len(),
+            workers: self.workers.before.len(),
+            uuids: self.uuids.before.len(),
+            numbers: self.numbers.before.len(),
+        }
+    }
+
+    /// What was written since then is as it was.
+    pub fn undo_to(&mut self, written: Written) {
+        let Tables {
+            tasks,
+            attempts,
+            output,
+            workers,
+            uuids,
+            numbers,
+        } = self;
+        tasks.undo(written.tasks);
+        attempts.undo(written.attempts);
+        output.undo(written.output);
+        workers.undo(written.workers);
+        uuids.undo(written.uuids);
+        numbers.undo(written.numbers);
+    }
+}

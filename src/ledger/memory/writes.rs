@@ -1,0 +1,427 @@
+//! What may be done, in memory.
+
+use uuid::Uuid;
+
+use super::Transaction;
+use super::queries::{column, row};
+use super::tables::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
+use crate::broker::JobId;
+use crate::ledger::announce::OldJob;
+use crate::ledger::cleanup::Old;
+use crate::ledger::entry::ForeignJob;
+use crate::ledger::error::Failed;
+use crate::ledger::rows::{
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded, Rows,
+};
+use crate::ledger::worker::NewWorker;
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::retry::Budget;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+/// As far apart as two births of one job may seem.
+const SAME_BIRTH: Millis = 2000;
+
+impl Rows for Transaction<'_> {
+    fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed> {
+        let before = self.0.borrow().written();
+        let done = part();
+        if done.is_err() {
+            self.0.borrow_mut().undo_to(before);
+        }
+        done
+    }
+
+    fn task(&self, uuid: &Uuid) -> Result<Option<rows::TaskRow>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.by_uuid(*uuid).map(row))
+    }
+
+    fn foreign_task(
+        &self,
+        job: JobId,
+        foreign: &ForeignJob,
+    ) -> Result<Option<rows::TaskRow>, Failed> {
+        let tables = self.0.borrow();
+        let is_it = |row: &TaskRow| {
+            row.foreign
+                .zip(row.job.as_ref())
+                .is_some_and(|(mark, known)| {
+                    let apart = mark.birth.saturating_sub(foreign.birth).saturating_abs();
+                    known.job == job
+                        && mark.hash == foreign.hash
+                        && (known.instance == foreign.instance || apart <= SAME_BIRTH)
+                })
+        };
+        let newest = tables.tasks().iter().rev().find(|(_, row)| is_it(row));
+        Ok(newest.map(|(id, found)| row((*id, found))))
+    }
+
+    fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed> {
+        let tables = self.0.borrow();
+        let asks_the_same = |row: &TaskRow| match (&row.content, content) {
+            (Content::Call(one), Content::Call(other)) => {
+                one.command == other.command
+                    && one.arguments_json() == other.arguments_json()
+                    && one.options_json() == other.options_json()
+            }
+            (
+                Content::Raw(one) | Content::Unread(one),
+                Content::Raw(other) | Content::Unread(other),
+            ) => one == other,
+            (Content::Call(_), Content::Raw(_) | Content::Unread(_))
+            | (Content::Raw(_) | Content::Unread(_), Content::Call(_)) => false,
+        };
+        let found = tables.by_uuid(*uuid);
+        Ok(found
+            .filter(|(_, row)| asks_the_same(row))
+            .map(|(id, _)| id))
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        Ok(self.0.borrow().task(task).map(|row| row.status))
+    }
+
+    fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
+        let command = match row.content {
+            Content::Call(call) => Some(call.command.as_str().to_owned()),
+            Content::Raw(_) | Content::Unread(_) => None,
+        };
+        let mut new = TaskRow {
+            uuid: row.uuid,
+            tube: row.tube.clone(),
+            status: Status::Waiting,
+            due: Some(row.due),
+            command,
+            content: row.content.clone(),
+            priority: row.priority,
+            ttr: row.ttr,
+            attempt: 0,
+            budget: Budget::default(),
+            owner: None,
+            worker: None,
+            ahead: false,
+            reason: None,
+            created: row.created,
+            started: None,
+            finished: None,
+            foreign: None,
+            job: None,
+            pointer: None,
+            kicks: 0,
+            job_deleted: false,
+            generation: 0,
+            noted: 0,
+            put_until: None,
+        };
+        match row.origin {
+            Origin::Ours { put_until } => {
+                new.generation = 1;
+                new.put_until = Some(put_until);
+            }
+            Origin::Foreign {
+                job,
+                foreign,
+                kicks,
+            } => {
+                new.foreign = Some(ForeignMark {
+                    hash: foreign.hash,
+                    birth: foreign.birth,
+                });
+                new.job = Some(Numbered {
+                    job,
+                    instance: foreign.instance.clone(),
+                });
+                new.kicks = column(kicks);
+            }
+        }
+        self.0.borrow_mut().add_task(new)
+    }
+
+    fn begin(&self, beginning: &Beginning) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(
+            beginning.id.task,
+            |_| true,
+            |row| {
+                row.status = Status::Running;
+                (row.due, row.finished, row.reason) = (None, None, None);
+                row.attempt = beginning.id.number;
+                row.owner = Some(beginning.worker);
+                row.worker = Some(beginning.worker);
+                row.started = Some(beginning.started);
+                row.budget = beginning.budget;
+                row.ahead = beginning.ahead;
+            },
+        )?;
+        Ok(())
+    }
+
+    fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let name = |row: &mut TaskRow| row.command = Some(command.to_owned());
+        tables.change(task, |_| true, name)?;
+        Ok(())
+    }
+
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
+        self.0.borrow_mut().change(
+            ending.id.task,
+            |row| row.is_run_by(ending.id, Some(ending.owner)),
+            |row| {
+                row.status = ending.status;
+                row.due = ending.due;
+                row.reason = ending.reason.map(str::to_owned);
+                row.owner = None;
+                row.finished = ending.finished;
+                row.budget = ending.budget;
+                row.kicks = ending.kicks.map_or(row.kicks, column);
+                row.started = ending.started.or(row.started);
+                row.ahead = false;
+            },
+        )
+    }
+
+    fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
+        self.0.borrow_mut().change(
+            attempt.task,
+            |row| row.ahead && row.is_run_by(attempt, Some(owner)),
+            |row| {
+                row.status = Status::Waiting;
+                row.due = Some(row.created);
+                (row.owner, row.worker, row.started) = (None, None, None);
+                (row.attempt, row.ahead) = (0, false);
+            },
+        )
+    }
+
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Failed,
+            |row| {
+                row.status = Status::Waiting;
+                row.due = Some(row.finished.map_or(now, |finished| finished.min(now)));
+                (row.finished, row.reason) = (None, None);
+                row.budget = Budget::default();
+                if let Some(tube) = tube {
+                    row.tube = tube.clone();
+                }
+            },
+        )?;
+        Ok(())
+    }
+
+    fn take_over(
+        &self,
+        attempt: AttemptId,
+        from: Option<WorkerId>,
+        to: WorkerId,
+    ) -> Result<bool, Failed> {
+        let is_theirs = |row: &TaskRow| row.is_run_by(attempt, from);
+        let mut tables = self.0.borrow_mut();
+        tables.change(attempt.task, is_theirs, |row| row.owner = Some(to))
+    }
+
+    fn note_begun(
+        &self,
+        attempt: AttemptId,
+        owner: WorkerId,
+        started: Millis,
+    ) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            attempt.task,
+            |row| row.is_run_by(attempt, Some(owner)),
+            |row| (row.ahead, row.started) = (false, Some(started)),
+        )?;
+        Ok(())
+    }
+
+    fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let Some(started) = tables.task(ended.id.task).and_then(|row| row.started) else {
+            return Ok(());
+        };
+        let row = AttemptRow {
+            worker: ended.worker.to_owned(),
+            started,
+            finished: ended.finished,
+            outcome: ended.outcome.clone(),
+        };
+        tables.add_attempt(ended.id, row)
+    }
+
+    fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
+        self.0.borrow_mut().add_output(attempt, output.clone())
+    }
+
+    fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.attempt(attempt).map(|row| Recorded {
+            outcome: row.outcome.word().to_owned(),
+            exit_code: row.outcome.exit_code(),
+        }))
+    }
+
+    fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
+        let tables = self.0.borrow();
+        let worker = tables.task(task).and_then(|row| row.worker);
+        let known = worker.and_then(|worker| tables.worker(worker));
+        Ok(RanBy {
+            worker,
+            name: match (known, worker) {
+                (Some(known), _) => known.worker.name.clone(),
+                (None, Some(worker)) => worker.to_string(),
+                (None, None) => String::new(),
+            },
+            boot: known.map(|known| known.boot.clone()),
+        })
+    }
+
+    fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
+        let tables = self.0.borrow();
+        let since = tables.task(task).map(|row| tables.waits_since(task, row));
+        since.ok_or_else(|| Failed::row(task, format!("there is no task {task}")))
+    }
+
+    fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.due = Some(due))?;
+        Ok(())
+    }
+
+    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Failed,
+            |row| row.kicks = row.kicks.max(column(kicks)),
+        )?;
+        Ok(())
+    }
+
+    fn begin_put(
+        &self,
+        task: TaskId,
+        generation: Option<i64>,
+        until: Millis,
+        now: Millis,
+    ) -> Result<Option<BegunPut>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_it = |row: &TaskRow| {
+            row.status == Status::Waiting && generation.is_none_or(|known| known == row.generation)
+        };
+        let begun = tables.change(task, is_it, |row| {
+            row.generation = row.generation.saturating_add(1);
+            row.put_until = Some(until);
+        })?;
+        let Some(row) = tables.task(task).filter(|_| begun) else {
+            return Ok(None);
+        };
+        let since = now.max(tables.waits_since(task, row));
+        let old_job = row.job.as_ref().filter(|_| !row.job_deleted);
+        Ok(Some(BegunPut {
+            put: PutId {
+                task,
+                generation: row.generation,
+            },
+            uuid: row.uuid,
+            tube: row.tube.clone(),
+            priority: row.priority,
+            ttr: Some(row.ttr),
+            due_in: row.due.unwrap_or(since).saturating_sub(since),
+            old_job: old_job.map(|old| OldJob {
+                id: old.job,
+                instance: Some(old.instance.clone()),
+            }),
+        }))
+    }
+
+    fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed> {
+        let numbered = Some(Numbered {
+            job,
+            instance: instance.to_owned(),
+        });
+        self.0.borrow_mut().change(
+            put.task,
+            |row| row.generation == put.generation,
+            |row| {
+                row.noted = put.generation;
+                row.put_until = None;
+                if row.foreign.is_some() {
+                    row.pointer = numbered;
+                } else {
+                    (row.job, row.pointer) = (numbered, None);
+                    (row.kicks, row.job_deleted) = (0, false);
+                }
+            },
+        )?;
+        Ok(())
+    }
+
+    fn give_up_put(&self, put: PutId) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            put.task,
+            |row| row.generation == put.generation,
+            |row| row.put_until = None,
+        )?;
+        Ok(())
+    }
+
+    fn note_found(&self, put: PutId, instance: &str) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            put.task,
+            |row| row.generation == put.generation,
+            |row| {
+                if let Some(rings) = row.pointer.as_mut().or(row.job.as_mut()) {
+                    rings.instance = instance.to_owned();
+                }
+            },
+        )?;
+        Ok(())
+    }
+
+    fn note_deleted(&self, task: TaskId) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.job_deleted = true)?;
+        Ok(())
+    }
+
+    fn put_job(&self, _: &KeptJob<'_>) -> Result<JobId, Failed> {
+        Err(Failed::Trouble {
+            what: "it keeps no jobs".into(),
+        })
+    }
+
+    fn insert_worker(&self, worker: &NewWorker, boot: &str, _: Millis) -> Result<WorkerId, Failed> {
+        self.0.borrow_mut().add_worker(WorkerRow {
+            worker: worker.clone(),
+            boot: boot.to_owned(),
+        })
+    }
+
+    /// Nobody reads it.
+    fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
+        let mut tables = self.0.borrow_mut();
+        if tables.worker(worker).is_none() || !tables.answers_for_nothing(worker) {
+            return Ok(false);
+        }
+        tables.write_worker(worker, None);
+        Ok(true)
+    }
+
+    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed> {
+        let mut tables = self.0.borrow_mut();
+        if !tables.task(task).is_some_and(|row| row.may_go(old)) {
+            return Ok(false);
+        }
+        tables.delete_task(task);
+        Ok(true)
+    }
+}

@@ -1,0 +1,136 @@
+//! New tasks, and failed ones that are to run again.
+
+use uuid::Uuid;
+
+use super::announce::{Again, Announced, PUT_TIME, next_put};
+use super::error::{Error, Failed};
+use super::rows::{NewRow, Origin, Rows};
+use super::{Ledger, Millis, transition};
+use crate::task::command::Content;
+use crate::task::id::TaskId;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+/// A task to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Where its job will wait.
+    pub tube: TubeName,
+    /// What to run.
+    pub content: Content,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds, at least 1.
+    pub ttr: u32,
+    /// It may run from then on.
+    pub due: Millis,
+}
+
+/// What became of a task to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is recorded, and needs a job unless the ledger keeps the jobs.
+    New {
+        /// Its row.
+        id: TaskId,
+    },
+    /// The very same task was recorded before.
+    Known {
+        /// Its row.
+        id: TaskId,
+    },
+    /// Another task has its uuid.
+    UuidTaken,
+}
+
+/// Why a task was not regenerated. The words are those of the system that this one succeeds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRegenerated {
+    /// There is no such row.
+    #[error("No such task :{id}")]
+    NoSuchTask {
+        /// The id asked for.
+        id: TaskId,
+    },
+    /// Only what failed can be regenerated.
+    #[error(
+        "Invalid status for task. Current status: '{status}' must be 'failed' to be able to restart it"
+    )]
+    NotFailed {
+        /// Where it stands.
+        status: Status,
+    },
+}
+
+impl Ledger {
+    /// Records tasks in one transaction. They are acknowledged once this has returned; unless the ledger
+    /// keeps the jobs, these are put afterwards, and [`Ledger::note_puts`] told.
+    pub fn add(&mut self, tasks: &[NewTask], now: Millis) -> Result<Vec<Added>, Error> {
+        let jobs = self.jobs();
+        let added: Vec<Added> = self.change(|rows| {
+            let add = |task| {
+                let added = add(rows, task, now)?;
+                if let (Added::New { id }, Some(jobs)) = (&added, jobs) {
+                    jobs.put(rows, &Announced::new(*id, task, now))?;
+                }
+                Ok(added)
+            };
+            tasks.iter().map(add).collect()
+        })?;
+        let is_new = |added: &Added| matches!(added, Added::New { .. });
+        if jobs.is_some() && added.iter().any(is_new) {
+            self.backend.ring();
+        }
+        Ok(added)
+    }
+
+    /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+    pub fn regenerate(
+        &mut self,
+        id: TaskId,
+        tube: Option<&TubeName>,
+        now: Millis,
+    ) -> Result<Result<Again, NotRegenerated>, Error> {
+        let jobs = self.jobs();
+        let regenerated = self.change(|rows| {
+            match rows.status(id)? {
+                None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
+                Some(Status::Failed) => {}
+                Some(
+                    status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
+                ) => return Ok(Err(NotRegenerated::NotFailed { status })),
+            }
+            transition::renew(rows, id, now, tube)?;
+            next_put(rows, id, None, now, jobs)?
+                .map(Ok)
+                .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
+        })?;
+        if jobs.is_some() {
+            self.backend.ring();
+        }
+        Ok(regenerated)
+    }
+}
+
+fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
+    let row = NewRow {
+        uuid: task.uuid,
+        tube: &task.tube,
+        content: &task.content,
+        priority: task.priority,
+        ttr: task.ttr,
+        due: task.due,
+        created: now,
+        origin: Origin::Ours {
+            put_until: now.saturating_add(PUT_TIME),
+        },
+    };
+    match transition::record(rows, &row)? {
+        Some(id) => Ok(Added::New { id }),
+        None => Ok(rows
+            .same_task(&task.uuid, &task.content)?
+            .map_or(Added::UuidTaken, |id| Added::Known { id })),
+    }
+}

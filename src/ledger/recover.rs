@@ -1,0 +1,170 @@
+//! What reconciliation asks of the ledger: whose attempts are dead, and which tasks that wait may have no job.
+
+use uuid::Uuid;
+
+use super::announce::PUT_TIME;
+use super::entry::DeadAttempt;
+use super::error::Error;
+use super::loss::remains;
+use super::read::Living;
+use super::rows::Running;
+use super::{Ledger, Millis};
+use crate::broker::JobId;
+use crate::task::id::{PutId, TaskId, WorkerId};
+use crate::tube::TubeName;
+
+/// A task that waits, and the job that is to ring for it, if that is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedJob {
+    /// Its newest put.
+    pub put: PutId,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// The job's number.
+    pub job: Option<JobId>,
+    /// The broker instance that numbered it.
+    pub instance: Option<String>,
+    /// How to know it from another of that number.
+    pub fingerprint: Fingerprint,
+}
+
+/// How a job is known from another that has its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// It points to the task.
+    Pointer,
+    /// Its producer's own.
+    Foreign {
+        /// The first half of the SHA-256 of its body.
+        hash: [u8; 16],
+        /// When it was put.
+        birth: Millis,
+    },
+}
+
+impl Ledger {
+    /// The tubes in which something waits or runs.
+    pub fn tubes_in_use(&self) -> Result<Vec<TubeName>, Error> {
+        let names = self.look(|rows| rows.tubes_in_use())?;
+        // One that is none is no name of a tube that a broker could have.
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Attempts in any tube whose workers died without settling them.
+    pub fn abandoned(&self) -> Result<Vec<DeadAttempt>, Error> {
+        let dead = self.running_dead(None, WorkerId::NOBODY)?;
+        if dead.is_empty() {
+            return Ok(dead);
+        }
+        // A worker may have settled and gone between the look at the row and the look at its lock. Of one that
+        // was seen dead, a row that still says `running` afterwards says it for good.
+        self.look(|rows| {
+            let mut still = Vec::with_capacity(dead.len());
+            for one in &dead {
+                if rows.is_running(one.id, one.owner)? {
+                    still.push(one.clone());
+                }
+            }
+            Ok(still)
+        })
+    }
+
+    /// Attempts in a tube for which nobody answers: their workers are dead, or took them over as `asks` and
+    /// could not end what was left.
+    pub fn dead_attempts(
+        &self,
+        tube: &TubeName,
+        asks: WorkerId,
+    ) -> Result<Vec<DeadAttempt>, Error> {
+        self.running_dead(Some(tube), asks)
+    }
+
+    fn running_dead(
+        &self,
+        tube: Option<&TubeName>,
+        asks: WorkerId,
+    ) -> Result<Vec<DeadAttempt>, Error> {
+        self.look(|rows| {
+            let mut living = Living::of(&*self.lives);
+            let mut dead = Vec::new();
+            for running in rows.running(tube)? {
+                let Running {
+                    id,
+                    uuid,
+                    owner,
+                    worker,
+                    priority,
+                    ahead,
+                } = running;
+                if owner == asks || !living.answers(Some(owner))? {
+                    dead.push(DeadAttempt {
+                        id,
+                        uuid,
+                        owner: Some(owner),
+                        priority,
+                        remains: remains(&*self.journals, worker, id, ahead),
+                    });
+                }
+            }
+            Ok(dead)
+        })
+    }
+
+    /// Tasks of a tube that wait and of whose job nothing is known: the broker could not be reached, or whoever
+    /// put it died in between. The newest put of each, from a task on. Those that somebody is putting are
+    /// left to them.
+    pub fn missing(
+        &self,
+        tube: &TubeName,
+        after: TaskId,
+        limit: u32,
+        now: Millis,
+    ) -> Result<Vec<PutId>, Error> {
+        // Until a time that is too far away: the clock was set back.
+        let latest = now.saturating_add(PUT_TIME);
+        self.look(|rows| rows.missing(tube, after, now, latest, limit))
+    }
+
+    /// Tasks of a tube that wait, from one on, and whose job is known; of those of `instance` only if none is
+    /// named.
+    pub fn unverified(
+        &self,
+        tube: &TubeName,
+        instance: Option<&str>,
+        after: TaskId,
+        limit: u32,
+    ) -> Result<Vec<UnverifiedJob>, Error> {
+        self.look(|rows| rows.unverified(tube, instance, after, limit))
+    }
+
+    /// The same of certain tasks.
+    pub fn unverified_of(&self, tasks: &[TaskId]) -> Result<Vec<UnverifiedJob>, Error> {
+        self.look(|rows| {
+            let mut found = Vec::new();
+            for task in tasks {
+                found.extend(rows.unverified_of(*task)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Whether a task of a tube waits, announced or not.
+    pub fn anything_waits(&self, tube: &TubeName) -> Result<bool, Error> {
+        self.look(|rows| rows.waits(tube))
+    }
+
+    /// Whether a task of a tube is due and has been announced.
+    pub fn anything_due(&self, tube: &TubeName, now: Millis) -> Result<bool, Error> {
+        self.look(|rows| rows.is_due(tube, now))
+    }
+
+    /// Notes that jobs were found in an instance of the broker that calls itself otherwise than before: the puts
+    /// that they came from.
+    pub fn note_found(&mut self, instance: &str, found: &[PutId]) -> Result<(), Error> {
+        self.change(|rows| {
+            found
+                .iter()
+                .try_for_each(|put| rows.note_found(*put, instance))
+        })
+    }
+}

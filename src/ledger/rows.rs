@@ -1,0 +1,239 @@
+//! The rows of a ledger: the thinnest possible layer of operations, which every adapter has. Nothing here knows what
+//! the operations are for; that is the protocol's, above.
+//!
+//! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
+
+use uuid::Uuid;
+
+use super::cleanup::{Old, Unsure};
+use super::entry::ForeignJob;
+use super::error::Failed;
+use super::read::{Filter, Key};
+use super::recover::UnverifiedJob;
+use super::worker::{Known, NewWorker};
+use crate::broker::JobId;
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+mod types;
+
+pub use types::{
+    Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Listed, NewRow, Origin, RanBy, Recorded,
+    Running, Tally, TaskRow,
+};
+
+/// Hears of one task of a list after the other, and ends it by returning false.
+pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
+
+/// What may be looked at in one moment of the rows.
+pub trait Reads {
+    /// The tubes in which something waits or runs, by name.
+    fn tubes_in_use(&self) -> Result<Vec<String>, Failed>;
+
+    /// All attempts that have not ended, or those of a tube, in the order of their tasks.
+    fn running(&self, tube: Option<&TubeName>) -> Result<Vec<Running>, Failed>;
+
+    /// Whether an attempt has not ended, and that worker answers for it.
+    fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed>;
+
+    /// Tasks of a tube that wait, from one on, the newest puts of which are not noted: those that nobody is left to at
+    /// `now`, or until later than `latest`.
+    fn missing(
+        &self,
+        tube: &TubeName,
+        after: TaskId,
+        now: Millis,
+        latest: Millis,
+        limit: u32,
+    ) -> Result<Vec<PutId>, Failed>;
+
+    /// Tasks of a tube that wait, from one on, and whose job is known; of those of `instance` only if none is named.
+    fn unverified(
+        &self,
+        tube: &TubeName,
+        instance: Option<&str>,
+        after: TaskId,
+        limit: u32,
+    ) -> Result<Vec<UnverifiedJob>, Failed>;
+
+    /// The job of a task, if the task waits and its job is known.
+    fn unverified_of(&self, task: TaskId) -> Result<Option<UnverifiedJob>, Failed>;
+
+    /// Whether a task of a tube waits.
+    fn waits(&self, tube: &TubeName) -> Result<bool, Failed>;
+
+    /// Whether a task of a tube waits, is due by then and has been announced.
+    fn is_due(&self, tube: &TubeName, now: Millis) -> Result<bool, Failed>;
+
+    /// Tasks that would go if it were known that their jobs are deleted, from one on.
+    fn unsure(&self, old: &Old, after: TaskId, limit: usize) -> Result<Vec<Unsure>, Failed>;
+
+    /// Whether any of the newest tasks of a tube has had a job in this instance of the broker.
+    fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed>;
+
+    /// How many old tasks may go.
+    fn count_old(&self, old: &Old) -> Result<u64, Failed>;
+
+    /// Old tasks that may go and ended at that time or later, in the order of their ends, each with its end.
+    fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed>;
+
+    /// Workers, from one on, who run nothing and answer for nothing; never the newest.
+    fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed>;
+
+    /// How many tasks that wait, run or have failed stand where, by tube.
+    fn tallies(&self) -> Result<Vec<Tally>, Failed>;
+
+    /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
+    /// Each comes with so many of its newest attempts, at most.
+    fn page(
+        &self,
+        filter: &Filter,
+        below: TaskId,
+        attempts: u32,
+        each: &mut Each<'_>,
+    ) -> Result<(), Failed>;
+
+    /// One task, with its body, and with so many of its newest attempts, at most.
+    fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
+
+    /// What an attempt printed.
+    fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
+
+    /// Every worker that has a row, the oldest first.
+    fn workers(&self) -> Result<Vec<Known>, Failed>;
+}
+
+/// What may be done in one transaction.
+pub trait Rows: Reads {
+    /// Runs a part of the transaction that may fail by itself: what the part has written by then is undone, and the
+    /// transaction goes on. No part has parts.
+    fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed>;
+
+    /// The task of that uuid.
+    fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed>;
+
+    /// The newest task that came by this job: the same number and bytes, and either the same instance or a birth
+    /// within 2 s.
+    fn foreign_task(&self, job: JobId, foreign: &ForeignJob) -> Result<Option<TaskRow>, Failed>;
+
+    /// The task of that uuid, if it asks for the same thing.
+    fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed>;
+
+    /// Where a task stands.
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed>;
+
+    /// Adds a task that waits; `None` if its uuid is another's.
+    fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;
+
+    /// Begins an attempt: its task runs.
+    fn begin(&self, beginning: &Beginning) -> Result<(), Failed>;
+
+    /// Names the command that a task runs.
+    fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
+
+    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
+
+    /// Has a task wait as if an attempt had not been claimed, if that was claimed ahead and its owner is that one.
+    /// True if so.
+    fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
+
+    /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed>;
+
+    /// Gives an attempt that has not ended another owner, if that is the one expected. True if so.
+    fn take_over(
+        &self,
+        attempt: AttemptId,
+        from: Option<WorkerId>,
+        to: WorkerId,
+    ) -> Result<bool, Failed>;
+
+    /// Notes that an attempt that was claimed ahead has begun, if its owner is that one.
+    fn note_begun(
+        &self,
+        attempt: AttemptId,
+        owner: WorkerId,
+        started: Millis,
+    ) -> Result<(), Failed>;
+
+    /// Writes how an attempt has ended.
+    fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed>;
+
+    /// Writes what an attempt printed.
+    fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
+
+    /// How an attempt is recorded to have ended.
+    fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;
+
+    /// Who runs or ran the newest attempt of a task.
+    fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed>;
+
+    /// When a task that waits began to: since its newest attempt ended, or else since it was recorded.
+    fn waits_since(&self, task: TaskId) -> Result<Millis, Failed>;
+
+    /// Writes anew when a task is due.
+    fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
+    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
+
+    /// Begins another put of a task that waits, if its newest is that one, or whichever that is; it is left until
+    /// then to whoever begins it.
+    fn begin_put(
+        &self,
+        task: TaskId,
+        generation: Option<i64>,
+        until: Millis,
+        now: Millis,
+    ) -> Result<Option<BegunPut>, Failed>;
+
+    /// Notes the job of a put, unless there has been another put since. A foreign task's row goes on naming the
+    /// producer's job as well, which may come round again and is known by nothing else.
+    fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed>;
+
+    /// Leaves a put that came to nothing to whoever is next.
+    fn give_up_put(&self, put: PutId) -> Result<(), Failed>;
+
+    /// Notes that the job of a put is in an instance of the broker that calls itself otherwise than before.
+    fn note_found(&self, put: PutId, instance: &str) -> Result<(), Failed>;
+
+    /// Notes that the producer's own job of a task is deleted, if there is such a task.
+    fn note_deleted(&self, task: TaskId) -> Result<(), Failed>;
+
+    /// Puts a job beside the tasks. Only asked of those who keep jobs.
+    fn put_job(&self, job: &KeptJob<'_>) -> Result<JobId, Failed>;
+
+    /// Adds a worker.
+    fn insert_worker(
+        &self,
+        worker: &NewWorker,
+        boot: &str,
+        now: Millis,
+    ) -> Result<WorkerId, Failed>;
+
+    /// Writes that a worker has stopped, or that it has not.
+    fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed>;
+
+    /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
+    fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
+
+    /// Deletes a task with its attempts and what they printed, if it is old and may go. True if so.
+    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed>;
+}
+
+/// [`Rows::part`], with what comes of it.
+pub fn part<R>(rows: &dyn Rows, mut part: impl FnMut() -> Result<R, Failed>) -> Result<R, Failed> {
+    let mut done = None;
+    rows.part(&mut || {
+        done = Some(part()?);
+        Ok(())
+    })?;
+    done.ok_or_else(|| Failed::Trouble {
+        what: "a part of a transaction was not run".into(),
+    })
+}

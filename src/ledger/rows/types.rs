@@ -1,0 +1,257 @@
+//! Rows, or what of them an operation takes and gives.
+
+use uuid::Uuid;
+
+use crate::broker::JobId;
+use crate::ledger::announce::OldJob;
+use crate::ledger::entry::ForeignJob;
+use crate::ledger::read::Task;
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::retry::Budget;
+use crate::task::state::{Outcome, Status};
+use crate::tube::TubeName;
+
+/// A task's row, as far as a claim needs it.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    /// The task.
+    pub id: TaskId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where its jobs wait.
+    pub tube: TubeName,
+    /// Where it stands.
+    pub status: Status,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// The command that it runs or ran, if that is known.
+    pub command: Option<String>,
+    /// What to run.
+    pub content: Content,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds, where known.
+    pub ttr: Option<u32>,
+    /// The number of the attempt that has begun last; 0 before the first.
+    pub attempt: i64,
+    /// What it has used up.
+    pub budget: Budget,
+    /// Who answers for it while it runs.
+    pub owner: Option<WorkerId>,
+    /// Who runs or ran the newest attempt.
+    pub worker: Option<WorkerId>,
+    /// The newest attempt was claimed ahead of its turn.
+    pub ahead: bool,
+    /// When the newest attempt began.
+    pub started: Option<Millis>,
+    /// How often its job had been kicked when that was last asked for.
+    pub kicks: i64,
+    /// The put that was begun last; 0 before the first.
+    pub generation: i64,
+    /// It came by its producer's own job.
+    pub foreign: bool,
+}
+
+impl TaskRow {
+    /// The attempt that has begun last.
+    pub fn newest(&self) -> AttemptId {
+        AttemptId {
+            task: self.id,
+            number: self.attempt,
+        }
+    }
+
+    /// The put that was begun last.
+    pub fn put(&self) -> PutId {
+        PutId {
+            task: self.id,
+            generation: self.generation,
+        }
+    }
+}
+
+/// A task to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRow<'a> {
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where its jobs wait.
+    pub tube: &'a TubeName,
+    /// What to run.
+    pub content: &'a Content,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's TTR in seconds, at least 1.
+    pub ttr: u32,
+    /// When it may run.
+    pub due: Millis,
+    /// When it is recorded.
+    pub created: Millis,
+    /// How it came.
+    pub origin: Origin<'a>,
+}
+
+/// How a task came.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// It is put by us: its put number 1 has begun, and is left until then to whoever began it.
+    Ours {
+        /// When that is over.
+        put_until: Millis,
+    },
+    /// By its producer's own job.
+    Foreign {
+        /// The job's number.
+        job: JobId,
+        /// The job.
+        foreign: &'a ForeignJob,
+        /// How often the job was kicked.
+        kicks: u64,
+    },
+}
+
+/// The beginning of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// Who runs it.
+    pub worker: WorkerId,
+    /// When it begins.
+    pub started: Millis,
+    /// What the task has used up before it.
+    pub budget: Budget,
+    /// It is claimed ahead of its turn.
+    pub ahead: bool,
+}
+
+/// The end of an attempt, as the task's row says it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// Who has to answer for it.
+    pub owner: WorkerId,
+    /// Where the task stands then: not running.
+    pub status: Status,
+    /// When it may run again, if it waits.
+    pub due: Option<Millis>,
+    /// Why it has failed, if it has.
+    pub reason: Option<&'a str>,
+    /// When it ended, unless it waits.
+    pub finished: Option<Millis>,
+    /// What the task has used up now.
+    pub budget: Budget,
+    /// How often its job was kicked, if that was asked for.
+    pub kicks: Option<u64>,
+    /// When the attempt began, if that is known only now.
+    pub started: Option<Millis>,
+}
+
+/// An attempt that has ended, as its own row says it.
+#[derive(Debug, Clone, Copy)]
+pub struct EndedAttempt<'a> {
+    /// Which attempt. It is the newest of its task, whose row says when it began.
+    pub id: AttemptId,
+    /// The name of who ran it.
+    pub worker: &'a str,
+    /// When it ended.
+    pub finished: Millis,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+}
+
+/// How an attempt is recorded to have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The bare word.
+    pub outcome: String,
+    /// The exit code, if there was one.
+    pub exit_code: Option<i32>,
+}
+
+/// Who runs or ran the newest attempt of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RanBy {
+    /// The worker.
+    pub worker: Option<WorkerId>,
+    /// The worker's name, or its number where its row is gone.
+    pub name: String,
+    /// The boot that the worker was started in, if its row is there.
+    pub boot: Option<String>,
+}
+
+/// A put that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunPut {
+    /// Which put.
+    pub put: PutId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where the job will wait.
+    pub tube: TubeName,
+    /// The job's priority.
+    pub priority: u32,
+    /// The job's TTR in seconds, where known.
+    pub ttr: Option<u32>,
+    /// Milliseconds until the task is due, not longer than it was to wait since it began to; zero or less when it is.
+    pub due_in: i64,
+    /// The job that the task had, if that is not known to be deleted.
+    pub old_job: Option<OldJob>,
+}
+
+/// A job to be kept beside the tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptJob<'a> {
+    /// The tube.
+    pub tube: &'a TubeName,
+    /// 0 is the most urgent.
+    pub priority: u32,
+    /// Milliseconds until it is ready; nothing and less: at once.
+    pub delay: i64,
+    /// Seconds, at least 1.
+    pub ttr: u32,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// An attempt that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Which attempt.
+    pub id: AttemptId,
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Who answers for it.
+    pub owner: WorkerId,
+    /// Who runs it.
+    pub worker: Option<WorkerId>,
+    /// The priority of the task's job.
+    pub priority: u32,
+    /// It was claimed ahead of its turn.
+    pub ahead: bool,
+}
+
+/// So many tasks of one tube stand there; those that run, by who answers for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The tube's name.
+    pub tube: String,
+    /// Where they stand.
+    pub status: Status,
+    /// Who answers for them, if they run.
+    pub owner: Option<WorkerId>,
+    /// How many.
+    pub count: u64,
+}
+
+/// A task as it is recorded, to be shown.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The task, its status as it is recorded.
+    pub task: Task,
+    /// Who answers for it, if it runs.
+    pub owner: Option<WorkerId>,
+}

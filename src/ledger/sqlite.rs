@@ -1,0 +1,161 @@
+//! A ledger in SQLite: rows of one file, and beside it the files that say who lives and what dead workers have noted.
+//!
+//! With the embedded broker the jobs are rows of the same file, put in the transaction that says that they are needed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::Ledger;
+use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience};
+use super::batch_journal::files::Files;
+use super::error::{Error, Failed};
+use crate::sqlite::bell::Bell;
+use crate::sqlite::boot::begin_boot;
+use crate::sqlite::{self, Database, briefly};
+
+mod attempts;
+mod cleanup;
+mod error;
+mod operations;
+#[cfg(test)]
+mod plans;
+mod puts;
+mod read;
+mod recover;
+mod tasks;
+mod text;
+mod workers;
+
+/// Opens a ledger, making its file or bringing its schema up to date where needed.
+pub fn open(path: &Path, durability: Durability) -> Result<Ledger, Error> {
+    let database = Database::open(path, durability.into())?;
+    Ok(over(database, durability, false))
+}
+
+/// The same for the embedded broker: whatever needs a job gets it in the transaction that records the need, and
+/// those who wait hear of it.
+pub fn open_keeping_jobs(path: &Path, durability: Durability) -> Result<Ledger, Error> {
+    let mut database = Database::open(path, durability.into())?;
+    begin_boot(&mut database)?;
+    Ok(over(database, durability, true))
+}
+
+/// Opens a ledger to read it, or to change what may come back with a power cut; `None` if there is none yet.
+pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
+    let database = Database::open_existing(path)?;
+    Ok(database.map(|database| over(database, Durability::ProcessDeath, false)))
+}
+
+fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
+    let lives = Arc::new(database.locks().clone());
+    let journals = Arc::new(Files::beside(database.path(), database.id()));
+    let backend = Sqlite {
+        database,
+        keeps_jobs,
+    };
+    Ledger::over(Box::new(backend), lives, journals, durability)
+}
+
+/// An open file.
+#[derive(Debug)]
+struct Sqlite {
+    database: Database,
+    keeps_jobs: bool,
+}
+
+/// The rows, as one transaction sees them.
+struct Connected<'a>(&'a Connection);
+
+impl Backend for Sqlite {
+    fn id(&self) -> Uuid {
+        self.database.id()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            keeps_jobs: self.keeps_jobs,
+            is_local: true,
+        }
+    }
+
+    fn change(
+        &mut self,
+        durability: Durability,
+        patience: Patience,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error> {
+        let Sqlite { database, .. } = self;
+        let mut why = None;
+        let mut run = || {
+            database.change_surviving(durability.into(), |connection, _| {
+                change(&Connected(connection)).map_err(|failed| stopped(&mut why, failed))
+            })
+        };
+        let changed = match patience {
+            Patience::Long => run(),
+            Patience::Brief => briefly(run),
+        };
+        self.told(changed, why)
+    }
+
+    fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error> {
+        let mut why = None;
+        let mut run = || {
+            self.database.look(|connection, _| {
+                look(&Connected(connection)).map_err(|failed| stopped(&mut why, failed))
+            })
+        };
+        let looked = match patience {
+            Patience::Long => run(),
+            Patience::Brief => briefly(run),
+        };
+        self.told(looked, why)
+    }
+
+    fn ring(&self) {
+        if self.keeps_jobs {
+            Bell::beside(self.database.path()).ring();
+        }
+    }
+
+    fn leave_upkeep(&mut self) {
+        self.database.leave_journal();
+    }
+
+    fn is_to_be_kept_up(&mut self) -> bool {
+        self.database.has_long_journal()
+    }
+
+    fn keep_up(&mut self) {
+        self.database.copy_journal();
+    }
+}
+
+/// Has a transaction rolled back by one who knows why.
+fn stopped(why: &mut Option<Failed>, failed: Failed) -> sqlite::Failed {
+    *why = Some(failed);
+    sqlite::Failed::Stopped
+}
+
+impl Sqlite {
+    /// What came of a transaction, in the ledger's words.
+    fn told(&self, done: Result<(), sqlite::Error>, why: Option<Failed>) -> Result<(), Error> {
+        match (done, why) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(failed)) => Err(error::told(self.database.path(), failed)),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+}
+
+impl From<Durability> for sqlite::Durability {
+    fn from(durability: Durability) -> sqlite::Durability {
+        match durability {
+            Durability::PowerCut => sqlite::Durability::PowerCut,
+            Durability::ProcessDeath => sqlite::Durability::ProcessDeath,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Which rows are old, and may go.
+
+use rusqlite::{Connection, params};
+
+use super::text::some_text;
+use crate::ledger::cleanup::{Old, Unsure};
+use crate::ledger::error::Failed;
+use crate::task::Millis;
+use crate::task::id::TaskId;
+
+fn condition(old: &Old) -> String {
+    let words: Vec<String> = old
+        .statuses
+        .iter()
+        .filter(|status| status.is_ended())
+        .map(|status| format!("'{status}'"))
+        .collect();
+    format!(
+        "finished >= ?1 AND finished < ?2 AND status IN ({})",
+        words.join(", ")
+    )
+}
+
+/// Those that may go: a foreign job that may come round again needs its row, to be known as done.
+fn may_go(old: &Old) -> String {
+    format!("{} AND (foreign_job = 0 OR job_gone = 1)", condition(old))
+}
+
+/// The next batch from a time on.
+pub(super) fn old_sql(old: &Old) -> String {
+    format!(
+        "SELECT id, finished FROM tasks WHERE {} ORDER BY finished LIMIT ?3",
+        may_go(old)
+    )
+}
+
+pub(super) fn old(
+    look: &Connection,
+    old: &Old,
+    from: Millis,
+    limit: usize,
+) -> Result<Vec<(TaskId, Millis)>, Failed> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(look
+        .prepare_cached(&old_sql(old))?
+        .query_map(params![from, old.before, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?)
+}
+
+pub(super) fn delete(change: &Connection, old: &Old, task: TaskId) -> Result<bool, Failed> {
+    let sql = format!("DELETE FROM tasks WHERE id = ?3 AND {}", may_go(old));
+    let deleted = change
+        .prepare_cached(&sql)?
+        .execute(params![Millis::MIN, old.before, task])?;
+    Ok(deleted == 1)
+}
+
+pub(super) fn count(look: &Connection, old: &Old) -> Result<u64, Failed> {
+    let sql = format!("SELECT count(*) FROM tasks WHERE {}", may_go(old));
+    let count: i64 = look.query_row(&sql, params![Millis::MIN, old.before], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+pub(super) fn unsure(
+    look: &Connection,
+    old: &Old,
+    after: TaskId,
+    limit: usize,
+) -> Result<Vec<Unsure>, Failed> {
+    let sql = format!(
+        "SELECT id, job, job_hash, tube, job_instance FROM tasks
+         WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3 ORDER BY +id LIMIT ?4",
+        condition(old)
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let unsure = |row: &rusqlite::Row<'_>| {
+        Ok(Unsure {
+            id: row.get(0)?,
+            job: row.get::<_, i64>(1)?.unsigned_abs(),
+            hash: row.get(2)?,
+            tube: some_text(row, 3)?,
+            instance: some_text(row, 4)?,
+        })
+    };
+    Ok(look
+        .prepare_cached(&sql)?
+        .query_map(params![Millis::MIN, old.before, after, limit], unsure)?
+        .collect::<Result<_, _>>()?)
+}
+
+const BEEN_AT: &str = "SELECT 1 FROM
+    (SELECT job_instance, pointer_instance FROM tasks WHERE tube = ?1 ORDER BY id DESC LIMIT 1000)
+    WHERE ?2 IN (job_instance, pointer_instance)";
+
+pub(super) fn has_been_at(look: &Connection, tube: &str, instance: &str) -> Result<bool, Failed> {
+    Ok(look.prepare_cached(BEEN_AT)?.exists([tube, instance])?)
+}

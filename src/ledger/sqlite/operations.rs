@@ -1,0 +1,259 @@
+//! The operations on rows, each by its statement.
+
+use uuid::Uuid;
+
+use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
+use crate::broker::JobId;
+use crate::ledger::cleanup::{Old, Unsure};
+use crate::ledger::entry::ForeignJob;
+use crate::ledger::error::Failed;
+use crate::ledger::read::{Filter, Key};
+use crate::ledger::recover::UnverifiedJob;
+use crate::ledger::rows::{
+    Beginning, BegunPut, Each, EndedAttempt, Ending, KeptJob, Listed, NewRow, RanBy, Reads,
+    Recorded, Rows, Running, Tally, TaskRow,
+};
+use crate::ledger::worker::{Known, NewWorker};
+use crate::sqlite;
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::output::Captured;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+impl Reads for Connected<'_> {
+    fn tubes_in_use(&self) -> Result<Vec<String>, Failed> {
+        recover::tubes_in_use(self.0)
+    }
+
+    fn running(&self, tube: Option<&TubeName>) -> Result<Vec<Running>, Failed> {
+        recover::running(self.0, tube)
+    }
+
+    fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed> {
+        recover::is_running(self.0, attempt, owner)
+    }
+
+    fn missing(
+        &self,
+        tube: &TubeName,
+        after: TaskId,
+        now: Millis,
+        latest: Millis,
+        limit: u32,
+    ) -> Result<Vec<PutId>, Failed> {
+        recover::missing(self.0, tube, after, now, latest, limit)
+    }
+
+    fn unverified(
+        &self,
+        tube: &TubeName,
+        instance: Option<&str>,
+        after: TaskId,
+        limit: u32,
+    ) -> Result<Vec<UnverifiedJob>, Failed> {
+        recover::unverified(self.0, tube, instance, after, limit)
+    }
+
+    fn unverified_of(&self, task: TaskId) -> Result<Option<UnverifiedJob>, Failed> {
+        recover::unverified_of(self.0, task)
+    }
+
+    fn waits(&self, tube: &TubeName) -> Result<bool, Failed> {
+        recover::waits(self.0, tube)
+    }
+
+    fn is_due(&self, tube: &TubeName, now: Millis) -> Result<bool, Failed> {
+        recover::is_due(self.0, tube, now)
+    }
+
+    fn unsure(&self, old: &Old, after: TaskId, limit: usize) -> Result<Vec<Unsure>, Failed> {
+        cleanup::unsure(self.0, old, after, limit)
+    }
+
+    fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed> {
+        cleanup::has_been_at(self.0, tube, instance)
+    }
+
+    fn count_old(&self, old: &Old) -> Result<u64, Failed> {
+        cleanup::count(self.0, old)
+    }
+
+    fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed> {
+        cleanup::old(self.0, old, from, limit)
+    }
+
+    fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
+        workers::idle(self.0, after, limit)
+    }
+
+    fn tallies(&self) -> Result<Vec<Tally>, Failed> {
+        recover::tallies(self.0)
+    }
+
+    fn page(
+        &self,
+        filter: &Filter,
+        below: TaskId,
+        attempts: u32,
+        each: &mut Each<'_>,
+    ) -> Result<(), Failed> {
+        read::page(self.0, filter, below, attempts, each)
+    }
+
+    fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
+        read::shown(self.0, key, attempts)
+    }
+
+    fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
+        attempts::output(self.0, attempt)
+    }
+
+    fn workers(&self) -> Result<Vec<Known>, Failed> {
+        workers::all(self.0)
+    }
+}
+
+impl Rows for Connected<'_> {
+    fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed> {
+        sqlite::part(self.0, part)
+    }
+
+    fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
+        tasks::task(self.0, uuid)
+    }
+
+    fn foreign_task(&self, job: JobId, foreign: &ForeignJob) -> Result<Option<TaskRow>, Failed> {
+        tasks::foreign_task(self.0, job, foreign)
+    }
+
+    fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed> {
+        tasks::same_task(self.0, uuid, content)
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        tasks::status(self.0, task)
+    }
+
+    fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
+        tasks::insert(self.0, row)
+    }
+
+    fn begin(&self, beginning: &Beginning) -> Result<(), Failed> {
+        tasks::begin(self.0, beginning)
+    }
+
+    fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed> {
+        tasks::name_command(self.0, task, command)
+    }
+
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
+        tasks::end(self.0, ending)
+    }
+
+    fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
+        tasks::unclaim(self.0, attempt, owner)
+    }
+
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
+        tasks::renew(self.0, task, now, tube)
+    }
+
+    fn take_over(
+        &self,
+        attempt: AttemptId,
+        from: Option<WorkerId>,
+        to: WorkerId,
+    ) -> Result<bool, Failed> {
+        tasks::take_over(self.0, attempt, from, to)
+    }
+
+    fn note_begun(
+        &self,
+        attempt: AttemptId,
+        owner: WorkerId,
+        started: Millis,
+    ) -> Result<(), Failed> {
+        tasks::note_begun(self.0, attempt, owner, started)
+    }
+
+    fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed> {
+        attempts::add(self.0, ended)
+    }
+
+    fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
+        attempts::add_output(self.0, attempt, output)
+    }
+
+    fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
+        attempts::outcome(self.0, attempt)
+    }
+
+    fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
+        attempts::ran_by(self.0, task)
+    }
+
+    fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
+        attempts::waits_since(self.0, task)
+    }
+
+    fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        tasks::set_due(self.0, task, due)
+    }
+
+    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
+        tasks::raise_kicks(self.0, task, kicks)
+    }
+
+    fn begin_put(
+        &self,
+        task: TaskId,
+        generation: Option<i64>,
+        until: Millis,
+        now: Millis,
+    ) -> Result<Option<BegunPut>, Failed> {
+        puts::begin(self.0, task, generation, until, now)
+    }
+
+    fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed> {
+        puts::note(self.0, put, job, instance)
+    }
+
+    fn give_up_put(&self, put: PutId) -> Result<(), Failed> {
+        puts::give_up(self.0, put)
+    }
+
+    fn note_found(&self, put: PutId, instance: &str) -> Result<(), Failed> {
+        puts::note_found(self.0, put, instance)
+    }
+
+    fn note_deleted(&self, task: TaskId) -> Result<(), Failed> {
+        puts::note_deleted(self.0, task)
+    }
+
+    fn put_job(&self, job: &KeptJob<'_>) -> Result<JobId, Failed> {
+        puts::put_job(self.0, job)
+    }
+
+    fn insert_worker(
+        &self,
+        worker: &NewWorker,
+        boot: &str,
+        now: Millis,
+    ) -> Result<WorkerId, Failed> {
+        workers::insert(self.0, worker, boot, now)
+    }
+
+    fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
+        workers::set_stopped(self.0, worker, stopped)
+    }
+
+    fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
+        workers::forget(self.0, worker)
+    }
+
+    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed> {
+        cleanup::delete(self.0, old, task)
+    }
+}

@@ -1,0 +1,387 @@
+//! The rows of tasks, and the statements by which a task goes from where it stands.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::error::nonsense;
+use crate::broker::JobId;
+use crate::ledger::entry::ForeignJob;
+use crate::ledger::error::Failed;
+use crate::ledger::rows::{Beginning, Ending, NewRow, Origin, TaskRow};
+use crate::task::Millis;
+use crate::task::command::Content;
+use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::payload::Call;
+use crate::task::retry::Budget;
+use crate::task::state::Status;
+use crate::tube::TubeName;
+
+const SELECT_TASK: &str =
+    "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
+    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation,
+    worker, ahead
+    FROM tasks";
+
+pub(super) fn by_uuid() -> String {
+    format!("{SELECT_TASK} WHERE uuid = ?1")
+}
+
+pub(super) fn by_foreign_job() -> String {
+    format!(
+        "{SELECT_TASK} WHERE job = ?1 AND job_hash = ?2
+            AND (job_instance = ?3 OR abs(job_birth - ?4) <= 2000) ORDER BY id DESC LIMIT 1"
+    )
+}
+
+pub(super) fn task(change: &Connection, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
+    change
+        .prepare_cached(&by_uuid())?
+        .query_row([uuid.as_bytes()], read)
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn foreign_task(
+    change: &Connection,
+    job: JobId,
+    foreign: &ForeignJob,
+) -> Result<Option<TaskRow>, Failed> {
+    let ForeignJob {
+        hash,
+        instance,
+        birth,
+        ..
+    } = foreign;
+    change
+        .prepare_cached(&by_foreign_job())?
+        .query_row(params![column(job), hash, instance, birth], read)
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn same_task(
+    change: &Connection,
+    uuid: &Uuid,
+    content: &Content,
+) -> Result<Option<TaskId>, Failed> {
+    let columns = Columns::of(content);
+    Ok(change
+        .prepare_cached(
+            "SELECT id FROM tasks WHERE uuid = ?1 AND arguments IS ?2 AND options IS ?3 AND body IS ?4
+                AND (body IS NOT NULL OR command IS ?5)",
+        )?
+        .query_row(
+            params![
+                uuid.as_bytes(),
+                columns.arguments,
+                columns.options,
+                columns.body,
+                columns.command
+            ],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
+pub(super) fn status(change: &Connection, task: TaskId) -> Result<Option<Status>, Failed> {
+    let word: Option<String> = change
+        .prepare_cached("SELECT status FROM tasks WHERE id = ?1")?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    Ok(word.as_deref().and_then(Status::from_word))
+}
+
+pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
+    let columns = Columns::of(row.content);
+    let (uuid, tube) = (row.uuid.as_bytes(), row.tube.as_str());
+    let id = match row.origin {
+        Origin::Ours { put_until } => change
+            .prepare_cached(
+                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
+                                    created, foreign_job, put_generation, put_until)
+                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11)
+                 ON CONFLICT (uuid) DO NOTHING RETURNING id",
+            )?
+            .query_row(
+                params![
+                    uuid,
+                    tube,
+                    row.due,
+                    columns.command,
+                    columns.arguments,
+                    columns.options,
+                    columns.body,
+                    row.priority,
+                    row.ttr,
+                    row.created,
+                    put_until,
+                ],
+                |row| row.get(0),
+            ),
+        Origin::Foreign {
+            job,
+            foreign,
+            kicks,
+        } => change
+            .prepare_cached(
+                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
+                    created, foreign_job, job, job_instance, job_hash, job_birth, job_kicks)
+                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT (uuid) DO NOTHING RETURNING id",
+            )?
+            .query_row(
+                params![
+                    uuid,
+                    tube,
+                    row.due,
+                    columns.command,
+                    columns.arguments,
+                    columns.options,
+                    columns.body,
+                    row.priority,
+                    row.ttr,
+                    row.created,
+                    column(job),
+                    foreign.instance,
+                    foreign.hash,
+                    foreign.birth,
+                    column(kicks),
+                ],
+                |row| row.get(0),
+            ),
+    };
+    Ok(id.optional()?)
+}
+
+pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
+                attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            beginning.id.task,
+            beginning.id.number,
+            beginning.worker,
+            beginning.started,
+            beginning.budget.spent,
+            beginning.budget.lost,
+            beginning.ahead
+        ])?;
+    Ok(())
+}
+
+/// SQLite writes the index by commands anew for a column that is set, though it stays what it was.
+pub(super) fn name_command(change: &Connection, task: TaskId, command: &str) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE tasks SET command = ?2 WHERE id = ?1")?
+        .execute(params![task, command])?;
+    Ok(())
+}
+
+pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Failed> {
+    let ended = change
+        .prepare_cached(
+            "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
+                job_kicks = coalesce(?10, job_kicks), started = coalesce(?11, started), ahead = 0
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+        )?
+        .execute(params![
+            ending.id.task,
+            ending.id.number,
+            ending.owner,
+            ending.status.as_str(),
+            ending.due,
+            ending.reason,
+            ending.finished,
+            ending.budget.spent,
+            ending.budget.lost,
+            ending.kicks.map(column),
+            ending.started,
+        ])?;
+    Ok(ended == 1)
+}
+
+pub(super) fn unclaim(
+    change: &Connection,
+    attempt: AttemptId,
+    owner: WorkerId,
+) -> Result<bool, Failed> {
+    let waits = change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0,
+                started = NULL, ahead = 0
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
+        )?
+        .execute(params![attempt.task, attempt.number, owner])?;
+    Ok(waits == 1)
+}
+
+pub(super) fn renew(
+    change: &Connection,
+    task: TaskId,
+    now: Millis,
+    tube: Option<&TubeName>,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
+                spent = 0, lost = 0, tube = coalesce(?3, tube)
+             WHERE id = ?1 AND status = 'failed'",
+        )?
+        .execute(params![task, now, tube.map(TubeName::as_str)])?;
+    Ok(())
+}
+
+pub(super) fn take_over(
+    change: &Connection,
+    attempt: AttemptId,
+    from: Option<WorkerId>,
+    to: WorkerId,
+) -> Result<bool, Failed> {
+    let taken = change
+        .prepare_cached(
+            "UPDATE tasks SET owner = ?4
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+        )?
+        .execute(params![attempt.task, attempt.number, from, to])?;
+    Ok(taken == 1)
+}
+
+pub(super) fn note_begun(
+    change: &Connection,
+    attempt: AttemptId,
+    owner: WorkerId,
+    started: Millis,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET ahead = 0, started = ?4
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+        )?
+        .execute(params![attempt.task, attempt.number, owner, started])?;
+    Ok(())
+}
+
+pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
+        .execute(params![task, due])?;
+    Ok(())
+}
+
+pub(super) fn raise_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET job_kicks = max(job_kicks, ?2) WHERE id = ?1 AND status = 'failed'",
+        )?
+        .execute(params![task, column(kicks)])?;
+    Ok(())
+}
+
+/// beanstalkd counts up from 1, so that half of the numbers is enough for ever.
+pub(super) fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The outer error is SQLite's, the inner one is about what the row holds.
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
+    let id = row.get(0)?;
+    let uuid = Uuid::from_bytes(row.get(1)?);
+    let tube = row.get_ref(2)?.as_str()?.parse::<TubeName>();
+    let status = Status::from_word(row.get_ref(3)?.as_str()?);
+    let content = content(
+        id,
+        row.get(5)?,
+        row.get_ref(6)?.as_str_or_null()?,
+        row.get_ref(7)?.as_str_or_null()?,
+        row.get_ref(8)?.as_str_or_null()?,
+        row.get(9)?,
+    );
+    let foreign = row.get(5)?;
+    let command = row.get(6)?;
+    let corrupt = |what: String| Failed::row(id, nonsense(&format!("task {id}: {what}")));
+    let budget = Budget {
+        spent: row.get(13)?,
+        lost: row.get(14)?,
+    };
+    let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
+    let (owner, started, kicks, generation) =
+        (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
+    let (worker, ahead) = (row.get(19)?, row.get(20)?);
+    let read = || {
+        Ok(TaskRow {
+            id,
+            uuid,
+            tube: tube.map_err(|e| corrupt(e.to_string()))?,
+            status: status.ok_or_else(|| corrupt("unknown status".into()))?,
+            due,
+            command,
+            content: content?,
+            priority,
+            ttr,
+            attempt,
+            budget,
+            owner,
+            worker,
+            ahead,
+            started,
+            kicks,
+            generation,
+            foreign,
+        })
+    };
+    Ok(read())
+}
+
+/// A content as it stands in a row.
+struct Columns<'a> {
+    command: Option<&'a str>,
+    arguments: Option<String>,
+    options: Option<String>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(content: &'a Content) -> Columns<'a> {
+        match content {
+            Content::Call(call) => Columns {
+                command: Some(call.command.as_str()),
+                arguments: Some(call.arguments_json()),
+                options: Some(call.options_json()),
+                body: None,
+            },
+            Content::Raw(body) | Content::Unread(body) => Columns {
+                command: None,
+                arguments: None,
+                options: None,
+                body: Some(body),
+            },
+        }
+    }
+}
+
+/// A row's columns as a content.
+fn content(
+    task: TaskId,
+    foreign: bool,
+    command: Option<&str>,
+    arguments: Option<&str>,
+    options: Option<&str>,
+    body: Option<Vec<u8>>,
+) -> Result<Content, Failed> {
+    match (command, arguments, options, body) {
+        (Some(command), Some(arguments), Some(options), _) => {
+            Call::from_parts(command, arguments, options)
+                .map(Content::Call)
+                .map_err(|e| Failed::row(task, nonsense(&format!("task {task}: {e}"))))
+        }
+        (_, _, _, Some(body)) if foreign => Ok(Content::Unread(body.into())),
+        (_, _, _, Some(body)) => Ok(Content::Raw(body.into())),
+        (_, _, _, None) => Err(Failed::row(
+            task,
+            nonsense(&format!("task {task} asks for nothing")),
+        )),
+    }
+}

@@ -1,0 +1,84 @@
+//! The rows of workers.
+
+use rusqlite::{Connection, params};
+
+use crate::ledger::error::Failed;
+use crate::ledger::worker::{Known, NewWorker};
+use crate::task::Millis;
+use crate::task::id::WorkerId;
+
+pub(super) fn insert(
+    change: &Connection,
+    worker: &NewWorker,
+    boot: &str,
+    now: Millis,
+) -> Result<WorkerId, Failed> {
+    Ok(change.query_row(
+        "INSERT INTO workers (name, tube, host, pid, started, boot) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         RETURNING id",
+        params![worker.name, worker.tube, worker.host, worker.pid, now, boot],
+        |row| row.get(0),
+    )?)
+}
+
+pub(super) fn set_stopped(
+    change: &Connection,
+    worker: WorkerId,
+    stopped: Option<Millis>,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE workers SET stopped = ?2 WHERE id = ?1")?
+        .execute(params![worker, stopped])?;
+    Ok(())
+}
+
+pub(super) fn all(look: &Connection) -> Result<Vec<Known>, Failed> {
+    let mut select = look.prepare_cached(
+        "SELECT name, pid,
+            (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS 0),
+            (SELECT count(*) FROM attempts WHERE worker = name AND exit_code IS NOT 0),
+            (SELECT max(id) FROM tasks WHERE status = 'running' AND status <> 'done' AND worker = workers.id
+                AND ahead = 0)
+         FROM workers ORDER BY id",
+    )?;
+    let known = |row: &rusqlite::Row<'_>| {
+        let count = |n: i64| n.unsigned_abs();
+        Ok(Known {
+            name: row.get(0)?,
+            pid: row.get(1)?,
+            ended: (count(row.get(2)?), count(row.get(3)?)),
+            task: row.get(4)?,
+        })
+    };
+    Ok(select.query_map([], known)?.collect::<Result<_, _>>()?)
+}
+
+const ANSWERS_FOR_NOTHING: &str =
+    "NOT EXISTS (SELECT 1 FROM tasks WHERE status = 'running' AND status <> 'done'
+                 AND (owner = workers.id OR worker = workers.id))";
+
+/// The newest stays: as long as the machine runs, its row says that somebody may live.
+pub(super) fn idle_sql() -> String {
+    format!(
+        "SELECT id FROM workers WHERE id > ?1 AND id < (SELECT max(id) FROM workers)
+            AND {ANSWERS_FOR_NOTHING}
+         ORDER BY id LIMIT ?2"
+    )
+}
+
+pub(super) fn idle(
+    look: &Connection,
+    after: WorkerId,
+    limit: usize,
+) -> Result<Vec<WorkerId>, Failed> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(look
+        .prepare_cached(&idle_sql())?
+        .query_map(params![after, limit], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+pub(super) fn forget(change: &Connection, worker: WorkerId) -> Result<bool, Failed> {
+    let sql = format!("DELETE FROM workers WHERE id = ?1 AND {ANSWERS_FOR_NOTHING}");
+    Ok(change.prepare_cached(&sql)?.execute([worker])? == 1)
+}

@@ -1,0 +1,112 @@
+//! A ledger for loops that must not wait for a disk: closures in, answers out.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::batch_journal::Journals;
+use super::{Error, Ledger};
+use crate::lives::Lives;
+use crate::thread::{Closed, Thread};
+
+/// A ledger with a thread of its own.
+///
+/// Short transactions a loop runs itself ([`Store::soon`]) where the ledger is local, as long as nobody holds the lock:
+/// handing one over and hearing of it takes as long as the transaction.
+#[derive(Debug, Clone)]
+pub struct Store {
+    thread: Thread<Ledger>,
+    id: Uuid,
+    is_local: bool,
+    lives: Arc<dyn Lives>,
+    journals: Arc<dyn Journals>,
+}
+
+impl Store {
+    /// Gives a ledger a thread of its own, which ends with the last clone of this handle.
+    pub fn over(mut ledger: Ledger) -> Result<Store, Error> {
+        ledger.backend.leave_upkeep();
+        let id = ledger.id();
+        let is_local = ledger.backend.capabilities().is_local;
+        let (lives, journals) = (Arc::clone(&ledger.lives), Arc::clone(&ledger.journals));
+        let no_thread = |e| Error::trouble(format!("no thread for the store {id}: {e}"));
+        let thread = Thread::start("store", ledger).map_err(no_thread)?;
+        Ok(Store {
+            thread,
+            id,
+            is_local,
+            lives,
+            journals,
+        })
+    }
+
+    /// The ledger's own id, which pointers name.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether a loop may run a short transaction where it stands.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Who lives, of its workers and attempts.
+    pub fn lives(&self) -> &Arc<dyn Lives> {
+        &self.lives
+    }
+
+    /// The batch journals of its workers.
+    pub fn journals(&self) -> &Arc<dyn Journals> {
+        &self.journals
+    }
+
+    /// Runs `f` on the ledger's thread. Dropping the future does not undo what has begun.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Ledger) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        let called = self
+            .thread
+            .call(f)
+            .await
+            .map_err(|Closed| Error::closed())?;
+        self.see_to_upkeep();
+        called
+    }
+
+    /// Runs a transaction that takes a fraction of a millisecond: here, unless it would have to wait for somebody
+    /// else's lock. Then it is tried again on the ledger's thread.
+    pub async fn soon<R: Send + 'static>(
+        &self,
+        mut f: impl FnMut(&mut Ledger) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, Error> {
+        match self.at_once(&mut f) {
+            None => self.call(f).await,
+            Some(Err(error)) if error.is_locked() => self.call(f).await,
+            Some(done) => done,
+        }
+    }
+
+    /// Runs such a transaction here or not at all: `None` if the ledger's thread is at work or the ledger is not
+    /// local, an error that [`Error::is_locked`] if somebody else holds a lock for longer than a moment.
+    pub fn at_once<R>(
+        &self,
+        f: impl FnOnce(&mut Ledger) -> Result<R, Error>,
+    ) -> Option<Result<R, Error>> {
+        if !self.is_local {
+            return None;
+        }
+        let done = self.thread.here(|ledger| ledger.briefly(f))?;
+        self.see_to_upkeep();
+        Some(done)
+    }
+
+    /// Has the ledger kept up where it is time to. On the thread, for that waits for the disk.
+    fn see_to_upkeep(&self) {
+        let is_time = |ledger: &mut Ledger| ledger.backend.is_to_be_kept_up();
+        if self.thread.here(is_time).unwrap_or(false) {
+            // If there is so much to do, it is looked after another time.
+            self.thread.post(|ledger| ledger.backend.keep_up());
+        }
+    }
+}

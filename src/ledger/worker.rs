@@ -1,0 +1,107 @@
+//! The workers' own rows, and whether they live.
+
+use std::sync::Arc;
+
+use super::error::{Error, Failed};
+use super::rows::Rows;
+use super::{Ledger, Millis};
+use crate::lives::{Alive, Holder};
+use crate::task::id::{TaskId, WorkerId};
+
+/// A worker as it introduces itself.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    /// What people call it.
+    pub name: String,
+    /// The tube it works for.
+    pub tube: String,
+    /// The machine's host name.
+    pub host: String,
+    /// Its process id, for people: whether it lives is asked of its lock.
+    pub pid: u32,
+}
+
+/// Who claims and settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Me {
+    /// The worker.
+    pub id: WorkerId,
+    /// The name, with which its attempts are recorded.
+    pub name: Arc<str>,
+}
+
+/// A worker that is known to the store, and lives.
+#[derive(Debug)]
+pub struct Registered {
+    /// Who that is.
+    pub me: Me,
+    /// Held until the process ends; not inherited by commands.
+    pub alive: Alive,
+}
+
+/// A worker as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What people call it.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How many attempts of its name have ended well, and how many otherwise.
+    pub ended: (u64, u64),
+    /// The task that it runs.
+    pub task: Option<TaskId>,
+}
+
+impl Ledger {
+    /// Makes a worker known. It lives before anybody can see its row.
+    pub fn register(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
+        let lives = Arc::clone(&self.lives);
+        let boot = lives.boot();
+        self.change(|rows| {
+            let id = rows.insert_worker(worker, &boot, now)?;
+            let alive = lives.hold(Holder::Worker(id))?;
+            let name = worker.name.as_str().into();
+            Ok(Registered {
+                me: Me { id, name },
+                alive,
+            })
+        })
+    }
+
+    /// Writes a worker's row as it is and asks whether it lives, to see whether the ledger takes anything.
+    pub fn prove(&mut self, worker: WorkerId) -> Result<(), Error> {
+        let lives = Arc::clone(&self.lives);
+        self.change(|rows| {
+            lives.is_held(Holder::Worker(worker))?;
+            rows.set_stopped(worker, None)
+        })
+    }
+
+    /// Records that a worker ends, and of which tasks it knows that their producers' own jobs are deleted.
+    pub fn sign_off(
+        &mut self,
+        worker: WorkerId,
+        deleted: &[TaskId],
+        now: Millis,
+    ) -> Result<(), Error> {
+        self.change(|rows| {
+            note_deleted(rows, deleted)?;
+            rows.set_stopped(worker, Some(now))
+        })
+    }
+
+    /// Records of which tasks it is known that their producers' own jobs are deleted.
+    pub fn note_deleted(&mut self, deleted: &[TaskId]) -> Result<(), Error> {
+        self.change(|rows| note_deleted(rows, deleted))
+    }
+
+    /// Every worker that has a row, the oldest first. Looks at every attempt for each.
+    pub fn workers(&self) -> Result<Vec<Known>, Error> {
+        self.look(|rows| rows.workers())
+    }
+}
+
+/// A foreign task's row may go only when its job is deleted: the row is what tells a redelivery apart.
+pub(super) fn note_deleted(rows: &dyn Rows, deleted: &[TaskId]) -> Result<(), Failed> {
+    deleted.iter().try_for_each(|task| rows.note_deleted(*task))
+}

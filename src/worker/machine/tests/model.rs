@@ -1,0 +1,454 @@
+//! Workers, a ledger, a broker and commands in made-up time, by the seed. Workers are killed in every gap between two
+//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for a
+//! while. The promises are judged from outside: by what commands were started, and by what the ledger says in the end.
+//!
+//! The machine and the ledger's protocol are the real ones. Rows, locks and batch journals are in memory, and so is the
+//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
+//! lines.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::broker::{Broker, TTR};
+use super::dice::Dice;
+use super::stage::{self, STORE};
+use crate::broker::{self as port, JobId};
+use crate::ledger::announce::Again;
+use crate::ledger::batch_journal::{self, BatchJournal, Done, Journals};
+use crate::ledger::memory::Memory;
+use crate::ledger::put::{Added, NewTask};
+use crate::ledger::recover::Fingerprint;
+use crate::ledger::worker::{Me, NewWorker, Registered};
+use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
+use crate::lives::{self, Alive};
+use crate::task::command::{Command, Commands, Content};
+use crate::task::id::{AttemptId, PutId, TaskId};
+use crate::task::output::Captured;
+use crate::task::payload::{Call, Pointer};
+use crate::task::retry::Next;
+use crate::task::state::Exit;
+use crate::tube::TubeName;
+use crate::worker::machine::event::{
+    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Unentered,
+};
+use crate::worker::machine::mode::Mode;
+use crate::worker::machine::state::{Machine, Rules};
+
+mod answers;
+mod effects;
+mod workers;
+
+/// Between two passes of the tender.
+const PASSES: u64 = 30_000_000;
+
+/// What a history is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Tasks that are put by us, and jobs that foreign producers put.
+    pub tasks: u64,
+    pub foreign: u64,
+    pub workers: usize,
+    /// One effect in so many is not performed: its worker is killed there.
+    pub kills: u64,
+    /// The broker may lose its jobs.
+    pub forgets: bool,
+    /// The ledger runs transactions on the loop.
+    pub is_local: bool,
+}
+
+/// What a history came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    pub steps: u64,
+    pub kills: u64,
+    pub restarts: u64,
+    pub attempts: u64,
+    pub lost: u64,
+}
+
+pub struct Model {
+    dice: Dice,
+    kind: Kind,
+    /// Microseconds.
+    now: u64,
+    rows: Memory,
+    lives: lives::memory::Memory,
+    journals: batch_journal::memory::Memory,
+    commands: Arc<Commands>,
+    tube: TubeName,
+    broker: Broker,
+    workers: Vec<Worker>,
+    named: u64,
+    /// The tender's own connection, and who it is.
+    tender: Ledger,
+    tender_is: Me,
+    _tender_lives: Alive,
+    next_pass: u64,
+    /// Commands whose workers are dead, until somebody ends them.
+    orphans: Vec<Orphan>,
+    /// Commands that live, by task.
+    alive: HashMap<TaskId, AttemptId>,
+    started: HashSet<AttemptId>,
+    done: HashSet<TaskId>,
+    to_put: (u64, u64),
+    trouble_until: Option<u64>,
+    tally: Tally,
+}
+
+struct Worker {
+    machine: Machine,
+    ledger: Ledger,
+    me: Me,
+    _alive: Alive,
+    connection: u64,
+    asked: Option<(Ask, u64)>,
+    told: Option<Arc<Entry>>,
+    proves: bool,
+    run: Option<Run>,
+    clears: Option<DeadAttempt>,
+    journal: Option<BatchJournal>,
+    ready: VecDeque<Event>,
+}
+
+struct Run {
+    attempt: Box<Attempt>,
+    ends_at: u64,
+    exit: i32,
+}
+
+struct Orphan {
+    attempt: Box<Attempt>,
+    /// When the guard or the tender's sweep has ended it.
+    gone_at: u64,
+}
+
+impl Model {
+    pub fn new(seed: u64, kind: Kind) -> Model {
+        let rows = match kind.is_local {
+            true => Memory::new(STORE),
+            false => Memory::new(STORE).remote(),
+        };
+        let lives = lives::memory::Memory::new();
+        let journals = batch_journal::memory::Memory::new();
+        let mut commands = Commands::default();
+        let mut command = Command::new(vec!["job".into()]);
+        command.retry.max_attempts = 3;
+        command.retry.max_lost = Some(1000);
+        command.retry.backoff.first = Duration::from_millis(500);
+        commands.add("job", command);
+        let mut tender = rows.open(Arc::new(lives.clone()), Arc::new(journals.clone()));
+        let Registered { me, alive } = tender.register(&new_worker("tender"), 1).unwrap();
+        let mut model = Model {
+            dice: Dice::new(seed),
+            kind,
+            now: 0,
+            rows,
+            lives,
+            journals,
+            commands: Arc::new(commands),
+            tube: "t".parse().unwrap(),
+            broker: Broker::new(),
+            workers: Vec::new(),
+            named: 0,
+            tender,
+            tender_is: me,
+            _tender_lives: alive,
+            next_pass: PASSES,
+            orphans: Vec::new(),
+            alive: HashMap::new(),
+            started: HashSet::new(),
+            done: HashSet::new(),
+            to_put: (kind.tasks, kind.foreign),
+            trouble_until: None,
+            tally: Tally::default(),
+        };
+        for _ in 0..kind.workers {
+            model.hire();
+        }
+        model
+    }
+
+    /// Plays until every task has ended, and judges.
+    pub fn play(mut self) -> Tally {
+        let most = 4_000 * (self.kind.tasks + self.kind.foreign) + 400_000;
+        loop {
+            self.tally.steps += 1;
+            assert!(
+                self.tally.steps < most,
+                "does not come to an end at {} s",
+                self.now / 1_000_000
+            );
+            self.put_some();
+            self.have_accidents();
+            self.look_after();
+            if !self.somebody_acts() {
+                if self.all_is_over() {
+                    break;
+                }
+                self.time_passes();
+            }
+        }
+        self.judge();
+        self.tally
+    }
+
+    fn all_is_over(&mut self) -> bool {
+        self.to_put == (0, 0)
+            && self.broker.is_empty()
+            && !self.tender.anything_waits(&self.tube).unwrap()
+            && {
+                let counts = self.tender.counts().unwrap();
+                counts
+                    .values()
+                    .all(|of| of.running + of.stalled + of.waiting == 0)
+            }
+    }
+
+    fn judge(&mut self) {
+        let (mut tasks, mut attempts) = (0, 0);
+        let mut lost = 0;
+        let all = crate::ledger::read::Filter::default();
+        let tender = &self.tender;
+        tender
+            .list(&all, u64::MAX, |task| {
+                tasks += 1;
+                let status = task.status.as_str();
+                assert!(
+                    status == "done" || status == "failed",
+                    "task {} is {status}",
+                    task.id
+                );
+                for attempt in &task.attempts {
+                    attempts += 1;
+                    lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                }
+                true
+            })
+            .unwrap();
+        assert_eq!(
+            tasks,
+            self.kind.tasks + self.kind.foreign,
+            "as many as were acknowledged"
+        );
+        // Each death costs the attempt whose command ran, or was about to, and no other.
+        assert!(
+            lost <= self.tally.kills,
+            "{lost} lost by {} kills",
+            self.tally.kills
+        );
+        self.tally.attempts = attempts;
+        self.tally.lost = lost;
+    }
+
+    // Who puts, and what goes wrong.
+
+    fn put_some(&mut self) {
+        let (ours, foreign) = self.to_put;
+        if ours > 0 && self.dice.one_in(3) {
+            self.to_put.0 -= 1;
+            let uuid = Uuid::from_u128(u128::from(ours));
+            let task = NewTask {
+                uuid,
+                tube: self.tube.clone(),
+                content: Content::Call(Call::from_parts("job", "[]", "{}").unwrap()),
+                priority: 1024,
+                ttr: u32::try_from(TTR / 1_000_000).unwrap(),
+                due: self.wall(),
+            };
+            let wall = self.wall();
+            let added = match self.tender.add(&[task], wall) {
+                Ok(added) => added,
+                // Nothing was acknowledged.
+                Err(_) => return self.to_put.0 += 1,
+            };
+            let Some(Added::New { id }) = added.first() else {
+                panic!("{added:?}");
+            };
+            // Whoever puts dies now and then before the job is there, or before it is noted.
+            let put = PutId {
+                task: *id,
+                generation: 1,
+            };
+            if !self.dice.one_in(10) {
+                let job = self.broker.put(pointer(uuid), TTR, 0, self.now);
+                if !self.dice.one_in(10) {
+                    let instance = self.broker.instance();
+                    let _ = self.tender.note_puts(&instance, &[(put, Some(job))]);
+                }
+            }
+        }
+        if foreign > 0 && self.dice.one_in(5) {
+            self.to_put.1 -= 1;
+            let body = format!(r#"{{"taskqueue":1,"command":"job","arguments":["{foreign}"]}}"#);
+            self.broker.put(body.into_bytes(), TTR, 0, self.now);
+        }
+    }
+
+    fn have_accidents(&mut self) {
+        if self.to_put == (0, 0) && self.dice.one_in(2) {
+            return;
+        }
+        if self.dice.one_in(800) {
+            self.tally.restarts += 1;
+            let forgets = self.kind.forgets && self.dice.one_in(2);
+            self.broker.restart(forgets);
+        }
+        if self.dice.one_in(1000) {
+            let trouble = Error::trouble("the disk is full");
+            self.rows.set_trouble(Some(trouble));
+            self.trouble_until = Some(self.now + self.dice.below(5_000_000));
+        }
+        if self.dice.one_in(500) {
+            let worker = self.dice.below(self.workers.len() as u64) as usize;
+            let mode = match self.dice.below(3) {
+                0 => Mode::Stopping,
+                1 => Mode::Draining { until: None },
+                _ => Mode::Draining {
+                    until: Some(Duration::from_micros(self.now) + Duration::from_millis(50)),
+                },
+            };
+            self.workers[worker].ready.push_front(Event::Told(mode));
+        }
+    }
+
+    fn look_after(&mut self) {
+        if self.trouble_until.is_some_and(|until| until <= self.now) {
+            self.trouble_until = None;
+            self.rows.set_trouble(None);
+        }
+        let now = self.now;
+        let (gone, stay): (Vec<_>, Vec<_>) = self
+            .orphans
+            .drain(..)
+            .partition(|orphan| orphan.gone_at <= now);
+        self.orphans = stay;
+        for orphan in gone {
+            self.ends(&orphan.attempt);
+        }
+        if self.next_pass <= self.now && self.trouble_until.is_none() {
+            self.next_pass = self.now + PASSES;
+            self.pass();
+        }
+    }
+
+    /// The tender's: dead attempts, tasks without a job, jobs that the broker has forgotten.
+    fn pass(&mut self) {
+        let (tube, me, wall) = (self.tube.clone(), self.tender_is.clone(), self.wall());
+        for dead in self.tender.dead_attempts(&tube, me.id).unwrap() {
+            let taking = Entry {
+                take_over: Some(dead.clone()),
+                ..Entry::default()
+            };
+            let entered = self
+                .tender
+                .enter(&taking, &self.commands, &me, wall)
+                .unwrap();
+            if entered.taken {
+                self.end_orphans(dead.id);
+                let lose = Some(DeadAttempt {
+                    owner: Some(me.id),
+                    ..dead
+                });
+                let losing = Entry {
+                    lose,
+                    ..Entry::default()
+                };
+                let entered = self
+                    .tender
+                    .enter(&losing, &self.commands, &me, wall)
+                    .unwrap();
+                assert_ne!(entered.lost, Some(AfterLoss::NotOurs));
+            }
+        }
+        let missing = self
+            .tender
+            .missing(&tube, TaskId::BEFORE_ALL, 10_000, wall)
+            .unwrap();
+        let again = self.tender.put_again(&missing, wall).unwrap();
+        self.announce(again);
+        let (instance, mut forgotten) = (self.broker.instance(), Vec::new());
+        for job in self
+            .tender
+            .unverified(&tube, None, TaskId::BEFORE_ALL, 10_000)
+            .unwrap()
+        {
+            let body = job.job.and_then(|id| self.broker.peek(id));
+            let is_there = match job.fingerprint {
+                Fingerprint::Pointer => body == Some(pointer(job.uuid)),
+                // Where the broker keeps its jobs, its number is enough.
+                Fingerprint::Foreign { .. } => body.is_some(),
+            };
+            match is_there {
+                true => self.tender.note_found(&instance, &[job.put]).unwrap(),
+                false => forgotten.push(job.put),
+            }
+        }
+        let again = self.tender.put_again(&forgotten, wall).unwrap();
+        self.announce(again);
+    }
+
+    fn announce(&mut self, puts: Vec<Again>) {
+        let instance = self.broker.instance();
+        for again in puts {
+            let delay = u64::try_from(again.due_in.max(0)).unwrap() * 1000;
+            let job = self.broker.put(pointer(again.uuid), TTR, delay, self.now);
+            let _ = self.tender.note_puts(&instance, &[(again.put, Some(job))]);
+        }
+    }
+
+    // Time.
+
+    fn wall(&self) -> i64 {
+        1_000_000 + i64::try_from(self.now / 1000).unwrap()
+    }
+
+    fn instant(&mut self) -> Now {
+        Now {
+            at: Duration::from_micros(self.now),
+            wall: self.wall(),
+            chance: u8::try_from(self.dice.below(256)).unwrap(),
+        }
+    }
+
+    /// To the next moment in which something happens.
+    fn time_passes(&mut self) {
+        let micros = |at: Duration| u64::try_from(at.as_micros()).unwrap() + 1;
+        let workers = self.workers.iter().flat_map(|worker| {
+            let run = worker.run.as_ref().map(|run| run.ends_at);
+            let reserve = match &worker.asked {
+                Some((Ask::Reserve { wait }, since)) => Some(since + micros(*wait)),
+                _ => None,
+            };
+            [worker.machine.deadline().map(micros), run, reserve]
+        });
+        let others = [
+            Some(self.next_pass),
+            self.broker.next_at(self.now),
+            self.trouble_until,
+        ];
+        let orphans = self.orphans.iter().map(|orphan| Some(orphan.gone_at));
+        let next = workers
+            .chain(others)
+            .chain(orphans)
+            .flatten()
+            .filter(|at| *at > self.now)
+            .min();
+        self.now = next.expect("something happens");
+    }
+}
+
+fn new_worker(name: &str) -> NewWorker {
+    NewWorker {
+        name: name.into(),
+        tube: "t".into(),
+        host: "here".into(),
+        pid: 1,
+    }
+}
+
+fn pointer(uuid: Uuid) -> Vec<u8> {
+    Pointer { uuid, store: STORE }.to_body()
+}

@@ -1,0 +1,187 @@
+//! What a worker wants done, and what becomes of it.
+
+use super::*;
+
+impl Model {
+    pub(super) fn perform(&mut self, at: usize, effect: Effect) {
+        match effect {
+            Effect::Ask(ask) => {
+                let worker = &mut self.workers[at];
+                assert!(worker.asked.is_none());
+                worker.asked = Some((ask, self.now));
+            }
+            Effect::Interrupt => {
+                self.reconnect(at);
+                self.workers[at].asked = None;
+                self.workers[at]
+                    .ready
+                    .push_back(Event::Answered(Answer::Interrupted));
+            }
+            Effect::Enter { entry, haste } => {
+                if haste == Haste::AtOnce || self.dice.one_in(2) {
+                    let event = self.enter(at, &entry);
+                    self.workers[at].ready.push_back(event);
+                } else {
+                    self.workers[at].told = Some(entry);
+                }
+            }
+            Effect::Prove => self.workers[at].proves = true,
+            Effect::MakeJournal => {
+                let worker = &mut self.workers[at];
+                worker.journal = self.journals.make(worker.me.id).ok();
+                let made = worker.journal.is_some();
+                worker.ready.push_back(Event::JournalMade(made));
+            }
+            Effect::WipeJournal => {
+                if let Some(journal) = &mut self.workers[at].journal {
+                    journal.wipe();
+                }
+            }
+            Effect::LeaveJournal => self.workers[at].journal = None,
+            Effect::Journal(settlement) => {
+                let done = Done {
+                    started: settlement.started,
+                    finished: settlement.finished,
+                    output: Vec::new(),
+                };
+                let fails = self.dice.one_in(50);
+                let worker = &mut self.workers[at];
+                let journal = worker.journal.as_mut().filter(|_| !fails);
+                let well =
+                    journal.is_some_and(|journal| journal.is_done(settlement.id, &done).is_ok());
+                worker.ready.push_back(Event::Journaled(well));
+            }
+            Effect::Begin {
+                attempt, journal, ..
+            } => self.begin(at, attempt, journal),
+            Effect::WaitBriefly { until } => {
+                let until = u64::try_from(until.as_micros()).unwrap();
+                let worker = &self.workers[at];
+                if let Some(run) = &worker.run
+                    && run.ends_at <= until
+                    && run.exit == 0
+                {
+                    self.now = self.now.max(run.ends_at);
+                    let event = self.command_ends(at, true);
+                    self.workers[at].ready.push_back(event);
+                }
+            }
+            Effect::Terminate | Effect::Kill => {
+                let now = self.now;
+                if let Some(run) = &mut self.workers[at].run {
+                    run.ends_at = run.ends_at.min(now + 1000);
+                }
+            }
+            Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),
+            Effect::Report(_) | Effect::Gap(_) | Effect::Say(_) => {}
+            Effect::Leave {
+                deleted,
+                remove_journal,
+            } => {
+                let wall = self.wall();
+                let mut worker = self.workers.swap_remove(at);
+                assert!(worker.run.is_none(), "left a command");
+                if remove_journal {
+                    self.journals.remove(worker.me.id);
+                }
+                let _ = worker.ledger.sign_off(worker.me.id, &deleted, wall);
+                self.broker.disconnect(worker.connection);
+                drop(worker);
+                self.hire();
+            }
+        }
+    }
+
+    pub(super) fn begin(&mut self, at: usize, attempt: Box<Attempt>, journal: Option<i64>) {
+        if let Some(began) = journal {
+            let fails = self.dice.one_in(50);
+            let worker = &mut self.workers[at];
+            let journal = worker.journal.as_mut().filter(|_| !fails);
+            if journal.is_none_or(|journal| journal.begins(attempt.id, began).is_err()) {
+                worker.ready.push_back(Event::NotJournaled);
+                return;
+            }
+        }
+        let id = attempt.id;
+        let before = self.alive.insert(id.task, id);
+        assert_eq!(before, None, "a second run at once, by attempt {id}");
+        assert!(self.started.insert(id), "attempt {id} was started twice");
+        assert!(
+            !self.done.contains(&id.task),
+            "what was recorded as done is run again: {id}"
+        );
+        let exit = match self.dice.below(12) {
+            0 => 1,
+            1 => 75,
+            _ => 0,
+        };
+        let long = match self.dice.below(20) {
+            0 => 100_000 + self.dice.below(4_000_000),
+            1 | 2 => 10_000 + self.dice.below(60_000),
+            _ => 300 + self.dice.below(2_000),
+        };
+        let worker = &mut self.workers[at];
+        worker.run = Some(Run {
+            attempt,
+            ends_at: self.now + long,
+            exit,
+        });
+        worker.ready.push_back(Event::Began(7));
+    }
+
+    pub(super) fn command_ends(&mut self, at: usize, quick: bool) -> Event {
+        let run = self.workers[at].run.take().unwrap();
+        let exit = run.exit;
+        self.ends(&run.attempt);
+        Event::Ended(Box::new(Ended {
+            how: How::Exit {
+                exit: Exit::Code(exit),
+                memory: false,
+            },
+            output: Captured::default(),
+            at: self.wall(),
+            quick,
+            has_remains: false,
+        }))
+    }
+
+    pub(super) fn ends(&mut self, attempt: &Attempt) {
+        assert_eq!(self.alive.remove(&attempt.id.task), Some(attempt.id));
+    }
+
+    pub(super) fn end_orphans(&mut self, id: AttemptId) {
+        let (these, others): (Vec<_>, Vec<_>) = self
+            .orphans
+            .drain(..)
+            .partition(|orphan| orphan.attempt.id == id);
+        self.orphans = others;
+        for orphan in these {
+            self.ends(&orphan.attempt);
+        }
+    }
+
+    pub(super) fn enter(&mut self, at: usize, entry: &Entry) -> Event {
+        let wall = self.wall();
+        let worker = &mut self.workers[at];
+        let entered = worker.ledger.enter(entry, &self.commands, &worker.me, wall);
+        match entered {
+            Ok(entered) => {
+                self.note_done(entry, &entered.ours);
+                Event::Entered(Ok(Box::new(entered)))
+            }
+            Err(error) if error.is_locked() => Event::Entered(Err(Unentered::Busy)),
+            Err(error) if error.is_of_one_row() => {
+                Event::Entered(Err(Unentered::OfOneRow(error.to_string())))
+            }
+            Err(error) => Event::Entered(Err(Unentered::Trouble(error.to_string()))),
+        }
+    }
+
+    pub(super) fn note_done(&mut self, entry: &Entry, ours: &[bool]) {
+        for (settlement, is_ours) in entry.settle.iter().zip(ours) {
+            if *is_ours && settlement.next == Next::Done {
+                assert!(self.done.insert(settlement.id.task), "done twice");
+            }
+        }
+    }
+}

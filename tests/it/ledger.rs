@@ -1,0 +1,437 @@
+//! One suite that every ledger passes: the protocol, whatever keeps its rows.
+//!
+//! A case is a function that takes what makes a [`Stage`]; [`suite!`] makes each of them a test of one ledger. To add a
+//! ledger: write what makes a stage of it, and name it at the end of this file. To add a case: write it in one of the
+//! modules, and name it in the macro's list.
+
+mod batch_journals;
+mod claims;
+mod cleanup;
+mod entries;
+mod histories;
+mod model;
+mod recovery;
+mod rows;
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use taskqueue::broker::JobId;
+use taskqueue::ledger::batch_journal::{self, Journals};
+use taskqueue::ledger::memory::Memory;
+use taskqueue::ledger::put::{Added, NewTask};
+use taskqueue::ledger::read::{Filter, Key, Task};
+use taskqueue::ledger::worker::{Me, NewWorker, Registered};
+use taskqueue::ledger::{
+    Attempt, Claim, DeadAttempt, Durability, Entered, Entry, Error, ForeignJob, JobRef, Ledger,
+    Millis, Settlement, TaskRef, sqlite,
+};
+use taskqueue::lives::{self, Alive, Lives};
+use taskqueue::task::command::{Command, Commands, Content};
+use taskqueue::task::id::{AttemptId, PutId, TaskId};
+use taskqueue::task::output::Captured;
+use taskqueue::task::payload::Call;
+use taskqueue::task::retry::{Budget, Next};
+use taskqueue::task::state::Outcome;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support::tube;
+
+/// Makes every case a test of one ledger.
+macro_rules! suite {
+    ($ledger:ident, $new:path) => {
+        suite! { $ledger, $new,
+            claims::a_task_of_ours_runs_once,
+            claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
+            claims::what_is_not_due_waits_for_the_rest_of_its_delay,
+            claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
+            claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
+            claims::a_failed_task_runs_again_only_when_its_job_is_kicked,
+            claims::a_retry_waits_in_the_row,
+            claims::an_attempt_is_settled_once,
+            claims::a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth,
+            claims::the_same_bytes_put_twice_are_two_tasks,
+            claims::a_uuid_that_comes_again_is_the_same_task,
+            claims::other_content_under_a_known_uuid_is_refused_in_a_row_of_its_own,
+            claims::what_may_not_run_is_refused_and_says_why,
+            claims::a_task_is_added_once,
+            claims::only_what_failed_is_regenerated,
+            claims::a_job_is_noted_for_the_put_that_it_came_from,
+            claims::a_foreign_job_is_known_though_its_task_was_put_again,
+            claims::what_was_put_to_run_at_once_runs_though_the_clock_was_set_back,
+            recovery::of_two_that_find_a_dead_attempt_one_goes_on,
+            recovery::what_was_taken_over_and_could_not_be_ended_is_tried_again,
+            recovery::a_living_workers_attempt_is_not_taken_over,
+            recovery::who_was_given_up_changes_nothing_any_more,
+            recovery::a_task_that_kills_its_workers_fails_in_the_end,
+            recovery::what_died_with_the_machine_is_not_counted,
+            recovery::how_often_a_task_may_be_lost_says_its_command_or_its_tube,
+            recovery::nothing_begins_while_something_of_the_attempt_before_is_left,
+            recovery::what_cannot_have_left_anything_is_not_looked_for,
+            recovery::a_dead_workers_task_shows_as_stalled,
+            recovery::a_claim_that_fails_leaves_nothing,
+            batch_journals::what_a_dead_worker_has_noted_is_recorded_as_it_was,
+            batch_journals::without_its_batch_journal_a_dead_worker_s_attempts_are_lost,
+            batch_journals::a_task_whose_turn_does_not_come_waits_as_before,
+            cleanup::what_ended_before_goes_and_nothing_else,
+            cleanup::a_foreign_task_stays_until_its_job_is_known_to_be_gone,
+            cleanup::more_than_a_batch_goes_and_progress_is_told,
+            cleanup::workers_are_forgotten_when_they_are_dead_and_run_nothing,
+            cleanup::workers_are_forgotten_some_at_a_time,
+            cleanup::jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted,
+            entries::an_entry_is_written_whole_or_not_at_all,
+            entries::what_a_worker_says_goes_with_its_claim,
+            entries::of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has,
+            entries::kicks_that_are_learnt_late_ask_for_nothing,
+            entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            rows::a_transaction_that_fails_leaves_nothing,
+            rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,
+            rows::no_impossible_task_is_written,
+            rows::no_impossible_attempt_output_or_worker_is_written,
+            rows::lists_are_of_the_newest_that_pass_the_filter,
+            rows::of_many_attempts_the_newest_are_shown,
+            rows::tasks_are_counted_where_they_stand,
+            rows::what_may_have_no_job_is_found_a_page_at_a_time,
+            rows::workers_are_known_with_what_they_have_done,
+        }
+    };
+    ($ledger:ident, $new:path, $($module:ident::$case:ident),+ $(,)?) => {
+        mod $ledger {
+            $(
+                #[test]
+                fn $case() {
+                    super::$module::$case($new);
+                }
+            )+
+        }
+    };
+}
+
+suite!(on_sqlite, super::on_sqlite);
+suite!(in_memory, super::in_memory);
+
+/// When these tests happen.
+pub const NOW: Millis = 1_800_000_000_000;
+
+/// Makes an empty ledger.
+pub type New = fn() -> Stage;
+
+/// A ledger, a worker, and commands that may run.
+pub struct Stage {
+    pub db: Ledger,
+    pub commands: Arc<Commands>,
+    pub me: Me,
+    pub lives: Arc<dyn Lives>,
+    pub journals: Arc<dyn Journals>,
+    another: Box<dyn Fn() -> Ledger>,
+    /// What was started before this belongs to another boot of the machine.
+    restart: Box<dyn Fn()>,
+    _alive: Alive,
+    _kept: Option<TempDir>,
+}
+
+fn on_sqlite() -> Stage {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("t.db");
+    let another = {
+        let path = path.clone();
+        move || sqlite::open(&path, Durability::ProcessDeath).unwrap()
+    };
+    let restart = move || {
+        let sqlite = Connection::open(&path).unwrap();
+        let another = "UPDATE workers SET boot = 'another'";
+        sqlite.execute(another, []).unwrap();
+    };
+    Stage::over(Box::new(another), Box::new(restart), Some(dir))
+}
+
+fn in_memory() -> Stage {
+    let memory = Memory::new(Uuid::now_v7());
+    let lives = lives::memory::Memory::new();
+    let journals = Arc::new(batch_journal::memory::Memory::new());
+    let killed = lives.clone();
+    let another = move || memory.open(Arc::new(lives.clone()), Arc::clone(&journals) as _);
+    Stage::over(Box::new(another), Box::new(move || killed.restart()), None)
+}
+
+impl Stage {
+    fn over(
+        another: Box<dyn Fn() -> Ledger>,
+        restart: Box<dyn Fn()>,
+        kept: Option<TempDir>,
+    ) -> Stage {
+        let mut db = another();
+        let Registered { me, alive } = register(&mut db, "me");
+        let mut commands = Commands::default();
+        commands.add("work", Command::new(vec!["/bin/true".into()]));
+        assert!(commands.take_raw(tube("t"), "work"));
+        Stage {
+            lives: Arc::clone(db.lives()),
+            journals: Arc::clone(db.journals()),
+            db,
+            commands: commands.into(),
+            me,
+            another,
+            restart,
+            _alive: alive,
+            _kept: kept,
+        }
+    }
+
+    /// Another process's connection.
+    pub fn another(&self) -> Ledger {
+        (self.another)()
+    }
+
+    pub fn restart_machine(&self) {
+        (self.restart)();
+    }
+
+    pub fn claim(&mut self, job: &JobRef) -> Claim {
+        self.claim_at(job, NOW)
+    }
+
+    pub fn claim_at(&mut self, job: &JobRef, now: Millis) -> Claim {
+        claim(&mut self.db, &self.me, &self.commands, job, now).unwrap()
+    }
+
+    /// What a claim names that has been made sure of.
+    pub fn claim_at_cleared(&mut self, job: &JobRef, number: i64, now: Millis) -> Claim {
+        let cleared = Some(number);
+        let job = JobRef {
+            cleared,
+            ..job.clone()
+        };
+        self.claim_at(&job, now)
+    }
+
+    /// The claim of another worker, which has ended by the time that it is looked at.
+    pub fn claim_of_another(&mut self, job: &JobRef, now: Millis) -> Claim {
+        let another = register(&mut self.db, "another");
+        claim(&mut self.db, &another.me, &self.commands, job, now).unwrap()
+    }
+
+    /// A claim that must begin an attempt.
+    #[track_caller]
+    pub fn begin(&mut self, job: &JobRef) -> Box<Attempt> {
+        begun(self.claim(job))
+    }
+
+    /// A claim by one who has made sure that nothing is left of the attempt of that number.
+    pub fn claim_cleared(&mut self, job: &JobRef, number: i64) -> Claim {
+        self.claim_at_cleared(job, number, NOW)
+    }
+
+    /// What becomes of the task of an attempt that we took over, when that is lost and the task claimed anew.
+    pub fn lose_and_claim(&mut self, dead: &DeadAttempt, job: &JobRef, now: Millis) -> Claim {
+        let entry = Entry {
+            lose: Some(dead.clone()),
+            claim: Some(job.clone()),
+            ..Entry::default()
+        };
+        let entered = self.db.enter(&entry, &self.commands, &self.me, now);
+        entered.unwrap().claim.unwrap()
+    }
+
+    /// A settlement that must be ours to make.
+    #[track_caller]
+    pub fn settle(&mut self, attempt: &Attempt, outcome: Outcome, next: Next) {
+        let settlement = settlement(attempt, outcome, next);
+        assert!(settled(&mut self.db, settlement, &self.me));
+    }
+
+    pub fn done(&mut self, attempt: Box<Attempt>) -> TaskId {
+        self.settle(&attempt, Outcome::Exited(0), Next::Done);
+        attempt.id.task
+    }
+
+    pub fn failed(&mut self, attempt: Box<Attempt>) -> TaskId {
+        let next = Next::Failed {
+            reason: "exit code 1".into(),
+        };
+        self.settle(&attempt, Outcome::Exited(1), next);
+        attempt.id.task
+    }
+
+    /// A task, with all there is to know of it.
+    #[track_caller]
+    pub fn task(&self, task: TaskId) -> Task {
+        self.db.show(Key::Id(task)).unwrap().unwrap()
+    }
+
+    /// Where a task stands, in a word.
+    #[track_caller]
+    pub fn status(&self, task: TaskId) -> &'static str {
+        self.task(task).status.as_str()
+    }
+
+    /// Every task, the newest first.
+    pub fn tasks(&self) -> Vec<Task> {
+        self.filtered(&Filter::default())
+    }
+
+    pub fn filtered(&self, filter: &Filter) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let each = |task| {
+            tasks.push(task);
+            true
+        };
+        self.db.list(filter, u64::MAX, each).unwrap();
+        tasks
+    }
+
+    /// How many attempts have ended.
+    pub fn attempts(&self) -> usize {
+        let attempts = self.tasks().into_iter().flat_map(|task| task.attempts);
+        attempts.filter(|one| one.finished.is_some()).count()
+    }
+
+    /// How many attempts have printed something.
+    pub fn outputs(&self) -> usize {
+        let whole = self.tasks().into_iter().map(|task| self.task(task.id));
+        let attempts = whole.flat_map(|task| task.attempts);
+        attempts.filter(|one| one.output.is_some()).count()
+    }
+}
+
+pub fn register(db: &mut Ledger, name: &str) -> Registered {
+    let worker = NewWorker {
+        name: name.into(),
+        tube: "t".into(),
+        host: "here".into(),
+        pid: 1,
+    };
+    db.register(&worker, NOW).unwrap()
+}
+
+#[track_caller]
+pub fn begun(claim: Claim) -> Box<Attempt> {
+    match claim {
+        Claim::Begun(attempt) => attempt,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
+    Settlement {
+        id: attempt.id,
+        outcome,
+        next,
+        budget: Budget {
+            spent: 1,
+            ..attempt.budget
+        },
+        output: Captured {
+            head: b"said".to_vec(),
+            ..Captured::default()
+        },
+        kicks: None,
+        started: None,
+        finished: NOW,
+    }
+}
+
+/// What somebody says in one transaction, none of which depends on what may run.
+pub fn enter(db: &mut Ledger, me: &Me, entry: Entry) -> Result<Entered, Error> {
+    db.enter(&entry, &Arc::default(), me, NOW)
+}
+
+pub fn claim(
+    db: &mut Ledger,
+    me: &Me,
+    commands: &Arc<Commands>,
+    job: &JobRef,
+    now: Millis,
+) -> Result<Claim, Error> {
+    let entry = Entry {
+        claim: Some(job.clone()),
+        ..Entry::default()
+    };
+    Ok(db.enter(&entry, commands, me, now)?.claim.unwrap())
+}
+
+/// Whether a dead attempt is theirs now.
+pub fn taken_over(db: &mut Ledger, dead: &DeadAttempt, me: &Me) -> bool {
+    let entry = Entry {
+        take_over: Some(dead.clone()),
+        ..Entry::default()
+    };
+    enter(db, me, entry).unwrap().taken
+}
+
+/// Whether it was theirs to record.
+pub fn settled(db: &mut Ledger, settlement: impl Into<Arc<Settlement>>, me: &Me) -> bool {
+    let entry = Entry {
+        settle: vec![settlement.into()],
+        ..Entry::default()
+    };
+    enter(db, me, entry).unwrap().ours == [true]
+}
+
+/// The attempt of a task that has this number.
+pub fn nth(task: TaskId, number: i64) -> AttemptId {
+    AttemptId { task, number }
+}
+
+/// The put of a task that has this number.
+pub fn nth_put(task: TaskId, generation: i64) -> PutId {
+    PutId { task, generation }
+}
+
+pub fn call(argument: &str) -> Call {
+    Call {
+        command: "work".parse().unwrap(),
+        arguments: vec![argument.into()],
+        options: Vec::new(),
+    }
+}
+
+/// Records a task of ours; its row and a job that points to it.
+pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
+    let uuid = Uuid::now_v7();
+    let task = NewTask {
+        uuid,
+        tube: tube("t"),
+        content: Content::Call(call("1")),
+        priority: 5,
+        ttr: 60,
+        due,
+    };
+    let added = db.add(&[task], NOW).unwrap();
+    let &[Added::New { id }] = added.as_slice() else {
+        panic!("{added:?}");
+    };
+    (id, job_ref(1, TaskRef::Pointer(uuid)))
+}
+
+pub fn job_ref(id: JobId, task: TaskRef) -> JobRef {
+    let kicks = match &task {
+        TaskRef::Pointer(_) => None,
+        TaskRef::Named(..) | TaskRef::Nameless(_) => Some(0),
+    };
+    JobRef {
+        tube: tube("t"),
+        id,
+        kicks,
+        task,
+        cleared: None,
+    }
+}
+
+/// A foreign job with a raw body, put into the instance `one` at [`NOW`].
+pub fn foreign(body: &str) -> ForeignJob {
+    let mut hash = [0; 16];
+    for (slot, byte) in hash.iter_mut().zip(body.bytes()) {
+        *slot = byte;
+    }
+    ForeignJob {
+        content: Content::Unread(body.to_owned().into()),
+        body: body.to_owned().into(),
+        hash,
+        instance: "one".into(),
+        birth: NOW,
+        priority: 9,
+        ttr: 30,
+    }
+}

@@ -1,0 +1,193 @@
+//! What is deleted, and what must stay.
+
+use taskqueue::ledger::Millis;
+use taskqueue::ledger::cleanup::Old;
+use taskqueue::ledger::read::Key;
+use taskqueue::ledger::{AfterLoss, Claim, Entry, TaskRef};
+use taskqueue::task::id::WorkerId;
+use taskqueue::task::state::Status;
+
+use super::{NOW, New, Stage, TaskId, foreign, job_ref, put, register, taken_over};
+
+fn old(statuses: &[Status], before: Millis) -> Old {
+    Old {
+        statuses: statuses.to_vec(),
+        before,
+    }
+}
+
+/// Deletes, having counted first; how many.
+fn cleanup(ledger: &mut Stage, old: &Old) -> u64 {
+    let counted = ledger.db.count_old(old).unwrap();
+    let deleted = ledger.db.cleanup(old, |_| true).unwrap();
+    assert_eq!(counted, deleted, "counted, deleted");
+    deleted
+}
+
+pub fn what_ended_before_goes_and_nothing_else(new: New) {
+    let mut ledger = new();
+    let (waiting, _) = put(&mut ledger.db, NOW);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let running = ledger.begin(&job);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let failed = ledger.failed(attempt);
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let done = ledger.done(attempt);
+
+    let ended = [Status::Done, Status::Failed, Status::Cancelled];
+    assert_eq!(cleanup(&mut ledger, &old(&ended, NOW)), 0, "not yet");
+    // A status that has not ended is never deleted, whoever asks.
+    let all = old(&[Status::Waiting, Status::Running], Millis::MAX);
+    assert_eq!(cleanup(&mut ledger, &all), 0);
+    assert_eq!(cleanup(&mut ledger, &old(&[], Millis::MAX)), 0);
+    assert_eq!(cleanup(&mut ledger, &old(&[Status::Done], NOW + 1)), 1);
+    let left = |ledger: &Stage| {
+        let mut ids = Vec::new();
+        let all = taskqueue::ledger::read::Filter::default();
+        ledger
+            .db
+            .list(&all, 10, |task| {
+                ids.push(task.id);
+                true
+            })
+            .unwrap();
+        ids
+    };
+    assert_eq!(left(&ledger), [failed, running.id.task, waiting]);
+    assert!(done > failed);
+    assert_eq!(ledger.attempts(), 1, "one runs");
+    assert_eq!(ledger.outputs(), 1);
+    assert_eq!(cleanup(&mut ledger, &old(&[Status::Failed], NOW + 1)), 1);
+    assert_eq!(left(&ledger), [running.id.task, waiting]);
+}
+
+pub fn a_foreign_task_stays_until_its_job_is_known_to_be_gone(new: New) {
+    let mut ledger = new();
+    let job = job_ref(7, TaskRef::Nameless(foreign("hello")));
+    let attempt = ledger.begin(&job);
+    let task = ledger.done(attempt);
+    let done = old(&[Status::Done], NOW + 1);
+    assert_eq!(cleanup(&mut ledger, &done), 0);
+    // It comes round again, and is still known.
+    assert!(matches!(
+        ledger.claim(&job),
+        Claim::DeleteJob { task: Some(found) } if found == task
+    ));
+    ledger.db.note_deleted(&[task]).unwrap();
+    assert_eq!(cleanup(&mut ledger, &done), 1);
+}
+
+pub fn more_than_a_batch_goes_and_progress_is_told(new: New) {
+    let mut ledger = new();
+    for _ in 0..1234 {
+        let (_, job) = put(&mut ledger.db, NOW);
+        let attempt = ledger.begin(&job);
+        ledger.done(attempt);
+    }
+    let old = old(&[Status::Done], NOW + 1);
+    let mut heard = Vec::new();
+    let deleted = ledger
+        .db
+        .cleanup(&old, |so_far| {
+            heard.push(so_far);
+            heard.len() < 2
+        })
+        .unwrap();
+    assert_eq!(heard.len(), 2, "it was ended");
+    assert_eq!(heard.last(), Some(&deleted));
+    assert!(deleted < 1234);
+    assert_eq!(cleanup(&mut ledger, &old), 1234 - deleted);
+    assert_eq!(ledger.tasks().len(), 0);
+    assert_eq!(ledger.attempts(), 0);
+}
+
+pub fn workers_are_forgotten_when_they_are_dead_and_run_nothing(new: New) {
+    let mut ledger = new();
+    let names = |ledger: &mut Stage, before| {
+        ledger
+            .db
+            .cleanup(&old(&[Status::Done], before), |_| true)
+            .unwrap();
+        let known = ledger.db.workers().unwrap().into_iter();
+        known.map(|worker| worker.name).collect::<Vec<String>>()
+    };
+    let idle = register(&mut ledger.db, "idle");
+    let busy = register(&mut ledger.db, "busy");
+    drop(register(&mut ledger.db, "dead"));
+    // The newest says that there may be somebody, even when it is dead.
+    drop(register(&mut ledger.db, "last"));
+    let (_, job) = put(&mut ledger.db, NOW);
+    let commands = ledger.commands.clone();
+    let claim = super::claim(&mut ledger.db, &busy.me, &commands, &job, NOW);
+    let attempt = super::begun(claim.unwrap());
+    assert_eq!(names(&mut ledger, NOW), ["me", "idle", "busy", "last"]);
+    drop(idle);
+    // Dead, but it answers for a task.
+    let gone = busy.me.clone();
+    drop(busy);
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy", "last"]);
+    // Somebody else does: yet it is the one that ran it.
+    let Claim::Dead(dead) = ledger.claim(&job) else {
+        panic!();
+    };
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+    assert_eq!(names(&mut ledger, NOW), ["me", "busy", "last"]);
+    let done = super::settlement(
+        &attempt,
+        taskqueue::task::state::Outcome::Exited(0),
+        taskqueue::task::retry::Next::Done,
+    );
+    assert!(!super::settled(&mut ledger.db, done, &gone));
+    let entry = Entry {
+        lose: Some(dead),
+        ..Entry::default()
+    };
+    let entered = ledger.db.enter(&entry, &commands, &ledger.me, NOW);
+    assert_eq!(entered.unwrap().lost, Some(AfterLoss::Waits));
+    assert_eq!(names(&mut ledger, NOW), ["me", "last"]);
+    // Who made an attempt is said without its row.
+    let shown = ledger.db.show(Key::Id(attempt.id.task)).unwrap().unwrap();
+    assert_eq!(shown.attempts[0].worker, "busy");
+}
+
+pub fn workers_are_forgotten_some_at_a_time(new: New) {
+    let mut ledger = new();
+    for _ in 0..1100 {
+        drop(register(&mut ledger.db, "dead"));
+    }
+    let mut left = Vec::new();
+    let mut from = Some(WorkerId::NOBODY);
+    while let Some(after) = from {
+        from = ledger.db.forget_workers(after).unwrap();
+        left.push(ledger.db.workers().unwrap().len());
+    }
+    // The first lives, and the last stays.
+    assert_eq!(left, [602, 102, 2, 2]);
+}
+
+pub fn jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted(new: New) {
+    let mut ledger = new();
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        let attempt = ledger.begin(&job_ref(number, TaskRef::Nameless(foreign("hello"))));
+        ids.push(ledger.done(attempt));
+    }
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.done(attempt);
+    let done = old(&[Status::Done], NOW + 1);
+    let unsure = |ledger: &Stage, after| {
+        let unsure = ledger.db.unsure(&done, after).unwrap().into_iter();
+        unsure.map(|one| (one.id, one.job)).collect::<Vec<_>>()
+    };
+    let all = [(ids[0], 1), (ids[1], 2), (ids[2], 3)];
+    assert_eq!(unsure(&ledger, TaskId::BEFORE_ALL), all);
+    assert_eq!(unsure(&ledger, ids[0]), all[1..]);
+    ledger.db.note_deleted(&ids[..1]).unwrap();
+    assert_eq!(unsure(&ledger, TaskId::BEFORE_ALL), all[1..]);
+    assert!(ledger.db.has_been_at("t", "one").unwrap());
+    assert!(!ledger.db.has_been_at("t", "two").unwrap());
+    assert!(!ledger.db.has_been_at("other", "one").unwrap());
+}

@@ -1,0 +1,146 @@
+//! What a worker says and asks in one transaction.
+
+use taskqueue::ledger::{Claim, Entry, TaskRef};
+use taskqueue::task::id::TaskId;
+use taskqueue::task::retry::Next;
+use taskqueue::task::state::Outcome;
+
+use super::{
+    JobRef, NOW, New, begun, claim, enter, foreign, job_ref, nth, nth_put, put, register,
+    settlement, taken_over,
+};
+use taskqueue::lives::Holder;
+
+pub fn an_entry_is_written_whole_or_not_at_all(new: New) {
+    let mut ledger = new();
+    let (first, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let (second, next) = put(&mut ledger.db, NOW);
+    // Somebody holds what the attempt to come would hold.
+    let held = ledger.lives.hold(Holder::Attempt(nth(second, 1))).unwrap();
+    let entry = Entry {
+        settle: vec![settlement(&attempt, Outcome::Exited(0), Next::Done).into()],
+        deleted: vec![first],
+        claim: Some(next),
+        ..Entry::default()
+    };
+    let (commands, me) = (ledger.commands.clone(), ledger.me.clone());
+    let failed = ledger.db.enter(&entry, &commands, &me, NOW);
+    assert!(failed.is_err(), "{failed:?}");
+    assert_eq!(ledger.status(first), "running");
+    assert_eq!(ledger.status(second), "waiting");
+    assert_eq!(ledger.attempts(), 0);
+    drop(held);
+    let entered = ledger.db.enter(&entry, &commands, &me, NOW).unwrap();
+    assert_eq!(entered.ours, [true]);
+    assert_eq!(begun(entered.claim.unwrap()).id, nth(second, 1));
+    assert_eq!(ledger.status(first), "done");
+}
+
+pub fn what_a_worker_says_goes_with_its_claim(new: New) {
+    let mut ledger = new();
+    let theirs = job_ref(7, TaskRef::Nameless(foreign("hello")));
+    let attempt = ledger.begin(&theirs);
+    let (waits, _) = put(&mut ledger.db, NOW);
+    let (_, next) = put(&mut ledger.db, NOW);
+    let task = attempt.id.task;
+    let entry = Entry {
+        settle: vec![settlement(&attempt, Outcome::Exited(0), Next::Done).into()],
+        // Of one there is no row: it was cleaned up.
+        deleted: vec![task, TaskId(99)],
+        again: vec![nth_put(waits, 1), nth_put(waits, 1)],
+        claim: Some(next),
+        ..Entry::default()
+    };
+    let (commands, me) = (ledger.commands.clone(), ledger.me.clone());
+    let entered = ledger.db.enter(&entry, &commands, &me, NOW).unwrap();
+    assert_eq!(
+        (entered.ours, entered.taken, entered.lost),
+        (vec![true], false, None)
+    );
+    let puts: Vec<_> = entered.puts.iter().map(|again| again.put).collect();
+    assert_eq!(puts, [nth_put(waits, 2)]);
+    begun(entered.claim.unwrap());
+    let old = taskqueue::ledger::cleanup::Old {
+        statuses: vec![taskqueue::task::state::Status::Done],
+        before: NOW + 1,
+    };
+    assert_eq!(
+        ledger.db.count_old(&old).unwrap(),
+        1,
+        "its job is known to be deleted"
+    );
+}
+
+pub fn of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has(new: New) {
+    let mut ledger = new();
+    let (task, job) = put(&mut ledger.db, NOW);
+    let ask = |generation| Entry {
+        again: vec![nth_put(task, generation)],
+        ..Entry::default()
+    };
+    let me = ledger.me.clone();
+    let mut other = ledger.another();
+    let they = register(&mut other, "they").me;
+    let granted = enter(&mut other, &they, ask(1)).unwrap().puts;
+    assert_eq!(granted[0].put, nth_put(task, 2));
+    assert_eq!(granted[0].ttr, 60);
+    assert!(!granted[0].has_job);
+    assert_eq!(enter(&mut ledger.db, &me, ask(1)).unwrap().puts, []);
+    begun(ledger.claim(&job));
+    let runs = enter(&mut ledger.db, &me, ask(2)).unwrap().puts;
+    assert_eq!(runs, [], "it waits no more");
+}
+
+pub fn kicks_that_are_learnt_late_ask_for_nothing(new: New) {
+    let mut ledger = new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    let task = ledger.failed(attempt);
+    let late = |task| Entry {
+        kicks: vec![(task, 3), (task, 2), (TaskId(99), 1)],
+        ..Entry::default()
+    };
+    let me = ledger.me.clone();
+    enter(&mut ledger.db, &me, late(task)).unwrap();
+    let kicked = |kicks| JobRef {
+        kicks: Some(kicks),
+        ..job.clone()
+    };
+    assert!(matches!(ledger.claim(&kicked(3)), Claim::DeleteJob { .. }));
+    begun(ledger.claim_cleared(&kicked(4), 1));
+    // They say nothing of the job of a task that waits or runs again.
+    enter(&mut ledger.db, &me, late(task)).unwrap();
+    assert_eq!(ledger.status(task), "running");
+}
+
+pub fn what_ends_for_good_with_a_lost_attempt_is_not_claimed(new: New) {
+    let mut ledger = new();
+    let mut commands = taskqueue::task::command::Commands::clone(&ledger.commands);
+    commands.set_max_lost(crate::support::tube("t"), 1);
+    ledger.commands = commands.into();
+    let (task, job) = put(&mut ledger.db, NOW);
+    let them = register(&mut ledger.db, "them");
+    let commands = ledger.commands.clone();
+    let attempt = claim(&mut ledger.db, &them.me, &commands, &job, NOW).unwrap();
+    drop((begun(attempt), them));
+    let Claim::Dead(dead) = ledger.claim(&job) else {
+        panic!();
+    };
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+    let (_, other) = put(&mut ledger.db, NOW);
+    let entry = Entry {
+        lose: Some(dead),
+        claim: Some(job),
+        prefetch: vec![other],
+        ..Entry::default()
+    };
+    let me = ledger.me.clone();
+    let entered = ledger.db.enter(&entry, &commands, &me, NOW).unwrap();
+    match entered.claim {
+        Some(Claim::GivenUp { task: given_up, .. }) => assert_eq!(given_up, task),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(entered.prefetch.as_slice(), [None]));
+    assert_eq!(ledger.status(task), "failed");
+}

@@ -147,6 +147,12 @@ impl Machine {
 
     fn told(&mut self, mode: Mode, now: Now, out: &mut Effects) {
         self.mode = self.mode.hurried(mode);
+        // A worker that goes need not know whether the ledger is well.
+        if self.mode != Mode::Working
+            && let Some(proof @ Entering::Proof) = &mut self.ledger
+        {
+            proof.forget();
+        }
         // No other job is wanted, unless its claim is under way.
         if self.mode != Mode::Working && !matches!(self.ledger, Some(Entering::Together(_))) {
             self.stop_looking(now);

@@ -295,6 +295,7 @@ impl Machine {
     pub(super) fn proved(&mut self, well: bool, now: Now, out: &mut Effects) -> Option<()> {
         match self.ledger.take()? {
             Entering::Proof => {}
+            Entering::Forgotten => return Some(()),
             other => {
                 self.ledger = Some(other);
                 return None;

@@ -174,6 +174,19 @@ fn a_job_that_is_lost_when_it_is_released_is_put_again() {
     assert!(script.asked().is_none(), "{:?}", script.asked());
 }
 
+/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told to.
+#[test]
+fn a_worker_in_trouble_goes_when_it_is_told_to() {
+    let mut script = Script::new();
+    script.reserves_pointer();
+    script.is_refused("the disk is full");
+    script.step(Event::Answered(Answer::Settled(Ok(()))));
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    script.step(Event::Told(Mode::Draining { until: None }));
+    assert!(script.machine.is_gone());
+}
+
 /// A tender reconciles for its workers, also after an outage.
 #[test]
 fn a_worker_with_a_tender_does_not_reconcile() {

@@ -441,6 +441,11 @@ impl Script {
         self.step(Event::Entered(Ok(Box::new(entered))));
     }
 
+    pub fn is_refused(&mut self, why: &str) {
+        assert!(self.pending.take().is_some(), "nothing was entered");
+        self.step(Event::Entered(Err(Unentered::Trouble(why.into()))));
+    }
+
     pub fn claim_says(&mut self, claim: Claim) {
         self.is_told(Entered {
             claim: Some(claim),

@@ -76,9 +76,9 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
     let worker = Worker::new(settings, me);
-    worker.work().await;
+    let worked = worker.work().await;
     drop(alive);
-    Ok(())
+    worked
 }
 
 /// Something that is under way.
@@ -155,7 +155,7 @@ impl Worker {
         }
     }
 
-    async fn work(mut self) {
+    async fn work(mut self) -> Result<(), ledger::Error> {
         self.control.report(Report::Ready);
         while !self.machine.is_gone() {
             // Whatever has been said by now is heard first.
@@ -174,12 +174,13 @@ impl Worker {
                 }
                 Err(illegal) => {
                     // A bug of ours: what is under way is left to those who find this worker dead.
-                    tracing::error!(worker = self.name, %illegal, "came to a state that cannot be; left");
-                    return;
+                    self.signal(Signal::KILL);
+                    return Err(ledger::Error::trouble(illegal.to_string()));
                 }
             }
         }
         self.sign_off().await;
+        Ok(())
     }
 
     /// Waits for what happens next.
@@ -214,9 +215,11 @@ impl Worker {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Ask(ask) => self.asking = Some(Box::pin(self.questions.clone().ask(ask))),
+            // Two words may come before the answer to the first.
             Effect::Interrupt => {
-                self.asking = None;
-                self.ready.push_back(Event::Answered(Answer::Interrupted));
+                if self.asking.take().is_some() {
+                    self.ready.push_back(Event::Answered(Answer::Interrupted));
+                }
             }
             Effect::Enter { entry, haste } => self.enter(entry, haste),
             Effect::Prove => {

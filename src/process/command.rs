@@ -290,7 +290,10 @@ impl Running {
     }
 
     /// Its end, if it has come.
-    fn try_wait(&mut self) -> io::Result<Option<Exit>> {
+    ///
+    /// # Errors
+    /// As [`Running::next`].
+    pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
         let process = WaitId::PidFd(self.process.descriptor().as_fd());
         let waited = waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
         if let Some(status) = waited {

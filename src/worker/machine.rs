@@ -89,6 +89,12 @@ impl Machine {
         matches!(self.phase, Phase::Gone)
     }
 
+    /// Whether the ledger is in trouble, so that no job is taken.
+    #[cfg(test)]
+    fn is_in_trouble(&self) -> bool {
+        self.rest.prove_at.is_some()
+    }
+
     /// How many jobs the worker has had.
     pub fn jobs(&self) -> u64 {
         self.jobs
@@ -108,6 +114,7 @@ impl Machine {
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
+                self.configured_since = true;
             }
             Event::Answered(answer) => return self.answered(answer, now, out).ok_or(illegal),
             Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
@@ -147,11 +154,8 @@ impl Machine {
 
     fn told(&mut self, mode: Mode, now: Now, out: &mut Effects) {
         self.mode = self.mode.hurried(mode);
-        // A worker that goes need not know whether the ledger is well.
-        if self.mode != Mode::Working
-            && let Some(proof @ Entering::Proof) = &mut self.ledger
-        {
-            proof.forget();
+        if self.mode != Mode::Working {
+            self.wait_for_no_note();
         }
         // No other job is wanted, unless its claim is under way.
         if self.mode != Mode::Working && !matches!(self.ledger, Some(Entering::Together(_))) {
@@ -161,6 +165,27 @@ impl Machine {
         {
             out.push(Effect::Say(Said::Told(self.mode)));
             out.push(Effect::Interrupt);
+        }
+    }
+
+    /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it signs off.
+    fn wait_for_no_note(&mut self) {
+        match &mut self.ledger {
+            Some(proof @ Entering::Proof) => proof.forget(),
+            Some(note @ Entering::Note(_)) => {
+                if let Entering::Note(entry) = &*note {
+                    self.notes.deleted.extend(&entry.deleted);
+                }
+                note.forget();
+            }
+            Some(
+                Entering::Claim(_)
+                | Entering::Together(_)
+                | Entering::Record(_)
+                | Entering::Batch(_)
+                | Entering::Forgotten,
+            )
+            | None => {}
         }
     }
 
@@ -259,9 +284,10 @@ impl Machine {
 
     fn leave(&mut self, out: &mut Effects) -> bool {
         let has_jobs = !self.next.is_empty() || !self.to_delete.is_empty();
-        let has_words = !self.notes.again.is_empty()
-            || !self.notes.puts.is_empty()
-            || !self.notes.kicks.is_empty();
+        // Where the ledger does not even answer what was said before, reconciliation finds the rest.
+        let can_speak = self.ledger.is_none();
+        let has_words = !self.notes.puts.is_empty()
+            || can_speak && (!self.notes.again.is_empty() || !self.notes.kicks.is_empty());
         let waits = self.broker.is_some() || self.ledger.as_ref().is_some_and(Entering::is_awaited);
         if !self.is_leaving() || has_jobs || has_words || waits {
             return false;
@@ -319,11 +345,14 @@ impl Machine {
         out.push(Effect::Report(report));
     }
 
-    /// The worker has had one job more, which printed so many bytes. The tender hears of it, but not after every job of a
-    /// full tube.
-    fn count(&mut self, printed: u64, now: Now, out: &mut Effects) {
+    /// The worker has had one job more, which printed so many bytes.
+    fn count(&mut self, printed: u64) {
         self.jobs = self.jobs.saturating_add(1);
         self.output = self.output.saturating_add(printed);
+    }
+
+    /// A job is over as far as the ledger is concerned. The tender hears of it, but not after every job of a full tube.
+    fn tell(&mut self, now: Now, out: &mut Effects) {
         match self.told {
             Told::All => self.told = Told::NotSince(now.at),
             Told::NotSince(began) if now.at.saturating_sub(began) < NOW_AND_THEN => {}

@@ -120,10 +120,18 @@ impl Run {
         self.running.group()
     }
 
-    /// Asks the command to end, or kills it, with its group.
+    /// Asks the command to end, or kills it, with its group; unless the command has ended by itself, which nobody may have
+    /// noticed yet.
     pub fn signal(&mut self, signal: Signal) {
-        self.was_signalled = true;
-        self.running.signal(signal);
+        if self.exit.is_none() {
+            // What is wrong comes again.
+            let exit = self.running.try_wait().unwrap_or_default();
+            self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
+        }
+        if self.exit.is_none() {
+            self.was_signalled = true;
+            self.running.signal(signal);
+        }
     }
 
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by then,
@@ -209,6 +217,7 @@ impl Run {
             output: capture.finish(),
             at: now(),
             quick,
+            by_itself: !was_signalled,
             // What cannot be asked keeps the next attempt from beginning.
             has_remains: !went_well && lives.is_held(holder).unwrap_or(false),
         }
@@ -222,6 +231,7 @@ pub fn not_started(reason: String) -> Ended {
         output: Captured::default(),
         at: now(),
         quick: false,
+        by_itself: true,
         has_remains: false,
     }
 }

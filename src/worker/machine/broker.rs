@@ -133,17 +133,19 @@ impl Machine {
             (Look::Kicks, _) => Some((Asked::Know(About::Failed(task)), Ask::Know(job))),
             (Look::Exchange, Some(asked)) => Some(self.exchange(asked)),
             (Look::Identify, _) => {
-                let jobs = looking.strangers().collect();
-                Some((Asked::KnowAll, Ask::KnowAll(jobs)))
+                let jobs: Vec<JobId> = looking.strangers().collect();
+                Some((Asked::KnowAll(jobs.clone()), Ask::KnowAll(jobs)))
             }
+            // The outcome is on its way to a ledger that may be far away.
+            (Look::Enter, _) if self.ledger.is_some() => self.ask_beside(now),
             (Look::Exchange | Look::Enter, _) => self.touch(now),
         }
     }
 
     /// Beside a job that takes its time: keeps its reservation, and sees to the worker's other jobs.
     fn ask_beside(&mut self, now: Now) -> Option<(Asked, Ask)> {
-        if let Some(touch) = self.touch(now) {
-            return Some(touch);
+        if let Some(first) = self.touch(now).or_else(|| self.announce()) {
+            return Some(first);
         }
         let has_others = !self.to_delete.is_empty() || !self.next.is_empty();
         let alone_at = self.busy_since.saturating_add(ALONE_AFTER);
@@ -164,6 +166,15 @@ impl Machine {
         let keep_alive = self.keep_alive.as_mut()?;
         keep_alive.touch_at = None;
         Some((Asked::Touch(keep_alive.held), Ask::Touch(keep_alive.held)))
+    }
+
+    /// Rings for tasks whose jobs were lost.
+    fn announce(&mut self) -> Option<(Asked, Ask)> {
+        if self.notes.puts.is_empty() {
+            return None;
+        }
+        let puts = std::mem::take(&mut self.notes.puts);
+        Some((Asked::Announce, Ask::Announce(puts)))
     }
 
     fn give_next_back(&mut self) -> Option<(Asked, Ask)> {
@@ -194,7 +205,9 @@ impl Machine {
                 self.exchanged(asked, reserved, out);
             }
             (Asked::Know(about), Answer::Known(known)) => self.knows(about, known, now, out),
-            (Asked::KnowAll, Answer::AllKnown(known)) => self.faced(known.ok(), now),
+            (Asked::KnowAll(jobs), Answer::AllKnown(known)) => {
+                self.knows_all(&jobs, known.ok(), now)
+            }
             (Asked::Touch(held), Answer::Touched(touched)) => self.touched(held, touched, now, out),
             (
                 Asked::Dispose {
@@ -350,7 +363,9 @@ impl Machine {
     fn knows_the_failed(&mut self, task: TaskId, known: Result<Option<Known>, broker::Error>) {
         let kicks = known.ok().flatten().map(|known| known.stats.kicks);
         match &mut self.phase {
-            Phase::Looking(looking) if looking.stage == Look::Kicks => {
+            Phase::Looking(looking)
+                if looking.stage == Look::Kicks && looking.finished.facts.id.task == task =>
+            {
                 looking.stage = Look::Exchange;
                 if let Some(settlement) = std::sync::Arc::get_mut(&mut looking.finished.settlement)
                 {

@@ -92,7 +92,8 @@ impl Machine {
                 priority,
             } => {
                 out.push(Effect::Say(Said::Refused { task, reason }));
-                self.count(0, now, out);
+                self.count(0);
+                self.tell(now, out);
                 self.bury(claimant.reservation, Some(priority));
             }
             Claim::Later {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Journal, Recorded, Turn};
+use super::command::Stage;
 use super::event::{Effect, Ended, Now, Said, ToDelete};
 use super::mode::Mode;
 use super::pace::Pace;
 use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Running};
-use super::state::{Effects, Machine, gap};
+use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
 use crate::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
@@ -30,6 +31,11 @@ impl Machine {
             stage,
             ..
         } = running;
+        // What had ended before it could be asked to is judged by its exit.
+        let stage = match ended.by_itself {
+            true => Stage::Running,
+            false => stage,
+        };
         let outcome = stage.outcome(ended.how);
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
@@ -37,7 +43,7 @@ impl Machine {
         let printed = ended.output.size();
         let is_done = next == Next::Done;
         self.pace = Pace::of(long, printed, is_done);
-        self.count(printed, now, out);
+        self.count(printed);
         let finished = Finished {
             settlement: Arc::new(Settlement {
                 id: facts.id,
@@ -100,6 +106,7 @@ impl Machine {
             ..
         } = finished;
         out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        self.tell(now, out);
         let task = facts.foreign_task();
         self.batch
             .ended(ToDelete { reservation, task }, settlement, now);
@@ -164,6 +171,10 @@ impl Machine {
                 None => later.push(reservation),
             }
         }
+        if self.configured_since {
+            // Claimed by the configuration of before.
+            self.batch.configured();
+        }
         self.have_again(later);
     }
 
@@ -188,6 +199,11 @@ impl Machine {
             out.push(Effect::Say(Said::RecordedAtLast(facts.id)));
         }
         out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        if at_last {
+            // The tender believes that the worker is in trouble.
+            self.told = Told::NotSince(now.at);
+        }
+        self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
             _ if !is_ours => self.leave_job(reservation, Some(facts.priority), Duration::ZERO),

@@ -88,6 +88,8 @@ pub struct Ended {
     pub at: Millis,
     /// It ended while the worker waited for nothing else, and all that it printed is here.
     pub quick: bool,
+    /// No signal of ours reached it: whatever was to be sent, the command had ended before.
+    pub by_itself: bool,
     /// Something that the command started still holds the attempt's lock.
     pub has_remains: bool,
 }

@@ -39,7 +39,7 @@ impl Machine {
             }
             Phase::Looking(_) => self.together(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
-            Phase::Running(_) | Phase::Leftovers(_) => self.entry_of_batch(now),
+            Phase::Running(_) | Phase::Leftovers(_) => self.entry_beside(now),
             Phase::Idle => return self.tell_while_idle(now, out),
             Phase::Identifying { .. }
             | Phase::Counting(_)
@@ -94,6 +94,7 @@ impl Machine {
         };
         self.batch
             .record(Some(&looking.finished.settlement), &mut entry);
+        self.configured_since = false;
         Some((Entering::Together, entry, haste))
     }
 
@@ -116,7 +117,11 @@ impl Machine {
         Some((Entering::Record, entry, Haste::Patient))
     }
 
-    fn entry_of_batch(&mut self, now: Now) -> Option<Letter> {
+    /// Beside a command: what there is of a batch, or what cannot wait for the command's end.
+    fn entry_beside(&mut self, now: Now) -> Option<Letter> {
+        if !self.notes.again.is_empty() && self.is_due(self.note_not_before, now) {
+            return Some((Entering::Note, Entry::default(), Haste::Patient));
+        }
         if self.batch.is_recorded() {
             return None;
         }
@@ -285,8 +290,10 @@ impl Machine {
                 // Reconciliation puts what is lost, and cleanup asks for what is deleted.
                 self.notes.again.clear();
                 self.notes.kicks.clear();
-            } else {
+            } else if matches!(self.phase, Phase::Idle) {
                 self.trouble(now, out);
+            } else {
+                self.note_not_before = now.at.saturating_add(AGAIN);
             }
         }
     }

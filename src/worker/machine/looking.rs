@@ -123,6 +123,21 @@ impl Machine {
         }
     }
 
+    /// The broker has said what it knows of these jobs, which may not be looked at any more.
+    pub(super) fn knows_all(
+        &mut self,
+        jobs: &[JobId],
+        known: Option<Vec<Option<Known>>>,
+        now: Now,
+    ) {
+        if let Phase::Looking(looking) = &self.phase
+            && looking.stage == Look::Identify
+            && looking.strangers().eq(jobs.iter().copied())
+        {
+            self.faced(known, now);
+        }
+    }
+
     /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that is not
     /// to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
     pub(super) fn faced(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {

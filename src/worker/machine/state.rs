@@ -83,6 +83,10 @@ pub struct Machine {
     /// A batch that could not be recorded beside a command is not tried again before then, and whether that was said.
     pub batch_not_before: Duration,
     pub batch_in_trouble: bool,
+    /// Notes beside a command that could not be made are not tried again before then.
+    pub note_not_before: Duration,
+    /// The configuration was read again since the last claims were asked for.
+    pub configured_since: bool,
     pub pace: Pace,
     pub prefetch: PrefetchSize,
     pub rest: Rest,
@@ -165,6 +169,8 @@ impl Machine {
             busy_since: now.at,
             batch_not_before: Duration::ZERO,
             batch_in_trouble: false,
+            note_not_before: Duration::ZERO,
+            configured_since: false,
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),
             rest,
@@ -189,8 +195,8 @@ pub enum Asked {
     Exchange(usize),
     /// [`Ask::Know`]
     Know(About),
-    /// [`Ask::KnowAll`]
-    KnowAll,
+    /// [`Ask::KnowAll`]: of these.
+    KnowAll(Vec<JobId>),
     /// [`Ask::Touch`]
     Touch(Held),
     /// [`Ask::Release`] or [`Ask::Bury`] of the job that is served.
@@ -228,7 +234,7 @@ impl Asked {
             Asked::Reserve | Asked::Reconcile => true,
             Asked::Exchange(_)
             | Asked::Know(_)
-            | Asked::KnowAll
+            | Asked::KnowAll(_)
             | Asked::Touch(_)
             | Asked::Dispose { .. }
             | Asked::GiveBack(_)

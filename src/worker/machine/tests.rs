@@ -12,7 +12,9 @@ use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
 use crate::broker as broker_port;
 use crate::ledger::Claim;
+use crate::link::Report;
 use crate::task::id::{PutId, TaskId};
+use crate::task::state::{Exit, Outcome};
 
 mod broker;
 mod dice;
@@ -185,6 +187,65 @@ fn a_worker_in_trouble_goes_when_it_is_told_to() {
     script.due(due);
     script.step(Event::Told(Mode::Draining { until: None }));
     assert!(script.machine.is_gone());
+}
+
+/// A command that had ended before it could be asked to is judged by its exit, whatever was to be sent.
+#[test]
+fn what_ended_by_itself_is_judged_by_its_exit() {
+    for by_itself in [true, false] {
+        let mut script = Script::running();
+        script.step(Event::Told(Mode::Stopping));
+        script.ends_as(by_itself, at(1_000));
+        let due = script.machine.deadline().unwrap_or_default();
+        script.due(due);
+        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
+        let expected = match by_itself {
+            true => Outcome::Exited(0),
+            false => Outcome::Interrupted(Exit::Code(0)),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
+/// Also while the next command runs, for hours perhaps.
+#[test]
+fn a_task_whose_job_is_lost_does_not_wait_for_the_next_command() {
+    let mut script = Script::running();
+    script.ends_quickly(at(1_000));
+    script.answer_exchange(1);
+    let put = PutId {
+        task: TaskId(9),
+        generation: 2,
+    };
+    script.claims_although_lost(put);
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert_eq!(script.last_entry().unwrap().again, [put]);
+}
+
+/// After trouble the tender is told that the worker is idle, also where it had just been told so.
+#[test]
+fn trouble_that_is_over_is_reported() {
+    let mut script = Script::running();
+    script.reports.clear();
+    script.ends(0, at(200_000));
+    script.answer_exchange(0);
+    script.is_refused("the disk is full");
+    assert!(matches!(
+        script.reports.last(),
+        Some(Report::Troubled { .. })
+    ));
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    script.answer_entered();
+    script.answer_exchange(0);
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert!(
+        matches!(script.reports.last(), Some(Report::Idle { .. })),
+        "{:?}",
+        script.reports
+    );
 }
 
 /// A tender reconciles for its workers, also after an outage.

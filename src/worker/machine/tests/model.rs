@@ -6,7 +6,7 @@
 //! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
 //! lines.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::stage::{self, STORE};
 use crate::broker::{self as port, JobId};
 use crate::ledger::announce::Again;
 use crate::ledger::batch_journal::{self, BatchJournal, Done, Journals};
+use crate::ledger::counts::Counts;
 use crate::ledger::memory::Memory;
 use crate::ledger::put::{Added, NewTask};
 use crate::ledger::recover::Fingerprint;
@@ -117,6 +118,7 @@ struct Run {
     attempt: Box<Attempt>,
     ends_at: u64,
     exit: i32,
+    is_signalled: bool,
 }
 
 struct Orphan {
@@ -196,15 +198,11 @@ impl Model {
     }
 
     fn all_is_over(&mut self) -> bool {
-        self.to_put == (0, 0)
-            && self.broker.is_empty()
-            && !self.tender.anything_waits(&self.tube).unwrap()
-            && {
-                let counts = self.tender.counts().unwrap();
-                counts
-                    .values()
-                    .all(|of| of.running + of.stalled + of.waiting == 0)
-            }
+        let over = |counts: BTreeMap<String, Counts>| {
+            let mut all = counts.values();
+            all.all(|of| of.running + of.stalled + of.waiting == 0)
+        };
+        self.to_put == (0, 0) && self.broker.is_empty() && self.tender.counts().is_ok_and(over)
     }
 
     fn judge(&mut self) {

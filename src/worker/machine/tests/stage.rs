@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::broker::{self, Reservation, Reserve};
 use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Remains};
+use crate::link::Report;
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
 use crate::task::command::{Command, Commands, Plan};
@@ -199,6 +200,7 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
         output: Captured::default(),
         at: 1_000_000,
         quick,
+        by_itself: true,
         has_remains,
     })
 }
@@ -311,6 +313,7 @@ pub struct Script {
     pub machine: Machine,
     pub starts_commands: bool,
     pub writes_journal: bool,
+    pub reports: Vec<Report>,
     now: Now,
     asked: Option<Ask>,
     pending: Option<Arc<Entry>>,
@@ -335,6 +338,7 @@ impl Script {
             machine: Machine::new(rules, Arc::<Commands>::default(), now),
             starts_commands: true,
             writes_journal: true,
+            reports: Vec::new(),
             now,
             asked: None,
             pending: None,
@@ -398,6 +402,7 @@ impl Script {
                 self.last = Some(Arc::clone(&entry));
                 self.pending = Some(entry);
             }
+            Effect::Report(report) => self.reports.push(report),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
             Effect::Begin { attempt, .. } => {
@@ -415,7 +420,6 @@ impl Script {
             | Effect::Terminate
             | Effect::Kill
             | Effect::EndRemains(_)
-            | Effect::Report(_)
             | Effect::Gap(_)
             | Effect::Say(_)
             | Effect::Leave { .. } => {}
@@ -464,6 +468,20 @@ impl Script {
         self.running = None;
         self.recorded = None;
         self.step(Event::Ended(ended(exit, false, false)));
+    }
+
+    pub fn ends_as(&mut self, by_itself: bool, now: Now) {
+        self.now = now;
+        self.running = None;
+        let mut ended = ended(0, false, false);
+        ended.by_itself = by_itself;
+        self.step(Event::Ended(ended));
+    }
+
+    /// The next job's task begins; and of the one before, of which this is a put, the job is lost.
+    pub fn claims_although_lost(&mut self, put: PutId) {
+        self.machine.notes.again.push(put);
+        self.claims();
     }
 
     pub fn ends_quickly(&mut self, now: Now) {

@@ -69,7 +69,11 @@ impl Model {
             Effect::Terminate | Effect::Kill => {
                 let now = self.now;
                 if let Some(run) = &mut self.workers[at].run {
-                    run.ends_at = run.ends_at.min(now + 1000);
+                    // What has ended cannot hear it.
+                    if run.ends_at > now {
+                        run.ends_at = run.ends_at.min(now + 1000);
+                        run.is_signalled = true;
+                    }
                 }
             }
             Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),
@@ -125,6 +129,7 @@ impl Model {
             attempt,
             ends_at: self.now + long,
             exit,
+            is_signalled: false,
         });
         worker.ready.push_back(Event::Began(7));
     }
@@ -141,6 +146,7 @@ impl Model {
             output: Captured::default(),
             at: self.wall(),
             quick,
+            by_itself: !run.is_signalled,
             has_remains: false,
         }))
     }

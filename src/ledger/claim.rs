@@ -20,7 +20,7 @@ use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
 /// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs nothing:
-/// what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
+/// what it still owns it took over and could not end, or not record as lost. (A batch is recorded before anything is
 /// claimed, or in the same transaction.)
 fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)

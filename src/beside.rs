@@ -18,7 +18,8 @@ pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")
 }
 
-/// The batch journal of a worker.
+/// The batch journal of a worker. Its file keeps the name that journals had first, "slate": one may outlive the version
+/// of the program that wrote it.
 pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
     named(store, &format!("-slate-{worker}"))
 }

@@ -103,13 +103,13 @@ impl Guard {
     }
 }
 
-/// The process, and the end of its standard input that nobody else has.
-type Standing = (Child, Option<ChildStdin>);
+/// The guard's process, and the end of its standard input that nobody else has.
+type GuardProcess = (Child, Option<ChildStdin>);
 
 async fn keep(
     post: Post,
     workers: PipeReader,
-    mut guard: Option<Standing>,
+    mut guard: Option<GuardProcess>,
     mut dismissed: oneshot::Receiver<()>,
 ) {
     loop {
@@ -140,7 +140,7 @@ async fn keep(
     }
 }
 
-fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
+fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
         Command::new(&post.program)
             .arg0(NAME)

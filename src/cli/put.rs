@@ -67,7 +67,8 @@ pub struct Flags {
     delay: Duration,
     /// How long a reservation lasts without a touch
     ///
-    /// Seconds, or with a unit. Workers touch their jobs: it does not bound how long the command may run
+    /// Seconds, or with a unit: beanstalkd's TTR, a visibility timeout. Workers touch their jobs: it does not bound how
+    /// long the command may run
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
     ttr: Duration,
     /// Print a JSON object a task

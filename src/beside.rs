@@ -1,5 +1,5 @@
-//! What stands beside a store: files and folders named after it, private like it, and its owner's. Who needs one asks
-//! here for it.
+//! What stands beside a store: files and folders that are named after the store, as private as the store, and its
+//! owner's, whoever makes them. Whoever needs one asks here for it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;

@@ -1,12 +1,12 @@
 //! What a worker says to the ledger, what it asks, and what it hears.
 //!
-//! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
-//! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
-//! and begins the attempt: status, owner and the attempt's life appear together or not at all. The attempt's own row is
-//! written when it has ended.
+//! A job only says "look at this task now"; whether the task runs is decided here, from its row. In one transaction a
+//! claim finds the row (or makes it, for a foreign producer's job), lets the core judge, and begins the attempt: the
+//! task's status, the attempt's owner and its lock appear together or not at all. The attempt's own row is written when
+//! the attempt has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those
-//! of the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
+//! Where short jobs follow each other, several share one transaction: the attempts of a batch are settled, and the tasks
+//! of the next batch are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -345,7 +345,8 @@ impl Ledger {
 }
 
 impl Writing<'_> {
-    /// Records what has happened; of each attempt that has ended, whether it was its owner's.
+    /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
+    /// worker's.
     fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
         let mut ours = Vec::with_capacity(entry.settle.len());
         for settlement in &entry.settle {

@@ -22,18 +22,18 @@ pub struct UnverifiedJob {
     pub uuid: Uuid,
     /// The job's number.
     pub job: Option<JobId>,
-    /// The broker instance that numbered it.
+    /// The broker instance that numbered the job.
     pub instance: Option<String>,
-    /// How to know it from another of that number.
+    /// How to know the job from another of that number.
     pub fingerprint: Fingerprint,
 }
 
 /// How a job is known from another that has its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fingerprint {
-    /// It points to the task.
+    /// The job points to the task.
     Pointer,
-    /// Its producer's own.
+    /// The job is its producer's own.
     Foreign {
         /// The first half of the SHA-256 of its body.
         hash: [u8; 16],
@@ -46,7 +46,7 @@ impl Ledger {
     /// The tubes in which something waits or runs.
     pub fn tubes_in_use(&self) -> Result<Vec<TubeName>, Error> {
         let names = self.look(|rows| rows.tubes_in_use())?;
-        // One that is none is no name of a tube that a broker could have.
+        // A text that is no tube's name is none that a broker could have.
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

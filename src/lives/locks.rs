@@ -47,7 +47,7 @@ pub struct LockFile {
     path: PathBuf,
     /// The store's own file.
     database: PathBuf,
-    /// The store's id, which is to be in it.
+    /// The store's id, which is to be in the file.
     store: Uuid,
     seen: Arc<OnceLock<Seen>>,
 }
@@ -196,12 +196,12 @@ impl LockFile {
         Ok(self.seen.get_or_init(|| Seen { id, file }))
     }
 
-    /// What is to be in it.
+    /// What is to be in the file.
     fn name(&self) -> String {
         format!("{} {LAYOUT}", self.store)
     }
 
-    /// Whether it is this store's, of the layout before, and nobody holds any byte of that.
+    /// Whether the file is this store's, of the layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
             let file = File::open(&self.path)?;

@@ -5,8 +5,8 @@
 //! task's status, the attempt's owner and its lock appear together or not at all. The attempt's own row is written when
 //! the attempt has ended.
 //!
-//! Where short jobs follow each other, several share one transaction: the attempts of a batch are settled, and the tasks
-//! of the next batch are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
+//! Where short jobs follow each other, several share one transaction: the attempts of a batch are settled, and the
+//! tasks of the next batch are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -64,8 +64,8 @@ impl BellWatch {
         Ok(())
     }
 
-    /// Waits for a ring, but no longer than till then. A ring since [`BellWatch::listen`] ends it at once. True if it may
-    /// have rung. May be cancelled.
+    /// Waits for a ring, but no longer than till then. A ring since [`BellWatch::listen`] ends the wait at once. True
+    /// if the bell may have rung. May be cancelled.
     pub(super) async fn wait(&mut self, until: Instant) -> bool {
         let Some(inotify) = &self.inotify else {
             sleep_until(until.min(Instant::now() + DEAF)).await;

@@ -26,6 +26,7 @@ pub mod batch_journal;
 mod claim;
 pub mod cleanup;
 pub mod counts;
+mod enter;
 mod entry;
 mod error;
 mod loss;

@@ -151,6 +151,10 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -174,5 +178,46 @@ mod tests {
                 assert_eq!(lightly.unwrap(), number(other));
             }
         }
+    }
+
+    /// With SQLite's own way it would not, as long as the other writes.
+    #[test]
+    fn a_journal_that_is_copied_while_another_writes_begins_anew() {
+        const TIMES: u32 = 3;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.db");
+        let open = || Database::open(&path, Durability::ProcessDeath).unwrap();
+        let (mut ours, mut theirs) = (open(), open());
+        let run = |database: &mut Database, sql: &str| {
+            let run = |change: &Connection, _: &LockFile| Ok(change.execute_batch(sql)?);
+            database.change(run).unwrap();
+        };
+        run(
+            &mut ours,
+            "CREATE TABLE own (n); INSERT INTO own VALUES (0)",
+        );
+        theirs.leave_journal();
+        // SQLite's file format calls it the checkpoint sequence number.
+        let times_begun_anew = || {
+            let journal = std::fs::read(folder.path().join("d.db-wal")).unwrap();
+            u32::from_be_bytes(journal[12..16].try_into().unwrap())
+        };
+        let is_over = AtomicBool::new(false);
+        let begun = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    run(&mut theirs, "UPDATE own SET n = n + 1");
+                }
+            });
+            // Not each time: whoever writes may need the older part just then, or may not give way in time.
+            let begun = (0..40).any(|_| {
+                thread::sleep(Duration::from_millis(20));
+                ours.copy_journal();
+                times_begun_anew() >= TIMES
+            });
+            is_over.store(true, Ordering::Relaxed);
+            begun
+        });
+        assert!(begun, "only {} times", times_begun_anew());
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::broker::Broker;
@@ -209,6 +210,8 @@ struct Tender {
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
+    /// Those who end what workers have left running.
+    ends: JoinSet<()>,
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
     tenure: Tenure,
@@ -250,6 +253,8 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
+    // The runtime does not wait for those that have not begun when it ends.
+    while tender.ends.join_next().await.is_some() {}
     tender.sweeper.finish().await;
     if let Some(guard) = tender.guard {
         guard.dismiss().await;
@@ -293,6 +298,7 @@ impl Tender {
             ear: ear::Ear::new(settings.ear, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
+            ends: JoinSet::new(),
             guard,
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
             pools: settings.pools.into_iter().map(Pool::new).collect(),

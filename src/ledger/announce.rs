@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::error::{Error, Failed};
-use super::put::NewTask;
+pub use super::rows::OldJob;
 use super::rows::{BegunPut, KeptJob, Rows, part};
 use super::{Ledger, Millis};
 use crate::broker::JobId;
@@ -30,15 +30,6 @@ pub struct Again {
     pub old_job: Option<OldJob>,
     /// The ledger keeps the jobs: the task has a new one already, and nobody need put any.
     pub has_job: bool,
-}
-
-/// A job that a task had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldJob {
-    /// Its number.
-    pub id: JobId,
-    /// The broker instance that numbered it, if it was known.
-    pub instance: Option<String>,
 }
 
 /// For so long, in milliseconds, a put is left to whoever has begun it. After that whoever it was is taken to have
@@ -162,30 +153,13 @@ pub(super) struct Jobs {
 
 /// A task whose job is put.
 pub(super) struct Announced<'a> {
-    put: PutId,
-    uuid: Uuid,
-    tube: &'a TubeName,
-    priority: u32,
-    ttr: u32,
+    pub put: PutId,
+    pub uuid: Uuid,
+    pub tube: &'a TubeName,
+    pub priority: u32,
+    pub ttr: u32,
     /// Milliseconds.
-    due_in: i64,
-}
-
-impl<'a> Announced<'a> {
-    /// A task's first put is its put number 1.
-    pub fn new(task: TaskId, new: &'a NewTask, now: Millis) -> Announced<'a> {
-        Announced {
-            put: PutId {
-                task,
-                generation: 1,
-            },
-            uuid: new.uuid,
-            tube: &new.tube,
-            priority: new.priority,
-            ttr: new.ttr,
-            due_in: new.due.saturating_sub(now),
-        }
-    }
+    pub due_in: i64,
 }
 
 impl Jobs {

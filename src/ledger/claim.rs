@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
-use super::loss::newest_attempt;
 use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
 use super::transition;
 use super::worker::Me;
@@ -310,5 +309,16 @@ impl Writing<'_> {
             reason,
             priority: task.priority,
         })
+    }
+}
+
+/// Whoever runs a task, or ran it last.
+fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
+    DeadAttempt {
+        id: task.newest(),
+        uuid: task.uuid,
+        owner: task.owner,
+        priority: task.priority,
+        remains,
     }
 }

@@ -5,12 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::Error;
+pub use super::rows::{Old, Unsure};
 use super::{Ledger, Millis};
-use crate::broker::JobId;
 use crate::crash::{self, Point};
 use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
-use crate::task::state::Status;
 
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
@@ -20,30 +19,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tasks whose jobs may still be there, looked up at a time.
 const UNSURE: usize = 4096;
-
-/// A task that ended and may go, if its producer's own job has gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsure {
-    /// Its row.
-    pub id: TaskId,
-    /// Its job's number.
-    pub job: JobId,
-    /// The first half of the SHA-256 of its job's body.
-    pub hash: [u8; 16],
-    /// Its tube.
-    pub tube: String,
-    /// The broker instance that numbered its job.
-    pub instance: String,
-}
-
-/// Which tasks are to go.
-#[derive(Debug, Clone)]
-pub struct Old {
-    /// Those that stand there; only ended ones are ever deleted.
-    pub statuses: Vec<Status>,
-    /// Those that ended before then.
-    pub before: Millis,
-}
 
 impl Ledger {
     /// Tasks that would go if it were known that their jobs are deleted, from one on.

@@ -13,15 +13,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::announce::{Again, next_puts};
-use super::claim::Writing;
-use super::worker::{Me, note_deleted};
-use super::{Error, Failed, Ledger, transition};
+use super::announce::Again;
+pub use super::rows::ForeignJob;
 use crate::broker::JobId;
-use crate::crash::{self, Point};
 use crate::lives::Alive;
 use crate::task::Millis;
-use crate::task::command::{Commands, Content, Plan};
+use crate::task::command::Plan;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{Budget, Next};
@@ -62,25 +59,6 @@ pub enum TaskRef {
     Named(Uuid, ForeignJob),
     /// By nothing but the job's number, its bytes and its age.
     Nameless(ForeignJob),
-}
-
-/// A job of a foreign producer.
-#[derive(Debug, Clone)]
-pub struct ForeignJob {
-    /// What it asks for.
-    pub content: Content,
-    /// Its body as it came, for when `content` may not become a row of its own.
-    pub body: bytes::Bytes,
-    /// The first half of the SHA-256 of its body.
-    pub hash: [u8; 16],
-    /// The broker instance that numbered it.
-    pub instance: String,
-    /// When it was put, by its age.
-    pub birth: Millis,
-    /// Its priority.
-    pub priority: u32,
-    /// Its TTR in seconds.
-    pub ttr: u32,
 }
 
 /// What a claim came to.
@@ -269,99 +247,4 @@ pub enum AfterLoss {
     },
     /// Somebody else was quicker.
     NotOurs,
-}
-
-impl Ledger {
-    /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
-    /// fails.
-    pub fn enter(
-        &mut self,
-        entry: &Entry,
-        commands: &Arc<Commands>,
-        me: &Me,
-        now: Millis,
-    ) -> Result<Entered, Error> {
-        let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
-        let jobs = self.jobs();
-        let mut entered = self.change(|rows| {
-            let writing = Writing {
-                rows,
-                lives: &*lives,
-                journals: &*journals,
-                commands,
-                me,
-                now,
-                lost: entry.lose.as_ref().map(|dead| dead.id),
-            };
-            let ours = writing.settle(entry)?;
-            note_deleted(rows, &entry.deleted)?;
-            let puts = next_puts(rows, &entry.again, now, jobs)?;
-            let taken = match &entry.take_over {
-                Some(dead) => writing.take_over(dead)?,
-                None => false,
-            };
-            let lost = entry
-                .lose
-                .as_ref()
-                .map(|dead| writing.lose_or_give_up(dead));
-            let lost = lost.transpose()?;
-            let claim = match (&entry.claim, &entry.lose, &lost) {
-                // Not asked for its kicks: an old one must not pass for the wish to try again.
-                (_, Some(dead), Some(AfterLoss::Failed { reason })) => Some(Claim::GivenUp {
-                    task: dead.id.task,
-                    reason: reason.clone(),
-                    priority: dead.priority,
-                }),
-                (Some(job), _, _) => Some(writing.claim(job)?),
-                (None, _, _) => None,
-            };
-            let begins = matches!(claim, Some(Claim::Begun(_)));
-            let ahead = |job| match begins {
-                true => writing.claim_ahead(job),
-                false => Ok(None),
-            };
-            let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
-            Ok(Entered {
-                ours,
-                puts,
-                taken,
-                lost,
-                claim,
-                prefetch,
-            })
-        })?;
-        if jobs.is_some() && !entered.puts.is_empty() {
-            entered.puts.clear();
-            self.backend.ring();
-        }
-        if entry.take_over.is_some() {
-            crash::here(Point::TakenOver);
-        }
-        if entry.lose.is_some() && entry.claim.is_none() {
-            crash::here(Point::AttemptLost);
-        }
-        Ok(entered)
-    }
-}
-
-impl Writing<'_> {
-    /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
-    /// worker's.
-    fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
-        let mut ours = Vec::with_capacity(entry.settle.len());
-        for settlement in &entry.settle {
-            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
-            ours.push(ended?);
-        }
-        if let Some((attempt, started)) = entry.begun {
-            self.rows.note_begun(attempt, self.me.id, started)?;
-        }
-        for attempt in &entry.unclaim {
-            transition::unclaim(self.rows, *attempt, self.me.id)?;
-        }
-        for (task, kicks) in &entry.kicks {
-            self.rows.raise_kicks(*task, *kicks)?;
-        }
-        Ok(ours)
-    }
 }

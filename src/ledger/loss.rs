@@ -152,17 +152,6 @@ pub(super) fn remains(
     }
 }
 
-/// Whoever runs a task, or ran it last.
-pub(super) fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
-    DeadAttempt {
-        id: task.newest(),
-        uuid: task.uuid,
-        owner: task.owner,
-        priority: task.priority,
-        remains,
-    }
-}
-
 /// Whether a worker died with everything else, in another boot of the machine.
 fn why_lost(boot: Option<&str>, today: &str) -> Loss {
     match boot {

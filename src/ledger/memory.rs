@@ -17,6 +17,7 @@ use crate::lives::{self, Lives};
 mod checks;
 mod queries;
 mod reads;
+mod records;
 mod tables;
 mod writes;
 

@@ -7,7 +7,7 @@ use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows};
 use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
-use crate::task::id::TaskId;
+use crate::task::id::{PutId, TaskId};
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
@@ -73,7 +73,7 @@ impl Ledger {
             let add = |task| {
                 let added = add(rows, task, now)?;
                 if let (Added::New { id }, Some(jobs)) = (&added, jobs) {
-                    jobs.put(rows, &Announced::new(*id, task, now))?;
+                    jobs.put(rows, &first_put(*id, task, now))?;
                 }
                 Ok(added)
             };
@@ -111,6 +111,21 @@ impl Ledger {
             self.backend.ring();
         }
         Ok(regenerated)
+    }
+}
+
+/// A task's first put is its put number 1.
+fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
+    Announced {
+        put: PutId {
+            task,
+            generation: 1,
+        },
+        uuid: new.uuid,
+        tube: &new.tube,
+        priority: new.priority,
+        ttr: new.ttr,
+        due_in: new.due.saturating_sub(now),
     }
 }
 

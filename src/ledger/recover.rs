@@ -1,46 +1,15 @@
 //! What reconciliation asks of the ledger: whose attempts are dead, and which tasks that wait may have no job.
 
-use uuid::Uuid;
-
 use super::announce::PUT_TIME;
 use super::entry::DeadAttempt;
 use super::error::Error;
 use super::loss::remains;
 use super::read::Living;
 use super::rows::Running;
+pub use super::rows::{Fingerprint, UnverifiedJob};
 use super::{Ledger, Millis};
-use crate::broker::JobId;
 use crate::task::id::{PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
-
-/// A task that waits, and the job that is to ring for it, if that is still there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnverifiedJob {
-    /// Its newest put.
-    pub put: PutId,
-    /// Its identity.
-    pub uuid: Uuid,
-    /// The job's number.
-    pub job: Option<JobId>,
-    /// The broker instance that numbered the job.
-    pub instance: Option<String>,
-    /// How to know the job from another of that number.
-    pub fingerprint: Fingerprint,
-}
-
-/// How a job is known from another that has its number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fingerprint {
-    /// The job points to the task.
-    Pointer,
-    /// The job is its producer's own.
-    Foreign {
-        /// The first half of the SHA-256 of its body.
-        hash: [u8; 16],
-        /// When it was put.
-        birth: Millis,
-    },
-}
 
 impl Ledger {
     /// The tubes in which something waits or runs.

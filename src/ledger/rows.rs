@@ -5,12 +5,8 @@
 
 use uuid::Uuid;
 
-use super::cleanup::{Old, Unsure};
-use super::entry::ForeignJob;
 use super::error::Failed;
 use super::read::{Filter, Key};
-use super::recover::UnverifiedJob;
-use super::worker::{Known, NewWorker};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -22,8 +18,9 @@ use crate::tube::TubeName;
 mod types;
 
 pub use types::{
-    Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Listed, NewRow, Origin, RanBy, Recorded,
-    Running, Tally, TaskRow,
+    Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known, Listed,
+    NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow, Unsure,
+    UnverifiedJob,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.

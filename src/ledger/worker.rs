@@ -4,22 +4,10 @@ use std::sync::Arc;
 
 use super::error::{Error, Failed};
 use super::rows::Rows;
+pub use super::rows::{Known, NewWorker};
 use super::{Ledger, Millis};
 use crate::lives::{Alive, Holder};
 use crate::task::id::{TaskId, WorkerId};
-
-/// A worker as it introduces itself.
-#[derive(Debug, Clone)]
-pub struct NewWorker {
-    /// What people call it.
-    pub name: String,
-    /// The tube it works for.
-    pub tube: String,
-    /// The machine's host name.
-    pub host: String,
-    /// Its process id, for people: whether it lives is asked of its lock.
-    pub pid: u32,
-}
 
 /// Who claims and settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +25,6 @@ pub struct Registered {
     pub me: Me,
     /// Held until the process ends; not inherited by commands.
     pub alive: Alive,
-}
-
-/// A worker as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// What people call it.
-    pub name: String,
-    /// Its process id.
-    pub pid: u32,
-    /// How many attempts of its name have ended well, and how many otherwise.
-    pub ended: (u64, u64),
-    /// The task that it runs.
-    pub task: Option<TaskId>,
 }
 
 impl Ledger {

@@ -1,8 +1,11 @@
 //! The table of processes: looking at all of them, and killing one that has been looked at.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 /// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
@@ -12,6 +15,14 @@ pub const STORE_VARIABLE: &str = "TASKQUEUE_STORE_ID";
 pub const UUID_VARIABLE: &str = "TASKQUEUE_UUID";
 /// The environment variable with the attempt's number.
 pub const ATTEMPT_VARIABLE: &str = "TASKQUEUE_ATTEMPT";
+
+/// How long a process may take to become another program. It is a millisecond of work, which may have to wait for its
+/// turn and for a disk.
+const LONGEST_EXEC: Duration = Duration::from_millis(500);
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
+
+/// As much as any environment has, nearly.
+const PIECE: usize = 64 * 1024;
 
 /// Where a process belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,14 +90,58 @@ fn place_in(stat: &[u8]) -> Option<Place> {
 
 /// What its environment said when it was started.
 pub(super) fn token(pid: Pid) -> Option<Token> {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
-    token_in(&environment)
+    token_in(&environment(pid)?)
 }
 
 /// Whether its environment said this when it was started.
 pub(super) fn carries(pid: Pid, variable: &str, value: &[u8]) -> bool {
-    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-    environment.is_ok_and(|environment| value_in(&environment, variable) == Some(value))
+    environment(pid).is_some_and(|environment| value_in(&environment, variable) == Some(value))
+}
+
+/// All that its environment said when it was started. A process that is becoming another program shows nothing till
+/// the program is there, and would be taken for one without a mark: it is waited for.
+fn environment(pid: Pid) -> Option<Vec<u8>> {
+    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+    let until = Instant::now() + LONGEST_EXEC;
+    loop {
+        let environment = at_once(&path).ok()?;
+        if !environment.is_empty() || !may_show_more(pid) || Instant::now() >= until {
+            return Some(environment);
+        }
+        thread::sleep(EXEC_PAUSE);
+    }
+}
+
+/// What is in a file of `/proc`, read in one piece, unless it is very long. Of an environment that is read piece by
+/// piece, the rest is missing if the process becomes another program in between.
+fn at_once(path: &str) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut content = Vec::with_capacity(PIECE);
+    loop {
+        let read = || rustix::io::read(&file, spare_capacity(&mut content));
+        if rustix::io::retry_on_intr(read)? == 0 {
+            return Ok(content);
+        }
+        if content.len() == content.capacity() {
+            content.reserve(PIECE);
+        }
+    }
+}
+
+/// Whether one whose environment was found empty may have another in a moment.
+fn may_show_more(pid: Pid) -> bool {
+    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| may_show_more_by(&stat).unwrap_or(false))
+}
+
+/// By the size of its memory, of which kernel threads and the dead have none, and by where its environment begins and
+/// ends (proc(5): 23, 50, 51): nowhere yet, or by now around something.
+fn may_show_more_by(stat: &[u8]) -> Option<bool> {
+    let mut fields = fields(stat)?;
+    let size = fields.nth(20)?;
+    let begin = fields.nth(26)?;
+    let end = fields.next()?;
+    Some(size != "0" && (end == "0" || begin != end))
 }
 
 fn token_in(environment: &[u8]) -> Option<Token> {
@@ -115,7 +170,51 @@ pub(super) fn kill(pid: Pid, chosen: impl Fn(Pid) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// Its marks are there at whatever moment it is looked at.
+    #[test]
+    fn one_that_becomes_another_program_again_and_again_keeps_its_mark() {
+        let script = "exec /bin/sh -c \"$0\" \"$0\"";
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", script, script])
+            .env("SOME_MARK", "some value")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let unseen = (0..5000).filter(|_| !carries(pid, "SOME_MARK", b"some value"));
+        let unseen = unseen.count();
+        let running = child.try_wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((unseen, running), (0, None));
+    }
+
+    /// Nothing is waited for that does not come.
+    #[test]
+    fn one_without_an_environment_has_none() {
+        let mut child = Command::new("/bin/sleep")
+            .arg("60")
+            .env_clear()
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let begin = Instant::now();
+        let looks = (0..100).filter(|_| environment(pid).is_some_and(|it| it.is_empty()));
+        let looks = looks.count();
+        child.kill().unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while place(pid).is_some() && Instant::now() < until {
+            thread::sleep(EXEC_PAUSE);
+        }
+        let dead = may_show_more(pid);
+        child.wait().unwrap();
+        assert_eq!((looks, dead), (100, false));
+        assert!(begin.elapsed() < LONGEST_EXEC * 50);
+    }
 
     #[test]
     fn a_place_is_read_whatever_the_name() {

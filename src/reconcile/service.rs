@@ -61,6 +61,7 @@ impl Service {
             if scope.has_changed().unwrap_or(false) {
                 Scope { commands, tubes } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
+                troubled.retain(|tube| tubes.contains(tube));
             }
             if store.is_none() {
                 store = match opened(Arc::clone(&open)).await {

@@ -18,6 +18,7 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
@@ -189,9 +190,9 @@ impl Child {
     }
 
     /// Ends what it has left running, away from the loop.
-    pub(super) fn end_marked(&self) {
+    pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            tokio::task::spawn_blocking(move || {
+            ends.spawn_blocking(move || {
                 if let Err(error) = leftover::end_marked(&mark.to_string()) {
                     tracing::warn!(
                         reason = error.to_string(),

@@ -100,7 +100,7 @@ impl Tender {
             let expected = state.is_none_or(|state| state.ends_well(ended));
             // Only what ended in its own time may have left a daemon behind.
             if was_busy || ended != Ended::Exited(0) {
-                child.end_marked();
+                child.end_marked(&mut self.ends);
             }
             let state = state.map_or_else(String::new, |state| state.to_string());
             let (worker, pid) = (child.name(), child.pid());
@@ -111,6 +111,8 @@ impl Tender {
                 tracing::warn!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
             }
         }
+        // Those that are over are forgotten.
+        while self.ends.try_join_next().is_some() {}
         if ended != Ended::Exited(0) {
             self.sweeper.died();
         }

@@ -1,6 +1,6 @@
 //! What no row may be, whoever writes it: the CHECKs of `migrations/`, once more.
 
-use super::tables::{AttemptRow, TaskRow, WorkerRow};
+use super::records::{AttemptRow, TaskRow, WorkerRow};
 use crate::ledger::error::Failed;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::{Captured, KEPT};

@@ -1,6 +1,7 @@
 //! What is asked of the tables, and how a row is changed.
 
-use super::tables::{AttemptRow, ForeignMark, Tables, TaskRow};
+use super::records::{AttemptRow, ForeignMark, TaskRow};
+use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, DisplayedStatus, Task};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Transaction;
 use super::queries::limited;
-use super::tables::TaskRow;
+use super::records::TaskRow;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{DisplayedStatus, Filter, Key};

@@ -4,18 +4,12 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::worker::NewWorker;
-use crate::task::Millis;
-use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
-use crate::task::retry::Budget;
-use crate::task::state::{Outcome, Status};
-use crate::tube::TubeName;
 
 use super::checks;
+use super::records::{AttemptRow, TaskRow, WorkerRow};
 
 /// A table, and what of it was otherwise when the transaction began.
 #[derive(Debug, Clone)]
@@ -62,69 +56,6 @@ impl<K: Copy + Ord, V: Clone> Table<K, V> {
             };
         }
     }
-}
-
-/// A task.
-#[derive(Debug, Clone)]
-pub(super) struct TaskRow {
-    pub uuid: Uuid,
-    pub tube: TubeName,
-    pub status: Status,
-    pub due: Option<Millis>,
-    pub command: Option<String>,
-    pub content: Content,
-    pub priority: u32,
-    pub ttr: u32,
-    pub attempt: i64,
-    pub budget: Budget,
-    pub owner: Option<WorkerId>,
-    pub worker: Option<WorkerId>,
-    pub ahead: bool,
-    pub reason: Option<String>,
-    pub created: Millis,
-    pub started: Option<Millis>,
-    pub finished: Option<Millis>,
-    /// What tells its producer's own job apart, if it came by one.
-    pub foreign: Option<ForeignMark>,
-    /// Its job, or its producer's own.
-    pub job: Option<Numbered>,
-    /// The job that rings for a foreign task whose own is deleted.
-    pub pointer: Option<Numbered>,
-    pub kicks: i64,
-    pub job_deleted: bool,
-    pub generation: i64,
-    pub noted: i64,
-    pub put_until: Option<Millis>,
-}
-
-/// What tells a producer's own job apart from another of its number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ForeignMark {
-    pub hash: [u8; 16],
-    pub birth: Millis,
-}
-
-/// A job's number, and who gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Numbered {
-    pub job: JobId,
-    pub instance: String,
-}
-
-/// An attempt that has ended.
-#[derive(Debug, Clone)]
-pub(super) struct AttemptRow {
-    pub worker: String,
-    pub started: Millis,
-    pub finished: Millis,
-    pub outcome: Outcome,
-}
-
-/// A worker.
-#[derive(Debug, Clone)]
-pub(super) struct WorkerRow {
-    pub worker: NewWorker,
-    pub boot: String,
 }
 
 /// All of them. What is written is checked when it is.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Transaction;
 use super::queries::{column, row};
-use super::tables::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
+use super::records::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
 use crate::broker::JobId;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::Old;

@@ -3,8 +3,6 @@
 use uuid::Uuid;
 
 use crate::broker::JobId;
-use crate::ledger::announce::OldJob;
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -254,4 +252,111 @@ pub struct Listed {
     pub task: Task,
     /// Who answers for it, if it runs.
     pub owner: Option<WorkerId>,
+}
+
+/// A job of a foreign producer.
+#[derive(Debug, Clone)]
+pub struct ForeignJob {
+    /// What it asks for.
+    pub content: Content,
+    /// Its body as it came, for when `content` may not become a row of its own.
+    pub body: bytes::Bytes,
+    /// The first half of the SHA-256 of its body.
+    pub hash: [u8; 16],
+    /// The broker instance that numbered it.
+    pub instance: String,
+    /// When it was put, by its age.
+    pub birth: Millis,
+    /// Its priority.
+    pub priority: u32,
+    /// Its TTR in seconds.
+    pub ttr: u32,
+}
+
+/// A job that a task had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldJob {
+    /// Its number.
+    pub id: JobId,
+    /// The broker instance that numbered it, if it was known.
+    pub instance: Option<String>,
+}
+
+/// A task that waits, and the job that is to ring for it, if that is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedJob {
+    /// Its newest put.
+    pub put: PutId,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// The job's number.
+    pub job: Option<JobId>,
+    /// The broker instance that numbered the job.
+    pub instance: Option<String>,
+    /// How to know the job from another of that number.
+    pub fingerprint: Fingerprint,
+}
+
+/// How a job is known from another that has its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// The job points to the task.
+    Pointer,
+    /// The job is its producer's own.
+    Foreign {
+        /// The first half of the SHA-256 of its body.
+        hash: [u8; 16],
+        /// When it was put.
+        birth: Millis,
+    },
+}
+
+/// A task that ended and may go, if its producer's own job has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// Its row.
+    pub id: TaskId,
+    /// Its job's number.
+    pub job: JobId,
+    /// The first half of the SHA-256 of its job's body.
+    pub hash: [u8; 16],
+    /// Its tube.
+    pub tube: String,
+    /// The broker instance that numbered its job.
+    pub instance: String,
+}
+
+/// Which tasks are to go.
+#[derive(Debug, Clone)]
+pub struct Old {
+    /// Those that stand there; only ended ones are ever deleted.
+    pub statuses: Vec<Status>,
+    /// Those that ended before then.
+    pub before: Millis,
+}
+
+/// A worker as it introduces itself.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    /// What people call it.
+    pub name: String,
+    /// The tube it works for.
+    pub tube: String,
+    /// The machine's host name.
+    pub host: String,
+    /// Its process id, for people: whether it lives is asked of its lock.
+    pub pid: u32,
+}
+
+/// A worker as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What people call it.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How many attempts of its name have ended well, and how many otherwise.
+    pub ended: (u64, u64),
+    /// The task that it runs.
+    pub task: Option<TaskId>,
 }

@@ -1,0 +1,164 @@
+//! Tasks and attempts as they are shown, and which are asked for.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::task::Millis;
+use crate::task::id::TaskId;
+use crate::task::output::Captured;
+use crate::task::state::Status;
+
+/// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
+/// is stalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisplayedStatus {
+    /// As it is recorded.
+    As(Status),
+    /// Running, and its worker is dead: the tender or the next claim puts it right.
+    Stalled,
+}
+
+impl DisplayedStatus {
+    /// Every word that can be shown, and asked for.
+    pub const WORDS: [&str; 6] = [
+        "waiting",
+        "running",
+        "stalled",
+        "done",
+        "failed",
+        "cancelled",
+    ];
+
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisplayedStatus::As(status) => status.as_str(),
+            DisplayedStatus::Stalled => "stalled",
+        }
+    }
+
+    /// What that word shows.
+    pub fn from_word(word: &str) -> Option<DisplayedStatus> {
+        match word {
+            "stalled" => Some(DisplayedStatus::Stalled),
+            other => Status::from_word(other).map(DisplayedStatus::As),
+        }
+    }
+
+    /// The status recorded for it.
+    pub fn recorded(self) -> Status {
+        match self {
+            DisplayedStatus::As(status) => status,
+            DisplayedStatus::Stalled => Status::Running,
+        }
+    }
+}
+
+impl fmt::Display for DisplayedStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A task as it is shown.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its number, for people.
+    pub id: TaskId,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its tube.
+    pub tube: String,
+    /// The command's name; `None` while it is not known what would run.
+    pub command: Option<String>,
+    /// A JSON array of strings.
+    pub arguments: String,
+    /// A JSON object.
+    pub options: String,
+    /// A body as it was put, where it is not a call; only where it was asked for.
+    pub body: Option<Vec<u8>>,
+    /// How many bytes it has.
+    pub body_size: Option<i64>,
+    /// Where it stands.
+    pub status: DisplayedStatus,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Its job's priority.
+    pub priority: u32,
+    /// Its job's number, as last known.
+    pub job: Option<i64>,
+    /// When it was recorded.
+    pub created: Millis,
+    /// When its newest attempt began.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub finished: Option<Millis>,
+    /// How many attempts there have been.
+    pub attempts_total: u64,
+    /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
+    pub attempts: Vec<Attempt>,
+}
+
+/// An attempt as it is shown.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: i64,
+    /// The worker's name.
+    pub worker: String,
+    /// When it began.
+    pub started: Millis,
+    /// When it ended.
+    pub finished: Option<Millis>,
+    /// The bare word.
+    pub outcome: Option<String>,
+    /// The command's exit code.
+    pub exit_code: Option<i64>,
+    /// The signal that ended it.
+    pub signal: Option<i64>,
+    /// Why it was not run.
+    pub reason: Option<String>,
+    /// What was printed; only where it was asked for.
+    pub output: Option<Captured>,
+}
+
+/// Which tasks a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those that stand there.
+    pub status: Option<DisplayedStatus>,
+    /// Those of this tube.
+    pub tube: Option<String>,
+    /// Those of this command.
+    pub command: Option<String>,
+}
+
+/// Whose task is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// By its number.
+    Id(TaskId),
+    /// By its identity.
+    Uuid(Uuid),
+}
+
+impl From<TaskId> for Key {
+    fn from(id: TaskId) -> Key {
+        Key::Id(id)
+    }
+}
+
+impl From<i64> for Key {
+    fn from(id: i64) -> Key {
+        Key::Id(TaskId(id))
+    }
+}
+
+impl From<Uuid> for Key {
+    fn from(uuid: Uuid) -> Key {
+        Key::Uuid(uuid)
+    }
+}

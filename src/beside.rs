@@ -1,5 +1,5 @@
-//! What stands beside a store: files and folders named after it, private like it, and its owner's. Who needs one asks
-//! here for it.
+//! What stands beside a store: files and folders that are named after the store, as private as the store, and its
+//! owner's, whoever makes them. Whoever needs one asks here for it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -18,7 +18,8 @@ pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")
 }
 
-/// The batch journal of a worker.
+/// The batch journal of a worker. Its file keeps the name that journals had first, "slate": one may outlive the version
+/// of the program that wrote it.
 pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
     named(store, &format!("-slate-{worker}"))
 }

@@ -1,4 +1,4 @@
-//! Chance, for those who must not all do something at the same moment. It keeps no secret.
+//! Jitter: chance for those who must not all do something at the same moment. Nothing secret may rest on it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
-use crate::task::retry::{Backoff, Rules};
+use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
 mod broker_url;
@@ -233,7 +233,7 @@ fn is_pattern(pattern: &str) -> bool {
 }
 
 fn command(given: &file::Command) -> Command {
-    let (rules, backoff) = (Rules::default(), Backoff::default());
+    let (rules, backoff) = (Rules::default(), GrowingWait::default());
     let spans = given.backoff.as_ref();
     Command {
         run: given.run.clone(),
@@ -241,7 +241,7 @@ fn command(given: &file::Command) -> Command {
         retry: Rules {
             max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),
             max_lost: given.max_lost,
-            backoff: Backoff {
+            backoff: GrowingWait {
                 first: spans.and_then(|b| b.first).map_or(backoff.first, |s| s.0),
                 factor: spans.and_then(|b| b.factor).unwrap_or(backoff.factor),
                 max: spans.and_then(|b| b.max).map_or(backoff.max, |s| s.0),

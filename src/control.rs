@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! → "status"                    ← {"status":{"pid":4711,…}}
-//! → {"stop":{"now":false}}      ← {"stopping":{"within_ms":37000}}, and the end of the file when it is gone
-//!                               ← {"refused":{"reason":"…"}}, to whatever it cannot or will not do
+//! → {"stop":{"now":false}}      ← {"stopping":{"within_ms":37000}}, and the end of the file when the tender is gone
+//!                               ← {"refused":{"reason":"…"}}, to whatever the tender cannot or will not do
 //! ```
 //!
 //! Where the socket is, the tender says with its right to its tubes ([`tenure`]). It stands in a folder

@@ -26,7 +26,7 @@ pub enum Point {
     CommandEnded,
     /// Nothing of a command runs, and how it ended is not recorded.
     OutcomeKnown,
-    /// Nothing of a command of a round runs, and how it ended is in the worker's batch journal alone.
+    /// Nothing of a command of a batch runs, and how it ended is in the worker's batch journal alone.
     OutcomeNoted,
     /// The next job is reserved, and how the command before it ended is not recorded.
     NextReserved,

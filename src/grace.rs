@@ -1,4 +1,5 @@
-//! How long those take to go who are told to. Tender and worker go by it, and must agree.
+//! How long a worker, and a command, may take to go once it is told to. Tender and worker both go by these times, and
+//! must agree.
 
 use std::time::Duration;
 

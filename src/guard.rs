@@ -1,10 +1,10 @@
 //! A process of its own that outlives a tender, or a worker that nobody tends, by a second: what is killed together
 //! with all that could clean up after it, the guard cleans up after.
 //!
-//! It blocks in a read of its standard input, a pipe whose other end only its parent holds. The end of that file is
-//! the parent's death, however it came. Then it sweeps (`reconcile`) at once, and on while workers of that parent
-//! are left: each holds the other end of the guard's standard output. Until then it has opened nothing and
-//! costs nothing.
+//! The guard blocks in a read of its standard input, a pipe whose other end only its parent holds. The end of that file
+//! is the parent's death, however that came. Then the guard sweeps (`reconcile`) at once, and goes on while workers of
+//! that parent are left: each holds the other end of the guard's standard output. Before the parent's death a guard has
+//! opened nothing and costs nothing.
 //!
 //! The parent-death signal would reach the command alone and not what it has started, and be lost to a command that
 //! changes its user.
@@ -103,13 +103,13 @@ impl Guard {
     }
 }
 
-/// The process, and the end of its standard input that nobody else has.
-type Standing = (Child, Option<ChildStdin>);
+/// The guard's process, and the end of its standard input that nobody else has.
+type GuardProcess = (Child, Option<ChildStdin>);
 
 async fn keep(
     post: Post,
     workers: PipeReader,
-    mut guard: Option<Standing>,
+    mut guard: Option<GuardProcess>,
     mut dismissed: oneshot::Receiver<()>,
 ) {
     loop {
@@ -140,7 +140,7 @@ async fn keep(
     }
 }
 
-fn start(post: &Post, workers: &PipeReader) -> Option<Standing> {
+fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
         Command::new(&post.program)
             .arg0(NAME)

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Beside the rows a ledger asks who [`lives`](crate::lives), and what dead workers have noted in their
-//! [batch journals](batch_journal). It knows no clock, no file and no machine: the time is an argument.
+//! [batch journals](batch_journal). The protocol knows no clock, no file and no machine: the
+//! time is an argument.
 //!
 //! Every change is one transaction that holds the write lock from its beginning: a transaction that reads and then
 //! wants to write could otherwise fail in the middle, with nothing to wait for.

@@ -71,7 +71,7 @@ pub struct Trace {
 
 /// Says who lives.
 pub trait Lives: Send + Sync + fmt::Debug {
-    /// Says that somebody lives, for as long as the answer is kept, or a copy of the descriptor that it names is open.
+    /// Says that somebody lives, for as long as the answer is kept, or a copy of the descriptor in the answer is open.
     fn hold(&self, holder: Holder) -> Result<Alive, Error>;
 
     /// Whether somebody lives.
@@ -84,7 +84,7 @@ pub trait Lives: Send + Sync + fmt::Debug {
     fn trace(&self, holder: Holder) -> Option<Trace>;
 }
 
-/// That somebody lives. It ends when this is dropped and no copy of its descriptor is open.
+/// That somebody lives. The holder counts as dead when this is dropped and no copy of its descriptor is open.
 #[derive(Debug)]
 pub struct Alive(Box<dyn Held>);
 

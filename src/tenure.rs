@@ -1,8 +1,8 @@
 //! Who tends which tubes of a store: one tender a tube, for as long as it lives.
 //!
 //! Beside the store is a folder, `STORE-tubes`, with a file for each tube that was ever tended. A lock on
-//! the file's first byte ([`ofd`]) is the right to tend the tube. It is never inherited, so that it
-//! ends with the tender's process and not with a worker that is still draining. What the file says of its
+//! the file's first byte ([`ofd`]) is the right to tend the tube. The lock is never inherited, so that
+//! the right ends with the tender's process and not with a worker that is still draining. What the file says of its
 //! tender, a line of JSON, counts only while that lock is held, so a stale file stops nobody:
 //!
 //! ```text

@@ -1,8 +1,8 @@
 //! A worker: reserves jobs from one tube and runs one command at a time.
 //!
-//! What it does is decided in [`machine`], which knows no I/O. The loop here waits for the one event that comes next, hands
-//! it to the machine, and performs what the machine answers: it asks the broker (`ask`), tells the ledger, and starts and
-//! ends commands (`run`). The loop decides nothing.
+//! What a worker does is decided in `machine`, which knows no I/O. The loop here waits for the one event that comes
+//! next, hands the event to the machine, and performs what the machine answers: the loop asks the broker (`ask`), tells
+//! the ledger, and starts and ends commands (`run`). It decides nothing.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};

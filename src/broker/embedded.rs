@@ -3,7 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `queue` | the rows: one connection, one session's reservations; it blocks, and so lives on a thread |
-//! | `ear` | waiting for the bell that whoever puts a job rings |
+//! | `bell_watch` | waiting for the bell that whoever puts a job rings |
 //! | `session` | [`Embedded`] as a [`Broker`](super::Broker) |
 //!
 //! A session is a number that is never given out again and a byte of the store's file of locks, held for as long as the
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::sqlite;
 
-mod ear;
+mod bell_watch;
 mod queue;
 mod session;
 
@@ -45,12 +45,12 @@ impl Default for Settings {
 
 /// Where a queue is, and what it takes.
 #[derive(Debug, Clone)]
-struct Place {
+struct Setup {
     store: PathBuf,
     settings: Settings,
 }
 
-impl Place {
+impl Setup {
     fn at(store: &Path, settings: Settings) -> Self {
         Self {
             store: store.to_owned(),

@@ -27,7 +27,9 @@ const AT_ONCE: usize = 64;
 Examples:
   taskqueue cleanup --period 86400
   taskqueue cleanup --period 30d --status failed --status cancelled
-  17 4 * * *  taskqueue cleanup --period 7d     (a crontab line)")]
+  17 4 * * *  taskqueue cleanup --period 7d     (a crontab line)
+
+Purges the record of tasks that have ended. What waits or runs is never deleted.")]
 pub struct Flags {
     /// Delete what ended longer ago than this
     ///

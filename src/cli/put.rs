@@ -67,7 +67,8 @@ pub struct Flags {
     delay: Duration,
     /// How long a reservation lasts without a touch
     ///
-    /// Seconds, or with a unit. Workers touch their jobs: it does not bound how long the command may run
+    /// Seconds, or with a unit: beanstalkd's TTR, a visibility timeout. Workers touch their jobs: it does not bound how
+    /// long the command may run
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
     ttr: Duration,
     /// Print a JSON object a task
@@ -164,21 +165,21 @@ fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Fa
             .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
         Box::new(BufReader::new(file))
     };
-    let lines = Lines {
+    let lines = TaskLines {
         input: Some(input),
         number: 0,
     };
     put_chunks(config, order, lines)
 }
 
-/// The tasks of a batch, and what is wrong with lines that are none.
-struct Lines {
+/// A batch of tasks, read line by line, and what is wrong with lines that are no task.
+struct TaskLines {
     /// Until it ends, or cannot be read any more.
     input: Option<Box<dyn BufRead>>,
     number: u64,
 }
 
-impl Iterator for Lines {
+impl Iterator for TaskLines {
     type Item = Result<Put, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -222,7 +223,7 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Line> {
     Ok(Line::Whole(line))
 }
 
-impl Lines {
+impl TaskLines {
     fn wrong(&self, why: String) -> Failure {
         Failure::new(format!("line {}: {why}", self.number))
     }

@@ -25,8 +25,8 @@ Examples:
   taskqueue regenerate --id 5
   taskqueue regenerate --id 5,6 --use-tube slow
 
-Only failed tasks are regenerated: the same task waits again, keeps its attempts and gets a fresh
-budget of them.
+Only failed tasks are regenerated (requeued): the same task waits again, keeps its attempts and
+gets a fresh budget of them.
 One id that cannot be regenerated does not stop the others; the exit code is 1 then.")]
 pub struct Flags {
     /// The tasks' ids

@@ -22,7 +22,8 @@ Examples:
   taskqueue stop --use-tube invoices --now
   taskqueue stop --timeout 1m || taskqueue stop --now
 
-Workers take no more jobs, and running commands get the tender's grace period, as with TERM.
+A graceful shutdown: workers drain, that is take no more jobs, and running commands get the
+tender's grace period, as with TERM.
 Waits until the tender and its workers are gone; exits with 1 if they are not in time.")]
 pub struct Flags {
     /// Only the tender of this tube [default: every tender of the store]

@@ -40,6 +40,7 @@ Examples:
   taskqueue tender                        (every tube that the configuration names)
 
 Keeps busy + spare workers, at least min and never more than max, for each tube.
+Each worker runs one command at a time: max is the tube's concurrency.
 TERM, INT or QUIT: workers take no more jobs, and running commands get the grace period.
 A second one: all end at once.
 

@@ -108,7 +108,7 @@ pub struct Command {
     pub on_failure: Option<OnFailure>,
 }
 
-/// `backoff = { … }`
+/// `backoff = { … }`: a [`GrowingWait`](crate::task::retry::GrowingWait), as far as it is given.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {

@@ -24,24 +24,25 @@ pub struct Again {
     pub priority: u32,
     /// Its job's TTR in seconds.
     pub ttr: u32,
-    /// Milliseconds until it is due; zero or less when it is.
+    /// Milliseconds until the task is due; zero or less when it is.
     pub due_in: i64,
-    /// The job it had.
+    /// The job that the task had.
     pub old_job: Option<OldJob>,
-    /// The ledger keeps the jobs: it has a new one already, and nobody need put any.
+    /// The ledger keeps the jobs: the task has a new one already, and nobody need put any.
     pub has_job: bool,
 }
 
-/// Whoever has begun a put is left to it for so long, in milliseconds. Then it has died, or been stopped.
+/// For so long, in milliseconds, a put is left to whoever has begun it. After that whoever it was is taken to have
+/// died, or to be stopped.
 pub const PUT_TIME: Millis = 15_000;
 
 /// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
 pub const DEFAULT_TTR: u32 = 60;
 
 impl Ledger {
-    /// Notes what became of puts: their jobs; none where it came to nothing, so that whoever is next need not
-    /// wait for it. A note that a power cut takes makes reconciliation put a job too many, so it need not wait for
-    /// the disk.
+    /// Notes what became of puts: their jobs, or none where a put came to nothing, so that whoever is next need not
+    /// wait for that put. A note need not wait for the disk: one that a power cut takes makes reconciliation put a job
+    /// too many.
     pub fn note_puts(
         &mut self,
         instance: &str,
@@ -76,8 +77,8 @@ impl Ledger {
     }
 }
 
-/// [`next_put`] of several, as far as their rows make sense: one that makes none keeps none of the others from being
-/// put.
+/// [`next_put`] of several tasks, as far as their rows make sense. A row that makes none keeps no other task from
+/// being put.
 pub(super) fn next_puts(
     rows: &dyn Rows,
     puts: &[PutId],

@@ -1,4 +1,4 @@
-//! What keeps a ledger's rows, and how it is asked for a transaction.
+//! The backend: what keeps a ledger's rows, and how it is asked for a transaction.
 
 use std::fmt;
 
@@ -29,8 +29,8 @@ pub enum Patience {
 /// What a backend can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// It keeps the jobs beside the tasks: a job is put in the transaction that says that it is needed. As a broker's
-    /// instance it is known by its own id.
+    /// The backend keeps the jobs beside the tasks: a job is put in the transaction that says that the job is needed.
+    /// As an instance of a broker, the backend is known by its own id.
     pub keeps_jobs: bool,
     /// A short transaction takes a fraction of a millisecond, so that a loop may run it where it stands.
     pub is_local: bool,
@@ -39,7 +39,7 @@ pub struct Capabilities {
 /// A transaction, whose rows may be read.
 pub type Look<'a> = dyn FnMut(&dyn Reads) -> Result<(), Failed> + 'a;
 
-/// A transaction, whose rows may be changed. It may be run more than once, of which only the last one counts.
+/// A transaction, whose rows may be changed. The closure may be run more than once; only the last run counts.
 pub type Change<'a> = dyn FnMut(&dyn Rows) -> Result<(), Failed> + 'a;
 
 /// What keeps the rows.
@@ -50,7 +50,7 @@ pub trait Backend: Send + fmt::Debug {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Runs one transaction; nothing of it is left if `change` fails.
+    /// Runs one transaction; nothing of the transaction is left if `change` fails.
     fn change(
         &mut self,
         durability: Durability,

@@ -1,4 +1,4 @@
-//! A worker's batch journal: what it has done with tasks that it claimed together, until that is recorded.
+//! A worker's batch journal: what the worker has done with tasks that it claimed together, until that is recorded.
 //!
 //! A journal outlives its worker, but not the machine. Whoever finds that a worker is dead reads in its journal which
 //! of its tasks have begun and which have ended, where the ledger can only say that they run.
@@ -46,10 +46,10 @@ pub trait Journals: Send + Sync + fmt::Debug {
     /// Makes the journal of a worker, with nothing in it.
     ///
     /// # Errors
-    /// Also where what is in it could not be believed, by whoever finds the worker dead.
+    /// Also where whoever finds the worker dead could not believe what is in the journal.
     fn make(&self, worker: WorkerId) -> Result<BatchJournal, Trouble>;
 
-    /// What a dead worker has noted of an attempt; `None` if it had no journal that can be believed.
+    /// What a dead worker has noted of an attempt; `None` if the worker had no journal that can be believed.
     fn read(&self, worker: WorkerId, attempt: AttemptId) -> Option<Journaled>;
 
     /// Removes the journal of a worker for which there is nothing to be recorded any more.
@@ -88,7 +88,7 @@ impl BatchJournal {
         self.0.is_done(attempt, done)
     }
 
-    /// All that is in it has been recorded.
+    /// All that is in the journal has been recorded.
     pub fn wipe(&mut self) {
         self.0.wipe();
     }

@@ -18,8 +18,8 @@ use crate::task::output::Captured;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{Found, Outcome, Status, Verdict, judge};
 
-/// Whether somebody other than the worker that asks answers for a task that it owns. One that claims runs nothing:
-/// what it still owns it took over and could not end, or not record as lost. (A round is recorded before anything is
+/// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
+/// what it still owns, it took over and could not end, or not record as lost. (A batch is recorded before anything is
 /// claimed, or in the same transaction.)
 fn answers(lives: &dyn Lives, owner: WorkerId, asks: WorkerId) -> Result<bool, Failed> {
     Ok(owner != asks && lives.is_held(Holder::Worker(owner))?)
@@ -92,8 +92,8 @@ impl Writing<'_> {
         self.run(task, job, first, plan, true).map(Some)
     }
 
-    /// Whether something of the attempt before may be left. Only the newest can have left anything: it began after
-    /// those before it were gone. Where its lock is held, something is, whoever has looked.
+    /// Whether something of the attempt before may be left. Only the newest attempt can have left anything: it began
+    /// after those before it were gone. Where its lock is held, something is left, whoever has looked.
     fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
         let newest = task.newest();
         if newest.number == 0 {
@@ -115,7 +115,8 @@ impl Writing<'_> {
         ))
     }
 
-    /// Makes a dead worker's attempt ours, so that of several that find it only one goes on. True if it is ours now.
+    /// Makes a dead worker's attempt ours, so that of several who find the attempt only one goes on. True if the
+    /// attempt is ours now.
     pub fn take_over(&self, dead: &DeadAttempt) -> Result<bool, Failed> {
         if let Some(owner) = dead.owner
             && answers(self.lives, owner, self.me.id)?
@@ -147,8 +148,8 @@ impl Writing<'_> {
         })
     }
 
-    /// Milliseconds until it is due. If that is longer than it was to wait, the clock was set back since, and it
-    /// waits that long by the clock of today.
+    /// Milliseconds until the task is due. If that is longer than the task was to wait, the clock was set back since,
+    /// and the task waits as long as it was to, by the clock of today.
     fn due_in(&self, task: &TaskRow) -> Result<i64, Failed> {
         let due = task.due.unwrap_or(self.now);
         let left = due.saturating_sub(self.now);
@@ -157,7 +158,7 @@ impl Writing<'_> {
         }
         let since = self.rows.waits_since(task.id)?;
         let asked = due.saturating_sub(since);
-        // Due before it began to wait: that was written here, the last time.
+        // Due before the task began to wait: that was written here, the last time.
         if asked < 0 || left <= asked {
             return Ok(left);
         }
@@ -262,7 +263,7 @@ impl Writing<'_> {
             ahead,
         };
         transition::begin(self.rows, &beginning)?;
-        // It may be in an index, which a store may write anew though it stays what it was.
+        // The name may be in an index, which a store may write anew though the name stays what it was.
         if task.command.as_deref() != Some(plan.name.as_str()) {
             self.rows.name_command(task.id, plan.name.as_str())?;
         }

@@ -85,7 +85,8 @@ impl Ledger {
 }
 
 impl Writing<'_> {
-    /// Records what has happened; of each attempt that has ended, whether it was its owner's.
+    /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
+    /// worker's.
     fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
         let mut ours = Vec::with_capacity(entry.settle.len());
         for settlement in &entry.settle {

@@ -1,12 +1,12 @@
 //! What a worker says to the ledger, what it asks, and what it hears.
 //!
-//! A job only says "look at this task now"; whether it runs is decided here, from the row. In one
-//! transaction a claim finds the row (or makes it, for a foreign producer's job), lets the core judge,
-//! and begins the attempt: status, owner and the attempt's life appear together or not at all. The attempt's own row is
-//! written when it has ended.
+//! A job only says "look at this task now"; whether the task runs is decided here, from its row. In one transaction a
+//! claim finds the row (or makes it, for a foreign producer's job), lets the core judge, and begins the attempt: the
+//! task's status, the attempt's owner and its lock appear together or not at all. The attempt's own row is written when
+//! the attempt has ended.
 //!
-//! Where short jobs follow each other, several have one transaction: those of a batch are settled together, and those
-//! of the next are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
+//! Where short jobs follow each other, several share one transaction: the attempts of a batch are settled, and the
+//! tasks of the next batch are claimed. What the ledger does not know meanwhile, the worker's batch journal does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,11 +53,11 @@ impl JobRef {
 /// How a job says which task it is.
 #[derive(Debug, Clone)]
 pub enum TaskRef {
-    /// It points to a row of this store.
+    /// The job points to a row of this store.
     Pointer(Uuid),
-    /// A foreign producer gave it a uuid.
+    /// A foreign producer gave the job a uuid.
     Named(Uuid, ForeignJob),
-    /// Nothing but its number, its bytes and its age.
+    /// By nothing but the job's number, its bytes and its age.
     Nameless(ForeignJob),
 }
 
@@ -105,11 +105,11 @@ pub enum Claim {
         /// The task.
         task: Option<TaskId>,
     },
-    /// Claim again, with `kicks`.
+    /// The task has failed: claim again, and say how often the job was kicked.
     AskForKicks,
-    /// The worker that ran it died: take it over, end what is left, claim again.
+    /// The worker that answers for the task's attempt is dead: take the attempt over, end what is left, claim again.
     Dead(DeadAttempt),
-    /// Something of an attempt that has ended still runs: end it, claim again.
+    /// Something of an attempt that has ended may still run: end that, and claim again.
     Remains(DeadAttempt),
 }
 
@@ -131,11 +131,11 @@ pub struct DeadAttempt {
 /// What a dead worker has left of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remains {
-    /// Nobody knows how it ended, nor what of it still runs.
+    /// Nobody knows how the attempt ended, nor what of it still runs.
     Unknown,
-    /// It had ended well. What of it still runs was to stay.
+    /// The attempt had ended well. What of it still runs was to stay.
     Done,
-    /// It had not begun.
+    /// The attempt had not begun.
     Unbegun,
 }
 
@@ -148,9 +148,9 @@ pub struct Attempt {
     pub uuid: Uuid,
     /// What to start.
     pub plan: Plan,
-    /// That it lives: the command inherits it.
+    /// The lock that says that the attempt lives: the command inherits it.
     pub alive: Alive,
-    /// What the task has used up before it.
+    /// What the task has used up before this attempt.
     pub budget: Budget,
     /// Its job's priority.
     pub priority: u32,
@@ -158,9 +158,9 @@ pub struct Attempt {
     pub ttr: Option<u32>,
     /// The put that its job came from.
     pub put: PutId,
-    /// It came by its producer's own job, of which it matters whether it is known to be gone.
+    /// The attempt came by its producer's own job, of which it matters whether the job is known to be deleted.
     pub foreign: bool,
-    /// It is to begin only when others have ended: the batch journal says when it does.
+    /// The attempt is to begin only when others have ended: the batch journal says when it does.
     pub ahead: bool,
 }
 
@@ -177,8 +177,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Captured,
-    /// How often its job was kicked, where that was asked for. Kicking it once more asks for a failed task to be run
-    /// again.
+    /// How often the job was kicked, where that was asked for. Kicking the job once more asks for a failed task to be
+    /// run again.
     pub kicks: Option<u64>,
     /// When it began, if it was claimed ahead of its turn.
     pub started: Option<Millis>,
@@ -214,8 +214,8 @@ pub struct Entry {
 /// What came of an [`Entry`].
 #[derive(Debug, Default)]
 pub struct Entered {
-    /// Of each settlement, whether it was ours to record: if not, somebody has taken the attempt over, and nothing
-    /// else of it may be touched.
+    /// For each settlement, whether the attempt was ours to record. If not, somebody has taken the attempt over, and
+    /// nothing else of it may be touched.
     pub ours: Vec<bool>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
     pub puts: Vec<Again>,
@@ -234,13 +234,13 @@ pub struct Entered {
 /// What became of a task whose worker is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AfterLoss {
-    /// It waits.
+    /// The task waits.
     Waits,
-    /// It was not lost: it is done.
+    /// The attempt was not lost: the task is done.
     Done,
-    /// It was not lost: it had not begun, and waits.
+    /// The attempt was not lost: it had not begun, and the task waits.
     Unbegun,
-    /// That was one too many: it has failed.
+    /// That was one lost attempt too many: the task has failed.
     Failed {
         /// Why, in words.
         reason: String,

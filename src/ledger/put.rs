@@ -24,14 +24,14 @@ pub struct NewTask {
     pub priority: u32,
     /// Its job's TTR in seconds, at least 1.
     pub ttr: u32,
-    /// It may run from then on.
+    /// The task may run from then on.
     pub due: Millis,
 }
 
 /// What became of a task to be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
-    /// It is recorded, and needs a job unless the ledger keeps the jobs.
+    /// The task is recorded, and needs a job unless the ledger keeps the jobs.
     New {
         /// Its row.
         id: TaskId,
@@ -59,7 +59,7 @@ pub enum NotRegenerated {
         "Invalid status for task. Current status: '{status}' must be 'failed' to be able to restart it"
     )]
     NotFailed {
-        /// Where it stands.
+        /// The task's status.
         status: Status,
     },
 }

@@ -15,7 +15,7 @@ impl Ledger {
     /// The tubes in which something waits or runs.
     pub fn tubes_in_use(&self) -> Result<Vec<TubeName>, Error> {
         let names = self.look(|rows| rows.tubes_in_use())?;
-        // One that is none is no name of a tube that a broker could have.
+        // A text that is no tube's name is none that a broker could have.
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

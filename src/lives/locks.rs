@@ -3,13 +3,13 @@
 //!
 //! A lock ([`ofd`]) belongs to a descriptor and every copy of it that a fork or an exec handed on, and the
 //! kernel drops it when the last copy is closed. So an attempt's lock is held for as long as a process of
-//! that attempt exists, whoever its parent is by now, and it cannot be confused by a pid that is used again,
-//! a reboot, or another container's pid namespace.
+//! that attempt exists, whoever its parent is by now. No pid that is used again, no reboot and no other container's
+//! pid namespace can confuse that.
 //!
-//! In another file nobody seems to live, nor by bytes other than those that are held. So the file has the id of its
-//! store in it, and a number that says which bytes are whose; one that has not is not believed. A new one is made
-//! only where nobody can hold the old one any more, because every worker that is known began before the machine was
-//! started, and one of an earlier version is made ours only where nobody holds a byte of it.
+//! Whoever looks into another file, or at other bytes than those that are held, sees nobody alive. So the file has the
+//! id of its store in it, and a number that says which bytes are whose; a file without them is not believed. A new
+//! file is made only where nobody can hold the old one any more, because every worker that is known began before the
+//! machine was started. A file of an earlier version is made ours only where nobody holds a byte of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -47,7 +47,7 @@ pub struct LockFile {
     path: PathBuf,
     /// The store's own file.
     database: PathBuf,
-    /// The store's id, which is to be in it.
+    /// The store's id, which is to be in the file.
     store: Uuid,
     seen: Arc<OnceLock<Seen>>,
 }
@@ -196,12 +196,12 @@ impl LockFile {
         Ok(self.seen.get_or_init(|| Seen { id, file }))
     }
 
-    /// What is to be in it.
+    /// What is to be in the file.
     fn name(&self) -> String {
         format!("{} {LAYOUT}", self.store)
     }
 
-    /// Whether it is this store's, of the layout before, and nobody holds any byte of that.
+    /// Whether the file is this store's, of the layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
             let file = File::open(&self.path)?;

@@ -75,20 +75,20 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Running {
     /// Readable when it has ended.
-    process: Ear,
+    process: Source,
     group: Pid,
     /// What it prints; `None` when all who could print have closed it.
-    printed: Option<Ear>,
+    printed: Option<Source>,
     feeding: Option<Feeding>,
     exit: Option<Exit>,
 }
 
-/// Something that tells of a command. That the runtime listens costs as much as many a wait, so it does only when it
-/// has to.
+/// A descriptor that tells of a command. The runtime watches one only when it has to: that costs as much as many a
+/// wait.
 #[derive(Debug)]
-enum Ear {
-    Closed(OwnedFd),
-    Open(AsyncFd<OwnedFd>),
+enum Source {
+    Unwatched(OwnedFd),
+    Watched(AsyncFd<OwnedFd>),
 }
 
 /// The rest of what the command has not read yet.
@@ -123,9 +123,9 @@ impl Running {
             inherited: spec.inherited,
         })?;
         let mut running = Running {
-            process: Ear::Closed(pidfd),
+            process: Source::Unwatched(pidfd),
             group: pid,
-            printed: Some(Ear::Closed(printed)),
+            printed: Some(Source::Unwatched(printed)),
             feeding,
             exit: None,
         };
@@ -247,9 +247,9 @@ impl Running {
     /// # Errors
     /// When the system does not let us; it may be tried again.
     pub fn listen(&mut self) -> io::Result<()> {
-        self.process.open()?;
+        self.process.watch()?;
         match &mut self.printed {
-            Some(printed) => printed.open(),
+            Some(printed) => printed.watch(),
             None => Ok(()),
         }
     }
@@ -258,8 +258,8 @@ impl Running {
     fn poll_printed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             let printed = match &self.printed {
-                Some(Ear::Open(printed)) => printed,
-                Some(Ear::Closed(_)) => return Poll::Pending,
+                Some(Source::Watched(printed)) => printed,
+                Some(Source::Unwatched(_)) => return Poll::Pending,
                 None => return Poll::Ready(None),
             };
             let mut readiness = match ready!(printed.poll_read_ready(cx)) {
@@ -278,7 +278,7 @@ impl Running {
 
     fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         loop {
-            let Ear::Open(process) = &self.process else {
+            let Source::Watched(process) = &self.process else {
                 return Poll::Pending;
             };
             let mut readiness = ready!(process.poll_read_ready(cx))?;
@@ -340,19 +340,19 @@ impl Running {
     }
 }
 
-impl Ear {
+impl Source {
     fn descriptor(&self) -> &OwnedFd {
         match self {
-            Ear::Closed(descriptor) => descriptor,
-            Ear::Open(watched) => watched.get_ref(),
+            Source::Unwatched(descriptor) => descriptor,
+            Source::Watched(watched) => watched.get_ref(),
         }
     }
 
-    /// Has the runtime watch it; a copy of it, so that nothing is lost where it cannot.
-    fn open(&mut self) -> io::Result<()> {
-        if let Ear::Closed(descriptor) = self {
+    /// Has the runtime watch a copy of the descriptor, so that nothing is lost where it cannot.
+    fn watch(&mut self) -> io::Result<()> {
+        if let Source::Unwatched(descriptor) = self {
             let watched = descriptor.try_clone()?;
-            *self = Ear::Open(fd::watched(watched)?);
+            *self = Source::Watched(fd::watched(watched)?);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub struct Rules {
     /// [`MAX_LOST`] when `None`.
     pub max_lost: Option<u32>,
     /// The wait before the second attempt and those after it.
-    pub backoff: Backoff,
+    pub backoff: GrowingWait,
 }
 
 impl Default for Rules {
@@ -27,14 +27,14 @@ impl Default for Rules {
         Rules {
             max_attempts: 1,
             max_lost: None,
-            backoff: Backoff::default(),
+            backoff: GrowingWait::default(),
         }
     }
 }
 
 /// A wait that grows by a factor, up to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub struct GrowingWait {
     /// The first wait.
     pub first: Duration,
     /// What each wait is multiplied by for the next one; at least 1.
@@ -43,9 +43,9 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-impl Default for Backoff {
+impl Default for GrowingWait {
     fn default() -> Self {
-        Backoff {
+        GrowingWait {
             first: Duration::from_secs(10),
             factor: 2,
             max: Duration::from_secs(3600),
@@ -53,7 +53,7 @@ impl Default for Backoff {
     }
 }
 
-impl Backoff {
+impl GrowingWait {
     /// The wait after that many failed attempts, counted from 1.
     pub fn after(&self, failed: u32) -> Duration {
         let factor = self.factor.max(1).saturating_pow(failed.saturating_sub(1));
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_wait_grows_to_its_limit() {
-        let backoff = Backoff::default();
+        let backoff = GrowingWait::default();
         let waits: Vec<u64> = (1..=11).map(|n| backoff.after(n).as_secs()).collect();
         assert_eq!(
             waits,

@@ -52,8 +52,8 @@ pub(super) async fn follow(
     bytes: Arc<AtomicU64>,
     told: Option<Told>,
 ) {
-    let mut lines = Lines::new(told.is_some());
-    let mut standing = Standing::default();
+    let mut cutter = Cutter::new(told.is_some());
+    let mut heard = Heard::default();
     let mut pace = Pace::default();
     let mut piece = [0; READ];
     loop {
@@ -61,15 +61,15 @@ pub(super) async fn follow(
         let size = stream.read(&mut piece).await.unwrap_or(0);
         bytes.fetch_add(size as u64, Ordering::Relaxed);
         let said = match piece.get(..size) {
-            None | Some([]) => lines.end().into_iter().collect(),
-            Some(read) => lines.push(read),
+            None | Some([]) => cutter.end().into_iter().collect(),
+            Some(read) => cutter.push(read),
         };
         for said in said {
             match said {
                 Said::Line(line) => pace.log(&printer, name, &line),
                 Said::Token(token) => {
                     if let Some(told) = &told
-                        && let Some(report) = standing.hear(token)
+                        && let Some(report) = heard.hear(token)
                         // The tender has ended.
                         && told.events.send(Event::Reported(told.id, report)).await.is_err()
                     {
@@ -99,7 +99,7 @@ enum Said {
 
 /// Cuts a stream into lines and tokens, whatever pieces it comes in.
 #[derive(Debug)]
-struct Lines {
+struct Cutter {
     has_tokens: bool,
     line: Vec<u8>,
     /// Bytes of the line that were too many.
@@ -108,9 +108,9 @@ struct Lines {
     recent: Vec<u8>,
 }
 
-impl Lines {
-    fn new(has_tokens: bool) -> Lines {
-        Lines {
+impl Cutter {
+    fn new(has_tokens: bool) -> Cutter {
+        Cutter {
             has_tokens,
             line: Vec::new(),
             left_out: 0,
@@ -184,13 +184,13 @@ impl Lines {
 
 /// What a worker that speaks in tokens has said so far.
 #[derive(Debug, Default)]
-struct Standing {
+struct Heard {
     is_ready: bool,
     is_busy: bool,
     jobs: u64,
 }
 
-impl Standing {
+impl Heard {
     /// What is new of it.
     fn hear(&mut self, token: Token) -> Option<Report> {
         match token {
@@ -262,12 +262,12 @@ mod tests {
     #[track_caller]
     fn says(has_tokens: bool, printed: &[u8], expected: &[Said]) {
         for size in 1..=printed.len().max(1) {
-            let mut lines = Lines::new(has_tokens);
+            let mut cutter = Cutter::new(has_tokens);
             let mut said: Vec<Said> = printed
                 .chunks(size)
-                .flat_map(|piece| lines.push(piece))
+                .flat_map(|piece| cutter.push(piece))
                 .collect();
-            said.extend(lines.end());
+            said.extend(cutter.end());
             assert_eq!(said, expected, "in pieces of {size}");
         }
     }
@@ -295,13 +295,13 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_cut_and_its_tokens_are_heard() {
-        let mut lines = Lines::new(true);
+        let mut cutter = Cutter::new(true);
         for _ in 0..100 {
-            assert_eq!(lines.push(&[b'x'; 1000]), []);
+            assert_eq!(cutter.push(&[b'x'; 1000]), []);
         }
-        assert!(lines.line.len() <= LINE);
-        assert_eq!(lines.push(READY), [Said::Token(Token::Ready)]);
-        let Some(Said::Line(text)) = lines.end() else {
+        assert!(cutter.line.len() <= LINE);
+        assert_eq!(cutter.push(READY), [Said::Token(Token::Ready)]);
+        let Some(Said::Line(text)) = cutter.end() else {
             panic!("no line");
         };
         assert!(text.ends_with("x … and 95920 bytes more"), "{text}");
@@ -309,8 +309,8 @@ mod tests {
 
     #[test]
     fn tokens_say_how_a_worker_stands() {
-        let mut standing = Standing::default();
-        let mut hear = |token| standing.hear(token);
+        let mut heard = Heard::default();
+        let mut hear = |token| heard.hear(token);
         let idle = |jobs| Some(Report::Idle { jobs, output: 0 });
         let busy = Some(Report::Busy { task: 0, group: 0 });
         assert_eq!(hear(Token::Ready), Some(Report::Ready));

@@ -3,6 +3,7 @@
 mod ahead;
 mod apart;
 mod awkward;
+mod batches;
 mod claims;
 mod clock;
 mod crash;
@@ -16,7 +17,6 @@ mod memory;
 mod orphans;
 mod reconcile;
 mod recovery;
-mod rounds;
 mod running;
 mod shutdown;
 mod sizing;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::Place;
+use super::Setup;
 use crate::broker::{Error, JobId, NewJob};
 use crate::clock::{Moment, since_boot};
 use crate::lives::Holder;
@@ -87,13 +87,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Opens the queue, making the store where there is none.
-    pub(super) fn open(place: &Place) -> Result<Queue, Error> {
+    pub(super) fn open(setup: &Setup) -> Result<Queue, Error> {
         // A job that is lost with the power was acknowledged by `put`, which sees to that itself.
-        let mut database = Database::open(&place.store, Durability::ProcessDeath)?;
+        let mut database = Database::open(&setup.store, Durability::ProcessDeath)?;
         begin_boot(&mut database)?;
         Ok(Queue {
-            bell: Bell::beside(&place.store),
-            max_job_size: place.settings.max_job_size,
+            bell: Bell::beside(&setup.store),
+            max_job_size: setup.settings.max_job_size,
             database,
             session: None,
             held: HashMap::new(),

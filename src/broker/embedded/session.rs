@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::ear::Ear;
+use super::bell_watch::BellWatch;
 use super::queue::{LOCKS, Look, Queue, Session};
-use super::{Place, Settings};
+use super::{Settings, Setup};
 use crate::broker::{
     Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
     Reservation, Reserve, TubeStats, exchange_singly,
@@ -28,13 +28,13 @@ use crate::tube::TubeName;
 /// reserved is given back. Dropping the session gives back all that it holds.
 #[derive(Debug)]
 pub struct Embedded {
-    place: Place,
+    setup: Setup,
     thread: Option<Thread<Queue>>,
     /// Known as soon as the file is open: a file is one instance as long as there is the file.
     instance: InstanceId,
     /// Begun by the first reserve.
     session: Option<Session>,
-    ear: Ear,
+    bell: BellWatch,
 }
 
 impl Embedded {
@@ -46,8 +46,8 @@ impl Embedded {
     /// The same for a queue that takes more, or less.
     pub fn with_settings(store: &Path, settings: Settings) -> Embedded {
         Embedded {
-            ear: Ear::new(Bell::beside(store)),
-            place: Place::at(store, settings),
+            bell: BellWatch::new(Bell::beside(store)),
+            setup: Setup::at(store, settings),
             thread: None,
             instance: InstanceId::new(),
             session: None,
@@ -59,14 +59,14 @@ impl Embedded {
         if let Some(thread) = &self.thread {
             return Ok(thread.clone());
         }
-        let place = self.place.clone();
-        let opening = tokio::task::spawn_blocking(move || Queue::open(&place));
+        let setup = self.setup.clone();
+        let opening = tokio::task::spawn_blocking(move || Queue::open(&setup));
         let queue = opening.await.map_err(|error| Error::Failed {
             reason: format!("opening it did not end well: {error}"),
         })??;
         let instance = queue.instance();
         let thread = Thread::start("broker", queue)
-            .map_err(|error| sqlite::Error::no_thread(&self.place.store, &error))?;
+            .map_err(|error| sqlite::Error::no_thread(&self.setup.store, &error))?;
         self.instance = instance;
         self.thread = Some(thread.clone());
         Ok(thread)
@@ -143,7 +143,7 @@ impl Broker for Embedded {
         Ok(Instance {
             id: self.instance().await?,
             version: env!("CARGO_PKG_VERSION").into(),
-            max_job_size: self.place.settings.max_job_size as u64,
+            max_job_size: self.setup.settings.max_job_size as u64,
             draining: false,
         })
     }
@@ -197,13 +197,13 @@ impl Broker for Embedded {
                 return Ok(Reserve::TimedOut);
             }
             if waiting.is_some() {
-                wait(&mut self.ear, end.min(now + sleep), &session, &holders).await;
+                wait(&mut self.bell, end.min(now + sleep), &session, &holders).await;
                 continue;
             }
             // What was put between the look and this is found by another look.
             let watched = Arc::clone(&tubes);
             self.call(move |queue| queue.watch(&watched)).await??;
-            self.ear.listen();
+            self.bell.listen();
             waiting = Some(Waiting::begin(&session));
         }
     }
@@ -344,7 +344,7 @@ async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, 
 }
 
 /// Waits until there may be something to be seen: the bell, the time, or the death of one of those who hold jobs.
-async fn wait(ear: &mut Ear, until: Instant, session: &Session, holders: &[i64]) {
+async fn wait(bell: &mut BellWatch, until: Instant, session: &Session, holders: &[i64]) {
     // To ask for a lock costs next to nothing; to look at the rows a hundred times that.
     let gone = |holder: &i64| {
         let held = session.lock.is_held_elsewhere(Holder::Session(*holder));
@@ -355,7 +355,7 @@ async fn wait(ear: &mut Ear, until: Instant, session: &Session, holders: &[i64])
             [] => until,
             _ => until.min(Instant::now() + LOCKS),
         };
-        if ear.wait(step).await || Instant::now() >= until || holders.iter().any(gone) {
+        if bell.wait(step).await || Instant::now() >= until || holders.iter().any(gone) {
             return;
         }
     }

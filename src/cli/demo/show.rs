@@ -17,7 +17,7 @@ use crate::task::state::Status;
 /// Shows how far it is: bars on a terminal, else a line for each thing that happens.
 pub(super) enum Board {
     Bars(Bars),
-    Lines(Lines),
+    Lines(Told),
 }
 
 pub(super) struct Bars {
@@ -27,9 +27,9 @@ pub(super) struct Bars {
     workers: BTreeMap<String, ProgressBar>,
 }
 
-/// What has been said already.
+/// What the lines have told already.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(super) struct Told {
     workers: Vec<String>,
     ended: Vec<TaskId>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Lines {
 impl Board {
     pub(super) fn new(tasks: u64, terminal: bool) -> Board {
         if !terminal {
-            return Board::Lines(Lines::default());
+            return Board::Lines(Told::default());
         }
         let all = MultiProgress::new();
         let total = all.add(ProgressBar::new(tasks));
@@ -58,7 +58,7 @@ impl Board {
                 bars.update(tasks, workers);
                 Ok(())
             }
-            Board::Lines(lines) => lines.update(tasks, workers),
+            Board::Lines(told) => told.update(tasks, workers),
         }
     }
 
@@ -100,7 +100,7 @@ impl Bars {
     }
 }
 
-impl Lines {
+impl Told {
     fn update(&mut self, tasks: &[Task], workers: &[Known]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for worker in workers {

@@ -29,7 +29,7 @@ const FIXED: usize = CHECK + 5 * 8;
 /// What stands for no time.
 const NEVER: Millis = Millis::MIN;
 
-/// More than that is never read. A round is a few notes, each with little output.
+/// More than that is never read. A batch is a few notes, each with little output.
 const MOST: u64 = 1 << 20;
 
 /// The files of a store's workers.

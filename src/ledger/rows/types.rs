@@ -291,18 +291,18 @@ pub struct UnverifiedJob {
     pub uuid: Uuid,
     /// The job's number.
     pub job: Option<JobId>,
-    /// The broker instance that numbered it.
+    /// The broker instance that numbered the job.
     pub instance: Option<String>,
-    /// How to know it from another of that number.
+    /// How to know the job from another of that number.
     pub fingerprint: Fingerprint,
 }
 
 /// How a job is known from another that has its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fingerprint {
-    /// It points to the task.
+    /// The job points to the task.
     Pointer,
-    /// Its producer's own.
+    /// The job is its producer's own.
     Foreign {
         /// The first half of the SHA-256 of its body.
         hash: [u8; 16],

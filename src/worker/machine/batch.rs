@@ -44,12 +44,12 @@ pub struct Turn {
 /// Whether there is a batch journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Journal {
-    /// It was not needed yet.
+    /// No journal was needed yet.
     #[default]
     Unmade,
-    /// It is there.
+    /// The journal is there.
     Ready,
-    /// None is to be had, or it is to stay as it is.
+    /// No journal is to be had, or the one there is to stay as it is.
     Lost,
 }
 
@@ -57,9 +57,9 @@ pub enum Journal {
 #[derive(Debug, Default)]
 pub struct Batch {
     journal: Journal,
-    /// Attempts that have ended, and the jobs that go when that is recorded.
+    /// Attempts that have ended, and the jobs that are to be deleted once these ends are recorded.
     ended: Vec<(ToDelete, Arc<Settlement>)>,
-    /// When the first of them had ended.
+    /// When the first of these attempts had ended.
     since: Option<Duration>,
     /// The attempt that has begun and was claimed ahead, and when it began.
     begun: Option<(AttemptId, Millis)>,
@@ -73,16 +73,16 @@ pub struct Batch {
 /// What there is to do with jobs of a batch that was recorded.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// Those of attempts whose end is recorded.
+    /// Jobs of attempts whose end is recorded.
     pub to_delete: Vec<ToDelete>,
-    /// Those that are to be looked at anew.
+    /// Jobs that are to be looked at anew.
     pub next: Vec<Reservation>,
     /// Attempts whose end was not ours to record.
     pub not_ours: Vec<AttemptId>,
 }
 
 impl Batch {
-    /// Whether nothing of it is left to be recorded.
+    /// Whether nothing of the batch is left to be recorded.
     pub fn is_recorded(&self) -> bool {
         self.ended.is_empty()
             && self.begun.is_none()
@@ -118,7 +118,7 @@ impl Batch {
         !self.turns.is_empty()
     }
 
-    /// Whose turn it is, if the batch may go on; else it is closed.
+    /// The job whose turn it is, if the batch may go on; else the batch is closed.
     pub fn next(&mut self) -> Option<Turn> {
         if self.stale {
             self.close();
@@ -148,7 +148,7 @@ impl Batch {
             && self.since.is_none_or(is_soon)
     }
 
-    /// Event `ended`: an attempt has ended, which stands in the journal and is recorded later.
+    /// Event `ended`: an attempt has ended. Its end stands in the journal, and is recorded later.
     pub fn ended(&mut self, job: ToDelete, settlement: Arc<Settlement>, now: Now) {
         self.begun = None;
         self.since.get_or_insert(now.at);
@@ -160,7 +160,7 @@ impl Batch {
         self.stale = self.has_turns();
     }
 
-    /// Those whose turn has not come do not begin.
+    /// Attempts whose turn has not come do not begin.
     pub fn close(&mut self) {
         let turns = self.turns.drain(..);
         // The locks of the attempts go here.
@@ -168,7 +168,8 @@ impl Batch {
         self.unclaimed.extend(unclaimed);
     }
 
-    /// Closes it, and says all that is to be recorded, with the end of the attempt that ran last, if that has ended.
+    /// Closes the batch, and says all that is to be recorded, with the end of the attempt that ran last, if that has
+    /// ended.
     pub fn record(&mut self, last: Option<&Arc<Settlement>>, entry: &mut Entry) {
         self.close();
         let ended = self.ended.iter().map(|(_, settlement)| settlement);
@@ -177,7 +178,7 @@ impl Batch {
         entry.unclaim = self.unclaimed.iter().map(|(_, attempt)| *attempt).collect();
     }
 
-    /// It was recorded, and of each attempt that had ended whether that was ours.
+    /// The batch was recorded. `ours` says for each attempt that had ended whether the attempt was ours to record.
     pub fn recorded(&mut self, ours: &[bool]) -> Recorded {
         let mut recorded = Recorded::default();
         for ((job, settlement), is_ours) in self.ended.drain(..).zip(ours) {
@@ -193,7 +194,7 @@ impl Batch {
         recorded
     }
 
-    /// It is left to others to record it, who will read the journal. The jobs.
+    /// Leaves the batch to be recorded by others, who will read the journal. Returns its jobs.
     pub fn abandon(&mut self) -> Vec<Reservation> {
         self.journal = Journal::Lost;
         self.close();

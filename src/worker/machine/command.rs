@@ -13,27 +13,27 @@ const SIGKILL: i32 = 9;
 /// Why we end a command that would go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It ran longer than its `timeout`.
+    /// The command ran longer than its `timeout`.
     TimedOut,
     /// The worker goes.
     Interrupted,
 }
 
-/// How far ending it has come.
+/// How far the ending of a command has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It runs.
+    /// The command runs.
     Running,
-    /// It was asked to end.
+    /// The command was asked to end.
     Terminated {
         /// Why.
         cause: Cause,
-        /// When it is killed if it has not ended.
+        /// When the command is killed if it has not ended.
         kill_at: Duration,
     },
-    /// It was killed.
+    /// The command was killed.
     Killed {
-        /// Why it was to end.
+        /// Why the command was to end.
         cause: Cause,
     },
 }

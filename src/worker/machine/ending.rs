@@ -86,7 +86,7 @@ impl Machine {
         }
     }
 
-    /// Where the outcome stands in the batch journal, it is recorded later.
+    /// An outcome that stands in the batch journal is recorded later.
     pub(super) fn journaled(
         &mut self,
         finished: Finished,
@@ -178,7 +178,7 @@ impl Machine {
         self.have_again(later);
     }
 
-    /// What there was is recorded; of each attempt, whether it was ours to record.
+    /// What there was is recorded. `ours` says for each attempt whether it was ours to record.
     pub(super) fn recorded(
         &mut self,
         last: Option<(Reservation, Facts, Arc<Settlement>)>,
@@ -281,7 +281,7 @@ impl Machine {
     }
 }
 
-/// When a worker goes though an outcome is not recorded that it has tried to record since then.
+/// When a worker goes although an outcome is not recorded; `since` is when the worker began to try.
 fn leave_at(mode: Mode, since: Duration) -> Option<Duration> {
     let last_try = since.saturating_add(LAST_TRY);
     match mode {

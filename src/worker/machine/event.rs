@@ -24,7 +24,7 @@ pub struct Now {
     pub at: Duration,
     /// The machine's clock, which rows are stamped with and nothing is measured by.
     pub wall: Millis,
-    /// A throw of the dice: what keeps workers from trying a broker again all at once.
+    /// Jitter, drawn by the loop: what keeps workers from trying a broker again all at once.
     pub chance: u8,
 }
 
@@ -33,7 +33,7 @@ pub struct Now {
 pub enum Event {
     /// The worker is told how soon to go, by a signal or by its tender.
     Told(Mode),
-    /// The configuration was read again. The next job goes by it.
+    /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
     Answered(Answer),
@@ -84,9 +84,9 @@ pub struct Ended {
     pub how: How,
     /// What the command printed.
     pub output: Captured,
-    /// When it ended, by the machine's clock.
+    /// When the command ended, by the machine's clock.
     pub at: Millis,
-    /// It ended while the worker waited for nothing else, and all that it printed is here.
+    /// The command ended while the worker waited for nothing else, and all that the command printed is here.
     pub quick: bool,
     /// No signal of ours reached it: whatever was to be sent, the command had ended before.
     pub by_itself: bool,
@@ -97,7 +97,7 @@ pub struct Ended {
 /// How a command's process left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// It exited, or a signal ended it.
+    /// The process exited, or a signal ended it.
     Exit {
         /// Which.
         exit: Exit,
@@ -378,7 +378,7 @@ pub enum Said {
         /// Why.
         error: String,
     },
-    /// It could be recorded at last.
+    /// The outcome could be recorded at last.
     RecordedAtLast(AttemptId),
     /// The worker left before an outcome was recorded.
     LeftUnrecorded(Option<AttemptId>),

@@ -1,4 +1,4 @@
-//! From a reserved job to the task it speaks of.
+//! From a reserved job to the task that the job speaks of.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
 /// What a job's body says.
 #[derive(Debug)]
 pub enum Read {
-    /// It points into this store.
+    /// The body points into this store.
     Ours(JobRef),
     /// What tells the job apart is not in its body alone.
     Foreign(Foreign),
@@ -29,11 +29,11 @@ pub enum Read {
 /// What the body of a job says that does not point into this store.
 #[derive(Debug)]
 pub enum Foreign {
-    /// It points into another store.
+    /// The body points into another store.
     Elsewhere(Uuid),
-    /// It names what is to be run.
+    /// The body names what is to be run.
     Native(Native),
-    /// It is for one command, or is to be refused.
+    /// The body is for one command, or is to be refused.
     Unread,
 }
 

@@ -1,5 +1,5 @@
-//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records its
-//! outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the broker.
+//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records the
+//! command's outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the broker.
 //!
 //! ```text
 //! command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C ──▶ …

@@ -7,14 +7,14 @@ use std::time::Duration;
 /// Where a worker stands between working and leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It takes jobs.
+    /// The worker takes jobs.
     Working,
-    /// It takes no more jobs; its command may run until then, or however long the command takes.
+    /// The worker takes no more jobs (it drains); its command may run until then, or however long the command takes.
     Draining {
         /// Since the worker's start; `None`: however long it takes.
         until: Option<Duration>,
     },
-    /// It leaves at once.
+    /// The worker leaves at once.
     Stopping,
 }
 

@@ -49,7 +49,7 @@ pub enum Phase {
         claimant: Claimant,
         /// The attempt.
         dead: DeadAttempt,
-        /// It was taken over, and is to be recorded as lost.
+        /// The attempt was taken over, and is to be recorded as lost.
         is_taken: bool,
     },
     /// The attempt's command is being started.
@@ -60,7 +60,8 @@ pub enum Phase {
     Leftovers(Finished),
     /// The outcome is being written to the batch journal.
     Journaling(Finished),
-    /// The outcome is known, and the next jobs are looked for, to be claimed in the transaction that records it.
+    /// The outcome is known, and the next jobs are looked for, to be claimed in the transaction that records the
+    /// outcome.
     Looking(Looking),
     /// The outcome is being recorded, or what there is of a batch.
     Recording(Recording),
@@ -107,7 +108,7 @@ impl Phase {
 pub struct Claimant {
     /// The job.
     pub reservation: Reservation,
-    /// Which task it speaks of.
+    /// Which task the job speaks of.
     pub job: JobRef,
     /// How many claims there have been.
     pub claims: u32,
@@ -179,11 +180,11 @@ pub struct Running {
     pub started: Option<Millis>,
     /// The command's process group, once it is known.
     pub group: i32,
-    /// When to tell the tender of it.
+    /// When to tell the tender of the attempt.
     pub tell_at: Option<Duration>,
-    /// When its time is up.
+    /// When the command's time is up.
     pub times_out_at: Option<Duration>,
-    /// How far ending it has come.
+    /// How far the ending of the command has come.
     pub stage: Stage,
 }
 
@@ -198,7 +199,7 @@ pub struct Finished {
     pub settlement: Arc<Settlement>,
     /// How long its command took.
     pub long: Duration,
-    /// It ended quickly, as [`super::event::Ended::quick`] says.
+    /// The command ended quickly, as [`super::event::Ended::quick`] says.
     pub quick: bool,
 }
 
@@ -237,9 +238,9 @@ pub enum Look {
 pub struct Recording {
     /// The attempt that has ended last, with its job; `None` where only a batch is recorded.
     pub last: Option<(Reservation, Facts, Arc<Settlement>)>,
-    /// Since when it is tried.
+    /// Since when the worker tries to record.
     pub since: Duration,
-    /// The ledger has refused it already, which was said.
+    /// The ledger has refused the entry already, which was said.
     pub in_trouble: bool,
     /// Not before then.
     pub not_before: Duration,
@@ -248,7 +249,7 @@ pub struct Recording {
 /// What is to be done with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// Give it back. If it is lost, the task that waits is put again.
+    /// Release the job. If the job is lost, the task that waits is put again.
     Release {
         /// `None`: as it is.
         priority: Option<u32>,
@@ -257,7 +258,7 @@ pub enum Disposition {
         /// The put of the task that waits for the job.
         waiting: Option<PutId>,
     },
-    /// Set it aside.
+    /// Bury the job.
     Bury {
         /// `None`: as it is.
         priority: Option<u32>,

@@ -132,7 +132,7 @@ pub struct Rest {
     pub pause_until: Option<Duration>,
     /// When the tube is to be put right; `None`: that is a tender's.
     pub reconcile_at: Option<Duration>,
-    /// The ledger is in trouble; when it is tried again.
+    /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
 }
 
@@ -205,7 +205,7 @@ pub enum Asked {
         job: JobId,
         /// The put that is to be followed by another if the job is lost.
         waiting: Option<PutId>,
-        /// It is released.
+        /// The job is released, not buried.
         is_release: bool,
     },
     /// [`Ask::Release`] of a job whose turn has not come.

@@ -1,13 +1,13 @@
 //! However many jobs there are, a look at a tube goes by its index.
 
-use super::{Place, Queue, survey};
+use super::{Queue, Setup, survey};
 use crate::broker::embedded::Settings;
 
 #[test]
 fn looks_go_by_their_indices() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::at(&dir.path().join("t.db"), Settings::default());
-    let queue = Queue::open(&place).unwrap();
+    let setup = Setup::at(&dir.path().join("t.db"), Settings::default());
+    let queue = Queue::open(&setup).unwrap();
     let table = [
         (survey::FIRST_READY, "INDEX jobs_ready"),
         (survey::FIRST_DELAYED, "INDEX jobs_delayed"),

@@ -101,7 +101,7 @@ fn a_worker_that_is_told_to_go_leaves_those_whose_turn_has_not_come(
 
 fn one_that_takes_long_is_known_to_run(taskqueue: &Taskqueue, queue: &dyn Queue) {
     put(taskqueue, 40, |_| false);
-    // After 1, 2, 4 and 8 it is amid a round.
+    // After 1, 2, 4 and 8 it is amid a batch.
     let long = "[ $TASKQUEUE_TASK_ID != 19 ] || [ $TASKQUEUE_ATTEMPT = 2 ] || sleep 600";
     let script = std::fs::read_to_string(taskqueue.path("job")).unwrap();
     let script = script.replace("; exit", &format!("; {long}; exit"));
@@ -137,7 +137,7 @@ fn nothing_is_run_again_that_was_done_however_often_workers_are_killed(
     let mut killed = Vec::new();
     while count(taskqueue, open) > 0 {
         let workers = [taskqueue.start(&WORKER), taskqueue.start(&WORKER)];
-        // They have had some rounds, and die anywhere in the next.
+        // They have had some batches, and die anywhere in the next.
         let some = ran(taskqueue).len() + 100;
         until("some ran, or all", || {
             ran(taskqueue).len() >= some || count(taskqueue, open) == 0

@@ -1,4 +1,4 @@
-//! Hearing the bell.
+//! Hearing the bell that whoever puts a job rings: a watch of its file by inotify.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::sqlite::bell::Bell;
 /// How often somebody looks who cannot hear: Linux gives each user a limited number of inotify instances.
 const DEAF: Duration = Duration::from_millis(40);
 
-/// Hears the bell, or knows that it does not.
+/// Hears the bell, or knows that it cannot.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct BellWatch {
     bell: Bell,
     inotify: Option<AsyncFd<OwnedFd>>,
     /// That it cannot hear was reported.
     told: bool,
 }
 
-impl Ear {
-    /// One that hears nothing before [`Ear::listen`].
+impl BellWatch {
+    /// One that hears nothing before [`BellWatch::listen`].
     pub(super) fn new(bell: Bell) -> Self {
         Self {
             bell,
@@ -64,8 +64,8 @@ impl Ear {
         Ok(())
     }
 
-    /// Waits for a ring, but no longer than till then. A ring since [`Ear::listen`] ends it at once. True if it may
-    /// have rung. May be cancelled.
+    /// Waits for a ring, but no longer than till then. A ring since [`BellWatch::listen`] ends the wait at once. True
+    /// if the bell may have rung. May be cancelled.
     pub(super) async fn wait(&mut self, until: Instant) -> bool {
         let Some(inotify) = &self.inotify else {
             sleep_until(until.min(Instant::now() + DEAF)).await;

@@ -20,7 +20,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "STATUS",
-        value_parser = PossibleValuesParser::new(DisplayedStatus::WORDS),
+        value_parser = PossibleValuesParser::new(DisplayedStatus::ALL.map(DisplayedStatus::as_str)),
         help = "Only tasks that are",
         long_help = "Only tasks with this status; stalled: running, and its worker is dead"
     )]

@@ -3,7 +3,7 @@
 use super::tables::{AttemptRow, ForeignMark, Tables, TaskRow};
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, DisplayedStatus, Task};
+use crate::ledger::read::{Attempt, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
 use crate::task::Millis;
@@ -129,7 +129,7 @@ impl Tables {
                 options,
                 body_size: body.map(size),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
-                status: DisplayedStatus::As(row.status),
+                status: row.status.into(),
                 due: row.due,
                 reason: row.reason.clone(),
                 priority: row.priority,

@@ -5,6 +5,7 @@
 //! | layer | modules | what it may do |
 //! |---|---|---|
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
+//! | edge | [`connect`], [`address`] | which adapter is meant by which name |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
@@ -13,6 +14,7 @@
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
+pub mod address;
 pub mod api;
 pub mod backoff;
 pub mod beside;
@@ -21,6 +23,7 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod control;
 pub mod crash;
 pub mod crew;

@@ -9,10 +9,11 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::Failure;
-use super::connect::{self, block_on, broker};
+use super::configured::{block_on, broker};
 use crate::broker::JobId;
 use crate::clock::now;
 use crate::config::{Config, duration};
+use crate::connect;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::{self, Ledger, Millis};
 use crate::task::fingerprint::fingerprint;

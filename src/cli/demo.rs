@@ -13,8 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Failure, connect};
-use crate::config::{BrokerUrl, StoreUrl};
+use super::Failure;
+use crate::address::{BrokerUrl, StoreUrl};
+use crate::connect;
 use crate::ledger::read::{DisplayedStatus, Filter, Key, Task};
 use crate::ledger::worker::Known;
 use crate::signals;

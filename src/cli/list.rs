@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, Write};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::Failure;
 use super::print::{JsonTask, harmless, local};
-use super::{Failure, connect};
 use crate::config::Config;
+use crate::connect;
 use crate::ledger::read::{DisplayedStatus, Filter, Task};
 use crate::tube::TubeName;
 

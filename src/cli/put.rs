@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::connect::block_on;
+use super::configured::block_on;
 use crate::api::{Put, Queue, Receipt};
 use crate::broker;
 use crate::config::{Config, duration};

@@ -7,10 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::connect::{self, block_on, broker};
+use super::configured::{self, block_on, broker};
 use crate::broker::{Broker, JobState};
 use crate::clock::now;
 use crate::config::Config;
+use crate::connect;
 use crate::crash::{self, Point};
 use crate::ledger::announce::{Again, OldJob};
 use crate::ledger::put::NotRegenerated;
@@ -42,7 +43,10 @@ pub struct Flags {
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let store = match connect::existing(&config.store)? {
-        Some(_) => Some(Store::over(connect::ledger(config, Durability::PowerCut)?)?),
+        Some(_) => Some(Store::over(configured::ledger(
+            config,
+            Durability::PowerCut,
+        )?)?),
         None => None,
     };
     block_on(async {

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
+use super::Failure;
 use super::print::{JsonTask, harmless, local};
-use super::{Failure, connect};
 use crate::config::Config;
+use crate::connect;
 use crate::ledger::read::{Attempt, Key, Task};
 use crate::task::id::TaskId;
 

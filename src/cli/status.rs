@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::print::{harmless, span};
 use super::reach::{odd, tenders};
-use super::{Failure, connect};
-use crate::config::StoreUrl;
+use crate::address::StoreUrl;
+use crate::connect;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;

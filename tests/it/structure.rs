@@ -123,13 +123,17 @@ const SHELL: &[(&str, &[&str])] = &[
 
 /// Flags, environment, files, printing.
 const EDGE: &[(&str, &[&str])] = &[
+    // How a broker and a store are named.
+    ("address", &[]),
     (
         "cli",
         &[
+            "address",
             "api",
             "broker",
             "clock",
             "config",
+            "connect",
             "control",
             "crash",
             "grace",
@@ -148,7 +152,9 @@ const EDGE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("config", &["pool", "task", "tube"]),
+    ("config", &["address", "pool", "task", "tube"]),
+    // Which adapter is meant by which name.
+    ("connect", &["address", "api", "broker", "ledger"]),
 ];
 
 /// As many columns a line may have.
@@ -316,7 +322,7 @@ fn adapters_of_the_ledger_are_picked_in_one_place() {
                 .any(|import| adapters.contains(&import.as_str()))
     };
     let picking: Vec<_> = above.filter(picks).map(|source| &source.module).collect();
-    assert_eq!(picking, [&["cli", "connect"]]);
+    assert_eq!(picking, [&["connect"]]);
 }
 
 #[test]

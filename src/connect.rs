@@ -1,20 +1,18 @@
 //! The one place where adapters are picked.
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Failure;
+use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
-use crate::config::{BrokerUrl, Config, StoreUrl};
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
-/// A session with the configured broker. It connects when it is first used.
-pub fn broker(config: &Config) -> Box<dyn Broker> {
-    let StoreUrl::Sqlite(file) = &config.store;
-    adapter(&config.broker, file)
+/// A session with a broker. It connects when it is first used.
+pub fn broker(broker: &BrokerUrl, store: &StoreUrl) -> Box<dyn Broker> {
+    let StoreUrl::Sqlite(file) = store;
+    adapter(broker, file)
 }
 
 fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
@@ -24,12 +22,7 @@ fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
     }
 }
 
-/// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
-pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, Failure> {
-    Ok(recording(&config.broker, &config.store, durability)?)
-}
-
-/// The same by what the configuration says of them.
+/// A store to record in. With the embedded broker it puts the jobs of its tasks itself.
 pub fn recording(
     broker: &BrokerUrl,
     store: &StoreUrl,
@@ -62,12 +55,4 @@ impl Queue {
         let db = recording(broker, &url, Durability::PowerCut)?;
         Ok(Queue::new(adapter(broker, store), db))
     }
-}
-
-/// Runs a loop to its end on a runtime of one thread.
-pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
 }

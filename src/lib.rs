@@ -7,9 +7,9 @@
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
 //! | edge | [`connect`], [`address`] | which adapter is meant by which name |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
-//! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
+//! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
+//! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`thread`], [`beside`], [`fd`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
@@ -47,3 +47,9 @@ pub mod tenure;
 pub mod thread;
 pub mod tube;
 pub mod worker;
+
+pub use address::{BrokerUrl, StoreUrl};
+pub use api::{Cleanup, Error, Filter, Put, Queue, Receipt, Status, Task};
+pub use task::id::TaskId;
+pub use tube::TubeName;
+pub use uuid::Uuid;

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{self, Path, PathBuf};
+use std::str::FromStr;
 
 /// Where tasks are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,22 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.chars().all(letters)
 }
 
+impl FromStr for StoreUrl {
+    type Err = BadStoreUrl;
+
+    fn from_str(text: &str) -> Result<StoreUrl, BadStoreUrl> {
+        StoreUrl::read(text.as_ref())
+    }
+}
+
+/// A file, whatever its name looks like.
+impl From<&Path> for StoreUrl {
+    fn from(file: &Path) -> StoreUrl {
+        StoreUrl::Sqlite(file.into())
+    }
+}
+
+/// The same.
 impl From<PathBuf> for StoreUrl {
     fn from(file: PathBuf) -> StoreUrl {
         StoreUrl::Sqlite(file)

@@ -20,8 +20,10 @@ pub mod backoff;
 pub mod beside;
 pub mod broker;
 pub mod chance;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod connect;
 pub mod control;

@@ -18,7 +18,7 @@ use crate::tube::TubeName;
 /// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
 pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
 
-/// What to put, and how: a builder. What is wrong with it, [`Queue::put`] says.
+/// What to put, and how: a builder. What is wrong with it, [`Queue::put`](super::Queue::put) says.
 #[derive(Debug)]
 pub struct Put {
     /// Or the first thing that was wrong.

@@ -1,6 +1,6 @@
 //! A worker: reserves jobs from one tube and runs one command at a time.
 //!
-//! What it does is decided in [`machine`], which knows no I/O. The loop here waits for the one event that comes next, hands
+//! What it does is decided in `machine`, which knows no I/O. The loop here waits for the one event that comes next, hands
 //! it to the machine, and performs what the machine answers: it asks the broker (`ask`), tells the ledger, and starts and
 //! ends commands (`run`). The loop decides nothing.
 

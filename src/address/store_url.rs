@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 /// Where tasks are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreUrl {
     /// `PATH` or `sqlite:PATH`: a file.
     Sqlite(PathBuf),
@@ -15,6 +16,7 @@ pub enum StoreUrl {
 
 /// The text is no store's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadStoreUrl {
     /// A kind of store that there is to be, and is not yet.
     #[error("'{text}': this taskqueue has no PostgreSQL yet; name a file: PATH or sqlite:PATH")]

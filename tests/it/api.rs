@@ -1,5 +1,7 @@
 //! The library as a producer written in Rust uses it.
 
+mod queue;
+
 use std::time::Duration;
 
 use taskqueue::broker::{Broker, Error as Trouble};

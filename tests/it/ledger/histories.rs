@@ -107,7 +107,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A ledger in the middle of its history.
 struct World {
     stage: Stage,
-    workers: Vec<(Registered, Vec<Box<Attempt>>)>,
+    workers: Vec<(Registered, Vec<Attempt>)>,
     /// Each with the task that it is, once that is known.
     tasks: Vec<(Uuid, TaskId)>,
     now: Millis,
@@ -151,7 +151,7 @@ impl World {
         let claim = match entered.claim {
             Some(Claim::Begun(attempt)) => {
                 let begun = format!("{:?} {:?} {:?}", attempt.id, attempt.budget, attempt.put);
-                attempts.push(attempt);
+                attempts.push(*attempt);
                 begun
             }
             // A foreign task's uuid is its own in each.

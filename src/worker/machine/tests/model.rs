@@ -322,7 +322,7 @@ impl Model {
             .partition(|orphan| orphan.gone_at <= now);
         self.orphans = stay;
         for orphan in gone {
-            self.ends(orphan.attempt);
+            self.ends(orphan.attempt.id);
         }
         if self.next_pass <= self.now && self.trouble_until.is_none() {
             self.next_pass = self.now + PASSES;
@@ -649,7 +649,7 @@ impl Model {
             let fails = self.dice.one_in(50);
             let worker = &mut self.workers[at];
             let journal = worker.journal.as_mut().filter(|_| !fails);
-            if !journal.is_some_and(|journal| journal.begins(attempt.id, began).is_ok()) {
+            if journal.is_none_or(|journal| journal.begins(attempt.id, began).is_err()) {
                 worker.ready.push_back(Event::NotJournaled);
                 return;
             }
@@ -684,7 +684,7 @@ impl Model {
     fn command_ends(&mut self, at: usize, quick: bool) -> Event {
         let run = self.workers[at].run.take().unwrap();
         let exit = run.exit;
-        self.ends(run.attempt);
+        self.ends(run.attempt.id);
         Event::Ended(Box::new(Ended {
             how: How::Exit {
                 exit: Exit::Code(exit),
@@ -697,8 +697,8 @@ impl Model {
         }))
     }
 
-    fn ends(&mut self, attempt: Box<Attempt>) {
-        assert_eq!(self.alive.remove(&attempt.id.task), Some(attempt.id));
+    fn ends(&mut self, id: AttemptId) {
+        assert_eq!(self.alive.remove(&id.task), Some(id));
     }
 
     fn end_orphans(&mut self, id: AttemptId) {
@@ -708,7 +708,7 @@ impl Model {
             .partition(|orphan| orphan.attempt.id == id);
         self.orphans = others;
         for orphan in these {
-            self.ends(orphan.attempt);
+            self.ends(orphan.attempt.id);
         }
     }
 

@@ -24,17 +24,18 @@
 //! A [`Queue`] is cheap to clone, and used by any number of tasks at once:
 //!
 //! ```
-//! use taskqueue::{Put, Queue, StoreUrl};
+//! use taskqueue::{Put, Queue, StoreUrl, TubeName};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = StoreUrl::from(folder.path().join("tasks.db"));
 //! let queue = Queue::open(&"embedded".parse()?, &store)?;
-//! let another = queue.clone();
-//! let mail = tokio::spawn(async move { another.put(&"mail".parse()?, Put::raw("hello")).await });
-//! queue.put(&"mail".parse()?, Put::raw("any bytes")).await?;
-//! mail.await??;
+//! let (mail, another) = ("mail".parse::<TubeName>()?, queue.clone());
+//! let tube = mail.clone();
+//! let putting = tokio::spawn(async move { another.put(&tube, Put::raw("hello")).await });
+//! queue.put(&mail, Put::raw("any bytes")).await?;
+//! putting.await??;
 //! assert_eq!(queue.counts().await?["mail"].waiting, 2);
 //! # Ok(())
 //! # }

@@ -1,5 +1,8 @@
 //! `taskqueue`: worker processes for beanstalkd, and a record of what became of every job.
 //!
+//! A program that puts tasks, or asks what became of them, begins at [`Queue`]; [`api`] has the rest of it. Everything
+//! else is the program's own and may change at any time. Without the feature `cli` there is no command line.
+//!
 //! Imports point one way, from the top of this list to the bottom:
 //!
 //! | layer | modules | what it may do |

@@ -1,7 +1,7 @@
 //! What programs read: the JSON of `--json`, in one place.
 //!
-//! `taskqueue(1)` describes each shape, and programs depend on it: fields may be added, and those that are here stay. Of
-//! the small ones the fields stand in the order of the alphabet, and so they are printed.
+//! `taskqueue(1)` describes each shape, and programs depend on it: fields may be added, and those that are here stay.
+//! Of the small ones the fields stand in the order of the alphabet, and so they are printed.
 
 use std::borrow::Cow;
 

@@ -41,10 +41,11 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
-    let mut filter = Filter::default();
-    filter.status = flags.status.as_deref().and_then(Status::from_word);
-    filter.tube = flags.use_tube.as_ref().map(TubeName::to_string);
-    filter.command = flags.command;
+    let filter = Filter {
+        status: flags.status.as_deref().and_then(Status::from_word),
+        tube: flags.use_tube.as_ref().map(TubeName::to_string),
+        command: flags.command,
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     begin(&mut out, flags.json)?;
     let count = match Queue::open_existing(&config.broker, &config.store)? {

@@ -60,6 +60,7 @@ fmt:
 
 clippy:
 	$(CARGO) clippy --all-targets $(LOCKED) -- -D warnings
+	$(CARGO) clippy --no-default-features --lib $(LOCKED) -- -D warnings
 
 # Advisories need a database from the network. Where it cannot be fetched, that is no failure.
 deny:

@@ -10,7 +10,7 @@ use std::env;
 use std::error::Error;
 use std::process::ExitCode;
 
-use taskqueue::api::{Put, Queue, Receipt};
+use taskqueue::{Put, Queue, Receipt, StoreUrl};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -35,7 +35,8 @@ async fn main() -> ExitCode {
 async fn put() -> Result<Receipt, Box<dyn Error>> {
     let server = env::var("BEANSTALKD").unwrap_or_else(|_| "127.0.0.1:11300".into());
     let store = env::var_os("TASKQUEUE_STORE").unwrap_or_else(|| "tasks.db".into());
-    let mut queue = Queue::open(&format!("beanstalk://{server}").parse()?, store.as_ref())?;
+    let broker = format!("beanstalk://{server}").parse()?;
+    let queue = Queue::open(&broker, &StoreUrl::read(&store)?)?;
     let invoice = Put::command("invoice:send")
         .argument("12")
         .option("format", "pdf")

@@ -185,6 +185,7 @@ pub struct Capabilities {
 
 /// Why a broker did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No connection could be made.
     #[error("cannot reach the broker at {address}: {reason}")]

@@ -9,7 +9,7 @@ use crate::signals;
 
 mod cleanup;
 mod completions;
-mod connect;
+mod configured;
 mod demo;
 mod example;
 mod explain;

@@ -6,22 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
+use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
-mod broker_url;
 pub mod duration;
 mod error;
 mod file;
-mod store_url;
 mod types;
 
-pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
-pub use store_url::{BadStoreUrl, StoreUrl};
 
 use error::Wrong;
 use file::File;

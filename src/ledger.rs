@@ -84,6 +84,12 @@ impl Ledger {
         }
     }
 
+    /// The same ledger, whose changes have to survive that from now on, unless they say otherwise.
+    #[must_use]
+    pub fn surviving(self, durability: Durability) -> Ledger {
+        Ledger { durability, ..self }
+    }
+
     /// The ledger's own id, which pointers name.
     pub fn id(&self) -> Uuid {
         self.backend.id()

@@ -1,26 +1,34 @@
 //! `taskqueue`: worker processes for beanstalkd, and a record of what became of every job.
 //!
+//! A program that puts tasks, or asks what became of them, begins at [`Queue`]; [`api`] has the rest of it. Everything
+//! else is the program's own and may change at any time. Without the feature `cli` there is no command line.
+//!
 //! Imports point one way, from the top of this list to the bottom:
 //!
 //! | layer | modules | what it may do |
 //! |---|---|---|
 //! | edge | [`cli`], [`config`] | flags, environment, files, printing |
+//! | edge | [`connect`], [`address`] | which adapter is meant by which name |
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
-//! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`api`] | what a producer does, in this program or in another |
+//! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
+//! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`thread`], [`beside`], [`fd`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
+pub mod address;
 pub mod api;
 pub mod backoff;
 pub mod beside;
 pub mod broker;
 pub mod chance;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
 pub mod config;
+pub mod connect;
 pub mod control;
 pub mod crash;
 pub mod crew;
@@ -44,3 +52,9 @@ pub mod tenure;
 pub mod thread;
 pub mod tube;
 pub mod worker;
+
+pub use address::{BrokerUrl, StoreUrl};
+pub use api::{Cleanup, Error, Filter, Put, Queue, Receipt, Status, Task};
+pub use task::id::TaskId;
+pub use tube::TubeName;
+pub use uuid::Uuid;

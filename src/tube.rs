@@ -18,6 +18,7 @@ pub struct TubeName(String);
 
 /// Why a name is not a tube's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadTubeName {
     /// Nothing at all.
     #[error("a tube's name cannot be empty")]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use taskqueue::api::{Put, Queue};
+use taskqueue::{Put, Queue};
 
 use super::figures::{Samples, quantile};
 use super::floor::spawn_and_wait;
@@ -37,7 +37,8 @@ fn idle(size: &Size, samples: &mut Samples) {
         .enable_all()
         .build()
         .unwrap();
-    let mut queue = Queue::open(&world.broker().parse().unwrap(), &world.store()).unwrap();
+    let store = world.store().into();
+    let queue = Queue::open(&world.broker().parse().unwrap(), &store).unwrap();
     let tube = TUBE.parse().unwrap();
     let words = |words: [String; 3]| words.map(|word| CString::new(word).unwrap());
     let (mut put, mut library, mut spawn) = (Vec::new(), Vec::new(), Vec::new());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
-use taskqueue::api::{Put, Queue};
+use taskqueue::{Put, Queue};
 
 use super::figures::Samples;
 use super::world::{Size, TUBE, World};
@@ -56,7 +56,8 @@ fn one_by_one(world: World, count: usize) -> f64 {
         .enable_all()
         .build()
         .unwrap();
-    let mut queue = Queue::open(&world.broker().parse().unwrap(), &world.store()).unwrap();
+    let store = world.store().into();
+    let queue = Queue::open(&world.broker().parse().unwrap(), &store).unwrap();
     let tube = TUBE.parse().unwrap();
     let begun = Instant::now();
     runtime.block_on(async {

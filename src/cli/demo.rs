@@ -13,12 +13,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Failure, connect};
-use crate::config::{BrokerUrl, StoreUrl};
+use super::Failure;
+use crate::address::{BrokerUrl, StoreUrl};
+use crate::connect;
 use crate::ledger::read::{DisplayedStatus, Filter, Key, Task};
 use crate::ledger::worker::Known;
 use crate::signals;
-use crate::task::state::Status;
 
 mod show;
 
@@ -113,10 +113,7 @@ pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
 }
 
 fn is_ended(task: &Task) -> bool {
-    match task.status {
-        DisplayedStatus::As(status) => status.is_ended(),
-        DisplayedStatus::Stalled => false,
-    }
+    task.status.is_ended()
 }
 
 /// The temporary folder, and how our own program is run in it.
@@ -212,7 +209,7 @@ impl Stage {
         tasks.reverse();
         // A list has no output; of the few that failed, people want to see it.
         for task in &mut tasks {
-            if task.status == DisplayedStatus::As(Status::Failed)
+            if task.status == DisplayedStatus::Failed
                 && let Some(whole) = db.show(Key::Id(task.id))?
             {
                 *task = whole;

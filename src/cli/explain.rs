@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Failure;
 use super::print::span;
 use super::reach::{odd, some_tenders};
-use crate::config::StoreUrl;
+use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 

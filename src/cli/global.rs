@@ -6,7 +6,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use crate::config::{BrokerUrl, Config, Overrides, StoreUrl};
+use crate::address::{BrokerUrl, StoreUrl};
+use crate::config::{Config, Overrides};
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]

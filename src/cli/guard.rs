@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::global::{Global, LogFormat};
-use super::{Failure, connect, log};
-use crate::config::{Config, StoreUrl};
+use super::{Failure, log};
+use crate::address::StoreUrl;
+use crate::config::Config;
+use crate::connect;
 use crate::guard::{self, Post};
 
 const LOG: &str = "TASKQUEUE_LOG";

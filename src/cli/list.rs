@@ -5,10 +5,11 @@ use std::io::{self, BufWriter, Write};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::print::{JsonTask, harmless, local};
-use super::{Failure, connect};
+use super::Failure;
+use super::configured::block_on;
+use super::print::{harmless, local};
+use crate::api::{Filter, Queue, Status, Task, json};
 use crate::config::Config;
-use crate::ledger::read::{DisplayedStatus, Filter, Task};
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "STATUS",
-        value_parser = PossibleValuesParser::new(DisplayedStatus::WORDS),
+        value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)),
         help = "Only tasks that are",
         long_help = "Only tasks with this status; stalled: running, and its worker is dead"
     )]
@@ -41,21 +42,16 @@ pub struct Flags {
 
 pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     let filter = Filter {
-        status: flags.status.as_deref().and_then(DisplayedStatus::from_word),
+        status: flags.status.as_deref().and_then(Status::from_word),
         tube: flags.use_tube.as_ref().map(TubeName::to_string),
         command: flags.command,
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut written: Result<u64, Failure> = begin(&mut out, flags.json);
-    if let Some(db) = connect::existing(&config.store)? {
-        db.list(&filter, flags.limit, |task| {
-            if let Ok(count) = written {
-                written = row(&mut out, &task, flags.json, count).map(|()| count + 1);
-            }
-            written.is_ok()
-        })?;
-    }
-    let count = written?;
+    begin(&mut out, flags.json)?;
+    let count = match Queue::open_existing(&config.broker, &config.store)? {
+        Some(queue) => block_on(rows(&mut out, &queue, &filter, flags.limit, flags.json))?,
+        None => 0,
+    };
     if flags.json {
         out.write_all(if count > 0 { b"\n]\n" } else { b"]\n" })?;
     }
@@ -63,18 +59,40 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn begin(out: &mut impl Write, json: bool) -> Result<u64, Failure> {
-    if json {
-        out.write_all(b"[")?;
+/// Writes a page after the other. How many tasks there were.
+async fn rows(
+    out: &mut impl Write,
+    queue: &Queue,
+    filter: &Filter,
+    limit: u64,
+    json: bool,
+) -> Result<u64, Failure> {
+    let (mut count, mut below) = (0, None);
+    while count < limit {
+        let page = queue.list(filter, below, limit - count).await?;
+        for task in &page.tasks {
+            row(out, task, json, count)?;
+            count += 1;
+        }
+        below = page.next;
+        if below.is_none() {
+            break;
+        }
     }
-    Ok(0)
+    Ok(count)
+}
+
+fn begin(out: &mut impl Write, json: bool) -> io::Result<()> {
+    match json {
+        true => out.write_all(b"["),
+        false => Ok(()),
+    }
 }
 
 fn row(out: &mut impl Write, task: &Task, json: bool, count: u64) -> Result<(), Failure> {
     if json {
         out.write_all(if count > 0 { b",\n" } else { b"\n" })?;
-        let shape = JsonTask::new(task, false).map_err(io::Error::from)?;
-        serde_json::to_writer(&mut *out, &shape).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut *out, &json::Task::listed(task)).map_err(io::Error::from)?;
         return Ok(());
     }
     if count == 0 {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::configured::{block_on, broker};
 use crate::broker;
 use crate::config::{Config, duration};
 use crate::tube::TubeName;

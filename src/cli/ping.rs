@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Failure;
-use super::connect::{block_on, broker};
+use super::configured::{block_on, broker};
 use super::failure::next_step;
 use super::reach::{odd, tenders};
 use crate::broker::{self, Broker, NewJob, Reserve};

@@ -8,11 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::Failure;
-use super::connect::block_on;
-use crate::api::{Put, Queue, Receipt};
+use super::configured::block_on;
+use crate::api::{Put, Queue, Receipt, json};
 use crate::broker;
 use crate::config::{Config, duration};
 use crate::task::payload::{self, Body, Call, Native};
@@ -248,7 +247,7 @@ fn put_chunks(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: Queue::open(&config.broker, config.store.beside())?,
+        queue: Queue::open(&config.broker, &config.store)?,
         order,
         warned: false,
         all_well: true,
@@ -302,8 +301,10 @@ impl Putter<'_> {
         let mut out = io::BufWriter::new(io::stdout().lock());
         for answer in answers {
             match answer {
-                Ok(Receipt { id, uuid, .. }) if self.order.json => {
-                    writeln!(out, "{}", json!({ "id": id.0, "uuid": uuid.to_string() }))?;
+                Ok(receipt) if self.order.json => {
+                    serde_json::to_writer(&mut out, &json::Put::of(&receipt))
+                        .map_err(io::Error::from)?;
+                    writeln!(out)?;
                 }
                 Ok(Receipt { id, .. }) => writeln!(out, "{id}")?,
                 Err(error) => self.complain(&error)?,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::config::StoreUrl;
+use crate::address::StoreUrl;
 use crate::control::{self, Answer, Client, Request};
 use crate::tenure;
 use crate::tube::TubeName;

@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::connect::{self, block_on, broker};
+use super::configured::{self, block_on, broker};
 use super::failure::next_step;
 use super::worker::identity;
 use crate::config::Config;
+use crate::connect;
 use crate::ledger::{Durability, Store};
 use crate::reconcile::{Error, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::tube::TubeName;
@@ -56,7 +57,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// What was done in all tubes together, and what was not.
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
-    let store = Store::over(connect::ledger(config, Durability::ProcessDeath)?)?;
+    let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?)?;
     let commands = Arc::new(config.commands.clone());
     block_on(async {
         let mut broker = broker(config);

@@ -4,18 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::Failure;
-use super::connect::{self, block_on, broker};
-use crate::broker::{Broker, JobState};
-use crate::clock::now;
+use super::configured::block_on;
+use crate::api::json::Regenerated;
+use crate::api::{Error, NotRegenerated, Queue, Receipt};
 use crate::config::Config;
-use crate::crash::{self, Point};
-use crate::ledger::announce::{Again, OldJob};
-use crate::ledger::put::NotRegenerated;
-use crate::ledger::{Durability, Store};
-use crate::reconcile::announce;
+use crate::connect;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -41,96 +36,57 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let store = match connect::existing(&config.store)? {
-        Some(_) => Some(Store::over(connect::ledger(config, Durability::PowerCut)?)?),
+    let queue = match connect::existing(&config.store)? {
+        Some(_) => Some(Queue::open(&config.broker, &config.store)?),
         None => None,
     };
     block_on(async {
-        let mut broker = broker(config);
-        let mut all_well = true;
-        let mut rows = Vec::new();
-        for id in flags.id {
-            let tube = flags.use_tube.clone();
-            let regenerated = match &store {
-                Some(store) => {
-                    let regenerated = store
-                        .call(move |db| db.regenerate(TaskId(id), tube.as_ref(), now()))
-                        .await;
-                    match regenerated {
-                        Ok(regenerated) => regenerated.map_err(|why| why.to_string()),
-                        Err(error) if error.is_of_one_row() => Err(error.to_string()),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                None => Err(NotRegenerated::NoSuchTask { id: TaskId(id) }.to_string()),
+        let mut answers = Vec::with_capacity(flags.id.len());
+        for id in flags.id.into_iter().map(TaskId) {
+            let regenerated = match &queue {
+                Some(queue) => queue.regenerate(id, flags.use_tube.as_ref()).await,
+                None => Err(NotRegenerated::NoSuchTask { id }.into()),
             };
-            match (regenerated, &store) {
-                (Ok(again), Some(store)) => {
-                    ring(broker.as_mut(), store, &again).await?;
-                    rows.push(
-                        json!({ "id": id, "uuid": again.uuid.to_string(), "regenerated": true }),
-                    );
+            match &regenerated {
+                Ok(receipt) => warn(receipt)?,
+                // What holds for one row need not hold for others; what holds for the store does.
+                Err(Error::Store(error)) if !error.is_of_one_row() => {
+                    return Err(error.clone().into());
                 }
-                (Err(why), _) => {
-                    all_well = false;
-                    writeln!(io::stderr(), "taskqueue: {why}")?;
-                    rows.push(json!({ "id": id, "regenerated": false, "error": why }));
-                }
-                (Ok(_), None) => {}
+                Err(why) => writeln!(io::stderr(), "taskqueue: {why}")?,
             }
+            answers.push((id, regenerated));
         }
-        print(&rows, flags.json)?;
-        Ok(if all_well {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
+        print(&answers, flags.json)?;
+        let all_well = answers.iter().all(|(_, answer)| answer.is_ok());
+        Ok(match all_well {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
         })
     })
 }
 
-fn print(rows: &[Value], as_json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if as_json {
-        return writeln!(out, "{}", Value::from(rows));
-    }
-    rows.iter()
-        .filter(|row| row["regenerated"] == true)
-        .try_for_each(|row| writeln!(out, "task {} was regenerated", row["id"]))
-}
-
-/// Removes the task's old job and puts a new one. It is recorded as waiting already: a broker that cannot
-/// be reached is no failure.
-async fn ring(broker: &mut dyn Broker, store: &Store, again: &Again) -> Result<(), Failure> {
-    crash::here(Point::Regenerated);
-    if let Some(old) = &again.old_job
-        && remove_buried(broker, old).await
-    {
-        crash::here(Point::OldJobRemoved);
-        let id = again.put.task;
-        store.call(move |db| db.note_deleted(&[id])).await?;
-    }
-    if let Err(error) = announce(broker, store, std::slice::from_ref(again)).await {
-        writeln!(
+fn warn(receipt: &Receipt) -> io::Result<()> {
+    match &receipt.trouble {
+        Some(error) => writeln!(
             io::stderr(),
             "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
-            again.put.task
-        )?;
+            receipt.id
+        ),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// A job that stays buried could be kicked and run the task once more. In another instance of the broker
-/// the number may be somebody else's job by now, so that one is left alone. True if it was removed.
-async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
-    let Ok(instance) = broker.instance().await else {
-        return false;
-    };
-    if old.instance.as_deref() != Some(instance.as_str()) {
-        return false;
+fn print(answers: &[(TaskId, Result<Receipt, Error>)], as_json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        let answers = answers.iter();
+        let all: Vec<_> = answers
+            .map(|(id, answer)| Regenerated::of(*id, answer))
+            .collect();
+        serde_json::to_writer(&mut out, &all)?;
+        return writeln!(out);
     }
-    match broker.stats_job(old.id).await {
-        // Somebody may have kicked it in this instant; the claim copes with a job too many.
-        Ok(Some(stats)) if stats.state == JobState::Buried => broker.remove(old.id).await.is_ok(),
-        _ => false,
-    }
+    let mut regenerated = answers.iter().filter(|(_, answer)| answer.is_ok());
+    regenerated.try_for_each(|(id, _)| writeln!(out, "task {id} was regenerated"))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
-use crate::config::StoreUrl;
+use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 

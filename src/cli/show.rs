@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::print::{JsonTask, harmless, local};
-use super::{Failure, connect};
+use super::Failure;
+use super::configured::block_on;
+use super::print::{harmless, local};
+use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::ledger::read::{Attempt, Key, Task};
 use crate::task::id::TaskId;
@@ -38,9 +40,8 @@ fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let db = connect::existing(&config.store)?;
-    let task = match db {
-        Some(db) => db.show(flags.id)?,
+    let task = match Queue::open_existing(&config.broker, &config.store)? {
+        Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
         None => None,
     };
     let mut out = io::stdout().lock();
@@ -54,8 +55,8 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::FAILURE);
     };
     if flags.json {
-        let shape = JsonTask::new(&task, true).map_err(io::Error::from)?;
-        serde_json::to_writer_pretty(&mut out, &shape).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut out, &json::Task::whole(&task))
+            .map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
         print(&mut out, &task)?;

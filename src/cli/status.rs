@@ -10,10 +10,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::print::{harmless, span};
 use super::reach::{odd, tenders};
-use super::{Failure, connect};
-use crate::config::StoreUrl;
+use crate::address::StoreUrl;
+use crate::api::json as shape;
+use crate::connect;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;
@@ -115,22 +117,15 @@ impl Seen {
         let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
             json!({ "pid": pid, "host": host, "reason": reason })
         };
-        let tube = |(tube, counts): (&String, &Counts)| {
-            let Counts {
-                waiting,
-                running,
-                stalled,
-                failed,
-            } = counts;
-            json!({
-                "tube": tube, "waiting": waiting, "running": running, "stalled": stalled, "failed": failed,
-            })
-        };
+        let counts = self.counts.iter();
+        let tasks: Vec<_> = counts
+            .map(|(tube, counts)| shape::Counts::of(tube, counts))
+            .collect();
         json!({
             "store": self.store,
             "tenders": self.tenders,
             "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
-            "tasks": self.counts.iter().map(tube).collect::<Vec<_>>(),
+            "tasks": tasks,
         })
     }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::reach::{odd, some_tenders};
-use crate::config::{StoreUrl, duration};
+use crate::address::StoreUrl;
+use crate::config::duration;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
 

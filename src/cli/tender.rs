@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
-use super::connect::{self, block_on, broker};
+use super::configured::{block_on, broker};
 use super::global::Global;
 use super::worker::identity;
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
+use crate::connect;
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::connect::{self, block_on, broker};
+use super::configured::{self, block_on, broker};
 use super::global::Global;
 use super::{Failure, guard, log};
 use crate::config::{Config, duration};
+use crate::connect;
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
@@ -87,7 +88,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(connect::ledger(&config, Durability::ProcessDeath)?)?,
+            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
             commands: Arc::new(config.commands),
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,

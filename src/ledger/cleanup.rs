@@ -15,10 +15,52 @@ use crate::task::id::{TaskId, WorkerId};
 const BATCH: usize = 500;
 
 /// Between two transactions: without it the deleter wins the lock again and again.
-const PAUSE: Duration = Duration::from_millis(5);
+pub const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tasks whose jobs may still be there, looked up at a time.
 const UNSURE: usize = 4096;
+
+/// How far a cleanup has come. It begins with the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SoFar {
+    /// So many tasks are deleted.
+    pub deleted: u64,
+    at: At,
+}
+
+/// What a cleanup does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Deletes tasks that ended from then on.
+    Tasks { from: Millis },
+    /// Forgets dead workers, from a row on.
+    Workers { after: WorkerId },
+    /// Nothing.
+    End,
+}
+
+impl Default for At {
+    fn default() -> At {
+        At::Tasks { from: Millis::MIN }
+    }
+}
+
+impl SoFar {
+    /// Whether all is done.
+    pub fn is_over(&self) -> bool {
+        match self.at {
+            At::End => true,
+            At::Tasks { .. } | At::Workers { .. } => false,
+        }
+    }
+
+    fn is_at_tasks(&self) -> bool {
+        match self.at {
+            At::Tasks { .. } => true,
+            At::Workers { .. } | At::End => false,
+        }
+    }
+}
 
 impl Ledger {
     /// Tasks that would go if it were known that their jobs are deleted, from one on.
@@ -43,23 +85,45 @@ impl Ledger {
         old: &Old,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<u64, Error> {
-        let mut deleted = 0u64;
-        let mut from = Millis::MIN;
-        while let Some((count, last)) = self.delete_batch(old, from)? {
-            crash::here(Point::BatchDeleted);
-            deleted = deleted.saturating_add(count);
-            from = last;
-            if !progress(deleted) {
-                return Ok(deleted);
+        let mut so_far = SoFar::default();
+        while !so_far.is_over() {
+            so_far = self.clean_up_some(old, so_far)?;
+            if so_far.is_at_tasks() && !progress(so_far.deleted) {
+                break;
             }
             thread::sleep(PAUSE);
         }
-        let mut after = Some(WorkerId::NOBODY);
-        while let Some(from) = after {
-            after = self.forget_workers(from)?;
-            thread::sleep(PAUSE);
-        }
-        Ok(deleted)
+        Ok(so_far.deleted)
+    }
+
+    /// The next step of a cleanup, in one short transaction; after each, whoever goes on pauses for [`PAUSE`].
+    pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
+        let SoFar { deleted, at } = so_far;
+        Ok(match at {
+            At::Tasks { from } => match self.delete_batch(old, from)? {
+                Some((count, last)) => {
+                    crash::here(Point::BatchDeleted);
+                    SoFar {
+                        deleted: deleted.saturating_add(count),
+                        at: At::Tasks { from: last },
+                    }
+                }
+                None => SoFar {
+                    deleted,
+                    at: At::Workers {
+                        after: WorkerId::NOBODY,
+                    },
+                },
+            },
+            At::Workers { after } => SoFar {
+                deleted,
+                at: match self.forget_workers(after)? {
+                    Some(after) => At::Workers { after },
+                    None => At::End,
+                },
+            },
+            At::End => so_far,
+        })
     }
 
     /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
@@ -69,7 +133,8 @@ impl Ledger {
         let Some(&(_, last)) = batch.last() else {
             return Ok(None);
         };
-        self.change(|rows| {
+        // What a power cut brings back, the next cleanup deletes.
+        self.change_lightly(|rows| {
             let mut deleted = 0;
             for (task, _) in &batch {
                 // One that was regenerated meanwhile stays.
@@ -96,7 +161,7 @@ impl Ledger {
         })?;
         // Mostly all live, and nobody is kept waiting for the write lock.
         if !dead.is_empty() {
-            self.change(|rows| {
+            self.change_lightly(|rows| {
                 for worker in &dead {
                     // Meanwhile it may have begun an attempt, and died of it.
                     if rows.forget_worker(*worker)? {

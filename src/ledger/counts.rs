@@ -9,6 +9,7 @@ use crate::task::state::Status;
 
 /// The tasks of one tube that are not done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Counts {
     /// They will be run.
     pub waiting: u64,

@@ -7,6 +7,7 @@ use crate::task::id::TaskId;
 
 /// Why a ledger did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Somebody else has it locked, and nothing was done.
     #[error("{what}")]

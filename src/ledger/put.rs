@@ -47,6 +47,7 @@ pub enum Added {
 
 /// Why a task was not regenerated. The words are those of the system that this one succeeds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotRegenerated {
     /// There is no such row.
     #[error("No such task :{id}")]

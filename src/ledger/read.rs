@@ -7,7 +7,6 @@ use super::error::{Error, Failed};
 use super::rows::Listed;
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
-use crate::task::state::Status;
 
 mod types;
 
@@ -22,12 +21,14 @@ pub const SHOWN: u32 = 1000;
 /// A page of a list has at most so many tasks, and ends after the one with which it has so many bytes of text.
 const PAGE: (usize, usize) = (200, 1024 * 1024);
 
-/// Some tasks of a list.
+/// Some tasks of a list, the newest first.
 #[derive(Debug, Default)]
-struct Page {
-    tasks: Vec<Task>,
-    /// Where the next page begins: below this id.
-    next: Option<TaskId>,
+#[non_exhaustive]
+pub struct Page {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Where the next page begins: below this id. `None`: there is no more.
+    pub next: Option<TaskId>,
 }
 
 impl Ledger {
@@ -57,8 +58,12 @@ impl Ledger {
         Ok(())
     }
 
-    fn page(&self, filter: &Filter, below: TaskId, left: u64) -> Result<Page, Error> {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.0);
+    /// The newest tasks below an id that pass the filter: as many as fit on a page, and `most` at most.
+    pub fn page(&self, filter: &Filter, below: TaskId, most: u64) -> Result<Page, Error> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(PAGE.0);
+        if most == 0 {
+            return Ok(Page::default());
+        }
         self.look(|rows| {
             let mut living = Living::of(&*self.lives);
             let mut page = Page::default();
@@ -125,7 +130,7 @@ impl<'a> Living<'a> {
     /// A task as people see it.
     fn shown(&mut self, listed: Listed) -> Result<Task, Failed> {
         let Listed { mut task, owner } = listed;
-        if task.status == DisplayedStatus::As(Status::Running) && !self.answers(owner)? {
+        if task.status == DisplayedStatus::Running && !self.answers(owner)? {
             task.status = DisplayedStatus::Stalled;
         }
         Ok(task)

@@ -1,9 +1,11 @@
 //! The library as a producer written in Rust uses it.
 
+mod queue;
+
 use std::time::Duration;
 
-use taskqueue::api::{Error, Put, Queue};
 use taskqueue::broker::{Broker, Error as Trouble};
+use taskqueue::{Error, Put, Queue};
 use uuid::Uuid;
 
 use crate::support::{Beanstalkd, NOBODY, Taskqueue, reserve, tube};
@@ -12,7 +14,7 @@ const COMMANDS: &str = "[commands.argv]\nrun = ['/bin/echo']\n[commands.cat]\nru
 [tubes.t]\ncommand = 'cat'";
 
 fn open(taskqueue: &Taskqueue, broker: &str) -> Queue {
-    Queue::open(&broker.parse().unwrap(), &taskqueue.store()).unwrap()
+    Queue::open(&broker.parse().unwrap(), &taskqueue.store().into()).unwrap()
 }
 
 #[tokio::test]
@@ -20,7 +22,7 @@ async fn what_is_put_is_run_and_its_status_is_told() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
-    let mut queue = open(&taskqueue, &server.url());
+    let queue = open(&taskqueue, &server.url());
     let call = Put::command("argv")
         .argument("a b")
         .argument("")
@@ -29,7 +31,7 @@ async fn what_is_put_is_run_and_its_status_is_told() {
     let called = queue.put(&tube("t"), call).await.unwrap();
     let raw = queue.put(&tube("t"), Put::raw("x\0y")).await.unwrap();
     assert!(called.announced() && raw.announced());
-    let status = async |id| queue.status(id).await.unwrap().unwrap();
+    let status = async |id| queue.show(id).await.unwrap().unwrap();
     assert_eq!(status(called.id).await.status.as_str(), "waiting");
     taskqueue.work("t", 2);
     let task = status(called.id).await;
@@ -40,15 +42,15 @@ async fn what_is_put_is_run_and_its_status_is_told() {
     };
     assert_eq!(printed(&task), "a b  --format=$(pdf) --copy\n");
     assert_eq!(printed(&status(raw.id).await), "x\0y");
-    assert!(queue.status(77).await.unwrap().is_none());
-    assert!(queue.status(Uuid::now_v7()).await.unwrap().is_none());
+    assert!(queue.show(77).await.unwrap().is_none());
+    assert!(queue.show(Uuid::now_v7()).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_job_is_put_as_it_was_asked_for() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    let mut queue = open(&taskqueue, &server.url());
+    let queue = open(&taskqueue, &server.url());
     let put = Put::command("argv")
         .priority(7)
         .delay(Duration::from_millis(900))
@@ -66,7 +68,7 @@ async fn a_job_is_put_as_it_was_asked_for() {
 #[tokio::test]
 async fn no_duration_is_too_long() {
     let taskqueue = Taskqueue::embedded();
-    let mut queue = open(&taskqueue, "embedded");
+    let queue = open(&taskqueue, "embedded");
     let longest = Put::command("argv").ttr(Duration::MAX);
     queue.put(&tube("t"), longest).await.unwrap();
     let later = Put::command("argv").delay(Duration::MAX);
@@ -83,7 +85,7 @@ async fn no_duration_is_too_long() {
 async fn a_job_is_noted_at_the_instance_that_has_it() {
     let mut server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    let mut queue = open(&taskqueue, &server.url());
+    let queue = open(&taskqueue, &server.url());
     let mut noted = Vec::new();
     for _ in 0..3 {
         let task = queue.put(&tube("t"), Put::command("argv")).await.unwrap();
@@ -107,11 +109,11 @@ async fn a_job_is_noted_at_the_instance_that_has_it() {
 #[tokio::test]
 async fn without_a_broker_a_task_is_recorded() {
     let taskqueue = Taskqueue::alone();
-    let mut queue = open(&taskqueue, NOBODY);
+    let queue = open(&taskqueue, NOBODY);
     let task = queue.put(&tube("t"), Put::command("argv")).await.unwrap();
     assert!(!task.announced());
     assert!(matches!(task.trouble, Some(Trouble::Unreachable { .. })));
-    let task = queue.status(task.uuid).await.unwrap().unwrap();
+    let task = queue.show(task.uuid).await.unwrap().unwrap();
     assert_eq!(task.status.as_str(), "waiting");
 }
 
@@ -119,7 +121,7 @@ async fn without_a_broker_a_task_is_recorded() {
 async fn one_that_is_refused_does_not_keep_the_others_from_being_put() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    let mut queue = open(&taskqueue, &server.url());
+    let queue = open(&taskqueue, &server.url());
     let uuid = Uuid::now_v7();
     let command = || Put::command("argv");
     let puts = vec![
@@ -154,9 +156,9 @@ async fn one_that_is_refused_does_not_keep_the_others_from_being_put() {
 async fn a_store_that_fails_is_an_error() {
     let taskqueue = Taskqueue::alone();
     std::fs::create_dir(taskqueue.path("folder")).unwrap();
-    let opened = Queue::open(&NOBODY.parse().unwrap(), &taskqueue.path("folder"));
+    let opened = Queue::open(&NOBODY.parse().unwrap(), &taskqueue.path("folder").into());
     assert!(matches!(opened, Err(Error::Store(_))), "{opened:?}");
-    let mut queue = open(&taskqueue, NOBODY);
+    let queue = open(&taskqueue, NOBODY);
     taskqueue
         .sqlite()
         .execute_batch("DROP TABLE output; DROP TABLE attempts; DROP TABLE tasks")

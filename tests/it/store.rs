@@ -3,7 +3,7 @@
 mod busy;
 mod journal;
 mod opening;
-mod pace;
+pub mod pace;
 mod processes;
 mod rows;
 

@@ -71,7 +71,14 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "broker", "clock", "crash", "ledger", "seconds", "task", "tube",
+            "broker",
+            "clock",
+            "crash",
+            "ledger",
+            "reconcile",
+            "seconds",
+            "task",
+            "tube",
         ],
     ),
     ("guard", &["ledger", "process", "reconcile"]),
@@ -123,15 +130,17 @@ const SHELL: &[(&str, &[&str])] = &[
 
 /// Flags, environment, files, printing.
 const EDGE: &[(&str, &[&str])] = &[
+    // How a broker and a store are named.
+    ("address", &[]),
     (
         "cli",
         &[
+            "address",
             "api",
             "broker",
-            "clock",
             "config",
+            "connect",
             "control",
-            "crash",
             "grace",
             "guard",
             "ledger",
@@ -148,7 +157,9 @@ const EDGE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("config", &["pool", "task", "tube"]),
+    ("config", &["address", "pool", "task", "tube"]),
+    // Which adapter is meant by which name.
+    ("connect", &["address", "api", "broker", "ledger"]),
 ];
 
 /// As many columns a line may have.
@@ -316,7 +327,7 @@ fn adapters_of_the_ledger_are_picked_in_one_place() {
                 .any(|import| adapters.contains(&import.as_str()))
     };
     let picking: Vec<_> = above.filter(picks).map(|source| &source.module).collect();
-    assert_eq!(picking, [&["cli", "connect"]]);
+    assert_eq!(picking, [&["connect"]]);
 }
 
 #[test]

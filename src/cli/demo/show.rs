@@ -12,7 +12,6 @@ use crate::cli::print::harmless;
 use crate::ledger::read::{DisplayedStatus, Task};
 use crate::ledger::worker::Known;
 use crate::task::id::TaskId;
-use crate::task::state::Status;
 
 /// Shows how far it is: bars on a terminal, else a line for each thing that happens.
 pub(super) enum Board {
@@ -139,13 +138,8 @@ fn worker(task: &Task) -> &str {
 
 /// The table at the end, and what the tasks that failed have printed.
 pub(super) fn summary(tasks: &[Task], workers: &[Known], took: Duration) -> String {
-    let count = |status| {
-        tasks
-            .iter()
-            .filter(|task| task.status == DisplayedStatus::As(status))
-            .count()
-    };
-    let (done, failed) = (count(Status::Done), count(Status::Failed));
+    let count = |status| tasks.iter().filter(|task| task.status == status).count();
+    let (done, failed) = (count(DisplayedStatus::Done), count(DisplayedStatus::Failed));
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["worker", "pid", "done", "failed"]);
@@ -161,7 +155,7 @@ pub(super) fn summary(tasks: &[Task], workers: &[Known], took: Duration) -> Stri
     table.add_row(["all", "", &done.to_string(), &failed.to_string()]);
     let mut text = format!("\n{table}\n\n");
     for task in tasks {
-        if task.status == DisplayedStatus::As(Status::Failed) {
+        if task.status == DisplayedStatus::Failed {
             failure(&mut text, task);
         }
     }

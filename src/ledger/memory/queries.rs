@@ -4,7 +4,7 @@ use super::records::{AttemptRow, ForeignMark, TaskRow};
 use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, DisplayedStatus, Task};
+use crate::ledger::read::{Attempt, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
 use crate::task::Millis;
@@ -130,7 +130,7 @@ impl Tables {
                 options,
                 body_size: body.map(size),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
-                status: DisplayedStatus::As(row.status),
+                status: row.status.into(),
                 due: row.due,
                 reason: row.reason.clone(),
                 priority: row.priority,

@@ -8,49 +8,82 @@ use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::output::Captured;
 use crate::task::state::Status;
+use crate::tube::TubeName;
 
 /// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
 /// is stalled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DisplayedStatus {
-    /// As it is recorded.
-    As(Status),
-    /// Running, and its worker is dead: the tender or the next claim puts it right.
+    /// The task will be run, not before its due time.
+    Waiting,
+    /// An attempt has begun, and its worker lives.
+    Running,
+    /// An attempt has begun, and its worker is dead: the tender or the next claim puts it right.
     Stalled,
+    /// The task's command ended well.
+    Done,
+    /// The task will not be run again unless somebody asks.
+    Failed,
+    /// Somebody called the task off.
+    Cancelled,
 }
 
 impl DisplayedStatus {
-    /// Every word that can be shown, and asked for.
-    pub const WORDS: [&str; 6] = [
-        "waiting",
-        "running",
-        "stalled",
-        "done",
-        "failed",
-        "cancelled",
+    /// Every status.
+    pub const ALL: [DisplayedStatus; 6] = [
+        DisplayedStatus::Waiting,
+        DisplayedStatus::Running,
+        DisplayedStatus::Stalled,
+        DisplayedStatus::Done,
+        DisplayedStatus::Failed,
+        DisplayedStatus::Cancelled,
     ];
 
-    /// The word shown.
+    /// The word shown, on the command line and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
-            DisplayedStatus::As(status) => status.as_str(),
             DisplayedStatus::Stalled => "stalled",
+            DisplayedStatus::Waiting
+            | DisplayedStatus::Running
+            | DisplayedStatus::Done
+            | DisplayedStatus::Failed
+            | DisplayedStatus::Cancelled => self.recorded().as_str(),
         }
     }
 
     /// What that word shows.
     pub fn from_word(word: &str) -> Option<DisplayedStatus> {
-        match word {
-            "stalled" => Some(DisplayedStatus::Stalled),
-            other => Status::from_word(other).map(DisplayedStatus::As),
-        }
+        let mut all = DisplayedStatus::ALL.into_iter();
+        all.find(|status| status.as_str() == word)
+    }
+
+    /// Nothing more happens to the task by itself.
+    pub fn is_ended(self) -> bool {
+        self.recorded().is_ended()
     }
 
     /// The status recorded for it.
     pub fn recorded(self) -> Status {
         match self {
-            DisplayedStatus::As(status) => status,
-            DisplayedStatus::Stalled => Status::Running,
+            DisplayedStatus::Waiting => Status::Waiting,
+            DisplayedStatus::Running | DisplayedStatus::Stalled => Status::Running,
+            DisplayedStatus::Done => Status::Done,
+            DisplayedStatus::Failed => Status::Failed,
+            DisplayedStatus::Cancelled => Status::Cancelled,
+        }
+    }
+}
+
+/// As it is recorded, before anybody has asked whether its worker lives.
+impl From<Status> for DisplayedStatus {
+    fn from(status: Status) -> DisplayedStatus {
+        match status {
+            Status::Waiting => DisplayedStatus::Waiting,
+            Status::Running => DisplayedStatus::Running,
+            Status::Done => DisplayedStatus::Done,
+            Status::Failed => DisplayedStatus::Failed,
+            Status::Cancelled => DisplayedStatus::Cancelled,
         }
     }
 }
@@ -63,6 +96,7 @@ impl fmt::Display for DisplayedStatus {
 
 /// A task as it is shown.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Task {
     /// Its number, for people.
     pub id: TaskId,
@@ -98,12 +132,13 @@ pub struct Task {
     pub finished: Option<Millis>,
     /// How many attempts there have been.
     pub attempts_total: u64,
-    /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
+    /// The newest of them, the oldest first: [`LISTED`] in a list, [`SHOWN`] of one task.
     pub attempts: Vec<Attempt>,
 }
 
 /// An attempt as it is shown.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Attempt {
     /// Counted from 1.
     pub number: i64,
@@ -125,8 +160,9 @@ pub struct Attempt {
     pub output: Option<Captured>,
 }
 
-/// Which tasks a list shows.
+/// Which tasks a list shows: all of them, unless it is told less.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Filter {
     /// Those that stand there.
     pub status: Option<DisplayedStatus>,
@@ -136,8 +172,32 @@ pub struct Filter {
     pub command: Option<String>,
 }
 
+impl Filter {
+    /// Only those that stand there.
+    #[must_use]
+    pub fn status(self, status: DisplayedStatus) -> Filter {
+        let status = Some(status);
+        Filter { status, ..self }
+    }
+
+    /// Only those of this tube.
+    #[must_use]
+    pub fn tube(self, tube: &TubeName) -> Filter {
+        let tube = Some(tube.to_string());
+        Filter { tube, ..self }
+    }
+
+    /// Only those of this command.
+    #[must_use]
+    pub fn command(self, command: impl Into<String>) -> Filter {
+        let command = Some(command.into());
+        Filter { command, ..self }
+    }
+}
+
 /// Whose task is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Key {
     /// By its number.
     Id(TaskId),

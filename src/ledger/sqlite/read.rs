@@ -103,7 +103,7 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         options: some_text(row, 5)?,
         body: row.get(18)?,
         body_size: row.get(6)?,
-        status: DisplayedStatus::As(status),
+        status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
         priority: row.get(10)?,

@@ -12,6 +12,7 @@ use super::type_name::TypeName;
 ///
 /// Every field that quotes the payload is escaped, quoted and cut already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// Written for a program newer than this one.
     #[error("the payload is of a later version, {found}, and this program reads version 1")]
@@ -171,6 +172,7 @@ fn prefix(why: &Option<NotNative>) -> String {
 
 /// Where in a payload something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// One of the payload's keys itself.
     Key,
@@ -204,6 +206,7 @@ impl fmt::Display for Place {
 
 /// Why a body is not a native payload: no fault where the tube has a command for raw bodies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotNative {
     /// No bytes at all.
     #[error("the body is empty")]

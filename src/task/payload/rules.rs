@@ -5,6 +5,7 @@ pub const MAX_NAME_LEN: usize = 200;
 
 /// What is wrong with a name; reads on after the name itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadName {
     /// Nothing at all.
     #[error("is empty")]

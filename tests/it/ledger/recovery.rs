@@ -288,10 +288,7 @@ pub fn a_dead_workers_task_shows_as_stalled(new: New) {
         assert_eq!(attempt.outcome, None);
     }
     let listed = |word: &str| {
-        let filter = Filter {
-            status: DisplayedStatus::from_word(word),
-            ..Default::default()
-        };
+        let filter = Filter::default().status(DisplayedStatus::from_word(word).unwrap());
         let mut ids = Vec::new();
         ledger
             .db

@@ -247,23 +247,14 @@ pub fn lists_are_of_the_newest_that_pass_the_filter(new: New) {
     };
     let newest: Vec<TaskId> = [raw].into_iter().chain(ids.iter().rev().copied()).collect();
     assert_eq!(all(&Filter::default()), newest);
-    let status = |word| Filter {
-        status: DisplayedStatus::from_word(word),
-        ..Filter::default()
-    };
+    let status = |word| Filter::default().status(DisplayedStatus::from_word(word).unwrap());
     assert_eq!(all(&status("done")), [raw]);
     assert_eq!(all(&status("waiting")), newest[1..]);
     assert_eq!(all(&status("stalled")), []);
-    let of = |tube: &str| Filter {
-        tube: Some(tube.into()),
-        ..Filter::default()
-    };
+    let of = |name: &str| Filter::default().tube(&tube(name));
     assert_eq!(all(&of("t")), newest);
     assert_eq!(all(&of("u")), []);
-    let named = Filter {
-        command: Some("work".into()),
-        ..Filter::default()
-    };
+    let named = Filter::default().command("work");
     assert_eq!(all(&named), newest, "what ran is known by then");
     let mut seen = Vec::new();
     let each = |task: taskqueue::ledger::read::Task| {

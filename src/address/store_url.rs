@@ -4,9 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{self, Path, PathBuf};
+use std::str::FromStr;
 
 /// Where tasks are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreUrl {
     /// `PATH` or `sqlite:PATH`: a file.
     Sqlite(PathBuf),
@@ -14,6 +16,7 @@ pub enum StoreUrl {
 
 /// The text is no store's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadStoreUrl {
     /// A kind of store that there is to be, and is not yet.
     #[error("'{text}': this taskqueue has no PostgreSQL yet; name a file: PATH or sqlite:PATH")]
@@ -98,6 +101,22 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.chars().all(letters)
 }
 
+impl FromStr for StoreUrl {
+    type Err = BadStoreUrl;
+
+    fn from_str(text: &str) -> Result<StoreUrl, BadStoreUrl> {
+        StoreUrl::read(text.as_ref())
+    }
+}
+
+/// A file, whatever its name looks like.
+impl From<&Path> for StoreUrl {
+    fn from(file: &Path) -> StoreUrl {
+        StoreUrl::Sqlite(file.into())
+    }
+}
+
+/// The same.
 impl From<PathBuf> for StoreUrl {
     fn from(file: PathBuf) -> StoreUrl {
         StoreUrl::Sqlite(file)

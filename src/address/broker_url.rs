@@ -8,6 +8,7 @@ pub const DEFAULT_PORT: u16 = 11300;
 
 /// Which broker is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BrokerUrl {
     /// `beanstalk://HOST[:PORT]`
     Beanstalkd {

@@ -1,35 +1,23 @@
 //! The one place where adapters are picked.
 
-use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::Failure;
+use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
-use crate::config::{BrokerUrl, Config, StoreUrl};
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
-/// A session with the configured broker. It connects when it is first used.
-pub fn broker(config: &Config) -> Box<dyn Broker> {
-    let StoreUrl::Sqlite(file) = &config.store;
-    adapter(&config.broker, file)
-}
-
-fn adapter(broker: &BrokerUrl, store: &Path) -> Box<dyn Broker> {
+/// A session with a broker. It connects when it is first used.
+pub fn broker(broker: &BrokerUrl, store: &StoreUrl) -> Box<dyn Broker> {
+    let StoreUrl::Sqlite(file) = store;
     match broker {
         BrokerUrl::Beanstalkd { host, port } => Box::new(beanstalkd::Client::new(host, *port)),
-        BrokerUrl::Embedded => Box::new(Embedded::new(store)),
+        BrokerUrl::Embedded => Box::new(Embedded::new(file)),
     }
 }
 
-/// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
-pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, Failure> {
-    Ok(recording(&config.broker, &config.store, durability)?)
-}
-
-/// The same by what the configuration says of them.
+/// A store to record in. With the embedded broker it puts the jobs of its tasks itself.
 pub fn recording(
     broker: &BrokerUrl,
     store: &StoreUrl,
@@ -57,17 +45,24 @@ pub fn opener(store: &StoreUrl) -> Open {
 // Here, since this is where adapters are picked.
 impl Queue {
     /// Opens the store, making it where there is none. The broker is connected to when it is first needed.
-    pub fn open(broker: &BrokerUrl, store: &Path) -> Result<Queue, api::Error> {
-        let url = StoreUrl::Sqlite(store.into());
-        let db = recording(broker, &url, Durability::PowerCut)?;
-        Ok(Queue::new(adapter(broker, store), db))
+    ///
+    /// It waits for the disk, as programs do when they start.
+    pub fn open(broker: &BrokerUrl, store: &StoreUrl) -> Result<Queue, api::Error> {
+        let ledger = recording(broker, store, Durability::PowerCut)?;
+        Queue::new(self::broker(broker, store), ledger)
     }
-}
 
-/// Runs a loop to its end on a runtime of one thread.
-pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
+    /// Opens a store that is there already; `None` if there is none. It is the one for those who look: where a store
+    /// may only be read, it can be. With the embedded broker a task that is put is recorded before its job is, as with
+    /// any other, and not together with it.
+    pub fn open_existing(
+        broker: &BrokerUrl,
+        store: &StoreUrl,
+    ) -> Result<Option<Queue>, api::Error> {
+        let Some(ledger) = existing(store)? else {
+            return Ok(None);
+        };
+        let ledger = ledger.surviving(Durability::PowerCut);
+        Queue::new(self::broker(broker, store), ledger).map(Some)
+    }
 }

@@ -1,0 +1,38 @@
+//! Why something was not done.
+
+use crate::ledger;
+use crate::ledger::put::NotRegenerated;
+use crate::task::payload::Refusal;
+
+/// Why a task was not recorded, not regenerated, or is not known.
+///
+/// A broker that cannot be reached is none of these: what was recorded without it is announced when it is back, and
+/// [`Receipt::trouble`](super::Receipt::trouble) says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What the task asks for can never run: a name, an argument or an option that is none, or another task's uuid.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// An argument or an option was given to a raw body.
+    #[error(
+        "a raw body takes no arguments and no options: its command reads it from standard input"
+    )]
+    Raw,
+    /// There is no such task, or it has not failed.
+    #[error(transparent)]
+    NotRegenerated(#[from] NotRegenerated),
+    /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
+    #[error(transparent)]
+    Store(#[from] ledger::Error),
+}
+
+impl Error {
+    /// What to do next, where there is a next step that is not in the words.
+    pub fn next(&self) -> Option<&str> {
+        match self {
+            Error::Store(error) => error.next(),
+            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) => None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Looking: one task, lists of tasks, how many there are.
+
+use std::collections::BTreeMap;
+
+use super::error::Error;
+use super::queue::Queue;
+use crate::ledger::counts::Counts;
+use crate::ledger::read::{Filter, Key, Page, Task};
+use crate::task::id::TaskId;
+
+impl Queue {
+    /// Looks a task up by its id or its uuid, with its attempts and what they printed. `None`: it is not
+    /// there, or was cleaned up.
+    pub async fn show(&self, key: impl Into<Key>) -> Result<Option<Task>, Error> {
+        let key = key.into();
+        Ok(self.store().call(move |db| db.show(key)).await?)
+    }
+
+    /// The newest tasks that pass the filter: a page of them, with `most` at most, and never more than 200. The next
+    /// page begins below [`Page::next`]; without a `below` it is the first one.
+    ///
+    /// ```
+    /// use taskqueue::{Filter, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let failed = Filter::default().status(Status::Failed);
+    /// let mut page = queue.list(&failed, None, 100).await?;
+    /// loop {
+    ///     for task in &page.tasks {
+    ///         println!("{}: {}", task.id, task.reason.as_deref().unwrap_or("no reason"));
+    ///     }
+    ///     let Some(next) = page.next else { break };
+    ///     page = queue.list(&failed, Some(next), 100).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list(
+        &self,
+        filter: &Filter,
+        below: Option<TaskId>,
+        most: u64,
+    ) -> Result<Page, Error> {
+        let filter = filter.clone();
+        let below = below.unwrap_or(TaskId::AFTER_ALL);
+        let page = self.store().call(move |db| db.page(&filter, below, most));
+        Ok(page.await?)
+    }
+
+    /// How many tasks of each tube wait, run, are stalled or have failed; tubes in which all is done are left out.
+    pub async fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
+        Ok(self.store().call(|db| db.counts()).await?)
+    }
+}

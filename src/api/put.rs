@@ -1,0 +1,177 @@
+//! What is put, and what is answered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::error::Error;
+use crate::broker;
+use crate::ledger::Millis;
+use crate::ledger::put::NewTask;
+use crate::seconds::whole_seconds;
+use crate::task::command::Content;
+use crate::task::id::TaskId;
+use crate::task::payload::{Call, OptionValue, Refusal};
+use crate::tube::TubeName;
+
+/// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
+pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
+
+/// What to put, and how: a builder. What is wrong with it, [`Queue::put`](super::Queue::put) says.
+#[derive(Debug)]
+pub struct Put {
+    /// Or the first thing that was wrong.
+    content: Result<Content, Error>,
+    uuid: Uuid,
+    priority: u32,
+    pub(super) delay: Duration,
+    ttr: Duration,
+}
+
+/// A task that is recorded: it will be run, whatever happens to whoever put it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Its number in the store.
+    pub id: TaskId,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// What kept its job from being put. It is put when the broker is back.
+    pub trouble: Option<broker::Error>,
+}
+
+impl Receipt {
+    /// Whether the broker knows of it.
+    pub fn announced(&self) -> bool {
+        self.trouble.is_none()
+    }
+}
+
+impl Put {
+    /// Runs a configured command: `invoice:send`.
+    pub fn command(name: impl AsRef<str>) -> Put {
+        Put::new(name.as_ref().parse().map_err(Error::from).map(|command| {
+            Content::Call(Call {
+                command,
+                arguments: Vec::new(),
+                options: Vec::new(),
+            })
+        }))
+    }
+
+    /// Any bytes, of any number, for the command that the tube names.
+    pub fn raw(body: impl Into<Bytes>) -> Put {
+        Put::new(Ok(Content::Raw(body.into())))
+    }
+
+    fn new(content: Result<Content, Error>) -> Put {
+        Put {
+            content,
+            uuid: Uuid::now_v7(),
+            priority: broker::DEFAULT_PRIORITY,
+            delay: Duration::ZERO,
+            ttr: DEFAULT_TTR,
+        }
+    }
+
+    /// Roughly how many bytes it takes up, for those who put many in one go.
+    pub fn size(&self) -> usize {
+        self.content.as_ref().map_or(0, Content::size)
+    }
+
+    /// Adds an argument: one element of the argv, whatever is in it.
+    #[must_use]
+    pub fn argument(self, argument: impl Into<String>) -> Put {
+        self.change(|call| {
+            call.arguments.push(argument.into());
+            Ok(())
+        })
+    }
+
+    /// Adds an option: `--name=value`.
+    #[must_use]
+    pub fn option(self, name: impl AsRef<str>, value: impl Into<String>) -> Put {
+        self.change(|call| {
+            let value = OptionValue::Text(value.into());
+            call.options.push((name.as_ref().parse()?, value));
+            Ok(())
+        })
+    }
+
+    /// Adds an option without a value: `--name`.
+    #[must_use]
+    pub fn flag(self, name: impl AsRef<str>) -> Put {
+        self.change(|call| {
+            let name = name.as_ref().parse()?;
+            call.options.push((name, OptionValue::Flag));
+            Ok(())
+        })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Call) -> Result<(), Refusal>) -> Put {
+        let changed = match &mut self.content {
+            Ok(Content::Call(call)) => change(call).map_err(Error::from),
+            Ok(Content::Raw(_) | Content::Unread(_)) => Err(Error::Raw),
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = changed {
+            self.content = Err(error);
+        }
+        self
+    }
+
+    /// The task's identity, a new one unless it is named. A uuid that is put again with the same content is
+    /// the same task, and runs once.
+    #[must_use]
+    pub fn uuid(self, uuid: Uuid) -> Put {
+        Put { uuid, ..self }
+    }
+
+    /// 0 is the most urgent; 1024 unless it is named.
+    #[must_use]
+    pub fn priority(self, priority: u32) -> Put {
+        Put { priority, ..self }
+    }
+
+    /// Runs it this much later, up to 4294967295 seconds.
+    #[must_use]
+    pub fn delay(self, delay: Duration) -> Put {
+        let delay = delay.min(Duration::from_secs(u32::MAX.into()));
+        Put { delay, ..self }
+    }
+
+    /// How long a reservation lasts without a touch, in whole seconds, a part of one counted as one: 1 to
+    /// 4294967295, and 60 unless it is named. It does not bound how long the command may run.
+    #[must_use]
+    pub fn ttr(self, ttr: Duration) -> Put {
+        Put { ttr, ..self }
+    }
+
+    pub(super) fn into_task(self, tube: &TubeName, now: Millis) -> Result<NewTask, Error> {
+        let content = match self.content? {
+            // As strict as with everybody else's bodies: no NUL, no option twice.
+            Content::Call(call) => Content::Call(Call::from_parts(
+                call.command.as_str(),
+                &call.arguments_json(),
+                &call.options_json(),
+            )?),
+            raw => raw,
+        };
+        let delay = Millis::try_from(self.delay.as_millis()).unwrap_or(Millis::MAX);
+        Ok(NewTask {
+            uuid: self.uuid,
+            tube: tube.clone(),
+            content,
+            priority: self.priority,
+            ttr: whole_seconds(self.ttr).max(1),
+            due: now.saturating_add(delay),
+        })
+    }
+}
+
+impl From<Call> for Put {
+    fn from(call: Call) -> Put {
+        Put::new(Ok(Content::Call(call)))
+    }
+}

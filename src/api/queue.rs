@@ -1,0 +1,98 @@
+//! A store and a session with a broker, shared by whoever holds a clone.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::error::Error;
+use crate::broker::{self, Broker, Delivery, NewJob};
+use crate::ledger::{Ledger, Store};
+use crate::tube::TubeName;
+
+/// A store to record tasks in and a broker to announce them to. Made by [`Queue::open`].
+///
+/// A clone is cheap and means the same queue. Each method takes `&self`, so that any number of tasks may use one queue
+/// at once: the store is used on a thread of its own, which ends with the last clone, and the broker is asked by one
+/// after the other, in one session.
+#[derive(Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    /// The store puts the jobs itself.
+    keeps_jobs: bool,
+    session: Mutex<Session>,
+}
+
+/// The one session with the broker.
+pub(super) struct Session {
+    pub broker: Box<dyn Broker>,
+    /// When it was last noticed that nobody answers, and how.
+    silence: Option<(Instant, broker::Error)>,
+}
+
+impl Queue {
+    /// Records tasks in `ledger`, opened with [`PowerCut`](crate::ledger::Durability::PowerCut), and announces them to
+    /// `broker`.
+    ///
+    /// # Errors
+    /// When the store's thread cannot be started.
+    pub fn new(broker: Box<dyn Broker>, ledger: Ledger) -> Result<Queue, Error> {
+        let keeps_jobs = ledger.keeps_jobs();
+        let store = Store::over(ledger)?;
+        let session = Mutex::new(Session {
+            broker,
+            silence: None,
+        });
+        let shared = Arc::new(Shared {
+            store,
+            keeps_jobs,
+            session,
+        });
+        Ok(Queue { shared })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Whether a task's job is put together with it.
+    pub(super) fn keeps_jobs(&self) -> bool {
+        self.shared.keeps_jobs
+    }
+
+    /// Waits for the session; or says what whoever had it meanwhile has heard, if nobody answered. Or each of many
+    /// would wait in turn for a broker that is silent.
+    pub(super) async fn session(&self) -> Result<MutexGuard<'_, Session>, broker::Error> {
+        let asked = Instant::now();
+        let session = self.shared.session.lock().await;
+        match &session.silence {
+            Some((noticed, error)) if *noticed > asked => Err(error.clone()),
+            Some(_) | None => Ok(session),
+        }
+    }
+}
+
+impl Session {
+    /// [`Broker::deliver`]
+    pub async fn deliver(&mut self, tube: &TubeName, jobs: &[NewJob]) -> Delivery {
+        let delivery = self.broker.deliver(tube, jobs).await;
+        let mut troubles = delivery.answers.iter().filter_map(|a| a.as_ref().err());
+        if let Some(error) = troubles.find(|error| error.is_of_no_answer()) {
+            self.silence = Some((Instant::now(), error.clone()));
+        }
+        delivery
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("store", &self.shared.store.id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Recording tasks, and announcing them to the broker.
+
+use std::time::Duration;
+
+use super::error::Error;
+use super::put::{Put, Receipt};
+use super::queue::Queue;
+use crate::broker::{self, Delivery, NewJob};
+use crate::clock::now;
+use crate::crash::{self, Point};
+use crate::ledger;
+use crate::ledger::put::{Added, NewTask};
+use crate::task::id::{PutId, TaskId};
+use crate::task::payload::{Pointer, Refusal};
+use crate::tube::TubeName;
+
+impl Queue {
+    /// Records a task and puts its job. Once this has returned, the task survives a power cut.
+    ///
+    /// A broker that cannot be reached is no error. The task is recorded, and its job is put when the broker
+    /// is back:
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let nobody = "beanstalk://127.0.0.1:1".parse()?;
+    /// let queue = Queue::open(&nobody, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("any bytes")).await?;
+    /// assert!(!task.announced());
+    /// let task = queue.show(task.uuid).await?.ok_or("gone")?;
+    /// assert_eq!(task.status, Status::Waiting);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A future that is dropped leaves the task recorded or not, and announced or not; name a
+    /// [`Put::uuid`] to put it again without fear of doing so twice.
+    pub async fn put(&self, tube: &TubeName, put: Put) -> Result<Receipt, Error> {
+        let mut put = self.put_all(tube, vec![put]).await?;
+        // One answer each.
+        put.pop()
+            .unwrap_or_else(|| Err(ledger::Error::closed().into()))
+    }
+
+    /// Records tasks in one transaction and puts their jobs in one go. One answer each, in the same order:
+    /// one that is refused does not keep the others from being put.
+    pub async fn put_all(
+        &self,
+        tube: &TubeName,
+        puts: Vec<Put>,
+    ) -> Result<Vec<Result<Receipt, Error>>, Error> {
+        let now = now();
+        let mut tasks = Vec::with_capacity(puts.len());
+        let mut jobs = Vec::with_capacity(puts.len());
+        for put in puts {
+            let delay = put.delay;
+            jobs.push(put.into_task(tube, now).map(|task| {
+                let job = self.job(&task, delay);
+                let uuid = task.uuid;
+                tasks.push(task);
+                (uuid, job)
+            }));
+        }
+        let mut added = match tasks.as_slice() {
+            [] => Vec::new(),
+            _ => self.store().call(move |db| db.add(&tasks, now)).await?,
+        }
+        .into_iter();
+        crash::here(Point::PutRecorded);
+
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut new = Vec::with_capacity(jobs.len());
+        for (place, job) in jobs.into_iter().enumerate() {
+            answers.push(job.and_then(|(uuid, job)| {
+                let id = match added.next() {
+                    Some(Added::New { id }) => {
+                        new.push((place, id, job));
+                        id
+                    }
+                    Some(Added::Known { id }) => id,
+                    Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
+                    None => return Err(ledger::Error::closed().into()),
+                };
+                Ok(Receipt {
+                    id,
+                    uuid,
+                    trouble: None,
+                })
+            }));
+        }
+        for (place, trouble) in self.announce(tube, new).await {
+            if let Some(Ok(receipt)) = answers.get_mut(place) {
+                receipt.trouble = Some(trouble);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The job that announces a task.
+    fn job(&self, task: &NewTask, delay: Duration) -> NewJob {
+        let pointer = Pointer {
+            uuid: task.uuid,
+            store: self.store().id(),
+        };
+        NewJob {
+            body: pointer.to_body().into(),
+            priority: task.priority,
+            delay,
+            ttr: Duration::from_secs(task.ttr.into()),
+        }
+    }
+
+    /// Puts the jobs of tasks that were just recorded: place, row, job. What kept which from being put.
+    async fn announce(
+        &self,
+        tube: &TubeName,
+        new: Vec<(usize, TaskId, NewJob)>,
+    ) -> Vec<(usize, broker::Error)> {
+        // A store that keeps the jobs itself has put them along with the rows.
+        if new.is_empty() || self.keeps_jobs() {
+            return Vec::new();
+        }
+        let (rows, jobs): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .map(|(place, task, job)| ((place, task), job))
+            .unzip();
+        let Delivery { instance, answers } = match self.session().await {
+            Ok(mut session) => session.deliver(tube, &jobs).await,
+            Err(error) => Delivery::to_nobody(jobs.len(), &error),
+        };
+        crash::here(Point::PutAnnounced);
+        let instance = instance.unwrap_or_default();
+        let (mut puts, mut trouble) = (Vec::with_capacity(rows.len()), Vec::new());
+        for ((place, task), answer) in rows.into_iter().zip(answers) {
+            // A task's first put is its put number 1.
+            let put = PutId {
+                task,
+                generation: 1,
+            };
+            puts.push((put, answer.as_ref().ok().copied()));
+            trouble.extend(answer.err().map(|error| (place, error)));
+        }
+        let noted = self.store().call(move |db| db.note_puts(&instance, &puts));
+        if let Err(error) = noted.await {
+            // The jobs are there and will be looked at; only which they are is not known.
+            tracing::warn!(%tube, %error, "could not note the jobs of new tasks");
+        }
+        trouble
+    }
+}

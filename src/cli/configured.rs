@@ -1,0 +1,27 @@
+//! What the configuration says, opened; and a loop's runtime.
+
+use std::future::Future;
+
+use super::Failure;
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::connect;
+use crate::ledger::{self, Durability, Ledger};
+
+/// A session with the configured broker. It connects when it is first used.
+pub fn broker(config: &Config) -> Box<dyn Broker> {
+    connect::broker(&config.broker, &config.store)
+}
+
+/// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
+pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, ledger::Error> {
+    connect::recording(&config.broker, &config.store, durability)
+}
+
+/// Runs a loop to its end on a runtime of one thread.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}

@@ -132,7 +132,7 @@ pub struct Task {
     pub finished: Option<Millis>,
     /// How many attempts there have been.
     pub attempts_total: u64,
-    /// The newest of them, the oldest first: [`LISTED`] in a list, [`SHOWN`] of one task.
+    /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
     pub attempts: Vec<Attempt>,
 }
 

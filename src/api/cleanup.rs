@@ -8,7 +8,7 @@ use super::error::Error;
 use super::queue::Queue;
 use crate::broker::{self, JobId};
 use crate::clock::now;
-use crate::ledger::cleanup::{Old, PAUSE, SoFar, Unsure};
+use crate::ledger::cleanup::{Old, SoFar, Unsure};
 use crate::ledger::{self, Ledger, Millis};
 use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
@@ -158,7 +158,7 @@ impl Queue {
             let old = old.clone();
             let step = self.store().call(move |db| db.clean_up_some(&old, so_far));
             so_far = step.await?;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(so_far.pause()).await;
         }
         Ok(Cleaned {
             deleted: so_far.deleted,

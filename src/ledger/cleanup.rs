@@ -15,7 +15,7 @@ use crate::task::id::{TaskId, WorkerId};
 const BATCH: usize = 500;
 
 /// Between two transactions: without it the deleter wins the lock again and again.
-pub const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tasks whose jobs may still be there, looked up at a time.
 const UNSURE: usize = 4096;
@@ -51,6 +51,15 @@ impl SoFar {
         match self.at {
             At::End => true,
             At::Tasks { .. } | At::Workers { .. } => false,
+        }
+    }
+
+    /// How long whoever does the next step waits before it. Where the last one only looked, nobody was kept waiting.
+    pub fn pause(&self) -> Duration {
+        match self.at {
+            At::Tasks { .. } => PAUSE,
+            At::Workers { after } if after != WorkerId::NOBODY => PAUSE,
+            At::Workers { .. } | At::End => Duration::ZERO,
         }
     }
 
@@ -91,12 +100,12 @@ impl Ledger {
             if so_far.is_at_tasks() && !progress(so_far.deleted) {
                 break;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(so_far.pause());
         }
         Ok(so_far.deleted)
     }
 
-    /// The next step of a cleanup, in one short transaction; after each, whoever goes on pauses for [`PAUSE`].
+    /// The next step of a cleanup, in one short transaction; after it, whoever goes on waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
         let SoFar { deleted, at } = so_far;
         Ok(match at {
@@ -134,14 +143,10 @@ impl Ledger {
             return Ok(None);
         };
         // What a power cut brings back, the next cleanup deletes.
-        self.change_lightly(|rows| {
-            let mut deleted = 0;
-            for (task, _) in &batch {
-                // One that was regenerated meanwhile stays.
-                deleted += u64::from(rows.delete_old(old, *task)?);
-            }
-            Ok(Some((deleted, last)))
-        })
+        // A task that was regenerated meanwhile stays.
+        let tasks: Vec<TaskId> = batch.into_iter().map(|(task, _)| task).collect();
+        let deleted = self.change_lightly(|rows| rows.delete_old(old, &tasks))?;
+        Ok(Some((deleted, last)))
     }
 
     /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
@@ -150,7 +155,7 @@ impl Ledger {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
         let (last, dead) = self.look(|rows| {
             let idle = rows.idle_workers(after, BATCH)?;
-            let last = idle.last().copied();
+            let last = idle.last().copied().filter(|_| idle.len() == BATCH);
             let mut dead = Vec::new();
             for worker in idle {
                 if !lives.is_held(Holder::Worker(worker))? {

@@ -219,8 +219,8 @@ pub trait Rows: Reads {
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
 
-    /// Deletes a task with its attempts and what they printed, if it is old and may go. True if so.
-    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed>;
+    /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
+    fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;
 }
 
 /// [`Rows::part`], with what comes of it.

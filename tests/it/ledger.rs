@@ -78,6 +78,7 @@ macro_rules! suite {
             cleanup::a_foreign_task_stays_until_its_job_is_known_to_be_gone,
             cleanup::more_than_a_batch_goes_and_progress_is_told,
             cleanup::workers_are_forgotten_when_they_are_dead_and_run_nothing,
+            cleanup::a_cleanup_pauses_only_after_what_it_deleted,
             cleanup::workers_are_forgotten_some_at_a_time,
             cleanup::jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted,
             entries::an_entry_is_written_whole_or_not_at_all,

@@ -416,12 +416,15 @@ impl Rows for Transaction<'_> {
         Ok(true)
     }
 
-    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed> {
+    fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
         let mut tables = self.0.borrow_mut();
-        if !tables.task(task).is_some_and(|row| row.may_go(old)) {
-            return Ok(false);
+        let mut deleted = 0;
+        for task in tasks {
+            if tables.task(*task).is_some_and(|row| row.may_go(old)) {
+                tables.delete_task(*task);
+                deleted += 1;
+            }
         }
-        tables.delete_task(task);
-        Ok(true)
+        Ok(deleted)
     }
 }

@@ -49,12 +49,14 @@ pub(super) fn old(
         .collect::<Result<_, _>>()?)
 }
 
-pub(super) fn delete(change: &Connection, old: &Old, task: TaskId) -> Result<bool, Failed> {
+pub(super) fn delete(change: &Connection, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
     let sql = format!("DELETE FROM tasks WHERE id = ?3 AND {}", may_go(old));
-    let deleted = change
-        .prepare_cached(&sql)?
-        .execute(params![Millis::MIN, old.before, task])?;
-    Ok(deleted == 1)
+    let mut delete = change.prepare_cached(&sql)?;
+    let mut deleted = 0;
+    for task in tasks {
+        deleted += delete.execute(params![Millis::MIN, old.before, task])? as u64;
+    }
+    Ok(deleted)
 }
 
 pub(super) fn count(look: &Connection, old: &Old) -> Result<u64, Failed> {

@@ -253,7 +253,7 @@ impl Rows for Connected<'_> {
         workers::forget(self.0, worker)
     }
 
-    fn delete_old(&self, old: &Old, task: TaskId) -> Result<bool, Failed> {
-        cleanup::delete(self.0, old, task)
+    fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
+        cleanup::delete(self.0, old, tasks)
     }
 }

@@ -158,7 +158,9 @@ impl Queue {
             let old = old.clone();
             let step = self.store().call(move |db| db.clean_up_some(&old, so_far));
             so_far = step.await?;
-            tokio::time::sleep(so_far.pause()).await;
+            if let Some(pause) = so_far.pause() {
+                tokio::time::sleep(pause).await;
+            }
         }
         Ok(Cleaned {
             deleted: so_far.deleted,

@@ -55,11 +55,11 @@ impl SoFar {
     }
 
     /// How long whoever does the next step waits before it. Where the last one only looked, nobody was kept waiting.
-    pub fn pause(&self) -> Duration {
+    pub fn pause(&self) -> Option<Duration> {
         match self.at {
-            At::Tasks { .. } => PAUSE,
-            At::Workers { after } if after != WorkerId::NOBODY => PAUSE,
-            At::Workers { .. } | At::End => Duration::ZERO,
+            At::Tasks { .. } => Some(PAUSE),
+            At::Workers { after } if after != WorkerId::NOBODY => Some(PAUSE),
+            At::Workers { .. } | At::End => None,
         }
     }
 
@@ -100,7 +100,9 @@ impl Ledger {
             if so_far.is_at_tasks() && !progress(so_far.deleted) {
                 break;
             }
-            thread::sleep(so_far.pause());
+            if let Some(pause) = so_far.pause() {
+                thread::sleep(pause);
+            }
         }
         Ok(so_far.deleted)
     }

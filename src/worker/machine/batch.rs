@@ -155,7 +155,7 @@ impl Batch {
         self.ended.push((job, settlement));
     }
 
-    /// Event `interrupted`: the configuration was read again. Turns that were claimed by the one before do not begin.
+    /// The configuration was read again. Turns that were claimed by the one before do not begin.
     pub fn configured(&mut self) {
         self.stale = self.has_turns();
     }

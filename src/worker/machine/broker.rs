@@ -52,9 +52,8 @@ impl Machine {
     }
 
     fn ask_while_idle(&mut self, now: Now) -> Option<(Asked, Ask)> {
-        if !self.notes.puts.is_empty() {
-            let puts = std::mem::take(&mut self.notes.puts);
-            return Some((Asked::Announce, Ask::Announce(puts)));
+        if let Some(first) = self.announce() {
+            return Some(first);
         }
         if !self.to_delete.is_empty() {
             return Some(self.exchange(0));
@@ -133,7 +132,7 @@ impl Machine {
             (Look::Kicks, _) => Some((Asked::Know(About::Failed(task)), Ask::Know(job))),
             (Look::Exchange, Some(asked)) => Some(self.exchange(asked)),
             (Look::Identify, _) => {
-                let jobs: Vec<JobId> = looking.strangers().collect();
+                let jobs: Vec<JobId> = looking.foreign_jobs().collect();
                 Some((Asked::KnowAll(jobs.clone()), Ask::KnowAll(jobs)))
             }
             // The outcome is on its way to a ledger that may be far away.
@@ -179,15 +178,13 @@ impl Machine {
 
     fn give_next_back(&mut self) -> Option<(Asked, Ask)> {
         let reservation = self.next.pop_front()?;
+        let asked = Asked::GiveBack(reservation.id);
         let ask = Ask::Release {
             priority: None,
             delay: Duration::ZERO,
             reservation,
         };
-        match &ask {
-            Ask::Release { reservation, .. } => Some((Asked::GiveBack(reservation.id), ask)),
-            _ => None,
-        }
+        Some((asked, ask))
     }
 
     fn exchange(&mut self, most: usize) -> (Asked, Ask) {

@@ -118,7 +118,7 @@ impl Machine {
             })
             .collect();
         looking.stage = Look::Identify;
-        if looking.strangers().next().is_none() {
+        if looking.foreign_jobs().next().is_none() {
             self.faced(Some(Vec::new()), Now::default());
         }
     }
@@ -132,7 +132,7 @@ impl Machine {
     ) {
         if let Phase::Looking(looking) = &self.phase
             && looking.stage == Look::Identify
-            && looking.strangers().eq(jobs.iter().copied())
+            && looking.foreign_jobs().eq(jobs.iter().copied())
         {
             self.faced(known, now);
         }
@@ -204,7 +204,7 @@ impl Machine {
 
 impl Looking {
     /// The foreign jobs that are looked at, in order.
-    pub fn strangers(&self) -> impl Iterator<Item = JobId> {
+    pub fn foreign_jobs(&self) -> impl Iterator<Item = JobId> {
         let foreign = self.facing.iter().filter(|(_, read)| match read {
             Read::Foreign(_) => true,
             Read::Ours(_) => false,

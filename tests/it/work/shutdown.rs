@@ -8,7 +8,40 @@ use serde_json::Value;
 use super::{Queue, exists, jobs, lines, on_both, stats, status, tend};
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
 
-on_both!(a_tender_drains_its_workers);
+on_both!(
+    a_tender_drains_its_workers,
+    what_ends_in_good_order_leaves_all_of_the_store_in_one_file
+);
+
+/// Whoever copies the file then has the store: its journal is folded back, and gone.
+fn what_ends_in_good_order_leaves_all_of_the_store_in_one_file(
+    taskqueue: &Taskqueue,
+    _: &dyn Queue,
+) {
+    taskqueue.configure("[commands.ok]\nrun = [\"/bin/true\"]\n");
+    let journal = taskqueue.store().with_extension("db-wal");
+    let left = |after: &str| assert!(!journal.exists(), "{} after {after}", journal.display());
+    for _ in 0..20 {
+        taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+        left("put");
+    }
+    taskqueue.work("t", 4);
+    left("worker");
+    let tender = tend(taskqueue, 2);
+    until("tasks that are done", || status(taskqueue, "20") == "done");
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
+    left("tender");
+    for args in [
+        &["list"][..],
+        &["show", "1"],
+        &["reconcile"],
+        &["cleanup", "--period", "0"],
+    ] {
+        taskqueue.run(args).ok();
+        left(args[0]);
+    }
+}
 
 /// A store with one task that sleeps for that long, and a worker that runs it.
 fn busy(server: &Beanstalkd, script: &str, grace: &str) -> (Taskqueue, Running) {

@@ -40,6 +40,9 @@ def hear():
     note("orders", f"{os.environ['TASKQUEUE_WORKER_NAME']} {line.strip()}")
     if mode == "deaf":
         return
+    if order["order"] == "reload" and mode == "refuse":
+        for _ in range(2):
+            say(report="answered", ticket=order["ticket"], refused="not to its liking")
     if order["order"] == "stop":
         sys.exit(0)
     if order["order"] == "drain":

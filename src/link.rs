@@ -7,33 +7,43 @@
 //!                   {"report":"busy","task":12,"group":4711}
 //!                   {"report":"troubled","task":12}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
-//!                   {"report":"pong","id":7}              to the ping of that number
-//! tender → worker   {"order":"drain","grace_ms":30000}     without grace_ms: all the time it takes
-//!                   {"order":"stop"}
-//!                   {"order":"reload"}                    read the configuration again, for the next job
-//!                   {"order":"reopen"}                    open the log file again
-//!                   {"order":"ping","id":7}
+//!                   {"report":"answered","ticket":7}      the order of that number is done,
+//!                   {"report":"answered","ticket":7,"refused":"…"}   or is not, and why
+//! tender → worker   {"order":"drain","ticket":1,"grace_ms":30000}    without grace_ms: all the time it takes
+//!                   {"order":"stop","ticket":2}
+//!                   {"order":"reload","ticket":3}         read the configuration again, for the next job
+//!                   {"order":"reopen","ticket":4}         open the log file again
+//!                   {"order":"ping","ticket":5}           nothing but answer
 //! ```
 //!
-//! An order that a worker does not know is to be passed over.
+//! Each order has a ticket, a number of the tender's own, and is answered once:
+//!
+//! | order | is done when |
+//! |---|---|
+//! | drain, stop | the worker has taken the order in; how the worker goes, its reports and its end tell |
+//! | reload | the configuration was read; refused with what is wrong with the file |
+//! | reopen | the log file was opened |
+//! | ping | at once |
+//!
+//! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
+//! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.
 //!
 //! End of file is how each learns at once that the other is gone. What the worker's end holds must
 //! never be inherited by a command: a task could pose as its worker, and its worker's death would
 //! go unnoticed.
 
 use std::io;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 mod lines;
 mod tender;
 #[cfg(test)]
 mod tests;
+mod word;
 mod worker;
 
 pub use lines::Lines;
 pub use tender::{Tender, inherited};
+pub use word::{BadLine, MAX_LINE, Order, Ordered, Reply, Report, Ticket};
 pub use worker::{Orders, Reports, Worker};
 
 /// The environment variable that holds the descriptor's number. A worker takes it out of the
@@ -50,89 +60,6 @@ pub const GUARD_VARIABLE: &str = "TASKQUEUE_GUARD_FD";
 
 /// The environment variable that holds the name by which the tender calls the worker.
 pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";
-
-/// The longest line, its end included, in bytes.
-pub const MAX_LINE: usize = 4096;
-
-/// What a worker tells its tender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
-    /// It can take jobs. Said once, first.
-    Ready,
-    /// It runs a command.
-    Busy {
-        /// The task's id in the store; 0 if there is none to tell.
-        task: i64,
-        /// The command's process group; 0 if there is none to tell.
-        group: i32,
-    },
-    /// Its command has ended, and what became of its task cannot be recorded. It keeps trying and takes no
-    /// other job; the next [`Report::Idle`] says that it could.
-    Troubled {
-        /// The task's id in the store; 0 if there is none to tell.
-        task: i64,
-    },
-    /// It waits for a job.
-    Idle {
-        /// How many jobs it has finished.
-        jobs: u64,
-        /// How many bytes their commands have printed, both streams.
-        output: u64,
-    },
-    /// It heard [`Order::Ping`].
-    Pong {
-        /// The ping's number.
-        id: u64,
-    },
-}
-
-/// What a tender tells its worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// Reserve nothing more and go once no command runs.
-    Drain {
-        /// In milliseconds, how long the command may run on before it is told to end; without it, as
-        /// long as it takes.
-        grace_ms: Option<u64>,
-    },
-    /// Go at once, and end the command that runs.
-    Stop,
-    /// Read the configuration again; the next job goes by it.
-    Reload,
-    /// Open the log file again, which has been moved away.
-    Reopen,
-    /// Answer with [`Report::Pong`], at once.
-    Ping {
-        /// Its number.
-        id: u64,
-    },
-}
-
-impl Order {
-    /// To drain, with the command's time to run on as a duration.
-    pub fn drain(grace: Option<Duration>) -> Self {
-        let milliseconds = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        Self::Drain {
-            grace_ms: grace.map(milliseconds),
-        }
-    }
-}
-
-/// A line that says nothing we know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadLine {
-    /// No object of the kind that was expected.
-    #[error("cannot read the line '{line}': {reason}")]
-    Nonsense {
-        /// Its beginning, escaped.
-        line: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Longer than [`MAX_LINE`]; it was passed over to its end.
-    #[error("a line is longer than {MAX_LINE} bytes")]
-    TooLong,
-}
 
 /// Why a link could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -152,167 +79,4 @@ pub enum Error {
     /// The system did not let us have it.
     #[error("cannot set up the link between tender and worker: {0}")]
     Io(#[from] io::Error),
-}
-
-/// The words of a report; `serde`'s tagged enums don't get along with `arbitrary_precision`.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ReportWord {
-    Ready,
-    Busy,
-    Troubled,
-    Idle,
-    Pong,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ReportLine {
-    report: ReportWord,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    task: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    group: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    jobs: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    output: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OrderWord {
-    Drain,
-    Stop,
-    Reload,
-    Reopen,
-    Ping,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OrderLine {
-    order: OrderWord,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    grace_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-}
-
-impl Report {
-    /// The line, its end included.
-    pub fn encode(&self) -> Vec<u8> {
-        let empty = |report| ReportLine {
-            report,
-            task: None,
-            group: None,
-            jobs: None,
-            output: None,
-            id: None,
-        };
-        line(&match *self {
-            Self::Ready => empty(ReportWord::Ready),
-            Self::Busy { task, group } => ReportLine {
-                task: Some(task),
-                group: Some(group),
-                ..empty(ReportWord::Busy)
-            },
-            Self::Troubled { task } => ReportLine {
-                task: Some(task),
-                ..empty(ReportWord::Troubled)
-            },
-            Self::Idle { jobs, output } => ReportLine {
-                jobs: Some(jobs),
-                output: Some(output),
-                ..empty(ReportWord::Idle)
-            },
-            Self::Pong { id } => ReportLine {
-                id: Some(id),
-                ..empty(ReportWord::Pong)
-            },
-        })
-    }
-
-    /// Reads a line, with or without its end. Numbers that are left out are 0.
-    ///
-    /// # Errors
-    /// When it is no report.
-    pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
-        let read: ReportLine = read(line)?;
-        Ok(match read.report {
-            ReportWord::Ready => Self::Ready,
-            ReportWord::Busy => Self::Busy {
-                task: read.task.unwrap_or(0),
-                group: read.group.unwrap_or(0),
-            },
-            ReportWord::Troubled => Self::Troubled {
-                task: read.task.unwrap_or(0),
-            },
-            ReportWord::Idle => Self::Idle {
-                jobs: read.jobs.unwrap_or(0),
-                output: read.output.unwrap_or(0),
-            },
-            ReportWord::Pong => Self::Pong {
-                id: read.id.unwrap_or(0),
-            },
-        })
-    }
-}
-
-impl Order {
-    /// The line, its end included.
-    pub fn encode(&self) -> Vec<u8> {
-        let bare = |order| OrderLine {
-            order,
-            grace_ms: None,
-            id: None,
-        };
-        line(&match *self {
-            Self::Drain { grace_ms } => OrderLine {
-                grace_ms,
-                ..bare(OrderWord::Drain)
-            },
-            Self::Stop => bare(OrderWord::Stop),
-            Self::Reload => bare(OrderWord::Reload),
-            Self::Reopen => bare(OrderWord::Reopen),
-            Self::Ping { id } => OrderLine {
-                id: Some(id),
-                ..bare(OrderWord::Ping)
-            },
-        })
-    }
-
-    /// Reads a line, with or without its end.
-    ///
-    /// # Errors
-    /// When it is no order.
-    pub fn decode(line: &[u8]) -> Result<Self, BadLine> {
-        let read: OrderLine = read(line)?;
-        Ok(match read.order {
-            OrderWord::Drain => Self::Drain {
-                grace_ms: read.grace_ms,
-            },
-            OrderWord::Stop => Self::Stop,
-            OrderWord::Reload => Self::Reload,
-            OrderWord::Reopen => Self::Reopen,
-            OrderWord::Ping => Self::Ping {
-                id: read.id.unwrap_or(0),
-            },
-        })
-    }
-}
-
-fn line(of: &impl Serialize) -> Vec<u8> {
-    // Numbers and fixed words always serialise.
-    let mut line = serde_json::to_vec(of).unwrap_or_default();
-    line.push(b'\n');
-    line
-}
-
-fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, BadLine> {
-    const SHOWN: usize = 80;
-    serde_json::from_slice(line).map_err(|error| BadLine::Nonsense {
-        line: line.get(..SHOWN).unwrap_or(line).escape_ascii().to_string(),
-        reason: error.to_string(),
-    })
 }

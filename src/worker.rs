@@ -200,7 +200,7 @@ impl Worker {
 
     fn heard(&mut self, word: Word) -> Event {
         match word {
-            Word::Go(mode) => Event::Told(mode),
+            Word::Go { mode, ticket } => Event::Told { mode, ticket },
             Word::Configured(Configured {
                 commands,
                 environment,

@@ -56,21 +56,22 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the file again by its name, if events go to one: somebody has moved it away. When it cannot be opened, they
-/// go on to where they went.
-pub fn reopen() {
+/// Opens the file again by its name, if events go to one: somebody has moved it away.
+///
+/// # Errors
+/// Why it cannot be opened; events go on to where they went.
+pub fn reopen() -> Result<(), String> {
     let Some(LogFile { path, file }) = FILE.get() else {
-        return;
+        return Ok(());
     };
     match open(path) {
         Ok(opened) => {
             // Nobody leaves it in between.
             *file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
             tracing::info!("log file opened again");
+            Ok(())
         }
-        Err(error) => {
-            tracing::error!(path = %path.display(), reason = error.to_string(), "log file was not opened again");
-        }
+        Err(error) => Err(format!("cannot open {}: {error}", path.display())),
     }
 }
 

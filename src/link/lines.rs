@@ -1,6 +1,6 @@
 //! Bytes in, lines out, with a bound.
 
-use super::{BadLine, MAX_LINE};
+use super::word::{BadLine, MAX_LINE};
 
 /// What has been read and not yet been taken as a line; never more than [`MAX_LINE`] bytes beyond
 /// what one [`Lines::push`] brings.

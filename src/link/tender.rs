@@ -1,5 +1,6 @@
 //! A worker's end of the link to its tender.
 
+use std::collections::VecDeque;
 use std::env;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -7,17 +8,24 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 
 use tokio::net::UnixStream;
 
-use super::{BadLine, Error, FD_VARIABLE, Lines, Order, Report};
+use super::lines::Lines;
+use super::word::{BadLine, Ordered, Report};
+use super::{Error, FD_VARIABLE};
 use crate::fd;
 
 /// As much as one read takes.
 const READ: usize = 1024;
 
+/// The most answers that wait for room in the socket. A tender that does not read gives few orders: its own end of the
+/// socket is full then.
+const ANSWERS: usize = 64;
+
 /// The tender, as its worker hears it and speaks to it.
 ///
 /// A report never waits: a tender that is stopped (SIGSTOP, a debugger) must not stop its workers.
 /// When the socket is full, the latest report is kept and written as soon as there is room; those
-/// between are dropped, for only the last tells what the worker does now.
+/// between are dropped, for only the last tells what the worker does now. Answers to orders are all kept, up to
+/// [`ANSWERS`]: each is awaited.
 #[derive(Debug)]
 pub struct Tender {
     stream: UnixStream,
@@ -26,8 +34,10 @@ pub struct Tender {
     begun: Vec<u8>,
     /// The latest report, if it was not written yet.
     waiting: Option<Report>,
-    /// The latest ping that was not answered yet.
-    pinged: Option<u64>,
+    /// Lines of answers that were not written yet.
+    answers: VecDeque<Vec<u8>>,
+    /// An answer was left out since all were written last, which was said.
+    is_over: bool,
     /// The other end is closed.
     gone: bool,
 }
@@ -63,7 +73,8 @@ impl Tender {
             lines: Lines::default(),
             begun: Vec::new(),
             waiting: None,
-            pinged: None,
+            answers: VecDeque::new(),
+            is_over: false,
             gone: false,
         })
     }
@@ -71,7 +82,7 @@ impl Tender {
     /// Tells the tender. Never waits and never fails: see [`Tender`].
     pub fn report(&mut self, report: Report) {
         match report {
-            Report::Pong { id } => self.pinged = Some(id),
+            Report::Answered { .. } => self.answer(&report),
             Report::Ready | Report::Busy { .. } | Report::Troubled { .. } | Report::Idle { .. } => {
                 self.waiting = Some(report);
             }
@@ -80,14 +91,26 @@ impl Tender {
         self.write(|stream, line| Ok(rustix::io::write(stream, line)?));
     }
 
+    fn answer(&mut self, report: &Report) {
+        if self.answers.len() < ANSWERS {
+            self.answers.push_back(report.encode());
+        } else if !std::mem::replace(&mut self.is_over, true) {
+            tracing::warn!(
+                most = ANSWERS,
+                ?report,
+                "left out answers: the tender reads none"
+            );
+        }
+    }
+
     /// The next order; `None` once the tender is gone. May be cancelled: nothing is lost. Reports that
     /// found no room are written while this waits.
     ///
     /// A line that is no order is passed over: it comes from a newer tender, which counts on that.
-    pub async fn order(&mut self) -> Option<Order> {
+    pub async fn order(&mut self) -> Option<Ordered> {
         loop {
             match self.lines.next_line() {
-                Some(Ok(line)) => match Order::decode(&line) {
+                Some(Ok(line)) => match Ordered::decode(&line) {
                     Ok(order) => return Some(order),
                     Err(error) => passed_over(&error),
                 },
@@ -99,7 +122,8 @@ impl Tender {
     }
 
     async fn wait(&mut self) {
-        let unwritten = !self.begun.is_empty() || self.waiting.is_some() || self.pinged.is_some();
+        let unwritten =
+            !self.begun.is_empty() || self.waiting.is_some() || !self.answers.is_empty();
         tokio::select! {
             _ = self.stream.readable() => self.read(),
             _ = self.stream.writable(), if unwritten => self.write(UnixStream::try_write),
@@ -120,11 +144,13 @@ impl Tender {
         loop {
             if self.begun.is_empty() {
                 // An answer is not kept waiting.
-                let pong = self.pinged.take().map(|id| Report::Pong { id });
-                let Some(report) = pong.or_else(|| self.waiting.take()) else {
+                let answer = self.answers.pop_front();
+                self.is_over &= answer.is_some();
+                let latest = || self.waiting.take().map(|report| report.encode());
+                let Some(line) = answer.or_else(latest) else {
                     return;
                 };
-                self.begun = report.encode();
+                self.begun = line;
             }
             match write(&self.stream, &self.begun) {
                 Ok(n) => drop(self.begun.drain(..n.min(self.begun.len()))),

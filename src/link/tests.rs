@@ -3,6 +3,8 @@ use std::os::unix::net::UnixStream;
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -10,6 +12,21 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
+}
+
+fn answered(ticket: u64, reply: Reply) -> Report {
+    let ticket = Ticket(ticket);
+    Report::Answered { ticket, reply }
+}
+
+fn refused(reason: &str) -> Reply {
+    let reason = reason.into();
+    Reply::Refused { reason }
+}
+
+fn ordered(order: Order, ticket: u64) -> Option<Ordered> {
+    let ticket = Some(Ticket(ticket));
+    Some(Ordered { order, ticket })
 }
 
 #[test]
@@ -34,26 +51,40 @@ fn lines_read_as_documented() {
             },
             r#"{"report":"idle","jobs":3,"output":18446744073709551615}"#,
         ),
-        (Report::Pong { id: 7 }, r#"{"report":"pong","id":7}"#),
+        (
+            answered(7, Reply::Done),
+            r#"{"report":"answered","ticket":7}"#,
+        ),
+        (
+            answered(7, refused("no\"t\nso")),
+            r#"{"report":"answered","ticket":7,"refused":"no\"t\nso"}"#,
+        ),
     ];
     for (report, text) in reports {
         assert_eq!(report.encode(), format!("{text}\n").as_bytes());
         assert_eq!(Report::decode(text.as_bytes()).unwrap(), report);
     }
     let orders = [
-        (Order::drain(None), r#"{"order":"drain"}"#),
+        (Order::drain(None), None, r#"{"order":"drain"}"#),
         (
             Order::drain(Some(Duration::from_secs(30))),
-            r#"{"order":"drain","grace_ms":30000}"#,
+            Some(1),
+            r#"{"order":"drain","ticket":1,"grace_ms":30000}"#,
         ),
-        (Order::Stop, r#"{"order":"stop"}"#),
-        (Order::Reload, r#"{"order":"reload"}"#),
-        (Order::Reopen, r#"{"order":"reopen"}"#),
-        (Order::Ping { id: 7 }, r#"{"order":"ping","id":7}"#),
+        (Order::Stop, Some(2), r#"{"order":"stop","ticket":2}"#),
+        (Order::Reload, Some(3), r#"{"order":"reload","ticket":3}"#),
+        (Order::Reopen, Some(4), r#"{"order":"reopen","ticket":4}"#),
+        (
+            Order::Ping,
+            Some(u64::MAX),
+            r#"{"order":"ping","ticket":18446744073709551615}"#,
+        ),
     ];
-    for (order, text) in orders {
-        assert_eq!(order.encode(), format!("{text}\n").as_bytes());
-        assert_eq!(Order::decode(text.as_bytes()).unwrap(), order);
+    for (order, ticket, text) in orders {
+        let ticket = ticket.map(Ticket);
+        let ordered = Ordered { order, ticket };
+        assert_eq!(ordered.encode(), format!("{text}\n").as_bytes());
+        assert_eq!(Ordered::decode(text.as_bytes()).unwrap(), ordered);
     }
 }
 
@@ -108,7 +139,7 @@ proptest! {
             while let Some(line) = lines.next_line() {
                 if let Ok(line) = line {
                     let _ = Report::decode(&line);
-                    let _ = Order::decode(&line);
+                    let _ = Ordered::decode(&line);
                 }
             }
         }
@@ -125,12 +156,13 @@ fn both_ends_understand_each_other_and_notice_the_end() {
         let mut tender = Tender::from_stream(theirs.into()).unwrap();
         tender.report(Report::Ready);
         assert_eq!(worker.reports.next().await, Some(Ok(Report::Ready)));
-        worker.orders.send(Order::drain(None)).unwrap();
-        worker.orders.send(Order::Stop).unwrap();
-        assert_eq!(tender.order().await, Some(Order::drain(None)));
+        let first = worker.orders.send(Order::drain(None)).unwrap();
+        let second = worker.orders.send(Order::Stop).unwrap();
+        assert_eq!((first, second), (Ticket(1), Ticket(2)));
+        assert_eq!(tender.order().await, ordered(Order::drain(None), 1));
         tender.report(Report::Idle { jobs: 1, output: 2 });
         drop(worker.orders);
-        assert_eq!(tender.order().await, Some(Order::Stop));
+        assert_eq!(tender.order().await, ordered(Order::Stop, 2));
         drop(tender);
         let last = worker.reports.next().await;
         assert_eq!(last, Some(Ok(Report::Idle { jobs: 1, output: 2 })));
@@ -147,7 +179,7 @@ fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
             tender.report(Report::Idle { jobs, output: 0 });
         }
         let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last);
+        tender.report(last.clone());
         let reader = async {
             let mut heard = 0;
             while let Some(report) = worker.reports.next().await {
@@ -165,6 +197,60 @@ fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
     });
 }
 
+/// Of what a worker does only the latest counts; of answers each does.
+#[test]
+fn answers_are_kept_until_there_is_room_and_no_more_than_so_many() {
+    runtime().block_on(async {
+        let (mut worker, theirs) = Worker::pair().unwrap();
+        let mut tender = Tender::from_stream(theirs.into()).unwrap();
+        for jobs in 0..50_000 {
+            tender.report(Report::Idle { jobs, output: 0 });
+        }
+        let last = Report::Busy { task: 1, group: 2 };
+        tender.report(last.clone());
+        for ticket in 1..=100 {
+            tender.report(answered(ticket, refused("it is wrong")));
+        }
+        let reader = async {
+            let mut answers = Vec::new();
+            let mut latest = None;
+            while let Some(report) = worker.reports.next().await {
+                match report.unwrap() {
+                    Report::Answered { ticket, .. } => answers.push(ticket.0),
+                    other => latest = Some(other),
+                }
+                if latest.as_ref() == Some(&last) {
+                    break;
+                }
+            }
+            answers
+        };
+        tokio::select! {
+            answers = reader => assert_eq!(answers, (1..=64).collect::<Vec<_>>()),
+            order = tender.order() => panic!("{order:?}"),
+        }
+    });
+}
+
+/// Whatever a reason says, and however long it is: the line is one that is read.
+#[test]
+fn a_reason_has_room_in_its_line() {
+    for part in ["x", "\"", "\\", "\n", "\u{1}", "\u{7f}", "é", "𝄞"] {
+        for count in [0, 1, 600, 100_000] {
+            let reason = part.repeat(count);
+            let line = answered(u64::MAX, refused(&reason)).encode();
+            assert!(line.len() <= MAX_LINE, "{part:?} × {count}: {}", line.len());
+            match Report::decode(&line).unwrap() {
+                Report::Answered {
+                    reply: Reply::Refused { reason: read },
+                    ..
+                } => assert!(reason.starts_with(&read) && (count > 600 || read == reason)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_foreign_end_may_write_whatever_it_likes() {
     runtime().block_on(async {
@@ -177,8 +263,8 @@ fn a_foreign_end_may_write_whatever_it_likes() {
         assert_eq!(worker.reports.arrived(), Some(Ok(Report::Ready)));
         assert_eq!(worker.reports.arrived(), None);
         worker.orders.send(Order::Stop).unwrap();
-        let mut order = [0; 16];
+        let mut order = [0; 28];
         foreign.read_exact(&mut order).unwrap();
-        assert_eq!(&order, br#"{"order":"stop"}"#);
+        assert_eq!(&order, b"{\"order\":\"stop\",\"ticket\":1}\n");
     });
 }

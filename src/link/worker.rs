@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::{BadLine, Lines, Order, Report};
+use super::lines::Lines;
+use super::word::{BadLine, Order, Ordered, Report, Ticket};
 
 /// As much as one read takes.
 const READ: usize = 1024;
@@ -36,7 +37,10 @@ impl Worker {
                 stream: read,
                 lines: Lines::default(),
             },
-            orders: Orders { stream: write },
+            orders: Orders {
+                stream: write,
+                latest: Ticket(0),
+            },
         };
         Ok((worker, theirs.into()))
     }
@@ -100,19 +104,28 @@ impl Reports {
 #[derive(Debug)]
 pub struct Orders {
     stream: OwnedWriteHalf,
+    latest: Ticket,
 }
 
 impl Orders {
-    /// Writes an order without waiting. A worker gets a handful in its life, and the socket holds
-    /// hundreds.
+    /// Writes an order without waiting, and says by which ticket it is answered. A worker gets a handful in its life,
+    /// and the socket holds hundreds.
     ///
     /// # Errors
     /// When the worker is gone, or has left so many orders unread that there is no room.
-    pub fn send(&mut self, order: Order) -> io::Result<()> {
-        let line = order.encode();
+    pub fn send(&mut self, order: Order) -> io::Result<Ticket> {
+        let ticket = Ticket(self.latest.0.saturating_add(1));
+        let line = Ordered {
+            order,
+            ticket: Some(ticket),
+        }
+        .encode();
         // Past the runtime: it lets nothing be written before it has once seen the socket ready.
         match rustix::io::write(self.stream.as_ref(), &line)? {
-            n if n == line.len() => Ok(()),
+            n if n == line.len() => {
+                self.latest = ticket;
+                Ok(ticket)
+            }
             // Of a line this short, a socket takes all or nothing.
             _ => Err(io::ErrorKind::WriteZero.into()),
         }

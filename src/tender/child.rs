@@ -26,7 +26,7 @@ use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::Ended;
 use crate::link::{
     self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
-    SLOT_VARIABLE,
+    SLOT_VARIABLE, Ticket,
 };
 use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::tenure::Slot;
@@ -43,6 +43,8 @@ pub(super) struct Child {
     name: String,
     pid: u32,
     orders: Orders,
+    /// The last reload's, until it is answered.
+    reload: Option<Ticket>,
     kill: Arc<Notify>,
     complained: bool,
     /// In the environment of one that is not ours, and of whatever it starts. What our own have started is found by its
@@ -127,6 +129,7 @@ impl Child {
             name,
             pid,
             orders: link.orders,
+            reload: None,
             kill,
             complained: false,
             mark,
@@ -159,18 +162,27 @@ impl Child {
         self.printed.load(Ordering::Relaxed)
     }
 
-    /// Tells it something, without waiting. One that hears no orders gets a TERM, but not while it works on a job that
-    /// it may finish.
-    pub(super) fn order(&mut self, order: Order) -> io::Result<()> {
+    /// Tells it something, without waiting, and says by which ticket that is answered. One that hears no orders gets a
+    /// TERM, but not while it works on a job that it may finish; it answers nothing.
+    pub(super) fn order(&mut self, order: Order) -> io::Result<Option<Ticket>> {
         let Some(leaving) = &mut self.leaving else {
-            return self.orders.send(order);
+            let ticket = self.orders.send(order)?;
+            if order == Order::Reload {
+                self.reload = Some(ticket);
+            }
+            return Ok(Some(ticket));
         };
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
             Order::Drain { .. } | Order::Stop => leaving.terminate.notify_one(),
-            Order::Reload | Order::Reopen | Order::Ping { .. } => {}
+            Order::Reload | Order::Reopen | Order::Ping => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Whether that is the answer to the last reload; true once.
+    pub(super) fn has_reloaded(&mut self, ticket: Ticket) -> bool {
+        self.reload.take_if(|last| *last == ticket).is_some()
     }
 
     /// Takes note of what it said.

@@ -53,7 +53,9 @@ impl Tender {
             // What became of it is in the log.
             Asked::Reload => drop(self.reload()),
             Asked::Reopen => {
-                (self.reopen)();
+                if let Err(reason) = (self.reopen)() {
+                    tracing::error!(reason, "log file was not opened again");
+                }
                 self.tell_all(Order::Reopen);
             }
         }

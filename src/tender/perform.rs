@@ -8,7 +8,7 @@ use crate::chance;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
-use crate::link::{BadLine, Order, Report};
+use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
 
 impl Tender {
@@ -55,9 +55,25 @@ impl Tender {
             Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
             Report::Troubled { task } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
-            Report::Pong { id } => return self.ponged(id),
+            Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
         self.tell(id, event, now);
+    }
+
+    /// A worker has answered an order. That it was told to go, it shows by going.
+    fn answered(&mut self, id: WorkerId, ticket: Ticket, reply: &Reply) {
+        self.ponged(id, ticket);
+        let Some(pool) = self.pools.get_mut(id.pool) else {
+            return;
+        };
+        let tube = &pool.settings.tube;
+        if let Some(child) = pool.children.get_mut(&id.number)
+            && child.has_reloaded(ticket)
+            && let Reply::Refused { reason } = reply
+        {
+            let (worker, pid) = (child.name(), child.pid());
+            tracing::warn!(worker, pid, %tube, reason, "worker kept its configuration as it was");
+        }
     }
 
     fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
@@ -195,7 +211,7 @@ impl Tender {
             return;
         };
         match child.order(order) {
-            Ok(()) => {
+            Ok(_) => {
                 tracing::info!(worker = child.name(), pid = child.pid(), %tube, reason, "worker told to go");
             }
             // One that dies at this moment, or will be killed at its deadline.

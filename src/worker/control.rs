@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use super::machine::Mode;
-use crate::link::{self, Order, Report};
+use crate::link::{self, Order, Ordered, Reply, Report, Ticket};
 use crate::process::environment::Environment;
 use crate::signals::Asked;
 use crate::task::command::Commands;
@@ -27,14 +27,19 @@ pub struct Upkeep {
     /// Reads the configuration again. What comes of it holds from the next job on.
     pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
     /// Opens the log file again.
-    pub reopen: fn(),
+    pub reopen: fn() -> Result<(), String>,
 }
 
 /// What is left for the worker to do of what it was told.
 #[derive(Debug)]
 pub enum Word {
     /// How soon to go.
-    Go(Mode),
+    Go {
+        /// How soon.
+        mode: Mode,
+        /// What the tender's order is answered by; a signal has none.
+        ticket: Option<Ticket>,
+    },
     /// The configuration was read again.
     Configured(Configured),
 }
@@ -100,11 +105,11 @@ impl Control {
 
     fn asked(&mut self, asked: Asked) -> Option<Word> {
         match asked {
-            Asked::Drain => Some(self.drain(Some(self.grace))),
-            Asked::Stop => Some(Word::Go(Mode::Stopping)),
-            Asked::Reload => self.configure(),
+            Asked::Drain => Some(self.drain(Some(self.grace), None)),
+            Asked::Stop => Some(stop(None)),
+            Asked::Reload => self.configure(None),
             Asked::Reopen => {
-                (self.upkeep.reopen)();
+                self.reopen(None);
                 None
             }
             // Not heeded: a worker is one.
@@ -112,45 +117,66 @@ impl Control {
         }
     }
 
-    fn ordered(&mut self, order: Option<Order>) -> Option<Word> {
+    /// What is carried out here is answered here; the rest by whoever takes in the word.
+    fn ordered(&mut self, ordered: Option<Ordered>) -> Option<Word> {
+        let Some(Ordered { order, ticket }) = ordered else {
+            tracing::warn!("the tender died; took no more jobs");
+            self.tender = None;
+            return Some(self.drain(None, None));
+        };
         match order {
-            Some(Order::Drain { grace_ms }) => {
-                Some(self.drain(grace_ms.map(Duration::from_millis)))
+            Order::Drain { grace_ms } => {
+                Some(self.drain(grace_ms.map(Duration::from_millis), ticket))
             }
-            Some(Order::Stop) => Some(Word::Go(Mode::Stopping)),
-            Some(Order::Reload) => self.configure(),
-            Some(Order::Reopen) => {
-                (self.upkeep.reopen)();
+            Order::Stop => Some(stop(ticket)),
+            Order::Reload => self.configure(ticket),
+            Order::Reopen => {
+                self.reopen(ticket);
                 None
             }
-            Some(Order::Ping { id }) => {
-                self.report(Report::Pong { id });
+            Order::Ping => {
+                self.answer(ticket, Reply::Done);
                 None
-            }
-            None => {
-                tracing::warn!("the tender died; took no more jobs");
-                self.tender = None;
-                Some(self.drain(None))
             }
         }
     }
 
-    fn configure(&mut self) -> Option<Word> {
+    fn configure(&mut self, ticket: Option<Ticket>) -> Option<Word> {
         match (self.upkeep.configure)() {
             Ok(configured) => {
                 tracing::info!("read the configuration again");
+                self.answer(ticket, Reply::Done);
                 Some(Word::Configured(configured))
             }
             Err(reason) => {
                 tracing::error!(reason, "kept the configuration as it was");
+                self.answer(ticket, Reply::Refused { reason });
                 None
             }
         }
     }
 
-    fn drain(&self, grace: Option<Duration>) -> Word {
+    fn reopen(&mut self, ticket: Option<Ticket>) {
+        let reply = match (self.upkeep.reopen)() {
+            Ok(()) => Reply::Done,
+            Err(reason) => {
+                tracing::error!(reason, "log file was not opened again");
+                Reply::Refused { reason }
+            }
+        };
+        self.answer(ticket, reply);
+    }
+
+    fn drain(&self, grace: Option<Duration>, ticket: Option<Ticket>) -> Word {
         let until = grace.and_then(|grace| self.start.elapsed().checked_add(grace));
-        Word::Go(Mode::Draining { until })
+        let mode = Mode::Draining { until };
+        Word::Go { mode, ticket }
+    }
+
+    fn answer(&mut self, ticket: Option<Ticket>, reply: Reply) {
+        if let Some(ticket) = ticket {
+            self.report(Report::Answered { ticket, reply });
+        }
     }
 
     /// Tells the tender, if there is one.
@@ -161,6 +187,11 @@ impl Control {
     }
 }
 
+fn stop(ticket: Option<Ticket>) -> Word {
+    let mode = Mode::Stopping;
+    Word::Go { mode, ticket }
+}
+
 /// After the second signal there are no more.
 async fn next_signal(signals: &mut Receiver<Asked>) -> Asked {
     match signals.recv().await {
@@ -169,7 +200,7 @@ async fn next_signal(signals: &mut Receiver<Asked>) -> Asked {
     }
 }
 
-async fn next_order(tender: &mut Option<link::Tender>) -> Option<Order> {
+async fn next_order(tender: &mut Option<link::Tender>) -> Option<Ordered> {
     match tender {
         Some(tender) => tender.order().await,
         None => std::future::pending().await,

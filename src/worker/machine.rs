@@ -18,10 +18,28 @@
 //!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
 //! ```
 //!
-//! What comes next fits in as events and effects of the same phases: a word to one attempt (cancel it) is an event of
-//! `Running` that sets its stage, as a timeout does; a line that the command reports is an event of `Running`, and goes with
-//! the next entry; a limit is one more claim that leads to `Disposing`; a resident runner is another way to `Begin`, whose
-//! `Ended` comes from an answer.
+//! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
+//! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
+//! (`Told`) is done when the worker has taken it in. A word to one attempt, which is still to come, is done when the
+//! attempt is over for whoever looks into the ledger:
+//!
+//! ```text
+//!  cancelled(attempt, ticket)
+//!    │  the attempt stands in ...
+//!    ├─ Beginning, Running: the ticket goes into its `Facts`, and its stage becomes Terminated { cause: Cancelled },
+//!    │    as by a timeout: Running ──ended──▶ Leftovers ──▶ Looking ──▶ Recording ──entered──▶ answered: done
+//!    ├─ Leftovers, Journaling, Looking, Recording: the ticket goes into its `Facts`: as above, or with the batch
+//!    ├─ the batch, its turn to come: un-claimed with the next entry ──entered──▶ answered: done
+//!    └─ none of these: it is over, or another worker's ──────────────────────────────▶ answered: refused
+//! ```
+//!
+//! `Facts` go with an attempt from phase to phase, so that no phase needs an arm of its own for a ticket, and the answer
+//! leaves in one place, where the entry that settles the attempt is answered. A worker that leaves or dies before that
+//! answers nothing: its end tells the tender, and the ledger tells the rest.
+//!
+//! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event of
+//! `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner is
+//! another way to `Begin`, whose `Ended` comes from an answer.
 //!
 //! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry at a
 //! time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for either.
@@ -36,7 +54,7 @@
 
 use std::time::Duration;
 
-use crate::link::Report;
+use crate::link::{Reply, Report, Ticket};
 
 mod batch;
 mod broker;
@@ -110,7 +128,7 @@ impl Machine {
         }
         match event {
             Event::Due => {}
-            Event::Told(mode) => self.told(mode, now, out),
+            Event::Told { mode, ticket } => self.told(mode, ticket, now, out),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -152,7 +170,11 @@ impl Machine {
         Ok(())
     }
 
-    fn told(&mut self, mode: Mode, now: Now, out: &mut Effects) {
+    fn told(&mut self, mode: Mode, ticket: Option<Ticket>, now: Now, out: &mut Effects) {
+        if let Some(ticket) = ticket {
+            let reply = Reply::Done;
+            self.report(Report::Answered { ticket, reply }, out);
+        }
         self.mode = self.mode.hurried(mode);
         if self.mode != Mode::Working {
             self.wait_for_no_note();
@@ -340,7 +362,7 @@ impl Machine {
         self.taken_for_busy = match report {
             Report::Busy { .. } => true,
             Report::Ready | Report::Idle { .. } => false,
-            Report::Troubled { .. } | Report::Pong { .. } => self.taken_for_busy,
+            Report::Troubled { .. } | Report::Answered { .. } => self.taken_for_busy,
         };
         out.push(Effect::Report(report));
     }

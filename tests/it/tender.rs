@@ -48,7 +48,7 @@ async fn it_starts_min_grows_with_the_busy_never_passes_max_and_drains() {
     );
     let order = &stage.lines("orders")[0];
     assert!(
-        order.ends_with(r#"{"order":"drain","grace_ms":5000}"#),
+        order.ends_with(r#"{"order":"drain","ticket":1,"grace_ms":5000}"#),
         "{order}"
     );
 }
@@ -205,7 +205,7 @@ async fn output_recycles_but_never_a_busy_worker() {
         .until("told to go", |stage| stage.lines("orders").len() == 1)
         .await;
     assert_eq!(stage.lines("done"), ["a", "b"]);
-    assert!(stage.lines("orders")[0].ends_with(r#"{"order":"drain"}"#));
+    assert!(stage.lines("orders")[0].ends_with(r#"{"order":"drain","ticket":1}"#));
     stage
         .until("replaced", |stage| stage.lines("started").len() == 2)
         .await;

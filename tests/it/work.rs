@@ -1,6 +1,7 @@
 //! Workers and tenders with real commands, on a real beanstalkd and on the embedded broker.
 
 mod ahead;
+mod answers;
 mod apart;
 mod awkward;
 mod batches;

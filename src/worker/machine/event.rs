@@ -11,7 +11,7 @@ use crate::crash::Point;
 use crate::ledger::Millis;
 use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
-use crate::link::Report;
+use crate::link::{Report, Ticket};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
@@ -32,7 +32,12 @@ pub struct Now {
 #[derive(Debug)]
 pub enum Event {
     /// The worker is told how soon to go, by a signal or by its tender.
-    Told(Mode),
+    Told {
+        /// How soon.
+        mode: Mode,
+        /// The tender's, by which the word is answered.
+        ticket: Option<Ticket>,
+    },
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -61,7 +66,7 @@ impl Event {
     /// Its kind.
     pub fn kind(&self) -> EventKind {
         match self {
-            Event::Told(_) => EventKind::Told,
+            Event::Told { .. } => EventKind::Told,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,

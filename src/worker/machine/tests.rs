@@ -185,7 +185,7 @@ fn a_worker_in_trouble_goes_when_it_is_told_to() {
     script.step(Event::Answered(Answer::Settled(Ok(()))));
     let due = script.machine.deadline().unwrap();
     script.due(due);
-    script.step(Event::Told(Mode::Draining { until: None }));
+    script.step(stage::told(Mode::Draining { until: None }));
     assert!(script.machine.is_gone());
 }
 
@@ -194,7 +194,7 @@ fn a_worker_in_trouble_goes_when_it_is_told_to() {
 fn what_ended_by_itself_is_judged_by_its_exit() {
     for by_itself in [true, false] {
         let mut script = Script::running();
-        script.step(Event::Told(Mode::Stopping));
+        script.step(stage::told(Mode::Stopping));
         script.ends_as(by_itself, at(1_000));
         let due = script.machine.deadline().unwrap_or_default();
         script.due(due);
@@ -279,7 +279,7 @@ fn locks_of_what_does_not_begin_are_free_before_it_waits() {
     for id in &ids[1..] {
         assert!(script.holds(*id), "claimed ahead: {id}");
     }
-    script.step(Event::Told(Mode::Draining { until: None }));
+    script.step(stage::told(Mode::Draining { until: None }));
     script.ends(1, at(2_000));
     let due = script.machine.deadline().unwrap_or_default();
     script.due(due);
@@ -298,7 +298,7 @@ fn a_turn_that_does_not_come_is_given_back() {
     let ids = script.ends_with_batch(3, at(1_000));
     script.writes_journal = false;
     script.ends_quickly(at(2_000));
-    script.step(Event::Told(Mode::Stopping));
+    script.step(stage::told(Mode::Stopping));
     script.step(Event::Journaled(true));
     assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
 }

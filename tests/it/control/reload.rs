@@ -240,3 +240,30 @@ fn a_worker_alone_reads_it_again_too() {
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait().code, Some(0));
 }
+
+#[test]
+fn a_worker_that_refuses_is_named_once() {
+    let taskqueue = Taskqueue::embedded();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tender/worker.py");
+    std::fs::create_dir(taskqueue.path("jobs")).unwrap();
+    let dir = taskqueue.path("").display().to_string();
+    taskqueue.configure(&format!(
+        "[tubes.t]\nmin_workers = 1\nspare_workers = 0\nmax_workers = 1\n\
+         worker_command = [\"python3\", \"-S\", \"{script}\", \"{dir}\", \"refuse\"]\n"
+    ));
+    let _tender = start(&taskqueue);
+    until_idle(&taskqueue, 1);
+    taskqueue.run(&["reload"]).ok();
+    let refusals = |log: &str| {
+        let named = |line: &&str| line.contains("t-1") && line.contains("not to its liking");
+        let lines = log.lines().filter(|line| line.contains("WARN"));
+        lines.filter(named).count()
+    };
+    until("it is in the log", || refusals(&log(&taskqueue)) == 1);
+    taskqueue.run(&["reload"]).ok();
+    until("and again", || refusals(&log(&taskqueue)) == 2);
+    taskqueue.run(&["stop"]).ok();
+    let log = log(&taskqueue);
+    assert_eq!(refusals(&log), 2, "{log}");
+    assert!(!log.contains("misunderstood"), "{log}");
+}

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use taskqueue::link::{Lines, MAX_LINE, Order, Report};
+use taskqueue::link::{Lines, MAX_LINE, Order, Ordered, Reply, Report, Ticket};
 
 use super::damage::{damaged, damages};
 
 const SEEDS: &[&[u8]] = &[
     b"{\"report\":\"ready\"}\n{\"report\":\"busy\",\"task\":12,\"group\":4711}\n",
     b"{\"report\":\"idle\",\"jobs\":3,\"output\":1048}\n\n \n{\"report\":\"troubled\",\"task\":12}",
+    b"{\"report\":\"answered\",\"ticket\":7,\"refused\":\"no\"}\n{\"order\":\"ping\",\"ticket\":7}\n",
     b"{\"order\":\"drain\",\"grace_ms\":30000}\n{\"order\":\"stop\"}\n{\"order\":\"drain\"}\n",
 ];
 
@@ -41,14 +42,32 @@ fn report() -> impl Strategy<Value = Report> {
         (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Report::Busy { task, group }),
         any::<i64>().prop_map(|task| Report::Troubled { task }),
         (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Report::Idle { jobs, output }),
+        (any::<u64>(), reply()).prop_map(|(ticket, reply)| Report::Answered {
+            ticket: Ticket(ticket),
+            reply,
+        }),
     ]
 }
 
-fn order() -> impl Strategy<Value = Order> {
+fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
-        Just(Order::Stop),
-        any::<Option<u64>>().prop_map(|grace_ms| Order::Drain { grace_ms }),
+        Just(Reply::Done),
+        "\\PC{0,200}".prop_map(|reason| Reply::Refused { reason }),
     ]
+}
+
+fn order() -> impl Strategy<Value = Ordered> {
+    let order = prop_oneof![
+        Just(Order::Stop),
+        Just(Order::Reload),
+        Just(Order::Reopen),
+        Just(Order::Ping),
+        any::<Option<u64>>().prop_map(|grace_ms| Order::Drain { grace_ms }),
+    ];
+    (order, any::<Option<u64>>()).prop_map(|(order, ticket)| Ordered {
+        order,
+        ticket: ticket.map(Ticket),
+    })
 }
 
 /// None for a line that is too long.
@@ -87,16 +106,16 @@ proptest! {
             if let Ok(report) = Report::decode(&line) {
                 prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
             }
-            if let Ok(order) = Order::decode(&line) {
-                prop_assert_eq!(Order::decode(&order.encode()), Ok(order));
+            if let Ok(order) = Ordered::decode(&line) {
+                prop_assert_eq!(Ordered::decode(&order.encode()), Ok(order));
             }
         }
     }
 
     #[test]
     fn what_is_said_is_heard(report in report(), order in order()) {
-        prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
-        prop_assert_eq!(Order::decode(&order.encode()), Ok(order));
+        prop_assert_eq!(Report::decode(&report.encode()), Ok(report.clone()));
+        prop_assert_eq!(Ordered::decode(&order.encode()), Ok(order));
         prop_assert!(report.encode().len() < MAX_LINE && order.encode().len() < MAX_LINE);
     }
 }

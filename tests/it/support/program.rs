@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -197,6 +200,25 @@ impl Running {
         this.stdout = this.child.stdout.take().map(read);
         this.stderr = this.child.stderr.take().map(read);
         this
+    }
+
+    /// Starts a worker whose tender is the caller: that end of their link.
+    pub fn start_tended(mut command: Command) -> (Self, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let number = theirs.as_raw_fd();
+        command.env("TASKQUEUE_TENDER_FD", number.to_string());
+        // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
+        unsafe {
+            command.pre_exec(move || {
+                let theirs = BorrowedFd::borrow_raw(number);
+                Ok(fcntl_setfd(theirs, FdFlags::empty())?)
+            });
+        }
+        let worker = Self::start(command);
+        // The worker's death is the end of the file.
+        drop(theirs);
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        (worker, ours)
     }
 
     /// Starts a command whose output the caller reads.

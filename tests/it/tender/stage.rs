@@ -84,7 +84,7 @@ impl Scene {
             runtime: None,
             guard: None,
             configuration: None,
-            reopen: || (),
+            reopen: || Ok(()),
             ear: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,

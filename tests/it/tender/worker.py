@@ -13,7 +13,7 @@ import time
 
 directory, mode = sys.argv[1:3]
 link = socket.socket(fileno=int(os.environ["TASKQUEUE_TENDER_FD"]))
-reader = link.makefile("r")
+heard = b""
 jobs = output = 0
 draining = False
 
@@ -28,18 +28,28 @@ def say(**report):
 
 
 def hear():
-    """Reads an order if there is one; the end of the file is the tender's death."""
-    global draining
+    """Reads what orders there are; the end of the file is the tender's death."""
+    global heard
     if not select.select([link], [], [], 0.02)[0]:
         return
-    line = reader.readline()
-    if not line:
+    read = link.recv(4096)
+    if not read:
         note("orphaned", str(os.getpid()))
         sys.exit(0)
+    *lines, heard = (heard + read).split(b"\n")
+    for line in lines:
+        obey(line.decode())
+
+
+def obey(line):
+    global draining
     order = json.loads(line)
-    note("orders", f"{os.environ['TASKQUEUE_WORKER_NAME']} {line.strip()}")
+    note("orders", f"{os.environ['TASKQUEUE_WORKER_NAME']} {line}")
     if mode == "deaf":
         return
+    if order["order"] == "reload" and mode == "refuse":
+        for _ in range(2):
+            say(report="answered", ticket=order["ticket"], refused="not to its liking")
     if order["order"] == "stop":
         sys.exit(0)
     if order["order"] == "drain":

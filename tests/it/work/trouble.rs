@@ -2,12 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::time::Duration;
 
-use rustix::io::FdFlags;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -192,23 +187,10 @@ fn who_is_stopped_before_he_could_record_leaves_the_job(taskqueue: &Taskqueue, q
 
 fn a_tender_hears_of_a_worker_that_cannot_record(taskqueue: &Taskqueue, queue: &dyn Queue) {
     configure(taskqueue);
-    let (ours, theirs) = UnixStream::pair().unwrap();
     let mut command = taskqueue.command(&["worker", "--use-tube", "t"]);
     command.stderr(File::create(taskqueue.path("said")).unwrap());
-    let number = theirs.as_raw_fd();
-    command.env("TASKQUEUE_TENDER_FD", number.to_string());
-    // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
-    unsafe {
-        command.pre_exec(move || {
-            let theirs = rustix::fd::BorrowedFd::borrow_raw(number);
-            Ok(rustix::io::fcntl_setfd(theirs, FdFlags::empty())?)
-        });
-    }
-    let worker = Running::start(command);
-    drop(theirs);
-    ours.set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    let mut reports = BufReader::new(ours).lines();
+    let (worker, link) = Running::start_tended(command);
+    let mut reports = BufReader::new(link).lines();
     let mut hears = |report: &str| {
         let line = reports.next().unwrap().unwrap();
         assert!(line.contains(&format!(r#""report":"{report}""#)), "{line}");

@@ -308,7 +308,7 @@ impl Model {
                     until: Some(Duration::from_micros(self.now) + Duration::from_millis(50)),
                 },
             };
-            self.workers[worker].ready.push_front(Event::Told(mode));
+            self.workers[worker].ready.push_front(stage::told(mode));
         }
     }
 

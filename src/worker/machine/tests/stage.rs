@@ -205,10 +205,15 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
     })
 }
 
+/// A word to go, which nobody waits for an answer to.
+pub fn told(mode: Mode) -> Event {
+    Event::Told { mode, ticket: None }
+}
+
 /// An event of that kind. Answers are to nothing that is asked in [`machine_in`].
 pub fn event(kind: EventKind) -> Event {
     match kind {
-        EventKind::Told => Event::Told(Mode::Draining { until: None }),
+        EventKind::Told => told(Mode::Draining { until: None }),
         EventKind::Configured => Event::Configured(Arc::default()),
         EventKind::Answered => Event::Answered(Answer::Announced),
         EventKind::Entered => Event::Entered(Err(Unentered::Trouble("it is gone".into()))),
@@ -292,7 +297,7 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
         }
         PhaseKind::Recording => {
             script = Script::running();
-            script.step(Event::Told(Mode::Draining { until: None }));
+            script.step(told(Mode::Draining { until: None }));
             script.ends(0, at(1_000));
         }
         PhaseKind::Disposing => {
@@ -301,7 +306,7 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
             script.claim_says(Claim::BuryJob { task, priority });
         }
         PhaseKind::Gone => {
-            script.step(Event::Told(Mode::Stopping));
+            script.step(told(Mode::Stopping));
             script.step(Event::Answered(Answer::Interrupted));
         }
     }

@@ -11,7 +11,7 @@ use super::stage::{self, Locks, attempt, dead, ended, known, lost_connection, po
 use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
-use crate::link::Report;
+use crate::link::{Reply, Report, Ticket};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -114,6 +114,8 @@ pub struct World {
     clearing: bool,
     left: bool,
     told: Mode,
+    /// What the word that was said last is to be answered by.
+    unanswered: Option<Ticket>,
 }
 
 impl World {
@@ -168,6 +170,7 @@ impl World {
             clearing: false,
             left: false,
             told: Mode::Working,
+            unanswered: None,
         }
     }
 
@@ -185,7 +188,7 @@ impl World {
     fn finish(&mut self) {
         let before = self.steps;
         if !self.left {
-            self.step(Event::Told(Mode::Stopping));
+            self.step(stage::told(Mode::Stopping));
         }
         while !self.left {
             assert!(
@@ -208,8 +211,10 @@ impl World {
         self.steps += 1;
         let phase = self.machine.phase.kind();
         *self.seen.entry((phase, event.kind())).or_default() += 1;
-        if let Event::Told(mode) = &event {
+        if let Event::Told { mode, ticket } = &event {
             self.told = self.told.hurried(*mode);
+            assert!(self.unanswered.is_none());
+            self.unanswered = *ticket;
         }
         if matches!(event, Event::Answered(_)) {
             assert!(self.asked.take().is_some());
@@ -225,6 +230,7 @@ impl World {
         for effect in effects {
             self.perform(effect);
         }
+        assert_eq!(self.unanswered, None, "a word was not answered");
         self.tender_believes_what_is_so(now);
         if let Some(at) = self.machine.deadline() {
             assert!(
@@ -309,13 +315,22 @@ impl World {
         // A long history is not to end at once.
         let kinds = if self.is_long() { 400 } else { 8 };
         match self.tape.pick(kinds) {
-            1 => Event::Told(Mode::Stopping),
-            2 => Event::Told(Mode::Draining {
-                until: Some(self.now.at + Duration::from_millis(self.tape.pick(100))),
-            }),
-            3 => Event::Told(Mode::Draining { until: None }),
+            1 => self.told(Mode::Stopping),
+            2 => {
+                let time = Duration::from_millis(self.tape.pick(100));
+                self.told(Mode::Draining {
+                    until: Some(self.now.at + time),
+                })
+            }
+            3 => self.told(Mode::Draining { until: None }),
             _ => Event::Configured(Arc::default()),
         }
+    }
+
+    /// By a signal or by the tender.
+    fn told(&mut self, mode: Mode) -> Event {
+        let ticket = (self.tape.pick(3) > 0).then_some(Ticket(self.steps));
+        Event::Told { mode, ticket }
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -452,7 +467,10 @@ impl World {
     /// What the tender believes.
     fn hears(&mut self, report: Report) {
         match report {
-            Report::Ready | Report::Pong { .. } => {}
+            Report::Ready => {}
+            Report::Answered { ticket, reply } => {
+                assert_eq!((self.unanswered.take(), reply), (Some(ticket), Reply::Done));
+            }
             Report::Busy { .. } | Report::Troubled { .. } => self.believed_busy = true,
             Report::Idle { .. } => {
                 assert!(

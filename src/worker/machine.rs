@@ -18,6 +18,9 @@
 //!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
 //! ```
 //!
+//! `Held`, between `Running` and `Leftovers`, is left out of the drawing: a command that ended as one does that is told to
+//! go is held back for a moment, in which the worker may be told too (`heard.rs`).
+//!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
 //! (`Told`) is done when the worker has taken it in. A word to one attempt, which is still to come, is done when the
@@ -62,6 +65,7 @@ mod claim;
 mod command;
 mod ending;
 mod event;
+mod heard;
 mod identify;
 mod ledger;
 mod looking;
@@ -74,8 +78,10 @@ mod table;
 mod tests;
 
 pub use event::{
-    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete,
+    Unentered,
 };
+pub use heard::HELD_BACK;
 pub use mode::Mode;
 pub use state::{Machine, Rules};
 pub use table::Illegal;
@@ -128,7 +134,11 @@ impl Machine {
         }
         match event {
             Event::Due => {}
-            Event::Told { mode, ticket } => self.told(mode, ticket, now, out),
+            Event::Told { mode, ticket, by } => {
+                self.heard.told(by, now.at);
+                self.told(mode, ticket, now, out);
+            }
+            Event::ToldAll => self.heard.all(),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -148,7 +158,7 @@ impl Machine {
             },
             Event::Ended(ended) => match self.phase.take() {
                 Phase::Beginning(running) | Phase::Running(running) => {
-                    self.ended(running, *ended, now, out);
+                    self.ended(running, ended, now, out);
                 }
                 other => self.phase = other,
             },
@@ -239,6 +249,7 @@ impl Machine {
     fn advance(&mut self, now: Now, out: &mut Effects) -> bool {
         match self.phase {
             Phase::Idle => self.take_up(now, out),
+            Phase::Held { .. } => self.judge_what_is_held(now, out),
             Phase::Looking(_) => self.look_on(now, out),
             Phase::Recording(_) => self.leave_unrecorded(now, out),
             Phase::Identifying { .. }

@@ -81,7 +81,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "tube",
         ],
     ),
-    ("guard", &["ledger", "process", "reconcile"]),
+    ("guard", &["ledger", "process", "reconcile", "signals"]),
     (
         "reconcile",
         &[

@@ -21,6 +21,7 @@ mod recovery;
 mod running;
 mod shutdown;
 mod sizing;
+mod stops;
 mod suspended;
 mod trouble;
 

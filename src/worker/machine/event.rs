@@ -28,6 +28,15 @@ pub struct Now {
     pub chance: u8,
 }
 
+/// Who tells a worker to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A signal that came to the worker itself.
+    Signal,
+    /// The tender, by an order or by its death.
+    Tender,
+}
+
 /// What happens to a worker.
 #[derive(Debug)]
 pub enum Event {
@@ -37,7 +46,11 @@ pub enum Event {
         mode: Mode,
         /// The tender's, by which the word is answered.
         ticket: Option<Ticket>,
+        /// By whom.
+        by: By,
     },
+    /// The signal that told the worker to go was sent to everything around the worker, so to the command too.
+    ToldAll,
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -67,6 +80,7 @@ impl Event {
     pub fn kind(&self) -> EventKind {
         match self {
             Event::Told { .. } => EventKind::Told,
+            Event::ToldAll => EventKind::ToldAll,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::event::{Effect, Now, ToDelete};
+use super::heard::Heard;
 use super::mode::Mode;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
@@ -64,6 +65,7 @@ pub struct Machine {
     pub rules: Rules,
     pub commands: Arc<Commands>,
     pub mode: Mode,
+    pub heard: Heard,
     pub phase: Phase,
     pub batch: Batch,
     /// The next job, claimed in the transaction that recorded the one before it.
@@ -157,6 +159,7 @@ impl Machine {
             rules,
             commands,
             mode: Mode::Working,
+            heard: Heard::default(),
             phase: Phase::Idle,
             batch: Batch::default(),
             claimed: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::event::{Answer, Ask, Event};
+use super::event::{Answer, Ask, By, Event};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
@@ -207,6 +207,58 @@ fn what_ended_by_itself_is_judged_by_its_exit() {
     }
 }
 
+/// A TERM that is sent to all may end the command before the worker has heard its own.
+#[test]
+fn what_is_ended_by_a_signal_may_have_been_told_with_its_worker() {
+    for is_told in [true, false] {
+        let mut script = Script::running();
+        script.ends_by(stage::TERM, at(100_000));
+        assert_eq!(script.machine.phase.kind(), PhaseKind::Held);
+        let due = script.machine.deadline().unwrap();
+        assert_eq!(due, Duration::from_millis(350));
+        if is_told {
+            script.step(stage::told(Mode::Draining { until: None }));
+        } else {
+            script.due(due);
+            let due = script.machine.deadline().unwrap();
+            script.due(due);
+        }
+        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
+        let expected = match is_told {
+            true => Outcome::Interrupted(Exit::Signal(stage::TERM)),
+            false => Outcome::Signalled(stage::TERM),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
+/// A command that exits with 0 for the TERM that all were sent is not done; where the worker alone was sent one, the
+/// command is.
+#[test]
+fn an_exit_is_not_believed_after_a_signal_to_all() {
+    for all in [true, false] {
+        let mut script = Script::running();
+        let (mode, ticket, by) = (Mode::Draining { until: None }, None, By::Signal);
+        script.step(Event::Told { mode, ticket, by });
+        script.ends(0, at(1_000));
+        assert_eq!(script.machine.phase.kind(), PhaseKind::Held);
+        match all {
+            true => script.step(Event::ToldAll),
+            false => {
+                let due = script.machine.deadline().unwrap();
+                assert!(due <= Duration::from_millis(250), "{due:?}");
+                script.due(due);
+            }
+        }
+        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
+        let expected = match all {
+            true => Outcome::Interrupted(Exit::Code(0)),
+            false => Outcome::Exited(0),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
 /// Also while the next command runs, for hours perhaps.
 #[test]
 fn a_task_whose_job_is_lost_does_not_wait_for_the_next_command() {
@@ -351,11 +403,12 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.restarts += tally.restarts;
             all.attempts += tally.attempts;
             all.lost += tally.lost;
+            all.stopped += tally.stopped;
         }
     }
     println!("{all:?}");
     assert!(
-        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000,
+        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000 && all.stopped > 200,
         "too little went wrong: {all:?}"
     );
 }

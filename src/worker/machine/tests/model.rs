@@ -30,7 +30,7 @@ use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
 use crate::task::retry::Next;
-use crate::task::state::Exit;
+use crate::task::state::{Exit, Outcome};
 use crate::tube::TubeName;
 use crate::worker::machine::event::{
     Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Unentered,
@@ -40,6 +40,7 @@ use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
 mod effects;
+mod stops;
 mod workers;
 
 /// Between two passes of the tender.
@@ -68,6 +69,8 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    /// Commands that were stopped with their workers.
+    pub stopped: u64,
 }
 
 pub struct Model {
@@ -94,6 +97,8 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// Attempts whose commands were stopped with their workers, half done.
+    stopped: HashSet<AttemptId>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
     tally: Tally,
@@ -117,7 +122,7 @@ struct Worker {
 struct Run {
     attempt: Box<Attempt>,
     ends_at: u64,
-    exit: i32,
+    exit: Exit,
     is_signalled: bool,
 }
 
@@ -163,6 +168,7 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            stopped: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
             tally: Tally::default(),
@@ -298,6 +304,9 @@ impl Model {
             let trouble = Error::trouble("the disk is full");
             self.rows.set_trouble(Some(trouble));
             self.trouble_until = Some(self.now + self.dice.below(5_000_000));
+        }
+        if self.dice.one_in(1000) {
+            self.is_stopped();
         }
         if self.dice.one_in(500) {
             let worker = self.dice.below(self.workers.len() as u64) as usize;

@@ -1,0 +1,149 @@
+//! Whoever stops us stops nothing: signals that are sent to all processes of a service at once.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{lines, status};
+use crate::support::{Running, Taskqueue, until};
+
+/// Two commands that run until they are told to end: one that a signal ends, and one that exits with 0 for it.
+fn with_commands() -> (Taskqueue, PathBuf) {
+    let taskqueue = Taskqueue::embedded();
+    let log = taskqueue.path("log");
+    let command = |name: &str, script: &str| {
+        let log = log.display();
+        format!("[commands.{name}]\nrun = [\"/bin/sh\", \"-c\", \"{script}\", \"{log}\"]\n")
+    };
+    taskqueue.configure(&format!(
+        "{}{}",
+        command("slow", "echo $$ >> $0; sleep 20; echo end >> $0"),
+        command(
+            "polite",
+            "trap 'exit 0' TERM INT; echo $$ >> $0; sleep 20 & wait"
+        ),
+    ));
+    (taskqueue, log)
+}
+
+fn begin(taskqueue: &Taskqueue, who: &[&str], commands: &[&str]) -> Running {
+    for command in commands {
+        taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+    }
+    let mut args = who.to_vec();
+    args.extend(["--use-tube", "t", "--log", "error"]);
+    let running = taskqueue.start(&args);
+    until("commands that run", || {
+        lines(&taskqueue.path("log")).len() == commands.len()
+    });
+    running
+}
+
+/// A process and all that it has started, who started before whom was started.
+fn family(of: Pid) -> Vec<Pid> {
+    let mut all = vec![of];
+    let mut next = 0;
+    while let Some(parent) = all.get(next) {
+        let file = format!("/proc/{0}/task/{0}/children", parent.as_raw_nonzero());
+        let children = fs::read_to_string(file).unwrap_or_default();
+        let pids = children
+            .split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .filter_map(Pid::from_raw);
+        all.extend(pids);
+        next += 1;
+    }
+    all
+}
+
+/// As systemd does it by default: one after the other, all in an instant.
+fn tell_all(pids: impl IntoIterator<Item = Pid>, signal: Signal) {
+    for pid in pids {
+        // Some end while others are told.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// The status of a task and the outcome of its last attempt.
+fn came_to(taskqueue: &Taskqueue, id: &str) -> (String, String) {
+    let task = taskqueue.show(id);
+    let last = task["attempts"].as_array().unwrap().last().unwrap();
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or("none").to_owned();
+    (word(&task["status"]), word(&last["outcome"]))
+}
+
+fn waits_again() -> (String, String) {
+    ("waiting".into(), "interrupted".into())
+}
+
+#[test]
+fn a_signal_to_all_of_a_tender_interrupts_what_runs() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (taskqueue, _) = with_commands();
+        let who = ["tender", "--min-workers", "2", "--max-workers", "2"];
+        let tender = begin(&taskqueue, &who, &["slow", "polite"]);
+        tell_all(family(tender.pid()), signal);
+        let ended = tender.wait();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert_eq!(came_to(&taskqueue, "1"), waits_again(), "{signal:?}");
+        assert_eq!(came_to(&taskqueue, "2"), waits_again(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_signal_to_all_of_a_worker_interrupts_what_runs() {
+    for command in ["slow", "polite"] {
+        let (taskqueue, _) = with_commands();
+        let worker = begin(&taskqueue, &["worker"], &[command]);
+        tell_all(family(worker.pid()), Signal::TERM);
+        assert_eq!(worker.wait().code, Some(0));
+        assert_eq!(came_to(&taskqueue, "1"), waits_again(), "{command}");
+    }
+}
+
+#[test]
+fn commands_may_hear_of_the_end_before_their_worker() {
+    let (taskqueue, _) = with_commands();
+    let worker = begin(&taskqueue, &["worker"], &["slow"]);
+    let mut all = family(worker.pid());
+    all.reverse();
+    let last = all.pop();
+    tell_all(all, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(50));
+    tell_all(last, Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    assert_eq!(came_to(&taskqueue, "1"), waits_again());
+}
+
+/// A worker that drains lets its command finish, and believes what the command exits with.
+#[test]
+fn a_signal_to_a_worker_alone_leaves_what_it_runs_to_be_done() {
+    let (taskqueue, log) = with_commands();
+    let worker = begin(&taskqueue, &["worker"], &["polite"]);
+    worker.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(20));
+    let command: i32 = lines(&log)[0].parse().unwrap();
+    // By a signal that nobody else was sent, it is what the command makes of it.
+    kill_process(Pid::from_raw(command).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(worker.wait().code, Some(0));
+    assert_eq!(came_to(&taskqueue, "1"), ("done".into(), "exited".into()));
+}
+
+#[test]
+fn a_command_that_somebody_ends_has_failed() {
+    let (taskqueue, log) = with_commands();
+    let worker = begin(&taskqueue, &["worker"], &["slow"]);
+    let command: i32 = lines(&log)[0].parse().unwrap();
+    kill_process(Pid::from_raw(command).unwrap(), Signal::TERM).unwrap();
+    until("the end of the task", || {
+        status(&taskqueue, "1") == "failed"
+    });
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    assert_eq!(
+        came_to(&taskqueue, "1"),
+        ("failed".into(), "signalled".into())
+    );
+}

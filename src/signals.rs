@@ -94,11 +94,18 @@ pub fn are_ends_pending(status: &str) -> bool {
     ENDS.iter().any(|end| pending & (1 << (end - 1)) != 0)
 }
 
-/// Has the kernel keep for us how our children ended. Whoever started us may have had it thrown away, by ignoring CHLD,
-/// which outlives an exec (wait(2)). To be called before anything is started.
-pub fn keep_ends_of_children() {
-    // SAFETY: back to what the system does; no handler of ours is there yet.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+/// Has the kernel keep for us how our children ended, and bring us signals. Whoever started us may have had the first
+/// thrown away, by ignoring CHLD, and the others wait, by blocking them: both outlive an exec (wait(2),
+/// sigprocmask(2)).
+/// To be called before anything is started.
+pub fn begin_as_usual() {
+    // SAFETY: back to what the system does; no handler of ours is there yet. An empty set is only read.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
 }
 
 /// Takes TERM, INT and QUIT from now on and until the process ends, and those of the others that are `heeded`: what is

@@ -57,6 +57,7 @@
 
 use std::time::Duration;
 
+use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
 mod batch;
@@ -185,7 +186,10 @@ impl Machine {
             let reply = Reply::Done;
             self.report(Report::Answered { ticket, reply }, out);
         }
-        self.mode = self.mode.hurried(mode);
+        let mode = self.mode.hurried(mode);
+        if std::mem::replace(&mut self.mode, mode) != mode {
+            self.say_what_may_finish(now, out);
+        }
         if self.mode != Mode::Working {
             self.wait_for_no_note();
         }
@@ -198,6 +202,19 @@ impl Machine {
             out.push(Effect::Say(Said::Told(self.mode)));
             out.push(Effect::Interrupt);
         }
+    }
+
+    fn say_what_may_finish(&self, now: Now, out: &mut Effects) {
+        let (Phase::Running(running), Mode::Draining { until }) = (&self.phase, self.mode) else {
+            return;
+        };
+        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
+        let wall = now.wall;
+        out.push(Effect::Say(Said::LetsFinish {
+            attempt: running.facts.id,
+            since: wall.saturating_sub(millis(now.at.saturating_sub(running.begun))),
+            until: until.map(|at| wall.saturating_add(millis(at.saturating_sub(now.at)))),
+        }));
     }
 
     /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it signs off.

@@ -1,6 +1,7 @@
 //! What a worker logs.
 
 use super::machine::Said;
+use crate::clock;
 use crate::ledger::Settlement;
 use crate::task::retry::Next;
 use crate::tube::TubeName;
@@ -9,6 +10,15 @@ use crate::tube::TubeName;
 pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
     match said {
         Said::Told(mode) => tracing::info!(worker, order = %mode, "was told to go"),
+        Said::LetsFinish {
+            attempt,
+            since,
+            until,
+        } => {
+            let until = until.map_or_else(|| "its end".into(), clock::written);
+            let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
+            tracing::info!(worker, %task, attempt, command, since, until, "was told to go; lets its command run until then");
+        }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")
         }

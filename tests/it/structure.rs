@@ -94,6 +94,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "backoff",
             "broker",
             "chance",
+            "clock",
             "control",
             "crew",
             "guard",

@@ -325,6 +325,15 @@ pub enum Effect {
 pub enum Said {
     /// The worker was told to go while it ran nothing.
     Told(Mode),
+    /// The worker was told to go and lets its command finish first.
+    LetsFinish {
+        /// Which attempt runs.
+        attempt: AttemptId,
+        /// Since when.
+        since: Millis,
+        /// When its command is ended; `None`: it has all the time it takes.
+        until: Option<Millis>,
+    },
     /// The broker could not be asked; said once an outage.
     Unreachable(broker::Error),
     /// The broker answers again.

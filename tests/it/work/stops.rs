@@ -29,11 +29,15 @@ fn with_commands() -> (Taskqueue, PathBuf) {
 }
 
 fn begin(taskqueue: &Taskqueue, who: &[&str], commands: &[&str]) -> Running {
+    begin_as(taskqueue, who, "error", commands)
+}
+
+fn begin_as(taskqueue: &Taskqueue, who: &[&str], log: &str, commands: &[&str]) -> Running {
     for command in commands {
         taskqueue.run(&["put", "--use-tube", "t", command]).ok();
     }
     let mut args = who.to_vec();
-    args.extend(["--use-tube", "t", "--log", "error"]);
+    args.extend(["--use-tube", "t", "--log", log]);
     let running = taskqueue.start(&args);
     until("commands that run", || {
         lines(&taskqueue.path("log")).len() == commands.len()
@@ -146,4 +150,75 @@ fn a_command_that_somebody_ends_has_failed() {
         came_to(&taskqueue, "1"),
         ("failed".into(), "signalled".into())
     );
+}
+
+/// Whoever waits an hour for the end is told at the first signal that commands have half a minute.
+#[test]
+fn the_first_signal_says_what_runs_and_when_it_is_ended() {
+    for who in [&["worker"][..], &["tender", "--max-workers", "1"]] {
+        let (taskqueue, log) = with_commands();
+        let mut args = who.to_vec();
+        args.extend(["--grace-period", "1"]);
+        let running = begin_as(&taskqueue, &args, "info", &["slow"]);
+        running.signal(Signal::TERM);
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(lines(&log).len(), 1, "not finished");
+        let said: Vec<&str> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.contains("lets its command run until then"))
+            .collect();
+        let [line] = said[..] else {
+            panic!("{}", ended.stderr);
+        };
+        for word in ["task=1", "command=\"slow\"", "since=\"20", "until=\"20"] {
+            assert!(line.contains(word), "no {word} in {line}");
+        }
+        if who[0] == "tender" {
+            let began = ended
+                .stderr
+                .lines()
+                .find(|line| line.contains("shutdown began"));
+            let began = began.unwrap();
+            assert!(
+                began.contains("running=1") && began.contains("until=\"20"),
+                "{began}"
+            );
+        }
+    }
+}
+
+/// Whoever starts us may have blocked what it waits for itself.
+#[test]
+fn signals_that_were_blocked_are_heard_and_not_blocked_in_commands() {
+    use std::os::unix::process::CommandExt;
+
+    let taskqueue = Taskqueue::embedded();
+    let log = taskqueue.path("log");
+    taskqueue.configure(&format!(
+        "[commands.masks]\nrun = [\"/bin/sh\", \"-c\", \"grep SigBlk /proc/self/status > {}\"]\n",
+        log.display()
+    ));
+    taskqueue.run(&["put", "--use-tube", "t", "masks"]).ok();
+    for who in ["worker", "tender"] {
+        let mut command = taskqueue.command(&[who, "--use-tube", "t", "--log", "error"]);
+        // SAFETY: between fork and exec nothing but one system call is made, on a set of its own.
+        unsafe {
+            command.pre_exec(|| {
+                let mut all = std::mem::zeroed();
+                libc::sigfillset(&raw mut all);
+                libc::sigprocmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        let mut running = Running::start(command);
+        until("a command that ran", || {
+            lines(&log)
+                .first()
+                .is_some_and(|line| line.ends_with("0000000000000000"))
+        });
+        running.signal(Signal::TERM);
+        until("an end", || !running.lives());
+    }
 }

@@ -187,6 +187,9 @@ impl Machine {
             self.report(Report::Answered { ticket, reply }, out);
         }
         let mode = self.mode.hurried(mode);
+        if self.mode == Mode::Working {
+            self.notes.told = true;
+        }
         if std::mem::replace(&mut self.mode, mode) != mode {
             self.say_what_may_finish(now, out);
         }
@@ -224,6 +227,7 @@ impl Machine {
             Some(note @ Entering::Note(_)) => {
                 if let Entering::Note(entry) = &*note {
                     self.notes.deleted.extend(&entry.deleted);
+                    self.notes.told |= entry.told;
                 }
                 note.forget();
             }

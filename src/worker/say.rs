@@ -3,6 +3,7 @@
 use super::machine::Said;
 use crate::clock;
 use crate::ledger::Settlement;
+use crate::reconcile::often_interrupted;
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 
@@ -64,6 +65,7 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::LostReservation { job, error } => {
             tracing::warn!(job, %error, "lost a reservation while its command ran");
         }
+        Said::OftenInterrupted { task, times } => often_interrupted(*task, *times),
         Said::Ended(settlement) => ended(settlement, command),
         Said::NotOurs(attempt) => tracing::warn!(
             task = %attempt.task,

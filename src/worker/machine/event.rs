@@ -395,6 +395,13 @@ pub enum Said {
         /// What the broker said.
         error: broker::Error,
     },
+    /// A task was interrupted so often in a row.
+    OftenInterrupted {
+        /// Which.
+        task: TaskId,
+        /// How often.
+        times: u32,
+    },
     /// How an attempt ended.
     Ended(Arc<Settlement>),
     /// An attempt was somebody else's when its outcome was to be recorded.

@@ -109,6 +109,8 @@ pub struct Notes {
     pub kicks: Vec<(TaskId, u64)>,
     /// Tasks whose jobs are lost.
     pub again: Vec<PutId>,
+    /// The worker was told to go.
+    pub told: bool,
     /// Puts that were granted, to be announced.
     pub puts: Vec<Again>,
 }
@@ -303,6 +305,7 @@ impl Notes {
         self.deleted.extend(&entry.deleted);
         self.kicks.extend(&entry.kicks);
         self.again.extend(&entry.again);
+        self.told |= entry.told;
     }
 }
 

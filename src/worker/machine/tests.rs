@@ -195,6 +195,7 @@ fn what_ended_by_itself_is_judged_by_its_exit() {
     for by_itself in [true, false] {
         let mut script = Script::running();
         script.step(stage::told(Mode::Stopping));
+        script.answer_entered();
         script.ends_as(by_itself, at(1_000));
         let due = script.machine.deadline().unwrap_or_default();
         script.due(due);
@@ -240,6 +241,7 @@ fn an_exit_is_not_believed_after_a_signal_to_all() {
         let mut script = Script::running();
         let (mode, ticket, by) = (Mode::Draining { until: None }, None, By::Signal);
         script.step(Event::Told { mode, ticket, by });
+        script.answer_entered();
         script.ends(0, at(1_000));
         assert_eq!(script.machine.phase.kind(), PhaseKind::Held);
         match all {
@@ -257,6 +259,22 @@ fn an_exit_is_not_believed_after_a_signal_to_all() {
         };
         assert_eq!(outcome, expected);
     }
+}
+
+/// So that a KILL before the command has ended is not taken for a death of its making.
+#[test]
+fn that_a_worker_was_told_to_go_is_noted_while_its_command_runs() {
+    let mut script = Script::running();
+    script.step(stage::told(Mode::Draining { until: None }));
+    assert!(script.last_entry().unwrap().told);
+    // Said once, unless it could not be noted.
+    script.is_refused("the disk is full");
+    let due = script.machine.deadline().unwrap();
+    script.due(due.max(Duration::from_secs(1)));
+    assert!(script.last_entry().unwrap().told);
+    script.answer_entered();
+    script.step(stage::told(Mode::Stopping));
+    assert!(!script.has_entry(), "said again");
 }
 
 /// Also while the next command runs, for hours perhaps.
@@ -332,6 +350,7 @@ fn locks_of_what_does_not_begin_are_free_before_it_waits() {
         assert!(script.holds(*id), "claimed ahead: {id}");
     }
     script.step(stage::told(Mode::Draining { until: None }));
+    script.answer_entered();
     script.ends(1, at(2_000));
     let due = script.machine.deadline().unwrap_or_default();
     script.due(due);
@@ -404,11 +423,16 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.attempts += tally.attempts;
             all.lost += tally.lost;
             all.stopped += tally.stopped;
+            all.cut_off += tally.cut_off;
         }
     }
     println!("{all:?}");
     assert!(
-        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000 && all.stopped > 200,
+        all.kills > 2_000
+            && all.restarts > 100
+            && all.lost > 1_000
+            && all.stopped > 200
+            && all.cut_off > 10,
         "too little went wrong: {all:?}"
     );
 }

@@ -222,3 +222,46 @@ fn signals_that_were_blocked_are_heard_and_not_blocked_in_commands() {
         until("an end", || !running.lives());
     }
 }
+
+/// As containers are stopped whose runtime is less patient than the grace period.
+#[test]
+fn a_worker_that_is_killed_after_it_was_told_to_go_has_not_died_of_its_task() {
+    for who in [
+        &["worker"][..],
+        &["tender", "--min-workers", "1", "--max-workers", "1"],
+    ] {
+        let (taskqueue, log) = with_commands();
+        taskqueue.run(&["put", "--use-tube", "t", "slow"]).ok();
+        for round in 1..=4 {
+            let mut args = who.to_vec();
+            args.extend(["--use-tube", "t", "--log", "warn"]);
+            let running = taskqueue.start(&args);
+            until("a command that runs", || lines(&log).len() == round);
+            running.signal(Signal::TERM);
+            let is_noted = || {
+                let sql = "SELECT count(*) FROM tasks JOIN workers ON workers.id = worker
+                           WHERE status = 'running' AND told IS NOT NULL";
+                let noted: i64 = taskqueue
+                    .sqlite()
+                    .query_row(sql, [], |row| row.get(0))
+                    .unwrap();
+                noted == 1
+            };
+            until("the note", is_noted);
+            tell_all(family(running.pid()), Signal::KILL);
+            drop(running);
+        }
+        let reconciled = taskqueue.run(&["reconcile", "--use-tube", "t"]);
+        assert_eq!(reconciled.code, Some(0), "{reconciled:?}");
+        let said = reconciled.stderr;
+        assert!(
+            said.contains("interrupted a task again") && said.contains("task=1"),
+            "{said}"
+        );
+        let task = taskqueue.show("1");
+        assert_eq!(task["status"], "waiting", "{task}");
+        for attempt in task["attempts"].as_array().unwrap() {
+            assert_eq!(attempt["outcome"], "interrupted", "{task}");
+        }
+    }
+}

@@ -69,6 +69,8 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    /// Attempts of workers that were killed after they were told to go.
+    pub cut_off: u64,
     /// Commands that were stopped with their workers.
     pub stopped: u64,
 }
@@ -99,6 +101,8 @@ pub struct Model {
     done: HashSet<TaskId>,
     /// Attempts whose commands were stopped with their workers, half done.
     stopped: HashSet<AttemptId>,
+    /// Workers of which the ledger knows that they were told to go.
+    told: HashSet<String>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
     tally: Tally,
@@ -169,6 +173,7 @@ impl Model {
             started: HashSet::new(),
             done: HashSet::new(),
             stopped: HashSet::new(),
+            told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
             tally: Tally::default(),
@@ -213,7 +218,7 @@ impl Model {
 
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
-        let mut lost = 0;
+        let (mut lost, mut cut_off) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
         tender
@@ -227,7 +232,14 @@ impl Model {
                 );
                 for attempt in &task.attempts {
                     attempts += 1;
-                    lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                    let is_lost = attempt.outcome.as_deref() == Some("lost");
+                    assert!(
+                        !is_lost || !self.told.contains(&attempt.worker),
+                        "lost by {}, who was told to go",
+                        attempt.worker
+                    );
+                    lost += u64::from(is_lost);
+                    cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
                 }
                 true
             })
@@ -239,12 +251,13 @@ impl Model {
         );
         // Each death costs the attempt whose command ran, or was about to, and no other.
         assert!(
-            lost <= self.tally.kills,
-            "{lost} lost by {} kills",
+            lost + cut_off <= self.tally.kills,
+            "{lost} lost and {cut_off} cut off by {} kills",
             self.tally.kills
         );
         self.tally.attempts = attempts;
         self.tally.lost = lost;
+        self.tally.cut_off = cut_off;
     }
 
     // Who puts, and what goes wrong.

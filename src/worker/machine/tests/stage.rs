@@ -623,6 +623,11 @@ impl Script {
         self.recorded
     }
 
+    /// Whether an entry has not been answered.
+    pub fn has_entry(&self) -> bool {
+        self.pending.is_some()
+    }
+
     pub fn last_entry(&self) -> Option<&Entry> {
         self.last.as_deref()
     }

@@ -172,6 +172,9 @@ impl Model {
         let entered = worker.ledger.enter(entry, &self.commands, &worker.me, wall);
         match entered {
             Ok(entered) => {
+                if entry.told {
+                    self.told.insert(self.workers[at].me.name.to_string());
+                }
                 self.note_done(entry, &entered.ours);
                 Event::Entered(Ok(Box::new(entered)))
             }

@@ -34,7 +34,7 @@ mod run;
 mod say;
 
 pub use control::{Configured, Control, Upkeep};
-pub use run::OWN_VARIABLES;
+pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;

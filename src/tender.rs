@@ -27,6 +27,7 @@ use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::pool::{Demand, Limits};
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tenure::{self, Tenure};
@@ -132,6 +133,9 @@ pub enum Error {
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
+    /// The ends of orphans cannot be listened to.
+    #[error("cannot listen to the ends of children: {0}")]
+    Reaper(io::Error),
 }
 
 /// Whose event it is.
@@ -239,6 +243,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
+    let mut reaper = Reaper::new().map_err(Error::Reaper)?;
     let mut tender = Tender::new(settings, tenure, guard, events);
     tender.count_all();
     tender.tend_all();
@@ -249,6 +254,10 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
             // The tender holds a sender itself, so the queue never ends.
             Some(event) = queue.recv() => event,
             () = due(tender.deadline()) => Event::Due,
+            () = reaper.due() => {
+                tender.reap();
+                continue;
+            }
         };
         tracing::trace!(%event, "event taken");
         tender.take(event);
@@ -317,6 +326,15 @@ impl Tender {
     /// Monotonic time since the tender's start.
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        let guard = self.guard.as_ref().map(Guard::is);
+        orphans::reap(|pid| {
+            let mut children = self.pools.iter().flat_map(|pool| pool.children.values());
+            children.any(|child| child.is(pid)) || guard.as_ref().is_some_and(|is| is(pid))
+        });
     }
 
     fn ended(&self) -> bool {

@@ -98,6 +98,10 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
+            is_awaited: match &guard {
+                Some(guard) => Box::new(guard.is()),
+                None => Box::new(|_| false),
+            },
             control: Control::new(signals, tender, grace, upkeep, witness),
             tube: flags.use_tube,
         };

@@ -17,6 +17,8 @@ pub struct Reached {
     pub host: String,
     /// Its tubes.
     pub tubes: Vec<TubeName>,
+    /// It ends, and another may tend them.
+    pub leaving: bool,
     /// Where it listens, if it does.
     socket: Option<PathBuf>,
 }
@@ -29,8 +31,8 @@ pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Fai
     let mut found: Vec<Reached> = Vec::new();
     for tended in tenure::tended(store.beside())? {
         let known = found.iter_mut().find(|reached| {
-            (reached.pid, &reached.host, &reached.socket)
-                == (tended.pid, &tended.host, &tended.socket)
+            (reached.pid, &reached.host, &reached.socket, reached.leaving)
+                == (tended.pid, &tended.host, &tended.socket, tended.leaving)
         });
         match known {
             Some(reached) => reached.tubes.push(tended.tube),
@@ -38,6 +40,7 @@ pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Fai
                 pid: tended.pid,
                 host: tended.host,
                 tubes: vec![tended.tube],
+                leaving: tended.leaving,
                 socket: tended.socket,
             }),
         }
@@ -54,6 +57,18 @@ pub fn some_tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>
     let found = tenders(store, tubes)?;
     if found.is_empty() {
         return Err(nobody(store, tubes));
+    }
+    Ok(found)
+}
+
+/// The same without those that end, unless there are no others.
+///
+/// # Errors
+/// As [`some_tenders`].
+pub fn tending(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+    let mut found = some_tenders(store, tubes)?;
+    if found.iter().any(|reached| !reached.leaving) {
+        found.retain(|reached| !reached.leaving);
     }
     Ok(found)
 }

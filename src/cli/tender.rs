@@ -45,7 +45,8 @@ Each worker runs one command at a time: max is the tube's concurrency.
 TERM, INT or QUIT: workers take no more jobs, and running commands get the grace period.
 A second one: all end at once.
 
-Only one tender at a time tends a tube of a store.")]
+Only one tender at a time tends a tube of a store. One that was told to end lets the next one begin at once;
+its workers count against the next one's max until they have gone.")]
 pub struct Flags {
     /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]

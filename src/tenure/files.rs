@@ -53,14 +53,27 @@ pub struct Tended {
     pub host: String,
     /// Where it listens for orders; `None` if it does not.
     pub socket: Option<PathBuf>,
+    /// It ends, and has given up the tube: another may have it.
+    pub leaving: bool,
 }
 
 /// What a file says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Content {
     pub(super) pid: u32,
     pub(super) host: String,
     pub(super) socket: Option<PathBuf>,
+    /// Of a tender that ends: what it tended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tubes: Vec<TubeName>,
+}
+
+/// What the name of the file of a tender that ends has at its end.
+pub(super) const LEAVING: &str = ".leaving";
+
+/// Whether it is the file of a tender that ends.
+pub(super) fn is_leaving(file: &std::ffi::OsStr) -> bool {
+    file.to_str().is_some_and(|name| name.ends_with(LEAVING))
 }
 
 /// No tube's name has a `%` in it.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, tube_of};
+use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, is_leaving, tube_of};
 use crate::beside;
 use crate::ofd;
 use crate::tube::TubeName;
@@ -35,8 +35,9 @@ pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
     let mut found = Vec::new();
     for entry in entries {
         let looked = entry.and_then(|entry| match tube_of(&entry.file_name()) {
-            Some(tube) => who(&entry.path(), &tube),
-            None => Ok(None),
+            Some(tube) => Ok(who(&entry.path(), &tube)?.into_iter().collect()),
+            None if is_leaving(&entry.file_name()) => who_leaves(&entry.path()),
+            None => Ok(Vec::new()),
         });
         found.extend(looked.map_err(|source| Error::Io {
             path: folder.clone(),
@@ -57,13 +58,7 @@ pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
             && let Some(content) = read(path)?
             && ofd::is_locked(&file, ANNOUNCED)?
         {
-            let Content { pid, host, socket } = content;
-            return Ok(Some(Tended {
-                tube: tube.clone(),
-                pid,
-                host,
-                socket,
-            }));
+            return Ok(Some(tended_by(content, tube.clone(), false)));
         }
         if Instant::now() >= until {
             break;
@@ -71,6 +66,39 @@ pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(None)
+}
+
+/// What a tender had that ends; nothing if it has ended.
+fn who_leaves(path: &Path) -> io::Result<Vec<Tended>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    if !ofd::is_locked(&file, ANNOUNCED)? {
+        return Ok(Vec::new());
+    }
+    let Some(content) = read(path)? else {
+        return Ok(Vec::new());
+    };
+    let tubes = content.tubes.clone();
+    let of_tube = tubes
+        .into_iter()
+        .map(|tube| tended_by(content.clone(), tube, true));
+    Ok(of_tube.collect())
+}
+
+fn tended_by(content: Content, tube: TubeName, leaving: bool) -> Tended {
+    let Content {
+        pid, host, socket, ..
+    } = content;
+    Tended {
+        tube,
+        pid,
+        host,
+        socket,
+        leaving,
+    }
 }
 
 fn read(path: &Path) -> io::Result<Option<Content>> {

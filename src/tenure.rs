@@ -9,9 +9,9 @@
 //! {"pid":4711,"host":"box","socket":"/run/user/1000/taskqueue/a1b2.sock"}
 //! ```
 //!
-//! A tender that is told to end gives up the right at once, so that the next one need not wait until the last command has
-//! ended. From then on a file of its own, `UUID.leaving` in the same folder, says where it listens; that counts as long as
-//! it is held locked.
+//! A tender that is told to end gives up the right at once, so that the next one need not wait until the last command
+//! has ended. From then on a file of its own, `UUID.leaving` in the same folder, says where it listens; that counts as
+//! long as it is held locked.
 //!
 //! Each worker holds a byte of its tube's file too, its [`Slot`], which it inherits from its tender and
 //! outlives it with. So a tender counts those that an earlier one has left draining, exactly.

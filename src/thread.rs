@@ -14,8 +14,8 @@ type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
 /// More than one piece of work waits only where a loop has several calls under way, or has given calls up.
 const QUEUE: usize = 16;
 
-/// How long the drop of the last handle waits for the thread: long enough for a database to be closed in good order, and
-/// no longer than a program that ends can spare.
+/// How long the drop of the last handle waits for the thread: long enough for a database to be closed in good order,
+/// and no longer than a program that ends can spare.
 const LAST: Duration = Duration::from_secs(1);
 
 /// A handle on a thread that owns a `T`, and lends it out while it has nothing to do.

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::text::some_text;
-use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
+use crate::ledger::rows::{Old, Unsure};
 use crate::task::Millis;
 use crate::task::id::TaskId;
 

@@ -1,8 +1,8 @@
 //! Every query that could meet a million rows has an index to go by.
 
 use super::{cleanup, read, recover, tasks, workers};
-use crate::ledger::cleanup::Old;
 use crate::ledger::read::{DisplayedStatus, Filter};
+use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
 use crate::task::Millis;
 use crate::task::state::Status;

@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use super::text::{some_text, text};
 use crate::ledger::error::Failed;
-use crate::ledger::recover::{Fingerprint, UnverifiedJob};
-use crate::ledger::rows::{Running, Tally};
+use crate::ledger::rows::{Fingerprint, Running, Tally, UnverifiedJob};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::state::Status;

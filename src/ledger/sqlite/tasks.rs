@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 use super::error::nonsense;
 use crate::broker::JobId;
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, TaskRow};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};

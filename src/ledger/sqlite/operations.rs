@@ -199,7 +199,7 @@ impl Rows for Connected<'_> {
     }
 
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        tasks::raise_kicks(self.0, task, kicks)
+        puts::raise_kicks(self.0, task, kicks)
     }
 
     fn begin_put(

@@ -1,7 +1,7 @@
 -- Laid so that a new word for a status or an outcome, and a second broker, are rows, and `tasks` stays as it is.
 --
--- What belongs to a task's job leaves `tasks` for tables keyed by the broker as well. A put that nobody has noted yet is
--- a row of `puts`, and the note moves it to `task_jobs`: so an index of the tasks that still need a job, which spanned
+-- What belongs to a task's job leaves `tasks` for tables keyed by the broker as well. A put that nobody has noted yet
+-- is a row of `puts`, and its note is one of `task_jobs`: so an index of the tasks that still need a job, which spanned
 -- their status and their puts, is not needed, and a put writes no more pages than before.
 
 -- DROP TABLE deletes the table's rows first. Were foreign keys on, what printed would go with the attempts.
@@ -100,9 +100,11 @@ CREATE TABLE tasks_next (
     finished  INTEGER,
 
     CHECK (status <> 'waiting' OR due IS NOT NULL),
-    CHECK (due IS NULL OR (status <> 'running' AND status <> 'done' AND status <> 'failed' AND status <> 'cancelled')),
+    CHECK (due IS NULL
+           OR (status <> 'running' AND status <> 'done' AND status <> 'failed' AND status <> 'cancelled')),
     CHECK (status <> 'running' OR (owner IS NOT NULL AND worker IS NOT NULL)),
-    CHECK (owner IS NULL OR (status <> 'waiting' AND status <> 'done' AND status <> 'failed' AND status <> 'cancelled')),
+    CHECK (owner IS NULL
+           OR (status <> 'waiting' AND status <> 'done' AND status <> 'failed' AND status <> 'cancelled')),
     CHECK (finished IS NULL OR (status <> 'waiting' AND status <> 'running')),
     CHECK (finished IS NOT NULL OR (status <> 'done' AND status <> 'failed' AND status <> 'cancelled')),
     CHECK ((status <> 'running' AND status <> 'done') OR attempt > 0),

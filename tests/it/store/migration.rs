@@ -1,4 +1,4 @@
-//! A store of the fifth version, with a row of every kind, is brought up to date: what the ledger reads is what was there.
+//! A store of the fifth version, with a row of every kind, is brought up to date: the ledger reads what was there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::opening::{make_old, migrations};
 use crate::support::tube;
 
-/// Every kind of task that the fifth version knew. The uuid of each ends with its id.
+/// Every kind of task that the fifth version knew. `#1` is the id 1, and a uuid that ends with it.
 const TASKS: &str = "
     INSERT INTO workers (name, tube, host, pid, started, boot) VALUES
         ('first', 't', 'h', 1, 1, 'before'), ('second', 't', 'h', 2, 1, 'before');
@@ -26,47 +26,56 @@ const TASKS: &str = "
     -- Ours: put and noted, begun by somebody who is left to it, given up, put again and not noted, of another tube.
     INSERT INTO tasks (id, uuid, tube, status, due, command, arguments, options, priority, ttr, created, foreign_job,
                        job, job_instance, put_generation, put_noted, put_until, attempt, started) VALUES
-        (1, unhex(printf('%032x', 1)), 't', 'waiting', 50, 'c', '[\"a\"]', '{\"o\":1}', 7, 60, 5, 0, 11, 'i', 1, 1, NULL, 0, NULL),
-        (2, unhex(printf('%032x', 2)), 't', 'waiting', 51, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 1, 0, 900, 0, NULL),
-        (3, unhex(printf('%032x', 3)), 't', 'waiting', 52, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 1, 0, NULL, 0, NULL),
-        (4, unhex(printf('%032x', 4)), 't', 'waiting', 53, 'c', '[]', '{}', 0, 60, 5, 0, 14, 'i', 3, 2, 950, 1, 6),
-        (5, unhex(printf('%032x', 5)), 'u', 'waiting', 54, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 2, 0, NULL, 0, NULL);
+        (#1, 't', 'waiting', 50, 'c', '[\"a\"]', '{\"o\":1}', 7, 60, 5, 0, 11, 'i', 1, 1, NULL, 0, NULL),
+        (#2, 't', 'waiting', 51, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 1, 0, 900, 0, NULL),
+        (#3, 't', 'waiting', 52, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 1, 0, NULL, 0, NULL),
+        (#4, 't', 'waiting', 53, 'c', '[]', '{}', 0, 60, 5, 0, 14, 'i', 3, 2, 950, 1, 6),
+        (#5, 'u', 'waiting', 54, 'c', '[]', '{}', 0, 60, 5, 0, NULL, NULL, 2, 0, NULL, 0, NULL);
 
     -- Running: at first hand, taken over, ahead of its turn, and before its put was noted.
     INSERT INTO tasks (id, uuid, tube, status, owner, worker, ahead, body, priority, ttr, created, foreign_job,
                        job, job_instance, put_generation, put_noted, put_until, attempt, started, spent, lost) VALUES
-        (6, unhex(printf('%032x', 6)), 't', 'running', 1, 1, 0, x'00ff', 0, 60, 5, 0, 16, 'i', 1, 1, NULL, 1, 7, 0, 0),
-        (7, unhex(printf('%032x', 7)), 't', 'running', 2, 1, 0, x'', 0, 60, 5, 0, 17, 'i', 1, 1, NULL, 3, 7, 1, 1),
-        (8, unhex(printf('%032x', 8)), 't', 'running', 1, 1, 1, x'', 0, 60, 5, 0, 18, 'i', 1, 1, NULL, 1, 7, 0, 0),
-        (9, unhex(printf('%032x', 9)), 't', 'running', 1, 1, 0, x'', 0, 60, 5, 0, NULL, NULL, 1, 0, 900, 1, 7, 0, 0);
+        (#6, 't', 'running', 1, 1, 0, x'00ff', 0, 60, 5, 0, 16, 'i', 1, 1, NULL, 1, 7, 0, 0),
+        (#7, 't', 'running', 2, 1, 0, x'', 0, 60, 5, 0, 17, 'i', 1, 1, NULL, 3, 7, 1, 1),
+        (#8, 't', 'running', 1, 1, 1, x'', 0, 60, 5, 0, 18, 'i', 1, 1, NULL, 1, 7, 0, 0),
+        (#9, 't', 'running', 1, 1, 0, x'', 0, 60, 5, 0, NULL, NULL, 1, 0, 900, 1, 7, 0, 0);
 
     -- Ended: done, failed and kicked, failed before its put was noted and kicked, failed and its job gone, called off.
     INSERT INTO tasks (id, uuid, tube, status, finished, reason, body, priority, ttr, created, foreign_job,
-                       job, job_instance, put_generation, put_noted, attempt, started, spent, job_kicks, job_gone) VALUES
-        (10, unhex(printf('%032x', 10)), 't', 'done', 60, NULL, x'', 0, 60, 5, 0, 20, 'i', 1, 1, 2, 7, 1, 0, 0),
-        (11, unhex(printf('%032x', 11)), 't', 'failed', 61, 'why', x'', 0, 60, 5, 0, 21, 'i', 1, 1, 1, 7, 1, 4, 0),
-        (12, unhex(printf('%032x', 12)), 't', 'failed', 62, 'why', x'', 0, 60, 5, 0, NULL, NULL, 1, 0, 1, 7, 1, 5, 0),
-        (13, unhex(printf('%032x', 13)), 't', 'failed', 63, 'why', x'', 0, 60, 5, 0, 23, 'i', 1, 1, 1, 7, 1, 0, 1),
-        (14, unhex(printf('%032x', 14)), 't', 'cancelled', 64, NULL, x'', 0, 60, 5, 0, 24, 'i', 1, 1, 0, NULL, 0, 0, 0);
+                       job, job_instance, put_generation, put_noted, attempt, started, spent, job_kicks, job_gone)
+    VALUES
+        (#10, 't', 'done', 60, NULL, x'', 0, 60, 5, 0, 20, 'i', 1, 1, 2, 7, 1, 0, 0),
+        (#11, 't', 'failed', 61, 'why', x'', 0, 60, 5, 0, 21, 'i', 1, 1, 1, 7, 1, 4, 0),
+        (#12, 't', 'failed', 62, 'why', x'', 0, 60, 5, 0, NULL, NULL, 1, 0, 1, 7, 1, 5, 0),
+        (#13, 't', 'failed', 63, 'why', x'', 0, 60, 5, 0, 23, 'i', 1, 1, 1, 7, 1, 0, 1),
+        (#14, 't', 'cancelled', 64, NULL, x'', 0, 60, 5, 0, 24, 'i', 1, 1, 0, NULL, 0, 0, 0);
 
     -- By others' jobs: done, with its job there and gone; failed and kicked; to be tried again; with a job of ours that
     -- rings for it, with one that is not noted.
-    INSERT INTO tasks (id, uuid, tube, status, due, finished, body, priority, ttr, created, foreign_job, job, job_instance,
-                       job_hash, job_birth, job_kicks, job_gone, put_generation, put_noted, put_until, pointer_job,
-                       pointer_instance, attempt, started, spent) VALUES
-        (15, unhex(printf('%032x', 15)), 't', 'done', NULL, 70, x'', 0, 60, 5, 1, 35, 'i', randomblob(16), 3, 0, 0, 0, 0, NULL, NULL, NULL, 1, 7, 1),
-        (16, unhex(printf('%032x', 16)), 't', 'done', NULL, 71, x'', 0, NULL, 5, 1, 36, 'i', randomblob(16), 3, 0, 1, 0, 0, NULL, NULL, NULL, 1, 7, 1),
-        (17, unhex(printf('%032x', 17)), 't', 'failed', NULL, 72, x'', 0, 60, 5, 1, 37, 'i', randomblob(16), 3, 2, 0, 0, 0, NULL, NULL, NULL, 1, 7, 1),
-        (18, unhex(printf('%032x', 18)), 't', 'waiting', 73, NULL, x'', 0, 60, 5, 1, 38, 'i', randomblob(16), 3, 0, 0, 0, 0, NULL, NULL, NULL, 1, 7, 1),
-        (19, unhex(printf('%032x', 19)), 't', 'waiting', 74, NULL, x'', 0, 60, 5, 1, 39, 'i', randomblob(16), 3, 1, 0, 2, 2, NULL, 99, 'j', 1, 7, 1),
-        (20, unhex(printf('%032x', 20)), 't', 'waiting', 75, NULL, x'', 0, 60, 5, 1, 40, 'i', randomblob(16), 3, 0, 1, 1, 0, 900, NULL, NULL, 1, 7, 1),
-        (21, unhex(printf('%032x', 21)), 't', 'waiting', 76, NULL, x'', 0, 60, 5, 1, 41, 'i', randomblob(16), 3, 0, 1, 2, 1, NULL, 98, 'j', 1, 7, 1);
+    INSERT INTO tasks (id, uuid, tube, status, due, finished, body, priority, ttr, created, foreign_job, job,
+                       job_instance, job_hash, job_birth, job_kicks, job_gone, put_generation, put_noted, put_until,
+                       pointer_job, pointer_instance, attempt, started, spent) VALUES
+        (#15, 't', 'done', NULL, 70, x'', 0, 60, 5, 1, 35, 'i', randomblob(16), 3, 0, 0, 0, 0, NULL, NULL,
+            NULL, 1, 7, 1),
+        (#16, 't', 'done', NULL, 71, x'', 0, NULL, 5, 1, 36, 'i', randomblob(16), 3, 0, 1, 0, 0, NULL, NULL,
+            NULL, 1, 7, 1),
+        (#17, 't', 'failed', NULL, 72, x'', 0, 60, 5, 1, 37, 'i', randomblob(16), 3, 2, 0, 0, 0, NULL, NULL,
+            NULL, 1, 7, 1),
+        (#18, 't', 'waiting', 73, NULL, x'', 0, 60, 5, 1, 38, 'i', randomblob(16), 3, 0, 0, 0, 0, NULL, NULL,
+            NULL, 1, 7, 1),
+        (#19, 't', 'waiting', 74, NULL, x'', 0, 60, 5, 1, 39, 'i', randomblob(16), 3, 1, 0, 2, 2, NULL, 99,
+            'j', 1, 7, 1),
+        (#20, 't', 'waiting', 75, NULL, x'', 0, 60, 5, 1, 40, 'i', randomblob(16), 3, 0, 1, 1, 0, 900, NULL,
+            NULL, 1, 7, 1),
+        (#21, 't', 'waiting', 76, NULL, x'', 0, 60, 5, 1, 41, 'i', randomblob(16), 3, 0, 1, 2, 1, NULL, 98,
+            'j', 1, 7, 1);
 
     INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code, signal, reason) VALUES
         (4, 1, 'first', 6, 7, 'interrupted', NULL, 15, NULL), (7, 1, 'gone', 2, 3, 'lost', NULL, NULL, 'why'),
         (7, 2, 'first', 4, 5, 'exited', 75, NULL, NULL), (10, 1, 'first', 2, 3, 'timed_out', NULL, 9, NULL),
         (10, 2, 'first', 7, 60, 'exited', 0, NULL, NULL), (11, 1, 'first', 7, 61, 'signalled', NULL, 9, NULL),
-        (12, 1, 'first', 7, 62, 'refused', NULL, NULL, 'no'), (13, 1, 'first', 7, 63, 'could_not_start', NULL, NULL, 'no'),
+        (12, 1, 'first', 7, 62, 'refused', NULL, NULL, 'no'), (13, 1, 'first', 7, 63, 'could_not_start', NULL,
+            NULL, 'no'),
         (15, 1, 'first', 7, 70, 'cancelled', 1, NULL, NULL);
     INSERT INTO output (task, number, head, tail, dropped) VALUES
         (7, 2, x'6f6b', x'', 0), (10, 2, zeroblob(65536), zeroblob(65536), 5);
@@ -76,6 +85,13 @@ const TASKS: &str = "
     DELETE FROM tasks WHERE id = 40;";
 
 const EVERY: i64 = 21;
+
+fn fill(store: &Connection) {
+    let with_uuids = (1..=EVERY).fold(TASKS.to_owned(), |sql, id| {
+        sql.replace(&format!("(#{id},"), &format!("({id}, unhex('{id:032x}'),"))
+    });
+    store.execute_batch(&with_uuids).unwrap();
+}
 
 /// What is known of a task: what a claim reads, the job that is shown, what there is to do about its put.
 type Known = BTreeMap<(i64, &'static str), String>;
@@ -243,7 +259,7 @@ fn a_store_of_the_fifth_version_is_kept_whole() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("t.db");
     let old = make_old(&path, 5);
-    old.execute_batch(TASKS).unwrap();
+    fill(&old);
     let rest = |store: &Connection| -> Vec<String> {
         let mut lines = Vec::new();
         for table in [
@@ -297,7 +313,7 @@ fn the_sixth_version_is_not_made_where_rows_would_be_lost() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("t.db");
     let mut store = make_old(&path, 5);
-    store.execute_batch(TASKS).unwrap();
+    fill(&store);
     store.pragma_update(None, "foreign_keys", true).unwrap();
     let refused = migrations::migrations::runner().run(&mut store);
     let why = format!("{:?}", refused.unwrap_err());
@@ -315,7 +331,7 @@ fn a_migration_that_is_killed_leaves_the_old_store() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("t.db");
     let mut store = make_old(&path, 5);
-    store.execute_batch(TASKS).unwrap();
+    fill(&store);
     store.pragma_update(None, "foreign_keys", false).unwrap();
     let sql = migrations::migrations::runner()
         .get_migrations()

@@ -220,7 +220,10 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .map_err(|e| Error::sqlite(path, e))?;
     // A table that is made anew is dropped before, and no row that refers to it may go with it.
     set_foreign_keys(path, connection, false)?;
+    // Together: what a migration makes, and that it was made, are two transactions otherwise, and whoever is killed
+    // between them leaves a store that nobody can bring up to date.
     let migrated = embedded::migrations::runner()
+        .set_grouped(true)
         .run(connection)
         .map(drop)
         .map_err(|e| migrate_error(e.to_string()));

@@ -326,6 +326,25 @@ fn the_sixth_version_is_not_made_where_rows_would_be_lost() {
     assert_eq!(count("SELECT max(version) FROM refinery_schema_history"), 5);
 }
 
+/// A kill, or a full disk, after what a migration has made and before it is written that it was: whoever opened the
+/// store then had it made once more, which fails.
+#[test]
+fn a_migration_is_made_and_recorded_at_once() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("t.db");
+    let store = make_old(&path, 5);
+    fill(&store);
+    let before = known_before(&store);
+    let full = "CREATE TRIGGER no_more BEFORE INSERT ON refinery_schema_history
+        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    store.execute_batch(full).unwrap();
+    let failed = sqlite::open(&path, Durability::ProcessDeath).unwrap_err();
+    assert!(failed.to_string().contains("the disk is full"), "{failed}");
+    store.execute_batch("DROP TRIGGER no_more").unwrap();
+    assert_eq!(known_before(&store), before);
+    assert_eq!(known_now(&path), before);
+}
+
 #[test]
 fn a_migration_that_is_killed_leaves_the_old_store() {
     let dir = TempDir::new().unwrap();

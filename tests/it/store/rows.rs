@@ -80,6 +80,15 @@ fn no_impossible_task() {
             "UPDATE tasks SET ahead = 2 WHERE id = 2",
         ],
     );
+    for word in ["done", "failed", "cancelled"] {
+        let with = |rest: &str| format!("UPDATE tasks SET status = '{word}', {rest} WHERE id = 3");
+        let wrong = ["due = 1", "owner = 1", "finished = NULL"].map(with);
+        all_refused(&ledger, &wrong.each_ref().map(String::as_str));
+        ledger
+            .sqlite()
+            .execute_batch(&with("reason = NULL"))
+            .unwrap();
+    }
 }
 
 #[test]

@@ -4,16 +4,12 @@ use uuid::Uuid;
 
 use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
-use crate::ledger::cleanup::{Old, Unsure};
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
-use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    Beginning, BegunPut, Each, EndedAttempt, Ending, KeptJob, Listed, NewRow, RanBy, Reads,
-    Recorded, Rows, Running, Tally, TaskRow,
+    Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed, NewRow,
+    NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure, UnverifiedJob,
 };
-use crate::ledger::worker::{Known, NewWorker};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -203,7 +199,7 @@ impl Rows for Connected<'_> {
     }
 
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        tasks::raise_kicks(self.0, task, kicks)
+        puts::raise_kicks(self.0, task, kicks)
     }
 
     fn begin_put(

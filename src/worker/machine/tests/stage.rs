@@ -7,7 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Reservation, Reserve};
-use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Remains};
+use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
@@ -485,7 +485,7 @@ impl Script {
 
     /// The next job's task begins; and of the one before, of which this is a put, the job is lost.
     pub fn claims_although_lost(&mut self, put: PutId) {
-        self.machine.notes.again.push(put);
+        self.machine.notes.again.push(Jobless::Put(put));
         self.claims();
     }
 
@@ -520,7 +520,7 @@ impl Script {
     }
 
     /// Answers what was entered: all that are to be claimed begin.
-    fn claims(&mut self) -> Vec<AttemptId> {
+    pub fn claims(&mut self) -> Vec<AttemptId> {
         let entry = self.pending.clone().expect("an entry");
         let ours = vec![true; entry.settle.len()];
         let jobs = entry.claim.iter().chain(&entry.prefetch);

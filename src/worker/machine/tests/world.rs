@@ -10,7 +10,7 @@ use super::dice::Dice;
 use super::stage::{self, Locks, attempt, dead, ended, known, lost_connection, pointer_job};
 use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
-use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
+use crate::ledger::{Claim, Entered, Entry, JobRef, Jobless, Remains, TaskRef};
 use crate::link::{Reply, Report, Ticket};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
@@ -24,8 +24,6 @@ use crate::worker::machine::table::{EventKind, PhaseKind};
 
 mod broker;
 mod ledger;
-
-use ledger::counted;
 
 /// Where decisions come from: bytes, of which a test can take some away; or a seed.
 enum Tape {
@@ -435,14 +433,7 @@ impl World {
                     !remove_journal || self.journal.is_empty(),
                     "removes what is not recorded"
                 );
-                // What a note said for whose answer nobody waited may be said again.
-                let noted = counted(&deleted);
-                for (task, count) in &self.deleted_since {
-                    assert!(
-                        noted.get(task) >= Some(count),
-                        "what is known goes with the sign-off"
-                    );
-                }
+                self.is_all_that_is_deleted(&deleted);
                 // What is on its connection goes with it.
                 self.left = true;
             }

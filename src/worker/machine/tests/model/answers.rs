@@ -54,8 +54,13 @@ impl Model {
             Ask::Release {
                 reservation, delay, ..
             } => {
+                // Room is needed for a delay alone.
+                let has_no_room = !delay.is_zero() && self.dice.one_in(20);
                 let delay = u64::try_from(delay.as_micros()).unwrap();
-                Answer::Settled(self.broker.release(&reservation, connection, delay, now))
+                Answer::Settled(match has_no_room {
+                    true => self.broker.misplace(&reservation, connection),
+                    false => self.broker.release(&reservation, connection, delay, now),
+                })
             }
             Ask::Bury { reservation, .. } => {
                 Answer::Settled(self.broker.bury(&reservation, connection))

@@ -37,8 +37,9 @@ impl World {
     }
 
     pub(super) fn fails(&mut self, odds: u64) -> Option<port::Error> {
-        self.tape.one_in(odds).then(|| match self.tape.pick(3) {
+        self.tape.one_in(odds).then(|| match self.tape.pick(4) {
             0 => port::Error::NotFound,
+            1 => port::Error::OutOfMemory,
             _ => {
                 self.loses_connection();
                 lost_connection()

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
-use crate::chance;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
+use crate::jitter;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
@@ -189,7 +189,7 @@ impl Tender {
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned {
-                    jitter: Jitter(chance::byte()),
+                    jitter: Jitter(jitter::byte()),
                 }
             }
             Err(error) => {

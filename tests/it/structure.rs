@@ -31,13 +31,13 @@ const PORTS: &[(&str, &[&str])] = &[
             "clock", "fd", "lives", "seconds", "sqlite", "thread", "tube",
         ],
     ),
-    ("chance", &[]),
     ("clock", &["task"]),
     ("control", &["tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
+    ("jitter", &[]),
     // A job's number is the broker's word; nothing else of it is the ledger's business.
     (
         "ledger",
@@ -93,10 +93,10 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "broker",
-            "chance",
             "control",
             "crew",
             "guard",
+            "jitter",
             "ledger",
             "lifecycle",
             "link",
@@ -112,10 +112,10 @@ const SHELL: &[(&str, &[&str])] = &[
         "worker",
         &[
             "broker",
-            "chance",
             "clock",
             "crash",
             "grace",
+            "jitter",
             "ledger",
             "link",
             "lives",

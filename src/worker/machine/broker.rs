@@ -7,8 +7,8 @@ use super::identify::{Read, read};
 use super::phase::{Disposition, Look, Phase};
 use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
-use crate::chance;
 use crate::crash::Point;
+use crate::jitter;
 use crate::ledger::Jobless;
 use crate::task::id::TaskId;
 
@@ -435,7 +435,7 @@ impl Machine {
         }
         self.rest.failures = self.rest.failures.saturating_add(1);
         let doubled = Duration::from_millis(100).saturating_mul(1 << self.rest.failures.min(5));
-        let wait = chance::shorten_by(doubled.min(LONGEST_WAIT), now.chance);
+        let wait = jitter::shorten_by(doubled.min(LONGEST_WAIT), now.jitter);
         let until = now.at.saturating_add(wait);
         self.rest.pause_until = Some(until);
         self.rest.reconcile_at = self.rest.reconcile_at.map(|_| until);

@@ -407,7 +407,7 @@ impl Model {
         Now {
             at: Duration::from_micros(self.now),
             wall: self.wall(),
-            chance: u8::try_from(self.dice.below(256)).unwrap(),
+            jitter: u8::try_from(self.dice.below(256)).unwrap(),
         }
     }
 

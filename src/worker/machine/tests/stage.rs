@@ -66,7 +66,7 @@ pub fn at(micros: u64) -> Now {
     Now {
         at: Duration::from_micros(micros),
         wall: 1_000_000 + i64::try_from(micros / 1000).unwrap(),
-        chance: 0,
+        jitter: 0,
     }
 }
 

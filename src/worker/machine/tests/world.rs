@@ -281,7 +281,7 @@ impl World {
         // Where nothing else happens, the worker has to wait for it.
         self.now.at = at;
         self.now.wall = 1_000_000 + i64::try_from(at.as_millis()).unwrap();
-        self.now.chance = u8::try_from(self.tape.pick(256)).unwrap();
+        self.now.jitter = u8::try_from(self.tape.pick(256)).unwrap();
         let waits = self.asked.is_some() || self.pending.is_some() || self.running.is_some();
         if self.tape.is_over() && waits {
             // Nobody is silent for ever.

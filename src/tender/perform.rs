@@ -177,7 +177,7 @@ impl Tender {
             number: worker,
         };
         let tube = &pool.settings.tube;
-        let slot = self.tenure.slot(tube);
+        let slot = self.ownership.slot(tube);
         let guarded = self.guard.as_ref().map(Guard::held_by_workers);
         let spawned = slot
             .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
@@ -262,7 +262,7 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         let known = pool.crew.census().before;
-        match self.tenure.left(tube) {
+        match self.ownership.left(tube) {
             Ok(workers) => {
                 if workers != known {
                     tracing::info!(%tube, workers, "workers of an earlier tender counted");

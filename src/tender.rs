@@ -35,7 +35,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
-mod ear;
+mod listener;
 mod perform;
 mod ping;
 mod printed;
@@ -64,7 +64,7 @@ pub struct Settings {
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
     /// The session in which the first job of tubes without workers is awaited; likewise.
-    pub ear: Box<dyn Broker>,
+    pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
@@ -206,7 +206,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
-    ear: ear::Ear,
+    listener: listener::Listener,
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
@@ -295,7 +295,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
-            ear: ear::Ear::new(settings.ear, events.clone()),
+            listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
             ends: JoinSet::new(),

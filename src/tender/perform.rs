@@ -242,7 +242,7 @@ impl Tender {
     fn listen(&mut self, index: usize) {
         let now = self.now();
         if let Some(pool) = self.pools.get_mut(index)
-            && !self.ear.listen(index, pool.settings.tube.clone())
+            && !self.listener.listen(index, pool.settings.tube.clone())
         {
             pool.crew.heard(false, now);
         }

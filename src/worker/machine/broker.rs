@@ -195,8 +195,8 @@ impl Machine {
     }
 
     fn exchange(&mut self, most: usize) -> (Asked, Ask) {
-        let over: Vec<ToDelete> = std::mem::take(&mut self.to_delete);
-        (Asked::Exchange(most), Ask::Exchange { over, most })
+        let to_delete: Vec<ToDelete> = std::mem::take(&mut self.to_delete);
+        (Asked::Exchange(most), Ask::Exchange { to_delete, most })
     }
 
     /// Takes in an answer. `None` where it is none to what was asked.

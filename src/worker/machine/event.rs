@@ -147,7 +147,7 @@ pub enum Ask {
     /// Delete these jobs and reserve up to `most` others, in one go.
     Exchange {
         /// Jobs that are over.
-        over: Vec<ToDelete>,
+        to_delete: Vec<ToDelete>,
         /// How many others.
         most: usize,
     },

@@ -555,14 +555,14 @@ impl Script {
 
     /// All that was to be deleted is, and so many other jobs come.
     pub fn answer_exchange(&mut self, jobs: u64) {
-        let Some(Ask::Exchange { over, .. }) = self.asked.take() else {
+        let Some(Ask::Exchange { to_delete, .. }) = self.asked.take() else {
             panic!("no exchange was asked for");
         };
-        let deleted = over
+        let deleted = to_delete
             .into_iter()
-            .map(|over| super::super::Deleted {
-                job: over.reservation.id,
-                task: over.task,
+            .map(|one| super::super::Deleted {
+                job: one.reservation.id,
+                task: one.task,
                 answer: Ok(()),
             })
             .collect();

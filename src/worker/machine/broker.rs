@@ -286,7 +286,7 @@ impl Machine {
         if let Phase::Looking(looking) = &self.phase
             && looking.stage == Look::Exchange
         {
-            self.face(asked, out);
+            self.examine(asked, out);
         }
     }
 

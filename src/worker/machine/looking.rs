@@ -46,7 +46,7 @@ impl Machine {
             asked,
             stage,
             found: Vec::new(),
-            facing: Vec::new(),
+            candidates: Vec::new(),
         });
     }
 
@@ -82,7 +82,7 @@ impl Machine {
                 true
             }
             (Look::Exchange, Some(asked)) => {
-                self.face(asked, out);
+                self.examine(asked, out);
                 true
             }
             (Look::Identify, _) => false,
@@ -99,7 +99,7 @@ impl Machine {
     }
 
     /// Looks at the next jobs: at one, or at as many as fit a batch. Of foreign ones the broker has to be asked.
-    pub(super) fn face(&mut self, asked: usize, out: &mut Effects) {
+    pub(super) fn examine(&mut self, asked: usize, out: &mut Effects) {
         let most = match self.batch.journal() {
             Journal::Ready if self.pace.fits_a_batch() => asked.max(1),
             Journal::Ready | Journal::Unmade | Journal::Lost => 1,
@@ -110,7 +110,7 @@ impl Machine {
         let count = most.min(self.next.len());
         let next = self.next.drain(..count);
         let (tube, store, commands) = (&self.rules.tube, self.rules.store, &self.commands);
-        looking.facing = next
+        looking.candidates = next
             .map(|reservation| {
                 out.push(gap(Point::NextReserved));
                 let read = read(&reservation, tube, store, commands);
@@ -119,7 +119,7 @@ impl Machine {
             .collect();
         looking.stage = Look::Identify;
         if looking.foreign_jobs().next().is_none() {
-            self.faced(Some(Vec::new()), Now::default());
+            self.examined(Some(Vec::new()), Now::default());
         }
     }
 
@@ -134,20 +134,20 @@ impl Machine {
             && looking.stage == Look::Identify
             && looking.foreign_jobs().eq(jobs.iter().copied())
         {
-            self.faced(known, now);
+            self.examined(known, now);
         }
     }
 
     /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that is not
     /// to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
-    pub(super) fn faced(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {
+    pub(super) fn examined(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {
         let Phase::Looking(looking) = &mut self.phase else {
             return;
         };
         looking.stage = Look::Enter;
         let mut known = known.unwrap_or_default().into_iter();
         let mut later = Vec::new();
-        for (reservation, read) in looking.facing.drain(..) {
+        for (reservation, read) in looking.candidates.drain(..) {
             let job = match read {
                 _ if !later.is_empty() => None,
                 Read::Ours(job) => Some(job),
@@ -177,11 +177,11 @@ impl Machine {
                     .found
                     .into_iter()
                     .map(|(reservation, _)| reservation);
-                let facing = looking
-                    .facing
+                let candidates = looking
+                    .candidates
                     .into_iter()
                     .map(|(reservation, _)| reservation);
-                self.have_again(found.chain(facing));
+                self.have_again(found.chain(candidates));
                 let Finished {
                     reservation,
                     facts,
@@ -205,7 +205,7 @@ impl Machine {
 impl Looking {
     /// The foreign jobs that are looked at, in order.
     pub fn foreign_jobs(&self) -> impl Iterator<Item = JobId> {
-        let foreign = self.facing.iter().filter(|(_, read)| match read {
+        let foreign = self.candidates.iter().filter(|(_, read)| match read {
             Read::Foreign(_) => true,
             Read::Ours(_) => false,
         });

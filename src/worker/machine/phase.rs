@@ -217,7 +217,7 @@ pub struct Looking {
     /// The next jobs, and which tasks they speak of.
     pub found: Vec<(Reservation, JobRef)>,
     /// Jobs that are looked at, of some of which the broker is asked what it knows.
-    pub facing: Vec<(Reservation, Read)>,
+    pub candidates: Vec<(Reservation, Read)>,
 }
 
 /// How far the look for the next jobs has come.

@@ -345,7 +345,7 @@ pub trait Broker: Send {
     /// memory counts as given back.
     ///
     /// After [`Error::OutOfMemory`] nobody can reserve it until the broker is restarted: beanstalkd 1.12 takes it off
-    /// its connection before it asks its binlog for room (`prot.c`, `OP_RELEASE`), which it does where there is a delay.
+    /// its connection before it asks its binlog for room (`prot.c`, `OP_RELEASE`), as it does where there is a delay.
     async fn release(
         &mut self,
         reservation: Reservation,

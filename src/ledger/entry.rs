@@ -169,8 +169,8 @@ pub struct Attempt {
 pub enum Jobless {
     /// The job came from this put. Where there has been another since, nobody need put one.
     Put(PutId),
-    /// The job was given back unclaimed, and says itself which task it is. A foreign producer's job whose task has no row
-    /// yet gets one: nobody else knows of it.
+    /// The job was given back unclaimed, and says itself which task it is. A foreign producer's job whose task has no
+    /// row yet gets that row: nobody else knows of the job.
     Job(Box<JobRef>),
 }
 

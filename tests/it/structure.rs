@@ -165,9 +165,6 @@ const EDGE: &[(&str, &[&str])] = &[
 /// As many columns a line may have.
 const COLUMNS: usize = 120;
 
-/// What begins so still has comments that are a little longer.
-const STILL_LONG: &str = "src/worker";
-
 /// What the core may not mention, as whole words.
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
@@ -361,7 +358,7 @@ fn may_be_long(path: &Path, line: &str) -> bool {
         name == "tests" || name == "tests.rs" || name == "benches"
     });
     let is_row = line.trim_start().starts_with("//! |");
-    is_row || (is_test && line.contains('"')) || path.to_string_lossy().starts_with(STILL_LONG)
+    is_row || (is_test && line.contains('"'))
 }
 
 #[test]

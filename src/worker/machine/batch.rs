@@ -14,8 +14,8 @@
 //! ```
 //!
 //! As long as each attempt is short and goes well, all outcomes are recorded when the last attempt has ended, in one
-//! transaction with the claims of the next batch. Till then the batch journal says which attempts have begun and which are
-//! done, to whoever finds the worker dead.
+//! transaction with the claims of the next batch. Till then the batch journal says which attempts have begun and which
+//! are done, to whoever finds the worker dead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

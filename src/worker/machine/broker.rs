@@ -427,8 +427,8 @@ impl Machine {
     }
 
     /// Said once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance. Then a worker
-    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may have
-    /// been started.
+    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may
+    /// have been started.
     fn disconnected(&mut self, error: broker::Error, now: Now, out: &mut Effects) {
         if self.rest.failures == 0 {
             out.push(Effect::Say(Said::Unreachable(error)));
@@ -442,9 +442,9 @@ impl Machine {
     }
 }
 
-/// Whether a release that was answered so leaves no job behind that anybody could reserve. A job that is not found may be
-/// another worker's by now. The task of one that nobody has claimed is that worker's then; but one that is to be tried
-/// again later is put again rather than not.
+/// Whether a release that was answered so leaves no job behind that anybody could reserve. A job that is not found may
+/// be another worker's by now. The task of one that nobody has claimed is that worker's then; but one that is to be
+/// tried again later is put again rather than not.
 fn loses_job(error: &broker::Error, waiting: Option<&Jobless>) -> bool {
     match error {
         broker::Error::OutOfMemory => true,

@@ -1,8 +1,9 @@
-//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records the
-//! command's outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the broker.
+//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records
+//! the command's outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the
+//! broker.
 //!
 //! ```text
-//! command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C ──▶ …
+//! command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C …
 //! ```
 //!
 //! The look takes 20 ms at the most. Then what has happened is recorded without the next jobs, whose turn comes later.
@@ -50,8 +51,8 @@ impl Machine {
         });
     }
 
-    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put right
-    /// first.
+    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put
+    /// right first.
     fn may_ask_for(&self, now: Now) -> usize {
         match self.rest.reconcile_at {
             Some(at) if at <= now.at => 0,
@@ -138,8 +139,8 @@ impl Machine {
         }
     }
 
-    /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that is not
-    /// to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
+    /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that
+    /// is not to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
     pub(super) fn examined(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {
         let Phase::Looking(looking) = &mut self.phase else {
             return;

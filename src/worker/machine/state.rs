@@ -30,8 +30,8 @@ pub const QUIET: Duration = Duration::from_millis(50);
 pub const IDLE: Duration = Duration::from_millis(2);
 pub const NOW_AND_THEN: Duration = Duration::from_millis(100);
 
-/// When a job has been worked at for so long, the jobs before it need not wait for the next reserve to be deleted, those that
-/// were to be next are for others, and what there is of a batch is recorded.
+/// When a job has been worked at for so long, the jobs before it need not wait for the next reserve to be deleted,
+/// those that were to be next are for others, and what there is of a batch is recorded.
 pub const ALONE_AFTER: Duration = Duration::from_millis(20);
 
 /// Between two tries to record.

@@ -1,5 +1,5 @@
-//! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever they
-//! may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
+//! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever
+//! they may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -221,7 +221,8 @@ fn is_put_again(script: &Script, put: PutId) -> bool {
     matches!(again.as_slice(), [Jobless::Put(one)] if *one == put)
 }
 
-/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told to.
+/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told
+/// to.
 #[test]
 fn a_worker_in_trouble_goes_when_it_is_told_to() {
     let mut script = Script::new();
@@ -348,8 +349,8 @@ fn a_turn_that_does_not_come_is_given_back() {
     assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
 }
 
-/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that is
-/// done, and a death costs one attempt.
+/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that
+/// is done, and a death costs one attempt.
 #[test]
 fn workers_that_are_killed_in_every_gap_keep_the_promises() {
     let kind = Kind {

@@ -1,10 +1,11 @@
 //! Workers, a ledger, a broker and commands in made-up time, by the seed. Workers are killed in every gap between two
-//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for a
-//! while. The promises are judged from outside: by what commands were started, and by what the ledger says in the end.
+//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for
+//! a while. The promises are judged from outside: by what commands were started, and by what the ledger says in the
+//! end.
 //!
 //! The machine and the ledger's protocol are the real ones. Rows, locks and batch journals are in memory, and so is the
-//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
-//! lines.
+//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a
+//! few lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;

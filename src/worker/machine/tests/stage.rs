@@ -495,7 +495,8 @@ impl Script {
         self.step(Event::Ended(ended(0, true, false)));
     }
 
-    /// The command that runs ends, and so many others are claimed in the transaction that records it. The first of them runs.
+    /// The command that runs ends, and so many others are claimed in the transaction that records it. The first of them
+    /// runs.
     pub fn ends_with_batch(&mut self, size: u64, now: Now) -> Vec<AttemptId> {
         // One job after the other, until as many are asked for at once.
         let mut now = now;

@@ -30,8 +30,8 @@ impl World {
         }
     }
 
-    /// What is known goes with the next entry, or with the sign-off. What a note said for whose answer nobody waited, since
-    /// the worker was told to go, may be said again.
+    /// What is known goes with the next entry, or with the sign-off. What a note said for whose answer nobody waited,
+    /// since the worker was told to go, may be said again.
     pub(super) fn is_all_that_is_deleted(&self, said: &[TaskId]) {
         let said = counted(said);
         match self.told {

@@ -139,7 +139,7 @@ impl Machine {
             Event::Answered(answer) => return self.answered(answer, now, out).ok_or(illegal),
             Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
-            Event::JournalMade(made) => self.batch.journal_made(made),
+            Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
                 Phase::Beginning(running) => self.does_not_begin(running, now),
                 other => self.phase = other,
@@ -197,11 +197,9 @@ impl Machine {
     fn wait_for_no_note(&mut self) {
         match &mut self.ledger {
             Some(proof @ Entering::Proof) => proof.forget(),
-            Some(note @ Entering::Note(_)) => {
-                if let Entering::Note(entry) = &*note {
-                    self.notes.deleted.extend(&entry.deleted);
-                }
-                note.forget();
+            Some(Entering::Note(entry)) => {
+                self.notes.deleted.extend(&entry.deleted);
+                self.ledger = Some(Entering::Forgotten);
             }
             Some(
                 Entering::Claim(_)

@@ -95,7 +95,7 @@ impl Machine {
         out: &mut Effects,
     ) {
         if !well {
-            self.batch.lost_journal();
+            self.batch.has_journal(false);
             return self.look(finished, now, out);
         }
         out.push(gap(Point::OutcomeNoted));

@@ -20,11 +20,13 @@ use crate::task::state::{Exit, Outcome};
 mod broker;
 mod dice;
 mod model;
+mod script;
 mod stage;
 mod world;
 
 use model::{Kind, Model, Tally};
-use stage::{Script, at};
+use script::Script;
+use stage::at;
 use world::World;
 
 proptest! {
@@ -75,7 +77,7 @@ fn histories_come_everywhere() {
 fn the_table_says_what_may_happen() {
     for phase in stage::PHASES {
         for event in stage::EVENTS {
-            let mut machine = stage::machine_in(phase);
+            let mut machine = script::machine_in(phase);
             assert_eq!(machine.phase.kind(), phase);
             let before = format!("{machine:?}");
             let now = at(1_000_000);

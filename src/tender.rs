@@ -26,16 +26,16 @@ use crate::guard::{self, Guard};
 use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
+use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
-use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
 
 mod child;
 mod control;
 mod demand;
-mod ear;
+mod listener;
 mod perform;
 mod ping;
 mod printed;
@@ -64,7 +64,7 @@ pub struct Settings {
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
     /// The session in which the first job of tubes without workers is awaited; likewise.
-    pub ear: Box<dyn Broker>,
+    pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
     /// The folder in which it listens for orders; it does not if there is none.
@@ -128,7 +128,7 @@ pub enum Error {
     },
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
-    Tenure(#[from] tenure::Error),
+    Ownership(#[from] ownership::Error),
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
@@ -206,7 +206,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
-    ear: ear::Ear,
+    listener: listener::Listener,
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
@@ -214,7 +214,7 @@ struct Tender {
     ends: JoinSet<()>,
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
-    tenure: Tenure,
+    ownership: Ownership,
     configuration: Option<Configuration>,
     reopen: fn() -> Result<(), String>,
     /// Wakes the one who puts tubes right.
@@ -231,15 +231,15 @@ struct Tender {
 pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
-    let mut tenure = Tenure::take(&settings.store, &tubes)?;
+    let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let runtime = settings.runtime.as_deref();
-    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
-    let mut tender = Tender::new(settings, tenure, guard, events);
+    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut ownership);
+    let mut tender = Tender::new(settings, ownership, guard, events);
     tender.count_all();
     tender.tend_all();
     while !tender.ended() {
@@ -286,7 +286,7 @@ async fn due(at: Option<Instant>) {
 impl Tender {
     fn new(
         settings: Settings,
-        tenure: Tenure,
+        ownership: Ownership,
         guard: Option<Guard>,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -295,7 +295,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
-            ear: ear::Ear::new(settings.ear, events.clone()),
+            listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
             ends: JoinSet::new(),
@@ -305,7 +305,7 @@ impl Tender {
             grace: settings.grace,
             began: Instant::now(),
             events,
-            tenure,
+            ownership,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,

@@ -25,7 +25,7 @@ use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
-use crate::{chance, clock};
+use crate::{clock, jitter};
 
 mod ask;
 mod control;
@@ -422,7 +422,7 @@ fn now(start: Instant) -> Now {
     Now {
         at: start.elapsed(),
         wall: clock::now(),
-        chance: chance::byte(),
+        jitter: jitter::byte(),
     }
 }
 

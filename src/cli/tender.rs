@@ -162,7 +162,7 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         existing: connect::opener(&config.store),
         grace: read.grace,
         broker: broker(&config),
-        ear: broker(&config),
+        listener: broker(&config),
         limit: flags.limit,
         runtime: Some(place::folder()),
         guard: Some(guard::post(&config, global)?),

@@ -177,7 +177,7 @@ impl Writing<'_> {
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
-    fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
+    pub(super) fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
         match &job.task {
             TaskRef::Pointer(uuid) => self.rows.task(uuid),
             TaskRef::Named(uuid, foreign) => {

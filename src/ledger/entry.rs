@@ -164,6 +164,16 @@ pub struct Attempt {
     pub ahead: bool,
 }
 
+/// A task whose job is lost.
+#[derive(Debug, Clone)]
+pub enum Jobless {
+    /// The job came from this put. Where there has been another since, nobody need put one.
+    Put(PutId),
+    /// The job was given back unclaimed, and says itself which task it is. A foreign producer's job whose task has no
+    /// row yet gets that row: nobody else knows of the job.
+    Job(Box<JobRef>),
+}
+
 /// How an attempt of ours ended.
 #[derive(Debug)]
 pub struct Settlement {
@@ -200,7 +210,7 @@ pub struct Entry {
     /// Tasks whose producers' own jobs are deleted. One that has no row is passed over.
     pub deleted: Vec<TaskId>,
     /// Tasks that wait and whose jobs are lost: the right to put another is asked for.
-    pub again: Vec<PutId>,
+    pub again: Vec<Jobless>,
     /// A dead worker's attempt, to be taken over before what it left is ended.
     pub take_over: Option<DeadAttempt>,
     /// An attempt that this worker took over and of which nothing runs any more: lost, or what its batch journal says.

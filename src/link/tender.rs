@@ -24,8 +24,8 @@ const ANSWERS: usize = 64;
 ///
 /// A report never waits: a tender that is stopped (SIGSTOP, a debugger) must not stop its workers.
 /// When the socket is full, the latest report is kept and written as soon as there is room; those
-/// between are dropped, for only the last tells what the worker does now. Answers to orders are all kept, up to
-/// [`ANSWERS`]: each is awaited.
+/// between are dropped, for only the last tells what the worker does now. Answers to orders are all kept, up to 64:
+/// each is awaited.
 #[derive(Debug)]
 pub struct Tender {
     stream: UnixStream,

@@ -28,8 +28,8 @@ use crate::link::{
     self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
     SLOT_VARIABLE, Ticket,
 };
+use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
-use crate::tenure::Slot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";

@@ -10,9 +10,9 @@ use crate::control::{Answer, Call, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
 use crate::link::Order;
+use crate::ownership::Ownership;
 use crate::pool::{BadLimits, Limits};
 use crate::signals::Asked;
-use crate::tenure::Tenure;
 use crate::tube::TubeName;
 
 /// Questions that wait for the loop; whoever asks more waits.
@@ -24,12 +24,12 @@ pub(super) fn listen(
     runtime: Option<&Path>,
     store: &Path,
     first: Option<&TubeName>,
-    tenure: &mut Tenure,
+    ownership: &mut Ownership,
 ) -> mpsc::Receiver<Call> {
     let (calls, called) = mpsc::channel(QUEUE);
     if let (Some(folder), Some(first)) = (runtime, first) {
         match Server::open(folder, store, first) {
-            Ok(server) => match tenure.announce(Some(server.socket())) {
+            Ok(server) => match ownership.announce(Some(server.socket())) {
                 Ok(()) => {
                     tokio::spawn(server.run(calls));
                 }

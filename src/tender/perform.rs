@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
-use crate::chance;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
+use crate::jitter;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
@@ -177,7 +177,7 @@ impl Tender {
             number: worker,
         };
         let tube = &pool.settings.tube;
-        let slot = self.tenure.slot(tube);
+        let slot = self.ownership.slot(tube);
         let guarded = self.guard.as_ref().map(Guard::held_by_workers);
         let spawned = slot
             .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
@@ -189,7 +189,7 @@ impl Tender {
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned {
-                    jitter: Jitter(chance::byte()),
+                    jitter: Jitter(jitter::byte()),
                 }
             }
             Err(error) => {
@@ -242,7 +242,7 @@ impl Tender {
     fn listen(&mut self, index: usize) {
         let now = self.now();
         if let Some(pool) = self.pools.get_mut(index)
-            && !self.ear.listen(index, pool.settings.tube.clone())
+            && !self.listener.listen(index, pool.settings.tube.clone())
         {
             pool.crew.heard(false, now);
         }
@@ -262,7 +262,7 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         let known = pool.crew.census().before;
-        match self.tenure.left(tube) {
+        match self.ownership.left(tube) {
             Ok(workers) => {
                 if workers != known {
                     tracing::info!(%tube, workers, "workers of an earlier tender counted");

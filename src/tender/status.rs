@@ -8,8 +8,8 @@ use crate::backoff::BackOff;
 use crate::control::words::{self, Status};
 use crate::crew::{Closing, Decided, History};
 use crate::lifecycle::{State, Why, Worker};
+use crate::ownership;
 use crate::pool::{Census, Demand, Limits, UNCOUNTED};
-use crate::tenure;
 use crate::tube::TubeName;
 
 impl Tender {
@@ -17,7 +17,7 @@ impl Tender {
         let now = self.now();
         Status {
             pid: std::process::id(),
-            host: tenure::host(),
+            host: ownership::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             age: seconds(now),
             pools: self

@@ -1,4 +1,5 @@
-//! What a worker does, decided without I/O: [`Machine::step`] takes an event and an instant, and says what is to be done.
+//! What a worker does, decided without I/O: [`Machine::step`] takes an event and an instant, and says what is to be
+//! done.
 //!
 //! A job's way through a worker:
 //!
@@ -33,17 +34,18 @@
 //!    └─ none of these: it is over, or another worker's ──────────────────────────────▶ answered: refused
 //! ```
 //!
-//! `Facts` go with an attempt from phase to phase, so that no phase needs an arm of its own for a ticket, and the answer
-//! leaves in one place, where the entry that settles the attempt is answered. A worker that leaves or dies before that
-//! answers nothing: its end tells the tender, and the ledger tells the rest.
+//! `Facts` go with an attempt from phase to phase, so that no phase needs an arm of its own for a ticket, and the
+//! answer leaves in one place, where the entry that settles the attempt is answered. A worker that leaves or dies
+//! before that answers nothing: its end tells the tender, and the ledger tells the rest.
 //!
-//! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event of
-//! `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner is
-//! another way to `Begin`, whose `Ended` comes from an answer.
+//! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event
+//! of `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner
+//! is another way to `Begin`, whose `Ended` comes from an answer.
 //!
-//! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry at a
-//! time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for either.
-//! Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command (`command.rs`).
+//! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry
+//! at a time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for
+//! either. Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command
+//! (`command.rs`).
 //!
 //! Rules that hold in every phase:
 //!
@@ -137,7 +139,7 @@ impl Machine {
             Event::Answered(answer) => return self.answered(answer, now, out).ok_or(illegal),
             Event::Entered(entered) => return self.entered(entered, now, out).ok_or(illegal),
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
-            Event::JournalMade(made) => self.batch.journal_made(made),
+            Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
                 Phase::Beginning(running) => self.does_not_begin(running, now),
                 other => self.phase = other,
@@ -190,15 +192,14 @@ impl Machine {
         }
     }
 
-    /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it signs off.
+    /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it
+    /// signs off.
     fn wait_for_no_note(&mut self) {
         match &mut self.ledger {
             Some(proof @ Entering::Proof) => proof.forget(),
-            Some(note @ Entering::Note(_)) => {
-                if let Entering::Note(entry) = &*note {
-                    self.notes.deleted.extend(&entry.deleted);
-                }
-                note.forget();
+            Some(Entering::Note(entry)) => {
+                self.notes.deleted.extend(&entry.deleted);
+                self.ledger = Some(Entering::Forgotten);
             }
             Some(
                 Entering::Claim(_)

@@ -120,8 +120,8 @@ impl Run {
         self.running.group()
     }
 
-    /// Asks the command to end, or kills it, with its group; unless the command has ended by itself, which nobody may have
-    /// noticed yet.
+    /// Asks the command to end, or kills it, with its group; unless the command has ended by itself, which nobody may
+    /// have noticed yet.
     pub fn signal(&mut self, signal: Signal) {
         if self.exit.is_none() {
             // What is wrong comes again.
@@ -134,8 +134,8 @@ impl Run {
         }
     }
 
-    /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by then,
-    /// and nothing of it is left to be heard.
+    /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by
+    /// then, and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
         let capture = &mut self.capture;
         let exit = self
@@ -193,8 +193,8 @@ impl Run {
         }
     }
 
-    /// What the command came to, once it has ended. The attempt's lock goes: from here on only what the command left behind
-    /// holds it.
+    /// What the command came to, once it has ended. The attempt's lock goes: from here on only what the command left
+    /// behind holds it.
     pub fn finish(self, quick: bool, lives: &dyn Lives) -> Ended {
         crash::here(Point::CommandEnded);
         let Run {

@@ -84,6 +84,7 @@ macro_rules! suite {
             entries::an_entry_is_written_whole_or_not_at_all,
             entries::what_a_worker_says_goes_with_its_claim,
             entries::of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has,
+            entries::a_job_that_is_lost_unclaimed_leads_to_another_of_its_task,
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
             rows::a_transaction_that_fails_leaves_nothing,

@@ -106,14 +106,14 @@ impl Embedded {
     /// An exchange of jobs of this session: which were there to be deleted, and what is held now.
     async fn exchange_ours(
         &mut self,
-        over: &[Reservation],
+        to_delete: &[Reservation],
         tubes: &[TubeName],
         most: usize,
     ) -> Result<(Vec<bool>, Vec<Offer>), Error> {
-        let over: Vec<JobId> = over.iter().map(|one| one.id).collect();
+        let to_delete: Vec<JobId> = to_delete.iter().map(|one| one.id).collect();
         let (tubes, handle) = (tubes.to_vec(), self.thread().await?);
         self.call(move |queue| {
-            let exchanged = queue.exchange(&over, &tubes, most)?;
+            let exchanged = queue.exchange(&to_delete, &tubes, most)?;
             let offer = |job| Offer {
                 thread: handle.clone(),
                 job: Some(job),
@@ -210,7 +210,7 @@ impl Broker for Embedded {
 
     async fn exchange(
         &mut self,
-        over: Vec<Reservation>,
+        to_delete: Vec<Reservation>,
         deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
         most: usize,
@@ -218,18 +218,18 @@ impl Broker for Embedded {
         let session = match self.begin().await {
             Ok(session) => session.number.unsigned_abs(),
             Err(error) => {
-                deleted.resize(over.len(), Err(error.clone()));
+                deleted.resize(to_delete.len(), Err(error.clone()));
                 return Err(error);
             }
         };
-        if over.iter().any(|one| one.connection != session) {
-            return exchange_singly(self, over, deleted, tubes, most).await;
+        if to_delete.iter().any(|one| one.connection != session) {
+            return exchange_singly(self, to_delete, deleted, tubes, most).await;
         }
-        let exchanged = self.exchange_ours(&over, tubes, most).await;
+        let exchanged = self.exchange_ours(&to_delete, tubes, most).await;
         let (was_there, offers) = match exchanged {
             Ok(exchanged) => exchanged,
             Err(error) => {
-                deleted.resize(over.len(), Err(error.clone()));
+                deleted.resize(to_delete.len(), Err(error.clone()));
                 return Err(error);
             }
         };

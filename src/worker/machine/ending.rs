@@ -12,7 +12,7 @@ use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Runn
 use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
-use crate::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
+use crate::ledger::{Claim, DeadAttempt, Entered, Jobless, Remains, Settlement};
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
@@ -95,7 +95,7 @@ impl Machine {
         out: &mut Effects,
     ) {
         if !well {
-            self.batch.lost_journal();
+            self.batch.has_journal(false);
             return self.look(finished, now, out);
         }
         out.push(gap(Point::OutcomeNoted));
@@ -206,7 +206,9 @@ impl Machine {
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
-            _ if !is_ours => self.leave_job(reservation, Some(facts.priority), Duration::ZERO),
+            _ if !is_ours => {
+                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
+            }
             Next::Done | Next::Cancelled => self.delete(reservation, facts.foreign_task(), now),
             Next::Failed { .. } => match facts.command.on_failure {
                 OnFailure::Delete => self.delete(reservation, facts.foreign_task(), now),
@@ -217,7 +219,7 @@ impl Machine {
                 Disposition::Release {
                     priority: Some(facts.priority),
                     delay: *delay,
-                    waiting: Some(facts.put),
+                    waiting: Some(Jobless::Put(facts.put)),
                 },
             ),
         }
@@ -273,7 +275,7 @@ impl Machine {
         }
         match last {
             Some((reservation, facts, _)) => {
-                self.leave_job(reservation, Some(facts.priority), Duration::ZERO)
+                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
             }
             None => self.rest(now),
         }

@@ -25,7 +25,7 @@ pub struct Now {
     /// The machine's clock, which rows are stamped with and nothing is measured by.
     pub wall: Millis,
     /// Jitter, drawn by the loop: what keeps workers from trying a broker again all at once.
-    pub chance: u8,
+    pub jitter: u8,
 }
 
 /// What happens to a worker.
@@ -147,7 +147,7 @@ pub enum Ask {
     /// Delete these jobs and reserve up to `most` others, in one go.
     Exchange {
         /// Jobs that are over.
-        over: Vec<ToDelete>,
+        to_delete: Vec<ToDelete>,
         /// How many others.
         most: usize,
     },

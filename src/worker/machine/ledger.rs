@@ -220,17 +220,17 @@ impl Machine {
             ) => self.follow(claimant, claim, now, out),
             (Ok(Entered { claim: None, .. }), None) => {
                 let error = "the ledger did not say what the claim came to".to_owned();
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
             (Err(Unentered::OfOneRow(error)), _) => {
-                self.could_not_claim(claimant.reservation, error, true, now, out);
+                self.could_not_claim(claimant, error, true, now, out);
             }
             (Err(Unentered::Trouble(error)), _) => {
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
             (Err(Unentered::Busy), _) => {
                 let error = "it is locked".to_owned();
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
         }
     }

@@ -10,7 +10,7 @@ use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
 use crate::broker::Reservation;
 use crate::ledger::Millis;
-use crate::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
+use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
 use crate::task::command::Command;
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Budget;
@@ -217,7 +217,7 @@ pub struct Looking {
     /// The next jobs, and which tasks they speak of.
     pub found: Vec<(Reservation, JobRef)>,
     /// Jobs that are looked at, of some of which the broker is asked what it knows.
-    pub facing: Vec<(Reservation, Read)>,
+    pub candidates: Vec<(Reservation, Read)>,
 }
 
 /// How far the look for the next jobs has come.
@@ -247,7 +247,7 @@ pub struct Recording {
 }
 
 /// What is to be done with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Disposition {
     /// Release the job. If the job is lost, the task that waits is put again.
     Release {
@@ -255,8 +255,8 @@ pub enum Disposition {
         priority: Option<u32>,
         /// How long the job waits.
         delay: Duration,
-        /// The put of the task that waits for the job.
-        waiting: Option<PutId>,
+        /// The task that waits for the job, as far as that is known.
+        waiting: Option<Jobless>,
     },
     /// Bury the job.
     Bury {

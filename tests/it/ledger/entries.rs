@@ -1,6 +1,6 @@
 //! What a worker says and asks in one transaction.
 
-use taskqueue::ledger::{Claim, Entry, TaskRef};
+use taskqueue::ledger::{Claim, Entry, Jobless, TaskRef};
 use taskqueue::task::id::TaskId;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
@@ -48,7 +48,10 @@ pub fn what_a_worker_says_goes_with_its_claim(new: New) {
         settle: vec![settlement(&attempt, Outcome::Exited(0), Next::Done).into()],
         // Of one there is no row: it was cleaned up.
         deleted: vec![task, TaskId(99)],
-        again: vec![nth_put(waits, 1), nth_put(waits, 1)],
+        again: vec![
+            Jobless::Put(nth_put(waits, 1)),
+            Jobless::Put(nth_put(waits, 1)),
+        ],
         claim: Some(next),
         ..Entry::default()
     };
@@ -76,7 +79,7 @@ pub fn of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has(new: Ne
     let mut ledger = new();
     let (task, job) = put(&mut ledger.db, NOW);
     let ask = |generation| Entry {
-        again: vec![nth_put(task, generation)],
+        again: vec![Jobless::Put(nth_put(task, generation))],
         ..Entry::default()
     };
     let me = ledger.me.clone();
@@ -90,6 +93,38 @@ pub fn of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has(new: Ne
     begun(ledger.claim(&job));
     let runs = enter(&mut ledger.db, &me, ask(2)).unwrap().puts;
     assert_eq!(runs, [], "it waits no more");
+}
+
+pub fn a_job_that_is_lost_unclaimed_leads_to_another_of_its_task(new: New) {
+    let mut ledger = new();
+    let me = ledger.me.clone();
+    let lost = |job: &JobRef| Entry {
+        again: vec![Jobless::Job(Box::new(job.clone()))],
+        ..Entry::default()
+    };
+    let (task, job) = put(&mut ledger.db, NOW);
+    let granted = enter(&mut ledger.db, &me, lost(&job)).unwrap().puts;
+    assert_eq!(granted[0].put, nth_put(task, 2));
+    // One of a foreign producer's, of whose task there is no row yet: it comes by two jobs from then on.
+    let theirs = job_ref(7, TaskRef::Nameless(foreign("hello")));
+    let granted = enter(&mut ledger.db, &me, lost(&theirs)).unwrap().puts;
+    let put = granted[0].put;
+    assert_eq!(put, nth_put(TaskId(2), 1));
+    assert_eq!(ledger.status(put.task), "waiting");
+    let ours = job_ref(8, TaskRef::Pointer(granted[0].uuid));
+    let attempt = ledger.begin(&ours);
+    assert_eq!(attempt.id.task, put.task);
+    ledger.done(attempt);
+    let old = ledger.claim(&theirs);
+    assert!(
+        matches!(old, Claim::DeleteJob { .. }),
+        "it is there after a restart: {old:?}"
+    );
+    // Nobody waits for the job of a task that runs, or for one without a row.
+    begun(ledger.claim(&job));
+    assert_eq!(enter(&mut ledger.db, &me, lost(&job)).unwrap().puts, []);
+    let stray = job_ref(9, TaskRef::Pointer(uuid::Uuid::now_v7()));
+    assert_eq!(enter(&mut ledger.db, &me, lost(&stray)).unwrap().puts, []);
 }
 
 pub fn kicks_that_are_learnt_late_ask_for_nothing(new: New) {

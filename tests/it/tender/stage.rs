@@ -85,7 +85,7 @@ impl Scene {
             guard: None,
             configuration: None,
             reopen: || Ok(()),
-            ear: Box::new(Told(Arc::clone(&ready))),
+            listener: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,
         };

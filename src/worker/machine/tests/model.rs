@@ -1,10 +1,11 @@
 //! Workers, a ledger, a broker and commands in made-up time, by the seed. Workers are killed in every gap between two
-//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for a
-//! while. The promises are judged from outside: by what commands were started, and by what the ledger says in the end.
+//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for
+//! a while. The promises are judged from outside: by what commands were started, and by what the ledger says in the
+//! end.
 //!
 //! The machine and the ledger's protocol are the real ones. Rows, locks and batch journals are in memory, and so is the
-//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
-//! lines.
+//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a
+//! few lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
 mod effects;
+mod tender;
 mod workers;
 
 /// Between two passes of the tender.
@@ -332,71 +334,6 @@ impl Model {
         }
     }
 
-    /// The tender's: dead attempts, tasks without a job, jobs that the broker has forgotten.
-    fn pass(&mut self) {
-        let (tube, me, wall) = (self.tube.clone(), self.tender_is.clone(), self.wall());
-        for dead in self.tender.dead_attempts(&tube, me.id).unwrap() {
-            let taking = Entry {
-                take_over: Some(dead.clone()),
-                ..Entry::default()
-            };
-            let entered = self
-                .tender
-                .enter(&taking, &self.commands, &me, wall)
-                .unwrap();
-            if entered.taken {
-                self.end_orphans(dead.id);
-                let lose = Some(DeadAttempt {
-                    owner: Some(me.id),
-                    ..dead
-                });
-                let losing = Entry {
-                    lose,
-                    ..Entry::default()
-                };
-                let entered = self
-                    .tender
-                    .enter(&losing, &self.commands, &me, wall)
-                    .unwrap();
-                assert_ne!(entered.lost, Some(AfterLoss::NotOurs));
-            }
-        }
-        let missing = self
-            .tender
-            .missing(&tube, TaskId::BEFORE_ALL, 10_000, wall)
-            .unwrap();
-        let again = self.tender.put_again(&missing, wall).unwrap();
-        self.announce(again);
-        let (instance, mut forgotten) = (self.broker.instance(), Vec::new());
-        for job in self
-            .tender
-            .unverified(&tube, None, TaskId::BEFORE_ALL, 10_000)
-            .unwrap()
-        {
-            let body = job.job.and_then(|id| self.broker.peek(id));
-            let is_there = match job.fingerprint {
-                Fingerprint::Pointer => body == Some(pointer(job.uuid)),
-                // Where the broker keeps its jobs, its number is enough.
-                Fingerprint::Foreign { .. } => body.is_some(),
-            };
-            match is_there {
-                true => self.tender.note_found(&instance, &[job.put]).unwrap(),
-                false => forgotten.push(job.put),
-            }
-        }
-        let again = self.tender.put_again(&forgotten, wall).unwrap();
-        self.announce(again);
-    }
-
-    fn announce(&mut self, puts: Vec<Again>) {
-        let instance = self.broker.instance();
-        for again in puts {
-            let delay = u64::try_from(again.due_in.max(0)).unwrap() * 1000;
-            let job = self.broker.put(pointer(again.uuid), TTR, delay, self.now);
-            let _ = self.tender.note_puts(&instance, &[(again.put, Some(job))]);
-        }
-    }
-
     // Time.
 
     fn wall(&self) -> i64 {
@@ -407,7 +344,7 @@ impl Model {
         Now {
             at: Duration::from_micros(self.now),
             wall: self.wall(),
-            chance: u8::try_from(self.dice.below(256)).unwrap(),
+            jitter: u8::try_from(self.dice.below(256)).unwrap(),
         }
     }
 

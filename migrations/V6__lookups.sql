@@ -91,7 +91,7 @@ CREATE TABLE tasks_next (
     lost      INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),    -- of max_lost, likewise
     owner     INTEGER,                                         -- the worker that answers for it
     worker    INTEGER,                            -- who runs or ran the newest attempt, whoever owns it by now
-    ahead     INTEGER NOT NULL DEFAULT 0          -- 1: has begun only if its worker's slate says so
+    ahead     INTEGER NOT NULL DEFAULT 0          -- 1: has begun only if its worker's batch journal says so
               CHECK (ahead IN (0, 1)),
     reason    TEXT,                               -- why it failed, or is not where it should be
 

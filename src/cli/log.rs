@@ -31,6 +31,8 @@ use super::global::{Global, LogFormat};
 mod filter;
 mod queue;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use queue::Queue;
 use sink::Sink;

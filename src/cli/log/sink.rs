@@ -164,7 +164,8 @@ impl Sink {
         Ok(())
     }
 
-    fn descriptor(&self) -> BorrowedFd<'_> {
+    /// Where it goes now.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.to {
             // Past the lock of the standard library: whoever else writes there is not to wait for this thread.
             To::Stderr => rustix::stdio::stderr(),

@@ -32,8 +32,8 @@ pub(super) struct Global {
     pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
-    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
-    /// what they do (info), the others only what goes wrong (warn)
+    /// Or off, or trace, or a filter, such as taskqueue::worker=debug,info; any other word is refused. Where it is
+    /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
     #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
     pub(super) log: Option<String>,
     #[arg(skip)]

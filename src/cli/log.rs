@@ -6,10 +6,10 @@
 //!   `say`: one for people ────────┴─▶ queue ──▶ thread ──▶ stderr                 the two, started by the first line
 //! ```
 //!
-//! Whoever has something to tell leaves a line in a queue ([`queue`]) and goes on. A thread writes the lines ([`sink`]):
-//! only that thread waits for a reader who sleeps, and only that thread learns of a disk that is full or of a pipe that
-//! is closed. What cannot be written is counted, and the count is said in the place of the lost lines. An orderly end
-//! waits a moment for the lines that are left ([`End`]); `kill -9` takes them along.
+//! Whoever has something to tell leaves a line in a queue ([`queue`]) and goes on. A thread writes the lines
+//! ([`sink`]): only that thread waits for a reader who sleeps, and only that thread learns of a disk that is full or of
+//! a pipe that is closed. What cannot be written is counted, and the count is said in the place of the lost lines. An
+//! orderly end waits a moment for the lines that are left ([`End`]); `kill -9` takes them along.
 //!
 //! `tracing-appender` does as much on a good day. But it panics where no thread is to be had, it bounds lines and not
 //! bytes, it forgets what a write failed to take, and it prints, and so may panic, at an end that its reader sleeps
@@ -101,8 +101,8 @@ pub fn say(line: fmt::Arguments<'_>) {
     STDERR.push(format!("{line}\n").into_bytes(), PATIENCE);
 }
 
-/// Opens the log file again by its name, if events go to one: somebody has moved it away. When it cannot be opened, they
-/// go on to where they went.
+/// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
+/// opened, events go on to where they went.
 pub fn reopen() {
     if let Some(events) = EVENTS.get() {
         events.reopen();

@@ -4,7 +4,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +52,52 @@ fn tell(queue: &'static Queue, numbers: std::ops::Range<u32>) {
     for number in numbers {
         queue.push(format!("line {number}\n").into_bytes(), Duration::ZERO);
     }
+}
+
+#[test]
+#[ignore = "run by another test as a process"]
+fn one_that_panics() {
+    panic::set_hook(Box::new(super::panicked));
+    let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
+    let events = tracing_subscriber::fmt().with_writer(move || super::Line(queue));
+    tracing::subscriber::set_global_default(events.finish()).unwrap();
+    for _ in 0..1000 {
+        assert!(thread::spawn(|| panic!("once more")).join().is_err());
+    }
+    println!("said all");
+}
+
+#[test]
+fn a_panic_waits_for_no_reader() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    fcntl_setpipe_size(&writer, 4096).unwrap();
+    let test = "cli::log::tests::one_that_panics";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut child = command
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env_remove("RUST_BACKTRACE")
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    // Not inherited by anybody any more but the child.
+    drop(command);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = thread::spawn(move || lines.any(|line| line.unwrap().ends_with("said all")));
+    let until = soon();
+    while !said.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let is_over = said.is_finished();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_over && said.join().unwrap());
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert!(
+        said.contains("panicked") && said.contains("once more"),
+        "{said}"
+    );
 }
 
 fn soon() -> Instant {

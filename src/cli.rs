@@ -119,15 +119,20 @@ pub fn main() -> ExitCode {
     if guard::is_asked_for() {
         return guard::main();
     }
-    let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
-    let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
+    let matches = help::shaped(Cli::command()).get_matches();
+    let parsed = Cli::from_arg_matches(&matches);
+    let Cli {
+        mut global,
+        command,
+    } = parsed.unwrap_or_else(|error| error.exit());
+    global.heed(&matches);
+    let _end = log::End;
     let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
         Err(failure) => {
-            // There is nobody left to tell if stderr is gone too.
-            let _ = writeln!(io::stderr(), "taskqueue: {failure}");
+            log::say(format_args!("taskqueue: {failure}"));
             failure.code()
         }
     }

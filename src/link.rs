@@ -22,7 +22,7 @@
 //! |---|---|
 //! | drain, stop | the worker has taken the order in; how the worker goes, its reports and its end tell |
 //! | reload | the configuration was read; refused with what is wrong with the file |
-//! | reopen | the log file was opened |
+//! | reopen | whoever writes the log has been told: that opens the file before the next line |
 //! | ping | at once |
 //!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and

@@ -72,7 +72,7 @@ pub struct Settings {
     /// Where all this is read again; it never changes if there is none.
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
-    pub reopen: fn() -> Result<(), String>,
+    pub reopen: fn(),
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -216,7 +216,7 @@ struct Tender {
     /// Each right is held until the last worker of its tube is gone.
     ownership: Ownership,
     configuration: Option<Configuration>,
-    reopen: fn() -> Result<(), String>,
+    reopen: fn(),
     /// Wakes the one who puts tubes right.
     back: Arc<Notify>,
     /// It was told to end.

@@ -1,9 +1,11 @@
 //! The flags that every subcommand takes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
@@ -30,10 +32,12 @@ pub(super) struct Global {
     pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
-    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
-    /// what they do (info), the others only what goes wrong (warn)
+    /// Or off, or trace, or a filter, such as taskqueue::worker=debug,info; any other word is refused. Where it is
+    /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
     #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
     pub(super) log: Option<String>,
+    #[arg(skip)]
+    pub(super) log_from: LogFrom,
     /// How events are written
     #[arg(
         long,
@@ -51,6 +55,14 @@ pub(super) struct Global {
 }
 
 impl Global {
+    /// Takes note of what the flags alone do not tell: a variable that is set and empty is as good as none.
+    pub(super) fn heed(&mut self, matches: &ArgMatches) {
+        if matches.value_source("log") == Some(ValueSource::EnvVariable) {
+            self.log_from = LogFrom::Variable;
+            self.log = self.log.take().filter(|filter| !filter.is_empty());
+        }
+    }
+
     fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
@@ -73,6 +85,23 @@ impl Global {
 /// A path need not be text.
 fn store_url() -> impl TypedValueParser<Value = StoreUrl> {
     OsStringValueParser::new().try_map(|text| StoreUrl::read(&text))
+}
+
+/// Who said which events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LogFrom {
+    #[default]
+    Flag,
+    Variable,
+}
+
+impl fmt::Display for LogFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFrom::Flag => "--log",
+            LogFrom::Variable => "TASKQUEUE_LOG",
+        })
+    }
 }
 
 /// How events are written.

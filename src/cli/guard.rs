@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::global::{Global, LogFormat};
+use super::global::{Global, LogFormat, LogFrom};
 use super::{Failure, log};
 use crate::address::StoreUrl;
 use crate::config::Config;
@@ -42,6 +42,7 @@ pub fn is_asked_for() -> bool {
 
 /// A guard's whole life.
 pub fn main() -> ExitCode {
+    let _end = log::End;
     let Some(store) = env::var_os(guard::STORE_VARIABLE) else {
         return ExitCode::from(2);
     };
@@ -55,7 +56,8 @@ pub fn main() -> ExitCode {
             config: None,
             broker: None,
             store: None,
-            log: env::var(LOG).ok(),
+            log: env::var(LOG).ok().filter(|filter| !filter.is_empty()),
+            log_from: LogFrom::Variable,
             log_format: format.unwrap_or(LogFormat::Text),
             log_file: env::var_os(LOG_FILE).map(Into::into),
         };

@@ -3,7 +3,7 @@
 //! The worker's end of the link and its slot are inherited by clearing their close-on-exec flags just around
 //! the spawn.
 //! That is safe as long as nothing else in the process spawns in that moment, which holds on a
-//! current-thread runtime: the only other thread is the one that waits for signals. (The usual way,
+//! current-thread runtime: the other threads, of signals and of the log, start nothing. (The usual way,
 //! `pre_exec`, makes std fork where it could `posix_spawn`.)
 
 use std::collections::VecDeque;

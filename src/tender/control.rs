@@ -53,9 +53,7 @@ impl Tender {
             // What became of it is in the log.
             Asked::Reload => drop(self.reload()),
             Asked::Reopen => {
-                if let Err(reason) = (self.reopen)() {
-                    tracing::error!(reason, "log file was not opened again");
-                }
+                (self.reopen)();
                 self.tell_all(Order::Reopen);
             }
         }

@@ -27,7 +27,7 @@ pub struct Upkeep {
     /// Reads the configuration again. What comes of it holds from the next job on.
     pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
     /// Opens the log file again.
-    pub reopen: fn() -> Result<(), String>,
+    pub reopen: fn(),
 }
 
 /// What is left for the worker to do of what it was told.
@@ -109,7 +109,7 @@ impl Control {
             Asked::Stop => Some(stop(None)),
             Asked::Reload => self.configure(None),
             Asked::Reopen => {
-                self.reopen(None);
+                (self.upkeep.reopen)();
                 None
             }
             // Not heeded: a worker is one.
@@ -131,7 +131,8 @@ impl Control {
             Order::Stop => Some(stop(ticket)),
             Order::Reload => self.configure(ticket),
             Order::Reopen => {
-                self.reopen(ticket);
+                (self.upkeep.reopen)();
+                self.answer(ticket, Reply::Done);
                 None
             }
             Order::Ping => {
@@ -154,17 +155,6 @@ impl Control {
                 None
             }
         }
-    }
-
-    fn reopen(&mut self, ticket: Option<Ticket>) {
-        let reply = match (self.upkeep.reopen)() {
-            Ok(()) => Reply::Done,
-            Err(reason) => {
-                tracing::error!(reason, "log file was not opened again");
-                Reply::Refused { reason }
-            }
-        };
-        self.answer(ticket, reply);
     }
 
     fn drain(&self, grace: Option<Duration>, ticket: Option<Ticket>) -> Word {

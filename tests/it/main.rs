@@ -27,6 +27,7 @@ mod foreign;
 mod fuzz;
 mod ledger;
 mod lives;
+mod log;
 mod man;
 mod ownership;
 mod php;

@@ -350,6 +350,23 @@ fn what_is_unsafe_stands_in_four_files() {
     assert_eq!(files, UNSAFE);
 }
 
+/// A macro of these panics where it cannot write, and whoever writes to stderr waits for its reader.
+const ONLY_IN_THE_LOG: [&str; 5] = ["eprintln", "eprint", "println", "print!", "io::stderr"];
+
+#[test]
+fn only_the_log_tells_people_anything_on_stderr() {
+    let sources = sources();
+    let others = sources
+        .iter()
+        .filter(|source| !source.module.join("::").starts_with("cli::log"));
+    let mut wrong = Vec::new();
+    for source in others {
+        let words = ONLY_IN_THE_LOG.iter().filter(|word| source.names(word));
+        wrong.extend(words.map(|word| format!("{} names {word}", source.path.display())));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 /// Rows of tables cannot be cut, and what tests say and expect is left whole: their lines that have a string may be
 /// longer.
 fn may_be_long(path: &Path, line: &str) -> bool {

@@ -90,7 +90,7 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
             .matches("configuration kept as it was")
             .count()
     };
-    assert_eq!(reported(), 4);
+    until("they are in the log", || reported() == 4);
     tender.signal(Signal::HUP);
     until("it is in the log", || reported() == 5);
     // Workers go by what they read before.
@@ -214,7 +214,9 @@ fn another_program_as_worker_replaces_those_that_run() {
         let pool = pool(&taskqueue);
         pool["census"]["idle"] == 2 && pids(&pool).is_disjoint(&before)
     });
-    assert!(log(&taskqueue).contains("another program is configured"));
+    until("why is in the log", || {
+        log(&taskqueue).contains("another program is configured")
+    });
     assert!(Path::new(&taskqueue.path("started")).exists());
 }
 

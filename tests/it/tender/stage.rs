@@ -84,7 +84,7 @@ impl Scene {
             runtime: None,
             guard: None,
             configuration: None,
-            reopen: || Ok(()),
+            reopen: || {},
             listener: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,

@@ -85,6 +85,7 @@ macro_rules! suite {
             entries::what_a_worker_says_goes_with_its_claim,
             entries::of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has,
             entries::kicks_that_are_learnt_late_ask_for_nothing,
+            entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
             rows::a_transaction_that_fails_leaves_nothing,
             rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,

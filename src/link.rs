@@ -5,7 +5,7 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
-//!                   {"report":"troubled","task":12}       until the next "idle"
+//!                   {"report":"troubled","task":12,"reason":"the disk is full"}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //!                   {"report":"pong","id":7}              to the ping of that number
 //! tender → worker   {"order":"drain","grace_ms":30000}     without grace_ms: all the time it takes
@@ -54,8 +54,11 @@ pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";
 /// The longest line, its end included, in bytes.
 pub const MAX_LINE: usize = 4096;
 
+/// As much of a reason as is told, in bytes: escaped, it still fits a line.
+const MAX_REASON: usize = 400;
+
 /// What a worker tells its tender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// It can take jobs. Said once, first.
     Ready,
@@ -66,11 +69,13 @@ pub enum Report {
         /// The command's process group; 0 if there is none to tell.
         group: i32,
     },
-    /// Its command has ended, and what became of its task cannot be recorded. It keeps trying and takes no
-    /// other job; the next [`Report::Idle`] says that it could.
+    /// It lacks what its work takes: what became of its task cannot be recorded, or no command can be started. It keeps
+    /// trying and takes no other job meanwhile; the next [`Report::Idle`] says that it goes on.
     Troubled {
         /// The task's id in the store; 0 if there is none to tell.
         task: i64,
+        /// What is wrong; empty if that was not said. What is longer than 400 bytes is cut.
+        reason: String,
     },
     /// It waits for a job.
     Idle {
@@ -178,6 +183,8 @@ struct ReportLine {
     output: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -209,6 +216,7 @@ impl Report {
             jobs: None,
             output: None,
             id: None,
+            reason: None,
         };
         line(&match *self {
             Self::Ready => empty(ReportWord::Ready),
@@ -217,8 +225,9 @@ impl Report {
                 group: Some(group),
                 ..empty(ReportWord::Busy)
             },
-            Self::Troubled { task } => ReportLine {
+            Self::Troubled { task, ref reason } => ReportLine {
                 task: Some(task),
+                reason: (!reason.is_empty()).then(|| cut(reason)),
                 ..empty(ReportWord::Troubled)
             },
             Self::Idle { jobs, output } => ReportLine {
@@ -233,7 +242,7 @@ impl Report {
         })
     }
 
-    /// Reads a line, with or without its end. Numbers that are left out are 0.
+    /// Reads a line, with or without its end. Numbers that are left out are 0, and a reason is empty.
     ///
     /// # Errors
     /// When it is no report.
@@ -247,6 +256,7 @@ impl Report {
             },
             ReportWord::Troubled => Self::Troubled {
                 task: read.task.unwrap_or(0),
+                reason: cut(read.reason.as_deref().unwrap_or_default()),
             },
             ReportWord::Idle => Self::Idle {
                 jobs: read.jobs.unwrap_or(0),
@@ -300,6 +310,12 @@ impl Order {
             },
         })
     }
+}
+
+/// As much of a reason as is told.
+fn cut(reason: &str) -> String {
+    let end = reason.floor_char_boundary(MAX_REASON);
+    reason.get(..end).unwrap_or_default().to_owned()
 }
 
 fn line(of: &impl Serialize) -> Vec<u8> {

@@ -24,8 +24,18 @@ fn lines_read_as_documented() {
             r#"{"report":"busy","task":12,"group":4711}"#,
         ),
         (
-            Report::Troubled { task: 12 },
+            Report::Troubled {
+                task: 12,
+                reason: String::new(),
+            },
             r#"{"report":"troubled","task":12}"#,
+        ),
+        (
+            Report::Troubled {
+                task: 0,
+                reason: "no \"process\"".into(),
+            },
+            r#"{"report":"troubled","task":0,"reason":"no \"process\""}"#,
         ),
         (
             Report::Idle {
@@ -54,6 +64,26 @@ fn lines_read_as_documented() {
     for (order, text) in orders {
         assert_eq!(order.encode(), format!("{text}\n").as_bytes());
         assert_eq!(Order::decode(text.as_bytes()).unwrap(), order);
+    }
+}
+
+/// Whoever says it, and whatever it is escaped to.
+#[test]
+fn a_reason_is_cut_to_what_a_line_holds() {
+    for letter in ["x", "\u{1}", "ä", "\u{1f41b}"] {
+        let reason = letter.repeat(2000);
+        let line = Report::Troubled { task: 1, reason }.encode();
+        assert!(line.len() < MAX_LINE, "{letter}");
+        let Report::Troubled { reason, .. } = Report::decode(&line).unwrap() else {
+            panic!("{line:?}");
+        };
+        assert_eq!(reason.len(), 400, "{letter}");
+    }
+    let long = "x".repeat(2000);
+    let theirs = format!(r#"{{"report":"troubled","reason":"{long}"}}"#);
+    match Report::decode(theirs.as_bytes()) {
+        Ok(Report::Troubled { reason, .. }) => assert_eq!(reason.len(), 400),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -147,7 +177,7 @@ fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
             tender.report(Report::Idle { jobs, output: 0 });
         }
         let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last);
+        tender.report(last.clone());
         let reader = async {
             let mut heard = 0;
             while let Some(report) = worker.reports.next().await {

@@ -52,6 +52,8 @@ pub(super) struct Child {
     printed: Arc<AtomicU64>,
     /// Only of those that speak in tokens.
     leaving: Option<Leaving>,
+    /// What it lacks, as long as it is in trouble.
+    trouble: Option<String>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -136,6 +138,7 @@ impl Child {
                 is_busy: false,
                 is_to_go: false,
             }),
+            trouble: None,
         })
     }
 
@@ -173,8 +176,20 @@ impl Child {
         Ok(())
     }
 
+    /// What it said that it lacks, if it is in trouble and said so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        match report {
+            Report::Troubled { reason, .. } => {
+                self.trouble = (!reason.is_empty()).then(|| reason.clone());
+            }
+            Report::Idle { .. } => self.trouble = None,
+            Report::Ready | Report::Busy { .. } | Report::Pong { .. } => {}
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {

@@ -53,7 +53,7 @@ impl Tender {
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
             Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
-            Report::Troubled { task } => lifecycle::Event::Troubled { task },
+            Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Pong { id } => return self.ponged(id),
         };

@@ -109,6 +109,10 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
         age: seconds(now.saturating_sub(worker.born())),
         task: worker.running().map(|running| running.task),
         troubled: worker.troubled(),
+        trouble: child
+            .filter(|_| worker.troubled())
+            .and_then(Child::trouble)
+            .map(str::to_owned),
         jobs: worker.jobs(),
         output: worker.output(),
         memory: child.map(Child::memory).filter(|bytes| *bytes > 0),

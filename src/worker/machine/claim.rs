@@ -262,20 +262,24 @@ impl Machine {
         out: &mut Effects,
     ) {
         let (job, buried) = (reservation.id, is_of_one_row);
-        out.push(Effect::Say(Said::CouldNotClaim { job, error, buried }));
+        out.push(Effect::Say(Said::CouldNotClaim {
+            job,
+            error: error.clone(),
+            buried,
+        }));
         match is_of_one_row {
             true => self.bury(reservation, None),
             false => {
                 self.leave_job(reservation, None, LEAVE_ALONE);
-                self.trouble(now, out);
+                self.trouble(error, now, out);
             }
         }
     }
 
     /// The ledger takes nothing: no job is taken before it does.
-    pub(super) fn trouble(&mut self, now: Now, out: &mut Effects) {
+    pub(super) fn trouble(&mut self, reason: String, now: Now, out: &mut Effects) {
         if self.rest.prove_at.is_none() {
-            self.report(Report::Troubled { task: 0 }, out);
+            self.report(Report::Troubled { task: 0, reason }, out);
         }
         self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
     }

@@ -256,9 +256,10 @@ impl Machine {
                 // Once, and not for every try.
                 if !recording.in_trouble {
                     let error = why.to_string();
-                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
                     let task = attempt.map_or(0, |attempt| attempt.task.0);
-                    self.report(Report::Troubled { task }, out);
+                    let reason = format!("cannot record an outcome: {error}");
+                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
+                    self.report(Report::Troubled { task, reason }, out);
                 }
                 self.phase = Phase::Recording(Recording {
                     in_trouble: true,
@@ -291,7 +292,7 @@ impl Machine {
                 self.notes.again.clear();
                 self.notes.kicks.clear();
             } else if matches!(self.phase, Phase::Idle) {
-                self.trouble(now, out);
+                self.trouble(why.to_string(), now, out);
             } else {
                 self.note_not_before = now.at.saturating_add(AGAIN);
             }

@@ -21,6 +21,7 @@ use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
+use crate::process::lack::Lack;
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -342,10 +343,7 @@ impl Worker {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
             }
-            Err(reason) => {
-                let ended = run::not_started(reason);
-                self.ready.push_back(Event::Ended(Box::new(ended)));
-            }
+            Err(ended) => self.ready.push_back(Event::Ended(Box::new(ended))),
         }
     }
 
@@ -365,7 +363,7 @@ impl Worker {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
             Some(run) => run.finish(quick, &**lives),
-            None => run::not_started("there was no command".into()),
+            None => run::not_started(Lack::Sense, "there was no command".into()),
         };
         Event::Ended(Box::new(ended))
     }

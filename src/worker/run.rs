@@ -1,7 +1,6 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
-use std::io;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,6 +14,8 @@ use crate::ledger::Attempt;
 use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
+use crate::process::explain::explain;
+use crate::process::lack::{Lack, NotStarted};
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
 use crate::task::output::{Capture, Captured};
@@ -67,7 +68,7 @@ pub struct Run {
 /// Starts an attempt's command.
 ///
 /// # Errors
-/// Why it could not be started, in words.
+/// Why it could not be started, and whose trouble that is, as how it ended.
 pub fn start(
     attempt: Box<Attempt>,
     tube: &TubeName,
@@ -75,7 +76,7 @@ pub fn start(
     store: Uuid,
     job: u64,
     listen: bool,
-) -> Result<Run, String> {
+) -> Result<Run, Ended> {
     let plan = &attempt.plan;
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.id.task),
@@ -96,22 +97,46 @@ pub fn start(
     };
     let kills = memory::kills_lately();
     let started = Running::start(spec);
-    let running = started.map_err(|error| could_not_start(&attempt, &error))?;
+    let running = match started {
+        Ok(running) => running,
+        Err(why) => {
+            let reason = could_not_start(&attempt, environment, &why);
+            return Err(not_started(why.lack, reason));
+        }
+    };
     crash::here(Point::CommandStarted);
+    let listen_at = match (listen, running.is_listened_to()) {
+        (true, true) => None,
+        (true, false) => Some(Instant::now() + LISTEN_AGAIN),
+        (false, _) => Some(Instant::now()),
+    };
     Ok(Run {
         running,
         attempt,
         kills,
         capture: Capture::default(),
-        listen_at: (!listen).then(Instant::now),
+        listen_at,
         exit: None,
         was_signalled: false,
     })
 }
 
-fn could_not_start(attempt: &Attempt, error: &io::Error) -> String {
-    let program = attempt.plan.argv.first().map_or("", String::as_str);
-    format!("could not start {program}: {error}")
+fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarted) -> String {
+    let plan = &attempt.plan;
+    let program = plan.argv.first().map_or("", String::as_str);
+    let (command, error) = (&plan.name, &why.error);
+    match why.lack {
+        Lack::Room => {
+            format!("could not start {program}: no process, descriptor or memory to spare: {error}")
+        }
+        Lack::Folder => {
+            format!("could not start {program}: the working directory is gone: {error}")
+        }
+        Lack::Program | Lack::Sense => {
+            let why = explain(program, environment, error);
+            format!("could not start {program}, which {command} runs: {why}")
+        }
+    }
 }
 
 impl Run {
@@ -225,9 +250,9 @@ impl Run {
 }
 
 /// What a command came to that could not be started.
-pub fn not_started(reason: String) -> Ended {
+pub fn not_started(lack: Lack, reason: String) -> Ended {
     Ended {
-        how: How::NotStarted { reason },
+        how: How::NotStarted { lack, reason },
         output: Captured::default(),
         at: now(),
         quick: false,

@@ -111,6 +111,7 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
+            "backoff",
             "broker",
             "chance",
             "clock",

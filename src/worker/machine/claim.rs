@@ -7,7 +7,7 @@ use super::event::{Effect, Known, Now, Said};
 use super::identify::{Foreign, Identified, Read, identify, read};
 use super::mode::Mode;
 use super::pace::SHORT;
-use super::phase::{Claimant, Disposition, Facts, Phase, Running};
+use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
@@ -224,12 +224,17 @@ impl Machine {
     pub(super) fn does_not_begin(&mut self, running: Running, now: Now) {
         self.keep_alive = None;
         self.batch.not_begun(running.reservation, running.facts.id);
-        self.record(None, now);
+        self.record(Last::Nothing, now);
     }
 
     /// The command runs. After a short one, its end is waited for, and nothing else for a moment.
     pub(super) fn runs(&mut self, mut running: Running, group: i32, now: Now, out: &mut Effects) {
         running.group = group;
+        let program = running.facts.program();
+        if self.lacks.started(program) {
+            let program = program.to_owned();
+            out.push(Effect::Say(Said::StartsAgain { program }));
+        }
         let timeout = running.facts.command.timeout;
         running.times_out_at = timeout.map(|timeout| now.at.saturating_add(timeout));
         let soon = now.at.saturating_add(SHORT);

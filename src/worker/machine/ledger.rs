@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Effect, Haste, Now, Said, Unentered};
-use super::phase::{Look, Phase, Recording};
+use super::phase::{Last, Look, Phase, Recording};
 use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
 use crate::ledger::{Entered, Entry};
 use crate::link::Report;
@@ -102,18 +102,18 @@ impl Machine {
         let Phase::Recording(recording) = &self.phase else {
             return None;
         };
-        let (not_before, last) = (
-            recording.not_before,
-            recording
-                .last
-                .as_ref()
-                .map(|(_, _, settlement)| Arc::clone(settlement)),
-        );
+        let (settlement, unstarted) = match &recording.last {
+            Last::Ended { settlement, .. } => (Some(Arc::clone(settlement)), None),
+            Last::Unstarted { facts, .. } => (None, Some(facts.id)),
+            Last::Nothing => (None, None),
+        };
+        let not_before = recording.not_before;
         if !self.is_due(not_before, now) {
             return None;
         }
         let mut entry = Entry::default();
-        self.batch.record(last.as_ref(), &mut entry);
+        self.batch.record(settlement.as_ref(), &mut entry);
+        entry.unclaim.extend(unstarted);
         Some((Entering::Record, entry, Haste::Patient))
     }
 
@@ -252,7 +252,7 @@ impl Machine {
                 out,
             ),
             Err(why) => {
-                let attempt = recording.last.as_ref().map(|(_, facts, _)| facts.id);
+                let attempt = recording.last.attempt();
                 // Once, and not for every try.
                 if !recording.in_trouble {
                     let error = why.to_string();

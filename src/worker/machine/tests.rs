@@ -351,11 +351,12 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.restarts += tally.restarts;
             all.attempts += tally.attempts;
             all.lost += tally.lost;
+            all.unstarted += tally.unstarted;
         }
     }
     println!("{all:?}");
     assert!(
-        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000,
+        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000 && all.unstarted > 1_000,
         "too little went wrong: {all:?}"
     );
 }

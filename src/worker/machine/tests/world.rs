@@ -12,6 +12,7 @@ use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
 use crate::link::Report;
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -109,6 +110,10 @@ pub struct World {
     /// Since when the worker waits for a job.
     waits_since: Option<Duration>,
     has_ended: HashSet<AttemptId>,
+    /// Those of them whose command could not be started.
+    unstarted: HashMap<AttemptId, Lack>,
+    /// Before then a worker that lacks what all commands take tries nothing.
+    rests_until: Duration,
     of_job: HashMap<AttemptId, u64>,
     journal: HashSet<AttemptId>,
     clearing: bool,
@@ -163,6 +168,8 @@ impl World {
             believed_busy: false,
             waits_since: None,
             has_ended: HashSet::new(),
+            unstarted: HashMap::new(),
+            rests_until: Duration::ZERO,
             of_job: HashMap::new(),
             journal: HashSet::new(),
             clearing: false,
@@ -357,6 +364,7 @@ impl World {
                 ..
             } => {
                 assert!(self.running.is_none(), "two attempts at once");
+                assert!(self.now.at >= self.rests_until, "begins, and is to pause");
                 assert!(
                     !self.clearing,
                     "an attempt begins while another's remains are being ended"
@@ -380,7 +388,18 @@ impl World {
                 if self.tape.one_in(25) {
                     self.has_ended.insert(attempt.id);
                     let mut ended = ended(0, false, false);
+                    let lack = match self.tape.pick(4) {
+                        0 => Lack::Room,
+                        1 => Lack::Folder,
+                        2 => Lack::Program,
+                        _ => Lack::Sense,
+                    };
+                    self.unstarted.insert(attempt.id, lack);
+                    if self.is_worker_s_trouble(attempt.id) {
+                        self.rests_until = self.now.at + Duration::from_millis(500);
+                    }
                     ended.how = How::NotStarted {
+                        lack,
                         reason: "no such file".into(),
                     };
                     self.ready.push_back(Event::Ended(ended));
@@ -431,6 +450,14 @@ impl World {
                 // What is on its connection goes with it.
                 self.left = true;
             }
+        }
+    }
+
+    /// Of a program nobody here says how long it has been missing.
+    pub(super) fn is_worker_s_trouble(&self, attempt: AttemptId) -> bool {
+        match self.unstarted.get(&attempt) {
+            Some(Lack::Room | Lack::Folder) => true,
+            Some(Lack::Program | Lack::Sense) | None => false,
         }
     }
 

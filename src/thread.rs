@@ -1,4 +1,5 @@
-//! A thread for what may block.
+//! Threads for what may block. A thread that is not to be had is an error that may pass, never a panic: tokio's pool
+//! for what blocks panics, so nobody uses that.
 
 use std::fmt;
 use std::io;
@@ -7,27 +8,83 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
+type Piece = Box<dyn FnOnce() + Send>;
 type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
 
 /// More than one piece of work waits only where a loop has several calls under way, or has given calls up.
 const QUEUE: usize = 16;
 
-/// A handle on a thread that owns a `T`, and lends it out while it has nothing to do. It ends, and drops the `T`, with
-/// the last clone of its handle.
-pub struct Thread<T> {
-    owned: Arc<Mutex<T>>,
-    work: mpsc::Sender<Work<T>>,
+/// Why a piece of work was not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRun {
+    /// The thread has ended; a bug, or the process is on its way out.
+    #[error("the thread that it was given to has ended")]
+    Closed,
+    /// The system gives us no thread.
+    #[error("no thread is to be had: {reason}")]
+    NoThread {
+        /// What the system said.
+        reason: String,
+    },
 }
 
-/// The thread has ended; a bug, or the process is on its way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+/// A thread for one piece of work, which it waits for.
+pub struct Once(oneshot::Sender<Piece>);
+
+impl Once {
+    /// Starts a thread of that name.
+    ///
+    /// # Errors
+    /// When the system gives us none.
+    pub fn start(name: &str) -> Result<Once, NotRun> {
+        let (work, piece) = oneshot::channel::<Piece>();
+        started(name, move || {
+            // Nobody may have any.
+            if let Ok(piece) = piece.blocking_recv() {
+                piece();
+            }
+        })?;
+        Ok(Once(work))
+    }
+
+    /// Runs `f` on the thread, which ends then. Dropping the future does not undo what has begun.
+    ///
+    /// # Errors
+    /// When it did not come to its end.
+    pub async fn run<R: Send + 'static>(
+        self,
+        f: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, NotRun> {
+        let (answer, answered) = oneshot::channel();
+        // Nobody may be left to hear it.
+        let piece = Box::new(move || drop(answer.send(f())));
+        self.0.send(piece).map_err(|_| NotRun::Closed)?;
+        answered.await.map_err(|_| NotRun::Closed)
+    }
+}
+
+fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(f);
+    let no_thread = |error: io::Error| NotRun::NoThread {
+        reason: error.to_string(),
+    };
+    spawned.map(drop).map_err(no_thread)
+}
+
+/// A `T` with a thread that it is lent to while nobody else has it. The thread begins with the first call, and ends,
+/// and the `T` is dropped, with the last clone of this handle.
+pub struct Thread<T> {
+    name: &'static str,
+    owned: Arc<Mutex<T>>,
+    work: Arc<Mutex<Option<mpsc::Sender<Work<T>>>>>,
+}
 
 impl<T> Clone for Thread<T> {
     fn clone(&self) -> Self {
         Thread {
+            name: self.name,
             owned: Arc::clone(&self.owned),
-            work: self.work.clone(),
+            work: Arc::clone(&self.work),
         }
     }
 }
@@ -39,17 +96,31 @@ impl<T> fmt::Debug for Thread<T> {
 }
 
 impl<T: Send + 'static> Thread<T> {
-    /// Starts a thread of that name.
-    pub fn start(name: &str, owned: T) -> io::Result<Thread<T>> {
+    /// A thread of that name. It is not begun yet.
+    pub fn new(name: &'static str, owned: T) -> Thread<T> {
+        Thread {
+            name,
+            owned: Arc::new(Mutex::new(owned)),
+            work: Arc::default(),
+        }
+    }
+
+    /// Where work is handed to the thread, which begins if there is none.
+    fn begun(&self) -> Result<mpsc::Sender<Work<T>>, NotRun> {
+        let mut known = taken(&self.work);
+        // A piece of work that panicked has ended the thread.
+        if let Some(work) = known.as_ref().filter(|work| !work.is_closed()) {
+            return Ok(work.clone());
+        }
         let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
-        let owned = Arc::new(Mutex::new(owned));
-        let ours = Arc::clone(&owned);
-        thread::Builder::new().name(name.into()).spawn(move || {
+        let owned = Arc::clone(&self.owned);
+        started(self.name, move || {
             while let Some(piece) = todo.blocking_recv() {
-                piece(&mut taken(&ours));
+                piece(&mut taken(&owned));
             }
         })?;
-        Ok(Thread { owned, work })
+        *known = Some(work.clone());
+        Ok(work)
     }
 
     /// Runs `f` here and now; `None` if the thread is at work. For what takes less than handing it over would, and may
@@ -63,22 +134,29 @@ impl<T: Send + 'static> Thread<T> {
     }
 
     /// Runs `f` on the thread. Dropping the future does not undo what has begun.
+    ///
+    /// # Errors
+    /// When there is no thread, or it did not come to its end.
     pub async fn call<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut T) -> R + Send + 'static,
-    ) -> Result<R, Closed> {
+    ) -> Result<R, NotRun> {
+        let work = self.begun()?;
         let (answer, answered) = oneshot::channel();
         let piece: Work<T> = Box::new(move |owned| {
             // Nobody may be left to hear it.
             let _ = answer.send(f(owned));
         });
-        self.work.send(piece).await.map_err(|_| Closed)?;
-        answered.await.map_err(|_| Closed)
+        work.send(piece).await.map_err(|_| NotRun::Closed)?;
+        // Else the thread would go on for as long as this is waited for, whoever has dropped his handle.
+        drop(work);
+        answered.await.map_err(|_| NotRun::Closed)
     }
 
-    /// Has `f` run on the thread, after what was asked before. False if its queue is full.
+    /// Has `f` run on the thread, after what was asked before. False if there is no thread, or its queue is full.
     pub fn post(&self, f: impl FnOnce(&mut T) + Send + 'static) -> bool {
-        self.work.try_send(Box::new(f)).is_ok()
+        let begun = self.begun();
+        begun.is_ok_and(|work| work.try_send(Box::new(f)).is_ok())
     }
 }
 

@@ -72,7 +72,7 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     } = &settings;
     let introduced = identity.clone();
     let Registered { me, alive } = store
-        .call(move |db| db.register(&introduced, clock::now()))
+        .soon(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
@@ -226,7 +226,7 @@ impl Worker {
             Effect::Prove => {
                 let (store, worker) = (self.questions.store.clone(), self.me.id);
                 self.telling = Some(Box::pin(async move {
-                    Event::Proved(store.call(move |db| db.prove(worker)).await.is_ok())
+                    Event::Proved(store.soon(move |db| db.prove(worker)).await.is_ok())
                 }));
             }
             Effect::MakeJournal => self.make_journal(),
@@ -387,7 +387,7 @@ impl Worker {
         if remove_journal {
             store.journals().remove(worker);
         }
-        let call = store.call(move |db| db.sign_off(worker, &deleted, clock::now()));
+        let call = store.soon(move |db| db.sign_off(worker, &deleted, clock::now()));
         let signed = match timeout(LAST_TRY, call).await {
             Ok(signed) => signed,
             Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),

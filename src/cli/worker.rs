@@ -88,7 +88,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
+            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?),
             commands: Arc::new(config.commands),
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,

@@ -13,12 +13,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
@@ -30,9 +32,13 @@ use crate::link::{
 };
 use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::tenure::Slot;
+use crate::thread::Once;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+
+/// Between two tries to have a thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -207,13 +213,20 @@ impl Child {
     /// Ends what it has left running, away from the loop.
     pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            ends.spawn_blocking(move || {
-                if let Err(error) = leftover::end_marked(&mark.to_string()) {
-                    tracing::warn!(
-                        reason = error.to_string(),
-                        "could not look for what a worker left running"
-                    );
-                }
+            ends.spawn(async move {
+                let thread = loop {
+                    match Once::start("remains") {
+                        Ok(thread) => break thread,
+                        Err(_) => sleep(AGAIN).await,
+                    }
+                };
+                let ending = move || leftover::end_marked(&mark.to_string());
+                let reason = match thread.run(ending).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(reason, "could not look for what a worker left running");
             });
         }
     }

@@ -236,6 +236,9 @@ fn pool_text(text: &mut String, pool: &Pool) {
     if pool.census.troubled > 0 {
         add(format!("{} in trouble", pool.census.troubled));
     }
+    if let Some(lack) = &pool.lack {
+        add(format!("cannot start a worker: {lack}"));
+    }
     if let Some(back_off) = &pool.back_off {
         add(back_off.clone());
     }

@@ -119,6 +119,9 @@ pub struct Pool {
     pub census: Census,
     /// Why no worker, or only one, is started though more are wanted.
     pub back_off: Option<String>,
+    /// Why the last worker could not be started; none if it could.
+    #[serde(default)]
+    pub lack: Option<String>,
     /// Processes that were started since the tender began.
     pub started: u64,
     /// Those of them that took the place of one that died.

@@ -31,6 +31,7 @@ use crate::link::{
     SLOT_VARIABLE,
 };
 use crate::process::leftover::{self, MARK_VARIABLE};
+use crate::process::{folder, limit};
 use crate::tenure::Slot;
 use crate::thread::Once;
 
@@ -82,6 +83,9 @@ impl Child {
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        limit::leaves_room(&theirs)?;
+        // One that cannot be gone to is the worker's trouble.
+        let _ = folder::stand();
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -91,6 +95,9 @@ impl Child {
         if protocol != Protocol::Tokens {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        }
+        if let (Protocol::Own, Some(soft)) = (protocol, limit::told()) {
+            command.env(limit::VARIABLE, soft);
         }
         let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
         if let Some(mark) = mark {
@@ -111,6 +118,12 @@ impl Child {
         let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
+        // Our own raises it anyway.
+        if protocol != Protocol::Own
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            limit::give(pid);
+        }
         let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),

@@ -13,6 +13,7 @@ mod everything;
 mod faults;
 mod hostile;
 mod kills;
+mod lacks;
 mod memory;
 mod orphans;
 mod reconcile;

@@ -81,6 +81,9 @@ impl Machine {
         out: &mut Effects,
     ) {
         claimant.claims = claimant.claims.saturating_add(1);
+        if std::mem::take(&mut self.rest.claims_fail) {
+            out.push(Effect::Say(Said::LedgerBack));
+        }
         match claim {
             Claim::Begun(attempt) => {
                 let kicks = claimant.job.kicks;
@@ -267,11 +270,15 @@ impl Machine {
         out: &mut Effects,
     ) {
         let (job, buried) = (reservation.id, is_of_one_row);
-        out.push(Effect::Say(Said::CouldNotClaim {
-            job,
-            error: error.clone(),
-            buried,
-        }));
+        // Once a trouble, and not once a try.
+        let is_said = !buried && std::mem::replace(&mut self.rest.claims_fail, true);
+        if !is_said {
+            out.push(Effect::Say(Said::CouldNotClaim {
+                job,
+                error: error.clone(),
+                buried,
+            }));
+        }
         match is_of_one_row {
             true => self.bury(reservation, None),
             false => {

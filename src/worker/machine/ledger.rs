@@ -312,7 +312,10 @@ impl Machine {
         match well {
             true => {
                 self.rest.prove_at = None;
-                out.push(Effect::Say(Said::LedgerBack));
+                // Else that is seen when a claim can be made.
+                if !self.rest.claims_fail {
+                    out.push(Effect::Say(Said::LedgerBack));
+                }
                 self.tell_now(out);
             }
             // What is wrong was said when it began.

@@ -136,6 +136,8 @@ pub struct Rest {
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// The latest claim could not be made, which was said.
+    pub claims_fail: bool,
 }
 
 /// What the tender knows of what a worker has done.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -63,12 +63,11 @@ impl Once {
     }
 }
 
-fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> {
+fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NotRun> {
     let spawned = thread::Builder::new().name(name.into()).spawn(f);
-    let no_thread = |error: io::Error| NotRun::NoThread {
+    spawned.map_err(|error: io::Error| NotRun::NoThread {
         reason: error.to_string(),
-    };
-    spawned.map(drop).map_err(no_thread)
+    })
 }
 
 /// A `T` with a thread that it is lent to while nobody else has it. The thread begins with the first call, and ends,
@@ -76,7 +75,13 @@ fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> 
 pub struct Thread<T> {
     name: &'static str,
     owned: Arc<Mutex<T>>,
-    work: Arc<Mutex<Option<mpsc::Sender<Work<T>>>>>,
+    begun: Arc<Mutex<Option<Begun<T>>>>,
+}
+
+/// A thread that has begun, and where work is handed to it.
+struct Begun<T> {
+    work: mpsc::Sender<Work<T>>,
+    thread: JoinHandle<()>,
 }
 
 impl<T> Clone for Thread<T> {
@@ -84,7 +89,7 @@ impl<T> Clone for Thread<T> {
         Thread {
             name: self.name,
             owned: Arc::clone(&self.owned),
-            work: Arc::clone(&self.work),
+            begun: Arc::clone(&self.begun),
         }
     }
 }
@@ -101,25 +106,52 @@ impl<T: Send + 'static> Thread<T> {
         Thread {
             name,
             owned: Arc::new(Mutex::new(owned)),
-            work: Arc::default(),
+            begun: Arc::default(),
         }
     }
 
+    /// Begins the thread, if there is none.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    pub fn begin(&self) -> Result<(), NotRun> {
+        self.work().map(drop)
+    }
+
+    /// Ends the thread if it has nothing to do, and waits until it is gone. It begins again when it is needed. False if
+    /// there was none, or it was at work.
+    pub fn end(&self) -> bool {
+        let mut known = taken(&self.begun);
+        let idle = |begun: &mut Begun<T>| begun.work.capacity() == begun.work.max_capacity();
+        // Whoever has the `T` is perhaps the thread.
+        let Ok(_nobody_has_it) = self.owned.try_lock() else {
+            return false;
+        };
+        let Some(Begun { work, thread }) = known.take_if(idle) else {
+            return false;
+        };
+        drop((_nobody_has_it, work));
+        thread.join().is_ok()
+    }
+
     /// Where work is handed to the thread, which begins if there is none.
-    fn begun(&self) -> Result<mpsc::Sender<Work<T>>, NotRun> {
-        let mut known = taken(&self.work);
+    fn work(&self) -> Result<mpsc::Sender<Work<T>>, NotRun> {
+        let mut known = taken(&self.begun);
         // A piece of work that panicked has ended the thread.
-        if let Some(work) = known.as_ref().filter(|work| !work.is_closed()) {
-            return Ok(work.clone());
+        if let Some(begun) = known.as_ref().filter(|begun| !begun.work.is_closed()) {
+            return Ok(begun.work.clone());
         }
         let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
         let owned = Arc::clone(&self.owned);
-        started(self.name, move || {
+        let thread = started(self.name, move || {
             while let Some(piece) = todo.blocking_recv() {
                 piece(&mut taken(&owned));
             }
         })?;
-        *known = Some(work.clone());
+        *known = Some(Begun {
+            work: work.clone(),
+            thread,
+        });
         Ok(work)
     }
 
@@ -141,7 +173,7 @@ impl<T: Send + 'static> Thread<T> {
         &self,
         f: impl FnOnce(&mut T) -> R + Send + 'static,
     ) -> Result<R, NotRun> {
-        let work = self.begun()?;
+        let work = self.work()?;
         let (answer, answered) = oneshot::channel();
         let piece: Work<T> = Box::new(move |owned| {
             // Nobody may be left to hear it.
@@ -155,8 +187,8 @@ impl<T: Send + 'static> Thread<T> {
 
     /// Has `f` run on the thread, after what was asked before. False if there is no thread, or its queue is full.
     pub fn post(&self, f: impl FnOnce(&mut T) + Send + 'static) -> bool {
-        let begun = self.begun();
-        begun.is_ok_and(|work| work.try_send(Box::new(f)).is_ok())
+        let work = self.work();
+        work.is_ok_and(|work| work.try_send(Box::new(f)).is_ok())
     }
 }
 

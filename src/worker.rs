@@ -70,6 +70,8 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     let Settings {
         identity, store, ..
     } = &settings;
+    // A worker that has no room for a command is of no use, and takes others' room.
+    store.keep_room()?;
     let introduced = identity.clone();
     let Registered { me, alive } = store
         .soon(move |db| db.register(&introduced, clock::now()))
@@ -338,7 +340,7 @@ impl Worker {
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
         let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store.id(), job, listen) {
+        match run::start(attempt, tube, &self.environment, store, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);

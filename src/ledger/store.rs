@@ -39,6 +39,23 @@ impl Store {
         }
     }
 
+    /// Begins the ledger's thread before it is needed: a place among the processes that is kept for
+    /// [`Store::make_room`].
+    ///
+    /// # Errors
+    /// When no thread is to be had.
+    pub fn keep_room(&self) -> Result<(), Error> {
+        let no_room =
+            |not_run| Error::trouble(format!("no room for the store {}: {not_run}", self.id));
+        self.thread.begin().map_err(no_room)
+    }
+
+    /// Ends the ledger's thread if it has nothing to do, for something else to have its place among the processes. True
+    /// if so.
+    pub fn make_room(&self) -> bool {
+        self.thread.end()
+    }
+
     /// The ledger's own id, which pointers name.
     pub fn id(&self) -> Uuid {
         self.id

@@ -46,7 +46,7 @@ pub fn raise(before: Option<u64>) {
 
 /// The limit that what we start is to have, where that is not ours.
 pub fn before() -> Option<Rlimit> {
-    BEFORE.get().cloned().flatten()
+    BEFORE.get().copied().flatten()
 }
 
 /// The same, as [`VARIABLE`] holds it.

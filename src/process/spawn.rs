@@ -199,8 +199,8 @@ impl Child<'_> {
         if let Some(inherited) = self.inherited {
             rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
         }
-        if let Some(descriptors) = &self.descriptors {
-            setrlimit(Resource::Nofile, descriptors.clone())?;
+        if let Some(descriptors) = self.descriptors {
+            setrlimit(Resource::Nofile, descriptors)?;
         }
         for signal in HANDLED {
             // SAFETY: back to what the system does.

@@ -108,7 +108,11 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
         state: state.to_owned(),
         reason: why.map(|why| why.to_string()),
         age: seconds(now.saturating_sub(worker.born())),
-        task: worker.running().map(|running| running.task),
+        // 0 is said where there is none to tell.
+        task: worker
+            .running()
+            .map(|running| running.task)
+            .filter(|task| *task != 0),
         troubled: worker.troubled(),
         trouble: child
             .filter(|_| worker.troubled())

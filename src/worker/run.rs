@@ -1,16 +1,16 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::ledger::Attempt;
+use crate::ledger::{Attempt, Store};
 use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
@@ -45,6 +45,10 @@ const KILL: i32 = Signal::KILL.as_raw();
 /// Between two tries to listen to a command where the system does not let us.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
+/// When to try again where room was made for a process, and how often.
+const ROOM_SOON: Duration = Duration::from_millis(1);
+const ROOM_TRIES: u32 = 10;
+
 /// How long the output of a command is read on after its exit: something that the command left behind may hold its
 /// standard output open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -73,21 +77,21 @@ pub fn start(
     attempt: Box<Attempt>,
     tube: &TubeName,
     environment: &Environment,
-    store: Uuid,
+    store: &Store,
     job: u64,
     listen: bool,
 ) -> Result<Run, Ended> {
-    let plan = &attempt.plan;
+    let (plan, id) = (&attempt.plan, store.id());
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.id.task),
-        (STORE_VARIABLE, &store),
+        (STORE_VARIABLE, &id),
         (UUID_VARIABLE, &attempt.uuid),
         (TUBE_VARIABLE, tube),
         (JOB_VARIABLE, &job),
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
-    let spec = Spec {
+    let spec = || Spec {
         argv: &plan.argv,
         environment,
         added: &own,
@@ -96,8 +100,8 @@ pub fn start(
         listen,
     };
     let kills = memory::kills_lately();
-    let started = Running::start(spec);
-    let running = match started {
+    let started = Running::start(spec());
+    let running = match started.or_else(|why| start_with_less(why, store, spec)) {
         Ok(running) => running,
         Err(why) => {
             let reason = could_not_start(&attempt, environment, &why);
@@ -119,6 +123,28 @@ pub fn start(
         exit: None,
         was_signalled: false,
     })
+}
+
+/// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can run a
+/// command, however many workers there are.
+fn start_with_less<'a>(
+    why: NotStarted,
+    store: &Store,
+    spec: impl Fn() -> Spec<'a>,
+) -> Result<Running, NotStarted> {
+    if why.lack != Lack::Room || !store.make_room() {
+        return Err(why);
+    }
+    let mut started = Err(why);
+    for _ in 0..ROOM_TRIES {
+        // A thread that has ended is counted for a moment longer.
+        thread::sleep(ROOM_SOON);
+        started = Running::start(spec());
+        if started.is_ok() {
+            break;
+        }
+    }
+    started
 }
 
 fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarted) -> String {

@@ -312,11 +312,11 @@ fn a_tender_without_room_for_a_process_says_so_once_and_goes_on() {
 /// By the shell: the program finds the limit as it is.
 fn limited(taskqueue: &Taskqueue, limits: &str, args: &[&str]) -> Command {
     let program = taskqueue.command(args);
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     command
         .arg("-c")
         .arg(format!("{limits}; exec \"$@\""))
-        .arg("sh");
+        .arg("bash");
     command.arg(program.get_program()).args(program.get_args());
     command.env_clear();
     for (name, value) in program.get_envs() {

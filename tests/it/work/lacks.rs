@@ -215,8 +215,7 @@ fn without_room_for_a_descriptor_nothing_fails(taskqueue: &Taskqueue, _: &dyn Qu
 fn what_can_never_be_started_fails_at_once_and_says_why() {
     let taskqueue = Taskqueue::embedded();
     taskqueue.configure("[commands.app]\nrun = [\"./app\"]\n");
-    fs::write(taskqueue.path("app"), "echo\n").unwrap();
-    fs::set_permissions(taskqueue.path("app"), Permissions::from_mode(0o700)).unwrap();
+    taskqueue.no_program("app");
     put(&taskqueue, "app", 1);
     taskqueue.work("t", 1);
     let shown = taskqueue.show("1");

@@ -82,7 +82,7 @@ impl Guard {
     pub fn post(post: Post) -> io::Result<Guard> {
         let (reader, workers) = pipe()?;
         let (dismissed, order) = oneshot::channel();
-        let first = start(&post, &reader);
+        let first = start(&post, &reader, &mut false);
         Ok(Guard {
             workers,
             dismissed,
@@ -112,6 +112,8 @@ async fn keep(
     mut guard: Option<GuardProcess>,
     mut dismissed: oneshot::Receiver<()>,
 ) {
+    // That none could be started is said once.
+    let mut is_said = guard.is_none();
     loop {
         let since = Instant::now();
         if let Some((mut process, held)) = guard {
@@ -136,11 +138,11 @@ async fn keep(
                 _ = &mut dismissed => return,
             }
         }
-        guard = start(&post, &workers);
+        guard = start(&post, &workers, &mut is_said);
     }
 }
 
-fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
+fn start(post: &Post, workers: &PipeReader, is_said: &mut bool) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
         Command::new(&post.program)
             .arg0(NAME)
@@ -160,11 +162,16 @@ fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
         Ok(mut process) => {
             // Taken here: waiting for the process would close it.
             let held = process.stdin.take();
+            if std::mem::take(is_said) {
+                tracing::info!("started a guard at last");
+            }
             Some((process, held))
         }
         Err(error) => {
             let program = post.program.display();
-            tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            if !std::mem::replace(is_said, true) {
+                tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            }
             None
         }
     }

@@ -5,7 +5,7 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
-//!                   {"report":"troubled","task":12}       until the next "idle"
+//!                   {"report":"troubled","task":12,"reason":"the disk is full"}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //!                   {"report":"answered","ticket":7}      the order of that number is done,
 //!                   {"report":"answered","ticket":7,"refused":"…"}   or is not, and why

@@ -3,7 +3,11 @@
 
 pub mod command;
 pub mod environment;
+pub mod explain;
+pub mod folder;
+pub mod lack;
 pub mod leftover;
+pub mod limit;
 pub mod memory;
 mod spawn;
 mod table;

@@ -128,6 +128,10 @@ pub fn listen(
             hard();
             // Without the exit handlers: whatever holds the process up may hold them up too.
             signal_hook::low_level::exit(1);
+        })
+        .map_err(|error| {
+            let what = format!("cannot start the thread that hears signals: {error}");
+            io::Error::new(error.kind(), what)
         })?;
     Ok(receiver)
 }

@@ -197,6 +197,8 @@ struct Pool {
     started: u64,
     /// How many of them ended that should not have.
     restarts: u64,
+    /// Why the last worker could not be started; none if it could.
+    lack: Option<String>,
 }
 
 /// The loop's state.
@@ -241,6 +243,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut ownership);
     let mut tender = Tender::new(settings, ownership, guard, events);
     tender.count_all();
+    tender.say_what_fits();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -371,6 +374,7 @@ impl Pool {
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,
+            lack: None,
             settings,
         }
     }

@@ -19,6 +19,7 @@ use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::pool::{self, SHRINK_AFTER};
+use crate::process::{folder, limit};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
@@ -173,6 +174,8 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
             scope,
         }),
     };
+    folder::remember();
+    limit::raise(None);
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;

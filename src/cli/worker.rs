@@ -1,5 +1,6 @@
 //! `taskqueue worker`
 
+use std::env;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
-use crate::process::command;
 use crate::process::environment::Environment;
+use crate::process::{command, folder, limit};
 use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
@@ -71,6 +72,12 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         configure: reader(&config, &flags.command, global),
         reopen: log::reopen,
     };
+    folder::remember();
+    limit::raise(
+        env::var(limit::VARIABLE)
+            .ok()
+            .and_then(|soft| soft.parse().ok()),
+    );
     block_on(async {
         let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
@@ -78,6 +85,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         // And by it its guard knows that we live.
         let _guarded = link::inherited(link::GUARD_VARIABLE).transpose()?;
+        // Before anything that waits for a store to be there: one that cannot be opened is told at once.
+        let store = Store::over(configured::ledger(&config, Durability::ProcessDeath)?);
         let guard = match tender {
             // It has one for all its workers.
             Some(_) => None,
@@ -88,7 +97,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
+            store,
             commands: Arc::new(config.commands),
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
@@ -160,6 +169,7 @@ fn environment(mut withheld: Vec<String>) -> Environment {
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
         link::NAME_VARIABLE,
+        limit::VARIABLE,
     ];
     withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
     Environment::without(&withheld)

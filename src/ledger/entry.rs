@@ -203,7 +203,8 @@ pub struct Entry {
     pub settle: Vec<Arc<Settlement>>,
     /// An attempt that was claimed ahead of its turn and has begun since, and when it began.
     pub begun: Option<(AttemptId, Millis)>,
-    /// Attempts that were claimed ahead and do not begin: their tasks wait again.
+    /// Attempts that were claimed and do not begin, ahead of their turns or because the worker lacked what it takes to
+    /// start a command: their tasks wait again.
     pub unclaim: Vec<AttemptId>,
     /// How often jobs of failed tasks had been kicked by then, where that was learnt late.
     pub kicks: Vec<(TaskId, u64)>,

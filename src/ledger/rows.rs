@@ -135,8 +135,8 @@ pub trait Rows: Reads {
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
-    /// Has a task wait as if an attempt had not been claimed, if that was claimed ahead and its owner is that one.
-    /// True if so.
+    /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
+    /// due. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
     /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.

@@ -12,6 +12,7 @@ use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
+use crate::thread::{NotRun, Once};
 use crate::tube::TubeName;
 
 /// What is put right.
@@ -121,9 +122,10 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 async fn opened(
     open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
 ) -> Result<Store, ledger::Error> {
-    tokio::task::spawn_blocking(move || Store::over(open()?))
-        .await
-        .map_err(|_| ledger::Error::closed())?
+    let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
+    let thread = Once::start("opener").map_err(not_run)?;
+    let opened = thread.run(move || open()).await.map_err(not_run)?;
+    opened.map(Store::over)
 }
 
 /// Says what a pass did, if it did anything.

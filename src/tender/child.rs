@@ -13,12 +13,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
@@ -30,9 +32,14 @@ use crate::link::{
 };
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
+use crate::process::{folder, limit};
+use crate::thread::Once;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+
+/// Between two tries to have a thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -54,6 +61,8 @@ pub(super) struct Child {
     printed: Arc<AtomicU64>,
     /// Only of those that speak in tokens.
     leaving: Option<Leaving>,
+    /// What it lacks, as long as it is in trouble.
+    trouble: Option<String>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -76,6 +85,9 @@ impl Child {
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        limit::leaves_room(&theirs)?;
+        // One that cannot be gone to is the worker's trouble.
+        let _ = folder::stand();
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -85,6 +97,9 @@ impl Child {
         if protocol != Protocol::Tokens {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        }
+        if let (Protocol::Own, Some(soft)) = (protocol, limit::told()) {
+            command.env(limit::VARIABLE, soft);
         }
         let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
         if let Some(mark) = mark {
@@ -105,6 +120,12 @@ impl Child {
         let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
+        // Our own raises it anyway.
+        if protocol != Protocol::Own
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            limit::give(pid);
+        }
         let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),
@@ -139,6 +160,7 @@ impl Child {
                 is_busy: false,
                 is_to_go: false,
             }),
+            trouble: None,
         })
     }
 
@@ -185,8 +207,20 @@ impl Child {
         self.reload.take_if(|last| *last == ticket).is_some()
     }
 
+    /// What it said that it lacks, if it is in trouble and said so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        match report {
+            Report::Troubled { reason, .. } => {
+                self.trouble = (!reason.is_empty()).then(|| reason.clone());
+            }
+            Report::Idle { .. } => self.trouble = None,
+            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
@@ -204,13 +238,20 @@ impl Child {
     /// Ends what it has left running, away from the loop.
     pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            ends.spawn_blocking(move || {
-                if let Err(error) = leftover::end_marked(&mark.to_string()) {
-                    tracing::warn!(
-                        reason = error.to_string(),
-                        "could not look for what a worker left running"
-                    );
-                }
+            ends.spawn(async move {
+                let thread = loop {
+                    match Once::start("remains") {
+                        Ok(thread) => break thread,
+                        Err(_) => sleep(AGAIN).await,
+                    }
+                };
+                let ending = move || leftover::end_marked(&mark.to_string());
+                let reason = match thread.run(ending).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(reason, "could not look for what a worker left running");
             });
         }
     }

@@ -1,5 +1,6 @@
 //! What the loop does on real processes because of what the crews say, and what it logs of it.
 
+use std::fs::File;
 use std::time::Duration;
 
 use super::child::Child;
@@ -10,6 +11,13 @@ use crate::jitter;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
+use crate::process::limit;
+
+/// Descriptors that a tender has for each worker: the link, and what tells of its end.
+const A_WORKER: u64 = 2;
+
+/// Those that it has not opened yet when it begins: its sessions with the broker, and the store.
+const OPENED_LATER: u64 = 10;
 
 impl Tender {
     /// Lets one pool do what is due.
@@ -53,7 +61,7 @@ impl Tender {
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
             Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
-            Report::Troubled { task } => lifecycle::Event::Troubled { task },
+            Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
@@ -185,6 +193,7 @@ impl Tender {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
                 tracing::info!(worker = name, pid, %tube, reason, "worker started");
+                pool.lack = None;
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
@@ -194,12 +203,41 @@ impl Tender {
             }
             Err(error) => {
                 let program = pool.settings.command.program.to_string_lossy();
-                tracing::error!(%tube, %program, reason = error.to_string(), "worker could not be started");
+                let reason = error.to_string();
+                // Once, and not for every try.
+                if pool.lack.as_ref() != Some(&reason) {
+                    tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
+                }
+                pool.lack = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
         };
         let now = self.now();
         self.tell_only(id, event, now);
+    }
+
+    /// Says if there are fewer descriptors than the workers take that may be wanted.
+    pub(super) fn say_what_fits(&self) {
+        let wanted = self
+            .pools
+            .iter()
+            .map(|pool| u64::from(pool.crew.limits().max()));
+        let wanted = wanted.fold(0, u64::saturating_add);
+        let Ok(newest) = File::open("/dev/null") else {
+            return;
+        };
+        let Some((limit, left)) = limit::left(&newest) else {
+            return;
+        };
+        let fit = left.saturating_sub(OPENED_LATER) / A_WORKER;
+        if fit < wanted {
+            tracing::warn!(
+                limit,
+                wanted,
+                fit,
+                "cannot have all workers within the limit of open files; raise it, with ulimit -n or LimitNOFILE="
+            );
+        }
     }
 
     fn order(&mut self, pool: usize, worker: Number, order: Order, reason: &str) {
@@ -285,6 +323,10 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         match effect {
+            // Of those that lack something it was said what that is.
+            Effect::BackedOff { worker, back_off } if pool.lack.is_some() => {
+                tracing::debug!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
+            }
             Effect::BackedOff { worker, back_off } => {
                 tracing::warn!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
             }

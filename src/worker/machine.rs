@@ -47,6 +47,9 @@
 //! either. Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command
 //! (`command.rs`).
 //!
+//! A command that cannot be started is the task's fault, or the worker's trouble (`lacks.rs`): then `Beginning` leads
+//! to `Recording` that the attempt did not begin, to `Disposing` of its job, and to a pause.
+//!
 //! Rules that hold in every phase:
 //!
 //! - One attempt at a time.
@@ -65,6 +68,7 @@ mod command;
 mod ending;
 mod event;
 mod identify;
+mod lacks;
 mod ledger;
 mod looking;
 mod mode;
@@ -83,7 +87,7 @@ pub use state::{Machine, Rules};
 pub use table::Illegal;
 
 use command::Send;
-use phase::{Claimant, Phase, Running};
+use phase::{Claimant, Last, Phase, Running};
 use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
 use table::may_happen;
 
@@ -272,7 +276,7 @@ impl Machine {
             };
             match turn {
                 Some(turn) => self.begin(turn.reservation, turn.attempt, turn.kicks, now, out),
-                None => self.record(None, now),
+                None => self.record(Last::Nothing, now),
             }
             return true;
         }
@@ -287,9 +291,10 @@ impl Machine {
 
     /// Whether a job may be begun now.
     fn takes_jobs(&mut self, now: Now) -> bool {
+        let until = self.rest.pause_until.max(self.lacks.until());
         !self.is_leaving()
             && self.rest.prove_at.is_none()
-            && match self.rest.pause_until {
+            && match until {
                 Some(until) => self.is_due(until, now),
                 None => true,
             }
@@ -391,9 +396,11 @@ impl Machine {
 
     fn tell_when_idle(&mut self, now: Now, out: &mut Effects) {
         let is_idle = matches!(self.phase, Phase::Idle) && self.rest.prove_at.is_none();
+        // A worker that cannot start commands is in trouble until it tries again.
+        let since = self.lacks.until().unwrap_or_default().max(self.rest.since);
         if is_idle
             && matches!(self.told, Told::NotSince(_))
-            && self.is_due(self.rest.since.saturating_add(IDLE), now)
+            && self.is_due(since.saturating_add(IDLE), now)
         {
             self.tell_now(out);
         }

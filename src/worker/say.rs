@@ -54,6 +54,15 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::LostReservation { job, error } => {
             tracing::warn!(job, %error, "lost a reservation while its command ran");
         }
+        Said::CouldNotStart { attempt, reason } => tracing::warn!(
+            worker,
+            task = %attempt.task,
+            reason,
+            "could not start a command; gave its job back, and will keep trying"
+        ),
+        Said::StartsAgain { program } => {
+            tracing::info!(worker, program, "could start commands again")
+        }
         Said::Ended(settlement) => ended(settlement, command),
         Said::NotOurs(attempt) => tracing::warn!(
             task = %attempt.task,

@@ -86,6 +86,7 @@ macro_rules! suite {
             entries::of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has,
             entries::a_job_that_is_lost_unclaimed_leads_to_another_of_its_task,
             entries::kicks_that_are_learnt_late_ask_for_nothing,
+            entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
             rows::a_transaction_that_fails_leaves_nothing,
             rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,

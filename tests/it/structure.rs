@@ -85,7 +85,7 @@ const SHELL: &[(&str, &[&str])] = &[
     (
         "reconcile",
         &[
-            "broker", "clock", "crash", "lives", "process", "ledger", "task", "tube",
+            "broker", "clock", "crash", "lives", "process", "ledger", "task", "thread", "tube",
         ],
     ),
     (
@@ -105,12 +105,14 @@ const SHELL: &[(&str, &[&str])] = &[
             "process",
             "reconcile",
             "signals",
+            "thread",
             "tube",
         ],
     ),
     (
         "worker",
         &[
+            "backoff",
             "broker",
             "clock",
             "crash",
@@ -341,6 +343,17 @@ fn a_module_with_a_folder_is_a_file_beside_it() {
 
 /// Where the lint against it is off, with a reason.
 const UNSAFE: [&str; 4] = ["fd", "ofd", "process::spawn", "signals"];
+
+/// The runtime's threads for what blocks panic where none is to be had, and so does its look-up of names.
+#[test]
+fn nothing_blocks_on_threads_of_the_runtime() {
+    let sources = sources();
+    for word in ["spawn_blocking", "block_in_place", "lookup_host"] {
+        let users = sources.iter().filter(|source| source.names(word));
+        let users: Vec<String> = users.map(|source| source.module.join("::")).collect();
+        assert!(users.is_empty(), "{word} in {users:?}: use crate::thread");
+    }
+}
 
 #[test]
 fn what_is_unsafe_stands_in_four_files() {

@@ -186,14 +186,21 @@ impl Rows for Transaction<'_> {
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+        let mut tables = self.0.borrow_mut();
+        let before = AttemptId {
+            number: attempt.number.saturating_sub(1),
+            ..attempt
+        };
+        let before = tables.attempt(before).cloned();
+        tables.change(
             attempt.task,
-            |row| row.ahead && row.is_run_by(attempt, Some(owner)),
+            |row| row.is_run_by(attempt, Some(owner)),
             |row| {
                 row.status = Status::Waiting;
-                row.due = Some(row.created);
-                (row.owner, row.worker, row.started) = (None, None, None);
-                (row.attempt, row.ahead) = (0, false);
+                row.due = Some(before.as_ref().map_or(row.created, |one| one.finished));
+                row.started = before.as_ref().map(|one| one.started);
+                (row.owner, row.worker) = (None, None);
+                (row.attempt, row.ahead) = (row.attempt.saturating_sub(1), false);
             },
         )
     }

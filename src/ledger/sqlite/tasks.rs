@@ -194,9 +194,10 @@ pub(super) fn unclaim(
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
-            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0,
-                started = NULL, ahead = 0
-             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
+            "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
+                due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
+                started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![attempt.task, attempt.number, owner])?;
     Ok(waits == 1)

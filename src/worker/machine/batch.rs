@@ -139,6 +139,12 @@ impl Batch {
         self.close();
     }
 
+    /// The attempt's command could not be started, and the attempt is un-claimed. Nothing of the batch begins any more.
+    pub fn not_started(&mut self, attempt: AttemptId) {
+        self.begun.take_if(|(begun, _)| *begun == attempt);
+        self.close();
+    }
+
     /// Whether the outcome of an attempt that has ended quickly and well may wait for others.
     pub fn may_wait(&self, now: Now) -> bool {
         let is_soon = |since: Duration| now.at.saturating_sub(since) < LONGEST;

@@ -7,7 +7,7 @@ use super::event::{Effect, Known, Now, Said};
 use super::identify::{Foreign, Identified, Read, identify, read};
 use super::mode::Mode;
 use super::pace::SHORT;
-use super::phase::{Claimant, Disposition, Facts, Phase, Running};
+use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
@@ -81,6 +81,9 @@ impl Machine {
         out: &mut Effects,
     ) {
         claimant.claims = claimant.claims.saturating_add(1);
+        if std::mem::take(&mut self.rest.claims_fail) {
+            out.push(Effect::Say(Said::LedgerBack));
+        }
         match claim {
             Claim::Begun(attempt) => {
                 let kicks = claimant.job.kicks;
@@ -220,12 +223,17 @@ impl Machine {
     pub(super) fn does_not_begin(&mut self, running: Running, now: Now) {
         self.keep_alive = None;
         self.batch.not_begun(running.reservation, running.facts.id);
-        self.record(None, now);
+        self.record(Last::Nothing, now);
     }
 
     /// The command runs. After a short one, its end is waited for, and nothing else for a moment.
     pub(super) fn runs(&mut self, mut running: Running, group: i32, now: Now, out: &mut Effects) {
         running.group = group;
+        let program = running.facts.program();
+        if self.lacks.started(program) {
+            let program = program.to_owned();
+            out.push(Effect::Say(Said::StartsAgain { program }));
+        }
         let timeout = running.facts.command.timeout;
         running.times_out_at = timeout.map(|timeout| now.at.saturating_add(timeout));
         let soon = now.at.saturating_add(SHORT);
@@ -258,20 +266,28 @@ impl Machine {
         out: &mut Effects,
     ) {
         let (job, buried) = (claimant.reservation.id, is_of_one_row);
-        out.push(Effect::Say(Said::CouldNotClaim { job, error, buried }));
+        // Once a trouble, and not once a try.
+        let is_said = !buried && std::mem::replace(&mut self.rest.claims_fail, true);
+        if !is_said {
+            out.push(Effect::Say(Said::CouldNotClaim {
+                job,
+                error: error.clone(),
+                buried,
+            }));
+        }
         match is_of_one_row {
             true => self.bury(claimant.reservation, None),
             false => {
                 self.leave_claimant(claimant, None);
-                self.trouble(now, out);
+                self.trouble(error, now, out);
             }
         }
     }
 
     /// The ledger takes nothing: no job is taken before it does.
-    pub(super) fn trouble(&mut self, now: Now, out: &mut Effects) {
+    pub(super) fn trouble(&mut self, reason: String, now: Now, out: &mut Effects) {
         if self.rest.prove_at.is_none() {
-            self.report(Report::Troubled { task: 0 }, out);
+            self.report(Report::Troubled { task: 0, reason }, out);
         }
         self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
     }

@@ -12,6 +12,7 @@ use crate::ledger::Millis;
 use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::{Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
@@ -111,7 +112,9 @@ pub enum How {
     },
     /// The command could not be started.
     NotStarted {
-        /// What the system said.
+        /// What is lacking.
+        lack: Lack,
+        /// What the system said, in words.
         reason: String,
     },
 }
@@ -371,6 +374,18 @@ pub enum Said {
         job: JobId,
         /// What the broker said.
         error: broker::Error,
+    },
+    /// The worker lacks what it takes to start a command; said once a lack.
+    CouldNotStart {
+        /// The attempt, which did not begin.
+        attempt: AttemptId,
+        /// What is lacking.
+        reason: String,
+    },
+    /// What was lacking is there again.
+    StartsAgain {
+        /// The program that was started.
+        program: String,
     },
     /// How an attempt ended.
     Ended(Arc<Settlement>),

@@ -14,7 +14,7 @@ use super::batch::Journal;
 use super::event::{Effect, Known, Now};
 use super::identify::{Identified, Read, identify, read};
 use super::mode::Mode;
-use super::phase::{Finished, Look, Looking, Phase};
+use super::phase::{Finished, Last, Look, Looking, Phase};
 use super::state::{Effects, Entering, Machine, gap};
 use crate::broker::{JobId, Reservation};
 use crate::crash::Point;
@@ -189,7 +189,12 @@ impl Machine {
                     settlement,
                     ..
                 } = looking.finished;
-                self.record(Some((reservation, facts, settlement)), now);
+                let last = Last::Ended {
+                    reservation,
+                    facts,
+                    settlement,
+                };
+                self.record(last, now);
             }
             other => self.phase = other,
         }

@@ -161,6 +161,11 @@ impl Facts {
         }
     }
 
+    /// The program that the command runs.
+    pub fn program(&self) -> &str {
+        self.command.run.first().map_or("", String::as_str)
+    }
+
     /// The task's row, where it is of interest whether the job is known to be gone.
     pub fn foreign_task(&self) -> Option<TaskId> {
         self.foreign.then_some(self.id.task)
@@ -236,14 +241,50 @@ pub enum Look {
 /// What is being recorded.
 #[derive(Debug)]
 pub struct Recording {
-    /// The attempt that has ended last, with its job; `None` where only a batch is recorded.
-    pub last: Option<(Reservation, Facts, Arc<Settlement>)>,
+    /// What came of the attempt that was served last.
+    pub last: Last,
     /// Since when the worker tries to record.
     pub since: Duration,
     /// The ledger has refused the entry already, which was said.
     pub in_trouble: bool,
     /// Not before then.
     pub not_before: Duration,
+}
+
+/// What came of the attempt that was served last, with its job.
+#[derive(Debug)]
+pub enum Last {
+    /// There is none: only a batch is recorded.
+    Nothing,
+    /// The attempt has ended.
+    Ended {
+        /// The job.
+        reservation: Reservation,
+        /// The attempt.
+        facts: Facts,
+        /// What is to be recorded.
+        settlement: Arc<Settlement>,
+    },
+    /// The command could not be started, and that is the worker's trouble: the task is to wait as if nothing had been
+    /// claimed.
+    Unstarted {
+        /// The job.
+        reservation: Reservation,
+        /// The attempt.
+        facts: Facts,
+        /// For how long the job is given back.
+        delay: Duration,
+    },
+}
+
+impl Last {
+    /// Which attempt.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Last::Nothing => None,
+            Last::Ended { facts, .. } | Last::Unstarted { facts, .. } => Some(facts.id),
+        }
+    }
 }
 
 /// What is to be done with a job.

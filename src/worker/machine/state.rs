@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::event::{Effect, Now, ToDelete};
+use super::lacks::Lacks;
 use super::mode::Mode;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
@@ -90,6 +91,7 @@ pub struct Machine {
     pub pace: Pace,
     pub prefetch: PrefetchSize,
     pub rest: Rest,
+    pub lacks: Lacks,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -134,6 +136,8 @@ pub struct Rest {
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// The latest claim could not be made, which was said.
+    pub claims_fail: bool,
 }
 
 /// What the tender knows of what a worker has done.
@@ -174,6 +178,7 @@ impl Machine {
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),
             rest,
+            lacks: Lacks::default(),
             jobs: 0,
             output: 0,
             told: Told::All,

@@ -27,7 +27,8 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
-    for command in ["say", "no", "killed", "missing", "unknown"] {
+    taskqueue.no_program("senseless");
+    for command in ["say", "no", "killed", "senseless", "unknown"] {
         taskqueue
             .run(&[
                 "put",

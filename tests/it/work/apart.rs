@@ -179,7 +179,7 @@ async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
     let server = FakeServer::start((0..4).map(|_| asked().send("HELLO\r\n")).collect());
     let mut broker = server.client(PATIENCE);
     let ledger = sqlite::open(&taskqueue.store(), Durability::ProcessDeath).unwrap();
-    let store = Store::over(ledger).unwrap();
+    let store = Store::over(ledger);
     let identity = NewWorker {
         name: "test".into(),
         tube: "t".into(),

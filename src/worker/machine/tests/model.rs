@@ -26,6 +26,7 @@ use crate::ledger::recover::Fingerprint;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
 use crate::lives::{self, Alive};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
@@ -70,6 +71,7 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    pub unstarted: u64,
 }
 
 pub struct Model {
@@ -98,6 +100,8 @@ pub struct Model {
     done: HashSet<TaskId>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
+    /// What no command can be started for, and until when.
+    lacks_until: Option<(Lack, u64)>,
     tally: Tally,
 }
 
@@ -167,6 +171,7 @@ impl Model {
             done: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
+            lacks_until: None,
             tally: Tally::default(),
         };
         for _ in 0..kind.workers {
@@ -224,6 +229,8 @@ impl Model {
                 for attempt in &task.attempts {
                     attempts += 1;
                     lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                    // What a worker lacks costs no task anything.
+                    assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
                 }
                 true
             })
@@ -301,6 +308,15 @@ impl Model {
             self.rows.set_trouble(Some(trouble));
             self.trouble_until = Some(self.now + self.dice.below(5_000_000));
         }
+        if self.lacks_until.is_none() && self.dice.one_in(1500) {
+            let lack = match self.dice.below(3) {
+                0 => Lack::Room,
+                1 => Lack::Folder,
+                // For less than a minute.
+                _ => Lack::Program,
+            };
+            self.lacks_until = Some((lack, self.now + self.dice.below(20_000_000)));
+        }
         if self.dice.one_in(500) {
             let worker = self.dice.below(self.workers.len() as u64) as usize;
             let mode = match self.dice.below(3) {
@@ -320,6 +336,7 @@ impl Model {
             self.rows.set_trouble(None);
         }
         let now = self.now;
+        self.lacks_until.take_if(|(_, until)| *until <= now);
         let (gone, stay): (Vec<_>, Vec<_>) = self
             .orphans
             .drain(..)
@@ -363,6 +380,7 @@ impl Model {
             Some(self.next_pass),
             self.broker.next_at(self.now),
             self.trouble_until,
+            self.lacks_until.map(|(_, until)| until),
         ];
         let orphans = self.orphans.iter().map(|orphan| Some(orphan.gone_at));
         let next = workers

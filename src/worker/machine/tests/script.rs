@@ -20,7 +20,7 @@ pub struct Script {
     pub starts_commands: bool,
     pub writes_journal: bool,
     pub reports: Vec<Report>,
-    now: Now,
+    pub now: Now,
     asked: Option<Ask>,
     pending: Option<Arc<Entry>>,
     last: Option<Arc<Entry>>,
@@ -130,6 +130,16 @@ impl Script {
             | Effect::Say(_)
             | Effect::Leave { .. } => {}
         }
+    }
+
+    /// The attempt whose command was to be started.
+    pub fn begun(&self) -> Option<AttemptId> {
+        self.running.as_ref().map(|attempt| attempt.id)
+    }
+
+    /// Of a command that could not be started nothing is left, nor is its lock held.
+    pub fn lets_go(&mut self) {
+        self.running = None;
     }
 
     pub fn reserves(&mut self, job: Reservation) {

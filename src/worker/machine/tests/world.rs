@@ -12,6 +12,7 @@ use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entered, Entry, JobRef, Jobless, Remains, TaskRef};
 use crate::link::{Reply, Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -108,6 +109,10 @@ pub struct World {
     /// Since when the worker waits for a job.
     waits_since: Option<Duration>,
     has_ended: HashSet<AttemptId>,
+    /// Those of them whose command could not be started.
+    unstarted: HashMap<AttemptId, Lack>,
+    /// Before then a worker that lacks what all commands take tries nothing.
+    rests_until: Duration,
     of_job: HashMap<AttemptId, u64>,
     journal: HashSet<AttemptId>,
     clearing: bool,
@@ -164,6 +169,8 @@ impl World {
             believed_busy: false,
             waits_since: None,
             has_ended: HashSet::new(),
+            unstarted: HashMap::new(),
+            rests_until: Duration::ZERO,
             of_job: HashMap::new(),
             journal: HashSet::new(),
             clearing: false,
@@ -330,6 +337,14 @@ impl World {
     fn told(&mut self, mode: Mode) -> Event {
         let ticket = (self.tape.pick(3) > 0).then_some(Ticket(self.steps));
         Event::Told { mode, ticket }
+    }
+
+    /// Of a program nobody here says how long it has been missing.
+    pub(super) fn is_worker_s_trouble(&self, attempt: AttemptId) -> bool {
+        match self.unstarted.get(&attempt) {
+            Some(Lack::Room | Lack::Folder) => true,
+            Some(Lack::Program | Lack::Sense) | None => false,
+        }
     }
 
     /// A worker that waits for a job is idle to its tender a moment later.

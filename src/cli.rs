@@ -115,7 +115,7 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
-    signals::keep_ends_of_children();
+    signals::begin_as_usual();
     if guard::is_asked_for() {
         return guard::main();
     }

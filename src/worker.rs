@@ -35,7 +35,7 @@ mod run;
 mod say;
 
 pub use control::{Configured, Control, Upkeep};
-pub use run::OWN_VARIABLES;
+pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;
@@ -166,7 +166,17 @@ impl Worker {
                 Some(word) => self.heard(word),
                 None => match self.ready.pop_front() {
                     Some(event) => event,
-                    None => self.event().await,
+                    None => {
+                        let event = self.event().await;
+                        match event {
+                            // A signal that came before is heard before.
+                            Event::Ended(_) => {
+                                self.ready.push_front(event);
+                                continue;
+                            }
+                            event => event,
+                        }
+                    }
                 },
             };
             match self.machine.step(event, now(self.control.start())) {
@@ -203,7 +213,8 @@ impl Worker {
 
     fn heard(&mut self, word: Word) -> Event {
         match word {
-            Word::Go { mode, ticket } => Event::Told { mode, ticket },
+            Word::Go { mode, ticket, by } => Event::Told { mode, ticket, by },
+            Word::All => Event::ToldAll,
             Word::Configured(Configured {
                 commands,
                 environment,

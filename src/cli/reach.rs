@@ -73,6 +73,11 @@ fn nobody(store: &StoreUrl, tubes: &[TubeName]) -> Failure {
 }
 
 impl Reached {
+    /// Whether it tends that tube.
+    pub fn tends(&self, tube: Option<&TubeName>) -> bool {
+        tube.is_some_and(|tube| self.tubes.contains(tube))
+    }
+
     /// Connects and asks. The connection is good for waiting for the tender's end.
     ///
     /// # Errors

@@ -95,6 +95,11 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
                 Some(Guard::post(guard::post(&config, global)?)?)
             }
         };
+        let witness: Box<dyn Fn() -> bool + Send + Sync> = match &guard {
+            Some(guard) => Box::new(guard.witness()),
+            // The tender, which says so itself.
+            None => Box::new(|| false),
+        };
         let settings = Settings {
             broker: broker(&config),
             store,
@@ -102,7 +107,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
-            control: Control::new(signals, tender, grace, upkeep),
+            control: Control::new(signals, tender, grace, upkeep, witness),
             tube: flags.use_tube,
         };
         worker::run(settings).await?;

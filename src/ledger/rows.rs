@@ -167,6 +167,9 @@ pub trait Rows: Reads {
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;
 
+    /// How many of a task's newest attempts, one after the other, were interrupted.
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed>;
+
     /// Who runs or ran the newest attempt of a task.
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed>;
 
@@ -215,6 +218,9 @@ pub trait Rows: Reads {
 
     /// Writes that a worker has stopped, or that it has not.
     fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed>;
+
+    /// Writes that a worker was told to go, unless that is written.
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed>;
 
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;

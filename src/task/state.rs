@@ -95,6 +95,8 @@ pub enum Outcome {
     },
     /// The worker was told to stop and ended the command.
     Interrupted(Exit),
+    /// The worker was told to stop and was killed before the command had ended.
+    CutOff,
     /// The worker died.
     Lost(Loss),
 }
@@ -130,7 +132,7 @@ impl Outcome {
             Outcome::Cancelled(_) => "cancelled",
             Outcome::Refused { .. } => "refused",
             Outcome::CouldNotStart { .. } => "could_not_start",
-            Outcome::Interrupted(_) => "interrupted",
+            Outcome::Interrupted(_) | Outcome::CutOff => "interrupted",
             Outcome::Lost(_) => "lost",
         }
     }
@@ -156,6 +158,7 @@ impl Outcome {
         match self {
             Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
             Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
+            Outcome::CutOff => Some("its worker was told to go, and killed before it had gone"),
             Outcome::Lost(Loss::MachineRestarted) => Some("the machine was restarted"),
             Outcome::Exited(_)
             | Outcome::Signalled(_)
@@ -174,7 +177,10 @@ impl Outcome {
             Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {
                 Some(*exit)
             }
-            Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => None,
+            Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::CutOff
+            | Outcome::Lost(_) => None,
         }
     }
 }

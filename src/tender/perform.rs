@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
+use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
 use crate::jitter;
@@ -95,7 +96,25 @@ impl Tender {
     }
 
     pub(super) fn close(&mut self, how: Closing, now: Duration) {
-        tracing::info!(reason = how.to_string(), "shutdown began");
+        let running = self.pools.iter().flat_map(|pool| pool.crew.workers());
+        let running = running
+            .filter(|(_, worker)| worker.running().is_some())
+            .count();
+        let reason = how.to_string();
+        match how {
+            Closing::Draining { grace } => {
+                let until = clock::now()
+                    .saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
+                let until = clock::written(until);
+                tracing::info!(
+                    reason,
+                    running,
+                    until,
+                    "shutdown began; commands that run until then will be ended"
+                );
+            }
+            Closing::Stopping => tracing::info!(reason, running, "shutdown began"),
+        }
         self.ending = true;
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::machine::Mode;
+use super::machine::{By, HELD_BACK, Mode};
 use crate::link::{self, Order, Ordered, Reply, Report, Ticket};
 use crate::process::environment::Environment;
-use crate::signals::Asked;
+use crate::signals::{self, Asked};
 use crate::task::command::Commands;
+
+/// Between two questions to the witness.
+const ASK_WITNESS: Duration = Duration::from_millis(10);
+
+/// How long a signal that has come is waited for, which its thread is about to pass on.
+const PASSED_ON: Duration = Duration::from_secs(1);
 
 /// What of the configuration a worker goes by.
 #[derive(Debug, Clone)]
@@ -39,7 +45,11 @@ pub enum Word {
         mode: Mode,
         /// What the tender's order is answered by; a signal has none.
         ticket: Option<Ticket>,
+        /// Who says so.
+        by: By,
     },
+    /// The signal that told the worker to go was sent to all around it.
+    All,
     /// The configuration was read again.
     Configured(Configured),
 }
@@ -50,23 +60,34 @@ pub struct Control {
     tender: Option<link::Tender>,
     grace: Duration,
     upkeep: Upkeep,
+    /// Whether a process beside this one, to which nobody sends signals, has been told to go too.
+    witness: Box<dyn Fn() -> bool + Send + Sync>,
+    /// When a signal told the worker to go, while the witness is asked.
+    asks_witness: Option<Instant>,
+    /// The worker has taken in that a signal told it to go.
+    is_told: bool,
     /// What a mode's times count from.
     start: Instant,
 }
 
 impl Control {
-    /// `grace` is what a drain by signal gives a running command.
+    /// `grace` is what a drain by signal gives a running command. `witness` says whether a process beside this one, to
+    /// which nobody sends signals, was told to go too: then all were.
     pub fn new(
         signals: Receiver<Asked>,
         tender: Option<link::Tender>,
         grace: Duration,
         upkeep: Upkeep,
+        witness: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Control {
         Control {
             signals,
             tender,
             grace,
             upkeep,
+            witness,
+            asks_witness: None,
+            is_told: false,
             start: Instant::now(),
         }
     }
@@ -81,8 +102,16 @@ impl Control {
         self.tender.is_some()
     }
 
-    /// What has been said by now and was not heard yet.
+    /// What has been said by now and was not heard yet. A signal that has come is waited for, which its thread passes
+    /// on: what ended since may have ended by the same signal.
     pub async fn heard_by_now(&mut self) -> Option<Word> {
+        if !self.is_told && signals::end_has_come() {
+            self.is_told = true;
+            let passed_on = timeout(PASSED_ON, next_signal(&mut self.signals));
+            if let Ok(asked) = passed_on.await {
+                return self.asked(asked);
+            }
+        }
         tokio::select! {
             biased;
             word = self.word() => Some(word),
@@ -93,9 +122,11 @@ impl Control {
     /// The next word. May be cancelled.
     pub async fn word(&mut self) -> Word {
         loop {
+            let ask_at = self.asks_witness.map(|_| Instant::now() + ASK_WITNESS);
             let word = tokio::select! {
                 asked = next_signal(&mut self.signals) => self.asked(asked),
                 order = next_order(&mut self.tender) => self.ordered(order),
+                () = sleep_until(ask_at.unwrap_or_else(Instant::now)), if ask_at.is_some() => self.ask_witness(),
             };
             if let Some(word) = word {
                 return word;
@@ -105,8 +136,12 @@ impl Control {
 
     fn asked(&mut self, asked: Asked) -> Option<Word> {
         match asked {
-            Asked::Drain => Some(self.drain(Some(self.grace), None)),
-            Asked::Stop => Some(stop(None)),
+            Asked::Drain => {
+                self.is_told = true;
+                self.asks_witness = Some(Instant::now());
+                Some(self.drain(Some(self.grace), None, By::Signal))
+            }
+            Asked::Stop => Some(stop(None, By::Signal)),
             Asked::Reload => self.configure(None),
             Asked::Reopen => {
                 (self.upkeep.reopen)();
@@ -117,18 +152,30 @@ impl Control {
         }
     }
 
+    /// Asks for as long as an end is held back for the answer.
+    fn ask_witness(&mut self) -> Option<Word> {
+        if (self.witness)() {
+            self.asks_witness = None;
+            return Some(Word::All);
+        }
+        self.asks_witness
+            .take_if(|since| since.elapsed() >= HELD_BACK);
+        None
+    }
+
     /// What is carried out here is answered here; the rest by whoever takes in the word.
     fn ordered(&mut self, ordered: Option<Ordered>) -> Option<Word> {
         let Some(Ordered { order, ticket }) = ordered else {
             tracing::warn!("the tender died; took no more jobs");
             self.tender = None;
-            return Some(self.drain(None, None));
+            return Some(self.drain(None, None, By::Tender));
         };
         match order {
             Order::Drain { grace_ms } => {
-                Some(self.drain(grace_ms.map(Duration::from_millis), ticket))
+                let grace = grace_ms.map(Duration::from_millis);
+                Some(self.drain(grace, ticket, By::Tender))
             }
-            Order::Stop => Some(stop(ticket)),
+            Order::Stop => Some(stop(ticket, By::Tender)),
             Order::Reload => self.configure(ticket),
             Order::Reopen => {
                 (self.upkeep.reopen)();
@@ -157,10 +204,10 @@ impl Control {
         }
     }
 
-    fn drain(&self, grace: Option<Duration>, ticket: Option<Ticket>) -> Word {
+    fn drain(&self, grace: Option<Duration>, ticket: Option<Ticket>, by: By) -> Word {
         let until = grace.and_then(|grace| self.start.elapsed().checked_add(grace));
         let mode = Mode::Draining { until };
-        Word::Go { mode, ticket }
+        Word::Go { mode, ticket, by }
     }
 
     fn answer(&mut self, ticket: Option<Ticket>, reply: Reply) {
@@ -177,9 +224,9 @@ impl Control {
     }
 }
 
-fn stop(ticket: Option<Ticket>) -> Word {
+fn stop(ticket: Option<Ticket>, by: By) -> Word {
     let mode = Mode::Stopping;
-    Word::Go { mode, ticket }
+    Word::Go { mode, ticket, by }
 }
 
 /// After the second signal there are no more.

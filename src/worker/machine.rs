@@ -19,6 +19,9 @@
 //!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
 //! ```
 //!
+//! `Held`, between `Running` and `Leftovers`, is left out of the drawing: a command that ended as one does that is told
+//! to go is held back for a moment, in which the worker may be told too (`heard.rs`).
+//!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
 //! (`Told`) is done when the worker has taken it in. A word to one attempt, which is still to come, is done when the
@@ -59,6 +62,7 @@
 
 use std::time::Duration;
 
+use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
 mod batch;
@@ -67,6 +71,7 @@ mod claim;
 mod command;
 mod ending;
 mod event;
+mod heard;
 mod identify;
 mod lacks;
 mod ledger;
@@ -80,8 +85,10 @@ mod table;
 mod tests;
 
 pub use event::{
-    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete,
+    Unentered,
 };
+pub use heard::HELD_BACK;
 pub use mode::Mode;
 pub use state::{Machine, Rules};
 pub use table::Illegal;
@@ -134,7 +141,11 @@ impl Machine {
         }
         match event {
             Event::Due => {}
-            Event::Told { mode, ticket } => self.told(mode, ticket, now, out),
+            Event::Told { mode, ticket, by } => {
+                self.heard.told(by, now.at);
+                self.told(mode, ticket, now, out);
+            }
+            Event::ToldAll => self.heard.all(),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -154,7 +165,7 @@ impl Machine {
             },
             Event::Ended(ended) => match self.phase.take() {
                 Phase::Beginning(running) | Phase::Running(running) => {
-                    self.ended(running, *ended, now, out);
+                    self.ended(running, ended, now, out);
                 }
                 other => self.phase = other,
             },
@@ -181,7 +192,13 @@ impl Machine {
             let reply = Reply::Done;
             self.report(Report::Answered { ticket, reply }, out);
         }
-        self.mode = self.mode.hurried(mode);
+        let mode = self.mode.hurried(mode);
+        if self.mode == Mode::Working {
+            self.notes.told = true;
+        }
+        if std::mem::replace(&mut self.mode, mode) != mode {
+            self.say_what_may_finish(now, out);
+        }
         if self.mode != Mode::Working {
             self.wait_for_no_note();
         }
@@ -196,6 +213,19 @@ impl Machine {
         }
     }
 
+    fn say_what_may_finish(&self, now: Now, out: &mut Effects) {
+        let (Phase::Running(running), Mode::Draining { until }) = (&self.phase, self.mode) else {
+            return;
+        };
+        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
+        let wall = now.wall;
+        out.push(Effect::Say(Said::LetsFinish {
+            attempt: running.facts.id,
+            since: wall.saturating_sub(millis(now.at.saturating_sub(running.begun))),
+            until: until.map(|at| wall.saturating_add(millis(at.saturating_sub(now.at)))),
+        }));
+    }
+
     /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it
     /// signs off.
     fn wait_for_no_note(&mut self) {
@@ -203,6 +233,7 @@ impl Machine {
             Some(proof @ Entering::Proof) => proof.forget(),
             Some(Entering::Note(entry)) => {
                 self.notes.deleted.extend(&entry.deleted);
+                self.notes.told |= entry.told;
                 self.ledger = Some(Entering::Forgotten);
             }
             Some(
@@ -244,6 +275,7 @@ impl Machine {
     fn advance(&mut self, now: Now, out: &mut Effects) -> bool {
         match self.phase {
             Phase::Idle => self.take_up(now, out),
+            Phase::Held { .. } => self.judge_what_is_held(now, out),
             Phase::Looking(_) => self.look_on(now, out),
             Phase::Recording(_) => self.leave_unrecorded(now, out),
             Phase::Identifying { .. }

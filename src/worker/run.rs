@@ -23,7 +23,8 @@ use crate::task::state::Exit;
 use crate::tube::TubeName;
 
 const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
-const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+/// Names the tube of the task.
+pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
 const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
 

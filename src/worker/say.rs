@@ -1,7 +1,9 @@
 //! What a worker logs.
 
 use super::machine::Said;
+use crate::clock;
 use crate::ledger::Settlement;
+use crate::reconcile::often_interrupted;
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 
@@ -9,6 +11,16 @@ use crate::tube::TubeName;
 pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
     match said {
         Said::Told(mode) => tracing::info!(worker, order = %mode, "was told to go"),
+        Said::LetsFinish {
+            attempt,
+            since,
+            until,
+        } => {
+            let until = until.map_or_else(|| "its end".into(), clock::written);
+            let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
+            let said = "was told to go; lets its command run until then";
+            tracing::info!(worker, %task, attempt, command, since, until, "{said}");
+        }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")
         }
@@ -63,6 +75,7 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::StartsAgain { program } => {
             tracing::info!(worker, program, "could start commands again")
         }
+        Said::OftenInterrupted { task, times } => often_interrupted(*task, *times),
         Said::Ended(settlement) => ended(settlement, command),
         Said::NotOurs(attempt) => tracing::warn!(
             task = %attempt.task,

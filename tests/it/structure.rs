@@ -81,7 +81,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "tube",
         ],
     ),
-    ("guard", &["ledger", "process", "reconcile"]),
+    ("guard", &["ledger", "process", "reconcile", "signals"]),
     (
         "reconcile",
         &[
@@ -93,6 +93,7 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "broker",
+            "clock",
             "control",
             "crew",
             "guard",

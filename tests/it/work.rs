@@ -22,6 +22,7 @@ mod recovery;
 mod running;
 mod shutdown;
 mod sizing;
+mod stops;
 mod suspended;
 mod trouble;
 

@@ -273,6 +273,14 @@ impl Rows for Transaction<'_> {
         }))
     }
 
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed> {
+        let tables = self.0.borrow();
+        let of_task = tables.attempts().iter().rev();
+        let of_task = of_task.filter(|(id, _)| id.task == task);
+        let latest = of_task.take_while(|(_, row)| row.outcome.word() == "interrupted");
+        Ok(u32::try_from(latest.count()).unwrap_or(u32::MAX))
+    }
+
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
         let tables = self.0.borrow();
         let worker = tables.task(task).and_then(|row| row.worker);
@@ -285,6 +293,7 @@ impl Rows for Transaction<'_> {
                 (None, None) => String::new(),
             },
             boot: known.map(|known| known.boot.clone()),
+            was_told: known.is_some_and(|known| known.told.is_some()),
         })
     }
 
@@ -406,11 +415,21 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_worker(WorkerRow {
             worker: worker.clone(),
             boot: boot.to_owned(),
+            told: None,
         })
     }
 
     /// Nobody reads it.
     fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        if let Some(mut row) = tables.worker(worker).cloned() {
+            row.told.get_or_insert(told);
+            tables.write_worker(worker, Some(row));
+        }
         Ok(())
     }
 

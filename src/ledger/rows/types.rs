@@ -179,6 +179,8 @@ pub struct RanBy {
     pub name: String,
     /// The boot that the worker was started in, if its row is there.
     pub boot: Option<String>,
+    /// The worker had been told to go.
+    pub was_told: bool,
 }
 
 /// A put that has begun.

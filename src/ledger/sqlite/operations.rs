@@ -186,6 +186,10 @@ impl Rows for Connected<'_> {
         attempts::outcome(self.0, attempt)
     }
 
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed> {
+        attempts::interrupted_in_a_row(self.0, task)
+    }
+
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
         attempts::ran_by(self.0, task)
     }
@@ -243,6 +247,10 @@ impl Rows for Connected<'_> {
 
     fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
         workers::set_stopped(self.0, worker, stopped)
+    }
+
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+        workers::set_told(self.0, worker, told)
     }
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {

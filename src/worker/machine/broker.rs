@@ -41,6 +41,7 @@ impl Machine {
             | Phase::Clearing { .. }
             | Phase::Beginning(_)
             | Phase::Running(_)
+            | Phase::Held { .. }
             | Phase::Leftovers(_)
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::batch::{Journal, Recorded, Turn};
 use super::command::Stage;
 use super::event::{Effect, Ended, How, Now, Said, ToDelete};
+use super::heard::{Belief, Stop};
 use super::lacks::Judged;
 use super::mode::Mode;
 use super::pace::Pace;
@@ -18,16 +19,55 @@ use crate::link::Report;
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
+use crate::task::state::Outcome;
 
 /// Even a worker that is to leave at once gives the ledger so long.
 pub const LAST_TRY: Duration = Duration::from_secs(2);
 
 impl Machine {
-    /// The command has ended, or could not be started.
+    /// The command has ended, or could not be started. Whether that is its own end, or that of all around it, may show
+    /// only in a moment.
     pub(super) fn ended(
         &mut self,
         running: Running,
+        ended: Box<Ended>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.heard.judge(&ended, now.at) {
+            Belief::Known(stop) => self.has_ended(running, *ended, stop, now, out),
+            Belief::Until(until) => {
+                self.phase = Phase::Held {
+                    running,
+                    ended,
+                    until,
+                };
+            }
+        }
+    }
+
+    /// What was held back is judged by what has been heard since. False where there is still something to be heard.
+    pub(super) fn judge_what_is_held(&mut self, now: Now, out: &mut Effects) -> bool {
+        let Phase::Held { until, ended, .. } = &self.phase else {
+            return false;
+        };
+        let (until, belief) = (*until, self.heard.judge(ended, now.at));
+        let stop = match belief {
+            Belief::Known(stop) => stop,
+            Belief::Until(_) if self.is_due(until, now) => Stop::Itself,
+            Belief::Until(_) => return false,
+        };
+        if let Phase::Held { running, ended, .. } = self.phase.take() {
+            self.has_ended(running, *ended, stop, now, out);
+        }
+        true
+    }
+
+    fn has_ended(
+        &mut self,
+        running: Running,
         mut ended: Ended,
+        stop: Stop,
         now: Now,
         out: &mut Effects,
     ) {
@@ -57,7 +97,10 @@ impl Machine {
             true => Stage::Running,
             false => stage,
         };
-        let outcome = stage.outcome(ended.how);
+        let outcome = match (stop, ended.how) {
+            (Stop::WithAll, How::Exit { exit, .. }) => Outcome::Interrupted(exit),
+            (Stop::WithAll | Stop::Itself, how) => stage.outcome(how),
+        };
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);

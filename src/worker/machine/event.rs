@@ -29,6 +29,15 @@ pub struct Now {
     pub jitter: u8,
 }
 
+/// Who tells a worker to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A signal that came to the worker itself.
+    Signal,
+    /// The tender, by an order or by its death.
+    Tender,
+}
+
 /// What happens to a worker.
 #[derive(Debug)]
 pub enum Event {
@@ -38,7 +47,11 @@ pub enum Event {
         mode: Mode,
         /// The tender's, by which the word is answered.
         ticket: Option<Ticket>,
+        /// By whom.
+        by: By,
     },
+    /// The signal that told the worker to go was sent to everything around the worker, so to the command too.
+    ToldAll,
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -68,6 +81,7 @@ impl Event {
     pub fn kind(&self) -> EventKind {
         match self {
             Event::Told { .. } => EventKind::Told,
+            Event::ToldAll => EventKind::ToldAll,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,
@@ -314,6 +328,15 @@ pub enum Effect {
 pub enum Said {
     /// The worker was told to go while it ran nothing.
     Told(Mode),
+    /// The worker was told to go and lets its command finish first.
+    LetsFinish {
+        /// Which attempt runs.
+        attempt: AttemptId,
+        /// Since when.
+        since: Millis,
+        /// When its command is ended; `None`: it has all the time it takes.
+        until: Option<Millis>,
+    },
     /// The broker could not be asked; said once an outage.
     Unreachable(broker::Error),
     /// The broker answers again.
@@ -386,6 +409,13 @@ pub enum Said {
     StartsAgain {
         /// The program that was started.
         program: String,
+    },
+    /// A task was interrupted so often in a row.
+    OftenInterrupted {
+        /// Which.
+        task: TaskId,
+        /// How often.
+        times: u32,
     },
     /// How an attempt ended.
     Ended(Arc<Settlement>),

@@ -39,7 +39,7 @@ impl Machine {
             }
             Phase::Looking(_) => self.together(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
-            Phase::Running(_) | Phase::Leftovers(_) => self.entry_beside(now),
+            Phase::Running(_) | Phase::Held { .. } | Phase::Leftovers(_) => self.entry_beside(now),
             Phase::Idle => return self.tell_while_idle(now, out),
             Phase::Identifying { .. }
             | Phase::Counting(_)
@@ -65,6 +65,7 @@ impl Machine {
         entry.deleted = std::mem::take(&mut self.notes.deleted);
         entry.kicks = std::mem::take(&mut self.notes.kicks);
         entry.again = std::mem::take(&mut self.notes.again);
+        entry.told = std::mem::take(&mut self.notes.told);
         let entry = Arc::new(entry);
         self.ledger = Some(kind(Arc::clone(&entry)));
         out.push(Effect::Enter { entry, haste });
@@ -119,7 +120,8 @@ impl Machine {
 
     /// Beside a command: what there is of a batch, or what cannot wait for the command's end.
     fn entry_beside(&mut self, now: Now) -> Option<Letter> {
-        if !self.notes.again.is_empty() && self.is_due(self.note_not_before, now) {
+        let has_to_say = !self.notes.again.is_empty() || self.notes.told;
+        if has_to_say && self.is_due(self.note_not_before, now) {
             return Some((Entering::Note, Entry::default(), Haste::Patient));
         }
         if self.batch.is_recorded() {
@@ -162,6 +164,9 @@ impl Machine {
     ) -> Option<()> {
         let entering = self.ledger.take()?;
         let entered = entered.map(|mut entered| {
+            for (task, times) in std::mem::take(&mut entered.often) {
+                out.push(Effect::Say(Said::OftenInterrupted { task, times }));
+            }
             self.notes.puts.append(&mut entered.puts);
             *entered
         });
@@ -291,6 +296,8 @@ impl Machine {
                 // Reconciliation puts what is lost, and cleanup asks for what is deleted.
                 self.notes.again.clear();
                 self.notes.kicks.clear();
+                // That the worker was told to go is of interest as long as its command runs.
+                self.note_not_before = now.at.saturating_add(AGAIN);
             } else if matches!(self.phase, Phase::Idle) {
                 self.trouble(why.to_string(), now, out);
             } else {

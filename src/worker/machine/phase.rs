@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::command::Stage;
+use super::event::Ended;
 use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
 use crate::broker::Reservation;
@@ -56,6 +57,16 @@ pub enum Phase {
     Beginning(Running),
     /// The command runs.
     Running(Running),
+    /// The command has ended as one does that is told to go, and the worker has not been told; or it is not known yet
+    /// who else was told.
+    Held {
+        /// The attempt.
+        running: Running,
+        /// How its command ended.
+        ended: Box<Ended>,
+        /// When the end is taken for what it is.
+        until: Duration,
+    },
     /// The command has ended, and what it left running is being ended.
     Leftovers(Finished),
     /// The outcome is being written to the batch journal.
@@ -88,6 +99,7 @@ impl Phase {
             Phase::Clearing { .. } => PhaseKind::Clearing,
             Phase::Beginning(_) => PhaseKind::Beginning,
             Phase::Running(_) => PhaseKind::Running,
+            Phase::Held { .. } => PhaseKind::Held,
             Phase::Leftovers(_) => PhaseKind::Leftovers,
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::event::{Effect, Now, ToDelete};
+use super::heard::Heard;
 use super::lacks::Lacks;
 use super::mode::Mode;
 use super::pace::{Pace, PrefetchSize};
@@ -65,6 +66,7 @@ pub struct Machine {
     pub rules: Rules,
     pub commands: Arc<Commands>,
     pub mode: Mode,
+    pub heard: Heard,
     pub phase: Phase,
     pub batch: Batch,
     /// The next job, claimed in the transaction that recorded the one before it.
@@ -109,6 +111,8 @@ pub struct Notes {
     pub kicks: Vec<(TaskId, u64)>,
     /// Tasks whose jobs are lost.
     pub again: Vec<Jobless>,
+    /// The worker was told to go.
+    pub told: bool,
     /// Puts that were granted, to be announced.
     pub puts: Vec<Again>,
 }
@@ -161,6 +165,7 @@ impl Machine {
             rules,
             commands,
             mode: Mode::Working,
+            heard: Heard::default(),
             phase: Phase::Idle,
             batch: Batch::default(),
             claimed: None,
@@ -310,6 +315,7 @@ impl Notes {
         self.deleted.extend(&entry.deleted);
         self.kicks.extend(&entry.kicks);
         self.again.extend(entry.again.iter().cloned());
+        self.told |= entry.told;
     }
 }
 

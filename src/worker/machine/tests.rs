@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::event::{Answer, Ask, Event, How};
+use super::event::{Answer, Ask, By, Event, How};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
@@ -244,6 +244,7 @@ fn what_ended_by_itself_is_judged_by_its_exit() {
     for by_itself in [true, false] {
         let mut script = Script::running();
         script.step(stage::told(Mode::Stopping));
+        script.answer_entered();
         script.ends_as(by_itself, at(1_000));
         let due = script.machine.deadline().unwrap_or_default();
         script.due(due);
@@ -254,6 +255,75 @@ fn what_ended_by_itself_is_judged_by_its_exit() {
         };
         assert_eq!(outcome, expected);
     }
+}
+
+/// A TERM that is sent to all may end the command before the worker has heard its own.
+#[test]
+fn what_is_ended_by_a_signal_may_have_been_told_with_its_worker() {
+    for is_told in [true, false] {
+        let mut script = Script::running();
+        script.ends_by(stage::TERM, at(100_000));
+        assert_eq!(script.machine.phase.kind(), PhaseKind::Held);
+        let due = script.machine.deadline().unwrap();
+        assert_eq!(due, Duration::from_millis(350));
+        if is_told {
+            script.step(stage::told(Mode::Draining { until: None }));
+        } else {
+            script.due(due);
+            let due = script.machine.deadline().unwrap();
+            script.due(due);
+        }
+        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
+        let expected = match is_told {
+            true => Outcome::Interrupted(Exit::Signal(stage::TERM)),
+            false => Outcome::Signalled(stage::TERM),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
+/// A command that exits with 0 for the TERM that all were sent is not done; where the worker alone was sent one, the
+/// command is.
+#[test]
+fn an_exit_is_not_believed_after_a_signal_to_all() {
+    for all in [true, false] {
+        let mut script = Script::running();
+        let (mode, ticket, by) = (Mode::Draining { until: None }, None, By::Signal);
+        script.step(Event::Told { mode, ticket, by });
+        script.answer_entered();
+        script.ends(0, at(1_000));
+        assert_eq!(script.machine.phase.kind(), PhaseKind::Held);
+        match all {
+            true => script.step(Event::ToldAll),
+            false => {
+                let due = script.machine.deadline().unwrap();
+                assert!(due <= Duration::from_millis(250), "{due:?}");
+                script.due(due);
+            }
+        }
+        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
+        let expected = match all {
+            true => Outcome::Interrupted(Exit::Code(0)),
+            false => Outcome::Exited(0),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
+/// So that a KILL before the command has ended is not taken for a death of its making.
+#[test]
+fn that_a_worker_was_told_to_go_is_noted_while_its_command_runs() {
+    let mut script = Script::running();
+    script.step(stage::told(Mode::Draining { until: None }));
+    assert!(script.last_entry().unwrap().told);
+    // Said once, unless it could not be noted.
+    script.is_refused("the disk is full");
+    let due = script.machine.deadline().unwrap();
+    script.due(due.max(Duration::from_secs(1)));
+    assert!(script.last_entry().unwrap().told);
+    script.answer_entered();
+    script.step(stage::told(Mode::Stopping));
+    assert!(!script.has_entry(), "said again");
 }
 
 /// Also while the next command runs, for hours perhaps.
@@ -329,6 +399,7 @@ fn locks_of_what_does_not_begin_are_free_before_it_waits() {
         assert!(script.holds(*id), "claimed ahead: {id}");
     }
     script.step(stage::told(Mode::Draining { until: None }));
+    script.answer_entered();
     script.ends(1, at(2_000));
     let due = script.machine.deadline().unwrap_or_default();
     script.due(due);
@@ -401,11 +472,18 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.attempts += tally.attempts;
             all.lost += tally.lost;
             all.unstarted += tally.unstarted;
+            all.stopped += tally.stopped;
+            all.cut_off += tally.cut_off;
         }
     }
     println!("{all:?}");
     assert!(
-        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000 && all.unstarted > 1_000,
+        all.kills > 2_000
+            && all.restarts > 100
+            && all.lost > 1_000
+            && all.unstarted > 1_000
+            && all.stopped > 200
+            && all.cut_off > 10,
         "too little went wrong: {all:?}"
     );
 }

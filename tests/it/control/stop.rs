@@ -97,3 +97,54 @@ fn one_of_several_tenders_is_picked_by_its_tube() {
     assert_eq!(other.wait().code, Some(0));
     assert_eq!(super::pool(&taskqueue)["tube"], "t");
 }
+
+/// A task that deploys: whatever keeps the tender starts it again, and the task is done.
+#[test]
+fn a_task_that_stops_its_own_tender_does_not_wait_for_itself() {
+    let taskqueue = Taskqueue::embedded();
+    let log = taskqueue.path("log");
+    let program = env!("CARGO_BIN_EXE_taskqueue");
+    taskqueue.configure(&format!(
+        "[commands.deploy]\nrun = [\"/bin/sh\", \"-c\", \"echo deploying >> {log}; {program} stop --store {store}\"]\n",
+        log = log.display(),
+        store = taskqueue.store().display(),
+    ));
+    let begun = Instant::now();
+    let tender = tend(
+        &taskqueue,
+        1,
+        1,
+        &["--grace-period", "20", "--log", "error"],
+    );
+    until_idle(&taskqueue, 1);
+    taskqueue.run(&["put", "--use-tube", "t", "deploy"]).ok();
+    let ended = tender.wait();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "waited for itself"
+    );
+    let task = taskqueue.show("1");
+    assert_eq!(task["status"], "done", "{task}");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "deploying\n");
+}
+
+/// The variables of another store's task say nothing of this one.
+#[test]
+fn a_task_of_another_store_waits_for_the_tender() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "sleep", "1"])
+        .ok();
+    until_busy(&taskqueue, 1);
+    let mut command = taskqueue.command(&["stop"]);
+    command
+        .env("TASKQUEUE_STORE_ID", "0190c2a0-0000-7000-8000-000000000000")
+        .env("TASKQUEUE_TUBE", "t");
+    let said = crate::support::Running::start(command).wait().ok();
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(tender.wait().code, Some(0));
+}

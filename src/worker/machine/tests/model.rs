@@ -32,7 +32,7 @@ use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
 use crate::task::retry::Next;
-use crate::task::state::Exit;
+use crate::task::state::{Exit, Outcome};
 use crate::tube::TubeName;
 use crate::worker::machine::event::{
     Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Unentered,
@@ -42,6 +42,7 @@ use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
 mod effects;
+mod stops;
 mod tender;
 mod workers;
 
@@ -72,6 +73,10 @@ pub struct Tally {
     pub attempts: u64,
     pub lost: u64,
     pub unstarted: u64,
+    /// Attempts of workers that were killed after they were told to go.
+    pub cut_off: u64,
+    /// Commands that were stopped with their workers.
+    pub stopped: u64,
 }
 
 pub struct Model {
@@ -98,6 +103,10 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// Attempts whose commands were stopped with their workers, half done.
+    stopped: HashSet<AttemptId>,
+    /// Workers of which the ledger knows that they were told to go.
+    told: HashSet<String>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
     /// What no command can be started for, and until when.
@@ -123,7 +132,7 @@ struct Worker {
 struct Run {
     attempt: Box<Attempt>,
     ends_at: u64,
-    exit: i32,
+    exit: Exit,
     is_signalled: bool,
 }
 
@@ -169,6 +178,8 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            stopped: HashSet::new(),
+            told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
             lacks_until: None,
@@ -214,7 +225,7 @@ impl Model {
 
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
-        let mut lost = 0;
+        let (mut lost, mut cut_off) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
         tender
@@ -228,7 +239,14 @@ impl Model {
                 );
                 for attempt in &task.attempts {
                     attempts += 1;
-                    lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                    let is_lost = attempt.outcome.as_deref() == Some("lost");
+                    assert!(
+                        !is_lost || !self.told.contains(&attempt.worker),
+                        "lost by {}, who was told to go",
+                        attempt.worker
+                    );
+                    lost += u64::from(is_lost);
+                    cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
                     // What a worker lacks costs no task anything.
                     assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
                 }
@@ -242,12 +260,13 @@ impl Model {
         );
         // Each death costs the attempt whose command ran, or was about to, and no other.
         assert!(
-            lost <= self.tally.kills,
-            "{lost} lost by {} kills",
+            lost + cut_off <= self.tally.kills,
+            "{lost} lost and {cut_off} cut off by {} kills",
             self.tally.kills
         );
         self.tally.attempts = attempts;
         self.tally.lost = lost;
+        self.tally.cut_off = cut_off;
     }
 
     // Who puts, and what goes wrong.
@@ -316,6 +335,9 @@ impl Model {
                 _ => Lack::Program,
             };
             self.lacks_until = Some((lack, self.now + self.dice.below(20_000_000)));
+        }
+        if self.dice.one_in(1000) {
+            self.is_stopped();
         }
         if self.dice.one_in(500) {
             let worker = self.dice.below(self.workers.len() as u64) as usize;

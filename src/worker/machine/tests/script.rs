@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{Locks, at, attempt, dead, ended, job, known, pointer_job, rules, told};
+use super::stage::{
+    Locks, TERM, at, attempt, dead, ended, ended_by, job, known, pointer_job, rules, told,
+};
 use crate::broker::{Reservation, Reserve};
 use crate::ledger::{Attempt, Claim, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
@@ -186,6 +188,13 @@ impl Script {
         self.step(Event::Ended(ended(exit, false, false)));
     }
 
+    pub fn ends_by(&mut self, signal: i32, now: Now) {
+        self.now = now;
+        self.running = None;
+        self.recorded = None;
+        self.step(Event::Ended(ended_by(signal, false)));
+    }
+
     pub fn ends_as(&mut self, by_itself: bool, now: Now) {
         self.now = now;
         self.running = None;
@@ -306,6 +315,11 @@ impl Script {
         self.recorded
     }
 
+    /// Whether an entry has not been answered.
+    pub fn has_entry(&self) -> bool {
+        self.pending.is_some()
+    }
+
     pub fn last_entry(&self) -> Option<&Entry> {
         self.last.as_deref()
     }
@@ -346,6 +360,10 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
             script.begins(first, false);
         }
         PhaseKind::Running => script = Script::running(),
+        PhaseKind::Held => {
+            script = Script::running();
+            script.step(Event::Ended(ended_by(TERM, false)));
+        }
         PhaseKind::Leftovers => {
             script = Script::running();
             script.step(Event::Ended(ended(1, false, true)));

@@ -16,8 +16,9 @@ use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
+use crate::task::state::Exit;
 use crate::worker::machine::event::{
-    Answer, Ask, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
 };
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
@@ -217,7 +218,7 @@ impl World {
         self.steps += 1;
         let phase = self.machine.phase.kind();
         *self.seen.entry((phase, event.kind())).or_default() += 1;
-        if let Event::Told { mode, ticket } = &event {
+        if let Event::Told { mode, ticket, .. } = &event {
             self.told = self.told.hurried(*mode);
             assert!(self.unanswered.is_none());
             self.unanswered = *ticket;
@@ -329,6 +330,7 @@ impl World {
                 })
             }
             3 => self.told(Mode::Draining { until: None }),
+            4..=40 => Event::ToldAll,
             _ => Event::Configured(Arc::default()),
         }
     }
@@ -336,7 +338,11 @@ impl World {
     /// By a signal or by the tender.
     fn told(&mut self, mode: Mode) -> Event {
         let ticket = (self.tape.pick(3) > 0).then_some(Ticket(self.steps));
-        Event::Told { mode, ticket }
+        let by = match ticket {
+            Some(_) => By::Tender,
+            None => By::Signal,
+        };
+        Event::Told { mode, ticket, by }
     }
 
     /// Of a program nobody here says how long it has been missing.
@@ -393,6 +399,13 @@ impl World {
             Duration::from_micros(300 + if quick { 0 } else { 100 * self.tape.pick(400) });
         let mut ended = ended(exit, quick, !quick && self.tape.one_in(5));
         ended.by_itself = !self.signalled;
+        if exit != 0 && self.tape.one_in(2) {
+            let signal = [15, 9, 11][usize::try_from(self.tape.pick(3)).unwrap()];
+            ended.how = How::Exit {
+                exit: Exit::Signal(signal),
+                memory: false,
+            };
+        }
         Event::Ended(ended)
     }
 

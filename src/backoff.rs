@@ -6,7 +6,7 @@
 //!    ▲                 ▲                    │          │
 //!    │                 └────────────────────┼──────────┘
 //!    └──────── one started since proved itself
-//!                           exit 125, from anywhere ──▶ refused, until the pool is told anew
+//!                           exit 125 of one that was ready ──▶ refused, until the pool is told anew
 //! ```
 //!
 //! The back-off is the pool's and not each worker's: what keeps one worker from starting (a broken

@@ -359,6 +359,7 @@ impl Crew {
             lifecycle::Effect::Drain { grace, why } => Some(Effect::Drain { worker, grace, why }),
             lifecycle::Effect::Stop => Some(Effect::Stop { worker }),
             lifecycle::Effect::Kill => Some(Effect::Kill { worker }),
+            lifecycle::Effect::Leave => Some(Effect::Leave { worker }),
             lifecycle::Effect::Proved => {
                 self.memory.back_off = before.proved(born);
                 (self.memory.back_off != before).then_some(Effect::Recovered { worker })

@@ -11,6 +11,10 @@
 //! - A worker is **proved** once it has finished a task or has been ready for a [`PROVING`]. One that
 //!   ends by itself before that has **crashed**: it makes its pool back off ([`crate::backoff`]). One
 //!   that was ready and is killed from outside has not.
+//! - A worker that was killed and does not end is waited for, but not by a tender that itself ends: that one leaves it
+//!   behind after [`KILLED_PATIENCE`].
+//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that was ready. Before that it may be the code of
+//!   whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
 //! - A worker that is not ready within [`Rules::ready_timeout`] is killed, and has crashed.
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
 //!   runs a command, and [`IDLE_PATIENCE`] while it runs none. So is one that closed its end of the
@@ -41,7 +45,11 @@ pub const PROVING: Duration = Duration::from_secs(1);
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The exit code of a worker that must not be started again.
+/// How long a tender that ends waits for the end of a worker that was killed. One that it may not kill, or that the
+/// kernel does not let go, must not keep it.
+pub const KILLED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The exit code of a worker that was ready and must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
 
 /// What a worker runs that is on its way out.
@@ -92,6 +100,8 @@ pub enum State {
         why: Why,
         /// What it ran.
         running: Option<Running>,
+        /// When it is left behind though its process has not ended, if it may be.
+        leave_at: Option<Duration>,
     },
     /// There is no process.
     Gone,
@@ -129,6 +139,8 @@ pub enum Effect {
     Stop,
     /// Kill its process.
     Kill,
+    /// Its process has not ended though it was killed: leave it behind.
+    Leave,
     /// It has shown that it works.
     Proved,
     /// It ended by itself before it had shown that it works.
@@ -304,11 +316,8 @@ impl Worker {
             }
             State::Starting { ready_by } => ready_by,
             State::Stopping { kill_at, .. } => kill_at,
-            State::Spawning
-            | State::Idle { .. }
-            | State::Busy { .. }
-            | State::Killed { .. }
-            | State::Gone => None,
+            State::Killed { leave_at, .. } => leave_at,
+            State::Spawning | State::Idle { .. } | State::Busy { .. } | State::Gone => None,
         }
     }
 
@@ -328,7 +337,11 @@ impl Worker {
                 running,
                 kill_at,
             } => self.stopping(event, now, (why, running, kill_at)),
-            State::Killed { .. } => self.killed(event),
+            State::Killed {
+                why,
+                running,
+                leave_at,
+            } => self.killed(event, now, (why, running, leave_at)),
             State::Gone => self.gone(event),
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::reach::{odd, some_tenders};
+use super::reach::{Reached, odd, some_tenders};
 use crate::address::StoreUrl;
 use crate::config::duration;
 use crate::connect;
@@ -71,13 +71,14 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         }
     }
     let within: Vec<Value> = tenders.clone();
-    let mut left = Vec::new();
+    let (mut left, mut who) = (Vec::new(), Vec::new());
     for (tender, mut client, until) in asked {
         let pid = tender.pid;
         let ended = client.wait_for_end(until);
         tenders.push(json!({ "pid": pid, "host": tender.host, "ended": ended }));
         if !ended {
             left.push(pid.to_string());
+            who.extend(workers_left(&tender));
         }
     }
     print(&flags, &tenders)?;
@@ -94,10 +95,37 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     }
     let waited = begun.elapsed().as_secs();
     Err(Failure::new(format!(
-        "the tender, process {}, has not ended within {waited}s; it goes on ending",
-        left.join(", ")
+        "the tender, process {}, has not ended within {waited}s; it goes on ending{}{}",
+        left.join(", "),
+        if who.is_empty() {
+            ""
+        } else {
+            ", and waits for "
+        },
+        who.join(", ")
     ))
     .next("to end it and its commands at once: taskqueue stop --now"))
+}
+
+/// The most workers that are named.
+const NAMED: usize = 20;
+
+/// Whom a tender still waits for, as far as it says.
+fn workers_left(tender: &Reached) -> Vec<String> {
+    let Ok((_, Answer::Status(status))) = tender.ask(&Request::Status) else {
+        return Vec::new();
+    };
+    let workers = status.pools.into_iter().flat_map(|pool| pool.workers);
+    let named = workers.map(|worker| {
+        let process = worker
+            .pid
+            .map_or_else(String::new, |pid| format!(", process {pid}"));
+        let task = worker
+            .task
+            .map_or_else(String::new, |task| format!(", with task {task}"));
+        format!("the worker {}{process}{task}", worker.name)
+    });
+    named.take(NAMED).collect()
 }
 
 /// The tube of the task that this process is a part of, if it is one of the store: that task's tender ends only when we

@@ -28,7 +28,7 @@ impl fmt::Display for State {
             Self::Idle { .. } => f.write_str("idle"),
             Self::Busy { task, .. } => write!(f, "busy with task {task}"),
             Self::Stopping { why, running, .. } => departing(f, "stopping", *why, *running),
-            Self::Killed { why, running } => departing(f, "killed", *why, *running),
+            Self::Killed { why, running, .. } => departing(f, "killed", *why, *running),
             Self::Gone => f.write_str("gone"),
         }
     }

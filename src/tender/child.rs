@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
-use crate::lifecycle::Ended;
+use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
     self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
     SLOT_VARIABLE, Ticket,
@@ -63,12 +63,15 @@ pub(super) struct Child {
     leaving: Option<Leaving>,
     /// What it lacks, as long as it is in trouble.
     trouble: Option<String>,
+    /// To have a TERM sent.
+    terminate: Arc<Notify>,
+    /// Another program, which speaks our lines.
+    speaks_lines: bool,
 }
 
 /// How far a worker that hears no orders has come in going.
 #[derive(Debug)]
 struct Leaving {
-    terminate: Arc<Notify>,
     is_busy: bool,
     /// It goes when it has ended its job.
     is_to_go: bool,
@@ -155,8 +158,9 @@ impl Child {
             complained: false,
             mark,
             printed,
+            terminate,
+            speaks_lines: protocol == Protocol::Lines,
             leaving: (protocol == Protocol::Tokens).then_some(Leaving {
-                terminate,
                 is_busy: false,
                 is_to_go: false,
             }),
@@ -192,14 +196,26 @@ impl Child {
             if order == Order::Reload {
                 self.reload = Some(ticket);
             }
+            if order == Order::Stop && self.speaks_lines {
+                self.terminate_soon();
+            }
             return Ok(Some(ticket));
         };
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
-            Order::Drain { .. } | Order::Stop => leaving.terminate.notify_one(),
+            Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
             Order::Reload | Order::Reopen | Order::Ping => {}
         }
         Ok(None)
+    }
+
+    /// One that hears no orders may hear a TERM; ours do, and settle what they run first.
+    fn terminate_soon(&self) {
+        let terminate = Arc::clone(&self.terminate);
+        tokio::spawn(async move {
+            sleep(MARGIN).await;
+            terminate.notify_one();
+        });
     }
 
     /// Whether that is the answer to the last reload; true once.
@@ -224,7 +240,7 @@ impl Child {
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
-                leaving.terminate.notify_one();
+                self.terminate.notify_one();
             }
         }
     }

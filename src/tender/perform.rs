@@ -185,6 +185,7 @@ impl Tender {
                 }
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
+                Effect::Leave { worker } => self.leave_behind(pool, worker),
                 Effect::Ask => self.ask(pool),
                 Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
@@ -296,6 +297,16 @@ impl Tender {
         }
     }
 
+    /// Whoever looks after the machine has to end it: its slot says to the next tender that it is there.
+    fn leave_behind(&mut self, pool: usize, worker: Number) {
+        if let Some(pool) = self.pools.get_mut(pool)
+            && let Some(child) = pool.children.remove(&worker)
+        {
+            let (tube, worker, pid) = (&pool.settings.tube, child.name(), child.pid());
+            tracing::error!(worker, pid, %tube, "worker was killed and has not ended; left it");
+        }
+    }
+
     fn listen(&mut self, index: usize) {
         let now = self.now();
         if let Some(pool) = self.pools.get_mut(index)
@@ -359,6 +370,7 @@ impl Tender {
             | Effect::Drain { .. }
             | Effect::Stop { .. }
             | Effect::Kill { .. }
+            | Effect::Leave { .. }
             | Effect::Ask
             | Effect::Listen
             | Effect::Count => {}

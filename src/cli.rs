@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::names;
 use crate::signals;
 
 mod cleanup;
@@ -116,6 +117,8 @@ impl Command {
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
     signals::keep_ends_of_children();
+    // Before anything leaves the folder.
+    let _ = names::folder();
     if guard::is_asked_for() {
         return guard::main();
     }
@@ -137,7 +140,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let load = || global.load();
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
-        Command::Worker(flags) => worker::run(flags, load()?, global),
+        Command::Worker(flags) => worker::run(flags, global),
         Command::Status(flags) => return status::run(flags, &global.store()?),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),

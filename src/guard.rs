@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::ledger::Open;
-use crate::process::leftover;
+use crate::process::{leftover, program};
 use crate::reconcile::{Looks, Sweep};
 
 /// What it calls itself, as `ps` and `pgrep` see it; never by a word that finds workers.
@@ -142,7 +142,7 @@ async fn keep(
 
 fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
-        Command::new(&post.program)
+        Command::new(program::found(post.program.as_os_str()))
             .arg0(NAME)
             .env(STORE_VARIABLE, &post.store)
             .envs(post.environment.iter().cloned())

@@ -5,5 +5,6 @@ pub mod command;
 pub mod environment;
 pub mod leftover;
 pub mod memory;
+pub mod program;
 mod spawn;
 mod table;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Config, Overrides};
+use crate::config::{Accepted, Config, Overrides};
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +62,11 @@ impl Global {
     /// Reads the configuration.
     pub(super) fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.overrides()).map_err(Failure::from)
+    }
+
+    /// Goes by what was read before.
+    pub(super) fn of(&self, accepted: Accepted) -> Result<Config, Failure> {
+        Config::of(accepted, &self.overrides()).map_err(Failure::from)
     }
 
     /// Where the store is, even if the configuration is wrong.

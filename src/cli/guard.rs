@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::absolute;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -10,7 +9,7 @@ use clap::ValueEnum;
 use super::global::{Global, LogFormat};
 use super::{Failure, log};
 use crate::address::StoreUrl;
-use crate::config::Config;
+use crate::config::{Config, names};
 use crate::connect;
 use crate::guard::{self, Post};
 
@@ -24,10 +23,10 @@ pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
         vec![(LOG_FORMAT, global.log_format.as_str().into())];
     environment.extend(global.log.iter().map(|filter| (LOG, filter.into())));
     if let Some(file) = &global.log_file {
-        environment.push((LOG_FILE, absolute(file)?.into()));
+        environment.push((LOG_FILE, names::settled(file).into()));
     }
     Ok(Post {
-        program: env::current_exe()?,
+        program: names::program(),
         store: config.store.absolute()?.written(),
         environment,
     })

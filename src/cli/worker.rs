@@ -1,5 +1,7 @@
 //! `taskqueue worker`
 
+use std::env;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::configured::{self, block_on, broker};
 use super::global::Global;
 use super::{Failure, guard, log};
-use crate::config::{Config, duration};
+use crate::config::{Accepted, Config, duration, names};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
@@ -64,11 +66,34 @@ pub struct Flags {
     command: Vec<String>,
 }
 
-pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+/// The configuration: what its tender has accepted, or else what the file says.
+fn load(global: &Global) -> Result<(Config, Source), Failure> {
+    match link::inherited(link::CONFIGURATION_VARIABLE).transpose()? {
+        Some(sealed) => {
+            let accepted = Accepted::unseal(sealed);
+            let accepted = accepted.map_err(|error| {
+                Failure::new(format!("cannot read what the tender has accepted: {error}"))
+            })?;
+            Ok((global.of(accepted)?, Source::Tender))
+        }
+        None => Ok((global.load()?, Source::File)),
+    }
+}
+
+/// Where a worker has its configuration from, and will have the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Tender,
+    File,
+}
+
+pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
+    let (mut config, source) = load(global)?;
+    config.store = config.store.settled()?;
     take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
-        configure: reader(&config, &flags.command, global),
+        configure: reader(&config, source, &flags.command, global),
         reopen: log::reopen,
     };
     block_on(async {
@@ -115,24 +140,37 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
+type Configure = Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+
 /// What reads the configuration again.
-fn reader(
-    config: &Config,
-    argv: &[String],
-    global: &Global,
-) -> Box<dyn Fn() -> Result<Configured, String> + Send + Sync> {
+fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
-    let (argv, global) = (argv.to_vec(), global.clone());
-    Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
+    let (argv, mut global) = (argv.to_vec(), global.clone());
+    global.config = config.accepted.file.clone().or(global.config);
+    Box::new(move |handed| {
+        let read = match (handed, source) {
+            (Some(sealed), Source::Tender | Source::File) => {
+                let accepted = Accepted::unseal(sealed).map_err(|error| error.to_string())?;
+                global.of(accepted)
+            }
+            (None, Source::Tender) => return Ok(None),
+            (None, Source::File) => global.load(),
+        };
+        let mut config = read.map_err(|failure| failure.to_string())?;
+        config.store = config.store.settled().map_err(|error| error.to_string())?;
+        if let Some(folder) = names::folder()
+            && let Err(error) = env::set_current_dir(folder)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "stayed in the folder that it was started in");
+        }
         if config.broker != broker || config.store != store {
             tracing::warn!("stayed with its broker and store; others take a restart");
         }
         take_every_body(&mut config, &argv);
-        Ok(Configured {
+        Ok(Some(Configured {
             commands: Arc::new(config.commands),
             environment: environment(config.withheld),
-        })
+        }))
     })
 }
 
@@ -159,6 +197,7 @@ fn environment(mut withheld: Vec<String>) -> Environment {
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
+        link::CONFIGURATION_VARIABLE,
         link::NAME_VARIABLE,
     ];
     withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));

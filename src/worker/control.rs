@@ -1,6 +1,7 @@
 //! What a worker is told, by signals or by its tender.
 
 use std::future::ready;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ pub struct Configured {
 
 /// What a worker does at once when it is told to, whatever else it is doing.
 pub struct Upkeep {
-    /// Reads the configuration again. What comes of it holds from the next job on.
-    pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
+    /// Goes by what the tender has handed over, or else reads the configuration again. What comes of it holds from the
+    /// next job on; nothing does where the configuration is the tender's, and the tender has handed over nothing.
+    pub configure: Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>,
     /// Opens the log file again.
     pub reopen: fn() -> Result<(), String>,
 }
@@ -107,7 +109,7 @@ impl Control {
         match asked {
             Asked::Drain => Some(self.drain(Some(self.grace), None)),
             Asked::Stop => Some(stop(None)),
-            Asked::Reload => self.configure(None),
+            Asked::Reload => self.configure(None, None),
             Asked::Reopen => {
                 self.reopen(None);
                 None
@@ -129,7 +131,10 @@ impl Control {
                 Some(self.drain(grace_ms.map(Duration::from_millis), ticket))
             }
             Order::Stop => Some(stop(ticket)),
-            Order::Reload => self.configure(ticket),
+            Order::Reload => {
+                let handed = self.tender.as_mut().and_then(link::Tender::handed);
+                self.configure(handed, ticket)
+            }
             Order::Reopen => {
                 self.reopen(ticket);
                 None
@@ -141,12 +146,15 @@ impl Control {
         }
     }
 
-    fn configure(&mut self, ticket: Option<Ticket>) -> Option<Word> {
-        match (self.upkeep.configure)() {
+    fn configure(&mut self, handed: Option<OwnedFd>, ticket: Option<Ticket>) -> Option<Word> {
+        match (self.upkeep.configure)(handed) {
             Ok(configured) => {
-                tracing::info!("read the configuration again");
+                match &configured {
+                    Some(_) => tracing::info!("read the configuration again"),
+                    None => tracing::debug!("left the configuration to the tender"),
+                }
                 self.answer(ticket, Reply::Done);
-                Some(Word::Configured(configured))
+                configured.map(Word::Configured)
             }
             Err(reason) => {
                 tracing::error!(reason, "kept the configuration as it was");

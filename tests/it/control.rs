@@ -1,5 +1,6 @@
 //! What people tell a tender that runs, and what it tells them: whole processes.
 
+mod accepted;
 mod log;
 mod pause;
 mod ping;

@@ -58,6 +58,8 @@ const PORTS: &[(&str, &[&str])] = &[
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("process", &["fd", "lives", "task"]),
+    // Bytes for another process, which nobody can change.
+    ("sealed", &[]),
     ("signals", &[]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
@@ -157,7 +159,10 @@ const EDGE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("config", &["address", "pool", "task", "tube"]),
+    (
+        "config",
+        &["address", "beside", "pool", "sealed", "task", "tube"],
+    ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),
 ];

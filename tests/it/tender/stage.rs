@@ -67,6 +67,7 @@ impl Scene {
                 self.mode.into(),
             ],
             protocol: Protocol::Lines,
+            folder: None,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),

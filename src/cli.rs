@@ -34,6 +34,7 @@ mod show;
 mod status;
 mod stop;
 mod tender;
+mod variables;
 mod worker;
 
 pub use failure::Failure;
@@ -122,9 +123,14 @@ pub fn main() -> ExitCode {
     if guard::is_asked_for() {
         return guard::main();
     }
-    let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
-    let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
-    let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));
+    let shape = variables::heeded(help::shaped(Cli::command()));
+    let parsed = shape.clone().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { global, command } =
+        parsed.unwrap_or_else(|error| variables::named(error, &shape).exit());
+    let ran = variables::check(&shape)
+        .and_then(|()| log::start(&global, command.is_daemon()))
+        .and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::global::{Global, LogFormat};
-use super::{Failure, log};
+use super::{Failure, log, variables};
 use crate::address::StoreUrl;
 use crate::config::{Config, names};
 use crate::connect;
@@ -48,15 +48,16 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let stood = guard::stand(connect::opener(&store), || {
-        let format = env::var(LOG_FORMAT).ok();
+        let text = |name| variables::set(name).and_then(|value| value.into_string().ok());
+        let format = text(LOG_FORMAT);
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {
             config: None,
             broker: None,
             store: None,
-            log: env::var(LOG).ok(),
+            log: text(LOG),
             log_format: format.unwrap_or(LogFormat::Text),
-            log_file: env::var_os(LOG_FILE).map(Into::into),
+            log_file: variables::set(LOG_FILE).map(Into::into),
         };
         // It has its work to do also when it cannot tell of it.
         let _ = log::start(&global, true);

@@ -21,6 +21,7 @@ use crate::pool::{self, SHRINK_AFTER};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
+use crate::tenure;
 use crate::tube::TubeName;
 
 /// A pool's limits where nothing else is said.
@@ -269,10 +270,17 @@ fn startable(pool: &PoolSettings) -> Result<(), String> {
 /// What puts the tubes right, with a session and a connection of its own.
 fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Service {
     let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    let beside = config.store.beside().to_owned();
     reconcile::Service {
         broker: broker(config),
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
+        tended: Box::new(move || {
+            let tended = tenure::tended(&beside).unwrap_or_default().into_iter();
+            // What this one tends it knows, and what it has just left nobody will.
+            let by_others = tended.filter(|tended| tended.pid != std::process::id());
+            by_others.map(|tended| tended.tube).collect()
+        }),
         scope,
     }
 }

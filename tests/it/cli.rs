@@ -41,4 +41,6 @@ run = ["/nowhere/at/all"]
 run = ["/bin/cat"]
 [tubes.raw]
 command = "cat"
+[commands.strict]
+run = ["/bin/true"]
 "#;

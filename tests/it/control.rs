@@ -1,6 +1,7 @@
 //! What people tell a tender that runs, and what it tells them: whole processes.
 
 mod accepted;
+mod backlog;
 mod log;
 mod pause;
 mod ping;

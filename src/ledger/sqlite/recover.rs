@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::text::{some_text, text};
 use crate::ledger::error::Failed;
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
-use crate::ledger::rows::{Running, Tally};
+use crate::ledger::rows::{Backlog, Running, Tally};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -47,6 +47,9 @@ const DUE: &str = "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'd
 /// In the words of the index that leaves out what is done, or it is not used.
 const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
+const BACKLOG: &str = "SELECT tube,
+        CASE WHEN foreign_job = 0 AND arguments IS NOT NULL THEN command END, count(*)
+    FROM tasks WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2";
 const OWNED: &str = "SELECT tube, owner, count(*) FROM tasks
     WHERE status = 'running' AND status <> 'done' GROUP BY tube, owner";
 
@@ -140,6 +143,20 @@ pub(super) fn is_due(look: &Connection, tube: &TubeName, now: Millis) -> Result<
     Ok(look
         .prepare_cached(DUE)?
         .exists(params![tube.as_str(), now])?)
+}
+
+pub(super) fn backlog(look: &Connection) -> Result<Vec<Backlog>, Failed> {
+    let mut statement = look.prepare_cached(BACKLOG)?;
+    let mut rows = statement.query([])?;
+    let mut backlog = Vec::new();
+    while let Some(row) = rows.next()? {
+        backlog.push(Backlog {
+            tube: some_text(row, 0)?,
+            command: text(row, 1)?,
+            count: row.get::<_, i64>(2)?.unsigned_abs(),
+        });
+    }
+    Ok(backlog)
 }
 
 pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {

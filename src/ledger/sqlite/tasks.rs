@@ -271,6 +271,16 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
     Ok(())
 }
 
+pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET reason = ?2
+             WHERE id = ?1 AND status = 'waiting' AND reason IS NOT ?2",
+        )?
+        .execute(params![task, reason])?;
+    Ok(())
+}
+
 pub(super) fn raise_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
     change
         .prepare_cached(

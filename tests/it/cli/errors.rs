@@ -247,6 +247,7 @@ fn with(taskqueue: &Taskqueue, args: &[&str], name: &str, value: &str) -> (Optio
 #[test]
 fn a_variable_that_is_empty_is_not_set() {
     let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.ok]\nrun = ['/bin/true']\n");
     let put = ["put", "--use-tube", "t", "ok"];
     let globals = ["CONFIG", "BROKER", "LOG", "LOG_FORMAT", "LOG_FILE"];
     for name in globals {

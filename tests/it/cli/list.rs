@@ -27,16 +27,22 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
-    for command in ["say", "no", "killed", "missing", "unknown"] {
+    for command in ["say", "no", "killed", "missing", "strict"] {
+        let argument = if command == "strict" {
+            "-hello"
+        } else {
+            "hello"
+        };
         taskqueue
             .run(&[
                 "put",
                 "--use-tube",
                 "t",
                 command,
-                "hello",
                 "--option",
                 "x=1",
+                "--",
+                argument,
             ])
             .ok();
     }
@@ -187,8 +193,8 @@ fn people_read_a_table() {
     let text = taskqueue.run(&["show", "5"]).ok();
     for part in [
         "failed",
-        "unknown",
-        "not configured",
+        "strict",
+        "begins with a hyphen",
         "attempt 1 by",
         "refused",
     ] {

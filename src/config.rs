@@ -177,6 +177,12 @@ fn written_at(file: &Path, store: &str) -> Result<StoreUrl, BadStoreUrl> {
 }
 
 fn default_store() -> Result<StoreUrl, Error> {
+    // A unit's own folder; of several, the first.
+    let given = env::var_os("STATE_DIRECTORY").unwrap_or_default();
+    let given = env::split_paths(&given).next();
+    if let Some(state) = given.filter(|folder| folder.is_absolute()) {
+        return Ok(state.join("taskqueue.db").into());
+    }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/taskqueue/taskqueue.db").into());
     }
@@ -186,7 +192,11 @@ fn default_store() -> Result<StoreUrl, Error> {
             .map(PathBuf::from)
     };
     let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| {
+            // Users of services have / for a home, which is none.
+            let home = absolute("HOME").filter(|home| home.parent().is_some());
+            home.map(|home| home.join(".local/state"))
+        })
         .ok_or(Error::NoStore)?;
     Ok(state.join("taskqueue/taskqueue.db").into())
 }

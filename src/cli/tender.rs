@@ -165,7 +165,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         broker: broker(&config),
         ear: broker(&config),
         limit: flags.limit,
-        runtime: Some(place::folder()),
+        runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,

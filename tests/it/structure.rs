@@ -33,7 +33,7 @@ const PORTS: &[(&str, &[&str])] = &[
     ),
     ("chance", &[]),
     ("clock", &["task"]),
-    ("control", &["tube"]),
+    ("control", &["beside", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.

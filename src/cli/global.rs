@@ -9,6 +9,11 @@ use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
 use crate::config::{Accepted, Config, Overrides};
 
+/// The variable of `--config`.
+pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
+/// The variable of `--broker`.
+pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
+
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -16,12 +21,12 @@ pub(super) struct Global {
     /// Read this configuration
     ///
     /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
-    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub(super) config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
     ///
     /// Or embedded: in the store itself, without a server
-    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    #[arg(long, global = true, value_name = "URL", env = BROKER_VARIABLE)]
     pub(super) broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
     ///

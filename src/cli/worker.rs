@@ -1,6 +1,7 @@
 //! `taskqueue worker`
 
 use std::env;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::configured::{self, block_on, broker};
-use super::global::Global;
+use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
 use super::{Failure, guard, log};
 use crate::config::{Accepted, Config, duration, names};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
-use crate::guard::Guard;
+use crate::guard::{Guard, STORE_VARIABLE};
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
@@ -114,8 +115,8 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
         let settings = Settings {
             broker: broker(&config),
             store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
             control: Control::new(signals, tender, grace, upkeep),
@@ -168,8 +169,8 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         }
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
         }))
     })
 }
@@ -191,8 +192,14 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 }
 
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
-/// not be able to pose as its worker.
-fn environment(mut withheld: Vec<String>) -> Environment {
+/// not be able to pose as its worker. What a task puts goes where its worker looks.
+fn environment(config: &Config) -> Environment {
+    let file = config.accepted.file.clone();
+    let told = [
+        (CONFIG_VARIABLE, file.map(OsString::from)),
+        (BROKER_VARIABLE, Some(config.broker.to_string().into())),
+        (STORE_VARIABLE, Some(config.store.written())),
+    ];
     let ours = [
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
@@ -200,6 +207,21 @@ fn environment(mut withheld: Vec<String>) -> Environment {
         link::CONFIGURATION_VARIABLE,
         link::NAME_VARIABLE,
     ];
-    withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
-    Environment::without(&withheld)
+    let mut withheld = config.withheld.clone();
+    let told =
+        told.map(|(name, value)| (name, value.filter(|_| !withheld.iter().any(|w| w == name))));
+    let names = told.iter().map(|(name, _)| *name);
+    withheld.extend(
+        ours.into_iter()
+            .chain(OWN_VARIABLES)
+            .chain(names)
+            .map(String::from),
+    );
+    let told = told
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    told.fold(
+        Environment::without(&withheld),
+        |environment, (name, value)| environment.with(name, value),
+    )
 }

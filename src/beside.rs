@@ -28,6 +28,11 @@ pub fn tubes(store: &Path) -> PathBuf {
     named(store, "-tubes")
 }
 
+/// The folder in which its tenders listen, where there is no better one.
+pub fn control(store: &Path) -> PathBuf {
+    named(store, "-run")
+}
+
 fn named(store: &Path, suffix: &str) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(suffix);

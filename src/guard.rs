@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::ledger::Open;
-use crate::process::leftover;
+use crate::process::{leftover, program};
 use crate::reconcile::{Looks, Sweep};
 use crate::signals;
 
@@ -167,7 +167,7 @@ fn start(
     is_said: &mut bool,
 ) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
-        Command::new(&post.program)
+        Command::new(program::found(post.program.as_os_str()))
             .arg0(NAME)
             .env(STORE_VARIABLE, &post.store)
             .envs(post.environment.iter().cloned())

@@ -44,6 +44,7 @@ pub mod ownership;
 pub mod pool;
 pub mod process;
 pub mod reconcile;
+pub mod sealed;
 pub mod seconds;
 pub mod signals;
 pub mod sqlite;

@@ -9,5 +9,6 @@ pub mod lack;
 pub mod leftover;
 pub mod limit;
 pub mod memory;
+pub mod program;
 mod spawn;
 mod table;

@@ -67,8 +67,8 @@ pub struct Settings {
     pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
-    /// The folder in which it listens for orders; it does not if there is none.
-    pub runtime: Option<PathBuf>,
+    /// The folders in which it may listen for orders, the best first; it does not if there is none.
+    pub runtime: Vec<PathBuf>,
     /// Where all this is read again; it never changes if there is none.
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
@@ -101,6 +101,8 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// How it tells how it stands.
     pub protocol: Protocol,
+    /// The folder in which it is started, by its name at that time; the tender's own if there is none.
+    pub folder: Option<PathBuf>,
 }
 
 /// How a worker and its tender speak with each other.
@@ -149,6 +151,8 @@ enum Event {
     Asked(Asked),
     /// Somebody asked over the control socket.
     Called(Call),
+    /// The control socket is not where it was made, or could not be made.
+    Unheard,
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A job is ready for a pool that listens, or nobody could listen.
@@ -175,6 +179,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
+            Self::Unheard => f.write_str("nobody can ask"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
@@ -217,6 +222,8 @@ struct Tender {
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
     ownership: Ownership,
+    /// Where it is asked.
+    door: control::Door,
     configuration: Option<Configuration>,
     reopen: fn(),
     /// Wakes the one who puts tubes right.
@@ -239,9 +246,9 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let runtime = settings.runtime.as_deref();
-    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut ownership);
-    let mut tender = Tender::new(settings, ownership, guard, events);
+    let (mut door, mut calls) = control::Door::new(&settings, tubes.first(), events.clone());
+    door.open(&mut ownership);
+    let mut tender = Tender::new(settings, ownership, guard, door, events);
     tender.count_all();
     tender.say_what_fits();
     tender.tend_all();
@@ -291,6 +298,7 @@ impl Tender {
         settings: Settings,
         ownership: Ownership,
         guard: Option<Guard>,
+        door: control::Door,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
@@ -309,6 +317,7 @@ impl Tender {
             began: Instant::now(),
             events,
             ownership,
+            door,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,
@@ -337,6 +346,7 @@ impl Tender {
         match event {
             Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
+            Event::Unheard => self.door.open(&mut self.ownership),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);

@@ -9,7 +9,12 @@ use clap::{ArgMatches, Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Config, Overrides};
+use crate::config::{Accepted, Config, Overrides};
+
+/// The variable of `--config`.
+pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
+/// The variable of `--broker`.
+pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -18,12 +23,12 @@ pub(super) struct Global {
     /// Read this configuration
     ///
     /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
-    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub(super) config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
     ///
     /// Or embedded: in the store itself, without a server
-    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    #[arg(long, global = true, value_name = "URL", env = BROKER_VARIABLE)]
     pub(super) broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
     ///
@@ -74,6 +79,11 @@ impl Global {
     /// Reads the configuration.
     pub(super) fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.overrides()).map_err(Failure::from)
+    }
+
+    /// Goes by what was read before.
+    pub(super) fn of(&self, accepted: Accepted) -> Result<Config, Failure> {
+        Config::of(accepted, &self.overrides()).map_err(Failure::from)
     }
 
     /// Where the store is, even if the configuration is wrong.

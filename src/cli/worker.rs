@@ -1,6 +1,8 @@
 //! `taskqueue worker`
 
 use std::env;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +11,12 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::configured::{self, block_on, broker};
-use super::global::Global;
+use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
 use super::{Failure, guard, log};
-use crate::config::{Config, duration};
+use crate::config::{Accepted, Config, duration, names};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
-use crate::guard::Guard;
+use crate::guard::{Guard, STORE_VARIABLE};
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
@@ -65,11 +67,34 @@ pub struct Flags {
     command: Vec<String>,
 }
 
-pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+/// The configuration: what its tender has accepted, or else what the file says.
+fn load(global: &Global) -> Result<(Config, Source), Failure> {
+    match link::inherited(link::CONFIGURATION_VARIABLE).transpose()? {
+        Some(sealed) => {
+            let accepted = Accepted::unseal(sealed);
+            let accepted = accepted.map_err(|error| {
+                Failure::new(format!("cannot read what the tender has accepted: {error}"))
+            })?;
+            Ok((global.of(accepted)?, Source::Tender))
+        }
+        None => Ok((global.load()?, Source::File)),
+    }
+}
+
+/// Where a worker has its configuration from, and will have the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Tender,
+    File,
+}
+
+pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
+    let (mut config, source) = load(global)?;
+    config.store = config.store.settled()?;
     take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
-        configure: reader(&config, &flags.command, global),
+        configure: reader(&config, source, &flags.command, global),
         reopen: log::reopen,
     };
     folder::remember();
@@ -103,8 +128,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         let settings = Settings {
             broker: broker(&config),
             store,
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
             control: Control::new(signals, tender, grace, upkeep, witness),
@@ -129,24 +154,37 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
+type Configure = Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+
 /// What reads the configuration again.
-fn reader(
-    config: &Config,
-    argv: &[String],
-    global: &Global,
-) -> Box<dyn Fn() -> Result<Configured, String> + Send + Sync> {
+fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
-    let (argv, global) = (argv.to_vec(), global.clone());
-    Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
+    let (argv, mut global) = (argv.to_vec(), global.clone());
+    global.config = config.accepted.file.clone().or(global.config);
+    Box::new(move |handed| {
+        let read = match (handed, source) {
+            (Some(sealed), Source::Tender | Source::File) => {
+                let accepted = Accepted::unseal(sealed).map_err(|error| error.to_string())?;
+                global.of(accepted)
+            }
+            (None, Source::Tender) => return Ok(None),
+            (None, Source::File) => global.load(),
+        };
+        let mut config = read.map_err(|failure| failure.to_string())?;
+        config.store = config.store.settled().map_err(|error| error.to_string())?;
+        if let Some(folder) = names::folder()
+            && let Err(error) = env::set_current_dir(folder)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "stayed in the folder that it was started in");
+        }
         if config.broker != broker || config.store != store {
             tracing::warn!("stayed with its broker and store; others take a restart");
         }
         take_every_body(&mut config, &argv);
-        Ok(Configured {
+        Ok(Some(Configured {
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
-        })
+        }))
     })
 }
 
@@ -167,15 +205,37 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 }
 
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
-/// not be able to pose as its worker.
-fn environment(mut withheld: Vec<String>) -> Environment {
+/// not be able to pose as its worker. What a task puts goes where its worker looks.
+fn environment(config: &Config) -> Environment {
+    let file = config.accepted.file.clone();
+    let told = [
+        (CONFIG_VARIABLE, file.map(OsString::from)),
+        (BROKER_VARIABLE, Some(config.broker.to_string().into())),
+        (STORE_VARIABLE, Some(config.store.written())),
+    ];
     let ours = [
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
+        link::CONFIGURATION_VARIABLE,
         link::NAME_VARIABLE,
         limit::VARIABLE,
     ];
-    withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
-    Environment::without(&withheld)
+    let mut withheld = config.withheld.clone();
+    let told =
+        told.map(|(name, value)| (name, value.filter(|_| !withheld.iter().any(|w| w == name))));
+    let names = told.iter().map(|(name, _)| *name);
+    withheld.extend(
+        ours.into_iter()
+            .chain(OWN_VARIABLES)
+            .chain(names)
+            .map(String::from),
+    );
+    let told = told
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    told.fold(
+        Environment::without(&withheld),
+        |environment, (name, value)| environment.with(name, value),
+    )
 }

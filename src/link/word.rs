@@ -70,7 +70,7 @@ pub enum Order {
     },
     /// Go at once, and end the command that runs.
     Stop,
-    /// Read the configuration again; the next job goes by it.
+    /// Go by the configuration of now, from the next job on.
     Reload,
     /// Open the log file again, which has been moved away.
     Reopen,

@@ -27,12 +27,12 @@ use super::printed::{self, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
-    self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
-    SLOT_VARIABLE, Ticket,
+    self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
+    Orders, Report, Reports, SLOT_VARIABLE, Ticket,
 };
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
-use crate::process::{folder, limit};
+use crate::process::{folder, limit, program};
 use crate::thread::Once;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
@@ -84,6 +84,7 @@ impl Child {
         id: WorkerId,
         slot: Slot,
         guarded: Option<BorrowedFd<'_>>,
+        accepted: Option<BorrowedFd<'_>>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
@@ -109,15 +110,25 @@ impl Child {
             command.env(MARK_VARIABLE, mark.to_string());
         }
         rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
-        if let Some(held) = guarded {
-            command.env(GUARD_VARIABLE, held.as_raw_fd().to_string());
-            rustix::io::fcntl_setfd(held, FdFlags::empty())?;
+        // What a configuration says is no business of other people's programs.
+        let accepted = accepted.filter(|_| protocol == Protocol::Own);
+        let lent = [
+            (GUARD_VARIABLE, guarded),
+            (CONFIGURATION_VARIABLE, accepted),
+        ];
+        for (variable, lent) in &lent {
+            if let Some(lent) = lent {
+                command.env(variable, lent.as_raw_fd().to_string());
+                rustix::io::fcntl_setfd(lent, FdFlags::empty())?;
+            } else {
+                // It would be that of a tender around us.
+                command.env_remove(variable);
+            }
         }
         let spawned = command.spawn();
         // Before anything else is spawned.
-        let closed = guarded.map_or(Ok(()), |held| {
-            rustix::io::fcntl_setfd(held, FdFlags::CLOEXEC)
-        });
+        let mut lent = lent.iter().filter_map(|(_, lent)| *lent);
+        let closed = lent.try_for_each(|lent| rustix::io::fcntl_setfd(lent, FdFlags::CLOEXEC));
         // Ours to close, or its death would never be the end of the file, nor free its slot.
         drop((theirs, slot));
         let mut process = spawned?;
@@ -191,8 +202,19 @@ impl Child {
     /// Tells it something, without waiting, and says by which ticket that is answered. One that hears no orders gets a
     /// TERM, but not while it works on a job that it may finish; it answers nothing.
     pub(super) fn order(&mut self, order: Order) -> io::Result<Option<Ticket>> {
+        self.order_with(order, None)
+    }
+
+    /// The same; a reload of one of our own with the configuration that was accepted.
+    pub(super) fn order_with(
+        &mut self,
+        order: Order,
+        accepted: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<Ticket>> {
+        let is_own = self.mark.is_none();
         let Some(leaving) = &mut self.leaving else {
-            let ticket = self.orders.send(order)?;
+            let handed = accepted.filter(|_| is_own && order == Order::Reload);
+            let ticket = self.orders.send_with(order, handed)?;
             if order == Order::Reload {
                 self.reload = Some(ticket);
             }
@@ -286,7 +308,16 @@ fn resident(statm: &str) -> Option<u64> {
 }
 
 fn command(worker: &WorkerCommand) -> Command {
-    let mut command = Command::new(&worker.program);
+    let mut command = Command::new(match worker.protocol {
+        Protocol::Own => program::found(&worker.program),
+        Protocol::Lines | Protocol::Tokens => worker.program.clone(),
+    });
+    // By its name, which may be that of another folder by now.
+    if let Some(folder) = &worker.folder
+        && folder.is_dir()
+    {
+        command.current_dir(folder);
+    }
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),

@@ -1,6 +1,7 @@
 //! What the loop does on real processes because of what the crews say, and what it logs of it.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::child::Child;
@@ -207,8 +208,11 @@ impl Tender {
         let tube = &pool.settings.tube;
         let slot = self.ownership.slot(tube);
         let guarded = self.guard.as_ref().map(Guard::held_by_workers);
-        let spawned = slot
-            .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
+        let accepted = self.configuration.as_ref();
+        let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
+        let events = self.events.clone();
+        let spawned =
+            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, accepted, events));
         let event = match spawned {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());

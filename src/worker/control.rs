@@ -1,6 +1,7 @@
 //! What a worker is told, by signals or by its tender.
 
 use std::future::ready;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +29,15 @@ pub struct Configured {
     pub environment: Environment,
 }
 
+/// See [`Upkeep::configure`].
+pub type Configure =
+    Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+
 /// What a worker does at once when it is told to, whatever else it is doing.
 pub struct Upkeep {
-    /// Reads the configuration again. What comes of it holds from the next job on.
-    pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
+    /// Goes by what the tender has handed over, or else reads the configuration again. What comes of it holds from the
+    /// next job on; nothing does where the configuration is the tender's, and the tender has handed over nothing.
+    pub configure: Configure,
     /// Opens the log file again.
     pub reopen: fn(),
 }
@@ -142,7 +148,7 @@ impl Control {
                 Some(self.drain(Some(self.grace), None, By::Signal))
             }
             Asked::Stop => Some(stop(None, By::Signal)),
-            Asked::Reload => self.configure(None),
+            Asked::Reload => self.configure(None, None),
             Asked::Reopen => {
                 (self.upkeep.reopen)();
                 None
@@ -176,7 +182,10 @@ impl Control {
                 Some(self.drain(grace, ticket, By::Tender))
             }
             Order::Stop => Some(stop(ticket, By::Tender)),
-            Order::Reload => self.configure(ticket),
+            Order::Reload => {
+                let handed = self.tender.as_mut().and_then(link::Tender::handed);
+                self.configure(handed, ticket)
+            }
             Order::Reopen => {
                 (self.upkeep.reopen)();
                 self.answer(ticket, Reply::Done);
@@ -189,12 +198,15 @@ impl Control {
         }
     }
 
-    fn configure(&mut self, ticket: Option<Ticket>) -> Option<Word> {
-        match (self.upkeep.configure)() {
+    fn configure(&mut self, handed: Option<OwnedFd>, ticket: Option<Ticket>) -> Option<Word> {
+        match (self.upkeep.configure)(handed) {
             Ok(configured) => {
-                tracing::info!("read the configuration again");
+                match &configured {
+                    Some(_) => tracing::info!("read the configuration again"),
+                    None => tracing::debug!("left the configuration to the tender"),
+                }
                 self.answer(ticket, Reply::Done);
-                Some(Word::Configured(configured))
+                configured.map(Word::Configured)
             }
             Err(reason) => {
                 tracing::error!(reason, "kept the configuration as it was");

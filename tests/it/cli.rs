@@ -41,4 +41,6 @@ run = ["./senseless"]
 run = ["/bin/cat"]
 [tubes.raw]
 command = "cat"
+[commands.strict]
+run = ["/bin/true"]
 "#;

@@ -32,7 +32,7 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["tube"]),
+    ("control", &["beside", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
@@ -59,6 +59,8 @@ const PORTS: &[(&str, &[&str])] = &[
     ("ofd", &[]),
     ("ownership", &["beside", "ofd", "tube"]),
     ("process", &["fd", "lives", "task"]),
+    // Bytes for another process, which nobody can change.
+    ("sealed", &[]),
     ("signals", &[]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
@@ -160,7 +162,10 @@ const EDGE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("config", &["address", "pool", "task", "tube"]),
+    (
+        "config",
+        &["address", "beside", "pool", "sealed", "task", "tube"],
+    ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),
 ];

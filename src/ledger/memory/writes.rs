@@ -303,6 +303,15 @@ impl Rows for Transaction<'_> {
         since.ok_or_else(|| Failed::row(task, format!("there is no task {task}")))
     }
 
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| row.reason = Some(reason.to_owned()),
+        )?;
+        Ok(())
+    }
+
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
         let mut tables = self.0.borrow_mut();
         tables.change(task, |_| true, |row| row.due = Some(due))?;

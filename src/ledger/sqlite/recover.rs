@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::columns::{some_text, text};
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Fingerprint, Running, Tally, UnverifiedJob};
+use crate::ledger::rows::{Backlog, Fingerprint, Running, Tally, UnverifiedJob};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -61,6 +61,9 @@ fn due_sql() -> String {
 /// In the words of the index that leaves out what is done, or it is not used.
 const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
+const BACKLOG: &str = "SELECT tube,
+        CASE WHEN foreign_job = 0 AND arguments IS NOT NULL THEN command END, count(*)
+    FROM tasks WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2";
 const OWNED: &str = "SELECT tube, owner, count(*) FROM tasks
     WHERE status = 'running' AND status <> 'done' GROUP BY tube, owner";
 
@@ -154,6 +157,20 @@ pub(super) fn is_due(look: &Connection, tube: &TubeName, now: Millis) -> Result<
     Ok(look
         .prepare_cached(&due_sql())?
         .exists(params![tube.as_str(), now])?)
+}
+
+pub(super) fn backlog(look: &Connection) -> Result<Vec<Backlog>, Failed> {
+    let mut statement = look.prepare_cached(BACKLOG)?;
+    let mut rows = statement.query([])?;
+    let mut backlog = Vec::new();
+    while let Some(row) = rows.next()? {
+        backlog.push(Backlog {
+            tube: some_text(row, 0)?,
+            command: text(row, 1)?,
+            count: row.get::<_, i64>(2)?.unsigned_abs(),
+        });
+    }
+    Ok(backlog)
 }
 
 pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {

@@ -256,6 +256,16 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
     Ok(())
 }
 
+pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET reason = ?2
+             WHERE id = ?1 AND status = 'waiting' AND reason IS NOT ?2",
+        )?
+        .execute(params![task, reason])?;
+    Ok(())
+}
+
 /// The outer error is SQLite's, the inner one is about what the row holds.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let id = row.get(0)?;

@@ -28,16 +28,22 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
     taskqueue.no_program("senseless");
-    for command in ["say", "no", "killed", "senseless", "unknown"] {
+    for command in ["say", "no", "killed", "senseless", "strict"] {
+        let argument = if command == "strict" {
+            "-hello"
+        } else {
+            "hello"
+        };
         taskqueue
             .run(&[
                 "put",
                 "--use-tube",
                 "t",
                 command,
-                "hello",
                 "--option",
                 "x=1",
+                "--",
+                argument,
             ])
             .ok();
     }
@@ -188,8 +194,8 @@ fn people_read_a_table() {
     let text = taskqueue.run(&["show", "5"]).ok();
     for part in [
         "failed",
-        "unknown",
-        "not configured",
+        "strict",
+        "begins with a hyphen",
         "attempt 1 by",
         "refused",
     ] {

@@ -67,6 +67,7 @@ impl Scene {
                 self.mode.into(),
             ],
             protocol: Protocol::Lines,
+            folder: None,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),
@@ -81,7 +82,7 @@ impl Scene {
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
-            runtime: None,
+            runtime: Vec::new(),
             guard: None,
             configuration: None,
             reopen: || {},

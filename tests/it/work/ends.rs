@@ -131,14 +131,15 @@ fn a_timeout_ends_what_ignores_it() {
 fn a_kicked_job_of_a_failed_task_runs_it_again() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    taskqueue.configure("");
-    let put = ["put", "--use-tube", "t", "later"];
+    let configured = "[commands.later]\nrun = [\"/bin/true\"]\n";
+    taskqueue.configure(configured);
+    let put = ["put", "--use-tube", "t", "later", "--", "-x"];
     assert_eq!(taskqueue.run(&put).ok(), "1\n");
     taskqueue.work("t", 1);
     assert_eq!(stats(&server, "t").buried, 1);
     assert_eq!(status(&taskqueue, "1"), "failed");
 
-    taskqueue.configure("[commands.later]\nrun = [\"/bin/true\"]\n");
+    taskqueue.configure(&format!("{configured}dash_arguments = true\n"));
     let mut other = beanstalkc::Beanstalkc::new()
         .host("127.0.0.1")
         .port(server.port())

@@ -24,6 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
@@ -109,6 +110,15 @@ impl Guard {
     /// What each worker is to hold as long as it lives, and nobody else.
     pub fn held_by_workers(&self) -> BorrowedFd<'_> {
         self.workers.as_fd()
+    }
+
+    /// What tells whether a process is its process, which it waits for itself.
+    pub fn is(&self) -> impl Fn(Pid) -> bool + Send + Sync + use<> {
+        let known = Arc::clone(&self.pid);
+        move |pid| {
+            u32::try_from(pid.as_raw_nonzero().get())
+                .is_ok_and(|pid| pid == known.load(Ordering::Relaxed))
+        }
     }
 
     /// Ends it: there is nothing to clean up after.

@@ -9,6 +9,7 @@ pub mod lack;
 pub mod leftover;
 pub mod limit;
 pub mod memory;
+pub mod orphans;
 pub mod program;
 mod spawn;
 mod table;

@@ -28,6 +28,7 @@ use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tube::TubeName;
@@ -134,6 +135,9 @@ pub enum Error {
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
+    /// The ends of orphans cannot be listened to.
+    #[error("cannot listen to the ends of children: {0}")]
+    Reaper(io::Error),
 }
 
 /// Whose event it is.
@@ -248,6 +252,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     let (events, mut queue) = mpsc::channel(QUEUE);
     let (mut door, mut calls) = control::Door::new(&settings, tubes.first(), events.clone());
     door.open(&mut ownership);
+    let mut reaper = Reaper::new().map_err(Error::Reaper)?;
     let mut tender = Tender::new(settings, ownership, guard, door, events);
     tender.count_all();
     tender.say_what_fits();
@@ -259,6 +264,10 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
             // The tender holds a sender itself, so the queue never ends.
             Some(event) = queue.recv() => event,
             () = due(tender.deadline()) => Event::Due,
+            () = reaper.due() => {
+                tender.reap();
+                continue;
+            }
         };
         tracing::trace!(%event, "event taken");
         tender.take(event);
@@ -329,6 +338,15 @@ impl Tender {
     /// Monotonic time since the tender's start.
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        let guard = self.guard.as_ref().map(Guard::is);
+        orphans::reap(|pid| {
+            let mut children = self.pools.iter().flat_map(|pool| pool.children.values());
+            children.any(|child| child.is(pid)) || guard.as_ref().is_some_and(|is| is(pid))
+        });
     }
 
     fn ended(&self) -> bool {

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,6 +22,7 @@ use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlemen
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::process::lack::Lack;
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub identity: NewWorker,
     /// Signals and orders.
     pub control: Control,
+    /// Whether a process is a child of this one that somebody waits for, beside commands.
+    pub is_awaited: Box<dyn Fn(Pid) -> bool + Send + Sync>,
 }
 
 /// Works until told to stop, or until it has had its jobs.
@@ -78,7 +81,10 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
-    let worker = Worker::new(settings, me);
+    let reaper = Reaper::new().map_err(|error| {
+        ledger::Error::trouble(format!("cannot listen to the ends of children: {error}"))
+    })?;
+    let worker = Worker::new(settings, me, reaper);
     let worked = worker.work().await;
     drop(alive);
     worked
@@ -91,6 +97,8 @@ struct Worker {
     me: Me,
     name: String,
     control: Control,
+    is_awaited: Box<dyn Fn(Pid) -> bool + Send + Sync>,
+    reaper: Reaper,
     machine: Machine,
     questions: Questions,
     environment: Environment,
@@ -112,7 +120,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(settings: Settings, me: Me) -> Worker {
+    fn new(settings: Settings, me: Me, reaper: Reaper) -> Worker {
         let Settings {
             tube,
             broker,
@@ -122,6 +130,7 @@ impl Worker {
             max_jobs,
             identity,
             control,
+            is_awaited,
         } = settings;
         let rules = Rules {
             store: store.id(),
@@ -146,6 +155,8 @@ impl Worker {
                 commands,
             },
             control,
+            is_awaited,
+            reaper,
             environment,
             journal: None,
             run: None,
@@ -200,15 +211,27 @@ impl Worker {
     async fn event(&mut self) -> Event {
         let deadline = self.machine.deadline();
         let due = deadline.map(|at| self.control.start() + at);
-        tokio::select! {
-            biased;
-            word = self.control.word() => self.heard(word),
-            () = ended(&mut self.run), if self.run.is_some() => self.command_ended(false),
-            event = finished(&mut self.telling) => event,
-            answer = finished(&mut self.asking) => Event::Answered(answer),
-            cleared = finished(&mut self.clearing) => Event::Cleared(cleared),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::Due,
+        loop {
+            tokio::select! {
+                biased;
+                word = self.control.word() => return self.heard(word),
+                () = ended(&mut self.run), if self.run.is_some() => return self.command_ended(false),
+                event = finished(&mut self.telling) => return event,
+                answer = finished(&mut self.asking) => return Event::Answered(answer),
+                cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
+                () = self.reaper.due() => self.reap(),
+            }
         }
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        orphans::reap(|pid| {
+            let run = self.run.as_ref();
+            run.is_some_and(|run| run.group() == pid.as_raw_nonzero().get())
+                || (self.is_awaited)(pid)
+        });
     }
 
     fn heard(&mut self, word: Word) -> Event {

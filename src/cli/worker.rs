@@ -132,6 +132,10 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             commands: Arc::new(config.commands),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
+            is_awaited: match &guard {
+                Some(guard) => Box::new(guard.is()),
+                None => Box::new(|_| false),
+            },
             control: Control::new(signals, tender, grace, upkeep, witness),
             tube: flags.use_tube,
         };

@@ -41,15 +41,21 @@ pub(super) struct Token {
     pub(super) number: Vec<u8>,
 }
 
+/// An error where `/proc` is another pid namespace's.
+pub(super) fn is_of_our_namespace() -> io::Result<()> {
+    match fs::read_link("/proc/self")?.as_os_str() == getpid().to_string().as_str() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "/proc is of another pid namespace; mount that of this one",
+        )),
+    }
+}
+
 /// Every process but ourselves. Those that begin meanwhile may be left out. An error where `/proc` is another pid
 /// namespace's: a number seen there is somebody else's here.
 pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
+    is_of_our_namespace()?;
     let own = getpid();
-    if fs::read_link("/proc/self")?.as_os_str() != own.to_string().as_str() {
-        return Err(io::Error::other(
-            "/proc is of another pid namespace; mount that of this one",
-        ));
-    }
     let entries = fs::read_dir("/proc")?;
     Ok(entries
         .flatten()

@@ -188,6 +188,10 @@ impl Child {
         self.pid
     }
 
+    pub(super) fn is(&self, pid: Pid) -> bool {
+        u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == self.pid)
+    }
+
     /// Bytes that it holds in memory (RSS, as `ps` shows it); 0 if that cannot be told.
     pub(super) fn memory(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid));

@@ -254,6 +254,8 @@ impl Machine {
             out.push(Effect::WaitBriefly { until });
         }
         self.phase = Phase::Running(running);
+        // Told while the command was being started.
+        self.say_what_may_finish(now, out);
     }
 
     /// No claim could be made, for a reason that may concern this row alone.

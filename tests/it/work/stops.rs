@@ -18,7 +18,8 @@ fn with_commands() -> (Taskqueue, PathBuf) {
         format!("[commands.{name}]\nrun = [\"/bin/sh\", \"-c\", \"{script}\", \"{log}\"]\n")
     };
     taskqueue.configure(&format!(
-        "{}{}",
+        "{}{}{}",
+        command("lone", "echo $$ >> $0; exec sleep 20"),
         command("slow", "echo $$ >> $0; sleep 20; echo end >> $0"),
         command(
             "polite",
@@ -110,7 +111,7 @@ fn a_signal_to_all_of_a_worker_interrupts_what_runs() {
 #[test]
 fn commands_may_hear_of_the_end_before_their_worker() {
     let (taskqueue, _) = with_commands();
-    let worker = begin(&taskqueue, &["worker"], &["slow"]);
+    let worker = begin(&taskqueue, &["worker"], &["lone"]);
     let mut all = family(worker.pid());
     all.reverse();
     let last = all.pop();
@@ -160,6 +161,12 @@ fn the_first_signal_says_what_runs_and_when_it_is_ended() {
         let mut args = who.to_vec();
         args.extend(["--grace-period", "1"]);
         let running = begin_as(&taskqueue, &args, "info", &["slow"]);
+        if who[0] == "tender" {
+            until("a tender that knows", || {
+                let status = taskqueue.run(&["status", "--json"]).stdout;
+                status.contains(r#""busy":1"#)
+            });
+        }
         running.signal(Signal::TERM);
         let ended = running.wait();
         assert_eq!(ended.code, Some(0));
@@ -251,9 +258,13 @@ fn a_worker_that_is_killed_after_it_was_told_to_go_has_not_died_of_its_task() {
             tell_all(family(running.pid()), Signal::KILL);
             drop(running);
         }
-        let reconciled = taskqueue.run(&["reconcile", "--use-tube", "t"]);
-        assert_eq!(reconciled.code, Some(0), "{reconciled:?}");
-        let said = reconciled.stderr;
+        // The last of them may still be going.
+        let mut said = String::new();
+        until("what is recorded at last", || {
+            let reconciled = taskqueue.run(&["reconcile", "--use-tube", "t"]);
+            said.push_str(&reconciled.stderr);
+            status(&taskqueue, "1") == "waiting"
+        });
         assert!(
             said.contains("interrupted a task again") && said.contains("task=1"),
             "{said}"
@@ -263,5 +274,53 @@ fn a_worker_that_is_killed_after_it_was_told_to_go_has_not_died_of_its_task() {
         for attempt in task["attempts"].as_array().unwrap() {
             assert_eq!(attempt["outcome"], "interrupted", "{task}");
         }
+    }
+}
+
+/// As the first process of a container, which is given all orphans: here as a subreaper, which is too.
+#[test]
+fn what_commands_leave_behind_is_reaped_by_whoever_is_given_it() {
+    use std::os::unix::process::CommandExt;
+
+    for who in ["worker", "tender"] {
+        let taskqueue = Taskqueue::embedded();
+        let script = "(sleep 0.1 &); exit ";
+        taskqueue.configure(&format!(
+            "[commands.leaky]\nrun = [\"/bin/sh\", \"-c\", \"{script}0\"]\n[commands.fails]\nrun = [\"/bin/sh\", \"-c\", \"{script}3\"]\n"
+        ));
+        for _ in 0..20 {
+            taskqueue.run(&["put", "--use-tube", "t", "leaky"]).ok();
+            taskqueue.run(&["put", "--use-tube", "t", "fails"]).ok();
+        }
+        let mut command = taskqueue.command(&[who, "--use-tube", "t", "--log", "error"]);
+        // SAFETY: between fork and exec nothing but one system call is made.
+        unsafe {
+            command.pre_exec(|| {
+                let own = rustix::process::getpid();
+                Ok(rustix::process::set_child_subreaper(Some(own))?)
+            });
+        }
+        let running = Running::start(command);
+        let outcomes = || {
+            let listed = taskqueue.run(&["list", "--json", "--limit", "100"]).json();
+            let of = |status: &str| {
+                let all = listed.as_array().unwrap().iter();
+                all.filter(|task| task["status"] == status).count()
+            };
+            (of("done"), of("failed"))
+        };
+        // Whoever waits for a command learns how it ended.
+        until("all ends", || outcomes() == (20, 20));
+        let zombies = || {
+            let is_zombie = |pid: &Pid| {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+                stat.unwrap_or_default().contains(") Z ")
+            };
+            family(running.pid()).into_iter().filter(is_zombie).count()
+        };
+        until("no zombies", || zombies() == 0);
+        running.signal(Signal::TERM);
+        let ended = running.wait();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{who}");
     }
 }

@@ -27,7 +27,14 @@ fn configured() -> Taskqueue {
 }
 
 fn put(taskqueue: &Taskqueue, command: &str, count: usize) {
-    let line = format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n");
+    put_lines(
+        taskqueue,
+        &format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n"),
+        count,
+    );
+}
+
+fn put_lines(taskqueue: &Taskqueue, line: &str, count: usize) {
     let put = ["put", "--use-tube", "t", "--batch", "-"];
     let ran = taskqueue.run_with(&put, line.repeat(count).as_bytes());
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -139,7 +146,8 @@ fn a_log_reader_who_sleeps_stops_nobody_and_hears_of_it_when_he_wakes() {
     drop(reader);
 
     // A worker alone, whose queue overflows: what may not run at all is refused fast.
-    put(&taskqueue, "nobody-knows-me", 5000);
+    let refused = r#"{"taskqueue":1,"command":"bad","arguments":["-x"]}"#;
+    put_lines(&taskqueue, &format!("{refused}\n"), 5000);
     let (worker, reader) = piped(taskqueue.command(&WORKER));
     until("all are refused", || {
         count(&taskqueue, "failed") == 5000 + MANY
@@ -328,8 +336,8 @@ fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
     };
     for (word, shown) in [
         ("verbose", "'verbose'"),
-        ("info\r", "'info\\r'"),
-        ("\"info\"", "'\"info\"'"),
+        ("info\r", "ends in a carriage return"),
+        ("\"info\"", "has quotes around it"),
     ] {
         let said = with(word, &["list"]).failed(2);
         assert!(
@@ -339,7 +347,7 @@ fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
     }
     assert_eq!(with("verbose", &["list", "--log", "warn"]).code, Some(0));
     // As good as none.
-    put(&taskqueue, "unknown", 1);
+    put(&taskqueue, "ok", 1);
     let ran = with("", &["worker", "--use-tube", "t", "--max-jobs", "1"]);
     assert!(ran.stderr.contains("started"), "{ran:?}");
 }

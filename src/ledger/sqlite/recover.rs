@@ -62,7 +62,8 @@ fn due_sql() -> String {
 const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
 const BACKLOG: &str = "SELECT tube,
-        CASE WHEN foreign_job = 0 AND arguments IS NOT NULL THEN command END, count(*)
+        CASE WHEN arguments IS NOT NULL AND NOT EXISTS (SELECT 1 FROM foreign_jobs WHERE task = id)
+            THEN command END, count(*)
     FROM tasks WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2";
 const OWNED: &str = "SELECT tube, owner, count(*) FROM tasks
     WHERE status = 'running' AND status <> 'done' GROUP BY tube, owner";

@@ -320,7 +320,7 @@ fn a_number_that_cannot_be_printed_is_said_and_the_batch_goes_on() {
 
 #[test]
 fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
-    let taskqueue = Taskqueue::embedded();
+    let taskqueue = configured();
     for word in ["verbose", "", "taskqueue=loud"] {
         let said = taskqueue.run(&["list", "--log", word]).failed(2);
         assert!(

@@ -18,15 +18,19 @@ pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")
 }
 
-/// The batch journal of a worker. Its file keeps the name that journals had first, "slate": one may outlive the version
-/// of the program that wrote it.
+/// The batch journal of a worker.
 pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
-    named(store, &format!("-slate-{worker}"))
+    named(store, &format!("-batch-{worker}"))
 }
 
 /// The folder with a file for each tube that is tended.
 pub fn tubes(store: &Path) -> PathBuf {
     named(store, "-tubes")
+}
+
+/// The folder in which its tenders listen, where there is no better one.
+pub fn control(store: &Path) -> PathBuf {
+    named(store, "-run")
 }
 
 fn named(store: &Path, suffix: &str) -> PathBuf {

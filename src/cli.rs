@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::names;
 use crate::signals;
 
 mod cleanup;
@@ -33,6 +34,7 @@ mod show;
 mod status;
 mod stop;
 mod tender;
+mod variables;
 mod worker;
 
 pub use failure::Failure;
@@ -116,18 +118,28 @@ impl Command {
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
     signals::begin_as_usual();
+    // Before anything leaves the folder.
+    let _ = names::folder();
     if guard::is_asked_for() {
         return guard::main();
     }
-    let parsed = Cli::from_arg_matches(&help::shaped(Cli::command()).get_matches());
-    let Cli { global, command } = parsed.unwrap_or_else(|error| error.exit());
-    let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));
+    let shape = variables::heeded(help::shaped(Cli::command()));
+    let parsed = shape.clone().try_get_matches().and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.global.heed(&matches);
+        Ok(cli)
+    });
+    let Cli { global, command } =
+        parsed.unwrap_or_else(|error| variables::named(error, &shape).exit());
+    let _end = log::End;
+    let ran = variables::check(&shape)
+        .and_then(|()| log::start(&global, command.is_daemon()))
+        .and_then(|()| run(&global, command));
     match ran {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
         Err(failure) => {
-            // There is nobody left to tell if stderr is gone too.
-            let _ = writeln!(io::stderr(), "taskqueue: {failure}");
+            log::say(format_args!("taskqueue: {failure}"));
             failure.code()
         }
     }
@@ -137,7 +149,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let load = || global.load();
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
-        Command::Worker(flags) => worker::run(flags, load()?, global),
+        Command::Worker(flags) => worker::run(flags, global),
         Command::Status(flags) => return status::run(flags, &global.store()?),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::task::command::{Command, Commands, OnFailure};
@@ -12,11 +13,14 @@ use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
+mod accepted;
 pub mod duration;
 mod error;
 mod file;
+pub mod names;
 mod types;
 
+pub use accepted::Accepted;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 
@@ -43,8 +47,8 @@ pub struct Overrides {
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file that was read, if there was one.
-    pub file: Option<PathBuf>,
+    /// The file that was read, if there was one, and what stood in it.
+    pub accepted: Accepted,
     /// Where jobs wait.
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
@@ -63,20 +67,67 @@ impl Config {
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
-        let path = overrides.config.clone().or_else(|| {
+        let file = overrides.config.clone().or_else(|| {
             ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
                 .map(PathBuf::from)
                 .into_iter()
                 .find(|path| path.exists())
         });
-        let text = match &path {
-            Some(path) => fs::read_to_string(path).map_err(|source| Error::Unreadable {
+        let text = match &file {
+            Some(path) => text_of(path).map_err(|source| Error::Unreadable {
                 path: path.clone(),
                 source,
             })?,
             None => String::new(),
         };
-        Config::read(path, &text, overrides)
+        Config::of(Accepted { file, text }, overrides)
+    }
+
+    /// Goes by what was read before; what `overrides` says wins.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn of(accepted: Accepted, overrides: &Overrides) -> Result<Config, Error> {
+        let at = accepted.file.clone().unwrap_or_default();
+        let file: File = toml::from_str(&accepted.text).map_err(|e| Error::Syntax {
+            path: at.clone(),
+            reason: e.to_string().trim_end().into(),
+        })?;
+        let wrong = |key: String, reason: String| Error::Value {
+            path: at.clone(),
+            key,
+            reason,
+        };
+        let mut commands = commands(&file, &wrong)?;
+        let tubes = tubes(&file, &mut commands, &wrong)?;
+        types::types(&file, &mut commands, &wrong)?;
+        let broker = match (&overrides.broker, &file.broker) {
+            (Some(broker), _) => broker.clone(),
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|e: BadBrokerUrl| wrong("broker".into(), e.to_string()))?,
+            (None, None) => BrokerUrl::default(),
+        };
+        let store = match (&overrides.store, &file.store) {
+            (Some(store), _) => store.clone(),
+            // What a file says is meant from where the file is.
+            (None, Some(store)) => {
+                written_at(&at, store).map_err(|e| wrong("store".into(), e.to_string()))?
+            }
+            (None, None) => default_store()?,
+        };
+        Ok(Config {
+            accepted: Accepted {
+                file: accepted.file.map(|file| names::named(&file)),
+                text: accepted.text,
+            },
+            broker,
+            store,
+            grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
+            withheld: file.withhold_environment,
+            tubes,
+            commands,
+        })
     }
 
     /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept
@@ -105,46 +156,18 @@ impl Config {
             Some(Some(_)) | None => Err(error),
         }
     }
+}
 
-    fn read(path: Option<PathBuf>, text: &str, overrides: &Overrides) -> Result<Config, Error> {
-        let at = path.clone().unwrap_or_default();
-        let file: File = toml::from_str(text).map_err(|e| Error::Syntax {
-            path: at.clone(),
-            reason: e.to_string().trim_end().into(),
-        })?;
-        let wrong = |key: String, reason: String| Error::Value {
-            path: at.clone(),
-            key,
-            reason,
-        };
-        let mut commands = commands(&file, &wrong)?;
-        let tubes = tubes(&file, &mut commands, &wrong)?;
-        types::types(&file, &mut commands, &wrong)?;
-        let broker = match (&overrides.broker, &file.broker) {
-            (Some(broker), _) => broker.clone(),
-            (None, Some(text)) => text
-                .parse()
-                .map_err(|e: BadBrokerUrl| wrong("broker".into(), e.to_string()))?,
-            (None, None) => BrokerUrl::default(),
-        };
-        let store = match (&overrides.store, &file.store) {
-            (Some(store), _) => store.clone(),
-            // What a file says is meant from where the file is.
-            (None, Some(store)) => {
-                written_at(&at, store).map_err(|e| wrong("store".into(), e.to_string()))?
-            }
-            (None, None) => default_store()?,
-        };
-        Ok(Config {
-            file: path,
-            broker,
-            store,
-            grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
-            withheld: file.withhold_environment,
-            tubes,
-            commands,
-        })
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let most = accepted::MOST;
+    fs::File::open(path)?
+        .take(most.saturating_add(1))
+        .read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > most) {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
     }
+    Ok(text)
 }
 
 /// A store as a file says it: meant from where that file is.
@@ -154,6 +177,12 @@ fn written_at(file: &Path, store: &str) -> Result<StoreUrl, BadStoreUrl> {
 }
 
 fn default_store() -> Result<StoreUrl, Error> {
+    // A unit's own folder; of several, the first.
+    let given = env::var_os("STATE_DIRECTORY").unwrap_or_default();
+    let given = env::split_paths(&given).next();
+    if let Some(state) = given.filter(|folder| folder.is_absolute()) {
+        return Ok(state.join("taskqueue.db").into());
+    }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/taskqueue/taskqueue.db").into());
     }
@@ -163,20 +192,22 @@ fn default_store() -> Result<StoreUrl, Error> {
             .map(PathBuf::from)
     };
     let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| {
+            // Users of services have / for a home, which is none.
+            let home = absolute("HOME").filter(|home| home.parent().is_some());
+            home.map(|home| home.join(".local/state"))
+        })
         .ok_or(Error::NoStore)?;
     Ok(state.join("taskqueue/taskqueue.db").into())
 }
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
-    if let Ok(program) = env::current_exe() {
-        let run = vec![
-            program.to_string_lossy().into_owned(),
-            "example-task-worker".into(),
-        ];
-        commands.add(EXAMPLE_COMMAND, Command::new(run));
-    }
+    let run = vec![
+        names::program().to_string_lossy().into_owned(),
+        "example-task-worker".into(),
+    ];
+    commands.add(EXAMPLE_COMMAND, Command::new(run));
     for (pattern, given) in &file.commands {
         let at = |key: &str| format!("commands.\"{pattern}\"{key}");
         if !is_pattern(pattern) {

@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::ledger::Open;
-use crate::process::leftover;
+use crate::process::{leftover, program};
 use crate::reconcile::{Looks, Sweep};
 use crate::signals;
 
@@ -88,7 +88,7 @@ impl Guard {
         let (reader, workers) = pipe()?;
         let (dismissed, order) = oneshot::channel();
         let pid = Arc::default();
-        let first = start(&post, &reader, &pid);
+        let first = start(&post, &reader, &pid, &mut false);
         Ok(Guard {
             workers,
             dismissed,
@@ -139,6 +139,8 @@ async fn keep(
     mut dismissed: oneshot::Receiver<()>,
     pid: Arc<AtomicU32>,
 ) {
+    // That none could be started is said once.
+    let mut is_said = guard.is_none();
     loop {
         let since = Instant::now();
         if let Some((mut process, held)) = guard {
@@ -164,13 +166,18 @@ async fn keep(
                 _ = &mut dismissed => return,
             }
         }
-        guard = start(&post, &workers, &pid);
+        guard = start(&post, &workers, &pid, &mut is_said);
     }
 }
 
-fn start(post: &Post, workers: &PipeReader, pid: &AtomicU32) -> Option<GuardProcess> {
+fn start(
+    post: &Post,
+    workers: &PipeReader,
+    pid: &AtomicU32,
+    is_said: &mut bool,
+) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
-        Command::new(&post.program)
+        Command::new(program::found(post.program.as_os_str()))
             .arg0(NAME)
             .env(STORE_VARIABLE, &post.store)
             .envs(post.environment.iter().cloned())
@@ -188,12 +195,17 @@ fn start(post: &Post, workers: &PipeReader, pid: &AtomicU32) -> Option<GuardProc
         Ok(mut process) => {
             // Taken here: waiting for the process would close it.
             let held = process.stdin.take();
+            if std::mem::take(is_said) {
+                tracing::info!("started a guard at last");
+            }
             pid.store(process.id().unwrap_or(0), Ordering::Relaxed);
             Some((process, held))
         }
         Err(error) => {
             let program = post.program.display();
-            tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            if !std::mem::replace(is_said, true) {
+                tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            }
             None
         }
     }

@@ -19,7 +19,8 @@
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
 //!   runs a command, and [`IDLE_PATIENCE`] while it runs none. So is one that closed its end of the
 //!   link: it goes by itself, or has shut its tender out and is of no more use to it.
-//! - A worker that cannot record what became of its task is **troubled** until it can: it stays busy.
+//! - A worker that lacks what its work takes (it cannot record what became of its task, or start a command) is
+//!   **troubled** until it goes on: it counts as busy.
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
 //!
@@ -223,7 +224,7 @@ impl Worker {
         self.proved
     }
 
-    /// It cannot record what became of its task, and keeps trying.
+    /// It lacks what its work takes, and keeps trying.
     pub fn troubled(&self) -> bool {
         self.troubled
     }

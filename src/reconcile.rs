@@ -21,6 +21,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 mod announce;
+mod backlog;
 mod remains;
 mod service;
 mod sweep;

@@ -10,6 +10,8 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -108,6 +110,22 @@ pub fn begin_as_usual() {
     }
 }
 
+/// Leaves the signals of this process to its other threads. To a thread that writes where it may not, the kernel sends
+/// one of its own: it then has the error alone (TTOU, XFSZ).
+pub fn leave_to_others() {
+    let mut signals = MaybeUninit::uninit();
+    // SAFETY: the set is filled before it is used, and only this thread's mask is changed. Nothing comes of a failure,
+    // which there is none without a wrong argument.
+    unsafe {
+        libc::sigfillset(signals.as_mut_ptr());
+        // These are this thread's own, and blocked they would be the end of it without a word.
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+            libc::sigdelset(signals.as_mut_ptr(), fault);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), ptr::null_mut());
+    }
+}
+
 /// Takes TERM, INT and QUIT from now on and until the process ends, and those of the others that are `heeded`: what is
 /// not, does what it does to any process. USR2 is passed over.
 ///
@@ -159,6 +177,10 @@ pub fn listen(
             hard();
             // Without the exit handlers: whatever holds the process up may hold them up too.
             signal_hook::low_level::exit(1);
+        })
+        .map_err(|error| {
+            let what = format!("cannot start the thread that hears signals: {error}");
+            io::Error::new(error.kind(), what)
         })?;
     Ok(receiver)
 }

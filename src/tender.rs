@@ -26,17 +26,17 @@ use crate::guard::{self, Guard};
 use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
+use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
 use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
-use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
 
 mod child;
 mod control;
 mod demand;
-mod ear;
+mod listener;
 mod perform;
 mod ping;
 mod printed;
@@ -65,15 +65,15 @@ pub struct Settings {
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
     /// The session in which the first job of tubes without workers is awaited; likewise.
-    pub ear: Box<dyn Broker>,
+    pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
-    /// The folder in which it listens for orders; it does not if there is none.
-    pub runtime: Option<PathBuf>,
+    /// The folders in which it may listen for orders, the best first; it does not if there is none.
+    pub runtime: Vec<PathBuf>,
     /// Where all this is read again; it never changes if there is none.
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
-    pub reopen: fn() -> Result<(), String>,
+    pub reopen: fn(),
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -102,6 +102,8 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// How it tells how it stands.
     pub protocol: Protocol,
+    /// The folder in which it is started, by its name at that time; the tender's own if there is none.
+    pub folder: Option<PathBuf>,
 }
 
 /// How a worker and its tender speak with each other.
@@ -129,7 +131,7 @@ pub enum Error {
     },
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
-    Tenure(#[from] tenure::Error),
+    Ownership(#[from] ownership::Error),
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
@@ -153,6 +155,8 @@ enum Event {
     Asked(Asked),
     /// Somebody asked over the control socket.
     Called(Call),
+    /// The control socket is not where it was made, or could not be made.
+    Unheard,
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A job is ready for a pool that listens, or nobody could listen.
@@ -179,6 +183,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
+            Self::Unheard => f.write_str("nobody can ask"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
@@ -201,6 +206,8 @@ struct Pool {
     started: u64,
     /// How many of them ended that should not have.
     restarts: u64,
+    /// Why the last worker could not be started; none if it could.
+    lack: Option<String>,
 }
 
 /// The loop's state.
@@ -210,7 +217,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
-    ear: ear::Ear,
+    listener: listener::Listener,
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
@@ -218,9 +225,11 @@ struct Tender {
     ends: JoinSet<()>,
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
-    tenure: Tenure,
+    ownership: Ownership,
+    /// Where it is asked.
+    door: control::Door,
     configuration: Option<Configuration>,
-    reopen: fn() -> Result<(), String>,
+    reopen: fn(),
     /// Wakes the one who puts tubes right.
     back: Arc<Notify>,
     /// It was told to end.
@@ -235,17 +244,18 @@ struct Tender {
 pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
-    let mut tenure = Tenure::take(&settings.store, &tubes)?;
+    let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let runtime = settings.runtime.as_deref();
-    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut tenure);
+    let (mut door, mut calls) = control::Door::new(&settings, tubes.first(), events.clone());
+    door.open(&mut ownership);
     let mut reaper = Reaper::new().map_err(Error::Reaper)?;
-    let mut tender = Tender::new(settings, tenure, guard, events);
+    let mut tender = Tender::new(settings, ownership, guard, door, events);
     tender.count_all();
+    tender.say_what_fits();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -295,8 +305,9 @@ async fn due(at: Option<Instant>) {
 impl Tender {
     fn new(
         settings: Settings,
-        tenure: Tenure,
+        ownership: Ownership,
         guard: Option<Guard>,
+        door: control::Door,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
@@ -304,7 +315,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
-            ear: ear::Ear::new(settings.ear, events.clone()),
+            listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
             ends: JoinSet::new(),
@@ -314,7 +325,8 @@ impl Tender {
             grace: settings.grace,
             began: Instant::now(),
             events,
-            tenure,
+            ownership,
+            door,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,
@@ -352,6 +364,7 @@ impl Tender {
         match event {
             Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
+            Event::Unheard => self.door.open(&mut self.ownership),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
@@ -389,6 +402,7 @@ impl Pool {
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,
+            lack: None,
             settings,
         }
     }

@@ -21,12 +21,13 @@ use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
+use crate::process::lack::Lack;
 use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
-use crate::{chance, clock};
+use crate::{clock, jitter};
 
 mod ask;
 mod control;
@@ -72,9 +73,11 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     let Settings {
         identity, store, ..
     } = &settings;
+    // A worker that has no room for a command is of no use, and takes others' room.
+    store.keep_room()?;
     let introduced = identity.clone();
     let Registered { me, alive } = store
-        .call(move |db| db.register(&introduced, clock::now()))
+        .soon(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
@@ -259,7 +262,7 @@ impl Worker {
             Effect::Prove => {
                 let (store, worker) = (self.questions.store.clone(), self.me.id);
                 self.telling = Some(Box::pin(async move {
-                    Event::Proved(store.call(move |db| db.prove(worker)).await.is_ok())
+                    Event::Proved(store.soon(move |db| db.prove(worker)).await.is_ok())
                 }));
             }
             Effect::MakeJournal => self.make_journal(),
@@ -371,15 +374,12 @@ impl Worker {
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
         let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store.id(), job, listen) {
+        match run::start(attempt, tube, &self.environment, store, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
             }
-            Err(reason) => {
-                let ended = run::not_started(reason);
-                self.ready.push_back(Event::Ended(Box::new(ended)));
-            }
+            Err(ended) => self.ready.push_back(Event::Ended(Box::new(ended))),
         }
     }
 
@@ -399,7 +399,7 @@ impl Worker {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
             Some(run) => run.finish(quick, &**lives),
-            None => run::not_started("there was no command".into()),
+            None => run::not_started(Lack::Sense, "there was no command".into()),
         };
         Event::Ended(Box::new(ended))
     }
@@ -423,7 +423,7 @@ impl Worker {
         if remove_journal {
             store.journals().remove(worker);
         }
-        let call = store.call(move |db| db.sign_off(worker, &deleted, clock::now()));
+        let call = store.soon(move |db| db.sign_off(worker, &deleted, clock::now()));
         let signed = match timeout(LAST_TRY, call).await {
             Ok(signed) => signed,
             Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),
@@ -456,7 +456,7 @@ fn now(start: Instant) -> Now {
     Now {
         at: start.elapsed(),
         wall: clock::now(),
-        chance: chance::byte(),
+        jitter: jitter::byte(),
     }
 }
 

@@ -88,6 +88,20 @@ impl StoreUrl {
         path::absolute(file).map(StoreUrl::Sqlite)
     }
 
+    /// The same store, also when a symbolic link on the way to its folder is switched.
+    ///
+    /// # Errors
+    /// When this process has no folder.
+    pub fn settled(&self) -> io::Result<StoreUrl> {
+        let StoreUrl::Sqlite(file) = self.absolute()?;
+        // A folder that is not there yet is made by that name.
+        let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+        Ok(StoreUrl::Sqlite(match (folder, file.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            (Some(_) | None, Some(_) | None) => file,
+        }))
+    }
+
     /// The store that is meant from a folder.
     #[must_use]
     pub fn seen_from(self, folder: &Path) -> StoreUrl {

@@ -1,13 +1,20 @@
 //! The flags that every subcommand takes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Config, Overrides};
+use crate::config::{Accepted, Config, Overrides};
+
+/// The variable of `--config`.
+pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
+/// The variable of `--broker`.
+pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -16,12 +23,12 @@ pub(super) struct Global {
     /// Read this configuration
     ///
     /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
-    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub(super) config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
     ///
     /// Or embedded: in the store itself, without a server
-    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    #[arg(long, global = true, value_name = "URL", env = BROKER_VARIABLE)]
     pub(super) broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
     ///
@@ -30,10 +37,12 @@ pub(super) struct Global {
     pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
-    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
-    /// what they do (info), the others only what goes wrong (warn)
+    /// Or off, or trace, or a filter, such as taskqueue::worker=debug,info; any other word is refused. Where it is
+    /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
     #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
     pub(super) log: Option<String>,
+    #[arg(skip)]
+    pub(super) log_from: LogFrom,
     /// How events are written
     #[arg(
         long,
@@ -51,6 +60,14 @@ pub(super) struct Global {
 }
 
 impl Global {
+    /// Takes note of what the flags alone do not tell: a variable that is set and empty is as good as none.
+    pub(super) fn heed(&mut self, matches: &ArgMatches) {
+        if matches.value_source("log") == Some(ValueSource::EnvVariable) {
+            self.log_from = LogFrom::Variable;
+            self.log = self.log.take().filter(|filter| !filter.is_empty());
+        }
+    }
+
     fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
@@ -64,6 +81,11 @@ impl Global {
         Config::load(&self.overrides()).map_err(Failure::from)
     }
 
+    /// Goes by what was read before.
+    pub(super) fn of(&self, accepted: Accepted) -> Result<Config, Failure> {
+        Config::of(accepted, &self.overrides()).map_err(Failure::from)
+    }
+
     /// Where the store is, even if the configuration is wrong.
     pub(super) fn store(&self) -> Result<StoreUrl, Failure> {
         Config::store(&self.overrides()).map_err(Failure::from)
@@ -73,6 +95,23 @@ impl Global {
 /// A path need not be text.
 fn store_url() -> impl TypedValueParser<Value = StoreUrl> {
     OsStringValueParser::new().try_map(|text| StoreUrl::read(&text))
+}
+
+/// Who said which events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LogFrom {
+    #[default]
+    Flag,
+    Variable,
+}
+
+impl fmt::Display for LogFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFrom::Flag => "--log",
+            LogFrom::Variable => "TASKQUEUE_LOG",
+        })
+    }
 }
 
 /// How events are written.

@@ -2,15 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::absolute;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::global::{Global, LogFormat};
-use super::{Failure, log};
+use super::global::{Global, LogFormat, LogFrom};
+use super::{Failure, log, variables};
 use crate::address::StoreUrl;
-use crate::config::Config;
+use crate::config::{Config, names};
 use crate::connect;
 use crate::guard::{self, Post};
 
@@ -24,10 +23,10 @@ pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
         vec![(LOG_FORMAT, global.log_format.as_str().into())];
     environment.extend(global.log.iter().map(|filter| (LOG, filter.into())));
     if let Some(file) = &global.log_file {
-        environment.push((LOG_FILE, absolute(file)?.into()));
+        environment.push((LOG_FILE, names::settled(file).into()));
     }
     Ok(Post {
-        program: env::current_exe()?,
+        program: names::program(),
         store: config.store.absolute()?.written(),
         environment,
     })
@@ -42,6 +41,7 @@ pub fn is_asked_for() -> bool {
 
 /// A guard's whole life.
 pub fn main() -> ExitCode {
+    let _end = log::End;
     let Some(store) = env::var_os(guard::STORE_VARIABLE) else {
         return ExitCode::from(2);
     };
@@ -49,15 +49,17 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let stood = guard::stand(connect::opener(&store), || {
-        let format = env::var(LOG_FORMAT).ok();
+        let text = |name| variables::set(name).and_then(|value| value.into_string().ok());
+        let format = text(LOG_FORMAT);
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {
             config: None,
             broker: None,
             store: None,
-            log: env::var(LOG).ok(),
+            log: text(LOG),
+            log_from: LogFrom::Variable,
             log_format: format.unwrap_or(LogFormat::Text),
-            log_file: env::var_os(LOG_FILE).map(Into::into),
+            log_file: variables::set(LOG_FILE).map(Into::into),
         };
         // It has its work to do also when it cannot tell of it.
         let _ = log::start(&global, true);

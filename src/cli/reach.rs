@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Failure;
 use crate::address::StoreUrl;
 use crate::control::{self, Answer, Client, Request};
-use crate::tenure;
+use crate::ownership;
 use crate::tube::TubeName;
 
 /// A tender that lives.
@@ -29,7 +29,7 @@ pub struct Reached {
 /// When that cannot be found out.
 pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
     let mut found: Vec<Reached> = Vec::new();
-    for tended in tenure::tended(store.beside())? {
+    for tended in ownership::tended(store.beside())? {
         let known = found.iter_mut().find(|reached| {
             (reached.pid, &reached.host, &reached.socket, reached.leaving)
                 == (tended.pid, &tended.host, &tended.socket, tended.leaving)

@@ -1,6 +1,5 @@
 //! `taskqueue tender`
 
-use std::env;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,15 @@ use super::configured::{block_on, broker};
 use super::global::Global;
 use super::worker::identity;
 use super::{Failure, guard, log};
-use crate::config::{Config, Mode, Protocol, Tube, duration};
+use crate::config::{Config, Mode, Protocol, Tube, duration, names};
 use crate::connect;
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
+use crate::ownership;
 use crate::pool::{self, SHRINK_AFTER};
+use crate::process::{folder, limit};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
@@ -154,7 +155,8 @@ pub struct Flags {
     grace_period: Option<Duration>,
 }
 
-pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure> {
+pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+    config.store = config.store.settled()?;
     let read = read(&flags, &config, global)?;
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
@@ -163,17 +165,20 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         existing: connect::opener(&config.store),
         grace: read.grace,
         broker: broker(&config),
-        ear: broker(&config),
+        listener: broker(&config),
         limit: flags.limit,
-        runtime: Some(place::folder()),
+        runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,
+            accepted: read.accepted,
         }),
     };
+    folder::remember();
+    limit::raise(None);
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
@@ -200,6 +205,7 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
             tubes,
         },
         kept: Vec::new(),
+        accepted: config.accepted.seal()?,
     })
 }
 
@@ -207,11 +213,23 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
 fn reader(
     flags: Flags,
     first: Config,
-    global: Global,
+    mut global: Global,
 ) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
+    let mut text = first.accepted.text.clone();
+    // That file and no other, by its name: what stands there may be another file by now.
+    let file = first.accepted.file.clone();
+    global.config = file.or(global.config);
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
+        if let Some(file) = &config.accepted.file
+            && config.accepted.text.trim().is_empty()
+            && !text.trim().is_empty()
+        {
+            return Err(format!("the configuration {} is empty", file.display()));
+        }
+        let store = config.store.settled();
+        config.store = store.map_err(|error| error.to_string())?;
         let mut kept = Vec::new();
         if config.broker != first.broker {
             kept.push(format!("the broker {} takes a restart", config.broker));
@@ -227,18 +245,46 @@ fn reader(
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
         let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        for pool in &read.pools {
+            startable(pool)?;
+        }
         known = tubes;
+        text.clone_from(&config.accepted.text);
         Ok(Read { kept, ..read })
     })
+}
+
+/// Whether workers could be started by what was read. Of our own program there always is one.
+fn startable(pool: &PoolSettings) -> Result<(), String> {
+    let command = &pool.command;
+    match command.protocol {
+        tender::Protocol::Own => Ok(()),
+        tender::Protocol::Lines | tender::Protocol::Tokens => {
+            let (tube, program) = (&pool.tube, command.program.to_string_lossy());
+            let found = names::can_be_run(&program, command.folder.as_deref());
+            found.map_err(|reason| {
+                format!(
+                    "the worker command {program} of the tube {tube} cannot be started: {reason}"
+                )
+            })
+        }
+    }
 }
 
 /// What puts the tubes right, with a session and a connection of its own.
 fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Service {
     let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    let beside = config.store.beside().to_owned();
     reconcile::Service {
         broker: broker(config),
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
+        tended: Box::new(move || {
+            let tended = ownership::tended(&beside).unwrap_or_default().into_iter();
+            // What this one tends it knows, and what it has just left nobody will.
+            let by_others = tended.filter(|tended| tended.pid != std::process::id());
+            by_others.map(|tended| tended.tube).collect()
+        }),
         scope,
     }
 }
@@ -319,6 +365,7 @@ fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, 
             None | Some(Protocol::Lines) => tender::Protocol::Lines,
             Some(Protocol::Tokens) => tender::Protocol::Tokens,
         },
+        folder: names::folder().map(Into::into),
     }))
 }
 
@@ -335,7 +382,7 @@ fn own_command(
     let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
     add("--broker", config.broker.to_string().into());
     add("--store", config.store.written());
-    if let Some(file) = &config.file {
+    if let Some(file) = &config.accepted.file {
         add("--config", file.clone().into());
     }
     add("--grace-period", grace.as_secs_f64().to_string().into());
@@ -344,11 +391,12 @@ fn own_command(
     }
     add("--log-format", global.log_format.as_str().into());
     if let Some(path) = &global.log_file {
-        add("--log-file", path.into());
+        add("--log-file", names::settled(path).into());
     }
     Ok(WorkerCommand {
-        program: env::current_exe()?.into(),
+        program: names::program().into(),
         arguments,
         protocol: tender::Protocol::Own,
+        folder: names::folder().map(Into::into),
     })
 }

@@ -1,5 +1,8 @@
 //! `taskqueue worker`
 
+use std::env;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +11,17 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::configured::{self, block_on, broker};
-use super::global::Global;
+use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
 use super::{Failure, guard, log};
-use crate::config::{Config, duration};
+use crate::config::{Accepted, Config, duration, names};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
-use crate::guard::Guard;
+use crate::guard::{Guard, STORE_VARIABLE};
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
-use crate::process::command;
 use crate::process::environment::Environment;
+use crate::process::{command, folder, limit};
 use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
@@ -64,13 +67,42 @@ pub struct Flags {
     command: Vec<String>,
 }
 
-pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+/// The configuration: what its tender has accepted, or else what the file says.
+fn load(global: &Global) -> Result<(Config, Source), Failure> {
+    match link::inherited(link::CONFIGURATION_VARIABLE).transpose()? {
+        Some(sealed) => {
+            let accepted = Accepted::unseal(sealed);
+            let accepted = accepted.map_err(|error| {
+                Failure::new(format!("cannot read what the tender has accepted: {error}"))
+            })?;
+            Ok((global.of(accepted)?, Source::Tender))
+        }
+        None => Ok((global.load()?, Source::File)),
+    }
+}
+
+/// Where a worker has its configuration from, and will have the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Tender,
+    File,
+}
+
+pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
+    let (mut config, source) = load(global)?;
+    config.store = config.store.settled()?;
     take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
-        configure: reader(&config, &flags.command, global),
+        configure: reader(&config, source, &flags.command, global),
         reopen: log::reopen,
     };
+    folder::remember();
+    limit::raise(
+        env::var(limit::VARIABLE)
+            .ok()
+            .and_then(|soft| soft.parse().ok()),
+    );
     block_on(async {
         let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
@@ -78,6 +110,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         // And by it its guard knows that we live.
         let _guarded = link::inherited(link::GUARD_VARIABLE).transpose()?;
+        // Before anything that waits for a store to be there: one that cannot be opened is told at once.
+        let store = Store::over(configured::ledger(&config, Durability::ProcessDeath)?);
         let guard = match tender {
             // It has one for all its workers.
             Some(_) => None,
@@ -93,9 +127,9 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
+            store,
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
             is_awaited: match &guard {
@@ -124,24 +158,37 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
+type Configure = Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+
 /// What reads the configuration again.
-fn reader(
-    config: &Config,
-    argv: &[String],
-    global: &Global,
-) -> Box<dyn Fn() -> Result<Configured, String> + Send + Sync> {
+fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
-    let (argv, global) = (argv.to_vec(), global.clone());
-    Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
+    let (argv, mut global) = (argv.to_vec(), global.clone());
+    global.config = config.accepted.file.clone().or(global.config);
+    Box::new(move |handed| {
+        let read = match (handed, source) {
+            (Some(sealed), Source::Tender | Source::File) => {
+                let accepted = Accepted::unseal(sealed).map_err(|error| error.to_string())?;
+                global.of(accepted)
+            }
+            (None, Source::Tender) => return Ok(None),
+            (None, Source::File) => global.load(),
+        };
+        let mut config = read.map_err(|failure| failure.to_string())?;
+        config.store = config.store.settled().map_err(|error| error.to_string())?;
+        if let Some(folder) = names::folder()
+            && let Err(error) = env::set_current_dir(folder)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "stayed in the folder that it was started in");
+        }
         if config.broker != broker || config.store != store {
             tracing::warn!("stayed with its broker and store; others take a restart");
         }
         take_every_body(&mut config, &argv);
-        Ok(Configured {
+        Ok(Some(Configured {
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
-        })
+        }))
     })
 }
 
@@ -162,14 +209,37 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 }
 
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
-/// not be able to pose as its worker.
-fn environment(mut withheld: Vec<String>) -> Environment {
+/// not be able to pose as its worker. What a task puts goes where its worker looks.
+fn environment(config: &Config) -> Environment {
+    let file = config.accepted.file.clone();
+    let told = [
+        (CONFIG_VARIABLE, file.map(OsString::from)),
+        (BROKER_VARIABLE, Some(config.broker.to_string().into())),
+        (STORE_VARIABLE, Some(config.store.written())),
+    ];
     let ours = [
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
+        link::CONFIGURATION_VARIABLE,
         link::NAME_VARIABLE,
+        limit::VARIABLE,
     ];
-    withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
-    Environment::without(&withheld)
+    let mut withheld = config.withheld.clone();
+    let told =
+        told.map(|(name, value)| (name, value.filter(|_| !withheld.iter().any(|w| w == name))));
+    let names = told.iter().map(|(name, _)| *name);
+    withheld.extend(
+        ours.into_iter()
+            .chain(OWN_VARIABLES)
+            .chain(names)
+            .map(String::from),
+    );
+    let told = told
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    told.fold(
+        Environment::without(&withheld),
+        |environment, (name, value)| environment.with(name, value),
+    )
 }

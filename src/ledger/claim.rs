@@ -1,6 +1,7 @@
 //! From a job to an attempt, inside one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -15,8 +16,9 @@ use crate::task::Millis;
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::payload::Refusal;
 use crate::task::retry::{self, Budget, Rules};
-use crate::task::state::{Found, Outcome, Status, Verdict, judge};
+use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
 /// what it still owns, it took over and could not end, or not record as lost. (A batch is recorded before anything is
@@ -177,7 +179,7 @@ impl Writing<'_> {
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
-    fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
+    pub(super) fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
         match &job.task {
             TaskRef::Pointer(uuid) => self.rows.task(uuid),
             TaskRef::Named(uuid, foreign) => {
@@ -241,7 +243,10 @@ impl Writing<'_> {
             number: task.attempt.saturating_add(1),
         };
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
-            Err(refusal) => self.refuse(&task, next, refusal.to_string()),
+            Err(refusal) => match self.parked(&task, &refusal) {
+                Some(delay) => self.park(&task, delay, &refusal),
+                None => self.refuse(&task, next, refusal.to_string()),
+            },
             Ok(plan) => Ok(Claim::Begun(self.run(task, job, next, plan, false)?)),
         }
     }
@@ -279,6 +284,28 @@ impl Writing<'_> {
             foreign: task.foreign && !job.is_pointer(),
             ahead,
         }))
+    }
+
+    /// When to look again at a task of ours whose command is not configured: whoever took the command out of the
+    /// configuration, or misspelt it there, may put it back. Of other producers' bodies nobody ever knew the command.
+    fn parked(&self, task: &TaskRow, refusal: &Refusal) -> Option<Duration> {
+        let due = task.due.unwrap_or(self.now);
+        match refusal {
+            Refusal::NotConfigured { .. } if !task.foreign => {
+                state::parked(self.now.saturating_sub(due))
+            }
+            _ => None,
+        }
+    }
+
+    fn park(&self, task: &TaskRow, delay: Duration, refusal: &Refusal) -> Result<Claim, Failed> {
+        self.rows
+            .set_reason(task.id, &format!("waits for its command: {refusal}"))?;
+        Ok(Claim::Later {
+            put: task.put(),
+            delay,
+            priority: task.priority,
+        })
     }
 
     fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::announce::next_puts;
+use super::announce::{Again, Jobs, next_put, next_puts};
 use super::claim::Writing;
-use super::entry::{AfterLoss, Claim, Entered, Entry};
+use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
+use super::rows::part;
 use super::worker::{Me, note_deleted};
 use super::{Error, Failed, Ledger, transition};
 use crate::crash::{self, Point};
@@ -46,7 +47,7 @@ impl Ledger {
             if entry.told {
                 rows.set_told(me.id, now)?;
             }
-            let puts = next_puts(rows, &entry.again, now, jobs)?;
+            let puts = writing.put_again(&entry.again, jobs)?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
@@ -141,5 +142,33 @@ impl Writing<'_> {
             self.rows.raise_kicks(*task, *kicks)?;
         }
         Ok(ours)
+    }
+
+    /// Begins another put of each task that waits and whose job is lost.
+    fn put_again(&self, jobless: &[Jobless], jobs: Option<Jobs>) -> Result<Vec<Again>, Failed> {
+        let mut puts = Vec::with_capacity(jobless.len());
+        for one in jobless {
+            match one {
+                Jobless::Put(put) => puts.extend(next_puts(self.rows, &[*put], self.now, jobs)?),
+                Jobless::Job(job) => puts.extend(self.put_for(job, jobs)?),
+            }
+        }
+        Ok(puts)
+    }
+
+    /// The same for the task of a job. A row that makes no sense keeps no other task from being put.
+    fn put_for(&self, job: &JobRef, jobs: Option<Jobs>) -> Result<Option<Again>, Failed> {
+        let put = part(self.rows, || match self.find_or_add(job)? {
+            Some(task) => next_put(self.rows, task.id, None, self.now, jobs),
+            None => Ok(None),
+        });
+        match put {
+            Ok(put) => Ok(put),
+            Err(failed) => {
+                let wrong = failed.of_one_row()?;
+                tracing::error!(job = job.id, wrong, "could not put a task's job again");
+                Ok(None)
+            }
+        }
     }
 }

@@ -18,9 +18,9 @@ use crate::tube::TubeName;
 mod types;
 
 pub use types::{
-    Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow, Unsure,
-    UnverifiedJob,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
+    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
+    Unsure, UnverifiedJob,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -84,6 +84,9 @@ pub trait Reads {
     /// How many tasks that wait, run or have failed stand where, by tube.
     fn tallies(&self) -> Result<Vec<Tally>, Failed>;
 
+    /// How many tasks wait, by tube, and by command as far as `put` recorded one.
+    fn backlog(&self) -> Result<Vec<Backlog>, Failed>;
+
     /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
     /// Each comes with so many of its newest attempts, at most.
     fn page(
@@ -135,8 +138,8 @@ pub trait Rows: Reads {
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
-    /// Has a task wait as if an attempt had not been claimed, if that was claimed ahead and its owner is that one.
-    /// True if so.
+    /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
+    /// due. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
     /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
@@ -178,6 +181,9 @@ pub trait Rows: Reads {
 
     /// Writes anew when a task is due.
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Notes why a task that waits is not run, if that is not noted yet.
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
     /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;

@@ -63,7 +63,7 @@ impl fmt::Display for Event {
             Self::Ready => f.write_str("ready"),
             Self::Busy { task, group } => write!(f, "busy with task {task} in group {group}"),
             Self::Idle { jobs, output } => write!(f, "idle after {jobs} jobs and {output} bytes"),
-            Self::Troubled { task } => write!(f, "cannot record task {task}"),
+            Self::Troubled { task } => write!(f, "in trouble with task {task}"),
             Self::Measured { memory, printed } => {
                 write!(f, "measured: {memory} bytes in memory, {printed} printed")
             }

@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg as receive_message,
+};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::lines::Lines;
@@ -24,12 +29,14 @@ const ANSWERS: usize = 64;
 ///
 /// A report never waits: a tender that is stopped (SIGSTOP, a debugger) must not stop its workers.
 /// When the socket is full, the latest report is kept and written as soon as there is room; those
-/// between are dropped, for only the last tells what the worker does now. Answers to orders are all kept, up to
-/// [`ANSWERS`]: each is awaited.
+/// between are dropped, for only the last tells what the worker does now. Answers to orders are all kept, up to 64:
+/// each is awaited.
 #[derive(Debug)]
 pub struct Tender {
     stream: UnixStream,
     lines: Lines,
+    /// The descriptor that came last and was not taken.
+    handed: Option<OwnedFd>,
     /// The rest of a line of which the socket took a part.
     begun: Vec<u8>,
     /// The latest report, if it was not written yet.
@@ -71,6 +78,7 @@ impl Tender {
         Ok(Self {
             stream: UnixStream::from_std(stream)?,
             lines: Lines::default(),
+            handed: None,
             begun: Vec::new(),
             waiting: None,
             answers: VecDeque::new(),
@@ -121,6 +129,11 @@ impl Tender {
         }
     }
 
+    /// What came with the orders by now, the latest of it.
+    pub fn handed(&mut self) -> Option<OwnedFd> {
+        self.handed.take()
+    }
+
     async fn wait(&mut self) {
         let unwritten =
             !self.begun.is_empty() || self.waiting.is_some() || !self.answers.is_empty();
@@ -132,7 +145,14 @@ impl Tender {
 
     fn read(&mut self) {
         let mut bytes = [0; READ];
-        match self.stream.try_read(&mut bytes) {
+        let stream = &self.stream;
+        let received = stream.try_io(Interest::READABLE, || receive(stream, &mut bytes));
+        let received = received.map(|(n, handed)| {
+            // Whatever it is for, only the latest counts.
+            self.handed = handed.or_else(|| self.handed.take());
+            n
+        });
+        match received {
             Ok(0) => self.gone = true,
             Ok(n) => self.lines.push(bytes.get(..n).unwrap_or_default()),
             Err(error) => self.gone = !to_be_tried_again(&error),
@@ -160,6 +180,19 @@ impl Tender {
             }
         }
     }
+}
+
+/// Reads what is there, without waiting, and the last of the descriptors that came with it. They are closed on exec.
+fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut handed = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = receive_message(stream, &mut [IoSliceMut::new(bytes)], &mut handed, flags)?;
+    let descriptors = handed.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.last(),
+        _ => None,
+    });
+    Ok((received.bytes, descriptors.last()))
 }
 
 /// The descriptor that this process was given, and whose number is in an environment variable; `None`

@@ -41,8 +41,18 @@ fn lines_read_as_documented() {
             r#"{"report":"busy","task":12,"group":4711}"#,
         ),
         (
-            Report::Troubled { task: 12 },
+            Report::Troubled {
+                task: 12,
+                reason: String::new(),
+            },
             r#"{"report":"troubled","task":12}"#,
+        ),
+        (
+            Report::Troubled {
+                task: 0,
+                reason: "no \"process\"".into(),
+            },
+            r#"{"report":"troubled","task":0,"reason":"no \"process\""}"#,
         ),
         (
             Report::Idle {
@@ -85,6 +95,26 @@ fn lines_read_as_documented() {
         let ordered = Ordered { order, ticket };
         assert_eq!(ordered.encode(), format!("{text}\n").as_bytes());
         assert_eq!(Ordered::decode(text.as_bytes()).unwrap(), ordered);
+    }
+}
+
+/// Whoever says it, and whatever it is escaped to.
+#[test]
+fn a_reason_is_cut_to_what_a_line_holds() {
+    for letter in ["x", "\u{1}", "ä", "\u{1f41b}"] {
+        let reason = letter.repeat(2000);
+        let line = Report::Troubled { task: 1, reason }.encode();
+        assert!(line.len() < MAX_LINE, "{letter}");
+        let Report::Troubled { reason, .. } = Report::decode(&line).unwrap() else {
+            panic!("{line:?}");
+        };
+        assert_eq!(reason.len(), 400, "{letter}");
+    }
+    let long = "x".repeat(2000);
+    let theirs = format!(r#"{{"report":"troubled","reason":"{long}"}}"#);
+    match Report::decode(theirs.as_bytes()) {
+        Ok(Report::Troubled { reason, .. }) => assert_eq!(reason.len(), 400),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -19,11 +19,13 @@ pub enum Report {
         /// The command's process group; 0 if there is none to tell.
         group: i32,
     },
-    /// Its command has ended, and what became of its task cannot be recorded. It keeps trying and takes no
-    /// other job; the next [`Report::Idle`] says that it could.
+    /// It lacks what its work takes: what became of its task cannot be recorded, or no command can be started. It keeps
+    /// trying and takes no other job meanwhile; the next [`Report::Idle`] says that it goes on.
     Troubled {
         /// The task's id in the store; 0 if there is none to tell.
         task: i64,
+        /// What is wrong; empty if that was not said. What is longer than 400 bytes is cut.
+        reason: String,
     },
     /// It waits for a job.
     Idle {
@@ -68,7 +70,7 @@ pub enum Order {
     },
     /// Go at once, and end the command that runs.
     Stop,
-    /// Read the configuration again; the next job goes by it.
+    /// Go by the configuration of now, from the next job on.
     Reload,
     /// Open the log file again, which has been moved away.
     Reopen,
@@ -137,6 +139,8 @@ struct ReportLine {
     ticket: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,6 +173,7 @@ impl Report {
             output: None,
             ticket: None,
             refused: None,
+            reason: None,
         };
         line(&match *self {
             Self::Ready => empty(ReportWord::Ready),
@@ -177,8 +182,9 @@ impl Report {
                 group: Some(group),
                 ..empty(ReportWord::Busy)
             },
-            Self::Troubled { task } => ReportLine {
+            Self::Troubled { task, ref reason } => ReportLine {
                 task: Some(task),
+                reason: (!reason.is_empty()).then(|| short(reason)),
                 ..empty(ReportWord::Troubled)
             },
             Self::Idle { jobs, output } => ReportLine {
@@ -197,7 +203,7 @@ impl Report {
         })
     }
 
-    /// Reads a line, with or without its end. Numbers that are left out are 0.
+    /// Reads a line, with or without its end. Numbers that are left out are 0, and a reason is empty.
     ///
     /// # Errors
     /// When it is no report.
@@ -211,6 +217,7 @@ impl Report {
             },
             ReportWord::Troubled => Self::Troubled {
                 task: read.task.unwrap_or(0),
+                reason: short(read.reason.as_deref().unwrap_or_default()),
             },
             ReportWord::Idle => Self::Idle {
                 jobs: read.jobs.unwrap_or(0),
@@ -281,6 +288,14 @@ fn cut(reason: &str) -> String {
         room.checked_sub(width).map(|left| room = left).is_some()
     });
     beginning.collect()
+}
+
+/// As much of what a worker lacks as is told, in bytes: a tender keeps it for each of its workers.
+const TROUBLE: usize = 400;
+
+fn short(reason: &str) -> String {
+    let end = reason.floor_char_boundary(TROUBLE);
+    reason.get(..end).unwrap_or_default().to_owned()
 }
 
 fn line(of: &impl Serialize) -> Vec<u8> {

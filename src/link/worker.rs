@@ -1,9 +1,11 @@
 //! The tender's end of the link to a worker.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -114,6 +116,18 @@ impl Orders {
     /// # Errors
     /// When the worker is gone, or has left so many orders unread that there is no room.
     pub fn send(&mut self, order: Order) -> io::Result<Ticket> {
+        self.send_with(order, None)
+    }
+
+    /// The same, with a descriptor, of which the worker gets one of its own. Whoever reads lines alone gets none.
+    ///
+    /// # Errors
+    /// As [`Orders::send`].
+    pub fn send_with(
+        &mut self,
+        order: Order,
+        handed: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Ticket> {
         let ticket = Ticket(self.latest.0.saturating_add(1));
         let line = Ordered {
             order,
@@ -121,8 +135,18 @@ impl Orders {
         }
         .encode();
         // Past the runtime: it lets nothing be written before it has once seen the socket ready.
-        match rustix::io::write(self.stream.as_ref(), &line)? {
-            n if n == line.len() => {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut handing = SendAncillaryBuffer::new(&mut space);
+        let handed: Vec<BorrowedFd<'_>> = handed.into_iter().collect();
+        if !handed.is_empty() {
+            // There is room for the one.
+            handing.push(SendAncillaryMessage::ScmRights(&handed));
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let line = [IoSlice::new(&line)];
+        let sent = sendmsg(self.stream.as_ref(), &line, &mut handing, flags)?;
+        match sent {
+            n if line.iter().all(|line| n == line.len()) => {
                 self.latest = ticket;
                 Ok(ticket)
             }

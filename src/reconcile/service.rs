@@ -6,12 +6,14 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::backlog;
 use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
+use crate::thread::{NotRun, Once};
 use crate::tube::TubeName;
 
 /// What is put right.
@@ -33,6 +35,8 @@ pub struct Service {
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
     pub identity: NewWorker,
+    /// The tubes that other tenders of the store tend.
+    pub tended: Box<dyn Fn() -> Vec<TubeName> + Send>,
 }
 
 impl Service {
@@ -44,7 +48,10 @@ impl Service {
             open,
             mut scope,
             identity,
+            tended,
         } = self;
+        let mut said = backlog::Said::default();
+        let mut is_new = true;
         let open = Arc::new(open);
         let mut store: Option<Store> = None;
         // From here on dead workers are to be forgotten.
@@ -62,6 +69,7 @@ impl Service {
                 Scope { commands, tubes } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
                 troubled.retain(|tube| tubes.contains(tube));
+                is_new = true;
             }
             if store.is_none() {
                 store = match opened(Arc::clone(&open)).await {
@@ -74,6 +82,16 @@ impl Service {
                 };
             }
             if let Some(store) = &store {
+                if std::mem::take(&mut is_new) {
+                    match store.call(|db| db.backlog()).await {
+                        Ok(backlog) => {
+                            let all = tubes.iter().cloned().chain(tended()).collect();
+                            said.say(&backlog, &commands, &all);
+                        }
+                        // Told by those who have to have the store.
+                        Err(error) => tracing::debug!(%error, "could not look what waits"),
+                    }
+                }
                 let mut all = Tubes {
                     broker: broker.as_mut(),
                     store,
@@ -121,9 +139,10 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 async fn opened(
     open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
 ) -> Result<Store, ledger::Error> {
-    tokio::task::spawn_blocking(move || Store::over(open()?))
-        .await
-        .map_err(|_| ledger::Error::closed())?
+    let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
+    let thread = Once::start("opener").map_err(not_run)?;
+    let opened = thread.run(move || open()).await.map_err(not_run)?;
+    opened.map(Store::over)
 }
 
 /// Says what a pass did, if it did anything.

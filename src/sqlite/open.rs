@@ -124,11 +124,17 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
         Connection::open_with_flags(file, flags).map_err(|e| open_error(path, &e))?;
     connection
         .busy_handler(Some(wait_for_lock))
-        .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON"))
         // What turns out not to be ours is left as it is, its journal too.
         .and_then(|()| keep_journal(&connection, journal))
         .map_err(|e| Error::sqlite(path, e))?;
+    set_foreign_keys(path, &connection, true)?;
     Ok(connection)
+}
+
+fn set_foreign_keys(path: &Path, connection: &Connection, on: bool) -> Result<(), Error> {
+    connection
+        .pragma_update(None, "foreign_keys", on)
+        .map_err(|e| Error::sqlite(path, e))
 }
 
 /// Whether closing the last connection leaves the journal where it is.
@@ -212,10 +218,17 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(|e| Error::sqlite(path, e))?;
-    embedded::migrations::runner()
+    // A table that is made anew is dropped before, and no row that refers to it may go with it.
+    set_foreign_keys(path, connection, false)?;
+    // Together: what a migration makes, and that it was made, are two transactions otherwise, and whoever is killed
+    // between them leaves a store that nobody can bring up to date.
+    let migrated = embedded::migrations::runner()
+        .set_grouped(true)
         .run(connection)
         .map(drop)
-        .map_err(|e| migrate_error(e.to_string()))
+        .map_err(|e| migrate_error(e.to_string()));
+    set_foreign_keys(path, connection, true)?;
+    migrated
 }
 
 fn no_turn(path: &Path, error: &io::Error) -> Error {

@@ -233,6 +233,19 @@ pub enum Verdict {
 /// How long a job waits before we look again at a task that another worker is running.
 const HELD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
+/// How long a job waits before we look again whether the command of its task is configured by now.
+const PARKED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// How long a task waits for its command to be configured, once the task is due.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// When to look again at a task that has been due for so many milliseconds, and whose command is not configured: half
+/// as late again each time. `None`: it has waited for long enough.
+pub fn parked(due_for: i64) -> Option<Duration> {
+    let so_far = Duration::from_millis(due_for.max(0).unsigned_abs());
+    (so_far < GIVEN_UP).then(|| (so_far / 2).clamp(PARKED.0, PARKED.1))
+}
+
 /// Decides what a job may do to its task.
 pub fn judge(found: Found) -> Verdict {
     match found {
@@ -301,6 +314,23 @@ mod tests {
         ];
         for (found, verdict) in table {
             assert_eq!(judge(found), verdict, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_parked_ever_longer_and_not_for_ever() {
+        let seconds = Duration::from_secs;
+        for (due_for, expected) in [
+            (-7, Some(5)),
+            (0, Some(5)),
+            (10_000, Some(5)),
+            (60_000, Some(30)),
+            (600_000, Some(300)),
+            (86_400_000, Some(300)),
+            (7 * 86_400_000, None),
+            (i64::MAX, None),
+        ] {
+            assert_eq!(parked(due_for), expected.map(seconds), "{due_for}");
         }
     }
 

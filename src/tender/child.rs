@@ -3,7 +3,7 @@
 //! The worker's end of the link and its slot are inherited by clearing their close-on-exec flags just around
 //! the spawn.
 //! That is safe as long as nothing else in the process spawns in that moment, which holds on a
-//! current-thread runtime: the only other thread is the one that waits for signals. (The usual way,
+//! current-thread runtime: the other threads, of signals and of the log, start nothing. (The usual way,
 //! `pre_exec`, makes std fork where it could `posix_spawn`.)
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -26,14 +27,19 @@ use super::printed::{self, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
 use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
-    self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
-    SLOT_VARIABLE, Ticket,
+    self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
+    Orders, Report, Reports, SLOT_VARIABLE, Ticket,
 };
+use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
-use crate::tenure::Slot;
+use crate::process::{folder, limit, program};
+use crate::thread::Once;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+
+/// Between two tries to have a thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -55,6 +61,8 @@ pub(super) struct Child {
     printed: Arc<AtomicU64>,
     /// Only of those that speak in tokens.
     leaving: Option<Leaving>,
+    /// What it lacks, as long as it is in trouble.
+    trouble: Option<String>,
     /// To have a TERM sent.
     terminate: Arc<Notify>,
     /// Another program, which speaks our lines.
@@ -76,10 +84,14 @@ impl Child {
         id: WorkerId,
         slot: Slot,
         guarded: Option<BorrowedFd<'_>>,
+        accepted: Option<BorrowedFd<'_>>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        limit::leaves_room(&theirs)?;
+        // One that cannot be gone to is the worker's trouble.
+        let _ = folder::stand();
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -90,25 +102,44 @@ impl Child {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         }
+        if let (Protocol::Own, Some(soft)) = (protocol, limit::told()) {
+            command.env(limit::VARIABLE, soft);
+        }
         let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
         if let Some(mark) = mark {
             command.env(MARK_VARIABLE, mark.to_string());
         }
         rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
-        if let Some(held) = guarded {
-            command.env(GUARD_VARIABLE, held.as_raw_fd().to_string());
-            rustix::io::fcntl_setfd(held, FdFlags::empty())?;
+        // What a configuration says is no business of other people's programs.
+        let accepted = accepted.filter(|_| protocol == Protocol::Own);
+        let lent = [
+            (GUARD_VARIABLE, guarded),
+            (CONFIGURATION_VARIABLE, accepted),
+        ];
+        for (variable, lent) in &lent {
+            if let Some(lent) = lent {
+                command.env(variable, lent.as_raw_fd().to_string());
+                rustix::io::fcntl_setfd(lent, FdFlags::empty())?;
+            } else {
+                // It would be that of a tender around us.
+                command.env_remove(variable);
+            }
         }
         let spawned = command.spawn();
         // Before anything else is spawned.
-        let closed = guarded.map_or(Ok(()), |held| {
-            rustix::io::fcntl_setfd(held, FdFlags::CLOEXEC)
-        });
+        let mut lent = lent.iter().filter_map(|(_, lent)| *lent);
+        let closed = lent.try_for_each(|lent| rustix::io::fcntl_setfd(lent, FdFlags::CLOEXEC));
         // Ours to close, or its death would never be the end of the file, nor free its slot.
         drop((theirs, slot));
         let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
+        // Our own raises it anyway.
+        if protocol != Protocol::Own
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            limit::give(pid);
+        }
         let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),
@@ -144,6 +175,7 @@ impl Child {
                 is_busy: false,
                 is_to_go: false,
             }),
+            trouble: None,
         })
     }
 
@@ -174,8 +206,19 @@ impl Child {
     /// Tells it something, without waiting, and says by which ticket that is answered. One that hears no orders gets a
     /// TERM, but not while it works on a job that it may finish; it answers nothing.
     pub(super) fn order(&mut self, order: Order) -> io::Result<Option<Ticket>> {
+        self.order_with(order, None)
+    }
+
+    /// The same; a reload of one of our own with the configuration that was accepted.
+    pub(super) fn order_with(
+        &mut self,
+        order: Order,
+        accepted: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<Ticket>> {
+        let is_own = self.mark.is_none();
         let Some(leaving) = &mut self.leaving else {
-            let ticket = self.orders.send(order)?;
+            let handed = accepted.filter(|_| is_own && order == Order::Reload);
+            let ticket = self.orders.send_with(order, handed)?;
             if order == Order::Reload {
                 self.reload = Some(ticket);
             }
@@ -206,8 +249,20 @@ impl Child {
         self.reload.take_if(|last| *last == ticket).is_some()
     }
 
+    /// What it said that it lacks, if it is in trouble and said so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        match report {
+            Report::Troubled { reason, .. } => {
+                self.trouble = (!reason.is_empty()).then(|| reason.clone());
+            }
+            Report::Idle { .. } => self.trouble = None,
+            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
@@ -225,13 +280,20 @@ impl Child {
     /// Ends what it has left running, away from the loop.
     pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            ends.spawn_blocking(move || {
-                if let Err(error) = leftover::end_marked(&mark.to_string()) {
-                    tracing::warn!(
-                        reason = error.to_string(),
-                        "could not look for what a worker left running"
-                    );
-                }
+            ends.spawn(async move {
+                let thread = loop {
+                    match Once::start("remains") {
+                        Ok(thread) => break thread,
+                        Err(_) => sleep(AGAIN).await,
+                    }
+                };
+                let ending = move || leftover::end_marked(&mark.to_string());
+                let reason = match thread.run(ending).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(reason, "could not look for what a worker left running");
             });
         }
     }
@@ -250,7 +312,16 @@ fn resident(statm: &str) -> Option<u64> {
 }
 
 fn command(worker: &WorkerCommand) -> Command {
-    let mut command = Command::new(&worker.program);
+    let mut command = Command::new(match worker.protocol {
+        Protocol::Own => program::found(&worker.program),
+        Protocol::Lines | Protocol::Tokens => worker.program.clone(),
+    });
+    // By its name, which may be that of another folder by now.
+    if let Some(folder) = &worker.folder
+        && folder.is_dir()
+    {
+        command.current_dir(folder);
+    }
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),

@@ -1,15 +1,25 @@
 //! What the loop does on real processes because of what the crews say, and what it logs of it.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::child::Child;
 use super::{Event, Tender, WorkerId};
+use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
+use crate::jitter;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
-use crate::{chance, clock};
+use crate::process::limit;
+
+/// Descriptors that a tender has for each worker: the link, and what tells of its end.
+const A_WORKER: u64 = 2;
+
+/// Those that it has not opened yet when it begins: its sessions with the broker, and the store.
+const OPENED_LATER: u64 = 10;
 
 impl Tender {
     /// Lets one pool do what is due.
@@ -53,7 +63,7 @@ impl Tender {
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
             Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
-            Report::Troubled { task } => lifecycle::Event::Troubled { task },
+            Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
@@ -108,7 +118,7 @@ impl Tender {
         }
         self.ending = true;
         // The next tender need not wait for the last command: what still drains here counts there.
-        if let Err(error) = self.tenure.leave() {
+        if let Err(error) = self.ownership.leave() {
             tracing::warn!(reason = error.to_string(), "kept the tubes until the end");
         }
         for pool in 0..self.pools.len() {
@@ -200,29 +210,62 @@ impl Tender {
             number: worker,
         };
         let tube = &pool.settings.tube;
-        let slot = self.tenure.slot(tube);
+        let slot = self.ownership.slot(tube);
         let guarded = self.guard.as_ref().map(Guard::held_by_workers);
-        let spawned = slot
-            .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
+        let accepted = self.configuration.as_ref();
+        let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
+        let events = self.events.clone();
+        let spawned =
+            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, accepted, events));
         let event = match spawned {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
                 tracing::info!(worker = name, pid, %tube, reason, "worker started");
+                pool.lack = None;
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
                 lifecycle::Event::Spawned {
-                    jitter: Jitter(chance::byte()),
+                    jitter: Jitter(jitter::byte()),
                 }
             }
             Err(error) => {
                 let program = pool.settings.command.program.to_string_lossy();
-                tracing::error!(%tube, %program, reason = error.to_string(), "worker could not be started");
+                let reason = error.to_string();
+                // Once, and not for every try.
+                if pool.lack.as_ref() != Some(&reason) {
+                    tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
+                }
+                pool.lack = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
         };
         let now = self.now();
         self.tell_only(id, event, now);
+    }
+
+    /// Says if there are fewer descriptors than the workers take that may be wanted.
+    pub(super) fn say_what_fits(&self) {
+        let wanted = self
+            .pools
+            .iter()
+            .map(|pool| u64::from(pool.crew.limits().max()));
+        let wanted = wanted.fold(0, u64::saturating_add);
+        let Ok(newest) = File::open("/dev/null") else {
+            return;
+        };
+        let Some((limit, left)) = limit::left(&newest) else {
+            return;
+        };
+        let fit = left.saturating_sub(OPENED_LATER) / A_WORKER;
+        if fit < wanted {
+            tracing::warn!(
+                limit,
+                wanted,
+                fit,
+                "cannot have all workers within the limit of open files; raise it, with ulimit -n or LimitNOFILE="
+            );
+        }
     }
 
     fn order(&mut self, pool: usize, worker: Number, order: Order, reason: &str) {
@@ -275,7 +318,7 @@ impl Tender {
     fn listen(&mut self, index: usize) {
         let now = self.now();
         if let Some(pool) = self.pools.get_mut(index)
-            && !self.ear.listen(index, pool.settings.tube.clone())
+            && !self.listener.listen(index, pool.settings.tube.clone())
         {
             pool.crew.heard(false, now);
         }
@@ -295,7 +338,7 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         let known = pool.crew.census().before;
-        match self.tenure.left(tube) {
+        match self.ownership.left(tube) {
             Ok(workers) => {
                 if workers != known {
                     tracing::info!(%tube, workers, "workers of an earlier tender counted");
@@ -318,6 +361,10 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         match effect {
+            // Of those that lack something it was said what that is.
+            Effect::BackedOff { worker, back_off } if pool.lack.is_some() => {
+                tracing::debug!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
+            }
             Effect::BackedOff { worker, back_off } => {
                 tracing::warn!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
             }

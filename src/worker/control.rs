@@ -1,6 +1,7 @@
 //! What a worker is told, by signals or by its tender.
 
 use std::future::ready;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +29,17 @@ pub struct Configured {
     pub environment: Environment,
 }
 
+/// See [`Upkeep::configure`].
+pub type Configure =
+    Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+
 /// What a worker does at once when it is told to, whatever else it is doing.
 pub struct Upkeep {
-    /// Reads the configuration again. What comes of it holds from the next job on.
-    pub configure: Box<dyn Fn() -> Result<Configured, String> + Send + Sync>,
+    /// Goes by what the tender has handed over, or else reads the configuration again. What comes of it holds from the
+    /// next job on; nothing does where the configuration is the tender's, and the tender has handed over nothing.
+    pub configure: Configure,
     /// Opens the log file again.
-    pub reopen: fn() -> Result<(), String>,
+    pub reopen: fn(),
 }
 
 /// What is left for the worker to do of what it was told.
@@ -71,8 +77,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// `grace` is what a drain by signal gives a running command. `witness` says whether a process beside this one, to which
-    /// nobody sends signals, was told to go too: then all were.
+    /// `grace` is what a drain by signal gives a running command. `witness` says whether a process beside this one, to
+    /// which nobody sends signals, was told to go too: then all were.
     pub fn new(
         signals: Receiver<Asked>,
         tender: Option<link::Tender>,
@@ -102,8 +108,8 @@ impl Control {
         self.tender.is_some()
     }
 
-    /// What has been said by now and was not heard yet. A signal that has come is waited for, which its thread passes on:
-    /// what ended since may have ended by the same signal.
+    /// What has been said by now and was not heard yet. A signal that has come is waited for, which its thread passes
+    /// on: what ended since may have ended by the same signal.
     pub async fn heard_by_now(&mut self) -> Option<Word> {
         if !self.is_told && signals::end_has_come() {
             self.is_told = true;
@@ -142,9 +148,9 @@ impl Control {
                 Some(self.drain(Some(self.grace), None, By::Signal))
             }
             Asked::Stop => Some(stop(None, By::Signal)),
-            Asked::Reload => self.configure(None),
+            Asked::Reload => self.configure(None, None),
             Asked::Reopen => {
-                self.reopen(None);
+                (self.upkeep.reopen)();
                 None
             }
             // Not heeded: a worker is one.
@@ -176,9 +182,13 @@ impl Control {
                 Some(self.drain(grace, ticket, By::Tender))
             }
             Order::Stop => Some(stop(ticket, By::Tender)),
-            Order::Reload => self.configure(ticket),
+            Order::Reload => {
+                let handed = self.tender.as_mut().and_then(link::Tender::handed);
+                self.configure(handed, ticket)
+            }
             Order::Reopen => {
-                self.reopen(ticket);
+                (self.upkeep.reopen)();
+                self.answer(ticket, Reply::Done);
                 None
             }
             Order::Ping => {
@@ -188,12 +198,15 @@ impl Control {
         }
     }
 
-    fn configure(&mut self, ticket: Option<Ticket>) -> Option<Word> {
-        match (self.upkeep.configure)() {
+    fn configure(&mut self, handed: Option<OwnedFd>, ticket: Option<Ticket>) -> Option<Word> {
+        match (self.upkeep.configure)(handed) {
             Ok(configured) => {
-                tracing::info!("read the configuration again");
+                match &configured {
+                    Some(_) => tracing::info!("read the configuration again"),
+                    None => tracing::debug!("left the configuration to the tender"),
+                }
                 self.answer(ticket, Reply::Done);
-                Some(Word::Configured(configured))
+                configured.map(Word::Configured)
             }
             Err(reason) => {
                 tracing::error!(reason, "kept the configuration as it was");
@@ -201,17 +214,6 @@ impl Control {
                 None
             }
         }
-    }
-
-    fn reopen(&mut self, ticket: Option<Ticket>) {
-        let reply = match (self.upkeep.reopen)() {
-            Ok(()) => Reply::Done,
-            Err(reason) => {
-                tracing::error!(reason, "log file was not opened again");
-                Reply::Refused { reason }
-            }
-        };
-        self.answer(ticket, reply);
     }
 
     fn drain(&self, grace: Option<Duration>, ticket: Option<Ticket>, by: By) -> Word {

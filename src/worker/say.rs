@@ -18,7 +18,8 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         } => {
             let until = until.map_or_else(|| "its end".into(), clock::written);
             let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
-            tracing::info!(worker, %task, attempt, command, since, until, "was told to go; lets its command run until then");
+            let said = "was told to go; lets its command run until then";
+            tracing::info!(worker, %task, attempt, command, since, until, "{said}");
         }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")
@@ -64,6 +65,15 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         }
         Said::LostReservation { job, error } => {
             tracing::warn!(job, %error, "lost a reservation while its command ran");
+        }
+        Said::CouldNotStart { attempt, reason } => tracing::warn!(
+            worker,
+            task = %attempt.task,
+            reason,
+            "could not start a command; gave its job back, and will keep trying"
+        ),
+        Said::StartsAgain { program } => {
+            tracing::info!(worker, program, "could start commands again")
         }
         Said::OftenInterrupted { task, times } => often_interrupted(*task, *times),
         Said::Ended(settlement) => ended(settlement, command),

@@ -14,6 +14,7 @@ mod everything;
 mod faults;
 mod hostile;
 mod kills;
+mod lacks;
 mod memory;
 mod orphans;
 mod reconcile;

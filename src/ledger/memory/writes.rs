@@ -186,14 +186,21 @@ impl Rows for Transaction<'_> {
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+        let mut tables = self.0.borrow_mut();
+        let before = AttemptId {
+            number: attempt.number.saturating_sub(1),
+            ..attempt
+        };
+        let before = tables.attempt(before).cloned();
+        tables.change(
             attempt.task,
-            |row| row.ahead && row.is_run_by(attempt, Some(owner)),
+            |row| row.is_run_by(attempt, Some(owner)),
             |row| {
                 row.status = Status::Waiting;
-                row.due = Some(row.created);
-                (row.owner, row.worker, row.started) = (None, None, None);
-                (row.attempt, row.ahead) = (0, false);
+                row.due = Some(before.as_ref().map_or(row.created, |one| one.finished));
+                row.started = before.as_ref().map(|one| one.started);
+                (row.owner, row.worker) = (None, None);
+                (row.attempt, row.ahead) = (row.attempt.saturating_sub(1), false);
             },
         )
     }
@@ -294,6 +301,15 @@ impl Rows for Transaction<'_> {
         let tables = self.0.borrow();
         let since = tables.task(task).map(|row| tables.waits_since(task, row));
         since.ok_or_else(|| Failed::row(task, format!("there is no task {task}")))
+    }
+
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| row.reason = Some(reason.to_owned()),
+        )?;
+        Ok(())
     }
 
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {

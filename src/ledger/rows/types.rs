@@ -247,6 +247,17 @@ pub struct Tally {
     pub count: u64,
 }
 
+/// So many tasks of one tube wait, for one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The tube's name.
+    pub tube: String,
+    /// The command, where `put` recorded one.
+    pub command: Option<String>,
+    /// How many.
+    pub count: u64,
+}
+
 /// A task as it is recorded, to be shown.
 #[derive(Debug, Clone)]
 pub struct Listed {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::tasks::column;
+use super::columns::column;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{EndedAttempt, RanBy, Recorded};
 use crate::task::Millis;

@@ -4,16 +4,13 @@ use uuid::Uuid;
 
 use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
-use crate::ledger::cleanup::{Old, Unsure};
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
-use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    Beginning, BegunPut, Each, EndedAttempt, Ending, KeptJob, Listed, NewRow, RanBy, Reads,
-    Recorded, Rows, Running, Tally, TaskRow,
+    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
+    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    UnverifiedJob,
 };
-use crate::ledger::worker::{Known, NewWorker};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -90,6 +87,10 @@ impl Reads for Connected<'_> {
 
     fn tallies(&self) -> Result<Vec<Tally>, Failed> {
         recover::tallies(self.0)
+    }
+
+    fn backlog(&self) -> Result<Vec<Backlog>, Failed> {
+        recover::backlog(self.0)
     }
 
     fn page(
@@ -202,12 +203,16 @@ impl Rows for Connected<'_> {
         attempts::waits_since(self.0, task)
     }
 
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
+        tasks::set_reason(self.0, task, reason)
+    }
+
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
         tasks::set_due(self.0, task, due)
     }
 
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        tasks::raise_kicks(self.0, task, kicks)
+        puts::raise_kicks(self.0, task, kicks)
     }
 
     fn begin_put(

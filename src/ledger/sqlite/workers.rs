@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::ledger::error::Failed;
-use crate::ledger::worker::{Known, NewWorker};
+use crate::ledger::rows::{Known, NewWorker};
 use crate::task::Millis;
 use crate::task::id::WorkerId;
 

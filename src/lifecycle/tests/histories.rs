@@ -84,7 +84,7 @@ fn contradiction(worker: &Worker) -> Option<&'static str> {
             ),
             (
                 worker.troubled() && running.is_none(),
-                "it cannot record what it does not run",
+                "it is in trouble and counts as idle",
             ),
         ],
         State::Killed { why, leave_at, .. } => [

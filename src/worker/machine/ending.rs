@@ -7,13 +7,15 @@ use super::batch::{Journal, Recorded, Turn};
 use super::command::Stage;
 use super::event::{Effect, Ended, How, Now, Said, ToDelete};
 use super::heard::{Belief, Stop};
+use super::lacks::Judged;
 use super::mode::Mode;
 use super::pace::Pace;
-use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Running};
+use super::phase::{Disposition, Finished, Last, Looking, Phase, Recording, Running};
 use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
-use crate::ledger::{Claim, DeadAttempt, Entered, Remains, Settlement};
+use crate::ledger::{Claim, DeadAttempt, Entered, Jobless, Remains, Settlement};
+use crate::link::Report;
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
@@ -64,11 +66,24 @@ impl Machine {
     fn has_ended(
         &mut self,
         running: Running,
-        ended: Ended,
+        mut ended: Ended,
         stop: Stop,
         now: Now,
         out: &mut Effects,
     ) {
+        if let How::NotStarted { lack, reason } = &mut ended.how {
+            match self.lacks.lacks(*lack, running.facts.program(), now) {
+                Judged::GiveBack { delay, is_new } => {
+                    let reason = std::mem::take(reason);
+                    return self.does_not_start(running, (delay, is_new, reason), now, out);
+                }
+                Judged::Fail { lasted } if lasted > Duration::ZERO => {
+                    let lasted = lasted.as_secs();
+                    reason.push_str(&format!(", for {lasted} s by now"));
+                }
+                Judged::Fail { .. } => {}
+            }
+        }
         let Running {
             reservation,
             facts,
@@ -124,6 +139,34 @@ impl Machine {
         }
     }
 
+    /// What the worker lacks is no fault of the task: the task is to wait as if nothing had been claimed, its job goes
+    /// back, and the worker pauses.
+    fn does_not_start(
+        &mut self,
+        running: Running,
+        (delay, is_new, reason): (Duration, bool, String),
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Running {
+            reservation, facts, ..
+        } = running;
+        if is_new {
+            let (attempt, reason) = (facts.id, reason.clone());
+            out.push(Effect::Say(Said::CouldNotStart { attempt, reason }));
+        }
+        self.report(Report::Troubled { task: 0, reason }, out);
+        // Idle, once it tries again and there is nothing to try it with.
+        self.told = Told::NotSince(now.at);
+        self.batch.not_started(facts.id);
+        let last = Last::Unstarted {
+            reservation,
+            facts,
+            delay,
+        };
+        self.record(last, now);
+    }
+
     /// Nothing of the command runs any more that must not, and its outcome is known.
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
         let fits = finished.quick && self.pace.fits_a_batch();
@@ -144,7 +187,7 @@ impl Machine {
         out: &mut Effects,
     ) {
         if !well {
-            self.batch.lost_journal();
+            self.batch.has_journal(false);
             return self.look(finished, now, out);
         }
         out.push(gap(Point::OutcomeNoted));
@@ -163,7 +206,7 @@ impl Machine {
     }
 
     /// Begins to record what there is: an attempt that has ended, with its batch, or only a batch.
-    pub(super) fn record(&mut self, last: Option<(Reservation, Facts, Arc<Settlement>)>, now: Now) {
+    pub(super) fn record(&mut self, last: Last, now: Now) {
         // The next jobs are for others only if this takes its time.
         self.busy_since = now.at;
         self.phase = Phase::Recording(Recording {
@@ -201,13 +244,12 @@ impl Machine {
             settlement,
             ..
         } = looking.finished;
-        self.recorded(
-            Some((reservation, facts, settlement)),
-            &ours,
-            false,
-            now,
-            out,
-        );
+        let last = Last::Ended {
+            reservation,
+            facts,
+            settlement,
+        };
+        self.recorded(last, &ours, false, now, out);
         let mut later = Vec::new();
         let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
         for ((reservation, job), attempt) in found.zip(attempts) {
@@ -230,15 +272,33 @@ impl Machine {
     /// What there was is recorded. `ours` says for each attempt whether it was ours to record.
     pub(super) fn recorded(
         &mut self,
-        last: Option<(Reservation, Facts, Arc<Settlement>)>,
+        last: Last,
         ours: &[bool],
         at_last: bool,
         now: Now,
         out: &mut Effects,
     ) {
         self.batch_recorded(ours, out);
-        let Some((reservation, facts, settlement)) = last else {
-            return self.rest(now);
+        let (reservation, facts, settlement) = match last {
+            Last::Ended {
+                reservation,
+                facts,
+                settlement,
+            } => (reservation, facts, settlement),
+            Last::Unstarted {
+                reservation,
+                facts,
+                delay,
+            } => {
+                self.keep_alive = None;
+                let how = Disposition::Release {
+                    priority: Some(facts.priority),
+                    delay,
+                    waiting: Some(Jobless::Put(facts.put)),
+                };
+                return self.dispose(reservation, how);
+            }
+            Last::Nothing => return self.rest(now),
         };
         out.push(gap(Point::OutcomeRecorded));
         let is_ours = ours.last().is_some_and(|ours| *ours);
@@ -255,7 +315,9 @@ impl Machine {
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
-            _ if !is_ours => self.leave_job(reservation, Some(facts.priority), Duration::ZERO),
+            _ if !is_ours => {
+                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
+            }
             Next::Done | Next::Cancelled => self.delete(reservation, facts.foreign_task(), now),
             Next::Failed { .. } => match facts.command.on_failure {
                 OnFailure::Delete => self.delete(reservation, facts.foreign_task(), now),
@@ -266,7 +328,7 @@ impl Machine {
                 Disposition::Release {
                     priority: Some(facts.priority),
                     delay: *delay,
-                    waiting: Some(facts.put),
+                    waiting: Some(Jobless::Put(facts.put)),
                 },
             ),
         }
@@ -310,7 +372,7 @@ impl Machine {
         let Phase::Recording(Recording { last, .. }) = self.phase.take() else {
             return false;
         };
-        let attempt = last.as_ref().map(|(_, facts, _)| facts.id);
+        let attempt = last.attempt();
         out.push(Effect::Say(Said::LeftUnrecorded(attempt)));
         if self.batch.journal() == Journal::Ready {
             out.push(Effect::LeaveJournal);
@@ -321,10 +383,13 @@ impl Machine {
             ledger.forget();
         }
         match last {
-            Some((reservation, facts, _)) => {
-                self.leave_job(reservation, Some(facts.priority), Duration::ZERO)
+            Last::Ended {
+                reservation, facts, ..
             }
-            None => self.rest(now),
+            | Last::Unstarted {
+                reservation, facts, ..
+            } => self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO),
+            Last::Nothing => self.rest(now),
         }
         true
     }

@@ -12,6 +12,7 @@ use crate::ledger::Millis;
 use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::{Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
@@ -25,7 +26,7 @@ pub struct Now {
     /// The machine's clock, which rows are stamped with and nothing is measured by.
     pub wall: Millis,
     /// Jitter, drawn by the loop: what keeps workers from trying a broker again all at once.
-    pub chance: u8,
+    pub jitter: u8,
 }
 
 /// Who tells a worker to go.
@@ -125,7 +126,9 @@ pub enum How {
     },
     /// The command could not be started.
     NotStarted {
-        /// What the system said.
+        /// What is lacking.
+        lack: Lack,
+        /// What the system said, in words.
         reason: String,
     },
 }
@@ -161,7 +164,7 @@ pub enum Ask {
     /// Delete these jobs and reserve up to `most` others, in one go.
     Exchange {
         /// Jobs that are over.
-        over: Vec<ToDelete>,
+        to_delete: Vec<ToDelete>,
         /// How many others.
         most: usize,
     },
@@ -394,6 +397,18 @@ pub enum Said {
         job: JobId,
         /// What the broker said.
         error: broker::Error,
+    },
+    /// The worker lacks what it takes to start a command; said once a lack.
+    CouldNotStart {
+        /// The attempt, which did not begin.
+        attempt: AttemptId,
+        /// What is lacking.
+        reason: String,
+    },
+    /// What was lacking is there again.
+    StartsAgain {
+        /// The program that was started.
+        program: String,
     },
     /// A task was interrupted so often in a row.
     OftenInterrupted {

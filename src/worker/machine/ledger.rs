@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Effect, Haste, Now, Said, Unentered};
-use super::phase::{Look, Phase, Recording};
+use super::phase::{Last, Look, Phase, Recording};
 use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
 use crate::ledger::{Entered, Entry};
 use crate::link::Report;
@@ -103,18 +103,18 @@ impl Machine {
         let Phase::Recording(recording) = &self.phase else {
             return None;
         };
-        let (not_before, last) = (
-            recording.not_before,
-            recording
-                .last
-                .as_ref()
-                .map(|(_, _, settlement)| Arc::clone(settlement)),
-        );
+        let (settlement, unstarted) = match &recording.last {
+            Last::Ended { settlement, .. } => (Some(Arc::clone(settlement)), None),
+            Last::Unstarted { facts, .. } => (None, Some(facts.id)),
+            Last::Nothing => (None, None),
+        };
+        let not_before = recording.not_before;
         if !self.is_due(not_before, now) {
             return None;
         }
         let mut entry = Entry::default();
-        self.batch.record(last.as_ref(), &mut entry);
+        self.batch.record(settlement.as_ref(), &mut entry);
+        entry.unclaim.extend(unstarted);
         Some((Entering::Record, entry, Haste::Patient))
     }
 
@@ -225,17 +225,17 @@ impl Machine {
             ) => self.follow(claimant, claim, now, out),
             (Ok(Entered { claim: None, .. }), None) => {
                 let error = "the ledger did not say what the claim came to".to_owned();
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
             (Err(Unentered::OfOneRow(error)), _) => {
-                self.could_not_claim(claimant.reservation, error, true, now, out);
+                self.could_not_claim(claimant, error, true, now, out);
             }
             (Err(Unentered::Trouble(error)), _) => {
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
             (Err(Unentered::Busy), _) => {
                 let error = "it is locked".to_owned();
-                self.could_not_claim(claimant.reservation, error, false, now, out);
+                self.could_not_claim(claimant, error, false, now, out);
             }
         }
     }
@@ -257,13 +257,14 @@ impl Machine {
                 out,
             ),
             Err(why) => {
-                let attempt = recording.last.as_ref().map(|(_, facts, _)| facts.id);
+                let attempt = recording.last.attempt();
                 // Once, and not for every try.
                 if !recording.in_trouble {
                     let error = why.to_string();
-                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
                     let task = attempt.map_or(0, |attempt| attempt.task.0);
-                    self.report(Report::Troubled { task }, out);
+                    let reason = format!("cannot record an outcome: {error}");
+                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
+                    self.report(Report::Troubled { task, reason }, out);
                 }
                 self.phase = Phase::Recording(Recording {
                     in_trouble: true,
@@ -298,7 +299,7 @@ impl Machine {
                 // That the worker was told to go is of interest as long as its command runs.
                 self.note_not_before = now.at.saturating_add(AGAIN);
             } else if matches!(self.phase, Phase::Idle) {
-                self.trouble(now, out);
+                self.trouble(why.to_string(), now, out);
             } else {
                 self.note_not_before = now.at.saturating_add(AGAIN);
             }
@@ -318,7 +319,10 @@ impl Machine {
         match well {
             true => {
                 self.rest.prove_at = None;
-                out.push(Effect::Say(Said::LedgerBack));
+                // Else that is seen when a claim can be made.
+                if !self.rest.claims_fail {
+                    out.push(Effect::Say(Said::LedgerBack));
+                }
                 self.tell_now(out);
             }
             // What is wrong was said when it began.

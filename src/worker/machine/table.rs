@@ -8,7 +8,7 @@
 //! | journal made | everywhere: it says something of the batch, not of the job | |
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
-//! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `Journaling`, `Looking` |
+//! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `Journaling`, `Looking`; `Recording` if the command could not be started |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
 //! | cleared | `Clearing`, `Leftovers` | `Claiming`, `Disposing`; `Journaling`, `Looking` |
 //!

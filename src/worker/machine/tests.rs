@@ -1,29 +1,33 @@
-//! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever they
-//! may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
+//! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever
+//! they may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
-use super::event::{Answer, Ask, By, Event};
+use super::event::{Answer, Ask, By, Event, How};
 use super::mode::Mode;
 use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
 use crate::broker as broker_port;
-use crate::ledger::Claim;
+use crate::ledger::{Claim, Jobless, TaskRef};
 use crate::link::Report;
-use crate::task::id::{PutId, TaskId};
+use crate::process::lack::Lack;
+use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::state::{Exit, Outcome};
 
 mod broker;
 mod dice;
 mod model;
+mod script;
 mod stage;
 mod world;
 
 use model::{Kind, Model, Tally};
-use stage::{Script, at};
+use script::Script;
+use stage::at;
 use world::World;
 
 proptest! {
@@ -74,7 +78,7 @@ fn histories_come_everywhere() {
 fn the_table_says_what_may_happen() {
     for phase in stage::PHASES {
         for event in stage::EVENTS {
-            let mut machine = stage::machine_in(phase);
+            let mut machine = script::machine_in(phase);
             assert_eq!(machine.phase.kind(), phase);
             let before = format!("{machine:?}");
             let now = at(1_000_000);
@@ -172,11 +176,56 @@ fn a_job_that_is_lost_when_it_is_released_is_put_again() {
     script.step(Event::Answered(Answer::Settled(Err(
         broker_port::Error::NotFound,
     ))));
-    assert_eq!(script.last_entry().unwrap().again, [put]);
+    assert!(is_put_again(&script, put));
     assert!(script.asked().is_none(), "{:?}", script.asked());
 }
 
-/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told to.
+/// A broker without room takes a job off its connection and leaves it nowhere, also one that nobody has claimed.
+#[test]
+fn a_job_that_is_lost_unclaimed_is_put_again() {
+    let full = || Event::Answered(Answer::Settled(Err(broker_port::Error::OutOfMemory)));
+    let pointer = |script: &Script| match script.last_entry().unwrap().again.as_slice() {
+        [Jobless::Job(job)] => match &job.task {
+            TaskRef::Pointer(uuid) => *uuid,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    // Whose kicks are not known.
+    let mut script = Script::new();
+    script.reserves_pointer();
+    script.claim_says(Claim::AskForKicks);
+    script.step(Event::Answered(Answer::Known(
+        Err(stage::lost_connection()),
+    )));
+    script.step(full());
+    assert_eq!(pointer(&script), Uuid::from_u128(1));
+
+    // Whose turn has not come.
+    let mut script = Script::running();
+    script.ends_quickly(at(1_000));
+    script.answer_exchange(2);
+    script.claims();
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    // The job before is deleted first.
+    script.answer_exchange(0);
+    assert!(
+        matches!(script.asked(), Some(Ask::Release { .. })),
+        "{:?}",
+        script.asked()
+    );
+    script.step(full());
+    assert_eq!(pointer(&script), Uuid::from_u128(3));
+}
+
+fn is_put_again(script: &Script, put: PutId) -> bool {
+    let again = &script.last_entry().unwrap().again;
+    matches!(again.as_slice(), [Jobless::Put(one)] if *one == put)
+}
+
+/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told
+/// to.
 #[test]
 fn a_worker_in_trouble_goes_when_it_is_told_to() {
     let mut script = Script::new();
@@ -290,7 +339,7 @@ fn a_task_whose_job_is_lost_does_not_wait_for_the_next_command() {
     script.claims_although_lost(put);
     let due = script.machine.deadline().unwrap();
     script.due(due);
-    assert_eq!(script.last_entry().unwrap().again, [put]);
+    assert!(is_put_again(&script, put));
 }
 
 /// After trouble the tender is told that the worker is idle, also where it had just been told so.
@@ -374,8 +423,8 @@ fn a_turn_that_does_not_come_is_given_back() {
     assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
 }
 
-/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that is
-/// done, and a death costs one attempt.
+/// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that
+/// is done, and a death costs one attempt.
 #[test]
 fn workers_that_are_killed_in_every_gap_keep_the_promises() {
     let kind = Kind {
@@ -422,6 +471,7 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.restarts += tally.restarts;
             all.attempts += tally.attempts;
             all.lost += tally.lost;
+            all.unstarted += tally.unstarted;
             all.stopped += tally.stopped;
             all.cut_off += tally.cut_off;
         }
@@ -431,8 +481,103 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
         all.kills > 2_000
             && all.restarts > 100
             && all.lost > 1_000
+            && all.unstarted > 1_000
             && all.stopped > 200
             && all.cut_off > 10,
         "too little went wrong: {all:?}"
     );
+}
+
+/// The command could not be started for want of a process.
+fn without_room() -> Event {
+    let mut ended = stage::ended(0, false, false);
+    ended.how = How::NotStarted {
+        lack: Lack::Room,
+        reason: "no process to spare".into(),
+    };
+    Event::Ended(ended)
+}
+
+/// With a batch: what has ended is settled, what could not be started and what was to come after it wait again.
+#[test]
+fn what_a_worker_lacks_costs_no_task_anything() {
+    let mut script = Script::running();
+    let ids = script.ends_with_batch(3, at(1_000));
+    script.starts_commands = false;
+    script.ends_quickly(at(2_000));
+    assert_eq!(script.begun(), Some(ids[1]), "its turn");
+    script.lets_go();
+    script.step(without_room());
+    let entry = script.last_entry().unwrap();
+    let settled: Vec<_> = entry.settle.iter().map(|one| one.id).collect();
+    assert_eq!((settled, entry.begun), (vec![ids[0]], None));
+    assert_eq!(entry.unclaim, [ids[2], ids[1]]);
+    for id in &ids {
+        assert!(!script.holds(*id), "{id}");
+    }
+    match script.reports.last() {
+        Some(Report::Troubled { task: 0, reason }) => assert_eq!(reason, "no process to spare"),
+        other => panic!("{other:?}"),
+    }
+    script.answer_entered();
+    script.answer_exchange(0);
+    match script.asked() {
+        Some(Ask::Release { delay, .. }) => assert_eq!(*delay, Duration::ZERO),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// It reserves nothing before its pause is over; then its tender hears that it waits.
+#[test]
+fn a_worker_that_lacks_something_pauses_and_tries_again() {
+    let mut script = Script::new();
+    script.starts_commands = false;
+    let mut pauses = Vec::new();
+    for number in 1..=3 {
+        script.reserves_pointer();
+        let id = AttemptId {
+            task: TaskId(number),
+            number: 1,
+        };
+        script.begins(id, false);
+        script.lets_go();
+        script.step(without_room());
+        script.answer_entered();
+        assert!(matches!(script.asked(), Some(Ask::Release { .. })));
+        script.step(Event::Answered(Answer::Settled(Ok(()))));
+        assert!(script.asked().is_none(), "{:?}", script.asked());
+        let (now, due) = (script.now.at, script.machine.deadline().unwrap());
+        pauses.push((due - now).as_millis());
+        script.due(due);
+        assert!(matches!(script.asked(), Some(Ask::Reserve { .. })));
+        assert!(matches!(
+            script.reports.last(),
+            Some(Report::Troubled { .. })
+        ));
+    }
+    // Half of what they are at most, by chance.
+    assert_eq!(pauses, [500, 1000, 2000]);
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert!(matches!(script.reports.last(), Some(Report::Idle { .. })));
+    assert_eq!(script.machine.jobs(), 0, "none of them was one");
+}
+
+/// A worker that is told to go while it pauses goes at once.
+#[test]
+fn a_worker_that_pauses_goes_when_it_is_told_to() {
+    let mut script = Script::new();
+    script.starts_commands = false;
+    script.reserves_pointer();
+    let id = AttemptId {
+        task: TaskId(1),
+        number: 1,
+    };
+    script.begins(id, false);
+    script.lets_go();
+    script.step(without_room());
+    script.answer_entered();
+    script.step(Event::Answered(Answer::Settled(Ok(()))));
+    script.step(stage::told(Mode::Draining { until: None }));
+    assert!(script.machine.is_gone());
 }

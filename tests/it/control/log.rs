@@ -22,7 +22,9 @@ fn a_tender_and_its_workers_go_on_in_a_new_file() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(text(&taskqueue, "log").contains("worker started"));
+    until("its beginning", || {
+        text(&taskqueue, "log").matches("started").count() == 4
+    });
     fs::rename(taskqueue.path("log"), taskqueue.path("old")).unwrap();
     let old = text(&taskqueue, "old");
     tender.signal(Signal::USR1);
@@ -33,11 +35,13 @@ fn a_tender_and_its_workers_go_on_in_a_new_file() {
     };
     until("all of them have opened it", || opened() == 3);
     taskqueue.run(&["scale", "t", "--max", "3"]).ok();
-    assert!(text(&taskqueue, "log").contains("pool given other limits"));
+    until("that is in the log", || {
+        text(&taskqueue, "log").contains("pool given other limits")
+    });
     taskqueue.run(&["stop"]).ok();
+    let ran = tender.wait();
     assert!(text(&taskqueue, "log").contains("tender ended"));
     assert_eq!(text(&taskqueue, "old"), old);
-    let ran = tender.wait();
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 

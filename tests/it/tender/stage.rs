@@ -67,6 +67,7 @@ impl Scene {
                 self.mode.into(),
             ],
             protocol: Protocol::Lines,
+            folder: None,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),
@@ -81,11 +82,11 @@ impl Scene {
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
-            runtime: None,
+            runtime: Vec::new(),
             guard: None,
             configuration: None,
-            reopen: || Ok(()),
-            ear: Box::new(Told(Arc::clone(&ready))),
+            reopen: || {},
+            listener: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,
         };

@@ -165,7 +165,9 @@ async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
     let taskqueue = Taskqueue::alone();
     let put = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
     assert_eq!(put.code, Some(0), "{put:?}");
-    let known = "UPDATE tasks SET put_noted = put_generation, put_until = NULL, job = 7, job_instance = 'old'";
+    let known = "INSERT INTO task_jobs (task, broker, generation, job, instance)
+            SELECT task, broker, generation, 7, 'old' FROM puts;
+        DELETE FROM puts";
     taskqueue.sqlite().execute_batch(known).unwrap();
 
     // Another instance answers now, and fails as soon as it is asked for the job.
@@ -177,7 +179,7 @@ async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
     let server = FakeServer::start((0..4).map(|_| asked().send("HELLO\r\n")).collect());
     let mut broker = server.client(PATIENCE);
     let ledger = sqlite::open(&taskqueue.store(), Durability::ProcessDeath).unwrap();
-    let store = Store::over(ledger).unwrap();
+    let store = Store::over(ledger);
     let identity = NewWorker {
         name: "test".into(),
         tube: "t".into(),

@@ -1,10 +1,11 @@
 //! Workers, a ledger, a broker and commands in made-up time, by the seed. Workers are killed in every gap between two
-//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for a
-//! while. The promises are judged from outside: by what commands were started, and by what the ledger says in the end.
+//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for
+//! a while. The promises are judged from outside: by what commands were started, and by what the ledger says in the
+//! end.
 //!
 //! The machine and the ledger's protocol are the real ones. Rows, locks and batch journals are in memory, and so is the
-//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
-//! lines.
+//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a
+//! few lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::ledger::recover::Fingerprint;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
 use crate::lives::{self, Alive};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
@@ -41,6 +43,7 @@ use crate::worker::machine::state::{Machine, Rules};
 mod answers;
 mod effects;
 mod stops;
+mod tender;
 mod workers;
 
 /// Between two passes of the tender.
@@ -69,6 +72,7 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    pub unstarted: u64,
     /// Attempts of workers that were killed after they were told to go.
     pub cut_off: u64,
     /// Commands that were stopped with their workers.
@@ -105,6 +109,8 @@ pub struct Model {
     told: HashSet<String>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
+    /// What no command can be started for, and until when.
+    lacks_until: Option<(Lack, u64)>,
     tally: Tally,
 }
 
@@ -176,6 +182,7 @@ impl Model {
             told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
+            lacks_until: None,
             tally: Tally::default(),
         };
         for _ in 0..kind.workers {
@@ -240,6 +247,8 @@ impl Model {
                     );
                     lost += u64::from(is_lost);
                     cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
+                    // What a worker lacks costs no task anything.
+                    assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
                 }
                 true
             })
@@ -318,6 +327,15 @@ impl Model {
             self.rows.set_trouble(Some(trouble));
             self.trouble_until = Some(self.now + self.dice.below(5_000_000));
         }
+        if self.lacks_until.is_none() && self.dice.one_in(1500) {
+            let lack = match self.dice.below(3) {
+                0 => Lack::Room,
+                1 => Lack::Folder,
+                // For less than a minute.
+                _ => Lack::Program,
+            };
+            self.lacks_until = Some((lack, self.now + self.dice.below(20_000_000)));
+        }
         if self.dice.one_in(1000) {
             self.is_stopped();
         }
@@ -340,6 +358,7 @@ impl Model {
             self.rows.set_trouble(None);
         }
         let now = self.now;
+        self.lacks_until.take_if(|(_, until)| *until <= now);
         let (gone, stay): (Vec<_>, Vec<_>) = self
             .orphans
             .drain(..)
@@ -354,71 +373,6 @@ impl Model {
         }
     }
 
-    /// The tender's: dead attempts, tasks without a job, jobs that the broker has forgotten.
-    fn pass(&mut self) {
-        let (tube, me, wall) = (self.tube.clone(), self.tender_is.clone(), self.wall());
-        for dead in self.tender.dead_attempts(&tube, me.id).unwrap() {
-            let taking = Entry {
-                take_over: Some(dead.clone()),
-                ..Entry::default()
-            };
-            let entered = self
-                .tender
-                .enter(&taking, &self.commands, &me, wall)
-                .unwrap();
-            if entered.taken {
-                self.end_orphans(dead.id);
-                let lose = Some(DeadAttempt {
-                    owner: Some(me.id),
-                    ..dead
-                });
-                let losing = Entry {
-                    lose,
-                    ..Entry::default()
-                };
-                let entered = self
-                    .tender
-                    .enter(&losing, &self.commands, &me, wall)
-                    .unwrap();
-                assert_ne!(entered.lost, Some(AfterLoss::NotOurs));
-            }
-        }
-        let missing = self
-            .tender
-            .missing(&tube, TaskId::BEFORE_ALL, 10_000, wall)
-            .unwrap();
-        let again = self.tender.put_again(&missing, wall).unwrap();
-        self.announce(again);
-        let (instance, mut forgotten) = (self.broker.instance(), Vec::new());
-        for job in self
-            .tender
-            .unverified(&tube, None, TaskId::BEFORE_ALL, 10_000)
-            .unwrap()
-        {
-            let body = job.job.and_then(|id| self.broker.peek(id));
-            let is_there = match job.fingerprint {
-                Fingerprint::Pointer => body == Some(pointer(job.uuid)),
-                // Where the broker keeps its jobs, its number is enough.
-                Fingerprint::Foreign { .. } => body.is_some(),
-            };
-            match is_there {
-                true => self.tender.note_found(&instance, &[job.put]).unwrap(),
-                false => forgotten.push(job.put),
-            }
-        }
-        let again = self.tender.put_again(&forgotten, wall).unwrap();
-        self.announce(again);
-    }
-
-    fn announce(&mut self, puts: Vec<Again>) {
-        let instance = self.broker.instance();
-        for again in puts {
-            let delay = u64::try_from(again.due_in.max(0)).unwrap() * 1000;
-            let job = self.broker.put(pointer(again.uuid), TTR, delay, self.now);
-            let _ = self.tender.note_puts(&instance, &[(again.put, Some(job))]);
-        }
-    }
-
     // Time.
 
     fn wall(&self) -> i64 {
@@ -429,7 +383,7 @@ impl Model {
         Now {
             at: Duration::from_micros(self.now),
             wall: self.wall(),
-            chance: u8::try_from(self.dice.below(256)).unwrap(),
+            jitter: u8::try_from(self.dice.below(256)).unwrap(),
         }
     }
 
@@ -448,6 +402,7 @@ impl Model {
             Some(self.next_pass),
             self.broker.next_at(self.now),
             self.trouble_until,
+            self.lacks_until.map(|(_, until)| until),
         ];
         let orphans = self.orphans.iter().map(|orphan| Some(orphan.gone_at));
         let next = workers

@@ -106,6 +106,18 @@ impl Model {
                 return;
             }
         }
+        if let Some((lack, _)) = self.lacks_until {
+            self.tally.unstarted += 1;
+            let mut ended = stage::ended(0, false, false);
+            ended.how = How::NotStarted {
+                lack,
+                reason: "not now".into(),
+            };
+            // Its lock is free before anything is said.
+            drop(attempt);
+            self.workers[at].ready.push_back(Event::Ended(ended));
+            return;
+        }
         let id = attempt.id;
         let before = self.alive.insert(id.task, id);
         assert_eq!(before, None, "a second run at once, by attempt {id}");

@@ -1,0 +1,85 @@
+//! The environment variables of flags: what is empty is as good as not set, and what is wrong is named.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command};
+
+use super::Failure;
+
+/// The command line without the variables that are set and empty, as compose files and units make them.
+pub fn heeded(command: Command) -> Command {
+    let subcommands: Vec<String> = command
+        .get_subcommands()
+        .map(|subcommand| subcommand.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| match variable(&arg) {
+        Some((_, value)) if value.is_empty() => arg.env(Resettable::Reset),
+        Some(_) | None => arg,
+    });
+    subcommands.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, heeded)
+    })
+}
+
+/// What a variable holds that is none of those that are empty.
+pub fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn variable(arg: &Arg) -> Option<(&OsStr, OsString)> {
+    let name = arg.get_env()?;
+    Some((name, env::var_os(name)?))
+}
+
+/// Refuses what only files of variables of other systems bring: nobody would find the store with a quote in its name.
+///
+/// # Errors
+/// With the variable's name.
+pub fn check(command: &Command) -> Result<(), Failure> {
+    for (name, value) in command.get_arguments().filter_map(variable) {
+        let wrong = match value.as_bytes() {
+            [.., b'\r'] => "ends in a carriage return",
+            [first @ (b'"' | b'\''), .., last] if first == last => "has quotes around it",
+            _ => continue,
+        };
+        let name = name.to_string_lossy();
+        return Err(
+            Failure::usage(format!("the value of the variable {name} {wrong}"))
+                .next("take that out of the file or the program that sets the variable"),
+        );
+    }
+    command.get_subcommands().try_for_each(check)
+}
+
+/// The same error, of a variable if it is one that holds the wrong value, and no flag.
+pub fn named(mut error: clap::Error, command: &Command) -> clap::Error {
+    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let flag = arg.split([' ', '=']).next().unwrap_or_default();
+    let is_given = env::args_os().any(|word| {
+        let rest = word.as_bytes().strip_prefix(flag.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'=')))
+    });
+    if let Some(name) = flag.strip_prefix("--").filter(|_| !is_given)
+        && let Some(variable) = of_flag(command, name)
+    {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
+}
+
+fn of_flag(command: &Command, flag: &str) -> Option<String> {
+    let mut args = command.get_arguments();
+    let arg = args.find(|arg| arg.get_long() == Some(flag));
+    match arg.and_then(variable) {
+        Some((name, _)) => Some(name.to_string_lossy().into_owned()),
+        None => command
+            .get_subcommands()
+            .find_map(|subcommand| of_flag(subcommand, flag)),
+    }
+}

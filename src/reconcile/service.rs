@@ -13,7 +13,7 @@ use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
-use crate::thread::{NotRun, Once};
+use crate::thread::{NotRun, OneShot};
 use crate::tube::TubeName;
 
 /// What is put right.
@@ -89,7 +89,10 @@ impl Service {
                             said.say(&backlog, &commands, &all);
                         }
                         // Told by those who have to have the store.
-                        Err(error) => tracing::debug!(%error, "could not look what waits"),
+                        Err(error) => {
+                            tracing::debug!(%error, "could not look what waits");
+                            is_new = true;
+                        }
                     }
                 }
                 let mut all = Tubes {
@@ -140,7 +143,7 @@ async fn opened(
     open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
 ) -> Result<Store, ledger::Error> {
     let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
-    let thread = Once::start("opener").map_err(not_run)?;
+    let thread = OneShot::start("opener").map_err(not_run)?;
     let opened = thread.run(move || open()).await.map_err(not_run)?;
     opened.map(Store::over)
 }

@@ -33,7 +33,7 @@ use crate::link::{
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::process::{folder, limit, program};
-use crate::thread::Once;
+use crate::thread::OneShot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
@@ -235,7 +235,7 @@ impl Child {
         Ok(None)
     }
 
-    /// One that hears no orders may hear a TERM; ours do, and settle what they run first.
+    /// A program of others that does not heed the order may heed a TERM.
     fn terminate_soon(&self) {
         let terminate = Arc::clone(&self.terminate);
         tokio::spawn(async move {
@@ -282,7 +282,7 @@ impl Child {
         if let Some(mark) = self.mark {
             ends.spawn(async move {
                 let thread = loop {
-                    match Once::start("remains") {
+                    match OneShot::start("remains") {
                         Ok(thread) => break thread,
                         Err(_) => sleep(AGAIN).await,
                     }

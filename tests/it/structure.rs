@@ -98,6 +98,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "clock",
             "control",
             "crew",
+            "grace",
             "guard",
             "jitter",
             "ledger",

@@ -17,7 +17,7 @@ use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
-use crate::task::retry::{self, Budget, Rules};
+use crate::task::retry::{self, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
@@ -52,12 +52,10 @@ impl Writing<'_> {
             }
             Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
+                // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning now.
                 self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
-                let task = TaskRow {
-                    budget: Budget::default(),
-                    ..task
-                };
-                self.begin(task, job)
+                transition::renew(self.rows, task.id, self.now, None)?;
+                self.begin(self.written(&task.uuid)?, job)
             }
             Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
@@ -232,9 +230,13 @@ impl Writing<'_> {
             },
         };
         transition::record(self.rows, &row)?;
-        self.rows
-            .task(&uuid)?
-            .ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
+        self.written(&uuid)
+    }
+
+    /// The row of a task that this transaction has written.
+    fn written(&self, uuid: &Uuid) -> Result<TaskRow, Failed> {
+        let row = self.rows.task(uuid)?;
+        row.ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
     }
 
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {

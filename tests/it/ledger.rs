@@ -48,6 +48,7 @@ macro_rules! suite {
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
             claims::a_failed_task_runs_again_only_when_its_job_is_kicked,
+            claims::a_kick_is_not_used_up_while_the_command_is_not_configured,
             claims::a_retry_waits_in_the_row,
             claims::an_attempt_is_settled_once,
             claims::a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth,

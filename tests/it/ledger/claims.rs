@@ -1,5 +1,6 @@
 //! Which task a job is, and what it may do to it.
 
+use std::mem;
 use std::time::Duration;
 
 use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
@@ -14,6 +15,10 @@ use super::{
     settlement,
 };
 use crate::support::tube;
+
+/// Why a task is not run whose command was taken out of the configuration.
+const WAITS_FOR_WORK: &str =
+    "waits for its command: the command work is not configured; add [commands.\"work\"] to run it";
 
 pub fn a_task_of_ours_runs_once(new: New) {
     let mut ledger = new();
@@ -129,6 +134,33 @@ pub fn a_failed_task_runs_again_only_when_its_job_is_kicked(new: New) {
     // The kick that was counted is used up; another one is another.
     assert!(matches!(ledger.claim(&kicked(1)), Claim::DeleteJob { .. }));
     begun(ledger.claim_cleared(&kicked(2), 2));
+}
+
+/// The wish to run the task again outlasts that its command is not there.
+pub fn a_kick_is_not_used_up_while_the_command_is_not_configured(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    let configured = mem::take(&mut ledger.commands);
+    let kicked = JobRef {
+        kicks: Some(1),
+        ..job.clone()
+    };
+    let parked = ledger.claim_cleared(&kicked, 1);
+    assert!(matches!(parked, Claim::Later { .. }), "{parked:?}");
+    let task = ledger.task(id);
+    assert_eq!(task.status.as_str(), "waiting");
+    assert_eq!(task.reason.as_deref(), Some(WAITS_FOR_WORK));
+
+    ledger.commands = configured;
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, NOW + 5000));
+    assert_eq!(
+        (attempt.id, attempt.budget),
+        (nth(id, 2), Default::default())
+    );
+    ledger.failed(attempt);
+    assert!(matches!(ledger.claim(&kicked), Claim::DeleteJob { .. }));
 }
 
 pub fn a_retry_waits_in_the_row(new: New) {

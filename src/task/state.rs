@@ -137,6 +137,21 @@ impl Outcome {
         }
     }
 
+    /// Its worker was told to go before the command had ended: nobody counts that against the task.
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Outcome::Interrupted(_) | Outcome::CutOff => true,
+            Outcome::Exited(_)
+            | Outcome::Signalled(_)
+            | Outcome::OutOfMemory
+            | Outcome::TimedOut(_)
+            | Outcome::Cancelled(_)
+            | Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::Lost(_) => false,
+        }
+    }
+
     /// The exit code, if there was one.
     pub fn exit_code(&self) -> Option<i32> {
         match self.exit() {

@@ -277,7 +277,7 @@ impl Rows for Transaction<'_> {
         let tables = self.0.borrow();
         let of_task = tables.attempts().iter().rev();
         let of_task = of_task.filter(|(id, _)| id.task == task);
-        let latest = of_task.take_while(|(_, row)| row.outcome.word() == "interrupted");
+        let latest = of_task.take_while(|(_, row)| row.outcome.is_interrupted());
         Ok(u32::try_from(latest.count()).unwrap_or(u32::MAX))
     }
 

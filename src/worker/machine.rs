@@ -156,7 +156,7 @@ impl Machine {
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
             Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
-                Phase::Beginning(running) => self.does_not_begin(running, now),
+                Phase::Beginning(running) => self.not_journaled(running, now),
                 other => self.phase = other,
             },
             Event::Began(group) => match self.phase.take() {

@@ -104,7 +104,7 @@ impl Machine {
             return None;
         };
         let (settlement, unstarted) = match &recording.last {
-            Last::Ended { settlement, .. } => (Some(Arc::clone(settlement)), None),
+            Last::Ended(finished) => (Some(Arc::clone(&finished.settlement)), None),
             Last::Unstarted { facts, .. } => (None, Some(facts.id)),
             Last::Nothing => (None, None),
         };

@@ -104,7 +104,7 @@ fn a_job_that_is_lost_unclaimed_is_put_again() {
     assert_eq!(pointer(&script), Uuid::from_u128(3));
 }
 
-fn is_put_again(script: &Script, put: PutId) -> bool {
+pub fn is_put_again(script: &Script, put: PutId) -> bool {
     let again = &script.last_entry().unwrap().again;
     matches!(again.as_slice(), [Jobless::Put(one)] if *one == put)
 }

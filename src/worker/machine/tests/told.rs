@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::jobs::is_put_again;
 use super::script::Script;
 use super::stage::{self, at};
+use crate::task::id::{PutId, TaskId};
 use crate::task::state::{Exit, Outcome};
 use crate::worker::machine::event::{Answer, By, Event};
 use crate::worker::machine::mode::Mode;
@@ -109,4 +111,20 @@ fn that_a_worker_was_told_to_go_is_noted_while_its_command_runs() {
     script.answer_entered();
     script.step(stage::told(Mode::Stopping));
     assert!(!script.has_entry(), "said again");
+}
+
+/// The task of that job is to be put again, whether or not the worker is told to go meanwhile.
+#[test]
+fn a_lost_job_is_not_forgotten_when_a_worker_is_told_to_go() {
+    let put = PutId {
+        task: TaskId(9),
+        generation: 2,
+    };
+    let mut script = Script::running();
+    script.loses(put);
+    script.step(Event::Due);
+    assert!(is_put_again(&script, put));
+    script.step(stage::told(Mode::Draining { until: None }));
+    script.is_refused("the disk is full");
+    assert!(is_put_again(&script, put) && script.has_entry());
 }

@@ -102,7 +102,12 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
                 "could not record what was before a command; will keep trying"
             );
         }
-        Said::CouldNotNote(error) => tracing::warn!(error, "could not note which jobs are gone"),
+        Said::CouldNotNote { told: true, error } => {
+            tracing::warn!(worker, error, "could not note that it was told to go");
+        }
+        Said::CouldNotNote { told: false, error } => {
+            tracing::warn!(worker, error, "could not note what became of its jobs");
+        }
         Said::LedgerBack => tracing::info!("reached the store again"),
     }
 }

@@ -434,8 +434,13 @@ pub enum Said {
     LeftUnrecorded(Option<AttemptId>),
     /// What was before the command that runs could not be recorded; said once a trouble.
     CouldNotRecordBatch(String),
-    /// Something that could wait could not be noted.
-    CouldNotNote(String),
+    /// Something that could wait could not be noted; said once a trouble.
+    CouldNotNote {
+        /// It was that the worker was told to go, perhaps among others; else what became of jobs.
+        told: bool,
+        /// Why.
+        error: String,
+    },
     /// The ledger takes entries again.
     LedgerBack,
 }

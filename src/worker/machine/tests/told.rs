@@ -7,7 +7,7 @@ use super::script::Script;
 use super::stage::{self, at};
 use crate::task::id::{PutId, TaskId};
 use crate::task::state::{Exit, Outcome};
-use crate::worker::machine::event::{Answer, By, Event};
+use crate::worker::machine::event::{Answer, By, Event, Said};
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::table::PhaseKind;
 
@@ -127,4 +127,41 @@ fn a_lost_job_is_not_forgotten_when_a_worker_is_told_to_go() {
     script.step(stage::told(Mode::Draining { until: None }));
     script.is_refused("the disk is full");
     assert!(is_put_again(&script, put) && script.has_entry());
+}
+
+/// A store that takes nothing is complained about once. What is to be noted is kept as long as a command runs, and given
+/// up only by a worker that goes.
+#[test]
+fn what_a_draining_worker_cannot_note_is_kept_and_said_once() {
+    let put = PutId {
+        task: TaskId(9),
+        generation: 2,
+    };
+    let mut script = Script::running();
+    script.step(stage::told(Mode::Draining { until: None }));
+    script.loses(put);
+    script.said.clear();
+    for second in 1..=3 {
+        script.is_refused("the disk is full");
+        script.due(Duration::from_secs(second));
+        assert!(script.has_entry() && script.last_entry().unwrap().told);
+        assert!(is_put_again(&script, put));
+    }
+    let is_it = |said: &&Said| matches!(said, Said::CouldNotNote { told: true, .. });
+    assert_eq!(script.said.iter().filter(is_it).count(), 1);
+    // Another trouble is another.
+    script.answer_entered();
+    script.loses(put);
+    script.due(Duration::from_secs(4));
+    script.is_refused("the disk is full");
+    assert!(matches!(
+        script.said.last(),
+        Some(Said::CouldNotNote { told: false, .. })
+    ));
+    script.ends(0, at(4_100_000));
+    script.is_refused("the disk is full");
+    script.due(Duration::from_secs(6));
+    script.answer_entered();
+    script.answer_exchange(0);
+    assert!(script.machine.is_gone());
 }

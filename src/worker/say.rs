@@ -88,9 +88,11 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             error,
             "could not record an outcome; will keep trying"
         ),
-        Said::RecordedAtLast(attempt) => {
-            tracing::info!(task = %attempt.task, attempt = attempt.number, "recorded an outcome at last");
-        }
+        Said::RecordedAtLast(attempt) => tracing::info!(
+            task = attempt.map(|attempt| attempt.task.0),
+            attempt = attempt.map(|attempt| attempt.number),
+            "recorded an outcome at last"
+        ),
         Said::LeftUnrecorded(attempt) => tracing::error!(
             task = attempt.map(|attempt| attempt.task.0),
             attempt = attempt.map(|attempt| attempt.number),

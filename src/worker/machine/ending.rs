@@ -271,6 +271,11 @@ impl Machine {
         out: &mut Effects,
     ) {
         self.batch_recorded(ours, out);
+        if at_last {
+            out.push(Effect::Say(Said::RecordedAtLast(last.attempt())));
+            // The tender believes that the worker is in trouble.
+            self.told = Told::NotSince(now.at);
+        }
         let Finished {
             reservation,
             facts,
@@ -293,14 +298,8 @@ impl Machine {
         let is_ours = ours.last().is_some_and(|ours| *ours);
         if !is_ours {
             out.push(Effect::Say(Said::NotOurs(facts.id)));
-        } else if at_last {
-            out.push(Effect::Say(Said::RecordedAtLast(facts.id)));
         }
         out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
-        if at_last {
-            // The tender believes that the worker is in trouble.
-            self.told = Told::NotSince(now.at);
-        }
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {

@@ -429,7 +429,7 @@ pub enum Said {
         error: String,
     },
     /// The outcome could be recorded at last.
-    RecordedAtLast(AttemptId),
+    RecordedAtLast(Option<AttemptId>),
     /// The worker left before an outcome was recorded.
     LeftUnrecorded(Option<AttemptId>),
     /// What was before the command that runs could not be recorded; said once a trouble.

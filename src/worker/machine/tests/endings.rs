@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::script::Script;
 use super::stage::{self, at};
+use crate::ledger::Claim;
 use crate::link::Report;
-use crate::worker::machine::event::{Ask, Event};
+use crate::worker::machine::event::{Ask, Event, Said};
 use crate::worker::machine::mode::Mode;
+use crate::worker::machine::state::Told;
 
 /// An outcome is recorded within 20 ms of a broker that says nothing, whatever there is to be asked.
 #[test]
@@ -54,6 +56,44 @@ fn trouble_that_is_over_is_reported() {
     let due = script.machine.deadline().unwrap();
     script.due(due);
     script.answer_entered();
+    script.answer_exchange(0);
+    let due = script.machine.deadline().unwrap();
+    script.due(due);
+    assert!(
+        matches!(script.reports.last(), Some(Report::Idle { .. })),
+        "{:?}",
+        script.reports
+    );
+}
+
+/// The same where all that was to be recorded is a batch, no attempt of which ended last.
+#[test]
+fn trouble_with_a_batch_that_is_over_is_reported() {
+    let mut script = Script::running();
+    script.ends_with_batch(3, at(1_000));
+    script.starts_commands = false;
+    script.ends_quickly(at(2_000));
+    // As it is now and then.
+    script.machine.told = Told::All;
+    script.lets_go();
+    script.step(Event::NotJournaled);
+    let entry = script.last_entry().unwrap();
+    assert_eq!((entry.settle.len(), entry.unclaim.len()), (1, 2));
+    script.is_refused("the disk is full");
+    assert!(matches!(
+        script.reports.last(),
+        Some(Report::Troubled { .. })
+    ));
+    script.due(Duration::from_secs(2));
+    script.answer_entered();
+    assert!(matches!(
+        script.said.last(),
+        Some(Said::RecordedAtLast(None))
+    ));
+    // Somebody else has done what was to come after it.
+    for _ in 0..2 {
+        script.claim_says(Claim::DeleteJob { task: None });
+    }
     script.answer_exchange(0);
     let due = script.machine.deadline().unwrap();
     script.due(due);

@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// What was seen so long ago says nothing of now. Longer than a job may be with the other workers of a pool.
 const FORGOTTEN: Duration = Duration::from_secs(180);
 
-/// As many missing programs are remembered. Of others each failure seems the first.
+/// As many missing programs are remembered: those that were tried last.
 const MOST: usize = 64;
 
 /// Whose trouble it is.
@@ -95,10 +95,13 @@ impl Seen {
         }
     }
 
+    fn is_forgotten(self, now: Now) -> bool {
+        now.at.saturating_sub(self.last) > FORGOTTEN
+    }
+
     /// Once more; `None`: what was seen before is forgotten.
     fn again(self, now: Now) -> Option<Seen> {
-        let is_forgotten = now.at.saturating_sub(self.last) > FORGOTTEN;
-        (!is_forgotten).then(|| Seen {
+        (!self.is_forgotten(now)).then(|| Seen {
             last: now.at,
             times: self.times.saturating_add(1),
             ..self
@@ -132,7 +135,7 @@ impl Lacks {
                 (wait, Duration::ZERO)
             }
             Lack::Program => {
-                self.remember(program, seen);
+                self.remember(program, seen, now);
                 (FIRST, wait.min(MISSING.saturating_sub(lasted)).max(FIRST))
             }
             Lack::Sense => (Duration::ZERO, Duration::ZERO),
@@ -147,10 +150,22 @@ impl Lacks {
         }
     }
 
-    fn remember(&mut self, program: &str, seen: Seen) {
-        if self.programs.len() < MOST || self.programs.contains_key(program) {
-            self.programs.insert(program.to_owned(), seen);
+    fn remember(&mut self, program: &str, seen: Seen, now: Now) {
+        if self.programs.len() >= MOST && !self.programs.contains_key(program) {
+            self.programs.retain(|_, seen| !seen.is_forgotten(now));
         }
+        self.programs.insert(program.to_owned(), seen);
+        while self.programs.len() > MOST
+            && let Some(oldest) = self.oldest()
+        {
+            self.programs.remove(&oldest);
+        }
+    }
+
+    /// The program that was not tried for the longest time.
+    fn oldest(&self) -> Option<String> {
+        let oldest = self.programs.iter().min_by_key(|(_, seen)| seen.last);
+        oldest.map(|(program, _)| program.clone())
     }
 
     /// A command has been started. True if something that had been lacking is there again.
@@ -273,8 +288,28 @@ mod tests {
     fn no_more_than_so_many_programs_are_remembered() {
         let mut lacks = Lacks::default();
         for program in 0..1000 {
+            lacks.could_not_start(Lack::Program, &program.to_string(), at(program));
+            assert!(lacks.programs.len() <= MOST);
+        }
+        let newest = (1000 - MOST as u64..1000).map(|program| program.to_string());
+        assert!(newest.eq({
+            let mut programs: Vec<_> = lacks.programs.keys().cloned().collect();
+            programs.sort_by_key(|program| program.parse::<u64>().unwrap());
+            programs
+        }));
+    }
+
+    /// However many others were missing before it.
+    #[test]
+    fn a_program_fails_its_tasks_though_many_others_were_missing_long_ago() {
+        let mut lacks = Lacks::default();
+        for program in 0..MOST {
             lacks.could_not_start(Lack::Program, &program.to_string(), at(0));
         }
-        assert_eq!(lacks.programs.len(), MOST);
+        let hour = 3600;
+        lacks.could_not_start(Lack::Program, "job", at(hour));
+        assert_eq!(lacks.programs.len(), 1, "the others are forgotten");
+        let later = lacks.could_not_start(Lack::Program, "job", at(hour + 60));
+        assert_eq!(later, Judged::Fail { lasted: MISSING });
     }
 }

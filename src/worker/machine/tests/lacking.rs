@@ -7,16 +7,19 @@ use super::stage::{self, at};
 use crate::link::Report;
 use crate::process::lack::Lack;
 use crate::task::id::{AttemptId, TaskId};
+use crate::task::state::Outcome;
 use crate::worker::machine::event::{Answer, Ask, Event, How};
 use crate::worker::machine::mode::Mode;
 
 /// The command could not be started for want of a process.
 fn without_room() -> Event {
+    not_started(Lack::Room, "no process to spare")
+}
+
+fn not_started(lack: Lack, reason: &str) -> Event {
     let mut ended = stage::ended(0, false, false);
-    ended.how = How::NotStarted {
-        lack: Lack::Room,
-        reason: "no process to spare".into(),
-    };
+    let reason = reason.into();
+    ended.how = How::NotStarted { lack, reason };
     Event::Ended(ended)
 }
 
@@ -102,4 +105,52 @@ fn a_worker_that_pauses_goes_when_it_is_told_to() {
     script.step(Event::Answered(Answer::Settled(Ok(()))));
     script.step(stage::told(Mode::Draining { until: None }));
     assert!(script.machine.is_gone());
+}
+
+/// After a minute that is the task's fault, and no trouble of the worker's, which goes on.
+#[test]
+fn a_program_that_has_been_missing_for_a_minute_fails_its_task() {
+    let mut script = Script::new();
+    script.starts_commands = false;
+    let missing = || not_started(Lack::Program, "could not start job: it is not there");
+    let attempt = |number| AttemptId {
+        task: TaskId(number),
+        number: 1,
+    };
+    script.reserves_pointer();
+    script.begins(attempt(1), false);
+    script.lets_go();
+    script.step(missing());
+    assert_eq!(script.last_entry().unwrap().unclaim, [attempt(1)]);
+    script.answer_entered();
+    script.step(Event::Answered(Answer::Settled(Ok(()))));
+
+    script.due(Duration::from_secs(61));
+    script.reserves_pointer();
+    script.begins(attempt(2), false);
+    script.lets_go();
+    script.reports.clear();
+    script.step(missing());
+    script.answer_known();
+    script.answer_exchange(1);
+    let entry = script.last_entry().unwrap();
+    let reason = "could not start job: it is not there, for 61 s by now".to_owned();
+    assert_eq!(
+        entry.settle[0].outcome,
+        Outcome::CouldNotStart {
+            reason: reason.clone()
+        }
+    );
+    assert!(
+        entry.unclaim.is_empty() && entry.claim.is_some(),
+        "it goes on"
+    );
+    script.claims();
+    assert!(script.begun().is_some());
+    let is_trouble = |report: &Report| matches!(report, Report::Troubled { .. });
+    assert!(
+        !script.reports.iter().any(is_trouble),
+        "{:?}",
+        script.reports
+    );
 }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::backlog;
 use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
+use crate::ledger::cleanup::Forgotten;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
@@ -110,7 +111,7 @@ impl Service {
                 complain(&mut troubled, &troubles);
                 let forgotten = store.call(move |db| db.forget_workers(forget_from)).await;
                 match forgotten {
-                    Ok(next) => forget_from = next.unwrap_or(WorkerId::NOBODY),
+                    Ok(Forgotten { next, .. }) => forget_from = next.unwrap_or(WorkerId::NOBODY),
                     // Nobody waits for it; what ails the store is told by those who do.
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }

@@ -44,7 +44,7 @@ pub struct Tender {
     /// Lines of answers that were not written yet.
     answers: VecDeque<Vec<u8>>,
     /// An answer was left out since all were written last, which was said.
-    is_over: bool,
+    left_out: bool,
     /// The other end is closed.
     gone: bool,
 }
@@ -82,7 +82,7 @@ impl Tender {
             begun: Vec::new(),
             waiting: None,
             answers: VecDeque::new(),
-            is_over: false,
+            left_out: false,
             gone: false,
         })
     }
@@ -102,7 +102,7 @@ impl Tender {
     fn answer(&mut self, report: &Report) {
         if self.answers.len() < ANSWERS {
             self.answers.push_back(report.encode());
-        } else if !std::mem::replace(&mut self.is_over, true) {
+        } else if !std::mem::replace(&mut self.left_out, true) {
             tracing::warn!(
                 most = ANSWERS,
                 ?report,
@@ -165,7 +165,7 @@ impl Tender {
             if self.begun.is_empty() {
                 // An answer is not kept waiting.
                 let answer = self.answers.pop_front();
-                self.is_over &= answer.is_some();
+                self.left_out &= answer.is_some();
                 let latest = || self.waiting.take().map(|report| report.encode());
                 let Some(line) = answer.or_else(latest) else {
                     return;

@@ -210,16 +210,22 @@ fn both_ends_understand_each_other_and_notice_the_end() {
     });
 }
 
+/// Both ends of a link that has no room, and what was reported last.
+fn full() -> (Worker, Tender, Report) {
+    let (worker, theirs) = Worker::pair().unwrap();
+    let mut tender = Tender::from_stream(theirs.into()).unwrap();
+    for jobs in 0..50_000 {
+        tender.report(Report::Idle { jobs, output: 0 });
+    }
+    let last = Report::Busy { task: 1, group: 2 };
+    tender.report(last.clone());
+    (worker, tender, last)
+}
+
 #[test]
 fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
     runtime().block_on(async {
-        let (mut worker, theirs) = Worker::pair().unwrap();
-        let mut tender = Tender::from_stream(theirs.into()).unwrap();
-        for jobs in 0..50_000 {
-            tender.report(Report::Idle { jobs, output: 0 });
-        }
-        let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last.clone());
+        let (mut worker, mut tender, last) = full();
         let reader = async {
             let mut heard = 0;
             while let Some(report) = worker.reports.next().await {
@@ -241,13 +247,7 @@ fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
 #[test]
 fn answers_are_kept_until_there_is_room_and_no_more_than_so_many() {
     runtime().block_on(async {
-        let (mut worker, theirs) = Worker::pair().unwrap();
-        let mut tender = Tender::from_stream(theirs.into()).unwrap();
-        for jobs in 0..50_000 {
-            tender.report(Report::Idle { jobs, output: 0 });
-        }
-        let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last.clone());
+        let (mut worker, mut tender, last) = full();
         for ticket in 1..=100 {
             tender.report(answered(ticket, refused("it is wrong")));
         }

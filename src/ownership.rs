@@ -243,8 +243,21 @@ mod tests {
             for found in tended(&store).unwrap() {
                 assert_eq!(found.socket.as_deref(), Some(socket));
                 assert_eq!(found.host, host());
+                assert!(found.is_by_us());
             }
         }
+    }
+
+    #[test]
+    fn a_tender_of_our_number_on_another_host_is_another() {
+        let ours = Tended {
+            tube: "mail".parse().unwrap(),
+            pid: std::process::id(),
+            host: host(),
+            socket: None,
+        };
+        let host = "elsewhere".to_owned();
+        assert!(ours.is_by_us() && !Tended { host, ..ours }.is_by_us());
     }
 
     #[test]

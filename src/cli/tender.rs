@@ -279,10 +279,10 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Serv
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
         tended: Box::new(move || {
-            let tended = ownership::tended(&beside).unwrap_or_default().into_iter();
+            let tended = ownership::tended(&beside).map_err(|error| error.to_string())?;
             // What this one tends it knows, and what it has just left nobody will.
-            let by_others = tended.filter(|tended| tended.pid != std::process::id());
-            by_others.map(|tended| tended.tube).collect()
+            let by_others = tended.into_iter().filter(|tended| !tended.is_by_us());
+            Ok(by_others.map(|tended| tended.tube).collect())
         }),
         scope,
     }

@@ -55,6 +55,13 @@ pub struct Tended {
     pub socket: Option<PathBuf>,
 }
 
+impl Tended {
+    /// Whether the tender is this process. In containers all tenders may have one number.
+    pub fn is_by_us(&self) -> bool {
+        self.pid == std::process::id() && self.host == super::host()
+    }
+}
+
 /// What a file says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Content {

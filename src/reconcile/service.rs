@@ -35,8 +35,8 @@ pub struct Service {
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
     pub identity: NewWorker,
-    /// The tubes that other tenders of the store tend.
-    pub tended: Box<dyn Fn() -> Vec<TubeName> + Send>,
+    /// The tubes that other tenders of the store tend, or why that could not be looked up.
+    pub tended: Box<dyn Fn() -> Result<Vec<TubeName>, String> + Send>,
 }
 
 impl Service {
@@ -83,13 +83,20 @@ impl Service {
             }
             if let Some(store) = &store {
                 if std::mem::take(&mut is_new) {
-                    match store.call(|db| db.backlog()).await {
-                        Ok(backlog) => {
-                            let all = tubes.iter().cloned().chain(tended()).collect();
+                    match (store.call(|db| db.backlog()).await, tended()) {
+                        (Ok(backlog), Ok(others)) => {
+                            let all = tubes.iter().cloned().chain(others).collect();
                             said.say(&backlog, &commands, &all);
                         }
                         // Told by those who have to have the store.
-                        Err(error) => tracing::debug!(%error, "could not look what waits"),
+                        (Err(error), Ok(_) | Err(_)) => {
+                            tracing::debug!(%error, "could not look what waits");
+                        }
+                        // A tube that others tend would be one that nobody tends.
+                        (Ok(_), Err(reason)) => {
+                            tracing::debug!(reason, "could not look who tends what");
+                            is_new = true;
+                        }
                     }
                 }
                 let mut all = Tubes {

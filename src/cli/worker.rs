@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,9 @@ use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
+use crate::worker::{
+    self, Configure, Configured, Control, OWN_VARIABLES, Reload, Settings, Upkeep,
+};
 
 /// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it
 /// must not be stopped by what was sent to its tender, and to all that is called so.
@@ -158,21 +159,24 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
-type Configure = Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+/// What a worker answers that was to get a configuration and got none.
+const NOT_ARRIVED: &str = "what the tender has accepted did not come with the order: the worker may have no descriptor \
+                           left, and goes by it after the next reload";
 
 /// What reads the configuration again.
 fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
     let (argv, mut global) = (argv.to_vec(), global.clone());
     global.config = config.accepted.file.clone().or(global.config);
-    Box::new(move |handed| {
-        let read = match (handed, source) {
-            (Some(sealed), Source::Tender | Source::File) => {
+    Box::new(move |reload| {
+        let read = match (reload, source) {
+            (Reload::Tender(Some(sealed)), Source::Tender | Source::File) => {
                 let accepted = Accepted::unseal(sealed).map_err(|error| error.to_string())?;
                 global.of(accepted)
             }
-            (None, Source::Tender) => return Ok(None),
-            (None, Source::File) => global.load(),
+            (Reload::Tender(None), Source::Tender) => return Err(NOT_ARRIVED.to_owned()),
+            (Reload::Signal, Source::Tender) => return Ok(None),
+            (Reload::Signal | Reload::Tender(None), Source::File) => global.load(),
         };
         let mut config = read.map_err(|failure| failure.to_string())?;
         config.store = config.store.settled().map_err(|error| error.to_string())?;

@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use proptest::prelude::*;
@@ -27,6 +28,13 @@ fn refused(reason: &str) -> Reply {
 fn ordered(order: Order, ticket: u64) -> Option<Ordered> {
     let ticket = Some(Ticket(ticket));
     Some(Ordered { order, ticket })
+}
+
+/// The next one, which has no descriptor with it.
+async fn order(tender: &mut Tender) -> Option<Ordered> {
+    let (ordered, handed) = tender.order().await?;
+    assert!(handed.is_none());
+    Some(ordered)
 }
 
 #[test]
@@ -199,10 +207,10 @@ fn both_ends_understand_each_other_and_notice_the_end() {
         let first = worker.orders.send(Order::drain(None)).unwrap();
         let second = worker.orders.send(Order::Stop).unwrap();
         assert_eq!((first, second), (Ticket(1), Ticket(2)));
-        assert_eq!(tender.order().await, ordered(Order::drain(None), 1));
+        assert_eq!(order(&mut tender).await, ordered(Order::drain(None), 1));
         tender.report(Report::Idle { jobs: 1, output: 2 });
         drop(worker.orders);
-        assert_eq!(tender.order().await, ordered(Order::Stop, 2));
+        assert_eq!(order(&mut tender).await, ordered(Order::Stop, 2));
         drop(tender);
         let last = worker.reports.next().await;
         assert_eq!(last, Some(Ok(Report::Idle { jobs: 1, output: 2 })));
@@ -306,5 +314,35 @@ fn a_foreign_end_may_write_whatever_it_likes() {
         let mut order = [0; 28];
         foreign.read_exact(&mut order).unwrap();
         assert_eq!(&order, b"{\"order\":\"stop\",\"ticket\":1}\n");
+    });
+}
+
+/// Whatever came before and comes after, and however much one read takes.
+#[test]
+fn a_descriptor_comes_with_its_order_and_no_other() {
+    runtime().block_on(async {
+        for before in 30..40 {
+            let (mut worker, theirs) = Worker::pair().unwrap();
+            let mut tender = Tender::from_stream(theirs.into()).unwrap();
+            for _ in 0..before {
+                worker.orders.send(Order::Ping).unwrap();
+            }
+            let (handed, mut writer) = std::io::pipe().unwrap();
+            writer.write_all(b"this").unwrap();
+            drop(writer);
+            let mut reload = |handed| worker.orders.send_with(Order::Reload, handed).unwrap();
+            reload(Some(handed.as_fd()));
+            reload(None);
+            for _ in 0..before {
+                assert_eq!(order(&mut tender).await.unwrap().order, Order::Ping);
+            }
+            let (ordered, handed) = tender.order().await.unwrap();
+            assert_eq!(ordered.order, Order::Reload);
+            let mut read = String::new();
+            let mut handed = std::fs::File::from(handed.unwrap());
+            handed.read_to_string(&mut read).unwrap();
+            assert_eq!(read, "this", "after {before}");
+            assert_eq!(order(&mut tender).await.unwrap().order, Order::Reload);
+        }
     });
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::{pids, pool, until_idle};
 use crate::support::{Running, Taskqueue, until};
@@ -96,6 +96,38 @@ fn workers_go_by_what_was_accepted_and_never_by_the_file() {
     assert_eq!(pool(&taskqueue)["back_off"], serde_json::Value::Null);
     tender.signal(Signal::TERM);
     assert_eq!(tender.wait().code, Some(0));
+}
+
+#[test]
+fn a_worker_that_has_no_room_for_the_configuration_refuses_it() {
+    let taskqueue = Taskqueue::embedded();
+    configure(&taskqueue, "one", "");
+    let _tender = start(&taskqueue);
+    until_idle(&taskqueue, 2);
+    let workers: Vec<Pid> = pids(&pool(&taskqueue))
+        .into_iter()
+        .map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())
+        .collect();
+    let give = |limit: &[Rlimit]| -> Vec<Rlimit> {
+        let given = workers.iter().zip(limit.iter().cycle());
+        given
+            .map(|(pid, limit)| prlimit(Some(*pid), Resource::Nofile, limit.clone()).unwrap())
+            .collect()
+    };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+    };
+    let before = give(&[none]);
+    configure(&taskqueue, "two", "");
+    taskqueue.run(&["reload"]).ok();
+    until("it is named", || {
+        log(&taskqueue).contains("did not come with the order")
+    });
+    give(&before);
+    assert_eq!(run_jobs(&taskqueue, 2), ["one"; 2]);
+    taskqueue.run(&["reload"]).ok();
+    assert_eq!(run_jobs(&taskqueue, 2)[2..], ["two"; 2]);
 }
 
 #[test]

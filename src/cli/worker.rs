@@ -179,14 +179,16 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
             (Reload::Signal | Reload::Tender(None), Source::File) => global.load(),
         };
         let mut config = read.map_err(|failure| failure.to_string())?;
-        config.store = config.store.settled().map_err(|error| error.to_string())?;
+        let named = config.store.settled().map_err(|error| error.to_string())?;
+        if (&config.broker, &named) != (&broker, &store) {
+            tracing::warn!("stayed with its broker and store; others take a restart");
+        }
+        config.broker = broker.clone();
+        config.store = store.clone();
         if let Some(folder) = names::folder()
             && let Err(error) = env::set_current_dir(folder)
         {
             tracing::warn!(folder = %folder.display(), %error, "stayed in the folder that it was started in");
-        }
-        if config.broker != broker || config.store != store {
-            tracing::warn!("stayed with its broker and store; others take a restart");
         }
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {

@@ -67,20 +67,7 @@ impl Config {
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
-        let file = overrides.config.clone().or_else(|| {
-            ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
-                .map(PathBuf::from)
-                .into_iter()
-                .find(|path| path.exists())
-        });
-        let text = match &file {
-            Some(path) => text_of(path).map_err(|source| Error::Unreadable {
-                path: path.clone(),
-                source,
-            })?,
-            None => String::new(),
-        };
-        Config::of(Accepted { file, text }, overrides)
+        Config::of(written(overrides)?, overrides)
     }
 
     /// Goes by what was read before; what `overrides` says wins.
@@ -136,17 +123,19 @@ impl Config {
     /// # Errors
     /// When that cannot be made out.
     pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
-        let error = match (Config::load(overrides), &overrides.store) {
-            (Ok(config), _) => return Ok(config.store),
-            (Err(_), Some(store)) => return Ok(store.clone()),
-            (Err(error), None) => error,
+        if let Some(store) = &overrides.store {
+            return Ok(store.clone());
+        }
+        // Read once: of a pipe there is nothing more.
+        let written = written(overrides)?;
+        let error = match Config::of(written.clone(), overrides) {
+            Ok(config) => return Ok(config.store),
+            Err(error) => error,
         };
         let (Error::Syntax { path, .. } | Error::Value { path, .. }) = &error else {
             return Err(error);
         };
-        let table = fs::read_to_string(path)
-            .ok()
-            .and_then(|text| text.parse::<toml::Table>().ok());
+        let table = written.text.parse::<toml::Table>().ok();
         match table.as_ref().map(|table| table.get("store")) {
             Some(None) => default_store(),
             Some(Some(toml::Value::String(store))) => match written_at(path, store) {
@@ -156,6 +145,24 @@ impl Config {
             Some(Some(_)) | None => Err(error),
         }
     }
+}
+
+/// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
+fn written(overrides: &Overrides) -> Result<Accepted, Error> {
+    let file = overrides.config.clone().or_else(|| {
+        ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+    });
+    let text = match &file {
+        Some(path) => text_of(path).map_err(|source| Error::Unreadable {
+            path: path.clone(),
+            source,
+        })?,
+        None => String::new(),
+    };
+    Ok(Accepted { file, text })
 }
 
 fn text_of(path: &Path) -> io::Result<String> {

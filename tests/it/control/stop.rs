@@ -196,3 +196,27 @@ fn a_tender_that_says_nothing_more_is_not_waited_for_after_the_time_is_over() {
     taskqueue.run(&["stop", "--now"]).ok();
     tender.wait();
 }
+
+/// What came through a pipe is gone once it was read.
+#[test]
+fn a_wrong_configuration_that_comes_through_a_pipe_still_says_where_the_store_is() {
+    let taskqueue = Taskqueue::embedded();
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    std::fs::write(
+        taskqueue.path("wrong"),
+        format!("store = '{}'\nmisspelt = 1\n", taskqueue.store().display()),
+    )
+    .unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "cat wrong | \"$0\" stop --config /dev/stdin"])
+        .arg(env!("CARGO_BIN_EXE_taskqueue"))
+        .current_dir(taskqueue.path(""))
+        .env_remove("TASKQUEUE_STORE")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let said = crate::support::Running::start(command).wait().ok();
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(tender.wait().code, Some(0));
+}

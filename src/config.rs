@@ -13,16 +13,16 @@ use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
-mod accepted;
 pub mod duration;
 mod error;
 mod file;
 pub mod names;
 mod types;
+mod written;
 
-pub use accepted::Accepted;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
+pub use written::Written;
 
 use error::Wrong;
 use file::File;
@@ -48,7 +48,7 @@ pub struct Overrides {
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file that was read, if there was one, and what stood in it.
-    pub accepted: Accepted,
+    pub written: Written,
     /// Where jobs wait.
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
@@ -67,16 +67,16 @@ impl Config {
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
-        Config::of(written(overrides)?, overrides)
+        Config::of(read(overrides)?, overrides)
     }
 
     /// Goes by what was read before; what `overrides` says wins.
     ///
     /// # Errors
     /// When it is wrong.
-    pub fn of(accepted: Accepted, overrides: &Overrides) -> Result<Config, Error> {
-        let at = accepted.file.clone().unwrap_or_default();
-        let file: File = toml::from_str(&accepted.text).map_err(|e| Error::Syntax {
+    pub fn of(written: Written, overrides: &Overrides) -> Result<Config, Error> {
+        let at = written.file.clone().unwrap_or_default();
+        let file: File = toml::from_str(&written.text).map_err(|e| Error::Syntax {
             path: at.clone(),
             reason: e.to_string().trim_end().into(),
         })?;
@@ -104,9 +104,9 @@ impl Config {
             (None, None) => default_store()?,
         };
         Ok(Config {
-            accepted: Accepted {
-                file: accepted.file.map(|file| names::named(&file)),
-                text: accepted.text,
+            written: Written {
+                file: written.file.map(|file| names::named(&file)),
+                text: written.text,
             },
             broker,
             store,
@@ -127,7 +127,7 @@ impl Config {
             return Ok(store.clone());
         }
         // Read once: of a pipe there is nothing more.
-        let written = written(overrides)?;
+        let written = read(overrides)?;
         let error = match Config::of(written.clone(), overrides) {
             Ok(config) => return Ok(config.store),
             Err(error) => error,
@@ -148,7 +148,7 @@ impl Config {
 }
 
 /// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
-fn written(overrides: &Overrides) -> Result<Accepted, Error> {
+fn read(overrides: &Overrides) -> Result<Written, Error> {
     let file = overrides.config.clone().or_else(|| {
         ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
             .map(PathBuf::from)
@@ -162,12 +162,12 @@ fn written(overrides: &Overrides) -> Result<Accepted, Error> {
         })?,
         None => String::new(),
     };
-    Ok(Accepted { file, text })
+    Ok(Written { file, text })
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let most = accepted::MOST;
+    let most = written::MOST;
     fs::File::open(path)?
         .take(most.saturating_add(1))
         .read_to_string(&mut text)?;

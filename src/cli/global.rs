@@ -9,7 +9,7 @@ use clap::{ArgMatches, Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Accepted, Config, Overrides};
+use crate::config::{Config, Overrides, Written};
 
 /// The variable of `--config`.
 pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
@@ -82,8 +82,8 @@ impl Global {
     }
 
     /// Goes by what was read before.
-    pub(super) fn of(&self, accepted: Accepted) -> Result<Config, Failure> {
-        Config::of(accepted, &self.overrides()).map_err(Failure::from)
+    pub(super) fn of(&self, written: Written) -> Result<Config, Failure> {
+        Config::of(written, &self.overrides()).map_err(Failure::from)
     }
 
     /// Where the store is, even if the configuration is wrong.

@@ -204,7 +204,7 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
             tubes,
         },
         kept: Vec::new(),
-        accepted: config.accepted.seal()?,
+        accepted: config.written.seal()?,
     })
 }
 
@@ -215,14 +215,13 @@ fn reader(
     mut global: Global,
 ) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
-    let mut text = first.accepted.text.clone();
+    let mut text = first.written.text.clone();
     // That file and no other, by its name: what stands there may be another file by now.
-    let file = first.accepted.file.clone();
-    global.config = file.or(global.config);
+    global.config = first.written.file.clone();
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
-        if let Some(file) = &config.accepted.file
-            && config.accepted.text.trim().is_empty()
+        if let Some(file) = &config.written.file
+            && config.written.text.trim().is_empty()
             && !text.trim().is_empty()
         {
             return Err(format!("the configuration {} is empty", file.display()));
@@ -248,7 +247,7 @@ fn reader(
             startable(pool)?;
         }
         known = tubes;
-        text.clone_from(&config.accepted.text);
+        text.clone_from(&config.written.text);
         Ok(Read { kept, ..read })
     })
 }
@@ -381,7 +380,7 @@ fn own_command(
     let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
     add("--broker", config.broker.to_string().into());
     add("--store", config.store.written());
-    if let Some(file) = &config.accepted.file {
+    if let Some(file) = &config.written.file {
         add("--config", file.clone().into());
     }
     add("--grace-period", grace.as_secs_f64().to_string().into());

@@ -12,7 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::configured::{self, block_on, broker};
 use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
 use super::{Failure, guard, log};
-use crate::config::{Accepted, Config, duration, names};
+use crate::config::{Config, Written, duration, names};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
 use crate::guard::{Guard, STORE_VARIABLE};
@@ -72,7 +72,7 @@ pub struct Flags {
 fn load(global: &Global) -> Result<(Config, Source), Failure> {
     match link::inherited(link::CONFIGURATION_VARIABLE).transpose()? {
         Some(sealed) => {
-            let accepted = Accepted::unseal(sealed);
+            let accepted = Written::unseal(sealed);
             let accepted = accepted.map_err(|error| {
                 Failure::new(format!("cannot read what the tender has accepted: {error}"))
             })?;
@@ -167,11 +167,11 @@ const NOT_ARRIVED: &str = "what the tender has accepted did not come with the or
 fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
     let (argv, mut global) = (argv.to_vec(), global.clone());
-    global.config = config.accepted.file.clone().or(global.config);
+    global.config = config.written.file.clone();
     Box::new(move |reload| {
         let read = match (reload, source) {
             (Reload::Tender(Some(sealed)), Source::Tender | Source::File) => {
-                let accepted = Accepted::unseal(sealed).map_err(|error| error.to_string())?;
+                let accepted = Written::unseal(sealed).map_err(|error| error.to_string())?;
                 global.of(accepted)
             }
             (Reload::Tender(None), Source::Tender) => return Err(NOT_ARRIVED.to_owned()),
@@ -217,7 +217,7 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
 /// not be able to pose as its worker. What a task puts goes where its worker looks.
 fn environment(config: &Config) -> Environment {
-    let file = config.accepted.file.clone();
+    let file = config.written.file.clone();
     let told = [
         (CONFIG_VARIABLE, file.map(OsString::from)),
         (BROKER_VARIABLE, Some(config.broker.to_string().into())),

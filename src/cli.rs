@@ -132,10 +132,13 @@ pub fn main() -> ExitCode {
     let Cli { global, command } =
         parsed.unwrap_or_else(|error| variables::named(error, &shape).exit());
     let _end = log::End;
-    let ran = variables::check(&shape)
-        .and_then(|()| log::start(&global, command.is_daemon()))
-        .and_then(|()| run(&global, command));
-    match ran {
+    let begin = || {
+        variables::check(&shape)?;
+        let global = global.canonical()?;
+        log::start(&global, command.is_daemon())?;
+        run(&global, command)
+    };
+    match begin() {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
         Err(failure) => {

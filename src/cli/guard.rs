@@ -23,11 +23,11 @@ pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
         vec![(LOG_FORMAT, global.log_format.as_str().into())];
     environment.extend(global.log.iter().map(|filter| (LOG, filter.into())));
     if let Some(file) = &global.log_file {
-        environment.push((LOG_FILE, names::settled(file).into()));
+        environment.push((LOG_FILE, file.into()));
     }
     Ok(Post {
         program: names::program(),
-        store: config.store.absolute()?.written(),
+        store: config.store.written(),
         environment,
     })
 }

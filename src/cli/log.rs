@@ -20,7 +20,7 @@ use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::path::absolute;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,13 +68,8 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
             &STDERR
         }
         Some(path) => {
-            let failed = |error: io::Error| {
-                let path = path.display();
-                Failure::new(format!("cannot write the log file {path}: {error}"))
-                    .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
-            };
-            let path = absolute(path).map_err(failed)?;
-            FILE.write_to(Sink::file(path, json).map_err(failed)?);
+            let opened = Sink::file(path.clone(), json);
+            FILE.write_to(opened.map_err(|error| unwritable(path, &error))?);
             &FILE
         }
     };
@@ -94,6 +89,13 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     begun.map_err(|error| Failure::new(format!("cannot begin to log: {error}")))?;
     panic::set_hook(Box::new(panicked));
     Ok(())
+}
+
+/// A log file that cannot be had.
+pub fn unwritable(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    Failure::new(format!("cannot write the log file {file}: {error}"))
+        .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
 /// Tells people something on stderr: a warning, or what went wrong.

@@ -155,7 +155,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
-    config.store = config.store.settled()?;
+    config.store = config.store.canonical()?;
     let read = read(&flags, &config, global)?;
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
@@ -226,7 +226,7 @@ fn reader(
         {
             return Err(format!("the configuration {} is empty", file.display()));
         }
-        let store = config.store.settled();
+        let store = config.store.canonical();
         config.store = store.map_err(|error| error.to_string())?;
         let mut kept = Vec::new();
         if config.broker != first.broker {
@@ -389,7 +389,7 @@ fn own_command(
     }
     add("--log-format", global.log_format.as_str().into());
     if let Some(path) = &global.log_file {
-        add("--log-file", names::settled(path).into());
+        add("--log-file", path.into());
     }
     Ok(WorkerCommand {
         program: names::program().into(),

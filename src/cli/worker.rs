@@ -91,7 +91,7 @@ enum Source {
 
 pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
     let (mut config, source) = load(global)?;
-    config.store = config.store.settled()?;
+    config.store = config.store.canonical()?;
     take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
@@ -179,7 +179,10 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
             (Reload::Signal | Reload::Tender(None), Source::File) => global.load(),
         };
         let mut config = read.map_err(|failure| failure.to_string())?;
-        let named = config.store.settled().map_err(|error| error.to_string())?;
+        let named = config
+            .store
+            .canonical()
+            .map_err(|error| error.to_string())?;
         if (&config.broker, &named) != (&broker, &store) {
             tracing::warn!("stayed with its broker and store; others take a restart");
         }

@@ -71,16 +71,6 @@ pub fn named(file: &Path) -> PathBuf {
     }
 }
 
-/// The absolute name of a file, also when a symbolic link on the way to its folder is switched.
-pub fn settled(file: &Path) -> PathBuf {
-    let file = absolute(file).unwrap_or_else(|_| file.to_owned());
-    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
-    match (folder, file.file_name()) {
-        (Some(folder), Some(name)) => folder.join(name),
-        (Some(_) | None, Some(_) | None) => file,
-    }
-}
-
 /// The name of this program, for starting another process of it.
 pub fn program() -> PathBuf {
     if let Some(name) = &started().program {

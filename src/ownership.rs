@@ -26,7 +26,7 @@ mod files;
 mod look;
 mod slots;
 
-pub use files::{Error, Tended};
+pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
@@ -168,14 +168,6 @@ fn write(file: &File, line: &[u8]) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all_at(line, 0)?;
     ofd::lock(file, ANNOUNCED)
-}
-
-/// The name of this machine.
-pub fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
 }
 
 #[cfg(test)]

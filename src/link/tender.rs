@@ -142,8 +142,8 @@ impl Tender {
     fn handed(&mut self) -> Option<OwnedFd> {
         let taken = self.lines.taken();
         let mut handed = None;
-        while let Some(next) = self.handed.pop_front_if(|next| next.until <= taken) {
-            handed = Some(next.descriptor);
+        while self.handed.front().is_some_and(|next| next.until <= taken) {
+            handed = self.handed.pop_front().map(|next| next.descriptor);
         }
         handed
     }
@@ -197,8 +197,8 @@ impl Tender {
     }
 }
 
-/// Reads what is there, without waiting, and the last of the descriptors that came with it. They are closed on exec. One
-/// for which this process has no room does not come.
+/// Reads what is there, without waiting, and the last of the descriptors that came with it. They are closed on exec.
+/// One for which this process has no room does not come.
 fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut handed = RecvAncillaryBuffer::new(&mut space);

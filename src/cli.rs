@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
     let _end = log::End;
     let begin = || {
         variables::check(&shape)?;
-        let global = global.canonical()?;
+        let global = log::named(global)?;
         log::start(&global, command.is_daemon())?;
         run(&global, command)
     };

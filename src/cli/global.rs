@@ -7,8 +7,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 
-use super::{Failure, log};
-use crate::address::{BrokerUrl, StoreUrl, canonical};
+use super::Failure;
+use crate::address::{BrokerUrl, StoreUrl};
 use crate::config::{Config, Overrides, Written};
 
 /// The variable of `--config`.
@@ -66,15 +66,6 @@ impl Global {
             self.log_from = LogFrom::Variable;
             self.log = self.log.take().filter(|filter| !filter.is_empty());
         }
-    }
-
-    /// With the log file by the name that it has for the guard and for workers too.
-    pub(super) fn canonical(mut self) -> Result<Global, Failure> {
-        if let Some(file) = &self.log_file {
-            let named = canonical(file).map_err(|error| log::unwritable(file, &error))?;
-            self.log_file = Some(named);
-        }
-        Ok(self)
     }
 
     fn overrides(&self) -> Overrides {

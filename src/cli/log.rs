@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::global::{Global, LogFormat};
+use crate::address::canonical;
 
 mod filter;
 mod queue;
@@ -50,6 +51,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long an end waits for the log.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The same, with the log file by the name that it has for a guard and for workers too.
+pub fn named(mut global: Global) -> Result<Global, Failure> {
+    if let Some(file) = &mut global.log_file {
+        *file = canonical(file).map_err(|error| unwritable(file, &error))?;
+    }
+    Ok(global)
+}
 
 /// Begins to write events: daemons tell what they do, the others only what went wrong.
 pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
@@ -91,8 +100,7 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A log file that cannot be had.
-pub fn unwritable(file: &Path, error: &io::Error) -> Failure {
+fn unwritable(file: &Path, error: &io::Error) -> Failure {
     let file = file.display();
     Failure::new(format!("cannot write the log file {file}: {error}"))
         .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::names;
+use crate::process::{folder, program};
 use crate::signals;
 
 mod cleanup;
@@ -118,8 +118,8 @@ impl Command {
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
     signals::begin_as_usual();
-    // Before anything leaves the folder.
-    let _ = names::folder();
+    // Before anything leaves the folder, or is put in the program's place.
+    let _ = (folder::name(), program::name());
     if guard::is_asked_for() {
         return guard::main();
     }

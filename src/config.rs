@@ -8,6 +8,7 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
+use crate::process::{folder, program};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
@@ -16,7 +17,6 @@ use crate::tube::TubeName;
 pub mod duration;
 mod error;
 mod file;
-pub mod names;
 mod types;
 mod written;
 
@@ -105,7 +105,7 @@ impl Config {
         };
         Ok(Config {
             written: Written {
-                file: written.file.map(|file| names::named(&file)),
+                file: written.file.map(|file| folder::named(&file)),
                 text: written.text,
             },
             broker,
@@ -211,7 +211,9 @@ fn default_store() -> Result<StoreUrl, Error> {
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
     let run = vec![
-        names::program().to_string_lossy().into_owned(),
+        program::found(program::name().as_os_str())
+            .to_string_lossy()
+            .into_owned(),
         "example-task-worker".into(),
     ];
     commands.add(EXAMPLE_COMMAND, Command::new(run));

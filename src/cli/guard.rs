@@ -9,9 +9,10 @@ use clap::ValueEnum;
 use super::global::{Global, LogFormat, LogFrom};
 use super::{Failure, log, variables};
 use crate::address::StoreUrl;
-use crate::config::{Config, names};
+use crate::config::Config;
 use crate::connect;
 use crate::guard::{self, Post};
+use crate::process::program;
 
 const LOG: &str = "TASKQUEUE_LOG";
 const LOG_FORMAT: &str = "TASKQUEUE_LOG_FORMAT";
@@ -26,7 +27,7 @@ pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
         environment.push((LOG_FILE, file.into()));
     }
     Ok(Post {
-        program: names::program(),
+        program: program::name().to_owned(),
         store: config.store.written(),
         environment,
     })

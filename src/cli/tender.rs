@@ -11,7 +11,7 @@ use super::configured::{block_on, broker};
 use super::global::Global;
 use super::worker::identity;
 use super::{Failure, guard, log};
-use crate::config::{Config, Mode, Protocol, Tube, duration, names};
+use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
@@ -19,7 +19,8 @@ use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::ownership;
 use crate::pool::{self, SHRINK_AFTER};
-use crate::process::{folder, limit};
+use crate::process::environment::Environment;
+use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
@@ -176,7 +177,6 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             accepted: read.accepted,
         }),
     };
-    folder::remember();
     limit::raise(None);
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
@@ -243,6 +243,8 @@ fn reader(
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
         let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        // Where workers are started.
+        folder::enter().map_err(|error| error.to_string())?;
         for pool in &read.pools {
             startable(pool)?;
         }
@@ -259,7 +261,7 @@ fn startable(pool: &PoolSettings) -> Result<(), String> {
         tender::Protocol::Own => Ok(()),
         tender::Protocol::Lines | tender::Protocol::Tokens => {
             let (tube, program) = (&pool.tube, command.program.to_string_lossy());
-            let found = names::can_be_run(&program, command.folder.as_deref());
+            let found = explain::can_be_started(&program, &Environment::without(&[] as &[&str]));
             found.map_err(|reason| {
                 format!(
                     "the worker command {program} of the tube {tube} cannot be started: {reason}"
@@ -363,7 +365,6 @@ fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, 
             None | Some(Protocol::Lines) => tender::Protocol::Lines,
             Some(Protocol::Tokens) => tender::Protocol::Tokens,
         },
-        folder: names::folder().map(Into::into),
     }))
 }
 
@@ -392,9 +393,8 @@ fn own_command(
         add("--log-file", path.into());
     }
     Ok(WorkerCommand {
-        program: names::program().into(),
+        program: program::name().into(),
         arguments,
         protocol: tender::Protocol::Own,
-        folder: names::folder().map(Into::into),
     })
 }

@@ -12,7 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::configured::{self, block_on, broker};
 use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
 use super::{Failure, guard, log};
-use crate::config::{Config, Written, duration, names};
+use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
 use crate::guard::{Guard, STORE_VARIABLE};
@@ -98,7 +98,6 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
         configure: reader(&config, source, &flags.command, global),
         reopen: log::reopen,
     };
-    folder::remember();
     limit::raise(
         env::var(limit::VARIABLE)
             .ok()
@@ -188,10 +187,8 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         }
         config.broker = broker.clone();
         config.store = store.clone();
-        if let Some(folder) = names::folder()
-            && let Err(error) = env::set_current_dir(folder)
-        {
-            tracing::warn!(folder = %folder.display(), %error, "stayed in the folder that it was started in");
+        if let Err(error) = folder::enter() {
+            tracing::warn!(%error, "stayed in the folder that it was started in");
         }
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {

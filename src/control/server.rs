@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Answer, Error, MAX_REQUEST, Request, place};
-use crate::beside::FileId;
+use crate::file_id::FileId;
 use crate::tube::TubeName;
 
 /// How many may ask at a time; more wait to be let in.

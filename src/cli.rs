@@ -124,16 +124,11 @@ pub fn main() -> ExitCode {
         return guard::main();
     }
     let shape = variables::heeded(help::shaped(Cli::command()));
-    let parsed = shape.clone().try_get_matches().and_then(|matches| {
-        let mut cli = Cli::from_arg_matches(&matches)?;
-        cli.global.heed(&matches);
-        Ok(cli)
-    });
-    let Cli { global, command } =
-        parsed.unwrap_or_else(|error| variables::named(error, &shape).exit());
+    let parsed = shape.clone().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let _end = log::End;
     let begin = || {
-        variables::check(&shape)?;
+        let Cli { global, command } = variables::heed(parsed, &shape)?;
         let global = log::named(global)?;
         log::start(&global, command.is_daemon())?;
         run(&global, command)

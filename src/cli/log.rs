@@ -35,6 +35,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use filter::Filter;
 use queue::Queue;
 use sink::Sink;
 
@@ -62,11 +63,10 @@ pub fn named(mut global: Global) -> Result<Global, Failure> {
 
 /// Begins to write events: daemons tell what they do, the others only what went wrong.
 pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
-    let default = if daemon { "info" } else { "warn" };
-    let filter = match &global.log {
-        Some(text) => filter::read(text, global.log_from)?,
-        None => filter::read(default, global.log_from)?,
-    };
+    let default = || if daemon { "info" } else { "warn" }.parse();
+    let filter = global.log.clone().map_or_else(default, Ok);
+    let filter = filter.and_then(|filter| filter.events());
+    let filter = filter.map_err(Failure::usage)?;
     let json = match global.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
-use super::global::Global;
+use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::identity;
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
@@ -148,7 +148,7 @@ pub struct Flags {
         long,
         value_name = "SECONDS",
         value_parser = duration::parse,
-        env = "TASKQUEUE_GRACE_PERIOD",
+        env = GRACE_PERIOD_VARIABLE,
         help = "How long commands may go on after TERM [default: 30]",
         long_help = "How long commands may go on after TERM, INT or QUIT: seconds, or with a unit [default: 30]"
     )]
@@ -386,7 +386,7 @@ fn own_command(
     }
     add("--grace-period", grace.as_secs_f64().to_string().into());
     if let Some(filter) = &global.log {
-        add("--log", filter.into());
+        add("--log", filter.as_str().into());
     }
     add("--log-format", global.log_format.as_str().into());
     if let Some(path) = &global.log_file {

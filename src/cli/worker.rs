@@ -10,12 +10,14 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::configured::{self, block_on, broker};
-use super::global::{BROKER_VARIABLE, CONFIG_VARIABLE, Global};
+use super::global::{
+    BROKER_VARIABLE, CONFIG_VARIABLE, GRACE_PERIOD_VARIABLE, Global, STORE_VARIABLE,
+};
 use super::{Failure, guard, log};
 use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
-use crate::guard::{Guard, STORE_VARIABLE};
+use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
@@ -52,7 +54,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "NAME",
-        env = "TASKQUEUE_WORKER_NAME",
+        env = link::NAME_VARIABLE,
         value_parser = NonEmptyStringValueParser::new(),
         help = "What lists and logs call it [default: HOST.PID]",
         long_help = "What lists and logs call it [default: the host's name and the process id]"
@@ -61,7 +63,7 @@ pub struct Flags {
     /// How long a command may go on after TERM, INT or QUIT
     ///
     /// Seconds, or with a unit; where it is not given, what the configuration says, or 30
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = GRACE_PERIOD_VARIABLE)]
     grace_period: Option<Duration>,
     /// The command that gets every body
     #[arg(last = true, value_name = "COMMAND")]
@@ -231,21 +233,20 @@ fn environment(config: &Config) -> Environment {
         link::NAME_VARIABLE,
         limit::VARIABLE,
     ];
-    let mut withheld = config.withheld.clone();
-    let told =
-        told.map(|(name, value)| (name, value.filter(|_| !withheld.iter().any(|w| w == name))));
+    let withheld = config.withheld.iter().map(String::as_str);
     let names = told.iter().map(|(name, _)| *name);
-    withheld.extend(
-        ours.into_iter()
-            .chain(OWN_VARIABLES)
-            .chain(names)
-            .map(String::from),
-    );
-    let told = told
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    told.fold(
-        Environment::without(&withheld),
-        |environment, (name, value)| environment.with(name, value),
-    )
+    let left_out: Vec<&str> = withheld
+        .chain(ours)
+        .chain(OWN_VARIABLES)
+        .chain(names)
+        .collect();
+    let mut environment = Environment::without(&left_out);
+    for (name, value) in told {
+        if let Some(value) = value
+            && !config.withheld.iter().any(|withheld| withheld == name)
+        {
+            environment = environment.with(name, value);
+        }
+    }
+    environment
 }

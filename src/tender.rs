@@ -103,8 +103,6 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// How it tells how it stands.
     pub protocol: Protocol,
-    /// The folder in which it is started, by its name at that time; the tender's own if there is none.
-    pub folder: Option<PathBuf>,
 }
 
 /// How a worker and its tender speak with each other.

@@ -90,8 +90,7 @@ impl Child {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
         limit::leaves_room(&theirs)?;
-        // One that cannot be gone to is the worker's trouble.
-        let _ = folder::stand();
+        folder::enter()?;
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -316,12 +315,6 @@ fn command(worker: &WorkerCommand) -> Command {
         Protocol::Own => program::found(&worker.program),
         Protocol::Lines | Protocol::Tokens => worker.program.clone(),
     });
-    // By its name, which may be that of another folder by now.
-    if let Some(folder) = &worker.folder
-        && folder.is_dir()
-    {
-        command.current_dir(folder);
-    }
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),

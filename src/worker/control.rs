@@ -29,14 +29,22 @@ pub struct Configured {
     pub environment: Environment,
 }
 
+/// Who wants the configuration to be read again.
+#[derive(Debug)]
+pub enum Reload {
+    /// Whoever sent a signal.
+    Signal,
+    /// The tender, which hands over what it has accepted to workers of its own.
+    Tender(Option<OwnedFd>),
+}
+
 /// See [`Upkeep::configure`].
-pub type Configure =
-    Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
+pub type Configure = Box<dyn Fn(Reload) -> Result<Option<Configured>, String> + Send + Sync>;
 
 /// What a worker does at once when it is told to, whatever else it is doing.
 pub struct Upkeep {
     /// Goes by what the tender has handed over, or else reads the configuration again. What comes of it holds from the
-    /// next job on; nothing does where the configuration is the tender's, and the tender has handed over nothing.
+    /// next job on; nothing does after a signal where the configuration is the tender's.
     pub configure: Configure,
     /// Opens the log file again.
     pub reopen: fn(),
@@ -165,7 +173,7 @@ impl Control {
                 Some(self.drain(Some(self.grace), None, By::Signal))
             }
             Asked::Stop => Some(stop(None, By::Signal)),
-            Asked::Reload => self.configure(None, None),
+            Asked::Reload => self.configure(Reload::Signal, None),
             Asked::Reopen => {
                 (self.upkeep.reopen)();
                 None
@@ -192,8 +200,8 @@ impl Control {
     }
 
     /// What is carried out here is answered here; the rest by whoever takes in the word.
-    fn ordered(&mut self, ordered: Option<Ordered>) -> Option<Word> {
-        let Some(Ordered { order, ticket }) = ordered else {
+    fn ordered(&mut self, ordered: Option<(Ordered, Option<OwnedFd>)>) -> Option<Word> {
+        let Some((Ordered { order, ticket }, handed)) = ordered else {
             tracing::warn!("the tender died; took no more jobs");
             self.tender = None;
             return Some(self.drain(None, None, By::Tender));
@@ -204,10 +212,7 @@ impl Control {
                 Some(self.drain(grace, ticket, By::Tender))
             }
             Order::Stop => Some(stop(ticket, By::Tender)),
-            Order::Reload => {
-                let handed = self.tender.as_mut().and_then(link::Tender::handed);
-                self.configure(handed, ticket)
-            }
+            Order::Reload => self.configure(Reload::Tender(handed), ticket),
             Order::Reopen => {
                 (self.upkeep.reopen)();
                 self.answer(ticket, Reply::Done);
@@ -220,8 +225,8 @@ impl Control {
         }
     }
 
-    fn configure(&mut self, handed: Option<OwnedFd>, ticket: Option<Ticket>) -> Option<Word> {
-        match (self.upkeep.configure)(handed) {
+    fn configure(&mut self, reload: Reload, ticket: Option<Ticket>) -> Option<Word> {
+        match (self.upkeep.configure)(reload) {
             Ok(configured) => {
                 match &configured {
                     Some(_) => tracing::info!("read the configuration again"),
@@ -280,7 +285,7 @@ async fn next_signal(signals: &mut Receiver<Asked>) -> Asked {
     }
 }
 
-async fn next_order(tender: &mut Option<link::Tender>) -> Option<Ordered> {
+async fn next_order(tender: &mut Option<link::Tender>) -> Option<(Ordered, Option<OwnedFd>)> {
     match tender {
         Some(tender) => tender.order().await,
         None => pending().await,

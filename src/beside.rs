@@ -95,25 +95,3 @@ pub fn give(file: &File, store: &Path) {
         let _ = fchown(file, Some(store.uid()), Some(store.gid()));
     }
 }
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// That of the file which is at this path now.
-    pub fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    /// That of an open file.
-    pub fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
-    }
-}

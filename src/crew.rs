@@ -153,6 +153,7 @@ impl Crew {
     /// Wants workers again after it was told to let all go. Those that are on their way out go.
     pub fn reopen(&mut self, now: Duration) {
         self.closing = None;
+        self.workers.values_mut().for_each(Worker::stay);
         self.decide_at = Some(now);
     }
 

@@ -147,7 +147,7 @@ async fn keep(
             tokio::select! {
                 ended = process.wait() => {
                     let reason = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
-                    tracing::warn!(reason, "guard ended; started another");
+                    tracing::warn!(reason, "guard ended; will start another");
                 }
                 order = &mut dismissed => {
                     if order.is_ok() {

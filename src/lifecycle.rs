@@ -35,7 +35,7 @@ mod steps;
 mod tests;
 mod words;
 
-pub use crate::grace::{MARGIN, TERM_TO_KILL};
+pub use crate::grace::{KILLED_PATIENCE, MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
 pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Why};
 
@@ -44,10 +44,6 @@ pub const PROVING: Duration = Duration::from_secs(1);
 
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a tender that ends waits for the end of a worker that was killed. One that it may not kill, or that the
-/// kernel does not let go, must not keep it.
-pub const KILLED_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The exit code of a worker that was ready and must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
@@ -300,6 +296,13 @@ impl Worker {
     /// Lets it be replaced once it is idle.
     pub fn outdate(&mut self) {
         self.outdated = true;
+    }
+
+    /// Its tender stays: a worker that was killed is waited for until it ends.
+    pub fn stay(&mut self) {
+        if let State::Killed { leave_at, .. } = &mut self.state {
+            *leave_at = None;
+        }
     }
 
     /// When it reaches its age.

@@ -25,9 +25,9 @@
 //! | reopen | whoever writes the log has been told: that opens the file before the next line |
 //! | ping | at once |
 //!
-//! A worker of our own never reads the configuration's file. It gets what its tender has accepted: at its start by the
-//! descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that comes with the
-//! line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
+//! A worker of our own that has a tender never reads the configuration's file. It gets what its tender has accepted: at
+//! its start by the descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that
+//! comes with the line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
 //!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
 //! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.

@@ -60,7 +60,7 @@ const ENDS: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
 /// Those that ask for nothing, and are often sent to others of our kind.
 const NOTHING: [i32; 1] = [SIGUSR2];
 
-/// Set by the handler itself, before anything else of this process goes on.
+/// Set by the handler itself, before the thread of signals hears of it.
 static END_HAS_COME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Whether a signal that asks for an end has come, although nobody may have taken it from the queue yet. What a thread
@@ -132,7 +132,8 @@ pub fn leave_to_others() {
 /// When the process still lives `patience` after the second signal to end, `hard` is called from the thread,
 /// to clean up what must not be left behind, and then the process exits with code 1, whatever its
 /// other threads are doing. `patience` must be longer than the process may need to go at once: a
-/// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that.
+/// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that, and goes
+/// without those that do not end.
 ///
 /// # Errors
 /// When the handlers or the thread cannot be set up.

@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
+use crate::grace::LAST_LOOKS;
 use crate::guard::{self, Guard};
 use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
@@ -102,8 +103,6 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// How it tells how it stands.
     pub protocol: Protocol,
-    /// The folder in which it is started, by its name at that time; the tender's own if there is none.
-    pub folder: Option<PathBuf>,
 }
 
 /// How a worker and its tender speak with each other.
@@ -156,7 +155,7 @@ enum Event {
     /// Somebody asked over the control socket.
     Called(Call),
     /// The control socket is not where it was made, or could not be made.
-    Unheard,
+    SocketGone,
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A job is ready for a pool that listens, or nobody could listen.
@@ -183,7 +182,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
-            Self::Unheard => f.write_str("nobody can ask"),
+            Self::SocketGone => f.write_str("nobody can ask"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
@@ -207,7 +206,7 @@ struct Pool {
     /// How many of them ended that should not have.
     restarts: u64,
     /// Why the last worker could not be started; none if it could.
-    lack: Option<String>,
+    spawn_error: Option<String>,
 }
 
 /// The loop's state.
@@ -227,7 +226,7 @@ struct Tender {
     /// Each right is held until the last worker of its tube is gone.
     ownership: Ownership,
     /// Where it is asked.
-    door: control::Door,
+    socket: control::ControlSocket,
     configuration: Option<Configuration>,
     reopen: fn(),
     /// Wakes the one who puts tubes right.
@@ -250,10 +249,11 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let (mut door, mut calls) = control::Door::new(&settings, tubes.first(), events.clone());
-    door.open(&mut ownership);
+    let (mut socket, mut calls) =
+        control::ControlSocket::new(&settings, tubes.first(), events.clone());
+    socket.open(&mut ownership);
     let mut reaper = Reaper::new().map_err(Error::Reaper)?;
-    let mut tender = Tender::new(settings, ownership, guard, door, events);
+    let mut tender = Tender::new(settings, ownership, guard, socket, events);
     tender.count_all();
     tender.say_what_fits();
     tender.tend_all();
@@ -272,11 +272,21 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
-    // The runtime does not wait for those that have not begun when it ends.
-    while tender.ends.join_next().await.is_some() {}
-    tender.sweeper.finish().await;
-    if let Some(guard) = tender.guard {
-        guard.dismiss().await;
+    let Tender {
+        mut ends,
+        sweeper,
+        guard,
+        ..
+    } = tender;
+    let last = async {
+        // The runtime does not wait for those that have not begun when it ends.
+        while ends.join_next().await.is_some() {}
+        sweeper.finish().await;
+    };
+    match (timeout(LAST_LOOKS, last).await, guard) {
+        (Ok(()), Some(guard)) => guard.dismiss().await,
+        (Ok(()), None) => {}
+        (Err(_), _) => tracing::warn!("left what may still run of the dead to the guard"),
     }
     tracing::info!("tender ended");
     Ok(())
@@ -307,7 +317,7 @@ impl Tender {
         settings: Settings,
         ownership: Ownership,
         guard: Option<Guard>,
-        door: control::Door,
+        socket: control::ControlSocket,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
@@ -326,7 +336,7 @@ impl Tender {
             began: Instant::now(),
             events,
             ownership,
-            door,
+            socket,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,
@@ -364,7 +374,7 @@ impl Tender {
         match event {
             Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
-            Event::Unheard => self.door.open(&mut self.ownership),
+            Event::SocketGone => self.socket.open(&mut self.ownership),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
@@ -402,7 +412,7 @@ impl Pool {
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,
-            lack: None,
+            spawn_error: None,
             settings,
         }
     }

@@ -3,9 +3,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,9 @@ const QUEUE: usize = 16;
 /// How long the drop of the last handle waits for the thread: long enough for a database to be closed in good order,
 /// and no longer than a program that ends can spare.
 const LAST: Duration = Duration::from_secs(1);
+
+/// How long a thread is waited for that has nothing to do.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Why a piece of work was not run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,14 +38,14 @@ pub enum NotRun {
 }
 
 /// A thread for one piece of work, which it waits for.
-pub struct Once(oneshot::Sender<Piece>);
+pub struct OneShot(oneshot::Sender<Piece>);
 
-impl Once {
+impl OneShot {
     /// Starts a thread of that name.
     ///
     /// # Errors
     /// When the system gives us none.
-    pub fn start(name: &str) -> Result<Once, NotRun> {
+    pub fn start(name: &str) -> Result<OneShot, NotRun> {
         let (work, piece) = oneshot::channel::<Piece>();
         started(name, move || {
             // Nobody may have any.
@@ -50,7 +53,7 @@ impl Once {
                 piece();
             }
         })?;
-        Ok(Once(work))
+        Ok(OneShot(work))
     }
 
     /// Runs `f` on the thread, which ends then. Dropping the future does not undo what has begun.
@@ -69,11 +72,13 @@ impl Once {
     }
 }
 
-fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, NotRun> {
+fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> {
     let spawned = thread::Builder::new().name(name.into()).spawn(f);
-    spawned.map_err(|error: io::Error| NotRun::NoThread {
-        reason: error.to_string(),
-    })
+    spawned
+        .map(drop)
+        .map_err(|error: io::Error| NotRun::NoThread {
+            reason: error.to_string(),
+        })
 }
 
 /// A `T` with a thread that it is lent to while nobody else has it. The thread begins with the first call.
@@ -94,7 +99,6 @@ struct Shared<T> {
 /// A thread that has begun, and where work is handed to it.
 struct Begun<T> {
     work: mpsc::Sender<Work<T>>,
-    thread: JoinHandle<()>,
     /// Nothing is ever sent by it: it closes when the thread has let go of the `T`.
     ended: Receiver<()>,
 }
@@ -153,14 +157,17 @@ impl<T: Send + 'static> Thread<T> {
         let mut known = taken(begun);
         let idle = |begun: &mut Begun<T>| begun.work.capacity() == begun.work.max_capacity();
         // Whoever has the `T` is perhaps the thread.
-        let Some(Ok(_nobody_has_it)) = owned.as_ref().map(|owned| owned.try_lock()) else {
+        let free = match owned.as_ref().map(|owned| owned.try_lock()) {
+            Some(Ok(owned)) => owned,
+            Some(Err(TryLockError::Poisoned(owned))) => owned.into_inner(),
+            Some(Err(TryLockError::WouldBlock)) | None => return false,
+        };
+        let Some(Begun { work, ended }) = known.take_if(idle) else {
             return false;
         };
-        let Some(Begun { work, thread, .. }) = known.take_if(idle) else {
-            return false;
-        };
-        drop((_nobody_has_it, work));
-        thread.join().is_ok()
+        drop((free, work));
+        // A call that was about to hand over some work keeps the thread up until it has.
+        ended.recv_timeout(SOON) == Err(RecvTimeoutError::Disconnected)
     }
 
     /// Where work is handed to the thread, which begins if there is none.
@@ -174,16 +181,16 @@ impl<T: Send + 'static> Thread<T> {
         let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
         let owned = Arc::clone(owned.as_ref().ok_or(NotRun::Closed)?);
         let (ends, ended) = channel();
-        let thread = started(name, move || {
+        started(name, move || {
+            // Dropped last, also when a piece panics.
+            let _ends = ends;
+            let owned = owned;
             while let Some(piece) = todo.blocking_recv() {
                 piece(&mut taken(&owned));
             }
-            drop(owned);
-            drop(ends);
         })?;
         *known = Some(Begun {
             work: work.clone(),
-            thread,
             ended,
         });
         Ok(work)
@@ -268,5 +275,31 @@ mod tests {
         }));
         drop(thread);
         drop(release);
+    }
+
+    #[test]
+    fn a_thread_that_panicked_ends_and_begins_again() {
+        let thread = Thread::new("panics", 1);
+        assert!(thread.post(|_| panic!("on purpose")));
+        let ended = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            thread.end()
+        });
+        assert!(ended, "it cannot be ended");
+        assert!(thread.post(|one| *one = 2));
+        let twice = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            thread.here(|one| *one) == Some(2)
+        });
+        assert!(twice, "it has not begun again");
+    }
+
+    #[test]
+    fn a_thread_to_which_something_is_being_handed_does_not_keep_whoever_ends_it() {
+        let thread = Thread::new("busy", ());
+        let about_to_hand_over = thread.work().unwrap();
+        assert!(!thread.end());
+        drop(about_to_hand_over);
+        assert!(thread.post(|()| {}), "another has begun");
     }
 }

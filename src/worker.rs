@@ -35,7 +35,7 @@ mod machine;
 mod run;
 mod say;
 
-pub use control::{Configured, Control, Upkeep};
+pub use control::{Configure, Configured, Control, Reload, Upkeep};
 pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
 
 use ask::{Questions, Session};

@@ -53,7 +53,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let begun = Instant::now();
-    let around = tube_around_us(store)?;
+    let around = tube_around_us(store);
     let (mut asked, mut tenders) = (Vec::new(), Vec::new());
     // All are told before one is waited for.
     for tender in some_tenders(store, &flags.use_tube)? {
@@ -110,9 +110,12 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
 /// The most workers that are named.
 const NAMED: usize = 20;
 
+/// How long a tender may take to say whom it waits for, after the time that it had to end.
+const LAST_QUESTION: Duration = Duration::from_secs(1);
+
 /// Whom a tender still waits for, as far as it says.
 fn workers_left(tender: &Reached) -> Vec<String> {
-    let Ok((_, Answer::Status(status))) = tender.ask(&Request::Status) else {
+    let Ok((_, Answer::Status(status))) = tender.ask_within(&Request::Status, LAST_QUESTION) else {
         return Vec::new();
     };
     let workers = status.pools.into_iter().flat_map(|pool| pool.workers);
@@ -130,14 +133,15 @@ fn workers_left(tender: &Reached) -> Vec<String> {
 
 /// The tube of the task that this process is a part of, if it is one of the store: that task's tender ends only when we
 /// have ended.
-fn tube_around_us(store: &StoreUrl) -> Result<Option<TubeName>, Failure> {
-    let of = |name| env::var(name).ok();
-    let (Some(id), Some(tube)) = (of(STORE_VARIABLE), of(TUBE_VARIABLE)) else {
-        return Ok(None);
-    };
-    let ledger = connect::existing(store)?;
-    let is_ours = ledger.is_some_and(|ledger| ledger.id().to_string() == id);
-    Ok(tube.parse().ok().filter(|_| is_ours))
+fn tube_around_us(store: &StoreUrl) -> Option<TubeName> {
+    let (id, tube) = (
+        env::var(STORE_VARIABLE).ok()?,
+        env::var(TUBE_VARIABLE).ok()?,
+    );
+    // A store that cannot be opened keeps nobody from ending its tender.
+    let ledger = connect::existing(store).ok().flatten()?;
+    let is_ours = ledger.id().to_string() == id;
+    tube.parse().ok().filter(|_| is_ours)
 }
 
 fn print(flags: &Flags, tenders: &[Value]) -> io::Result<()> {

@@ -17,9 +17,6 @@ use crate::task::id::TaskId;
 /// given.
 const OFTEN: u32 = 3;
 
-/// The outcome's word.
-const INTERRUPTED: &str = "interrupted";
-
 impl Ledger {
     /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
     /// fails.
@@ -108,7 +105,7 @@ impl Writing<'_> {
     ) -> Result<Vec<(TaskId, u32)>, Failed> {
         let settled = entry.settle.iter().zip(ours);
         let settled = settled
-            .filter(|(settlement, ours)| **ours && settlement.outcome.word() == INTERRUPTED)
+            .filter(|(settlement, ours)| **ours && settlement.outcome.is_interrupted())
             .map(|(settlement, _)| settlement.id.task);
         let lost = match (&entry.lose, lost) {
             (Some(dead), Some(AfterLoss::Waits)) => Some(dead.id.task),

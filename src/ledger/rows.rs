@@ -20,7 +20,7 @@ mod types;
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
     Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
-    Unsure, UnverifiedJob,
+    Unsure, UnverifiedJob, Wants,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -84,7 +84,7 @@ pub trait Reads {
     /// How many tasks that wait, run or have failed stand where, by tube.
     fn tallies(&self) -> Result<Vec<Tally>, Failed>;
 
-    /// How many tasks wait, by tube, and by command as far as `put` recorded one.
+    /// How many tasks wait, by tube, and by what they want, as far as `put` recorded that.
     fn backlog(&self) -> Result<Vec<Backlog>, Failed>;
 
     /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
@@ -182,7 +182,7 @@ pub trait Rows: Reads {
     /// Writes anew when a task is due.
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
 
-    /// Notes why a task that waits is not run, if that is not noted yet.
+    /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
     /// Notes how often the job of a task that has failed was kicked, if that is more than was known.

@@ -21,7 +21,7 @@ pub(super) fn record(rows: &dyn Rows, row: &NewRow<'_>) -> Result<Option<TaskId>
     rows.insert(row)
 }
 
-/// A task that waits, or that failed and whose job was kicked, runs.
+/// A task that waits runs.
 pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
     rows.begin(beginning)
 }

@@ -364,6 +364,11 @@ fn one_that_was_killed_is_left_only_by_a_tender_that_ends() {
     assert_eq!(worker.class(), Class::Stopping);
     assert_eq!(worker.step(&RULES, DRAIN, s(5000)).unwrap(), []);
     assert_eq!(worker.deadline(), Some(s(5000) + KILLED_PATIENCE));
+    // It stays after all.
+    worker.stay();
+    assert_eq!(worker.deadline(), None);
+    assert_eq!(worker.step(&RULES, Event::Due, s(6000)).unwrap(), []);
+    assert_eq!(worker.class(), Class::Stopping);
 }
 
 #[test]

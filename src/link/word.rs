@@ -24,7 +24,7 @@ pub enum Report {
     Troubled {
         /// The task's id in the store; 0 if there is none to tell.
         task: i64,
-        /// What is wrong; empty if that was not said. What is longer than 400 bytes is cut.
+        /// What is wrong; empty if that was not said. What is longer than 600 bytes is cut.
         reason: String,
     },
     /// It waits for a job.
@@ -54,7 +54,7 @@ pub enum Reply {
     Done,
     /// It was not, and nothing has changed.
     Refused {
-        /// Why; what is too long for a line is cut when it is written.
+        /// Why. What is longer than 600 bytes is cut.
         reason: String,
     },
 }
@@ -184,7 +184,7 @@ impl Report {
             },
             Self::Troubled { task, ref reason } => ReportLine {
                 task: Some(task),
-                reason: (!reason.is_empty()).then(|| short(reason)),
+                reason: (!reason.is_empty()).then(|| cut(reason)),
                 ..empty(ReportWord::Troubled)
             },
             Self::Idle { jobs, output } => ReportLine {
@@ -217,7 +217,7 @@ impl Report {
             },
             ReportWord::Troubled => Self::Troubled {
                 task: read.task.unwrap_or(0),
-                reason: short(read.reason.as_deref().unwrap_or_default()),
+                reason: cut(&read.reason.unwrap_or_default()),
             },
             ReportWord::Idle => Self::Idle {
                 jobs: read.jobs.unwrap_or(0),
@@ -227,7 +227,9 @@ impl Report {
                 ticket: Ticket(read.ticket.unwrap_or(0)),
                 reply: match read.refused {
                     None => Reply::Done,
-                    Some(reason) => Reply::Refused { reason },
+                    Some(reason) => Reply::Refused {
+                        reason: cut(&reason),
+                    },
                 },
             },
         })
@@ -273,33 +275,18 @@ impl Ordered {
     }
 }
 
-/// The longest reason that is written, in bytes of the line. What else a line says takes less than a hundred.
-const REASON: usize = MAX_LINE - 200;
+/// As much of a reason as is told, in bytes. JSON escapes a byte to six at the most, and what else a line says takes
+/// less than a hundred: so every line has room for its reason. A tender keeps one for each of its workers.
+const REASON: usize = 600;
 
-/// A reason, or as much of its beginning as a line has room for.
+/// A reason, or its beginning.
 fn cut(reason: &str) -> String {
-    let mut room = REASON;
-    let beginning = reason.chars().take_while(|character| {
-        // What JSON escapes takes up to six bytes.
-        let width = match character {
-            '"' | '\\' | '\0'..='\u{1f}' => 6,
-            other => other.len_utf8(),
-        };
-        room.checked_sub(width).map(|left| room = left).is_some()
-    });
-    beginning.collect()
-}
-
-/// As much of what a worker lacks as is told, in bytes: a tender keeps it for each of its workers.
-const TROUBLE: usize = 400;
-
-fn short(reason: &str) -> String {
-    let end = reason.floor_char_boundary(TROUBLE);
+    let end = reason.floor_char_boundary(REASON);
     reason.get(..end).unwrap_or_default().to_owned()
 }
 
 fn line(of: &impl Serialize) -> Vec<u8> {
-    // Numbers and fixed words always serialise.
+    // Numbers and texts always serialise.
     let mut line = serde_json::to_vec(of).unwrap_or_default();
     line.push(b'\n');
     line

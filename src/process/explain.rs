@@ -12,6 +12,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::environment::Environment;
+use super::program::can_be_run;
 
 /// As much of a file is looked at, in bytes: the kernel looks no further for an interpreter.
 const LOOKED_AT: u64 = 256;
@@ -41,6 +42,19 @@ pub fn explain(program: &str, environment: &Environment, error: &io::Error) -> S
     }
 }
 
+/// Whether a program can be started from our folder, as far as that is seen without starting it.
+///
+/// # Errors
+/// Why not, in words that say what to do.
+pub fn can_be_started(program: &str, environment: &Environment) -> Result<(), String> {
+    let paths = environment.paths_of(program).unwrap_or_default();
+    if paths.iter().any(|name| can_be_run(&path(name))) {
+        return Ok(());
+    }
+    let wrong = file_is(program, environment, Errno::ACCESS);
+    Err(wrong.unwrap_or_else(|| "it is no file that can be executed".to_owned()))
+}
+
 fn too_big() -> String {
     "its arguments and its environment are longer than the system takes; with stdin = \"body\" in the command's table \
      the task comes on standard input instead"
@@ -49,7 +63,6 @@ fn too_big() -> String {
 
 fn file_is(program: &str, environment: &Environment, errno: Errno) -> Option<String> {
     let paths = environment.paths_of(program).unwrap_or_default();
-    let path = |name: &CString| PathBuf::from(OsStr::from_bytes(name.to_bytes()));
     let found = paths
         .iter()
         .map(path)
@@ -58,6 +71,10 @@ fn file_is(program: &str, environment: &Environment, errno: Errno) -> Option<Str
         Some(path) => there(&path, errno),
         None => Some(nowhere(program)),
     }
+}
+
+fn path(name: &CString) -> PathBuf {
+    OsStr::from_bytes(name.to_bytes()).into()
 }
 
 fn nowhere(program: &str) -> String {
@@ -179,6 +196,20 @@ mod tests {
             let said = explain(path.to_str().unwrap(), &environment, &errno.into());
             assert!(said.contains(words), "{name}: {said}");
             assert!(said.contains("os error"), "{name}: {said}");
+        }
+        let can_be_started = |name: &str| {
+            let path = folder.path().join(name);
+            super::can_be_started(path.to_str().unwrap(), &environment)
+        };
+        assert_eq!(can_be_started("windows"), Ok(()));
+        for (name, words) in [
+            ("closed", "chmod +x"),
+            ("folder", "is a folder"),
+            ("link", "leads nowhere"),
+            ("missing", "there is no such file"),
+        ] {
+            let said = can_be_started(name).unwrap_err();
+            assert!(said.contains(words), "{name}: {said}");
         }
         let said = explain("no-such-program", &environment, &Errno::NOENT.into());
         assert!(said.contains("PATH"), "{said}");

@@ -10,7 +10,7 @@ use crate::ledger::{DeadAttempt, Remains};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover, PATIENCE};
 use crate::task::id::AttemptId;
-use crate::thread::Once;
+use crate::thread::OneShot;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
 pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
@@ -31,7 +31,7 @@ pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool 
         trace: lives.trace(holder),
     };
     let ending = move || leftover::end(vec![remains], PATIENCE, |_| lives.is_held(holder));
-    let ended = match Once::start("remains") {
+    let ended = match OneShot::start("remains") {
         Ok(thread) => thread.run(ending).await,
         Err(no_thread) => Err(no_thread),
     };

@@ -18,7 +18,7 @@ use crate::ledger::{self, Ledger, Open};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
 use crate::task::id::AttemptId;
-use crate::thread::Once;
+use crate::thread::OneShot;
 
 /// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
 /// seems to live, by its lock, until what it has forked has become that command.
@@ -189,14 +189,14 @@ impl Sweep {
 /// has nothing else to do yet.
 pub async fn sweep(open: Open) {
     let mut sweep = Sweep::of(open);
-    match Once::start("sweep") {
+    match OneShot::start("sweep") {
         Ok(thread) => drop(look(thread, sweep, leftover::PATIENCE).await),
         Err(_) => drop(sweep.look(leftover::PATIENCE)),
     }
 }
 
 /// On a thread that may block. `None` if the look panicked.
-async fn look(thread: Once, mut sweep: Sweep, patience: Duration) -> Option<(Sweep, Looked)> {
+async fn look(thread: OneShot, mut sweep: Sweep, patience: Duration) -> Option<(Sweep, Looked)> {
     let looking = thread.run(move || {
         let looked = sweep.look(patience);
         (sweep, looked)
@@ -205,10 +205,10 @@ async fn look(thread: Once, mut sweep: Sweep, patience: Duration) -> Option<(Swe
 }
 
 /// A thread, when one is to be had. That none is, is said once.
-async fn thread() -> Once {
+async fn thread() -> OneShot {
     let mut is_said = false;
     loop {
-        match Once::start("sweep") {
+        match OneShot::start("sweep") {
             Ok(thread) => return thread,
             Err(error) if !is_said => {
                 tracing::warn!(%error, "could not look for what dead workers left running; will keep trying");
@@ -243,7 +243,7 @@ impl Sweeper {
         let _ = self.deaths.try_send(());
     }
 
-    /// Waits until what the dead have left is gone, for a second or two.
+    /// Waits until what the dead have left is gone, or cannot be found.
     pub async fn finish(self) {
         drop(self.deaths);
         // It fails only if it panicked.

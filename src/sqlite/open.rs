@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Durability, Error, Failed};
-use crate::beside::{self, FileId};
+use crate::beside;
 use crate::clock::boot_id;
+use crate::file_id::FileId;
 use crate::lives;
 use crate::lives::locks::{Lock, LockFile, take_turn};
 

@@ -33,7 +33,7 @@ use crate::link::{
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::process::{folder, limit, program};
-use crate::thread::Once;
+use crate::thread::OneShot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
@@ -90,8 +90,7 @@ impl Child {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
         limit::leaves_room(&theirs)?;
-        // One that cannot be gone to is the worker's trouble.
-        let _ = folder::stand();
+        folder::enter()?;
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -235,7 +234,7 @@ impl Child {
         Ok(None)
     }
 
-    /// One that hears no orders may hear a TERM; ours do, and settle what they run first.
+    /// A program of others that does not heed the order may heed a TERM.
     fn terminate_soon(&self) {
         let terminate = Arc::clone(&self.terminate);
         tokio::spawn(async move {
@@ -282,7 +281,7 @@ impl Child {
         if let Some(mark) = self.mark {
             ends.spawn(async move {
                 let thread = loop {
-                    match Once::start("remains") {
+                    match OneShot::start("remains") {
                         Ok(thread) => break thread,
                         Err(_) => sleep(AGAIN).await,
                     }
@@ -316,12 +315,6 @@ fn command(worker: &WorkerCommand) -> Command {
         Protocol::Own => program::found(&worker.program),
         Protocol::Lines | Protocol::Tokens => worker.program.clone(),
     });
-    // By its name, which may be that of another folder by now.
-    if let Some(folder) = &worker.folder
-        && folder.is_dir()
-    {
-        command.current_dir(folder);
-    }
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),

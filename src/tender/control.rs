@@ -23,7 +23,7 @@ const QUEUE: usize = 8;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a tender is asked. Without a folder, or while it cannot be done, nobody asks: to tend is what matters.
-pub(super) struct Door {
+pub(super) struct ControlSocket {
     folders: Vec<PathBuf>,
     store: PathBuf,
     first: Option<TubeName>,
@@ -33,15 +33,15 @@ pub(super) struct Door {
     complaint: Option<String>,
 }
 
-impl Door {
-    /// A door that is closed yet, and the calls that will come.
+impl ControlSocket {
+    /// A socket that is closed yet, and the calls that will come.
     pub(super) fn new(
         settings: &Settings,
         first: Option<&TubeName>,
         events: mpsc::Sender<Event>,
-    ) -> (Door, mpsc::Receiver<Call>) {
+    ) -> (ControlSocket, mpsc::Receiver<Call>) {
         let (calls, called) = mpsc::channel(QUEUE);
-        let door = Door {
+        let socket = ControlSocket {
             folders: settings.runtime.clone(),
             store: settings.store.clone(),
             first: first.cloned(),
@@ -49,7 +49,7 @@ impl Door {
             events,
             complaint: None,
         };
-        (door, called)
+        (socket, called)
     }
 
     /// Listens in the first folder that can be used, and says where with the right to the tubes. When the socket is
@@ -73,7 +73,7 @@ impl Door {
                 tokio::spawn(async move {
                     server.run(calls, AGAIN).await;
                     // It fails when the tender has ended.
-                    let _ = events.send(Event::Unheard).await;
+                    let _ = events.send(Event::SocketGone).await;
                 });
             }
             Err(reason) => {
@@ -83,7 +83,7 @@ impl Door {
                 self.complaint = Some(reason);
                 tokio::spawn(async move {
                     sleep(AGAIN).await;
-                    let _ = events.send(Event::Unheard).await;
+                    let _ = events.send(Event::SocketGone).await;
                 });
             }
         }

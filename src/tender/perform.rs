@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::child::Child;
-use super::{Event, Tender, WorkerId};
+use super::{Event, Protocol, Tender, WorkerId};
 use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
@@ -17,6 +17,9 @@ use crate::process::limit;
 
 /// Descriptors that a tender has for each worker: the link, and what tells of its end.
 const A_WORKER: u64 = 2;
+
+/// And beside them for one that is not ours: what it prints.
+const ITS_OUTPUT: u64 = 2;
 
 /// Those that it has not opened yet when it begins: its sessions with the broker, and the store.
 const OPENED_LATER: u64 = 10;
@@ -98,11 +101,15 @@ impl Tender {
 
     pub(super) fn close(&mut self, how: Closing, now: Duration) {
         let running = self.pools.iter().flat_map(|pool| pool.crew.workers());
+        // One that is in trouble may run nothing.
+        let runs = |running: lifecycle::Running| running.task != 0 || running.group != 0;
         let running = running
-            .filter(|(_, worker)| worker.running().is_some())
+            .filter(|(_, worker)| worker.running().is_some_and(runs))
             .count();
         let reason = how.to_string();
         match how {
+            // What was told first holds on.
+            Closing::Draining { .. } if self.ending => {}
             Closing::Draining { grace } => {
                 let until = clock::now()
                     .saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
@@ -221,7 +228,7 @@ impl Tender {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
                 tracing::info!(worker = name, pid, %tube, reason, "worker started");
-                pool.lack = None;
+                pool.spawn_error = None;
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
@@ -233,10 +240,10 @@ impl Tender {
                 let program = pool.settings.command.program.to_string_lossy();
                 let reason = error.to_string();
                 // Once, and not for every try.
-                if pool.lack.as_ref() != Some(&reason) {
+                if pool.spawn_error.as_ref() != Some(&reason) {
                     tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
                 }
-                pool.lack = Some(reason);
+                pool.spawn_error = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
         };
@@ -246,19 +253,26 @@ impl Tender {
 
     /// Says if there are fewer descriptors than the workers take that may be wanted.
     pub(super) fn say_what_fits(&self) {
-        let wanted = self
-            .pools
-            .iter()
-            .map(|pool| u64::from(pool.crew.limits().max()));
-        let wanted = wanted.fold(0, u64::saturating_add);
+        let pools = self.pools.iter().map(|pool| {
+            let each = match pool.settings.command.protocol {
+                Protocol::Own => A_WORKER,
+                Protocol::Lines | Protocol::Tokens => A_WORKER.saturating_add(ITS_OUTPUT),
+            };
+            (u64::from(pool.crew.limits().max()), each)
+        });
+        let (wanted, descriptors) = pools.fold((0u64, 0u64), |(workers, all), (max, each)| {
+            let descriptors = max.saturating_mul(each);
+            (workers.saturating_add(max), all.saturating_add(descriptors))
+        });
         let Ok(newest) = File::open("/dev/null") else {
             return;
         };
         let Some((limit, left)) = limit::left(&newest) else {
             return;
         };
-        let fit = left.saturating_sub(OPENED_LATER) / A_WORKER;
-        if fit < wanted {
+        let left = left.saturating_sub(OPENED_LATER);
+        if left < descriptors {
+            let fit = left.saturating_mul(wanted) / descriptors;
             tracing::warn!(
                 limit,
                 wanted,
@@ -362,7 +376,7 @@ impl Tender {
         let tube = &pool.settings.tube;
         match effect {
             // Of those that lack something it was said what that is.
-            Effect::BackedOff { worker, back_off } if pool.lack.is_some() => {
+            Effect::BackedOff { worker, back_off } if pool.spawn_error.is_some() => {
                 tracing::debug!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
             }
             Effect::BackedOff { worker, back_off } => {

@@ -61,7 +61,7 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
             BackOff::Calm => None,
             other @ (BackOff::Waiting { .. } | BackOff::Refused) => Some(other.to_string()),
         },
-        lack: pool.lack.clone(),
+        lack: pool.spawn_error.clone(),
         started: pool.started,
         restarts: pool.restarts,
         workers: crew.workers().map(worker).collect(),

@@ -156,7 +156,7 @@ impl Machine {
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
             Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
-                Phase::Beginning(running) => self.does_not_begin(running, now),
+                Phase::Beginning(running) => self.not_journaled(running, now),
                 other => self.phase = other,
             },
             Event::Began(group) => match self.phase.take() {
@@ -199,15 +199,12 @@ impl Machine {
         if std::mem::replace(&mut self.mode, mode) != mode {
             self.say_what_may_finish(now, out);
         }
-        if self.mode != Mode::Working {
-            self.wait_for_no_note();
-        }
+        self.wait_for_no_note();
         // No other job is wanted, unless its claim is under way.
-        if self.mode != Mode::Working && !matches!(self.ledger, Some(Entering::Together(_))) {
+        if !matches!(self.ledger, Some(Entering::Together(_))) {
             self.stop_looking(now);
         }
-        if self.mode != Mode::Working && self.broker.as_ref().is_some_and(Asked::can_be_interrupted)
-        {
+        if self.broker.as_ref().is_some_and(Asked::can_be_interrupted) {
             out.push(Effect::Say(Said::Told(self.mode)));
             out.push(Effect::Interrupt);
         }
@@ -232,8 +229,7 @@ impl Machine {
         match &mut self.ledger {
             Some(proof @ Entering::Proof) => proof.forget(),
             Some(Entering::Note(entry)) => {
-                self.notes.deleted.extend(&entry.deleted);
-                self.notes.told |= entry.told;
+                self.notes.take_back(entry);
                 self.ledger = Some(Entering::Forgotten);
             }
             Some(

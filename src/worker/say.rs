@@ -88,9 +88,11 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             error,
             "could not record an outcome; will keep trying"
         ),
-        Said::RecordedAtLast(attempt) => {
-            tracing::info!(task = %attempt.task, attempt = attempt.number, "recorded an outcome at last");
-        }
+        Said::RecordedAtLast(attempt) => tracing::info!(
+            task = attempt.map(|attempt| attempt.task.0),
+            attempt = attempt.map(|attempt| attempt.number),
+            "recorded an outcome at last"
+        ),
         Said::LeftUnrecorded(attempt) => tracing::error!(
             task = attempt.map(|attempt| attempt.task.0),
             attempt = attempt.map(|attempt| attempt.number),
@@ -102,7 +104,12 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
                 "could not record what was before a command; will keep trying"
             );
         }
-        Said::CouldNotNote(error) => tracing::warn!(error, "could not note which jobs are gone"),
+        Said::CouldNotNote { told: true, error } => {
+            tracing::warn!(worker, error, "could not note that it was told to go");
+        }
+        Said::CouldNotNote { told: false, error } => {
+            tracing::warn!(worker, error, "could not note what became of its jobs");
+        }
         Said::LedgerBack => tracing::info!("reached the store again"),
     }
 }

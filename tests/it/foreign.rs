@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use taskqueue::broker::{Broker, TubeStats};
 
-use crate::support::{Beanstalkd, Running, Taskqueue, job, put, tube, until};
+use crate::support::{Beanstalkd, Running, TEND_ONE, Taskqueue, job, put, tube, until};
 
 /// What the workers of the examples run: `bad` fails, `long` starts another that has left the group.
 const COMMAND: &str = r#"#!/bin/sh
@@ -41,17 +41,8 @@ fn tend(taskqueue: &Taskqueue, server: &Beanstalkd, worker: &str, more: &[&str])
 }
 
 fn tend_by(taskqueue: &Taskqueue, worker: &str, more: &[&str]) -> Running {
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-    ];
     let command = ["--worker-command", worker];
-    taskqueue.start(&[&args[..], &command, more].concat())
+    taskqueue.start(&[&TEND_ONE[..], &command, more].concat())
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

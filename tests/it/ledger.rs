@@ -48,6 +48,10 @@ macro_rules! suite {
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
             claims::a_failed_task_runs_again_only_when_its_job_is_kicked,
+            claims::a_kick_is_not_used_up_while_the_command_is_not_configured,
+            claims::a_task_waits_a_week_for_its_command_however_old_it_is,
+            claims::a_parked_task_runs_at_once_when_its_command_is_back_whatever_the_clock_says,
+            claims::only_raw_tasks_of_ours_wait_for_the_command_of_their_tube,
             claims::a_retry_waits_in_the_row,
             claims::an_attempt_is_settled_once,
             claims::a_nameless_job_is_known_by_its_number_its_bytes_and_its_instance_or_birth,
@@ -96,6 +100,7 @@ macro_rules! suite {
             rows::lists_are_of_the_newest_that_pass_the_filter,
             rows::of_many_attempts_the_newest_are_shown,
             rows::tasks_are_counted_where_they_stand,
+            rows::what_waits_is_counted_by_what_it_wants,
             rows::what_may_have_no_job_is_found_a_page_at_a_time,
             rows::workers_are_known_with_what_they_have_done,
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Disk, Running, Taskqueue, until};
+use crate::support::{Disk, Running, TEND_ONE, Taskqueue, until};
 
 const COMMANDS: &str =
     "grace_period = \"3s\"\n[commands.ok]\nrun = [\"true\"]\n[commands.bad]\nrun = [\"false\"]\n";
@@ -128,16 +128,7 @@ fn a_log_reader_who_leaves_takes_nobody_along() {
 #[test]
 fn a_log_reader_who_sleeps_stops_nobody_and_hears_of_it_when_he_wakes() {
     let taskqueue = configured();
-    let mut tend = vec![
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "2",
-        "--max-workers",
-        "2",
-    ];
-    tend.extend(["--log", "debug"]);
+    let tend = [&TEND_ONE[..], &["--log", "debug"]].concat();
     let (tender, reader) = piped(taskqueue.command(&tend));
     put(&taskqueue, "bad", MANY);
     until("all are tried", || count(&taskqueue, "failed") == MANY);
@@ -171,17 +162,8 @@ fn a_worker_whose_tender_is_stopped_and_takes_its_log_goes_on() {
     let taskqueue = configured();
     let worker = env!("CARGO_BIN_EXE_taskqueue");
     let worker = format!("{worker} worker --use-tube t --log debug --log-format json");
-    let mut tend = vec![
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-    ];
-    tend.extend(["--worker-command", &worker, "--log", "error"]);
-    let tender = taskqueue.start(&tend);
+    let foreign = ["--worker-command", &worker, "--log", "error"];
+    let tender = taskqueue.start(&[&TEND_ONE[..], &foreign].concat());
     put(&taskqueue, "ok", 1);
     until("a worker", || count(&taskqueue, "done") == 1);
     tender.signal(Signal::STOP);

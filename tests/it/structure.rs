@@ -32,11 +32,13 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["beside", "tube"]),
+    ("control", &["beside", "file_id", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
+    // Which file is at a name, for whoever has to know it again.
+    ("file_id", &[]),
     ("jitter", &[]),
     // A job's number is the broker's word; nothing else of it is the ledger's business.
     (
@@ -54,16 +56,19 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("link", &["fd"]),
-    ("lives", &["beside", "clock", "ofd", "task"]),
+    ("lives", &["beside", "clock", "file_id", "ofd", "task"]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("ownership", &["beside", "ofd", "tube"]),
-    ("process", &["fd", "lives", "task"]),
+    ("process", &["fd", "file_id", "lives", "task"]),
     // Bytes for another process, which nobody can change.
     ("sealed", &[]),
     ("signals", &[]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
+    (
+        "sqlite",
+        &["beside", "clock", "crash", "file_id", "lives", "task"],
+    ),
     ("thread", &[]),
 ];
 
@@ -98,6 +103,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "clock",
             "control",
             "crew",
+            "grace",
             "guard",
             "jitter",
             "ledger",
@@ -164,7 +170,7 @@ const EDGE: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["address", "beside", "pool", "sealed", "task", "tube"],
+        &["address", "pool", "process", "sealed", "task", "tube"],
     ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),

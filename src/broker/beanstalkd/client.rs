@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::stats::Dictionary;
 use super::wire::{Command, Malformed, Reply};
 use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
-use crate::thread::Once;
+use crate::thread::OneShot;
 use crate::tube::TubeName;
 
 /// The port that beanstalkd listens on unless told otherwise.
@@ -331,7 +331,7 @@ async fn connected((host, port): (&str, u16)) -> io::Result<TcpStream> {
         return TcpStream::connect((address, port)).await;
     }
     let named = (host.to_owned(), port);
-    let thread = Once::start("look-up").map_err(io::Error::other)?;
+    let thread = OneShot::start("look-up").map_err(io::Error::other)?;
     let found = thread.run(move || named.to_socket_addrs()).await;
     let found: Vec<_> = found.map_err(io::Error::other)??.collect();
     TcpStream::connect(found.as_slice()).await

@@ -18,7 +18,7 @@ use crate::broker::{
 use crate::lives::Holder;
 use crate::seconds::whole_seconds;
 use crate::sqlite::bell::Bell;
-use crate::thread::{NotRun, Once, Thread};
+use crate::thread::{NotRun, OneShot, Thread};
 use crate::tube::TubeName;
 
 /// A session with the queue in a store's file.
@@ -59,7 +59,7 @@ impl Embedded {
             return Ok(thread.clone());
         }
         let setup = self.setup.clone();
-        let opener = Once::start("broker-opener").map_err(not_run)?;
+        let opener = OneShot::start("broker-opener").map_err(not_run)?;
         let opening = opener.run(move || Queue::open(&setup)).await;
         let queue = opening.map_err(not_run)??;
         let instance = queue.instance();

@@ -277,7 +277,7 @@ impl Rows for Transaction<'_> {
         let tables = self.0.borrow();
         let of_task = tables.attempts().iter().rev();
         let of_task = of_task.filter(|(id, _)| id.task == task);
-        let latest = of_task.take_while(|(_, row)| row.outcome.word() == "interrupted");
+        let latest = of_task.take_while(|(_, row)| row.outcome.is_interrupted());
         Ok(u32::try_from(latest.count()).unwrap_or(u32::MAX))
     }
 
@@ -346,6 +346,7 @@ impl Rows for Transaction<'_> {
             return Ok(None);
         };
         let since = now.max(tables.waits_since(task, row));
+        let due = row.due.filter(|_| !row.is_parked()).unwrap_or(since);
         let old_job = row.job.as_ref().filter(|_| !row.job_deleted);
         Ok(Some(BegunPut {
             put: PutId {
@@ -356,7 +357,7 @@ impl Rows for Transaction<'_> {
             tube: row.tube.clone(),
             priority: row.priority,
             ttr: Some(row.ttr),
-            due_in: row.due.unwrap_or(since).saturating_sub(since),
+            due_in: due.saturating_sub(since),
             old_job: old_job.map(|old| OldJob {
                 id: old.job,
                 instance: Some(old.instance.clone()),

@@ -132,7 +132,7 @@ impl Batch {
     }
 
     /// The attempt could not be journaled, and does not begin.
-    pub fn not_begun(&mut self, reservation: Reservation, attempt: AttemptId) {
+    pub fn not_journaled(&mut self, reservation: Reservation, attempt: AttemptId) {
         self.journal = Journal::Lost;
         self.begun = None;
         self.unclaimed.push((reservation, attempt));

@@ -67,7 +67,7 @@ impl Machine {
             } => {
                 let job = reservation.id;
                 out.push(Effect::Say(Said::Elsewhere { job, store }));
-                self.leave_job(reservation, None, Some(priority), delay);
+                self.release(reservation, None, Some(priority), delay);
             }
         }
     }
@@ -104,14 +104,8 @@ impl Machine {
                 delay,
                 priority,
             } => {
-                self.dispose(
-                    claimant.reservation,
-                    Disposition::Release {
-                        priority: Some(priority),
-                        delay,
-                        waiting: Some(Jobless::Put(put)),
-                    },
-                );
+                let waiting = Some(Jobless::Put(put));
+                self.release(claimant.reservation, waiting, Some(priority), delay);
             }
             Claim::DeleteJob { task } => {
                 let task = task.filter(|_| !claimant.job.is_pointer());
@@ -220,9 +214,10 @@ impl Machine {
     }
 
     /// An attempt that was claimed ahead cannot be journaled: nothing of the batch begins any more.
-    pub(super) fn does_not_begin(&mut self, running: Running, now: Now) {
+    pub(super) fn not_journaled(&mut self, running: Running, now: Now) {
         self.keep_alive = None;
-        self.batch.not_begun(running.reservation, running.facts.id);
+        self.batch
+            .not_journaled(running.reservation, running.facts.id);
         self.record(Last::Nothing, now);
     }
 
@@ -294,7 +289,7 @@ impl Machine {
         self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
     }
 
-    pub(super) fn dispose(&mut self, reservation: Reservation, how: Disposition) {
+    fn dispose(&mut self, reservation: Reservation, how: Disposition) {
         let reservation = Some(reservation);
         self.phase = Phase::Disposing { reservation, how };
     }
@@ -309,12 +304,12 @@ impl Machine {
             reservation, job, ..
         } = claimant;
         let waiting = Some(Jobless::Job(Box::new(job)));
-        self.leave_job(reservation, waiting, priority, LEAVE_ALONE);
+        self.release(reservation, waiting, priority, LEAVE_ALONE);
     }
 
-    /// To give the job back and no more. Where nobody has claimed its task, whose task waits is said, as far as that is
-    /// known.
-    pub(super) fn leave_job(
+    /// To give the job back. Which task waits for it, and is to be put again if the job is lost, is said as far as that
+    /// is known; `None` where it is not ours to put.
+    pub(super) fn release(
         &mut self,
         reservation: Reservation,
         waiting: Option<Jobless>,

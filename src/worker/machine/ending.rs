@@ -10,7 +10,7 @@ use super::heard::{Belief, Stop};
 use super::lacks::Judged;
 use super::mode::Mode;
 use super::pace::Pace;
-use super::phase::{Disposition, Finished, Last, Looking, Phase, Recording, Running};
+use super::phase::{Finished, Last, Looking, Phase, Recording, Running};
 use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
@@ -72,7 +72,10 @@ impl Machine {
         out: &mut Effects,
     ) {
         if let How::NotStarted { lack, reason } = &mut ended.how {
-            match self.lacks.lacks(*lack, running.facts.program(), now) {
+            match self
+                .lacks
+                .could_not_start(*lack, running.facts.program(), now)
+            {
                 Judged::GiveBack { delay, is_new } => {
                     let reason = std::mem::take(reason);
                     return self.does_not_start(running, (delay, is_new, reason), now, out);
@@ -238,18 +241,7 @@ impl Machine {
         if let (Some((reservation, job)), Some(claim)) = (found.next(), claim) {
             self.claimed = Some(Box::new((reservation, job, claim)));
         }
-        let Finished {
-            reservation,
-            facts,
-            settlement,
-            ..
-        } = looking.finished;
-        let last = Last::Ended {
-            reservation,
-            facts,
-            settlement,
-        };
-        self.recorded(last, &ours, false, now, out);
+        self.recorded(Last::Ended(looking.finished), &ours, false, now, out);
         let mut later = Vec::new();
         let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
         for ((reservation, job), attempt) in found.zip(attempts) {
@@ -279,24 +271,26 @@ impl Machine {
         out: &mut Effects,
     ) {
         self.batch_recorded(ours, out);
-        let (reservation, facts, settlement) = match last {
-            Last::Ended {
-                reservation,
-                facts,
-                settlement,
-            } => (reservation, facts, settlement),
+        if at_last {
+            out.push(Effect::Say(Said::RecordedAtLast(last.attempt())));
+            // The tender believes that the worker is in trouble.
+            self.told = Told::NotSince(now.at);
+        }
+        let Finished {
+            reservation,
+            facts,
+            settlement,
+            ..
+        } = match last {
+            Last::Ended(finished) => finished,
             Last::Unstarted {
                 reservation,
                 facts,
                 delay,
             } => {
                 self.keep_alive = None;
-                let how = Disposition::Release {
-                    priority: Some(facts.priority),
-                    delay,
-                    waiting: Some(Jobless::Put(facts.put)),
-                };
-                return self.dispose(reservation, how);
+                let waiting = Some(Jobless::Put(facts.put));
+                return self.release(reservation, waiting, Some(facts.priority), delay);
             }
             Last::Nothing => return self.rest(now),
         };
@@ -304,33 +298,21 @@ impl Machine {
         let is_ours = ours.last().is_some_and(|ours| *ours);
         if !is_ours {
             out.push(Effect::Say(Said::NotOurs(facts.id)));
-        } else if at_last {
-            out.push(Effect::Say(Said::RecordedAtLast(facts.id)));
         }
         out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
-        if at_last {
-            // The tender believes that the worker is in trouble.
-            self.told = Told::NotSince(now.at);
-        }
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
-            _ if !is_ours => {
-                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
-            }
+            _ if !is_ours => self.release(reservation, None, Some(facts.priority), Duration::ZERO),
             Next::Done | Next::Cancelled => self.delete(reservation, facts.foreign_task(), now),
             Next::Failed { .. } => match facts.command.on_failure {
                 OnFailure::Delete => self.delete(reservation, facts.foreign_task(), now),
                 OnFailure::Bury => self.bury(reservation, Some(facts.priority)),
             },
-            Next::Wait(delay) => self.dispose(
-                reservation,
-                Disposition::Release {
-                    priority: Some(facts.priority),
-                    delay: *delay,
-                    waiting: Some(Jobless::Put(facts.put)),
-                },
-            ),
+            Next::Wait(delay) => {
+                let waiting = Some(Jobless::Put(facts.put));
+                self.release(reservation, waiting, Some(facts.priority), *delay);
+            }
         }
     }
 
@@ -383,12 +365,12 @@ impl Machine {
             ledger.forget();
         }
         match last {
-            Last::Ended {
+            Last::Ended(Finished {
                 reservation, facts, ..
-            }
+            })
             | Last::Unstarted {
                 reservation, facts, ..
-            } => self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO),
+            } => self.release(reservation, None, Some(facts.priority), Duration::ZERO),
             Last::Nothing => self.rest(now),
         }
         true

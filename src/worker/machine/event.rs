@@ -429,13 +429,18 @@ pub enum Said {
         error: String,
     },
     /// The outcome could be recorded at last.
-    RecordedAtLast(AttemptId),
+    RecordedAtLast(Option<AttemptId>),
     /// The worker left before an outcome was recorded.
     LeftUnrecorded(Option<AttemptId>),
     /// What was before the command that runs could not be recorded; said once a trouble.
     CouldNotRecordBatch(String),
-    /// Something that could wait could not be noted.
-    CouldNotNote(String),
+    /// Something that could wait could not be noted; said once a trouble.
+    CouldNotNote {
+        /// It was that the worker was told to go, perhaps among others; else what became of jobs.
+        told: bool,
+        /// Why.
+        error: String,
+    },
     /// The ledger takes entries again.
     LedgerBack,
 }

@@ -39,7 +39,8 @@ const BY_SIGNAL: i32 = 128;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Heard {
     by_signal: Option<Duration>,
-    by_tender: bool,
+    by_tender: Option<Duration>,
+    /// All around the worker were told by the same signal.
     all: bool,
 }
 
@@ -68,8 +69,12 @@ impl Heard {
             By::Signal => {
                 self.by_signal.get_or_insert(now);
             }
-            By::Tender => self.by_tender = true,
+            By::Tender => self.by_tender = Some(now),
         }
+        // A tender that is told by the same signal says so at once, and may be heard before the signal is. What it said
+        // long before, or says long after, is another story.
+        let both = self.by_signal.zip(self.by_tender);
+        self.all |= both.is_some_and(|(signal, tender)| signal.abs_diff(tender) <= HELD_BACK);
     }
 
     /// All around the worker were told by the same signal. Of a tender that goes too this need not be said.
@@ -78,7 +83,7 @@ impl Heard {
     }
 
     fn is_told(&self) -> bool {
-        self.by_signal.is_some() || self.by_tender
+        self.by_signal.is_some() || self.by_tender.is_some()
     }
 
     /// What is to be believed of a command's end.
@@ -107,7 +112,7 @@ impl Heard {
             return Belief::Known(Stop::Itself);
         };
         let known_by = since.saturating_add(HELD_BACK);
-        match self.all || self.by_tender {
+        match self.all {
             true if now < since.saturating_add(BELIEVED_AFTER) => Belief::Known(Stop::WithAll),
             false if now < known_by => Belief::Until(known_by),
             true | false => Belief::Known(Stop::Itself),
@@ -163,11 +168,16 @@ mod tests {
         let (itself, with_all) = (known(Stop::Itself), known(Stop::WithAll));
         let begin = ms(10_000);
         let until = Belief::Until;
-        let heard = |words: &[By], all: bool| {
+        let heard_then = |words: &[(By, Duration)]| {
             let mut heard = Heard::default();
-            for by in words {
-                heard.told(*by, begin);
+            for (by, at) in words {
+                heard.told(*by, *at);
             }
+            heard
+        };
+        let heard = |words: &[By], all: bool| {
+            let words: Vec<_> = words.iter().map(|by| (*by, begin)).collect();
+            let mut heard = heard_then(&words);
             if all {
                 heard.all();
             }
@@ -178,6 +188,8 @@ mod tests {
         let signal = heard(&[By::Signal], false);
         let service = heard(&[By::Signal], true);
         let tended = heard(&[By::Tender, By::Signal], false);
+        let order_at = |at| heard_then(&[(By::Tender, at), (By::Signal, begin)]);
+        let order_after = |after| heard_then(&[(By::Signal, begin), (By::Tender, begin + after)]);
         let (term, code) = (Exit::Signal(15), Exit::Code);
         // What was heard at 10 s; how the command ended, and how long after; what is believed.
         let table = [
@@ -206,6 +218,13 @@ mod tests {
             (service, code(0), 5_000, itself),
             (tended, code(0), 4_999, with_all),
             (tended, code(1), 5_000, itself),
+            // Which of both is heard first, is chance; that they are heard together is none.
+            (order_at(begin - HELD_BACK), code(0), 1_000, with_all),
+            (order_at(ms(0)), code(0), 10, until(begin + HELD_BACK)),
+            (order_at(ms(0)), code(0), 1_000, itself),
+            (order_after(HELD_BACK), code(0), 1_000, with_all),
+            (order_after(ms(900)), code(0), 1_000, itself),
+            (order_at(ms(0)), term, 1_000, with_all),
         ];
         for (heard, exit, after, belief) in table {
             let judged = heard.judge(&ended(exit, false, true), begin + ms(after));

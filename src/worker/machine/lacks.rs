@@ -21,20 +21,20 @@ use crate::jitter;
 use crate::process::lack::Lack;
 
 /// A program that has been missing for so long is not just being replaced.
-pub const MISSING: Duration = Duration::from_secs(60);
+const MISSING: Duration = Duration::from_secs(60);
 
 /// No pause and no job's wait is longer: most of what lacks is back within seconds.
-pub const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What was seen so long ago says nothing of now. Longer than a job may be with the other workers of a pool.
 const FORGOTTEN: Duration = Duration::from_secs(180);
 
-/// As many missing programs are remembered. Of others each failure seems the first.
+/// As many missing programs are remembered: those that were tried last.
 const MOST: usize = 64;
 
 /// Whose trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+enum Whose {
     /// The worker's.
     Worker,
     /// The task's.
@@ -42,7 +42,7 @@ pub enum Whose {
 }
 
 /// Whose trouble it is when that has been lacking for so long.
-pub fn whose(lack: Lack, lasted: Duration) -> Whose {
+fn whose(lack: Lack, lasted: Duration) -> Whose {
     match lack {
         Lack::Room | Lack::Folder => Whose::Worker,
         Lack::Program if lasted < MISSING => Whose::Worker,
@@ -95,10 +95,13 @@ impl Seen {
         }
     }
 
+    fn is_forgotten(self, now: Now) -> bool {
+        now.at.saturating_sub(self.last) > FORGOTTEN
+    }
+
     /// Once more; `None`: what was seen before is forgotten.
     fn again(self, now: Now) -> Option<Seen> {
-        let is_forgotten = now.at.saturating_sub(self.last) > FORGOTTEN;
-        (!is_forgotten).then(|| Seen {
+        (!self.is_forgotten(now)).then(|| Seen {
             last: now.at,
             times: self.times.saturating_add(1),
             ..self
@@ -112,7 +115,7 @@ impl Seen {
 
 impl Lacks {
     /// A command could not be started.
-    pub fn lacks(&mut self, lack: Lack, program: &str, now: Now) -> Judged {
+    pub fn could_not_start(&mut self, lack: Lack, program: &str, now: Now) -> Judged {
         let before = match lack {
             Lack::Room | Lack::Folder => self.own.filter(|(own, _)| *own == lack),
             Lack::Program => self.programs.get(program).map(|seen| (lack, *seen)),
@@ -132,7 +135,7 @@ impl Lacks {
                 (wait, Duration::ZERO)
             }
             Lack::Program => {
-                self.remember(program, seen);
+                self.remember(program, seen, now);
                 (FIRST, wait.min(MISSING.saturating_sub(lasted)).max(FIRST))
             }
             Lack::Sense => (Duration::ZERO, Duration::ZERO),
@@ -147,10 +150,22 @@ impl Lacks {
         }
     }
 
-    fn remember(&mut self, program: &str, seen: Seen) {
-        if self.programs.len() < MOST || self.programs.contains_key(program) {
-            self.programs.insert(program.to_owned(), seen);
+    fn remember(&mut self, program: &str, seen: Seen, now: Now) {
+        if self.programs.len() >= MOST && !self.programs.contains_key(program) {
+            self.programs.retain(|_, seen| !seen.is_forgotten(now));
         }
+        self.programs.insert(program.to_owned(), seen);
+        while self.programs.len() > MOST
+            && let Some(oldest) = self.oldest()
+        {
+            self.programs.remove(&oldest);
+        }
+    }
+
+    /// The program that was not tried for the longest time.
+    fn oldest(&self) -> Option<String> {
+        let oldest = self.programs.iter().min_by_key(|(_, seen)| seen.last);
+        oldest.map(|(program, _)| program.clone())
     }
 
     /// A command has been started. True if something that had been lacking is there again.
@@ -206,7 +221,7 @@ mod tests {
         let mut lacks = Lacks::default();
         let (mut now, mut pauses, mut said) = (1000, Vec::new(), 0);
         for _ in 0..7 {
-            match lacks.lacks(Lack::Room, "job", at(now)) {
+            match lacks.could_not_start(Lack::Room, "job", at(now)) {
                 Judged::GiveBack { delay, is_new } => {
                     assert_eq!(delay, Duration::ZERO, "others may have room");
                     said += u32::from(is_new);
@@ -229,7 +244,7 @@ mod tests {
         let mut lacks = Lacks::default();
         let (mut now, mut delays) = (0, Vec::new());
         let lasted = loop {
-            match lacks.lacks(Lack::Program, "job", at(now)) {
+            match lacks.could_not_start(Lack::Program, "job", at(now)) {
                 Judged::GiveBack { delay, is_new } => {
                     assert_eq!(is_new, now == 0);
                     assert!(lacks.until() <= Some(secs(now + 1)), "others may start");
@@ -244,27 +259,27 @@ mod tests {
             (vec![1, 2, 4, 8, 10, 10, 10, 10, 5], MISSING)
         );
         // At once from now on, but another program has its own minute.
-        let again = lacks.lacks(Lack::Program, "job", at(now));
+        let again = lacks.could_not_start(Lack::Program, "job", at(now));
         assert_eq!(again, Judged::Fail { lasted: MISSING });
-        let another = lacks.lacks(Lack::Program, "another", at(now));
+        let another = lacks.could_not_start(Lack::Program, "another", at(now));
         assert!(matches!(another, Judged::GiveBack { is_new: true, .. }));
         assert!(lacks.started("job"));
-        let begun_anew = lacks.lacks(Lack::Program, "job", at(now));
+        let begun_anew = lacks.could_not_start(Lack::Program, "job", at(now));
         assert!(matches!(begun_anew, Judged::GiveBack { is_new: true, .. }));
     }
 
     #[test]
     fn what_was_missing_long_ago_says_nothing_of_now() {
         let mut lacks = Lacks::default();
-        lacks.lacks(Lack::Program, "job", at(0));
-        let later = lacks.lacks(Lack::Program, "job", at(3600));
+        lacks.could_not_start(Lack::Program, "job", at(0));
+        let later = lacks.could_not_start(Lack::Program, "job", at(3600));
         assert!(matches!(later, Judged::GiveBack { is_new: true, .. }));
     }
 
     #[test]
     fn what_makes_no_sense_fails_at_once_and_keeps_nothing_else_waiting() {
         let mut lacks = Lacks::default();
-        let judged = lacks.lacks(Lack::Sense, "job", at(0));
+        let judged = lacks.could_not_start(Lack::Sense, "job", at(0));
         assert!(matches!(judged, Judged::Fail { .. }));
         assert_eq!(lacks.until(), None);
     }
@@ -273,8 +288,28 @@ mod tests {
     fn no_more_than_so_many_programs_are_remembered() {
         let mut lacks = Lacks::default();
         for program in 0..1000 {
-            lacks.lacks(Lack::Program, &program.to_string(), at(0));
+            lacks.could_not_start(Lack::Program, &program.to_string(), at(program));
+            assert!(lacks.programs.len() <= MOST);
         }
-        assert_eq!(lacks.programs.len(), MOST);
+        let newest = (1000 - MOST as u64..1000).map(|program| program.to_string());
+        assert!(newest.eq({
+            let mut programs: Vec<_> = lacks.programs.keys().cloned().collect();
+            programs.sort_by_key(|program| program.parse::<u64>().unwrap());
+            programs
+        }));
+    }
+
+    /// However many others were missing before it.
+    #[test]
+    fn a_program_fails_its_tasks_though_many_others_were_missing_long_ago() {
+        let mut lacks = Lacks::default();
+        for program in 0..MOST {
+            lacks.could_not_start(Lack::Program, &program.to_string(), at(0));
+        }
+        let hour = 3600;
+        lacks.could_not_start(Lack::Program, "job", at(hour));
+        assert_eq!(lacks.programs.len(), 1, "the others are forgotten");
+        let later = lacks.could_not_start(Lack::Program, "job", at(hour + 60));
+        assert_eq!(later, Judged::Fail { lasted: MISSING });
     }
 }

@@ -104,7 +104,7 @@ impl Machine {
             return None;
         };
         let (settlement, unstarted) = match &recording.last {
-            Last::Ended { settlement, .. } => (Some(Arc::clone(settlement)), None),
+            Last::Ended(finished) => (Some(Arc::clone(&finished.settlement)), None),
             Last::Unstarted { facts, .. } => (None, Some(facts.id)),
             Last::Nothing => (None, None),
         };
@@ -168,6 +168,7 @@ impl Machine {
                 out.push(Effect::Say(Said::OftenInterrupted { task, times }));
             }
             self.notes.puts.append(&mut entered.puts);
+            self.notes_in_trouble = false;
             *entered
         });
         if let (
@@ -195,7 +196,7 @@ impl Machine {
             },
             Entering::Record(_) => self.record_entered(entered, now, out),
             Entering::Batch(_) => self.batch_entered(entered, now, out),
-            Entering::Note(_) => self.note_entered(entered, now, out),
+            Entering::Note(entry) => self.note_entered(entry.told, entered, now, out),
             // To the proof there is another answer.
             Entering::Proof => {
                 self.ledger = Some(Entering::Proof);
@@ -289,20 +290,30 @@ impl Machine {
         }
     }
 
-    fn note_entered(&mut self, entered: Result<Entered, Unentered>, now: Now, out: &mut Effects) {
-        if let Err(why) = entered {
-            out.push(Effect::Say(Said::CouldNotNote(why.to_string())));
-            if self.is_leaving() {
-                // Reconciliation puts what is lost, and cleanup asks for what is deleted.
+    fn note_entered(
+        &mut self,
+        told: bool,
+        entered: Result<Entered, Unentered>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Err(why) = entered else {
+            return;
+        };
+        let error = why.to_string();
+        // Once, and not for every try.
+        if !std::mem::replace(&mut self.notes_in_trouble, true) {
+            let error = error.clone();
+            out.push(Effect::Say(Said::CouldNotNote { told, error }));
+        }
+        match (matches!(self.phase, Phase::Idle), self.is_leaving()) {
+            // It goes without. Reconciliation puts what is lost, and cleanup asks for what is deleted.
+            (true, true) => {
                 self.notes.again.clear();
                 self.notes.kicks.clear();
-                // That the worker was told to go is of interest as long as its command runs.
-                self.note_not_before = now.at.saturating_add(AGAIN);
-            } else if matches!(self.phase, Phase::Idle) {
-                self.trouble(why.to_string(), now, out);
-            } else {
-                self.note_not_before = now.at.saturating_add(AGAIN);
             }
+            (true, false) => self.trouble(error, now, out),
+            (false, _) => self.note_not_before = now.at.saturating_add(AGAIN),
         }
     }
 
@@ -319,6 +330,7 @@ impl Machine {
         match well {
             true => {
                 self.rest.prove_at = None;
+                self.notes_in_trouble = false;
                 // Else that is seen when a claim can be made.
                 if !self.rest.claims_fail {
                     out.push(Effect::Say(Said::LedgerBack));

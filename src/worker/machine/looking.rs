@@ -183,18 +183,7 @@ impl Machine {
                     .into_iter()
                     .map(|(reservation, _)| reservation);
                 self.have_again(found.chain(candidates));
-                let Finished {
-                    reservation,
-                    facts,
-                    settlement,
-                    ..
-                } = looking.finished;
-                let last = Last::Ended {
-                    reservation,
-                    facts,
-                    settlement,
-                };
-                self.record(last, now);
+                self.record(Last::Ended(looking.finished), now);
             }
             other => self.phase = other,
         }

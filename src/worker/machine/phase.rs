@@ -269,14 +269,7 @@ pub enum Last {
     /// There is none: only a batch is recorded.
     Nothing,
     /// The attempt has ended.
-    Ended {
-        /// The job.
-        reservation: Reservation,
-        /// The attempt.
-        facts: Facts,
-        /// What is to be recorded.
-        settlement: Arc<Settlement>,
-    },
+    Ended(Finished),
     /// The command could not be started, and that is the worker's trouble: the task is to wait as if nothing had been
     /// claimed.
     Unstarted {
@@ -294,7 +287,7 @@ impl Last {
     pub fn attempt(&self) -> Option<AttemptId> {
         match self {
             Last::Nothing => None,
-            Last::Ended { facts, .. } | Last::Unstarted { facts, .. } => Some(facts.id),
+            Last::Ended(Finished { facts, .. }) | Last::Unstarted { facts, .. } => Some(facts.id),
         }
     }
 }

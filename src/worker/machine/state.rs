@@ -86,8 +86,9 @@ pub struct Machine {
     /// A batch that could not be recorded beside a command is not tried again before then, and whether that was said.
     pub batch_not_before: Duration,
     pub batch_in_trouble: bool,
-    /// Notes beside a command that could not be made are not tried again before then.
+    /// Notes beside a command that could not be made are not tried again before then, and whether that was said.
     pub note_not_before: Duration,
+    pub notes_in_trouble: bool,
     /// The configuration was read again since the last claims were asked for.
     pub configured_since: bool,
     pub pace: Pace,
@@ -179,6 +180,7 @@ impl Machine {
             batch_not_before: Duration::ZERO,
             batch_in_trouble: false,
             note_not_before: Duration::ZERO,
+            notes_in_trouble: false,
             configured_since: false,
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),

@@ -66,6 +66,17 @@ impl Ran {
     }
 }
 
+/// A tender of the tube `t` with one worker.
+pub const TEND_ONE: [&str; 7] = [
+    "tender",
+    "--use-tube",
+    "t",
+    "--min-workers",
+    "1",
+    "--max-workers",
+    "1",
+];
+
 impl Taskqueue {
     /// For a server that runs.
     pub fn with(server: &Beanstalkd) -> Self {

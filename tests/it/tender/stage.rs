@@ -67,7 +67,6 @@ impl Scene {
                 self.mode.into(),
             ],
             protocol: Protocol::Lines,
-            folder: None,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),

@@ -347,21 +347,17 @@ fn where_processes_are_few_nothing_panics() {
     }
 }
 
+fn tend_limited(taskqueue: &Taskqueue, limit: &str, workers: &str) -> Running {
+    let args = ["tender", "--use-tube", "t", "--mode", "static"];
+    let args = [&args[..], &["--max-workers", workers]].concat();
+    start(taskqueue, limited(taskqueue, limit, &args))
+}
+
 #[test]
 fn the_limit_of_descriptors_is_raised_and_commands_get_theirs() {
     let taskqueue = Taskqueue::embedded();
     taskqueue.configure("[commands.look]\nrun = [\"sh\", \"-c\", \"ulimit -Sn; ulimit -Hn\"]\n");
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--mode",
-        "static",
-        "--max-workers",
-        "30",
-    ];
-    let tender = limited(&taskqueue, "ulimit -Sn 64; ulimit -Hn 4096", &args);
-    let tender = start(&taskqueue, tender);
+    let tender = tend_limited(&taskqueue, "ulimit -Sn 64; ulimit -Hn 4096", "30");
     until("all", || pool(&taskqueue)["census"]["idle"] == 30);
     assert_eq!(said(&taskqueue, "cannot have all workers"), 0);
     put(&taskqueue, "look", 1);
@@ -376,17 +372,7 @@ fn the_limit_of_descriptors_is_raised_and_commands_get_theirs() {
 fn a_tender_without_descriptors_to_spare_answers() {
     let taskqueue = Taskqueue::embedded();
     taskqueue.configure("");
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--mode",
-        "static",
-        "--max-workers",
-        "40",
-    ];
-    let tender = limited(&taskqueue, "ulimit -n 48", &args);
-    let tender = start(&taskqueue, tender);
+    let tender = tend_limited(&taskqueue, "ulimit -n 48", "40");
     until("said", || said(&taskqueue, NO_WORKER) == 1);
     assert_eq!(
         said(&taskqueue, "cannot have all workers within the limit"),

@@ -11,7 +11,7 @@ use crate::ledger::{Attempt, Claim, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
 use crate::task::command::{Command, Commands};
 use crate::task::id::{AttemptId, PutId, TaskId};
-use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Unentered};
+use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Said, Unentered};
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 use crate::worker::machine::table::PhaseKind;
@@ -22,6 +22,7 @@ pub struct Script {
     pub starts_commands: bool,
     pub writes_journal: bool,
     pub reports: Vec<Report>,
+    pub said: Vec<Said>,
     pub now: Now,
     asked: Option<Ask>,
     pending: Option<Arc<Entry>>,
@@ -47,6 +48,7 @@ impl Script {
             starts_commands: true,
             writes_journal: true,
             reports: Vec::new(),
+            said: Vec::new(),
             now,
             asked: None,
             pending: None,
@@ -111,6 +113,7 @@ impl Script {
                 self.pending = Some(entry);
             }
             Effect::Report(report) => self.reports.push(report),
+            Effect::Say(said) => self.said.push(said),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
             Effect::Begin { attempt, .. } => {
@@ -129,7 +132,6 @@ impl Script {
             | Effect::Kill
             | Effect::EndRemains(_)
             | Effect::Gap(_)
-            | Effect::Say(_)
             | Effect::Leave { .. } => {}
         }
     }
@@ -205,8 +207,13 @@ impl Script {
 
     /// The next job's task begins; and of the one before, of which this is a put, the job is lost.
     pub fn claims_although_lost(&mut self, put: PutId) {
-        self.machine.notes.again.push(Jobless::Put(put));
+        self.loses(put);
         self.claims();
+    }
+
+    /// The job of a task that waits is lost, of which this is a put.
+    pub fn loses(&mut self, put: PutId) {
+        self.machine.notes.again.push(Jobless::Put(put));
     }
 
     pub fn ends_quickly(&mut self, now: Now) {

@@ -9,26 +9,25 @@
 //! {"pid":4711,"host":"box","socket":"/run/user/1000/taskqueue/a1b2.sock"}
 //! ```
 //!
-//! A tender that is told to end gives up the right at once, so that the next one need not wait until the last command
-//! has ended. From then on a file of its own, `UUID.leaving` in the same folder, says where it listens; that counts as
-//! long as it is held locked.
+//! A tender that is told to end gives up the right at once, so that the next tender need not wait until the last command
+//! has ended. From then on a file of its own, `UUID.leaving` in the same folder, says where that tender listens and what
+//! it tended. The file counts for as long as the tender holds it locked.
 //!
 //! Each worker holds a byte of its tube's file too, its [`Slot`], which it inherits from its tender and
 //! outlives it with. So a tender counts those that an earlier one has left draining, exactly.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use crate::tube::TubeName;
 use crate::{beside, ofd};
 
 mod files;
+mod leaving;
 mod look;
 mod slots;
 
@@ -36,15 +35,13 @@ pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
-use files::{ANNOUNCED, Content, LEAVING, RIGHT, file_name, is_leaving};
+use files::{ANNOUNCED, Content, RIGHT, file_name};
+use leaving::Leaving;
 use look::who;
 
 /// A tender that is killed while it starts a process seems to live until what it has forked has become that
 /// process. How long that may take before it is believed to live.
 const FAREWELL: Duration = Duration::from_millis(250);
-
-/// A file that says nothing is of a tender that is about to say so, for a moment.
-const STALE: Duration = Duration::from_secs(10);
 
 /// The right to tend some tubes of a store, until it is dropped or its process ends.
 #[derive(Debug)]
@@ -54,23 +51,8 @@ pub struct Ownership {
     tubes: Vec<Right>,
     /// Where this process listens, as was said last.
     socket: Option<PathBuf>,
-    /// Instead of all tubes, once it has given them up.
+    /// What this process is found by once it has given up its tubes.
     leaving: Option<Leaving>,
-}
-
-/// What a tender that ends is found by. The file goes with it.
-#[derive(Debug)]
-struct Leaving {
-    path: PathBuf,
-    /// Held locked.
-    _file: File,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // What is left of it counts for nothing, and is removed by a tender to come.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 /// The right to tend one tube.
@@ -130,55 +112,17 @@ impl Ownership {
         self.tubes.retain(|right| right.tube != *tube);
     }
 
-    /// Lets others tend all of them, and goes on saying where this process listens, as one that ends.
-    ///
-    /// # Errors
-    /// When that cannot be said; then the tubes are kept.
-    pub fn leave(&mut self) -> Result<(), Error> {
-        if self.tubes.is_empty() {
-            return Ok(());
-        }
-        let path = self.folder.join(format!("{}{LEAVING}", Uuid::now_v7()));
-        let tubes = self.tubes.iter().map(|right| right.tube.clone());
-        let line = self.line(tubes.collect())?;
-        let said = beside::open(&path, &self.store).and_then(|file| {
-            let leaving = Leaving {
-                path: path.clone(),
-                _file: file.try_clone()?,
-            };
-            write(&file, &line)?;
-            Ok(leaving)
-        });
-        self.leaving = Some(said.map_err(|source| Error::Io { path, source })?);
-        // Found twice for a moment, and never not at all.
-        self.tubes.clear();
-        Ok(())
-    }
-
-    /// Removes what tenders have left that were killed while they ended.
-    fn remove_stale(&self) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| is_leaving(&entry.file_name())) {
-            let is_stale = || {
-                let modified = entry.metadata()?.modified()?;
-                let is_old = modified.elapsed().is_ok_and(|age| age > STALE);
-                Ok::<_, io::Error>(
-                    is_old && !ofd::is_locked(&File::open(entry.path())?, ANNOUNCED)?,
-                )
-            };
-            if is_stale().unwrap_or(false) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-
     /// Says where this process listens for orders, to whoever looks up who tends these tubes.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn announce(&mut self, socket: Option<&Path>) -> Result<(), Error> {
         self.socket = socket.map(Into::into);
-        self.say(&self.tubes)
+        match self.leaving.as_ref().map(Leaving::tubes) {
+            Some(tubes) => self.leaving = Some(self.say_leaving(tubes)?),
+            None => self.say(&self.tubes)?,
+        }
+        Ok(())
     }
 
     /// What is said of this process.
@@ -351,34 +295,6 @@ mod tests {
         ownership.release(&tubes(&["b"])[0]);
         assert_eq!(names(&store), ["a", "c"]);
         assert!(ownership.slot(&tubes(&["b"])[0]).is_err());
-    }
-
-    #[test]
-    fn a_tender_that_ends_gives_up_its_tubes_and_is_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = dir.path().join("t.db");
-        let both = tubes(&["a", "b"]);
-        let mut old = Ownership::take(&store, &both).unwrap();
-        old.announce(Some(Path::new("/old"))).unwrap();
-        let slot = old.slot(&both[0]).unwrap();
-        old.leave().unwrap();
-        let found = || {
-            let all = tended(&store).unwrap().into_iter();
-            let named = all.map(|one| (one.tube.to_string(), one.socket, one.leaving));
-            named.collect::<Vec<_>>()
-        };
-        let leaves = |tube: &str| (tube.to_owned(), Some("/old".into()), true);
-        assert_eq!(found(), [leaves("a"), leaves("b")]);
-        let mut new = Ownership::take(&store, &both[..1]).unwrap();
-        // Workers that still drain count.
-        assert_eq!(new.left(&both[0]).unwrap(), 1);
-        drop(slot);
-        assert_eq!(new.left(&both[0]).unwrap(), 0);
-        let tends = ("a".to_owned(), None, false);
-        assert_eq!(found().len(), 3);
-        assert!(found().contains(&tends));
-        drop(old);
-        assert_eq!(found(), [tends]);
     }
 
     #[test]

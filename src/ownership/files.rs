@@ -42,7 +42,7 @@ fn taken(tube: &TubeName, tender: Option<&Tended>) -> String {
     }
 }
 
-/// A tube and the tender that has it.
+/// A tube and the tender that has it, or had it and still ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tended {
     /// The tube.
@@ -53,7 +53,7 @@ pub struct Tended {
     pub host: String,
     /// Where it listens for orders; `None` if it does not.
     pub socket: Option<PathBuf>,
-    /// It ends, and has given up the tube: another may have it.
+    /// It ends, and has given up the tube: another tender may have that too.
     pub leaving: bool,
 }
 

@@ -19,13 +19,13 @@ pub struct Reached {
     pub host: String,
     /// Its tubes.
     pub tubes: Vec<TubeName>,
-    /// It ends, and another may tend them.
+    /// It ends, and has given up its tubes: another may tend them.
     pub leaving: bool,
     /// Where it listens, if it does.
     socket: Option<PathBuf>,
 }
 
-/// Those that tend these tubes of the store, or any if none is named.
+/// Those that tend these tubes of the store, or any if none is named; and those that did and still end.
 ///
 /// # Errors
 /// When that cannot be found out.
@@ -93,6 +93,14 @@ impl Reached {
     /// Whether it tends that tube.
     pub fn tends(&self, tube: Option<&TubeName>) -> bool {
         tube.is_some_and(|tube| self.tubes.contains(tube))
+    }
+
+    /// Whether it is certainly gone. One that ends may be gone between being found and being asked.
+    pub fn is_gone(&self, store: &StoreUrl) -> bool {
+        tenders(store, &[]).is_ok_and(|found| {
+            let mut found = found.iter();
+            !found.any(|one| (one.pid, &one.host) == (self.pid, &self.host))
+        })
     }
 
     /// Connects and asks. The connection is good for waiting for the tender's end.

@@ -1,10 +1,13 @@
 //! The files that say who tends: where they are, which of their bytes are locked, and what is in them.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ofd;
 use crate::tube::TubeName;
 
 /// The right to tend the tube.
@@ -81,6 +84,28 @@ pub(super) struct Content {
     /// Of a tender that ends: what it tended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) tubes: Vec<TubeName>,
+}
+
+impl Content {
+    /// What is said of this process.
+    pub(super) fn ours(socket: Option<PathBuf>, tubes: Vec<TubeName>) -> Content {
+        Content {
+            pid: std::process::id(),
+            host: host(),
+            socket,
+            tubes,
+        }
+    }
+}
+
+/// Has a file say this. Whoever looks meanwhile knows that it does not yet.
+pub(super) fn write(file: &File, content: &Content) -> io::Result<()> {
+    let mut line = serde_json::to_vec(content)?;
+    line.push(b'\n');
+    ofd::unlock(file, ANNOUNCED)?;
+    file.set_len(0)?;
+    file.write_all_at(&line, 0)?;
+    ofd::lock(file, ANNOUNCED)
 }
 
 /// What the name of the file of a tender that ends has at its end.

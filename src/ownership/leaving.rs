@@ -2,13 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::files::{ANNOUNCED, Error, LEAVING, is_leaving};
-use super::{Ownership, write};
+use super::files::{ANNOUNCED, Content, Error, LEAVING, is_leaving, write};
 use crate::tube::TubeName;
 use crate::{beside, ofd};
 
@@ -20,12 +19,28 @@ const STALE: Duration = Duration::from_secs(10);
 pub(super) struct Leaving {
     path: PathBuf,
     /// Held locked.
-    _file: File,
+    file: File,
     /// What the tender tended.
     tubes: Vec<TubeName>,
 }
 
 impl Leaving {
+    /// Makes a file that says it. Each time another file: so what is locked is whole, and never changes.
+    pub(super) fn say(folder: &Path, store: &Path, content: Content) -> Result<Leaving, Error> {
+        let path = folder.join(format!("{}{LEAVING}", Uuid::now_v7()));
+        let said = beside::open(&path, store).and_then(|file| {
+            // From here on a file that cannot be written is removed.
+            let leaving = Leaving {
+                path: path.clone(),
+                file,
+                tubes: content.tubes.clone(),
+            };
+            write(&leaving.file, &content)?;
+            Ok(leaving)
+        });
+        said.map_err(|source| Error::Io { path, source })
+    }
+
     pub(super) fn tubes(&self) -> Vec<TubeName> {
         self.tubes.clone()
     }
@@ -38,64 +53,28 @@ impl Drop for Leaving {
     }
 }
 
-impl Ownership {
-    /// Lets others tend all tubes, and goes on saying where this process listens, as one that ends. Once the tubes are
-    /// given up, this does nothing.
-    ///
-    /// # Errors
-    /// When that cannot be said; the tubes are kept then.
-    pub fn leave(&mut self) -> Result<(), Error> {
-        if self.tubes.is_empty() {
-            return Ok(());
-        }
-        let tubes = self.tubes.iter().map(|right| right.tube.clone());
-        // Said before the tubes are given up: whoever looks finds this process twice for an instant, and never not
-        // at all.
-        self.leaving = Some(self.say_leaving(tubes.collect())?);
-        self.tubes.clear();
-        Ok(())
-    }
-
-    /// Makes a file that says it. Each time another one: so what is locked is whole, and never changes.
-    pub(super) fn say_leaving(&self, tubes: Vec<TubeName>) -> Result<Leaving, Error> {
-        let path = self.folder.join(format!("{}{LEAVING}", Uuid::now_v7()));
-        let line = self.line(tubes.clone())?;
-        let said = beside::open(&path, &self.store).and_then(|file| {
-            let leaving = Leaving {
-                path: path.clone(),
-                _file: file.try_clone()?,
-                tubes,
-            };
-            write(&file, &line)?;
-            Ok(leaving)
-        });
-        said.map_err(|source| Error::Io { path, source })
-    }
-
-    /// Removes the files of tenders that were killed while they ended.
-    pub(super) fn remove_stale(&self) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| is_leaving(&entry.file_name())) {
-            let is_stale = || {
-                let modified = entry.metadata()?.modified()?;
-                let is_old = modified.elapsed().is_ok_and(|age| age > STALE);
-                let file = File::open(entry.path())?;
-                Ok::<_, io::Error>(is_old && !ofd::is_locked(&file, ANNOUNCED)?)
-            };
-            if is_stale().unwrap_or(false) {
-                let _ = fs::remove_file(entry.path());
-            }
+/// Removes the files of tenders that were killed while they ended.
+pub(super) fn remove_stale(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_leaving(&entry.file_name())) {
+        let is_stale = || {
+            let modified = entry.metadata()?.modified()?;
+            let is_old = modified.elapsed().is_ok_and(|age| age > STALE);
+            let file = File::open(entry.path())?;
+            Ok::<_, io::Error>(is_old && !ofd::is_locked(&file, ANNOUNCED)?)
+        };
+        if is_stale().unwrap_or(false) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::time::SystemTime;
 
-    use super::super::tended;
     use super::*;
+    use crate::ownership::{Ownership, tended};
 
     fn tubes(names: &[&str]) -> Vec<TubeName> {
         names.iter().map(|name| name.parse().unwrap()).collect()

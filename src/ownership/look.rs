@@ -19,8 +19,8 @@ const LONGEST_LEAVING: u64 = 4 * 1024 * 1024;
 /// How long a tender may take from its right to its announcement.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The tubes of a store that are tended at this moment, each with its tender, and those of tenders that end. One that is
-/// just giving up a tube may be found as both.
+/// The tubes of a store that are tended at this moment, each with its tender, and those of tenders that end. A tender
+/// that is just giving up a tube may be found as both.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read.

@@ -11,5 +11,6 @@ pub mod limit;
 pub mod memory;
 pub mod orphans;
 pub mod program;
+pub mod sink;
 mod spawn;
 mod table;

@@ -23,6 +23,7 @@ use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::process::lack::Lack;
 use crate::process::orphans::{self, Reaper};
+use crate::process::sink::Sink;
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -105,6 +106,8 @@ struct Worker {
     journal: Option<BatchJournal>,
     /// The command.
     run: Option<Run>,
+    /// What prints on although its command has ended.
+    sink: Sink,
     /// The name of the command that ran last.
     command: String,
     /// What the broker is asked.
@@ -160,6 +163,7 @@ impl Worker {
             environment,
             journal: None,
             run: None,
+            sink: Sink::default(),
             command: String::new(),
             asking: None,
             telling: None,
@@ -221,6 +225,7 @@ impl Worker {
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 () = self.reaper.due() => self.reap(),
+                never = self.sink.run() => match never {},
             }
         }
     }
@@ -398,7 +403,13 @@ impl Worker {
     fn command_ended(&mut self, quick: bool) -> Event {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
-            Some(run) => run.finish(quick, &**lives),
+            Some(run) => {
+                let (ended, unread) = run.finish(quick, &**lives);
+                if let Some(pipe) = unread {
+                    self.sink.keep(pipe);
+                }
+                ended
+            }
             None => run::not_started(Lack::Sense, "there was no command".into()),
         };
         Event::Ended(Box::new(ended))

@@ -15,6 +15,7 @@ mod faults;
 mod hostile;
 mod kills;
 mod lacks;
+mod late;
 mod memory;
 mod orphans;
 mod reconcile;

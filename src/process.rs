@@ -14,3 +14,4 @@ pub mod program;
 pub mod sink;
 mod spawn;
 mod table;
+pub mod variables;

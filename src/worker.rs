@@ -24,7 +24,7 @@ use crate::process::environment::Environment;
 use crate::process::lack::Lack;
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
-use crate::reconcile::{Memory, Standing, end_remains};
+use crate::reconcile::{Memory, Standing, clean_up, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -37,7 +37,6 @@ mod run;
 mod say;
 
 pub use control::{Configure, Configured, Control, Reload, Upkeep};
-pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;
@@ -102,7 +101,6 @@ struct Worker {
     reaper: Reaper,
     machine: Machine,
     questions: Questions,
-    environment: Environment,
     journal: Option<BatchJournal>,
     /// The command.
     run: Option<Run>,
@@ -116,6 +114,8 @@ struct Worker {
     telling: UnderWay<Event>,
     /// What is left of an attempt, being ended.
     clearing: UnderWay<bool>,
+    /// The cleanup of an attempt, being run.
+    cleaning: UnderWay<Event>,
     /// What has happened while effects were performed.
     ready: VecDeque<Event>,
     /// What is noted when the worker signs off, and whether it removes its journal.
@@ -156,11 +156,11 @@ impl Worker {
                 store,
                 tube,
                 commands,
+                environment: Arc::new(environment),
             },
             control,
             is_awaited,
             reaper,
-            environment,
             journal: None,
             run: None,
             sink: Sink::default(),
@@ -168,6 +168,7 @@ impl Worker {
             asking: None,
             telling: None,
             clearing: None,
+            cleaning: None,
             ready: VecDeque::from([Event::Due]),
             leaving: None,
         }
@@ -223,6 +224,7 @@ impl Worker {
                 event = finished(&mut self.telling) => return event,
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
+                event = finished(&mut self.cleaning) => return event,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 () = self.reaper.due() => self.reap(),
                 never = self.sink.run() => match never {},
@@ -247,7 +249,7 @@ impl Worker {
                 commands,
                 environment,
             }) => {
-                self.environment = environment;
+                self.questions.environment = Arc::new(environment);
                 self.questions.commands = Arc::clone(&commands);
                 Event::Configured(commands)
             }
@@ -292,6 +294,16 @@ impl Worker {
             }
             Effect::Kill => self.signal(Signal::KILL),
             Effect::EndRemains(dead) => self.end_remains(dead),
+            Effect::CleanUp(cleanup) => {
+                let (store, environment) = (
+                    self.questions.store.id(),
+                    Arc::clone(&self.questions.environment),
+                );
+                self.cleaning = Some(Box::pin(async move {
+                    clean_up(&cleanup, store, &environment).await;
+                    Event::CleanedUp
+                }));
+            }
             Effect::Report(report) => self.control.report(report),
             Effect::Gap(point) => crash::here(point),
             Effect::Say(said) => say::say(&said, &self.name, &self.questions.tube, &self.command),
@@ -378,8 +390,13 @@ impl Worker {
         }
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
-        let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store, job, listen) {
+        let Questions {
+            tube,
+            store,
+            environment,
+            ..
+        } = &self.questions;
+        match run::start(attempt, tube, environment, store, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);

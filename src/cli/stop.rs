@@ -14,8 +14,8 @@ use crate::config::duration;
 use crate::connect;
 use crate::control::{Answer, Request};
 use crate::process::leftover::STORE_VARIABLE;
+use crate::process::variables::TUBE_VARIABLE;
 use crate::tube::TubeName;
-use crate::worker::TUBE_VARIABLE;
 
 /// How much longer than a tender says it needs it may take, unless told otherwise.
 const MORE: Duration = Duration::from_secs(10);

@@ -50,6 +50,11 @@ pub fn kill_current() {
     }
 }
 
+/// Whether that is the command that runs now, for whose end somebody waits.
+pub fn is_current(pid: Pid) -> bool {
+    CURRENT.load(Ordering::Acquire) == pid.as_raw_nonzero().get()
+}
+
 /// What to start.
 pub struct Spec<'a> {
     /// The program and its arguments.

@@ -17,8 +17,11 @@ use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
-use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
+use crate::process::variables::{
+    ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
+    UUID_VARIABLE,
+};
 use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -26,24 +29,6 @@ use crate::tube::TubeName;
 mod late;
 
 use late::{LAST_WORDS, Late};
-
-const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
-/// Names the tube of the task.
-pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
-const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
-const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
-
-/// What each command has in its environment as its own. What says whose it is cannot be withheld, nor is it anybody
-/// else's.
-pub const OWN_VARIABLES: [&str; 7] = [
-    TASK_VARIABLE,
-    STORE_VARIABLE,
-    UUID_VARIABLE,
-    TUBE_VARIABLE,
-    JOB_VARIABLE,
-    ATTEMPT_VARIABLE,
-    COMMAND_VARIABLE,
-];
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();

@@ -6,6 +6,7 @@ mod apart;
 mod awkward;
 mod batches;
 mod claims;
+mod cleanups;
 mod clock;
 mod crash;
 mod described;

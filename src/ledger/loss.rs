@@ -137,7 +137,7 @@ impl Writing<'_> {
             Remains::Unknown => {}
             Remains::Done | Remains::Unbegun => return Ok(None),
         }
-        let task = match part(self.rows, || Ok(self.rows.task(&dead.uuid)?)) {
+        let task = match part(self.rows, || self.rows.task(&dead.uuid)) {
             Ok(task) => task,
             Err(failed) => {
                 failed.of_one_row()?;

@@ -156,7 +156,7 @@ fn is_over(pipe: &OwnedFd) -> bool {
     let mut room = [MaybeUninit::<u8>::uninit(); READ];
     for _ in 0..TURN / READ {
         match rustix::io::read(pipe, &mut room) {
-            Ok((piece, _)) if piece.is_empty() => return true,
+            Ok(([], _)) => return true,
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return false,
             Err(_) => return true,

@@ -445,7 +445,8 @@ impl Worker {
     }
 
     /// Says goodbye to the store, if it can be said soon: that the worker is gone, its lock tells.
-    async fn sign_off(self) {
+    async fn sign_off(mut self) {
+        self.control.hand_over(self.sink.into_pipes());
         let (deleted, remove_journal) = self.leaving.unwrap_or_default();
         let (store, worker) = (self.questions.store, self.me.id);
         if remove_journal {

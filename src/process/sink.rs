@@ -26,6 +26,9 @@ use crate::fd;
 /// As many pipes are kept. Those that came first are let go for those that come later.
 pub const MOST: usize = 256;
 
+/// As many descriptors are left for what is worth more, a tender's workers above all.
+const ROOM: u64 = 64;
+
 /// Between two reads of what has come.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -60,7 +63,7 @@ impl Sink {
     /// Keeps the end of a pipe that is read from, and whose reads do not wait.
     pub fn keep(&mut self, pipe: OwnedFd) {
         let is_full = self.pipes.len() >= MOST;
-        let has_no_room = limit::left(&pipe).is_some_and(|(_, left)| left == 0);
+        let has_no_room = limit::left(&pipe).is_some_and(|(_, left)| left < ROOM);
         if is_full || has_no_room {
             self.let_go_of_the_first();
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::{exists, lines, status};
-use crate::support::{Running, Taskqueue, until};
+use crate::support::{Running, TEND_ONE, Taskqueue, until};
 
 /// Makes a script in the folder.
 fn script(taskqueue: &Taskqueue, name: &str, text: &str) {
@@ -106,6 +106,36 @@ fn pipes(process: &Running) -> usize {
     names
         .filter(|name| name.to_string_lossy().starts_with("pipe:"))
         .count()
+}
+
+/// Workers come and go; their tender stays.
+#[test]
+fn what_a_done_task_leaves_running_outlives_its_worker() {
+    let taskqueue = Taskqueue::embedded();
+    let ticks =
+        "for i in {1..8}; do echo tick $i; echo $i >> ticks; sleep 0.4; done; echo over >> ticks";
+    script(
+        &taskqueue,
+        "apart",
+        &format!("echo $PPID >> workers\nsetsid bash -c '{ticks}' &\nexit 0"),
+    );
+    taskqueue.configure("[commands.apart]\nrun = ['./apart']\n");
+    taskqueue.run(&["put", "--use-tube", "t", "apart"]).ok();
+    let tender = [TEND_ONE.as_slice(), &["--max-worker-jobs", "1"]].concat();
+    let tender = taskqueue.start(&tender);
+    let workers = taskqueue.path("workers");
+    until("the worker is gone", || {
+        lines(&workers)
+            .first()
+            .is_some_and(|worker| !exists(worker))
+    });
+    let ticks = taskqueue.path("ticks");
+    let printed = lines(&ticks).len();
+    assert!(printed < 7, "the worker took its time: {printed}");
+    until("all was printed", || {
+        lines(&ticks).last().is_some_and(|last| last == "over")
+    });
+    drop(tender);
 }
 
 #[test]

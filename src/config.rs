@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs, io, iter};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::{folder, program};
@@ -225,18 +225,9 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
                 "a command's name has letters, digits, - _ and :, and may end in *".into(),
             ));
         }
-        match given.run.first().map(String::as_str) {
-            None | Some("") => {
-                return Err(wrong(at(".run"), "no program is named".into()));
-            }
-            // Or the body would choose the program.
-            Some("{command}") => {
-                return Err(wrong(at(".run"), "the program itself must be named".into()));
-            }
-            Some(_) => {}
-        }
-        if given.run.iter().any(|element| element.contains('\0')) {
-            return Err(wrong(at(".run"), "an element has a NUL in it".into()));
+        let cleanup = given.cleanup.as_ref().map(|cleanup| (".cleanup", cleanup));
+        for (key, argv) in iter::once((".run", &given.run)).chain(cleanup) {
+            may_be_started(argv).map_err(|why| wrong(at(key), why.into()))?;
         }
         for (key, value) in [
             (".max_attempts", given.max_attempts),
@@ -261,6 +252,20 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     Ok(commands)
 }
 
+/// Whether a program and its arguments can be that, or what is wrong with them.
+fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
+    match argv.first().map(String::as_str) {
+        None | Some("") => return Err("no program is named"),
+        // Or the body would choose the program.
+        Some("{command}") => return Err("the program itself must be named"),
+        Some(_) => {}
+    }
+    match argv.iter().any(|element| element.contains('\0')) {
+        true => Err("an element has a NUL in it"),
+        false => Ok(()),
+    }
+}
+
 fn is_pattern(pattern: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some("") => true,
@@ -274,6 +279,7 @@ fn command(given: &file::Command) -> Command {
     let spans = given.backoff.as_ref();
     Command {
         run: given.run.clone(),
+        cleanup: given.cleanup.clone(),
         timeout: given.timeout.map(|span| span.0),
         retry: Rules {
             max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),

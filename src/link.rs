@@ -29,6 +29,10 @@
 //! its start by the descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that
 //! comes with the line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
 //!
+//! A worker of our own that goes hands its tender what it still reads for done tasks' sake: with an empty line comes a
+//! descriptor, the end of a pipe into which something prints that such a task has left running. The tender reads on,
+//! and throws that away.
+//!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
 //! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.
 //!
@@ -38,6 +42,7 @@
 
 use std::io;
 
+mod handing;
 mod lines;
 mod tender;
 #[cfg(test)]

@@ -11,5 +11,7 @@ pub mod limit;
 pub mod memory;
 pub mod orphans;
 pub mod program;
+pub mod sink;
 mod spawn;
 mod table;
+pub mod variables;

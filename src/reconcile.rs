@@ -16,12 +16,14 @@ use crate::clock::now;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Store};
 use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
+use crate::process::environment::Environment;
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 mod announce;
 mod backlog;
+mod clean_up;
 mod remains;
 mod service;
 mod sweep;
@@ -29,6 +31,7 @@ mod tubes;
 mod verify;
 
 pub use announce::announce;
+pub use clean_up::clean_up;
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Scope, Service, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
@@ -207,6 +210,8 @@ pub struct Pass<'a> {
     pub store: &'a Store,
     /// What may run: it says how often a task may be lost.
     pub commands: &'a Arc<Commands>,
+    /// What cleanups have in their environment, beside what is their own.
+    pub environment: &'a Environment,
     /// Who takes over.
     pub standing: &'a mut Standing,
     /// The tube.
@@ -287,7 +292,8 @@ impl Pass<'_> {
             take_over: Some(dead.clone()),
             ..Entry::default()
         };
-        if !self.enter(taking, &me).await?.taken {
+        let Entered { taken, cleanup, .. } = self.enter(taking, &me).await?;
+        if !taken {
             return Ok(None);
         }
         tracing::warn!(task = task.0, attempt = number, tube = %self.tube, "took over a dead worker's attempt");
@@ -299,6 +305,9 @@ impl Pass<'_> {
             );
             done.stuck += 1;
             return Ok(None);
+        }
+        if let Some(cleanup) = cleanup {
+            clean_up(&cleanup, self.store.id(), self.environment).await;
         }
         let taken = DeadAttempt {
             owner: Some(me.id),

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::link::{BadLine, Report};
 use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
 use crate::process::orphans::{self, Reaper};
+use crate::process::sink::Sink;
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tube::TubeName;
@@ -164,6 +166,8 @@ enum Event {
     Reported(WorkerId, Report),
     /// A worker wrote something that it could not have meant.
     Garbled(WorkerId, BadLine),
+    /// Something that a done task has left running prints into this pipe, and the worker that read it goes.
+    LeftPrinting(WorkerId, OwnedFd),
     /// A worker's end of its link is closed.
     LinkClosed(WorkerId),
     /// A worker's process has ended.
@@ -188,6 +192,7 @@ impl fmt::Display for Event {
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
             Self::Reported(id, report) => write!(f, "{id} reported {report:?}"),
             Self::Garbled(id, error) => write!(f, "{id}: {error}"),
+            Self::LeftPrinting(id, _) => write!(f, "{id} handed over what still prints"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
             Self::Ended(id, ended) => write!(f, "{id} ended with {ended}"),
             Self::Due => f.write_str("a deadline passed"),
@@ -234,6 +239,8 @@ struct Tender {
     /// It was told to end.
     ending: bool,
     pings: Pings,
+    /// What done tasks of workers that are gone have left printing.
+    sink: Sink,
 }
 
 /// Tends until TERM, INT or QUIT has been asked for through `asked` and every worker is gone.
@@ -268,6 +275,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
                 tender.reap();
                 continue;
             }
+            never = tender.sink.run() => match never {},
         };
         tracing::trace!(%event, "event taken");
         tender.take(event);
@@ -342,6 +350,7 @@ impl Tender {
             back,
             ending: false,
             pings: Pings::default(),
+            sink: Sink::default(),
         }
     }
 
@@ -389,6 +398,7 @@ impl Tender {
             }
             Event::Reported(id, report) => self.reported(id, report, now),
             Event::Garbled(id, error) => self.garbled(id, &error),
+            Event::LeftPrinting(_, pipe) => self.sink.keep(pipe),
             Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
             Event::Ended(id, ended) => self.ended_with(id, ended, now),
             Event::Due => self.tend_all(),

@@ -16,14 +16,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
 use crate::crash::{self, Point};
-use crate::ledger::batch_journal::{self, BatchJournal, Done};
+use crate::ledger::batch_journal::BatchJournal;
 use crate::ledger::worker::{Me, NewWorker, Registered};
-use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
+use crate::ledger::{self, Attempt, DeadAttempt, Millis, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
 use crate::process::lack::Lack;
 use crate::process::orphans::{self, Reaper};
-use crate::reconcile::{Memory, Standing, end_remains};
+use crate::process::sink::Sink;
+use crate::reconcile::{Memory, Standing, clean_up, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
@@ -34,13 +35,13 @@ mod control;
 mod machine;
 mod run;
 mod say;
+mod tell;
 
 pub use control::{Configure, Configured, Control, Reload, Upkeep};
-pub use run::{OWN_VARIABLES, TASK_VARIABLE, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;
-use machine::{Answer, Effect, Event, Haste, Machine, Now, Rules, Unentered};
+use machine::{Answer, Effect, Event, Machine, Now, Rules};
 use run::Run;
 
 /// Even a worker that is to leave at once gives the store so long to be told.
@@ -101,10 +102,11 @@ struct Worker {
     reaper: Reaper,
     machine: Machine,
     questions: Questions,
-    environment: Environment,
     journal: Option<BatchJournal>,
     /// The command.
     run: Option<Run>,
+    /// What prints on although its command has ended.
+    sink: Sink,
     /// The name of the command that ran last.
     command: String,
     /// What the broker is asked.
@@ -113,6 +115,8 @@ struct Worker {
     telling: UnderWay<Event>,
     /// What is left of an attempt, being ended.
     clearing: UnderWay<bool>,
+    /// The cleanup of an attempt, being run.
+    cleaning: UnderWay<Event>,
     /// What has happened while effects were performed.
     ready: VecDeque<Event>,
     /// What is noted when the worker signs off, and whether it removes its journal.
@@ -153,17 +157,19 @@ impl Worker {
                 store,
                 tube,
                 commands,
+                environment: Arc::new(environment),
             },
             control,
             is_awaited,
             reaper,
-            environment,
             journal: None,
             run: None,
+            sink: Sink::default(),
             command: String::new(),
             asking: None,
             telling: None,
             clearing: None,
+            cleaning: None,
             ready: VecDeque::from([Event::Due]),
             leaving: None,
         }
@@ -219,8 +225,10 @@ impl Worker {
                 event = finished(&mut self.telling) => return event,
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
+                event = finished(&mut self.cleaning) => return event,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 () = self.reaper.due() => self.reap(),
+                never = self.sink.run() => match never {},
             }
         }
     }
@@ -242,7 +250,7 @@ impl Worker {
                 commands,
                 environment,
             }) => {
-                self.environment = environment;
+                self.questions.environment = Arc::new(environment);
                 self.questions.commands = Arc::clone(&commands);
                 Event::Configured(commands)
             }
@@ -287,6 +295,16 @@ impl Worker {
             }
             Effect::Kill => self.signal(Signal::KILL),
             Effect::EndRemains(dead) => self.end_remains(dead),
+            Effect::CleanUp(cleanup) => {
+                let (store, environment) = (
+                    self.questions.store.id(),
+                    Arc::clone(&self.questions.environment),
+                );
+                self.cleaning = Some(Box::pin(async move {
+                    clean_up(&cleanup, store, &environment).await;
+                    Event::CleanedUp
+                }));
+            }
             Effect::Report(report) => self.control.report(report),
             Effect::Gap(point) => crash::here(point),
             Effect::Say(said) => say::say(&said, &self.name, &self.questions.tube, &self.command),
@@ -295,66 +313,6 @@ impl Worker {
                 remove_journal,
             } => self.leaving = Some((deleted, remove_journal)),
         }
-    }
-
-    /// Tells the ledger: here, where that takes a fraction of a millisecond, or else on its thread.
-    fn enter(&mut self, entry: Arc<Entry>, haste: Haste) {
-        let (commands, me) = (Arc::clone(&self.questions.commands), self.me.clone());
-        let entering = move |db: &mut Ledger| db.enter(&entry, &commands, &me, clock::now());
-        let done = self.questions.store.at_once(entering.clone());
-        match (done, haste) {
-            (Some(Ok(entered)), _) => self.ready.push_back(Event::Entered(Ok(Box::new(entered)))),
-            (None, Haste::AtOnce) => self.ready.push_back(Event::Entered(Err(Unentered::Busy))),
-            (Some(Err(error)), Haste::AtOnce) => {
-                self.ready.push_back(Event::Entered(Err(refusal(&error))))
-            }
-            (Some(Err(error)), Haste::Patient) if !error.is_locked() => {
-                self.ready.push_back(Event::Entered(Err(refusal(&error))));
-            }
-            (None | Some(Err(_)), Haste::Patient) => {
-                let store = self.questions.store.clone();
-                self.telling = Some(Box::pin(async move {
-                    let entered = store.call(entering).await;
-                    Event::Entered(
-                        entered
-                            .map(Box::new)
-                            .map_err(|error| patient_refusal(&error)),
-                    )
-                }));
-            }
-        }
-    }
-
-    fn make_journal(&mut self) {
-        let made = self.questions.store.journals().make(self.me.id);
-        let is_made = made.is_ok();
-        match made {
-            Ok(journal) => self.journal = Some(journal),
-            Err(error) => self.lose_journal(&error),
-        }
-        self.ready.push_back(Event::JournalMade(is_made));
-    }
-
-    fn lose_journal(&mut self, error: &batch_journal::Trouble) {
-        tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
-        self.journal = None;
-    }
-
-    fn journal(&mut self, settlement: &Settlement) {
-        let done = Done {
-            started: settlement.started,
-            finished: settlement.finished,
-            output: settlement.output.head.clone(),
-        };
-        let written = self
-            .journal
-            .as_mut()
-            .map(|journal| journal.is_done(settlement.id, &done));
-        if let Some(Err(error)) = &written {
-            self.lose_journal(error);
-        }
-        let is_written = matches!(written, Some(Ok(())));
-        self.ready.push_back(Event::Journaled(is_written));
     }
 
     fn begin(&mut self, attempt: Box<Attempt>, job: u64, journal: Option<Millis>, listen: bool) {
@@ -373,8 +331,13 @@ impl Worker {
         }
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
-        let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store, job, listen) {
+        let Questions {
+            tube,
+            store,
+            environment,
+            ..
+        } = &self.questions;
+        match run::start(attempt, tube, environment, store, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
@@ -398,7 +361,13 @@ impl Worker {
     fn command_ended(&mut self, quick: bool) -> Event {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
-            Some(run) => run.finish(quick, &**lives),
+            Some(run) => {
+                let (ended, unread) = run.finish(quick, &**lives);
+                if let Some(pipe) = unread {
+                    self.sink.keep(pipe);
+                }
+                ended
+            }
             None => run::not_started(Lack::Sense, "there was no command".into()),
         };
         Event::Ended(Box::new(ended))
@@ -417,7 +386,8 @@ impl Worker {
     }
 
     /// Says goodbye to the store, if it can be said soon: that the worker is gone, its lock tells.
-    async fn sign_off(self) {
+    async fn sign_off(mut self) {
+        self.control.hand_over(self.sink.into_pipes());
         let (deleted, remove_journal) = self.leaving.unwrap_or_default();
         let (store, worker) = (self.questions.store, self.me.id);
         if remove_journal {
@@ -433,22 +403,6 @@ impl Worker {
             Ok(()) => tracing::info!(worker, jobs, "ended"),
             Err(error) => tracing::warn!(worker, %error, "could not sign off"),
         }
-    }
-}
-
-/// Why an entry was not made that was tried at once.
-fn refusal(error: &ledger::Error) -> Unentered {
-    match error.is_locked() {
-        true => Unentered::Busy,
-        false => patient_refusal(error),
-    }
-}
-
-/// Why an entry was not made, however long it was tried.
-fn patient_refusal(error: &ledger::Error) -> Unentered {
-    match error.is_of_one_row() {
-        true => Unentered::OfOneRow(error.to_string()),
-        false => Unentered::Trouble(error.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::configured::{self, block_on, broker};
 use super::failure::next_step;
-use super::worker::identity;
+use super::worker::{environment, identity};
 use super::{Failure, log};
 use crate::config::Config;
 use crate::connect;
@@ -60,6 +60,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
     let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?);
     let commands = Arc::new(config.commands.clone());
+    let environment = environment(config);
     block_on(async {
         let mut broker = broker(config);
         let tubes = match flags.use_tube.as_slice() {
@@ -71,6 +72,7 @@ fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), 
             broker: broker.as_mut(),
             store: &store,
             commands: &commands,
+            environment: &environment,
             standing: &mut standing,
             tubes: &tubes,
             dry_run: flags.dry_run,

@@ -15,8 +15,8 @@ use crate::connect;
 use crate::control::words::Worker;
 use crate::control::{Answer, Request};
 use crate::process::leftover::STORE_VARIABLE;
+use crate::process::variables::{TASK_VARIABLE, TUBE_VARIABLE};
 use crate::tube::TubeName;
-use crate::worker::{TASK_VARIABLE, TUBE_VARIABLE};
 
 /// How much longer than a tender says it needs it may take, unless told otherwise.
 const MORE: Duration = Duration::from_secs(10);

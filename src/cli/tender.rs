@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
-use super::worker::identity;
+use super::worker::{environment, identity};
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
@@ -202,6 +202,7 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
         grace,
         scope: Scope {
             commands: Arc::new(config.commands.clone()),
+            environment: Arc::new(environment(config)),
             tubes,
         },
         kept: Vec::new(),

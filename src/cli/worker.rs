@@ -22,14 +22,13 @@ use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
 use crate::process::environment::Environment;
+use crate::process::variables::OWN_VARIABLES;
 use crate::process::{command, folder, limit};
 use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{
-    self, Configure, Configured, Control, OWN_VARIABLES, Reload, Settings, Upkeep,
-};
+use crate::worker::{self, Configure, Configured, Control, Reload, Settings, Upkeep};
 
 /// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it
 /// must not be stopped by what was sent to its tender, and to all that is called so.
@@ -218,7 +217,7 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
 /// not be able to pose as its worker. What a task puts goes where its worker looks.
-fn environment(config: &Config) -> Environment {
+pub fn environment(config: &Config) -> Environment {
     let file = config.written.file.clone();
     let told = [
         (CONFIG_VARIABLE, file.map(OsString::from)),

@@ -98,6 +98,7 @@ pub enum Protocol {
 #[serde(deny_unknown_fields)]
 pub struct Command {
     pub run: Vec<String>,
+    pub cleanup: Option<Vec<String>>,
     pub timeout: Option<Span>,
     pub max_attempts: Option<u32>,
     pub max_lost: Option<u32>,

@@ -75,6 +75,14 @@ fn what_is_wrong_is_named() {
             "commands.\"a b\": a command's name",
         ),
         ("[commands.a]\nrun = []", "commands.\"a\".run: no program"),
+        (
+            "[commands.a]\nrun = ['x']\ncleanup = []",
+            "commands.\"a\".cleanup: no program",
+        ),
+        (
+            "[commands.'*']\nrun = ['x']\ncleanup = ['{command}', 'a']",
+            ".cleanup: the program itself",
+        ),
         ("[commands.'*']\nrun = ['{command}']", "the program itself"),
         (
             "[commands.a]\nrun = ['x']\nmax_attempts = 0",

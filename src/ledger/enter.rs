@@ -49,6 +49,10 @@ impl Ledger {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
             };
+            let cleanup = match &entry.take_over {
+                Some(dead) if taken => writing.cleanup_of(dead)?,
+                Some(_) | None => None,
+            };
             let lost = entry
                 .lose
                 .as_ref()
@@ -76,6 +80,7 @@ impl Ledger {
                 often,
                 puts,
                 taken,
+                cleanup,
                 lost,
                 claim,
                 prefetch,

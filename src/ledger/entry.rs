@@ -18,7 +18,7 @@ pub use super::rows::ForeignJob;
 use crate::broker::JobId;
 use crate::lives::Alive;
 use crate::task::Millis;
-use crate::task::command::Plan;
+use crate::task::command::{Cleanup, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{Budget, Next};
@@ -236,6 +236,8 @@ pub struct Entered {
     pub puts: Vec<Again>,
     /// Whether the dead attempt that was to be taken over is ours now; false where none was named.
     pub taken: bool,
+    /// What is to be run once nothing is left of the attempt that was taken over, and before anything is recorded.
+    pub cleanup: Option<Arc<Cleanup>>,
     /// What became of the task whose attempt was lost; none where none was named.
     pub lost: Option<AfterLoss>,
     /// What the claim came to; none where none was asked for. A task that has failed with the attempt lost is not

@@ -1,11 +1,14 @@
 //! What becomes of an attempt whose worker is dead, inside one transaction.
 
+use std::sync::Arc;
+
 use super::batch_journal::{Journaled, Journals};
 use super::claim::Writing;
 use super::entry::{AfterLoss, DeadAttempt, Remains, Settlement};
 use super::error::Failed;
 use super::rows::{RanBy, TaskRow, part};
 use super::transition;
+use crate::task::command::Cleanup;
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::{self, Budget, Next};
@@ -125,6 +128,27 @@ impl Writing<'_> {
                 false => AfterLoss::NotOurs,
             },
         )
+    }
+
+    /// What ends what an attempt that we took over may have left elsewhere, if its command has something for that. A
+    /// task whose row cannot be read is not run again, and nobody knows its command.
+    pub fn cleanup_of(&self, dead: &DeadAttempt) -> Result<Option<Arc<Cleanup>>, Failed> {
+        match dead.remains {
+            Remains::Unknown => {}
+            Remains::Done | Remains::Unbegun => return Ok(None),
+        }
+        let task = match part(self.rows, || self.rows.task(&dead.uuid)) {
+            Ok(task) => task,
+            Err(failed) => {
+                failed.of_one_row()?;
+                None
+            }
+        };
+        Ok(task.and_then(|task| {
+            let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+            let plan = plan.ok()?;
+            plan.cleanup(dead.id, dead.uuid, &task.tube, None)
+        }))
     }
 
     /// What an attempt came to that its worker did not end. That a worker is killed that was told to go is no sign that

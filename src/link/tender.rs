@@ -2,17 +2,14 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg as receive_message,
-};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use super::handing::{receive, send_with};
 use super::lines::Lines;
 use super::word::{BadLine, Ordered, Report};
 use super::{Error, FD_VARIABLE};
@@ -20,6 +17,9 @@ use crate::fd;
 
 /// As much as one read takes.
 const READ: usize = 1024;
+
+/// What a line is that only a descriptor comes with.
+const EMPTY_LINE: &[u8] = b"\n";
 
 /// The most answers that wait for room in the socket. A tender that does not read gives few orders: its own end of the
 /// socket is full then.
@@ -118,6 +118,18 @@ impl Tender {
         }
     }
 
+    /// Hands pipes over into which something prints that done tasks have left running, without waiting: the tender
+    /// reads on. Says how many could not be handed over: those are closed.
+    pub fn hand_over(&mut self, pipes: impl Iterator<Item = OwnedFd>) -> usize {
+        self.write(|stream, line| Ok(rustix::io::write(stream, line)?));
+        // Never in the middle of a line.
+        let is_at_rest = self.begun.is_empty() && !self.gone;
+        let hand = |pipe: &OwnedFd| {
+            is_at_rest && send_with(&self.stream, EMPTY_LINE, Some(pipe.as_fd())).is_ok()
+        };
+        pipes.filter(|pipe| !hand(pipe)).count()
+    }
+
     /// The next order, and the descriptor that came with it; `None` once the tender is gone. May be cancelled: nothing
     /// is lost. Reports that found no room are written while this waits.
     ///
@@ -195,20 +207,6 @@ impl Tender {
             }
         }
     }
-}
-
-/// Reads what is there, without waiting, and the last of the descriptors that came with it. They are closed on exec.
-/// One for which this process has no room does not come.
-fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut handed = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = receive_message(stream, &mut [IoSliceMut::new(bytes)], &mut handed, flags)?;
-    let descriptors = handed.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.last(),
-        _ => None,
-    });
-    Ok((received.bytes, descriptors.last()))
 }
 
 /// The descriptor that this process was given, and whose number is in an environment variable; `None`

@@ -346,3 +346,40 @@ fn a_descriptor_comes_with_its_order_and_no_other() {
         }
     });
 }
+
+/// Between its other words, and as many as a worker may have.
+#[test]
+fn what_still_prints_is_handed_over() {
+    runtime().block_on(async {
+        let (mut worker, theirs) = Worker::pair().unwrap();
+        let mut tender = Tender::from_stream(theirs.into()).unwrap();
+        tender.report(Report::Ready);
+        let (readers, mut writers): (Vec<_>, Vec<_>) =
+            (0..20).map(|_| std::io::pipe().unwrap()).unzip();
+        let closed = tender.hand_over(readers.into_iter().map(Into::into));
+        assert_eq!(closed, 0);
+        drop(tender);
+        assert_eq!(worker.reports.next().await, Some(Ok(Report::Ready)));
+        assert_eq!(worker.reports.next().await, None);
+        let handed: Vec<_> = std::iter::from_fn(|| worker.reports.handed()).collect();
+        assert_eq!(handed.len(), writers.len());
+        for (pipe, writer) in handed.into_iter().zip(&mut writers) {
+            writer.write_all(b"this").unwrap();
+            let mut read = [0; 4];
+            std::fs::File::from(pipe).read_exact(&mut read).unwrap();
+            assert_eq!(&read, b"this");
+        }
+    });
+}
+
+#[test]
+fn nothing_is_handed_to_a_tender_that_is_gone() {
+    runtime().block_on(async {
+        let (worker, theirs) = Worker::pair().unwrap();
+        let mut tender = Tender::from_stream(theirs.into()).unwrap();
+        drop(worker);
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        assert_eq!(tender.hand_over(std::iter::once(reader.into())), 1);
+        assert!(writer.write_all(b"this").is_err());
+    });
+}

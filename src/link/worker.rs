@@ -1,20 +1,23 @@
 //! The tender's end of the link to a worker.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::slice;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::handing::{receive, send_with};
 use super::lines::Lines;
 use super::word::{BadLine, Order, Ordered, Report, Ticket};
 
 /// As much as one read takes.
 const READ: usize = 1024;
+
+/// As many descriptors of a worker are kept until they are taken: as many as a worker hands over.
+const HANDED: usize = 256;
 
 /// A worker, as its tender hears it and speaks to it.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl Worker {
             reports: Reports {
                 stream: read,
                 lines: Lines::default(),
+                handed: VecDeque::new(),
             },
             orders: Orders {
                 stream: write,
@@ -54,6 +58,8 @@ impl Worker {
 pub struct Reports {
     stream: OwnedReadHalf,
     lines: Lines,
+    /// Descriptors that have come and were not taken yet.
+    handed: VecDeque<OwnedFd>,
 }
 
 impl Reports {
@@ -80,6 +86,11 @@ impl Reports {
         }
     }
 
+    /// A descriptor that has come, if there is one.
+    pub fn handed(&mut self) -> Option<OwnedFd> {
+        self.handed.pop_front()
+    }
+
     fn taken(&mut self) -> Option<Result<Report, BadLine>> {
         let line = self.lines.next_line()?;
         Some(line.and_then(|line| Report::decode(&line)))
@@ -88,10 +99,14 @@ impl Reports {
     /// How many bytes came; 0 if there are none for now, `None` if there will be none.
     fn read(&mut self) -> Option<usize> {
         let mut bytes = [0; READ];
-        match self.stream.try_read(&mut bytes) {
-            Ok(0) => None,
-            Ok(n) => {
+        let stream = self.stream.as_ref();
+        match stream.try_io(Interest::READABLE, || receive(stream, &mut bytes)) {
+            Ok((0, _)) => None,
+            Ok((n, descriptor)) => {
                 self.lines.push(bytes.get(..n).unwrap_or_default());
+                // What does not fit is closed.
+                let room = HANDED.saturating_sub(self.handed.len());
+                self.handed.extend(descriptor.into_iter().take(room));
                 Some(n)
             }
             Err(error) => match error.kind() {
@@ -135,20 +150,7 @@ impl Orders {
             ticket: Some(ticket),
         }
         .encode();
-        // Past the runtime: it lets nothing be written before it has once seen the socket ready.
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut handing = SendAncillaryBuffer::new(&mut space);
-        if let Some(handed) = &handed {
-            // There is room for the one.
-            handing.push(SendAncillaryMessage::ScmRights(slice::from_ref(handed)));
-        }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let words = [IoSlice::new(&line)];
-        let sent = sendmsg(self.stream.as_ref(), &words, &mut handing, flags)?;
-        // Of a line this short, a socket takes all or nothing.
-        if sent != line.len() {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
+        send_with(self.stream.as_ref(), &line, handed)?;
         self.latest = ticket;
         Ok(ticket)
     }

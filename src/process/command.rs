@@ -32,6 +32,8 @@ use super::spawn::{Process, Start, spawn};
 use crate::fd;
 use crate::task::state::Exit;
 
+mod rest;
+
 /// As much of what it prints as is read at once.
 const READ: usize = 8 * 1024;
 
@@ -46,6 +48,11 @@ pub fn kill_current() {
     if let Some(group) = Pid::from_raw(CURRENT.load(Ordering::Acquire)) {
         let _ = kill_process_group(group, Signal::KILL);
     }
+}
+
+/// Whether that is the command that runs now, for whose end somebody waits.
+pub fn is_current(pid: Pid) -> bool {
+    CURRENT.load(Ordering::Acquire) == pid.as_raw_nonzero().get()
 }
 
 /// What to start.
@@ -306,41 +313,6 @@ impl Running {
             self.feeding = None;
         }
         Ok(self.exit)
-    }
-
-    /// What it has still printed when it has exited, piece by piece. False if that may not be all: something that it
-    /// left behind holds its pipe open.
-    pub fn last_words(&mut self, mut each: impl FnMut(&[u8])) -> bool {
-        let Some(printed) = &self.printed else {
-            return true;
-        };
-        // As much as there was room for, and its end.
-        for _ in 0..=PIPE / READ {
-            match read(printed.descriptor()) {
-                Ok(Some(chunk)) => each(&chunk),
-                Ok(None) => {
-                    self.printed = None;
-                    return true;
-                }
-                Err(_) => return false,
-            }
-        }
-        false
-    }
-
-    /// What the command has printed and what else comes through its pipe until then: something that the command left
-    /// behind may hold its pipe for ever. May be cancelled.
-    pub async fn rest(&mut self, until: Instant, mut each: impl FnMut(&[u8])) {
-        if self.last_words(&mut each) || self.listen().is_err() {
-            return;
-        }
-        let rest = async {
-            while let Some(chunk) = poll_fn(|cx| self.poll_printed(cx)).await {
-                each(&chunk);
-            }
-        };
-        // Late output is nobody's fault, and is left out.
-        let _ = tokio::time::timeout_at(until, rest).await;
     }
 }
 

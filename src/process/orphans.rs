@@ -14,7 +14,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, child_subreaper, getpid, waiti
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use super::table;
+use super::{command, table};
 
 /// After a child's end, others are waited for, so that a full tube costs ten looks a second and no more.
 const LATER: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ impl Reaper {
 /// processes: a number that is not awaited could become that of one that is.
 pub fn reap(is_awaited: impl Fn(Pid) -> bool) {
     for pid in children().unwrap_or_default() {
-        if !is_awaited(pid) {
+        if !command::is_current(pid) && !is_awaited(pid) {
             // One that lives stays; one that is gone was reaped by whoever waited for it.
             let _ = waitid(
                 WaitId::Pid(pid),

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::ledger::cleanup::Forgotten;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
+use crate::process::environment::Environment;
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
 use crate::thread::{NotRun, OneShot};
@@ -22,6 +23,8 @@ use crate::tube::TubeName;
 pub struct Scope {
     /// What may run.
     pub commands: Arc<Commands>,
+    /// What cleanups have in their environment, beside what is their own.
+    pub environment: Arc<Environment>,
     /// The tubes.
     pub tubes: Vec<TubeName>,
 }
@@ -63,6 +66,7 @@ impl Service {
         let mut standing = Standing::newcomer(identity);
         let Scope {
             mut commands,
+            mut environment,
             mut tubes,
         } = scope.borrow_and_update().clone();
         let mut memories = vec![Memory::new(true); tubes.len()];
@@ -70,7 +74,11 @@ impl Service {
         let mut troubled: HashSet<TubeName> = HashSet::new();
         loop {
             if scope.has_changed().unwrap_or(false) {
-                Scope { commands, tubes } = scope.borrow_and_update().clone();
+                Scope {
+                    commands,
+                    environment,
+                    tubes,
+                } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
                 troubled.retain(|tube| tubes.contains(tube));
                 is_new = true;
@@ -109,6 +117,7 @@ impl Service {
                     broker: broker.as_mut(),
                     store,
                     commands: &commands,
+                    environment: &environment,
                     standing: &mut standing,
                     tubes: &tubes,
                     dry_run: false,

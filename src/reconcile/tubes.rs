@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Error, Memory, Pass, Standing, Summary};
 use crate::broker::Broker;
 use crate::ledger::Store;
+use crate::process::environment::Environment;
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -16,6 +17,8 @@ pub struct Tubes<'a> {
     pub store: &'a Store,
     /// What may run.
     pub commands: &'a Arc<Commands>,
+    /// What cleanups have in their environment, beside what is their own.
+    pub environment: &'a Environment,
     /// Who takes over.
     pub standing: &'a mut Standing,
     /// The tubes.
@@ -92,6 +95,7 @@ impl Tubes<'_> {
             broker: &mut *self.broker,
             store: self.store,
             commands: self.commands,
+            environment: self.environment,
             standing: &mut *self.standing,
             tube,
             dry_run: self.dry_run,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::id::AttemptId;
 use super::payload::{
     self, Body, Call, Described, Mapping, Native, NotNative, OptionValue, Refusal, TypeName,
 };
@@ -18,6 +19,9 @@ use crate::tube::TubeName;
 pub struct Command {
     /// The program and its fixed arguments; an element `{command}` stands for the command's name.
     pub run: Vec<String>,
+    /// The program, and its arguments, that ends what an attempt may have left running elsewhere: for a command that is
+    /// a client of something else. `{command}` stands for the command's name.
+    pub cleanup: Option<Vec<String>>,
     /// How long it may run, whatever its job's TTR.
     pub timeout: Option<Duration>,
     /// When it is tried again.
@@ -35,6 +39,7 @@ impl Command {
     pub fn new(run: Vec<String>) -> Command {
         Command {
             run,
+            cleanup: None,
             timeout: None,
             retry: retry::Rules::default(),
             body_on_stdin: false,
@@ -92,6 +97,44 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
+}
+
+/// The cleanup of an attempt that did not come to its end by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Its task's identity.
+    pub uuid: Uuid,
+    /// Its task's tube.
+    pub tube: TubeName,
+    /// The number of the job that the attempt came by, where that is known.
+    pub job: Option<u64>,
+    /// The name of the attempt's command.
+    pub command: String,
+    /// The program and its arguments, one element each.
+    pub argv: Vec<String>,
+}
+
+impl Plan {
+    /// The cleanup of an attempt by this plan, if its command has one.
+    pub fn cleanup(
+        &self,
+        attempt: AttemptId,
+        uuid: Uuid,
+        tube: &TubeName,
+        job: Option<u64>,
+    ) -> Option<Arc<Cleanup>> {
+        let argv = named(self.command.cleanup.as_ref()?, &self.name);
+        Some(Arc::new(Cleanup {
+            attempt,
+            uuid,
+            tube: tube.clone(),
+            job,
+            command: self.name.clone(),
+            argv,
+        }))
+    }
 }
 
 /// Every command that may run.
@@ -259,16 +302,21 @@ impl Commands {
 
 /// A command that reads what it is to do.
 fn fed(name: &str, command: &Arc<Command>, stdin: Bytes) -> Plan {
-    let argv = command.run.iter().map(|element| match element.as_str() {
-        payload::COMMAND_ELEMENT => name.into(),
-        _ => element.clone(),
-    });
     Plan {
         name: name.into(),
-        argv: argv.collect(),
+        argv: named(&command.run, name),
         stdin: Some(stdin),
         command: Arc::clone(command),
     }
+}
+
+/// What is configured to be started, with the command's name where that is to stand.
+fn named(configured: &[String], name: &str) -> Vec<String> {
+    let elements = configured.iter().map(|element| match element.as_str() {
+        payload::COMMAND_ELEMENT => name.into(),
+        _ => element.clone(),
+    });
+    elements.collect()
 }
 
 #[cfg(test)]

@@ -152,6 +152,21 @@ impl Outcome {
         }
     }
 
+    /// The command did not come to its end by itself: something ended it, or nobody knows how it ended. What it had
+    /// others do for it, elsewhere, may go on.
+    pub fn is_cut_short(&self) -> bool {
+        match self {
+            Outcome::Signalled(_)
+            | Outcome::OutOfMemory
+            | Outcome::TimedOut(_)
+            | Outcome::Cancelled(_)
+            | Outcome::Interrupted(_)
+            | Outcome::CutOff
+            | Outcome::Lost(_) => true,
+            Outcome::Exited(_) | Outcome::Refused { .. } | Outcome::CouldNotStart { .. } => false,
+        }
+    }
+
     /// The exit code, if there was one.
     pub fn exit_code(&self) -> Option<i32> {
         match self.exit() {

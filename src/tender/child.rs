@@ -8,13 +8,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
@@ -157,6 +158,8 @@ impl Child {
             terminate: Arc::clone(&terminate),
             ended: None,
             last_words: VecDeque::new(),
+            is_own: protocol == Protocol::Own,
+            handed: VecDeque::new(),
         };
         tokio::spawn(perform::forward(id, watched, events));
         Ok(Self {
@@ -352,12 +355,19 @@ pub(super) struct Watched {
     ended: Option<Ended>,
     /// What it had said and nobody had read when it ended.
     last_words: VecDeque<Result<Report, BadLine>>,
+    /// The worker is one of our own.
+    is_own: bool,
+    /// What it has handed over.
+    handed: VecDeque<OwnedFd>,
 }
 
 impl Watched {
     /// What it does next; [`Event::Ended`] is the last.
     pub(super) async fn next(&mut self, id: WorkerId) -> Event {
         loop {
+            if let Some(pipe) = self.handed.pop_front() {
+                return Event::LeftPrinting(id, pipe);
+            }
             if let Some(said) = self.last_words.pop_front() {
                 return reported(id, said);
             }
@@ -365,13 +375,16 @@ impl Watched {
                 return Event::Ended(id, ended);
             }
             tokio::select! {
-                said = next_report(&mut self.reports) => match said {
-                    Some(said) => return reported(id, said),
-                    None => {
-                        self.reports = None;
-                        return Event::LinkClosed(id);
+                said = next_report(&mut self.reports) => {
+                    self.take_what_is_handed_over();
+                    match said {
+                        Some(said) => return reported(id, said),
+                        None => {
+                            self.reports = None;
+                            return Event::LinkClosed(id);
+                        }
                     }
-                },
+                }
                 status = self.process.wait() => self.reaped(status),
                 () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
                 () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
@@ -391,6 +404,21 @@ impl Watched {
         if let Some(reports) = &mut self.reports {
             let said = std::iter::from_fn(|| reports.arrived());
             self.last_words = said.take(LAST_WORDS).collect();
+        }
+        self.take_what_is_handed_over();
+    }
+
+    /// Only a pipe, and only of our own: a read of something else might never come back.
+    fn take_what_is_handed_over(&mut self) {
+        let Some(reports) = &mut self.reports else {
+            return;
+        };
+        while let Some(descriptor) = reports.handed() {
+            let stat = rustix::fs::fstat(&descriptor);
+            let is_pipe = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_fifo());
+            if self.is_own && is_pipe {
+                self.handed.push_back(descriptor);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::machine::{Answer, Ask, Deleted, Known, ToDelete};
 use crate::broker::{self, Broker, JobId, Reservation};
 use crate::ledger::Store;
+use crate::process::environment::Environment;
 use crate::reconcile::{self, Memory, Pass, Standing, announce};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -24,6 +25,8 @@ pub struct Questions {
     pub tube: TubeName,
     /// What may run.
     pub commands: Arc<Commands>,
+    /// What commands and cleanups have in their environment, beside what is their own.
+    pub environment: Arc<Environment>,
 }
 
 /// A session with the broker, and what reconciliation remembers.
@@ -83,6 +86,7 @@ impl Questions {
             broker: broker.as_mut(),
             store: &self.store,
             commands: &self.commands,
+            environment: &self.environment,
             standing,
             tube: &self.tube,
             dry_run: false,

@@ -118,6 +118,20 @@ impl Control {
         }
     }
 
+    /// Hands over to the tender what is still printed by what done tasks have left running.
+    pub fn hand_over(&mut self, pipes: impl Iterator<Item = OwnedFd>) {
+        let closed = match &mut self.tender {
+            Some(tender) => tender.hand_over(pipes),
+            None => pipes.count(),
+        };
+        if closed > 0 {
+            tracing::debug!(
+                closed,
+                "nobody reads on what something prints that tasks have left running"
+            );
+        }
+    }
+
     /// What times count from.
     pub fn start(&self) -> Instant {
         self.start

@@ -4,15 +4,15 @@
 //! A job's way through a worker:
 //!
 //! ```text
-//!  ┌──────▶ Idle ──reserved──▶ Identifying ──known──▶ Claiming ◀─────────────────────────────────┐
-//!  │        │ ▲ ▲               (foreign)              │ │ │ └──▶ Counting (kicks) ──────────────┤
-//!  │        │ │ │                                      │ │ └────▶ TakingOver ──ours──▶ Clearing ─┤
-//!  │        │ │ └──deleted, later── Disposing ◀──over──┘ └──────▶ Clearing (remains) ────────────┘
+//!  ┌──────▶ Idle ──reserved──▶ Identifying ──known──▶ Claiming ◀─────────────────────────────────────────────┐
+//!  │        │ ▲ ▲               (foreign)              │ │ │ └──▶ Counting (kicks) ──────────────────────────┤
+//!  │        │ │ │                                      │ │ └────▶ TakingOver ──▶ Clearing ──▶ CleaningUpLost ┤
+//!  │        │ │ └──deleted, later── Disposing ◀──over──┘ └──────▶ Clearing (remains) ────────────────────────┘
 //!  │        │ │                        ▲
-//!  │        │ └── its turn comes ──────┼───── begun ──▶ Beginning ──▶ Running ──▶ Leftovers
-//!  │        ▼                          │                                │            │
-//!  │      Gone                         │        quick, well, others wait│            │ cleared
-//!  │                                   │      ┌──── Journaling ◀────────┤◀───────────┘
+//!  │        │ └── its turn comes ──────┼───── begun ──▶ Beginning ──▶ Running ──▶ Leftovers ──▶ CleaningUp
+//!  │        ▼                          │                                │            │            (cut short)
+//!  │      Gone                         │        quick, well, others wait│            │ cleared      │ cleaned up
+//!  │                                   │      ┌──── Journaling ◀────────┤◀───────────┴──────────────┘
 //!  ├───────────────────────────────────┼──────┘                         ▼
 //!  │                                   │                             Looking (kicks, further jobs)
 //!  │                                   │       with the next claim ·    │ 20 ms are over · none there
@@ -20,7 +20,8 @@
 //! ```
 //!
 //! `Held`, between `Running` and `Leftovers`, is left out of the drawing: a command that ended as one does that is told
-//! to go is held back for a moment, in which the worker may be told too (`heard.rs`).
+//! to go is held back for a moment, in which the worker may be told too (`heard.rs`). Only what has left something here
+//! goes by `Leftovers`, and only what was cut short, by a command with a `cleanup`, by `CleaningUp`.
 //!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
@@ -179,9 +180,17 @@ impl Machine {
                     claimant,
                     dead,
                     is_taken,
-                } => self.cleared(claimant, dead, is_taken, well, out),
+                    cleanup,
+                } => self.cleared(claimant, dead, (is_taken, cleanup), well, out),
                 // What cannot be ended now keeps the next attempt from beginning.
-                Phase::Leftovers(finished) => self.known(finished, now, out),
+                Phase::Leftovers(finished) => self.clean_up(finished, now, out),
+                other => self.phase = other,
+            },
+            Event::CleanedUp => match self.phase.take() {
+                Phase::CleaningUp(finished) => self.known(finished, now, out),
+                Phase::CleaningUpLost { claimant, dead } => {
+                    self.is_gone_for_good(claimant, dead, true);
+                }
                 other => self.phase = other,
             },
         }
@@ -280,9 +289,11 @@ impl Machine {
             | Phase::Counting(_)
             | Phase::TakingOver { .. }
             | Phase::Clearing { .. }
+            | Phase::CleaningUpLost { .. }
             | Phase::Beginning(_)
             | Phase::Running(_)
             | Phase::Leftovers(_)
+            | Phase::CleaningUp(_)
             | Phase::Journaling(_)
             | Phase::Disposing { .. }
             | Phase::Gone => false,

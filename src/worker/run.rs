@@ -1,6 +1,7 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
@@ -10,36 +11,24 @@ use tokio::time::{Instant, sleep_until};
 use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::ledger::{Attempt, Store};
+use crate::ledger::{Attempt, Millis, Store};
 use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
-use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
+use crate::process::variables::{
+    ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
+    UUID_VARIABLE,
+};
 use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
 
-/// Names the task by its number in the store.
-pub const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
-/// Names the tube of the task.
-pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
-const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
-const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
+mod late;
 
-/// What each command has in its environment as its own. What says whose it is cannot be withheld, nor is it anybody
-/// else's.
-pub const OWN_VARIABLES: [&str; 7] = [
-    TASK_VARIABLE,
-    STORE_VARIABLE,
-    UUID_VARIABLE,
-    TUBE_VARIABLE,
-    JOB_VARIABLE,
-    ATTEMPT_VARIABLE,
-    COMMAND_VARIABLE,
-];
+use late::{LAST_WORDS, Late};
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();
@@ -51,10 +40,6 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const ROOM_SOON: Duration = Duration::from_millis(1);
 const ROOM_TRIES: u32 = 10;
 
-/// How long the output of a command is read on after its exit: something that the command left behind may hold its
-/// standard output open for ever.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-
 /// A command on its way.
 pub struct Run {
     running: Running,
@@ -65,10 +50,28 @@ pub struct Run {
     capture: Capture,
     /// When to try to listen to the command, which is not listened to.
     listen_at: Option<Instant>,
-    /// How the command has exited, and how long its last words are waited for.
-    exit: Option<(Exit, Instant)>,
+    exited: Option<Exited>,
     /// We sent it a signal.
     was_signalled: bool,
+}
+
+/// How and when the command has exited, and what is known of its output since.
+struct Exited {
+    exit: Exit,
+    at: Millis,
+    since: Instant,
+    late: Late,
+}
+
+impl Exited {
+    fn with(exit: Exit) -> Exited {
+        Exited {
+            exit,
+            at: now(),
+            since: Instant::now(),
+            late: Late::default(),
+        }
+    }
 }
 
 /// Starts an attempt's command.
@@ -122,7 +125,7 @@ pub fn start(
         kills,
         capture: Capture::default(),
         listen_at,
-        exit: None,
+        exited: None,
         was_signalled: false,
     })
 }
@@ -174,16 +177,19 @@ impl Run {
     }
 
     /// Asks the command to end, or kills it, with its group; unless the command has ended by itself, which nobody may
-    /// have noticed yet.
+    /// have noticed yet. Nobody waits for more of its output from then on.
     pub fn signal(&mut self, signal: Signal) {
-        if self.exit.is_none() {
+        if self.exited.is_none() {
             // What is wrong comes again.
             let exit = self.running.try_wait().unwrap_or_default();
-            self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
+            self.exited = exit.map(Exited::with);
         }
-        if self.exit.is_none() {
-            self.was_signalled = true;
-            self.running.signal(signal);
+        match &mut self.exited {
+            Some(exited) => exited.late.hurry(),
+            None => {
+                self.was_signalled = true;
+                self.running.signal(signal);
+            }
         }
     }
 
@@ -196,23 +202,50 @@ impl Run {
             .ends_within(within, |chunk| capture.push(chunk));
         // What is wrong comes again.
         let exit = exit.unwrap_or_default();
-        self.exit = exit.map(|exit| (exit, Instant::now() + LAST_WORDS));
+        self.exited = exit.map(Exited::with);
         exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
     }
 
     /// Waits until the command has ended, and what it printed has been read. May be cancelled.
     pub async fn has_ended(&mut self) {
-        let until = match self.exit {
-            Some((_, until)) => until,
-            None => {
-                let exit = self.exits().await;
-                let until = Instant::now() + LAST_WORDS;
-                self.exit = Some((exit, until));
-                until
+        if self.exited.is_none() {
+            let mut exited = Exited::with(self.exits().await);
+            if self.was_signalled {
+                exited.late.hurry();
             }
+            self.exited = Some(exited);
+        }
+        self.read_on().await;
+    }
+
+    async fn read_on(&mut self) {
+        let (running, capture) = (&mut self.running, &mut self.capture);
+        let Some(Exited { since, late, .. }) = &mut self.exited else {
+            return;
         };
-        let capture = &mut self.capture;
-        self.running.rest(until, |chunk| capture.push(chunk)).await;
+        let is_over = running.last_words(|chunk| capture.push(chunk));
+        if is_over || running.listen().is_err() {
+            return;
+        }
+        loop {
+            let (now, until) = (since.elapsed(), late.until(running.has_company()));
+            if now >= until {
+                return;
+            }
+            // Whoever is left in the group may have gone by then.
+            let look_at = until.min(now.saturating_add(LAST_WORDS));
+            tokio::select! {
+                biased;
+                chunk = running.late() => match chunk {
+                    Some(chunk) => {
+                        capture.push(&chunk);
+                        late.printed(since.elapsed());
+                    }
+                    None => return,
+                },
+                () = sleep_until(*since + look_at) => {}
+            }
+        }
     }
 
     async fn exits(&mut self) -> Exit {
@@ -246,34 +279,39 @@ impl Run {
         }
     }
 
-    /// What the command came to, once it has ended. The attempt's lock goes: from here on only what the command left
-    /// behind holds it.
-    pub fn finish(self, quick: bool, lives: &dyn Lives) -> Ended {
+    /// What the command came to, once it has ended, and the end of its pipe that is read from, if somebody may still
+    /// print. The attempt's lock goes: from here on only what the command left behind holds it.
+    pub fn finish(self, quick: bool, lives: &dyn Lives) -> (Ended, Option<OwnedFd>) {
         crash::here(Point::CommandEnded);
         let Run {
+            running,
             attempt,
             kills,
             capture,
-            exit,
+            exited,
             was_signalled,
             ..
         } = self;
-        let exit = exit.map_or(Exit::Code(255), |(exit, _)| exit);
+        let (exit, at) = match exited {
+            Some(Exited { exit, at, .. }) => (exit, at),
+            None => (Exit::Code(255), now()),
+        };
         let holder = Holder::Attempt(attempt.id);
         drop(attempt);
         let went_well = exit == Exit::Code(0) && !was_signalled;
-        Ended {
+        let ended = Ended {
             how: How::Exit {
                 exit,
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
             output: capture.finish(),
-            at: now(),
+            at,
             quick,
             by_itself: !was_signalled,
             // What cannot be asked keeps the next attempt from beginning.
             has_remains: !went_well && lives.is_held(holder).unwrap_or(false),
-        }
+        };
+        (ended, running.into_unread())
     }
 }
 

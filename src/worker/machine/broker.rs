@@ -35,10 +35,12 @@ impl Machine {
             Phase::Claiming { .. }
             | Phase::TakingOver { .. }
             | Phase::Clearing { .. }
+            | Phase::CleaningUpLost { .. }
             | Phase::Beginning(_)
             | Phase::Running(_)
             | Phase::Held { .. }
             | Phase::Leftovers(_)
+            | Phase::CleaningUp(_)
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),
         };

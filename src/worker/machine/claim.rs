@@ -1,5 +1,6 @@
 //! From a reserved job to an attempt that begins, or to what else becomes of the job.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::Stage;
@@ -13,6 +14,7 @@ use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::ledger::{Attempt, Claim, DeadAttempt, Jobless, Remains};
 use crate::link::Report;
+use crate::task::command::Cleanup;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
@@ -128,7 +130,7 @@ impl Machine {
             }
             Claim::AskForKicks => self.phase = Phase::Counting(claimant),
             Claim::Dead(dead) => self.phase = Phase::TakingOver { claimant, dead },
-            Claim::Remains(dead) => self.clear(claimant, dead, false, out),
+            Claim::Remains(dead) => self.clear(claimant, dead, false, None, out),
         }
     }
 
@@ -137,7 +139,7 @@ impl Machine {
         &mut self,
         claimant: Claimant,
         dead: DeadAttempt,
-        taken: bool,
+        (taken, cleanup): (bool, Option<Arc<Cleanup>>),
         out: &mut Effects,
     ) {
         if !taken {
@@ -145,27 +147,35 @@ impl Machine {
         }
         out.push(Effect::Say(Said::TookOver(dead.id)));
         match dead.remains {
-            Remains::Unknown => self.clear(claimant, dead, true, out),
+            Remains::Unknown => self.clear(claimant, dead, true, cleanup, out),
             // What still runs may stay.
-            Remains::Done | Remains::Unbegun => self.cleared(claimant, dead, true, true, out),
+            Remains::Done | Remains::Unbegun => self.is_gone_for_good(claimant, dead, true),
         }
     }
 
-    fn clear(&mut self, claimant: Claimant, dead: DeadAttempt, is_taken: bool, out: &mut Effects) {
+    fn clear(
+        &mut self,
+        claimant: Claimant,
+        dead: DeadAttempt,
+        is_taken: bool,
+        cleanup: Option<Arc<Cleanup>>,
+        out: &mut Effects,
+    ) {
         out.push(Effect::EndRemains(dead.clone()));
         self.phase = Phase::Clearing {
             claimant,
             dead,
             is_taken,
+            cleanup,
         };
     }
 
     /// Whether nothing is left of an attempt. What cannot be ended is not run again.
     pub(super) fn cleared(
         &mut self,
-        mut claimant: Claimant,
+        claimant: Claimant,
         dead: DeadAttempt,
-        is_taken: bool,
+        (is_taken, cleanup): (bool, Option<Arc<Cleanup>>),
         well: bool,
         out: &mut Effects,
     ) {
@@ -173,6 +183,22 @@ impl Machine {
             out.push(Effect::Say(Said::Stuck(dead.id)));
             return self.leave_claimant(claimant, Some(dead.priority));
         }
+        match cleanup {
+            Some(cleanup) => {
+                out.push(Effect::CleanUp(cleanup));
+                self.phase = Phase::CleaningUpLost { claimant, dead };
+            }
+            None => self.is_gone_for_good(claimant, dead, is_taken),
+        }
+    }
+
+    /// Nothing is left of an attempt that must not be, here or elsewhere.
+    pub(super) fn is_gone_for_good(
+        &mut self,
+        mut claimant: Claimant,
+        dead: DeadAttempt,
+        is_taken: bool,
+    ) {
         claimant.job.cleared = Some(dead.id.number);
         let lose = is_taken.then_some(dead);
         self.phase = Phase::Claiming { claimant, lose };
@@ -187,7 +213,7 @@ impl Machine {
         now: Now,
         out: &mut Effects,
     ) {
-        let facts = Facts::of(&attempt, kicks);
+        let facts = Facts::of(&attempt, reservation.id, &self.rules.tube, kicks);
         let started = attempt.ahead.then_some(now.wall);
         if let Some(at) = started {
             self.batch.began(facts.id, at);

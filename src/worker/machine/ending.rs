@@ -138,7 +138,20 @@ impl Machine {
             }));
             self.phase = Phase::Leftovers(finished);
         } else {
-            self.known(finished, now, out);
+            self.clean_up(finished, now, out);
+        }
+    }
+
+    /// Nothing of the command runs any more that must not, at least here. Where the command was cut short, what it had
+    /// others do may go on elsewhere, and is ended before another attempt can begin.
+    pub(super) fn clean_up(&mut self, finished: Finished, now: Now, out: &mut Effects) {
+        let is_cut_short = finished.settlement.outcome.is_cut_short();
+        match finished.facts.cleanup.as_ref().filter(|_| is_cut_short) {
+            Some(cleanup) => {
+                out.push(Effect::CleanUp(Arc::clone(cleanup)));
+                self.phase = Phase::CleaningUp(finished);
+            }
+            None => self.known(finished, now, out),
         }
     }
 
@@ -170,7 +183,7 @@ impl Machine {
         self.record(last, now);
     }
 
-    /// Nothing of the command runs any more that must not, and its outcome is known.
+    /// Nothing of the command runs any more, here or elsewhere, that must not; its outcome is known.
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
         let fits = finished.quick && self.pace.fits_a_batch();
         if fits && self.mode == Mode::Working && self.batch.may_wait(now) {

@@ -13,7 +13,7 @@ use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::{Report, Ticket};
 use crate::process::lack::Lack;
-use crate::task::command::Commands;
+use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::state::Exit;
@@ -72,6 +72,8 @@ pub enum Event {
     Journaled(bool),
     /// Whether nothing is left any more of the attempt whose remains were to be ended.
     Cleared(bool),
+    /// The cleanup that was to be run has ended, well or not.
+    CleanedUp,
     /// Time has passed.
     Due,
 }
@@ -92,6 +94,7 @@ impl Event {
             Event::Ended(_) => EventKind::Ended,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
+            Event::CleanedUp => EventKind::CleanedUp,
             Event::Due => EventKind::Due,
         }
     }
@@ -308,6 +311,8 @@ pub enum Effect {
     Kill,
     /// End what is left of an attempt.
     EndRemains(DeadAttempt),
+    /// Run an attempt's cleanup.
+    CleanUp(Arc<Cleanup>),
     /// Tell the tender.
     Report(Report),
     /// A gap between two steps, in which tests let the worker die.

@@ -39,11 +39,14 @@ impl Machine {
             }
             Phase::Looking(_) => self.together(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
-            Phase::Running(_) | Phase::Held { .. } | Phase::Leftovers(_) => self.entry_beside(now),
+            Phase::Running(_) | Phase::Held { .. } | Phase::Leftovers(_) | Phase::CleaningUp(_) => {
+                self.entry_beside(now)
+            }
             Phase::Idle => return self.tell_while_idle(now, out),
             Phase::Identifying { .. }
             | Phase::Counting(_)
             | Phase::Clearing { .. }
+            | Phase::CleaningUpLost { .. }
             | Phase::Beginning(_)
             | Phase::Journaling(_)
             | Phase::Disposing { .. }
@@ -217,7 +220,9 @@ impl Machine {
             }
         };
         match (entered, dead) {
-            (Ok(Entered { taken, .. }), Some(dead)) => self.took_over(claimant, dead, taken, out),
+            (Ok(Entered { taken, cleanup, .. }), Some(dead)) => {
+                self.took_over(claimant, dead, (taken, cleanup), out);
+            }
             (
                 Ok(Entered {
                     claim: Some(claim), ..

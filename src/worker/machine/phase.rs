@@ -9,12 +9,13 @@ use super::command::Stage;
 use super::event::Ended;
 use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
-use crate::broker::Reservation;
+use crate::broker::{JobId, Reservation};
 use crate::ledger::Millis;
 use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
-use crate::task::command::Command;
+use crate::task::command::{Cleanup, Command};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Budget;
+use crate::tube::TubeName;
 
 /// Where the job that a worker serves stands, and all that is known of it there.
 #[derive(Debug)]
@@ -52,6 +53,15 @@ pub enum Phase {
         dead: DeadAttempt,
         /// The attempt was taken over, and is to be recorded as lost.
         is_taken: bool,
+        /// What is to be run then, before anything else.
+        cleanup: Option<Arc<Cleanup>>,
+    },
+    /// The cleanup of an attempt that was taken over is being run, before that attempt is recorded as lost.
+    CleaningUpLost {
+        /// Who claims.
+        claimant: Claimant,
+        /// The attempt.
+        dead: DeadAttempt,
     },
     /// The attempt's command is being started.
     Beginning(Running),
@@ -69,6 +79,8 @@ pub enum Phase {
     },
     /// The command has ended, and what it left running is being ended.
     Leftovers(Finished),
+    /// The command was cut short, nothing of it runs any more here, and the attempt's cleanup is being run.
+    CleaningUp(Finished),
     /// The outcome is being written to the batch journal.
     Journaling(Finished),
     /// The outcome is known, and the next jobs are looked for, to be claimed in the transaction that records the
@@ -97,10 +109,12 @@ impl Phase {
             Phase::Counting(_) => PhaseKind::Counting,
             Phase::TakingOver { .. } => PhaseKind::TakingOver,
             Phase::Clearing { .. } => PhaseKind::Clearing,
+            Phase::CleaningUpLost { .. } => PhaseKind::CleaningUpLost,
             Phase::Beginning(_) => PhaseKind::Beginning,
             Phase::Running(_) => PhaseKind::Running,
             Phase::Held { .. } => PhaseKind::Held,
             Phase::Leftovers(_) => PhaseKind::Leftovers,
+            Phase::CleaningUp(_) => PhaseKind::CleaningUp,
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,
             Phase::Recording(_) => PhaseKind::Recording,
@@ -146,6 +160,8 @@ pub struct Facts {
     pub uuid: Uuid,
     /// How the command is run.
     pub command: Arc<Command>,
+    /// What is run if the command is cut short.
+    pub cleanup: Option<Arc<Cleanup>>,
     /// What the task has used up before it.
     pub budget: Budget,
     /// The job's priority.
@@ -159,9 +175,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Of an attempt, and of its job's kicks.
-    pub fn of(attempt: &Attempt, kicks: Option<u64>) -> Facts {
+    /// Of an attempt, and of its job: which one, from which tube, and its kicks.
+    pub fn of(attempt: &Attempt, job: JobId, tube: &TubeName, kicks: Option<u64>) -> Facts {
+        let (id, uuid) = (attempt.id, attempt.uuid);
         Facts {
+            cleanup: attempt.plan.cleanup(id, uuid, tube, Some(job)),
             id: attempt.id,
             uuid: attempt.uuid,
             command: Arc::clone(&attempt.plan.command),

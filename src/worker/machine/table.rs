@@ -8,9 +8,10 @@
 //! | journal made | everywhere: it says something of the batch, not of the job | |
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
-//! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `Journaling`, `Looking`; `Recording` if the command could not be started |
+//! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `CleaningUp`, `Journaling`, `Looking`; `Recording` if the command could not be started |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
-//! | cleared | `Clearing`, `Leftovers` | `Claiming`, `Disposing`; `Journaling`, `Looking` |
+//! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking` |
+//! | cleaned up | `CleaningUp`, `CleaningUpLost` | `Journaling`, `Looking`; `Claiming` |
 //!
 //! To come: cancelled and reported in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
 
@@ -43,6 +44,8 @@ pub enum EventKind {
     Journaled,
     /// `Event::Cleared`.
     Cleared,
+    /// `Event::CleanedUp`.
+    CleanedUp,
     /// `Event::Due`.
     Due,
 }
@@ -62,6 +65,8 @@ pub enum PhaseKind {
     TakingOver,
     /// `Phase::Clearing`.
     Clearing,
+    /// `Phase::CleaningUpLost`.
+    CleaningUpLost,
     /// `Phase::Beginning`.
     Beginning,
     /// `Phase::Running`.
@@ -70,6 +75,8 @@ pub enum PhaseKind {
     Held,
     /// `Phase::Leftovers`.
     Leftovers,
+    /// `Phase::CleaningUp`.
+    CleaningUp,
     /// `Phase::Journaling`.
     Journaling,
     /// `Phase::Looking`.
@@ -120,6 +127,7 @@ fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
         PhaseKind::Running => &[EventKind::Ended],
         PhaseKind::Journaling => &[EventKind::Journaled],
         PhaseKind::Clearing | PhaseKind::Leftovers => &[EventKind::Cleared],
+        PhaseKind::CleaningUp | PhaseKind::CleaningUpLost => &[EventKind::CleanedUp],
         PhaseKind::Idle
         | PhaseKind::Identifying
         | PhaseKind::Claiming

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::table::{EventKind, PhaseKind, may_happen};
 
 mod broker;
+mod cleaning;
 mod dice;
 mod endings;
 mod jobs;
@@ -140,6 +141,7 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.unstarted += tally.unstarted;
             all.stopped += tally.stopped;
             all.cut_off += tally.cut_off;
+            all.cleanups += tally.cleanups;
         }
     }
     println!("{all:?}");
@@ -149,7 +151,8 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             && all.lost > 1_000
             && all.unstarted > 1_000
             && all.stopped > 200
-            && all.cut_off > 10,
+            && all.cut_off > 10
+            && all.cleanups > 1_000,
         "too little went wrong: {all:?}"
     );
 }

@@ -12,6 +12,7 @@ use crate::support::{Beanstalkd, FakeServer, PATIENCE, Session, Taskqueue, reser
 use taskqueue::broker::Broker;
 use taskqueue::ledger::worker::NewWorker;
 use taskqueue::ledger::{Durability, Store, sqlite};
+use taskqueue::process::environment::Environment;
 use taskqueue::reconcile::{Memory, Pass, Standing};
 
 /// A task in each of these tubes, and an attempt at it whose worker is dead. No tube has a job.
@@ -193,12 +194,14 @@ async fn passes_that_fail_do_not_use_up_the_looks_for_forgotten_jobs() {
         pid: 1,
     };
     let mut standing = Standing::newcomer(identity);
+    let environment = Environment::without(&[] as &[&str]);
     let mut memory = Memory::new(false);
     for _ in 0..4 {
         let mut pass = Pass {
             broker: &mut broker,
             store: &store,
             commands: &Arc::default(),
+            environment: &environment,
             standing: &mut standing,
             tube: &tube("t"),
             dry_run: false,

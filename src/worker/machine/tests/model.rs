@@ -27,7 +27,7 @@ use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
 use crate::lives::{self, Alive};
 use crate::process::lack::Lack;
-use crate::task::command::{Command, Commands, Content};
+use crate::task::command::{Cleanup, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
@@ -75,6 +75,8 @@ pub struct Tally {
     pub unstarted: u64,
     /// Attempts of workers that were killed after they were told to go.
     pub cut_off: u64,
+    /// Cleanups that came to their ends.
+    pub cleanups: u64,
     /// Commands that were stopped with their workers.
     pub stopped: u64,
 }
@@ -103,6 +105,9 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// What commands have others do, elsewhere: of which attempt, by task. It ends with a command that comes to its end
+    /// by itself, or by the attempt's cleanup.
+    elsewhere: HashMap<TaskId, AttemptId>,
     /// Attempts whose commands were stopped with their workers, half done.
     stopped: HashSet<AttemptId>,
     /// Workers of which the ledger knows that they were told to go.
@@ -125,6 +130,7 @@ struct Worker {
     proves: bool,
     run: Option<Run>,
     clears: Option<DeadAttempt>,
+    cleans: Option<Arc<Cleanup>>,
     journal: Option<BatchJournal>,
     ready: VecDeque<Event>,
 }
@@ -151,7 +157,7 @@ impl Model {
         let lives = lives::memory::Memory::new();
         let journals = batch_journal::memory::Memory::new();
         let mut commands = Commands::default();
-        let mut command = Command::new(vec!["job".into()]);
+        let mut command = stage::client();
         command.retry.max_attempts = 3;
         command.retry.max_lost = Some(1000);
         command.retry.backoff.first = Duration::from_millis(500);
@@ -178,6 +184,7 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            elsewhere: HashMap::new(),
             stopped: HashSet::new(),
             told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
@@ -258,6 +265,7 @@ impl Model {
             self.kind.tasks + self.kind.foreign,
             "as many as were acknowledged"
         );
+        assert_eq!(self.elsewhere, HashMap::new(), "goes on elsewhere for ever");
         // Each death costs the attempt whose command ran, or was about to, and no other.
         assert!(
             lost + cut_off <= self.tally.kills,
@@ -339,7 +347,7 @@ impl Model {
         if self.dice.one_in(1000) {
             self.is_stopped();
         }
-        if self.dice.one_in(500) {
+        if self.dice.one_in(500) && !self.workers.is_empty() {
             let worker = self.dice.below(self.workers.len() as u64) as usize;
             let mode = match self.dice.below(3) {
                 0 => Mode::Stopping,

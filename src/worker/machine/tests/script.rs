@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stage::{
-    Locks, TERM, at, attempt, dead, ended, ended_by, job, known, pointer_job, rules, told,
+    self, Locks, TERM, at, attempt, dead, ended, ended_by, job, known, pointer_job, rules, told,
 };
 use crate::broker::{Reservation, Reserve};
 use crate::ledger::{Attempt, Claim, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
-use crate::task::command::{Command, Commands};
+use crate::task::command::{Cleanup, Command, Commands};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Said, Unentered};
 use crate::worker::machine::mode::Mode;
@@ -27,6 +27,8 @@ pub struct Script {
     asked: Option<Ask>,
     pending: Option<Arc<Entry>>,
     last: Option<Arc<Entry>>,
+    /// The cleanups that were to be run.
+    pub cleanups: Vec<Arc<Cleanup>>,
     /// How many outcomes the entries since the last end of a command had.
     recorded: Option<usize>,
     running: Option<Box<Attempt>>,
@@ -48,6 +50,7 @@ impl Script {
             starts_commands: true,
             writes_journal: true,
             reports: Vec::new(),
+            cleanups: Vec::new(),
             said: Vec::new(),
             now,
             asked: None,
@@ -114,6 +117,7 @@ impl Script {
             }
             Effect::Report(report) => self.reports.push(report),
             Effect::Say(said) => self.said.push(said),
+            Effect::CleanUp(cleanup) => self.cleanups.push(cleanup),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
             Effect::Begin { attempt, .. } => {
@@ -180,6 +184,13 @@ impl Script {
     pub fn begins(&mut self, id: AttemptId, foreign: bool) {
         let alive = self.locks.take(id);
         let attempt = attempt(id, Command::new(vec!["job".into()]), foreign, false, alive);
+        self.claim_says(Claim::Begun(attempt));
+    }
+
+    /// The same by a command that has a cleanup.
+    pub fn begins_client(&mut self, id: AttemptId) {
+        let alive = self.locks.take(id);
+        let attempt = attempt(id, stage::client(), false, false, alive);
         self.claim_says(Claim::Begun(attempt));
     }
 
@@ -351,14 +362,18 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
             script.reserves_pointer();
             script.claim_says(Claim::AskForKicks);
         }
-        PhaseKind::TakingOver | PhaseKind::Clearing => {
+        PhaseKind::TakingOver | PhaseKind::Clearing | PhaseKind::CleaningUpLost => {
             script.reserves_pointer();
             script.claim_says(Claim::Dead(dead(first, Remains::Unknown)));
-            if phase == PhaseKind::Clearing {
+            if phase != PhaseKind::TakingOver {
                 script.is_told(Entered {
                     taken: true,
+                    cleanup: (phase == PhaseKind::CleaningUpLost).then(|| stage::cleanup(first)),
                     ..Entered::default()
                 });
+            }
+            if phase == PhaseKind::CleaningUpLost {
+                script.step(Event::Cleared(true));
             }
         }
         PhaseKind::Beginning => {
@@ -374,6 +389,11 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
         PhaseKind::Leftovers => {
             script = Script::running();
             script.step(Event::Ended(ended(1, false, true)));
+        }
+        PhaseKind::CleaningUp => {
+            script.reserves_pointer();
+            script.begins_client(first);
+            script.step(Event::Ended(ended_by(9, false)));
         }
         PhaseKind::Journaling => {
             script = Script::running();

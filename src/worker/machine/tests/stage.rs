@@ -10,7 +10,7 @@ use crate::broker::{self, Reservation};
 use crate::ledger::{Attempt, DeadAttempt, Remains};
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
-use crate::task::command::{Command, Plan};
+use crate::task::command::{Cleanup, Command, Plan};
 use crate::task::id::{AttemptId, PutId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
@@ -22,17 +22,19 @@ use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
 /// Every phase.
-pub const PHASES: [PhaseKind; 15] = [
+pub const PHASES: [PhaseKind; 17] = [
     PhaseKind::Idle,
     PhaseKind::Identifying,
     PhaseKind::Claiming,
     PhaseKind::Counting,
     PhaseKind::TakingOver,
     PhaseKind::Clearing,
+    PhaseKind::CleaningUpLost,
     PhaseKind::Beginning,
     PhaseKind::Running,
     PhaseKind::Held,
     PhaseKind::Leftovers,
+    PhaseKind::CleaningUp,
     PhaseKind::Journaling,
     PhaseKind::Looking,
     PhaseKind::Recording,
@@ -41,7 +43,7 @@ pub const PHASES: [PhaseKind; 15] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 13] = [
+pub const EVENTS: [EventKind; 14] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::Configured,
@@ -54,6 +56,7 @@ pub const EVENTS: [EventKind; 13] = [
     EventKind::Ended,
     EventKind::Journaled,
     EventKind::Cleared,
+    EventKind::CleanedUp,
     EventKind::Due,
 ];
 
@@ -178,6 +181,26 @@ pub fn attempt(
     })
 }
 
+/// A command that is a client of something else.
+pub fn client() -> Command {
+    Command {
+        cleanup: Some(vec!["tidy".into(), "{command}".into()]),
+        ..Command::new(vec!["job".into()])
+    }
+}
+
+/// The cleanup of an attempt by it, as the ledger says it of one that is taken over.
+pub fn cleanup(attempt: AttemptId) -> Arc<Cleanup> {
+    Arc::new(Cleanup {
+        attempt,
+        uuid: Uuid::from_u128(attempt.task.0.unsigned_abs().into()),
+        tube: "t".parse().unwrap(),
+        job: None,
+        command: "job".into(),
+        argv: vec!["tidy".into(), "job".into()],
+    })
+}
+
 /// An attempt whose worker is dead.
 pub fn dead(id: AttemptId, remains: Remains) -> DeadAttempt {
     DeadAttempt {
@@ -238,6 +261,7 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::Journaled => Event::Journaled(true),
         EventKind::Cleared => Event::Cleared(true),
+        EventKind::CleanedUp => Event::CleanedUp,
         EventKind::Due => Event::Due,
     }
 }
@@ -261,6 +285,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::Ended
         | EventKind::Journaled
         | EventKind::Cleared
+        | EventKind::CleanedUp
         | EventKind::Due => true,
     }
 }

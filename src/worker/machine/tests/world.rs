@@ -117,6 +117,9 @@ pub struct World {
     of_job: HashMap<AttemptId, u64>,
     journal: HashSet<AttemptId>,
     clearing: bool,
+    /// The cleanup that is being run, and those that have been: of which attempts.
+    cleaning: Option<AttemptId>,
+    cleaned: HashSet<AttemptId>,
     left: bool,
     told: Mode,
     /// What the word that was said last is to be answered by.
@@ -175,6 +178,8 @@ impl World {
             of_job: HashMap::new(),
             journal: HashSet::new(),
             clearing: false,
+            cleaning: None,
+            cleaned: HashSet::new(),
             left: false,
             told: Mode::Working,
             unanswered: None,
@@ -263,6 +268,7 @@ impl World {
                 1 if self.pending.is_some() => Some(self.enter_pending()),
                 2 if self.running.is_some() => Some(self.end(false)),
                 3 if self.clearing => Some(self.cleared()),
+                6 if self.cleaning.is_some() => Some(self.cleans()),
                 4 if self.tape.one_in(30) => Some(self.word()),
                 5 if self.proving => {
                     self.proving = false;
@@ -306,6 +312,9 @@ impl World {
         }
         if self.tape.is_over() && self.clearing {
             return self.cleared();
+        }
+        if self.tape.is_over() && self.cleaning.is_some() {
+            return self.cleans();
         }
         if self.tape.is_over() && self.proving {
             self.proving = false;
@@ -407,6 +416,16 @@ impl World {
             };
         }
         Event::Ended(ended)
+    }
+
+    /// Every second task's command has a cleanup.
+    pub(super) fn has_cleanup(id: AttemptId) -> bool {
+        id.task.0 % 2 == 0
+    }
+
+    fn cleans(&mut self) -> Event {
+        self.cleaned.extend(self.cleaning.take());
+        Event::CleanedUp
     }
 
     fn cleared(&mut self) -> Event {

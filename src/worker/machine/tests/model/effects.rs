@@ -77,6 +77,7 @@ impl Model {
                 }
             }
             Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),
+            Effect::CleanUp(cleanup) => self.workers[at].cleans = Some(cleanup),
             Effect::Report(_) | Effect::Gap(_) | Effect::Say(_) => {}
             Effect::Leave {
                 deleted,
@@ -122,6 +123,8 @@ impl Model {
         let before = self.alive.insert(id.task, id);
         assert_eq!(before, None, "a second run at once, by attempt {id}");
         assert!(self.started.insert(id), "attempt {id} was started twice");
+        let before = self.elsewhere.insert(id.task, id);
+        assert_eq!(before, None, "goes on elsewhere, beside attempt {id}");
         assert!(
             !self.done.contains(&id.task),
             "what was recorded as done is run again: {id}"
@@ -148,8 +151,12 @@ impl Model {
 
     pub(super) fn command_ends(&mut self, at: usize, quick: bool) -> Event {
         let run = self.workers[at].run.take().unwrap();
-        let exit = run.exit;
+        let (id, exit) = (run.attempt.id, run.exit);
         self.ends(&run.attempt);
+        let ends_by_itself = matches!(exit, Exit::Code(_)) && !run.is_signalled;
+        if ends_by_itself && !self.stopped.contains(&id) {
+            self.elsewhere.remove(&id.task);
+        }
         Event::Ended(Box::new(Ended {
             how: How::Exit {
                 exit,
@@ -165,6 +172,21 @@ impl Model {
 
     pub(super) fn ends(&mut self, attempt: &Attempt) {
         assert_eq!(self.alive.remove(&attempt.id.task), Some(attempt.id));
+    }
+
+    /// Nothing that its command started runs here any more.
+    pub(super) fn clean_up(&mut self, cleanup: &Cleanup) {
+        let id = cleanup.attempt;
+        assert_ne!(
+            self.alive.get(&id.task),
+            Some(&id),
+            "cleaned up after what runs"
+        );
+        self.tally.cleanups += 1;
+        // Or the command had come to its end, and nobody knows.
+        if self.elsewhere.get(&id.task) == Some(&id) {
+            self.elsewhere.remove(&id.task);
+        }
     }
 
     pub(super) fn end_orphans(&mut self, id: AttemptId) {

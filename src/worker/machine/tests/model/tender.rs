@@ -17,6 +17,9 @@ impl Model {
                 .unwrap();
             if entered.taken {
                 self.end_orphans(dead.id);
+                if let Some(cleanup) = entered.cleanup {
+                    self.clean_up(&cleanup);
+                }
                 let lose = Some(DeadAttempt {
                     owner: Some(me.id),
                     ..dead

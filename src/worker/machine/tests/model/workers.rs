@@ -35,6 +35,7 @@ impl Model {
             proves: false,
             run: None,
             clears: None,
+            cleans: None,
             journal: None,
             ready: VecDeque::from([Event::Due]),
         });
@@ -109,10 +110,11 @@ impl Model {
             worker.told.is_some(),
             worker.proves,
             worker.clears.is_some(),
+            worker.cleans.is_some(),
         ];
-        let first = self.dice.below(4) as usize;
-        for offset in 0..4 {
-            let kind = (first + offset) % 4;
+        let first = self.dice.below(5) as usize;
+        for offset in 0..5 {
+            let kind = (first + offset) % 5;
             let event = match (kind, kinds[kind]) {
                 (_, false) => None,
                 (0, true) => self.answer(at).map(Event::Answered),
@@ -126,9 +128,13 @@ impl Model {
                     let id = worker.me.id;
                     Some(Event::Proved(worker.ledger.prove(id).is_ok()))
                 }
-                (_, true) => self.workers[at].clears.take().map(|dead| {
+                (3, true) => self.workers[at].clears.take().map(|dead| {
                     self.end_orphans(dead.id);
                     Event::Cleared(true)
+                }),
+                (_, true) => self.workers[at].cleans.take().map(|cleanup| {
+                    self.clean_up(&cleanup);
+                    Event::CleanedUp
                 }),
             };
             if event.is_some() {

@@ -48,6 +48,10 @@ impl World {
                     "an attempt begins while another's remains are being ended"
                 );
                 assert_eq!(
+                    self.cleaning, None,
+                    "begins while another is cleaned up after"
+                );
+                assert_eq!(
                     self.rows[&attempt.id.task.0],
                     Row::Ours(attempt.id),
                     "not claimed"
@@ -106,6 +110,16 @@ impl World {
                 assert!(!self.clearing && self.running.is_none());
                 self.clearing = true;
             }
+            Effect::CleanUp(cleanup) => {
+                assert!(!self.clearing && self.running.is_none());
+                assert_eq!(self.cleaning, None, "two cleanups at once");
+                assert!(World::has_cleanup(cleanup.attempt));
+                assert!(
+                    self.has_ended.contains(&cleanup.attempt),
+                    "cleaned up after what has not ended"
+                );
+                self.cleaning = Some(cleanup.attempt);
+            }
             Effect::Report(report) => self.hears(report),
             Effect::Gap(_) | Effect::Say(_) => {}
             Effect::Leave {
@@ -113,6 +127,7 @@ impl World {
                 remove_journal,
             } => {
                 assert!(self.asked.is_none() && self.running.is_none());
+                assert_eq!(self.cleaning, None);
                 assert!(
                     !remove_journal || self.journal.is_empty(),
                     "removes what is not recorded"

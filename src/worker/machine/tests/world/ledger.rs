@@ -14,6 +14,12 @@ impl World {
                 self.has_ended.contains(&settlement.id),
                 "settled before it has ended"
             );
+            let (id, outcome) = (settlement.id, &settlement.outcome);
+            assert_eq!(
+                self.cleaned.contains(&id),
+                World::has_cleanup(id) && outcome.is_cut_short(),
+                "{outcome:?} of attempt {id}: cleaned up after, or not"
+            );
             assert!(
                 !self.is_worker_s_trouble(settlement.id),
                 "spent for what the worker lacks: {settlement:?}"
@@ -115,7 +121,19 @@ impl World {
             }
             taken
         });
+        entered.cleanup = entry
+            .take_over
+            .as_ref()
+            .filter(|dead| entered.taken && World::has_cleanup(dead.id))
+            .filter(|dead| dead.remains == Remains::Unknown)
+            .map(|dead| stage::cleanup(dead.id));
         if let Some(dead) = &entry.lose {
+            assert!(
+                !World::has_cleanup(dead.id)
+                    || dead.remains != Remains::Unknown
+                    || self.cleaned.contains(&dead.id),
+                "lost, and not cleaned up after"
+            );
             assert_eq!(
                 self.rows[&dead.id.task.0],
                 Row::Ours(dead.id),
@@ -267,7 +285,10 @@ impl World {
                 let attempt_id = AttemptId { task: id, number };
                 self.rows.insert(task, Row::Ours(attempt_id));
                 self.claimed.insert(attempt_id);
-                let mut command = Command::new(vec!["job".into()]);
+                let mut command = match World::has_cleanup(attempt_id) {
+                    true => stage::client(),
+                    false => Command::new(vec!["job".into()]),
+                };
                 command.retry.max_attempts = 1 + u32::try_from(self.tape.pick(3)).unwrap();
                 command.on_failure = match self.tape.pick(2) {
                     0 => OnFailure::Delete,

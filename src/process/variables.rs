@@ -1,0 +1,23 @@
+//! What each command, and each cleanup, has in its environment as its own.
+
+pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
+
+/// Holds the task's number.
+pub const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
+/// Names the tube of the task.
+pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+/// Holds the number of the job that the attempt came by.
+pub const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
+/// Names the command.
+pub const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
+
+/// All of them. What says whose a process is cannot be withheld, nor is it anybody else's.
+pub const OWN_VARIABLES: [&str; 7] = [
+    TASK_VARIABLE,
+    STORE_VARIABLE,
+    UUID_VARIABLE,
+    TUBE_VARIABLE,
+    JOB_VARIABLE,
+    ATTEMPT_VARIABLE,
+    COMMAND_VARIABLE,
+];

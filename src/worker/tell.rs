@@ -1,0 +1,87 @@
+//! Telling the ledger and the batch journal what the machine says: nothing is decided here.
+
+use std::sync::Arc;
+
+use super::Worker;
+use super::machine::{Event, Haste, Unentered};
+use crate::clock;
+use crate::ledger::batch_journal::{self, Done};
+use crate::ledger::{self, Entry, Ledger, Settlement};
+
+impl Worker {
+    /// Tells the ledger: here, where that takes a fraction of a millisecond, or else on its thread.
+    pub(super) fn enter(&mut self, entry: Arc<Entry>, haste: Haste) {
+        let (commands, me) = (Arc::clone(&self.questions.commands), self.me.clone());
+        let entering = move |db: &mut Ledger| db.enter(&entry, &commands, &me, clock::now());
+        let done = self.questions.store.at_once(entering.clone());
+        match (done, haste) {
+            (Some(Ok(entered)), _) => self.ready.push_back(Event::Entered(Ok(Box::new(entered)))),
+            (None, Haste::AtOnce) => self.ready.push_back(Event::Entered(Err(Unentered::Busy))),
+            (Some(Err(error)), Haste::AtOnce) => {
+                self.ready.push_back(Event::Entered(Err(refusal(&error))))
+            }
+            (Some(Err(error)), Haste::Patient) if !error.is_locked() => {
+                self.ready.push_back(Event::Entered(Err(refusal(&error))));
+            }
+            (None | Some(Err(_)), Haste::Patient) => {
+                let store = self.questions.store.clone();
+                self.telling = Some(Box::pin(async move {
+                    let entered = store.call(entering).await;
+                    Event::Entered(
+                        entered
+                            .map(Box::new)
+                            .map_err(|error| patient_refusal(&error)),
+                    )
+                }));
+            }
+        }
+    }
+
+    pub(super) fn make_journal(&mut self) {
+        let made = self.questions.store.journals().make(self.me.id);
+        let is_made = made.is_ok();
+        match made {
+            Ok(journal) => self.journal = Some(journal),
+            Err(error) => self.lose_journal(&error),
+        }
+        self.ready.push_back(Event::JournalMade(is_made));
+    }
+
+    pub(super) fn lose_journal(&mut self, error: &batch_journal::Trouble) {
+        tracing::warn!(%error, "has no batch journal; claims each task by itself from now on");
+        self.journal = None;
+    }
+
+    pub(super) fn journal(&mut self, settlement: &Settlement) {
+        let done = Done {
+            started: settlement.started,
+            finished: settlement.finished,
+            output: settlement.output.head.clone(),
+        };
+        let written = self
+            .journal
+            .as_mut()
+            .map(|journal| journal.is_done(settlement.id, &done));
+        if let Some(Err(error)) = &written {
+            self.lose_journal(error);
+        }
+        let is_written = matches!(written, Some(Ok(())));
+        self.ready.push_back(Event::Journaled(is_written));
+    }
+}
+
+/// Why an entry was not made that was tried at once.
+fn refusal(error: &ledger::Error) -> Unentered {
+    match error.is_locked() {
+        true => Unentered::Busy,
+        false => patient_refusal(error),
+    }
+}
+
+/// Why an entry was not made, however long it was tried.
+fn patient_refusal(error: &ledger::Error) -> Unentered {
+    match error.is_of_one_row() {
+        true => Unentered::OfOneRow(error.to_string()),
+        false => Unentered::Trouble(error.to_string()),
+    }
+}

@@ -17,12 +17,14 @@ mod accepted;
 pub mod duration;
 mod error;
 mod file;
+mod lines;
 pub mod names;
 mod types;
 
 pub use accepted::Accepted;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
+pub use lines::line_of;
 
 use error::Wrong;
 use file::File;

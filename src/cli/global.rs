@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Accepted, Config, Overrides};
+use crate::config::{self, Accepted, Config, Overrides};
 
 /// The variable of `--config`.
 pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
@@ -62,6 +62,11 @@ impl Global {
             broker: self.broker.clone(),
             store: self.store.clone(),
         }
+    }
+
+    /// Reads the configuration, and says in the configuration's own words why it cannot.
+    pub(super) fn read(&self) -> Result<Config, config::Error> {
+        Config::load(&self.overrides())
     }
 
     /// Reads the configuration.

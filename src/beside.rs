@@ -1,5 +1,6 @@
 //! What stands beside a store: files and folders that are named after the store, as private as the store, and its
-//! owner's, whoever makes them. In a folder that is a group's, they are the group's too. Whoever needs one asks here for it.
+//! owner's, whoever makes them. In a folder that is a group's, they are the group's too. Whoever needs one
+//! asks here for it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;

@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn keys_are_found() {
-        let text = "broker = \"embedded\"\n\n[commands.\"a:b\"]\nrun = [\n \"x\",\n]\ntimeout = 3\n[tubes]\nt.max_workers = 0\n";
+        let text = "broker = 'embedded'\n\n[commands.'a:b']\nrun = [\n 'x',\n]\ntimeout = 3\n\
+            [tubes]\nt.max_workers = 0\n";
         for (key, line) in [
             ("broker", Some(1)),
             ("commands.\"a:b\"", Some(3)),

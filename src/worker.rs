@@ -33,7 +33,7 @@ mod machine;
 mod run;
 mod say;
 
-pub use control::{Configured, Control, Upkeep};
+pub use control::{Configure, Configured, Control, Upkeep};
 pub use run::OWN_VARIABLES;
 
 use ask::{Questions, Session};

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,7 @@ use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
+use crate::worker::{self, Configure, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
 
 /// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it
 /// must not be stopped by what was sent to its tender, and to all that is called so.
@@ -141,10 +140,8 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
-type Configure = Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>;
-
 /// What reads the configuration again.
-fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
+fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Box<Configure> {
     let (broker, store) = (config.broker.clone(), config.store.clone());
     let (argv, mut global) = (argv.to_vec(), global.clone());
     global.config = config.accepted.file.clone().or(global.config);

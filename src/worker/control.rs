@@ -23,11 +23,14 @@ pub struct Configured {
     pub environment: Environment,
 }
 
+/// Reads a configuration: what the tender has handed over, or else the file.
+pub type Configure = dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync;
+
 /// What a worker does at once when it is told to, whatever else it is doing.
 pub struct Upkeep {
     /// Goes by what the tender has handed over, or else reads the configuration again. What comes of it holds from the
     /// next job on; nothing does where the configuration is the tender's, and the tender has handed over nothing.
-    pub configure: Box<dyn Fn(Option<OwnedFd>) -> Result<Option<Configured>, String> + Send + Sync>,
+    pub configure: Box<Configure>,
     /// Opens the log file again.
     pub reopen: fn() -> Result<(), String>,
 }

@@ -19,10 +19,9 @@ pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")
 }
 
-/// The batch journal of a worker. Its file keeps the name that journals had first, "slate": one may outlive the version
-/// of the program that wrote it.
+/// The batch journal of a worker.
 pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
-    named(store, &format!("-slate-{worker}"))
+    named(store, &format!("-batch-{worker}"))
 }
 
 /// The folder with a file for each tube that is tended.
@@ -120,27 +119,5 @@ fn is_shared(path: &Path) -> bool {
 pub fn give(file: &File, store: &Path) {
     if let Ok(store) = fs::metadata(store) {
         let _ = fchown(file, Some(store.uid()), Some(store.gid()));
-    }
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// That of the file which is at this path now.
-    pub fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    /// That of an open file.
-    pub fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
     }
 }

@@ -323,12 +323,12 @@ pub trait Broker: Send {
     /// the rest fails or is cancelled.
     async fn exchange(
         &mut self,
-        over: Vec<Reservation>,
+        to_delete: Vec<Reservation>,
         deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
         most: usize,
     ) -> Result<Vec<Reservation>, Error> {
-        exchange_singly(self, over, deleted, tubes, most).await
+        exchange_singly(self, to_delete, deleted, tubes, most).await
     }
 
     /// Starts a reservation's TTR anew.
@@ -345,7 +345,7 @@ pub trait Broker: Send {
     /// memory counts as given back.
     ///
     /// After [`Error::OutOfMemory`] nobody can reserve it until the broker is restarted: beanstalkd 1.12 takes it off
-    /// its connection before it asks its binlog for room (`prot.c`, `OP_RELEASE`).
+    /// its connection before it asks its binlog for room (`prot.c`, `OP_RELEASE`), as it does where there is a delay.
     async fn release(
         &mut self,
         reservation: Reservation,
@@ -402,12 +402,12 @@ pub trait Broker: Send {
 /// [`Broker::exchange`], one thing after the other.
 async fn exchange_singly<B: Broker + ?Sized>(
     broker: &mut B,
-    over: Vec<Reservation>,
+    to_delete: Vec<Reservation>,
     deleted: &mut Vec<Result<(), Error>>,
     tubes: &[TubeName],
     most: usize,
 ) -> Result<Vec<Reservation>, Error> {
-    for one in over {
+    for one in to_delete {
         deleted.push(broker.delete(one).await);
     }
     let mut reserved = Vec::new();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::names;
+use crate::process::{folder, program};
 use crate::signals;
 
 mod check;
@@ -120,26 +120,27 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
-    signals::keep_ends_of_children();
-    // Before anything leaves the folder.
-    let _ = names::folder();
+    signals::begin_as_usual();
+    // Before anything leaves the folder, or is put in the program's place.
+    let _ = (folder::name(), program::name());
     if guard::is_asked_for() {
         return guard::main();
     }
     let shape = variables::heeded(help::shaped(Cli::command()));
     let parsed = shape.clone().try_get_matches();
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let Cli { global, command } =
-        parsed.unwrap_or_else(|error| variables::named(error, &shape).exit());
-    let ran = variables::check(&shape)
-        .and_then(|()| log::start(&global, command.is_daemon()))
-        .and_then(|()| run(&global, command));
-    match ran {
+    let _end = log::End;
+    let begin = || {
+        let Cli { global, command } = variables::heed(parsed, &shape)?;
+        let global = log::named(global)?;
+        log::start(&global, command.is_daemon())?;
+        run(&global, command)
+    };
+    match begin() {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
         Err(failure) => {
-            // There is nobody left to tell if stderr is gone too.
-            let _ = writeln!(io::stderr(), "taskqueue: {failure}");
+            log::say(format_args!("taskqueue: {failure}"));
             failure.code()
         }
     }

@@ -8,23 +8,23 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
+use crate::process::{folder, program};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
-mod accepted;
 pub mod duration;
 mod error;
 mod file;
 mod lines;
-pub mod names;
 mod types;
+mod written;
 
-pub use accepted::Accepted;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 pub use lines::line_of;
+pub use written::Written;
 
 use error::Wrong;
 use file::File;
@@ -50,7 +50,7 @@ pub struct Overrides {
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file that was read, if there was one, and what stood in it.
-    pub accepted: Accepted,
+    pub written: Written,
     /// Where jobs wait.
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
@@ -69,29 +69,16 @@ impl Config {
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
-        let file = overrides.config.clone().or_else(|| {
-            ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
-                .map(PathBuf::from)
-                .into_iter()
-                .find(|path| path.exists())
-        });
-        let text = match &file {
-            Some(path) => text_of(path).map_err(|source| Error::Unreadable {
-                path: path.clone(),
-                source,
-            })?,
-            None => String::new(),
-        };
-        Config::of(Accepted { file, text }, overrides)
+        Config::of(read(overrides)?, overrides)
     }
 
     /// Goes by what was read before; what `overrides` says wins.
     ///
     /// # Errors
     /// When it is wrong.
-    pub fn of(accepted: Accepted, overrides: &Overrides) -> Result<Config, Error> {
-        let at = accepted.file.clone().unwrap_or_default();
-        let file: File = toml::from_str(&accepted.text).map_err(|e| Error::Syntax {
+    pub fn of(written: Written, overrides: &Overrides) -> Result<Config, Error> {
+        let at = written.file.clone().unwrap_or_default();
+        let file: File = toml::from_str(&written.text).map_err(|e| Error::Syntax {
             path: at.clone(),
             reason: e.to_string().trim_end().into(),
         })?;
@@ -119,9 +106,9 @@ impl Config {
             (None, None) => default_store()?,
         };
         Ok(Config {
-            accepted: Accepted {
-                file: accepted.file.map(|file| names::named(&file)),
-                text: accepted.text,
+            written: Written {
+                file: written.file.map(|file| folder::named(&file)),
+                text: written.text,
             },
             broker,
             store,
@@ -138,17 +125,19 @@ impl Config {
     /// # Errors
     /// When that cannot be made out.
     pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
-        let error = match (Config::load(overrides), &overrides.store) {
-            (Ok(config), _) => return Ok(config.store),
-            (Err(_), Some(store)) => return Ok(store.clone()),
-            (Err(error), None) => error,
+        if let Some(store) = &overrides.store {
+            return Ok(store.clone());
+        }
+        // Read once: of a pipe there is nothing more.
+        let written = read(overrides)?;
+        let error = match Config::of(written.clone(), overrides) {
+            Ok(config) => return Ok(config.store),
+            Err(error) => error,
         };
         let (Error::Syntax { path, .. } | Error::Value { path, .. }) = &error else {
             return Err(error);
         };
-        let table = fs::read_to_string(path)
-            .ok()
-            .and_then(|text| text.parse::<toml::Table>().ok());
+        let table = written.text.parse::<toml::Table>().ok();
         match table.as_ref().map(|table| table.get("store")) {
             Some(None) => default_store(),
             Some(Some(toml::Value::String(store))) => match written_at(path, store) {
@@ -160,9 +149,27 @@ impl Config {
     }
 }
 
+/// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
+fn read(overrides: &Overrides) -> Result<Written, Error> {
+    let file = overrides.config.clone().or_else(|| {
+        ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+    });
+    let text = match &file {
+        Some(path) => text_of(path).map_err(|source| Error::Unreadable {
+            path: path.clone(),
+            source,
+        })?,
+        None => String::new(),
+    };
+    Ok(Written { file, text })
+}
+
 fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let most = accepted::MOST;
+    let most = written::MOST;
     fs::File::open(path)?
         .take(most.saturating_add(1))
         .read_to_string(&mut text)?;
@@ -206,7 +213,9 @@ fn default_store() -> Result<StoreUrl, Error> {
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
     let run = vec![
-        names::program().to_string_lossy().into_owned(),
+        program::found(program::name().as_os_str())
+            .to_string_lossy()
+            .into_owned(),
         "example-task-worker".into(),
     ];
     commands.add(EXAMPLE_COMMAND, Command::new(run));

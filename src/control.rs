@@ -6,10 +6,10 @@
 //!                               ← {"refused":{"reason":"…"}}, to whatever the tender cannot or will not do
 //! ```
 //!
-//! Where the socket is, the tender says with its right to its tubes ([`tenure`]). It stands in a folder
+//! Where the socket is, the tender says with its right to its tubes ([`ownership`]). It stands in a folder
 //! that only its owner may enter, so whoever can connect may ask for anything.
 //!
-//! [`tenure`]: crate::tenure
+//! [`ownership`]: crate::ownership
 
 use std::io;
 use std::path::PathBuf;

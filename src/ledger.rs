@@ -43,7 +43,7 @@ pub mod worker;
 pub use crate::task::Millis;
 pub use backend::{Backend, Capabilities, Durability};
 pub use entry::{
-    AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Remains,
+    AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Jobless, Remains,
     Settlement, TaskRef,
 };
 pub use error::{Error, Failed};

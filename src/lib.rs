@@ -13,7 +13,7 @@
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`tenure`], [`lives`], [`clock`], and [`chance`], [`sqlite`], [`thread`], [`beside`], [`fd`], [`ofd`] and [`sealed`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`beside`], [`sealed`], [`fd`], [`file_id`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
@@ -22,7 +22,6 @@ pub mod api;
 pub mod backoff;
 pub mod beside;
 pub mod broker;
-pub mod chance;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
@@ -33,13 +32,16 @@ pub mod control;
 pub mod crash;
 pub mod crew;
 pub mod fd;
+pub mod file_id;
 pub mod grace;
 pub mod guard;
+pub mod jitter;
 pub mod ledger;
 pub mod lifecycle;
 pub mod link;
 pub mod lives;
 pub mod ofd;
+pub mod ownership;
 pub mod pool;
 pub mod process;
 pub mod reconcile;
@@ -49,7 +51,6 @@ pub mod signals;
 pub mod sqlite;
 pub mod task;
 pub mod tender;
-pub mod tenure;
 pub mod thread;
 pub mod tube;
 pub mod worker;

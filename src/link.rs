@@ -5,7 +5,7 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
-//!                   {"report":"troubled","task":12}       until the next "idle"
+//!                   {"report":"troubled","task":12,"reason":"the disk is full"}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //!                   {"report":"answered","ticket":7}      the order of that number is done,
 //!                   {"report":"answered","ticket":7,"refused":"…"}   or is not, and why
@@ -22,12 +22,12 @@
 //! |---|---|
 //! | drain, stop | the worker has taken the order in; how the worker goes, its reports and its end tell |
 //! | reload | the configuration was taken over; refused with what is wrong with it |
-//! | reopen | the log file was opened |
+//! | reopen | whoever writes the log has been told: that opens the file before the next line |
 //! | ping | at once |
 //!
-//! A worker of our own never reads the configuration's file. It gets what its tender has accepted: at its start by the
-//! descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that comes with the
-//! line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
+//! A worker of our own that has a tender never reads the configuration's file. It gets what its tender has accepted: at
+//! its start by the descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that
+//! comes with the line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
 //!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
 //! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.

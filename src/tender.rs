@@ -17,25 +17,27 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
+use crate::grace::LAST_LOOKS;
 use crate::guard::{self, Guard};
 use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
+use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
-use crate::tenure::{self, Tenure};
 use crate::tube::TubeName;
 
 mod child;
 mod control;
 mod demand;
-mod ear;
+mod listener;
 mod perform;
 mod ping;
 mod printed;
@@ -64,7 +66,7 @@ pub struct Settings {
     /// The session in which the tubes' demand is asked for; used for nothing else.
     pub broker: Box<dyn Broker>,
     /// The session in which the first job of tubes without workers is awaited; likewise.
-    pub ear: Box<dyn Broker>,
+    pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
     /// The folders in which it may listen for orders, the best first; it does not if there is none.
@@ -72,7 +74,7 @@ pub struct Settings {
     /// Where all this is read again; it never changes if there is none.
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
-    pub reopen: fn() -> Result<(), String>,
+    pub reopen: fn(),
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -101,8 +103,6 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// How it tells how it stands.
     pub protocol: Protocol,
-    /// The folder in which it is started, by its name at that time; the tender's own if there is none.
-    pub folder: Option<PathBuf>,
 }
 
 /// How a worker and its tender speak with each other.
@@ -130,10 +130,13 @@ pub enum Error {
     },
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
-    Tenure(#[from] tenure::Error),
+    Ownership(#[from] ownership::Error),
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
+    /// The ends of orphans cannot be listened to.
+    #[error("cannot listen to the ends of children: {0}")]
+    Reaper(io::Error),
 }
 
 /// Whose event it is.
@@ -152,7 +155,7 @@ enum Event {
     /// Somebody asked over the control socket.
     Called(Call),
     /// The control socket is not where it was made, or could not be made.
-    Unheard,
+    SocketGone,
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A job is ready for a pool that listens, or nobody could listen.
@@ -179,7 +182,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
-            Self::Unheard => f.write_str("nobody can ask"),
+            Self::SocketGone => f.write_str("nobody can ask"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
@@ -202,6 +205,8 @@ struct Pool {
     started: u64,
     /// How many of them ended that should not have.
     restarts: u64,
+    /// Why the last worker could not be started; none if it could.
+    spawn_error: Option<String>,
 }
 
 /// The loop's state.
@@ -211,7 +216,7 @@ struct Tender {
     began: Instant,
     events: mpsc::Sender<Event>,
     asker: demand::Asker,
-    ear: ear::Ear,
+    listener: listener::Listener,
     /// How many workers may still be started.
     left: Option<u32>,
     sweeper: Sweeper,
@@ -219,11 +224,11 @@ struct Tender {
     ends: JoinSet<()>,
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
-    tenure: Tenure,
+    ownership: Ownership,
     /// Where it is asked.
-    door: control::Door,
+    socket: control::ControlSocket,
     configuration: Option<Configuration>,
-    reopen: fn() -> Result<(), String>,
+    reopen: fn(),
     /// Wakes the one who puts tubes right.
     back: Arc<Notify>,
     /// It was told to end.
@@ -238,16 +243,19 @@ struct Tender {
 pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
-    let mut tenure = Tenure::take(&settings.store, &tubes)?;
+    let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let (mut door, mut calls) = control::Door::new(&settings, tubes.first(), events.clone());
-    door.open(&mut tenure);
-    let mut tender = Tender::new(settings, tenure, guard, door, events);
+    let (mut socket, mut calls) =
+        control::ControlSocket::new(&settings, tubes.first(), events.clone());
+    socket.open(&mut ownership);
+    let mut reaper = Reaper::new().map_err(Error::Reaper)?;
+    let mut tender = Tender::new(settings, ownership, guard, socket, events);
     tender.count_all();
+    tender.say_what_fits();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -256,15 +264,29 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
             // The tender holds a sender itself, so the queue never ends.
             Some(event) = queue.recv() => event,
             () = due(tender.deadline()) => Event::Due,
+            () = reaper.due() => {
+                tender.reap();
+                continue;
+            }
         };
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
-    // The runtime does not wait for those that have not begun when it ends.
-    while tender.ends.join_next().await.is_some() {}
-    tender.sweeper.finish().await;
-    if let Some(guard) = tender.guard {
-        guard.dismiss().await;
+    let Tender {
+        mut ends,
+        sweeper,
+        guard,
+        ..
+    } = tender;
+    let last = async {
+        // The runtime does not wait for those that have not begun when it ends.
+        while ends.join_next().await.is_some() {}
+        sweeper.finish().await;
+    };
+    match (timeout(LAST_LOOKS, last).await, guard) {
+        (Ok(()), Some(guard)) => guard.dismiss().await,
+        (Ok(()), None) => {}
+        (Err(_), _) => tracing::warn!("left what may still run of the dead to the guard"),
     }
     tracing::info!("tender ended");
     Ok(())
@@ -293,9 +315,9 @@ async fn due(at: Option<Instant>) {
 impl Tender {
     fn new(
         settings: Settings,
-        tenure: Tenure,
+        ownership: Ownership,
         guard: Option<Guard>,
-        door: control::Door,
+        socket: control::ControlSocket,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
@@ -303,7 +325,7 @@ impl Tender {
             tokio::spawn(reconciler.run(Arc::clone(&back)));
         }
         Self {
-            ear: ear::Ear::new(settings.ear, events.clone()),
+            listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
             ends: JoinSet::new(),
@@ -313,8 +335,8 @@ impl Tender {
             grace: settings.grace,
             began: Instant::now(),
             events,
-            tenure,
-            door,
+            ownership,
+            socket,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,
@@ -326,6 +348,15 @@ impl Tender {
     /// Monotonic time since the tender's start.
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        let guard = self.guard.as_ref().map(Guard::is);
+        orphans::reap(|pid| {
+            let mut children = self.pools.iter().flat_map(|pool| pool.children.values());
+            children.any(|child| child.is(pid)) || guard.as_ref().is_some_and(|is| is(pid))
+        });
     }
 
     fn ended(&self) -> bool {
@@ -343,7 +374,7 @@ impl Tender {
         match event {
             Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
-            Event::Unheard => self.door.open(&mut self.tenure),
+            Event::SocketGone => self.socket.open(&mut self.ownership),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
@@ -381,6 +412,7 @@ impl Pool {
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,
+            spawn_error: None,
             settings,
         }
     }

@@ -18,6 +18,7 @@ pub fn measure(size: &Size, samples: &mut Samples) {
     assert!(put.success());
     // Each of them once.
     assert_eq!(session.jobs(TUBE), size.forgotten as u64);
-    let again = "SELECT count(*) FROM tasks WHERE status = 'waiting' AND put_noted = 2 AND put_generation = 2";
+    let again = "SELECT count(*) FROM tasks JOIN task_jobs ON task = id
+        WHERE status = 'waiting' AND generation = 2 AND NOT EXISTS (SELECT 1 FROM puts)";
     assert_eq!(world.ask(again), size.forgotten as i64);
 }

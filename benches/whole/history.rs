@@ -40,7 +40,7 @@ impl History {
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
             .unwrap();
         let counted = params![rows as i64, first, FROM - TO, TUBE, WORKERS as i64];
-        for statement in [WORKED, TASKS, ATTEMPTS, OUTPUT] {
+        for statement in [WORKED, TASKS, FOREIGN, OURS, ATTEMPTS, OUTPUT] {
             let mut statement = store.prepare(statement).unwrap();
             let needed = statement.parameter_count();
             statement.execute(&counted[..needed]).unwrap();
@@ -75,15 +75,20 @@ const TASKS: &str = "
         SELECT 1, ?2 UNION ALL SELECT n + 1, ?2 + ?3 * n / ?1 FROM numbers WHERE n < ?1
     )
     INSERT INTO tasks (uuid, tube, status, command, arguments, options, priority, ttr, attempt, spent, reason,
-                       created, started, finished, foreign_job, job, job_instance, job_hash, job_birth, job_gone,
-                       put_generation, put_noted)
+                       created, started, finished)
     SELECT CAST(unhex(printf('%012x', at)) || randomblob(10) AS BLOB), iif(n % 10 = 7, 'other', ?4),
            iif(n % 100 = 50, 'failed', 'done'), iif(n % 3 = 0, 'invoice:send', 'mail:send'),
            '[\"' || n || '\",\"what such a task is about, in words or in numbers\"]', '{\"format\":\"pdf\"}', 1024, 60, 1, 1,
-           iif(n % 100 = 50, 'exited with 1', NULL), at - 2000, at - 1000, at,
-           n % 10 = 3, n, 'f00dfacef00dface', iif(n % 10 = 3, randomblob(16), NULL), iif(n % 10 = 3, at - 2000, NULL),
-           n % 10 = 3, n % 10 <> 3, n % 10 <> 3
+           iif(n % 100 = 50, 'exited with 1', NULL), at - 2000, at - 1000, at
     FROM numbers";
+
+const FOREIGN: &str = "
+    INSERT INTO foreign_jobs (task, broker, job, instance, hash, birth, gone)
+    SELECT id, 1, id, 'f00dfacef00dface', randomblob(16), created, 1 FROM tasks WHERE id % 10 = 3";
+
+const OURS: &str = "
+    INSERT INTO task_jobs (task, broker, generation, job, instance)
+    SELECT id, 1, 1, id, 'f00dfacef00dface' FROM tasks WHERE id % 10 <> 3";
 
 /// Four workers at a time, one four after the other.
 const ATTEMPTS: &str = "

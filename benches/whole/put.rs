@@ -78,8 +78,8 @@ fn rate(count: usize, begun: Instant) -> f64 {
 
 /// Every task is recorded, and knows its job; every job is there.
 fn check(world: &World, count: usize) {
-    let noted =
-        "SELECT count(*) FROM tasks WHERE status = 'waiting' AND put_noted = 1 AND job IS NOT NULL";
+    let noted = "SELECT count(*) FROM tasks JOIN task_jobs ON task = id
+        WHERE status = 'waiting' AND generation = 1 AND job IS NOT NULL AND NOT EXISTS (SELECT 1 FROM puts)";
     assert_eq!(world.ask(noted), count as i64);
     let jobs = match &world.server {
         Some(server) => server.connect().jobs(TUBE),

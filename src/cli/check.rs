@@ -13,9 +13,12 @@ use super::configured::{block_on, broker};
 use super::failure::next_step;
 use super::global::Global;
 use super::tender;
+use super::worker::environment;
 use crate::address::BrokerUrl;
-use crate::config::{self, Config, line_of, names};
+use crate::config::{self, Config, line_of};
 use crate::connect;
+use crate::process::environment::Environment;
+use crate::process::explain;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -45,7 +48,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
         Ok(config) => {
             let findings = look(&config);
             let code = u8::from(!findings.is_empty());
-            (config.accepted.file, findings, code)
+            (config.written.file, findings, code)
         }
         Err(error) => {
             let (file, finding) = of_the_configuration(error);
@@ -125,22 +128,24 @@ fn of_the_configuration(error: config::Error) -> (Option<PathBuf>, Finding) {
 fn look(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut at = |key: String, reason: String| {
-        let line = line_of(&config.accepted.text, &key);
+        let line = line_of(&config.written.text, &key);
         let key = Some(key);
         findings.push(Finding { line, key, reason });
     };
+    let commands = environment(config);
     for (name, command) in config.commands.configured() {
         let program = command.run.first().map_or("", String::as_str);
-        if let Err(reason) = can_be_run(program) {
+        if let Err(reason) = can_be_run(program, &commands) {
             at(format!("commands.\"{name}\".run"), reason);
         }
     }
+    let workers = Environment::without(&[] as &[&str]);
     for (name, tube) in &config.tubes {
         if let Err(reason) = tender::limits(tube) {
             at(format!("tubes.\"{name}\""), reason);
         }
         let program = tube.worker_command.as_ref().and_then(|words| words.first());
-        if let Some(Err(reason)) = program.map(|program| can_be_run(program)) {
+        if let Some(Err(reason)) = program.map(|program| can_be_run(program, &workers)) {
             at(format!("tubes.\"{name}\".worker_command"), reason);
         }
     }
@@ -153,9 +158,9 @@ fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn can_be_run(program: &str) -> Result<(), String> {
-    let found = names::can_be_run(program, names::folder());
-    found.map_err(|reason| format!("{program} cannot be run: {reason}"))
+fn can_be_run(program: &str, environment: &Environment) -> Result<(), String> {
+    let found = explain::can_be_started(program, environment);
+    found.map_err(|reason| format!("{program} cannot be started: {reason}"))
 }
 
 /// Whether the store can be used, or made.

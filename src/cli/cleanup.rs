@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::Failure;
 use super::configured::block_on;
+use super::{Failure, log};
 use crate::api::{Cleaned, Cleanup, Ended, Queue, json};
 use crate::config::{Config, duration};
 
@@ -57,11 +57,9 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         None => Cleaned::default(),
     };
     if let Some(why) = &cleaned.kept {
-        let mut stderr = io::stderr();
-        writeln!(
-            stderr,
+        log::say(format_args!(
             "taskqueue: warning: {why}; tasks stay whose jobs may be there"
-        )?;
+        ));
     }
     let mut out = io::stdout().lock();
     if flags.json {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use crate::{api, broker, config, ledger, tender, tenure};
+use crate::{api, broker, config, ledger, ownership, tender};
 
 /// Why a subcommand failed, and what to do next where there is a next step.
 #[derive(Debug)]
@@ -79,13 +79,13 @@ impl From<ledger::Error> for Failure {
     }
 }
 
-impl From<tenure::Error> for Failure {
-    fn from(error: tenure::Error) -> Failure {
+impl From<ownership::Error> for Failure {
+    fn from(error: ownership::Error) -> Failure {
         let next = match &error {
-            tenure::Error::Taken { .. } => {
+            ownership::Error::Taken { .. } => {
                 "end that one first with: taskqueue stop, or name another store with --store PATH"
             }
-            tenure::Error::Io { .. } => {
+            ownership::Error::Io { .. } => {
                 "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE"
             }
         };
@@ -99,8 +99,8 @@ impl From<tender::Error> for Failure {
             wrong @ (tender::Error::NoPools | tender::Error::TubeTwice { .. }) => {
                 Failure::usage(wrong.to_string())
             }
-            tender::Error::Tenure(error) => error.into(),
-            tender::Error::Guard(error) => error.into(),
+            tender::Error::Ownership(error) => error.into(),
+            tender::Error::Guard(error) | tender::Error::Reaper(error) => error.into(),
         }
     }
 }

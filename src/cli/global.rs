@@ -6,13 +6,24 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::Failure;
+use super::log::Filter;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{self, Accepted, Config, Overrides};
+use crate::config::{self, Config, Overrides, Written};
 
 /// The variable of `--config`.
 pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
 /// The variable of `--broker`.
 pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
+/// The variable of `--store`.
+pub(super) use crate::guard::STORE_VARIABLE;
+/// The variable of `--log`.
+pub(super) const LOG_VARIABLE: &str = "TASKQUEUE_LOG";
+/// The variable of `--log-format`.
+pub(super) const LOG_FORMAT_VARIABLE: &str = "TASKQUEUE_LOG_FORMAT";
+/// The variable of `--log-file`.
+pub(super) const LOG_FILE_VARIABLE: &str = "TASKQUEUE_LOG_FILE";
+/// The variable of `--grace-period`, which a tender and a worker have.
+pub(super) const GRACE_PERIOD_VARIABLE: &str = "TASKQUEUE_GRACE_PERIOD";
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -31,27 +42,27 @@ pub(super) struct Global {
     /// The database in which tasks are recorded
     ///
     /// A file, also as sqlite:PATH
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE", value_parser = store_url())]
+    #[arg(long, global = true, value_name = "PATH", env = STORE_VARIABLE, value_parser = store_url())]
     pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
-    /// Or a filter, such as taskqueue::worker=debug,info. Where it is not given, a tender and a worker tell
-    /// what they do (info), the others only what goes wrong (warn)
-    #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
-    pub(super) log: Option<String>,
+    /// Or off, or trace, or a filter, such as taskqueue::worker=debug,info; any other word is refused. Where it is
+    /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
+    #[arg(long, global = true, value_name = "FILTER", env = LOG_VARIABLE)]
+    pub(super) log: Option<Filter>,
     /// How events are written
     #[arg(
         long,
         global = true,
         value_name = "FORMAT",
-        env = "TASKQUEUE_LOG_FORMAT",
+        env = LOG_FORMAT_VARIABLE,
         default_value = "text"
     )]
     pub(super) log_format: LogFormat,
     /// Append events to this file instead of stderr
     ///
     /// It is made where there is none, for its owner alone to read. A tender and a worker open it again after USR1
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_LOG_FILE")]
+    #[arg(long, global = true, value_name = "PATH", env = LOG_FILE_VARIABLE)]
     pub(super) log_file: Option<PathBuf>,
 }
 
@@ -75,8 +86,8 @@ impl Global {
     }
 
     /// Goes by what was read before.
-    pub(super) fn of(&self, accepted: Accepted) -> Result<Config, Failure> {
-        Config::of(accepted, &self.overrides()).map_err(Failure::from)
+    pub(super) fn of(&self, written: Written) -> Result<Config, Failure> {
+        Config::of(written, &self.overrides()).map_err(Failure::from)
     }
 
     /// Where the store is, even if the configuration is wrong.

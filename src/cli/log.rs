@@ -1,100 +1,168 @@
-//! Where events go: stderr, or a file that can be moved away and opened again.
+//! What this program tells people besides its results: events, and lines on stderr such as warnings. Telling never
+//! stops work.
+//!
+//! ```text
+//!   tracing's events ──▶ a line ──┬─▶ queue ──▶ thread ──▶ the log file           a thread and a queue for each of
+//!   `say`: one for people ────────┴─▶ queue ──▶ thread ──▶ stderr                 the two, started by the first line
+//! ```
+//!
+//! Whoever has something to tell leaves a line in a queue ([`queue`]) and goes on. A thread writes the lines
+//! ([`sink`]): only that thread waits for a reader who sleeps, and only that thread learns of a disk that is full or of
+//! a pipe that is closed. What cannot be written is counted, and the count is said in the place of the lost lines. An
+//! orderly end waits a moment for the lines that are left ([`End`]); `kill -9` takes them along.
+//!
+//! `tracing-appender` does as much on a good day. But it panics where no thread is to be had, it bounds lines and not
+//! bytes, it forgets what a write failed to take, and it prints, and so may panic, at an end that its reader sleeps
+//! through.
 
-use std::fs::{File, OpenOptions};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf, absolute};
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::global::{Global, LogFormat};
+use crate::address::canonical;
 
-/// The file, if there is one: a process has one log.
-static FILE: OnceLock<LogFile> = OnceLock::new();
+mod filter;
+mod queue;
+mod sink;
+#[cfg(test)]
+mod tests;
 
-struct LogFile {
-    path: PathBuf,
-    file: Mutex<File>,
+pub use filter::Filter;
+use queue::Queue;
+use sink::Sink;
+
+static STDERR: Queue = Queue::new();
+
+static FILE: Queue = Queue::new();
+
+/// Where events go; nowhere before [`start`].
+static EVENTS: OnceLock<&Queue> = OnceLock::new();
+
+/// How long a line for people waits for room where their reader is slow. Without it `put --batch` would lose
+/// complaints to a pager.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an end waits for the log.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The same, with the log file by the name that it has for a guard and for workers too.
+pub fn named(mut global: Global) -> Result<Global, Failure> {
+    if let Some(file) = &mut global.log_file {
+        *file = canonical(file).map_err(|error| unwritable(file, &error))?;
+    }
+    Ok(global)
 }
 
 /// Begins to write events: daemons tell what they do, the others only what went wrong.
 pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
-    let default = if daemon { "info" } else { "warn" };
-    let filter = global.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|e| Failure::usage(format!("'{filter}' is no filter for events: {e}")))?;
-    let writer = match &global.log_file {
-        None => BoxMakeWriter::new(io::stderr),
+    let default = || if daemon { "info" } else { "warn" }.parse();
+    let filter = global.log.clone().map_or_else(default, Ok);
+    let filter = filter.and_then(|filter| filter.events());
+    let filter = filter.map_err(Failure::usage)?;
+    let json = match global.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let queue: &'static Queue = match &global.log_file {
+        None => {
+            STDERR.write_to(Sink::stderr(json));
+            &STDERR
+        }
         Some(path) => {
-            let failed = |error: io::Error| {
-                let path = path.display();
-                Failure::new(format!("cannot write the log file {path}: {error}"))
-                    .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
-            };
-            let path = absolute(path).map_err(failed)?;
-            let file = Mutex::new(open(&path).map_err(failed)?);
-            FILE.get_or_init(|| LogFile { path, file });
-            BoxMakeWriter::new(|| Line)
+            let opened = Sink::file(path.clone(), json);
+            FILE.write_to(opened.map_err(|error| unwritable(path, &error))?);
+            &FILE
         }
     };
+    EVENTS.get_or_init(|| queue);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer)
+        .with_writer(move || Line(queue))
+        // It would print them, and panic where it cannot.
+        .log_internal_errors(false)
         .with_target(false);
-    match global.log_format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => {
-            // Set and not empty, as clap reads it for what it prints itself.
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let terminal = global.log_file.is_none() && io::stderr().is_terminal();
-            log.with_ansi(terminal && !plain).init();
-        }
-    }
+    let begun = match json {
+        true => log.json().flatten_event(true).try_init(),
+        false => log
+            .with_ansi(global.log_file.is_none() && has_colours())
+            .try_init(),
+    };
+    begun.map_err(|error| Failure::new(format!("cannot begin to log: {error}")))?;
+    panic::set_hook(Box::new(panicked));
     Ok(())
 }
 
-/// Opens the file again by its name, if events go to one: somebody has moved it away.
-///
-/// # Errors
-/// Why it cannot be opened; events go on to where they went.
-pub fn reopen() -> Result<(), String> {
-    let Some(LogFile { path, file }) = FILE.get() else {
-        return Ok(());
-    };
-    match open(path) {
-        Ok(opened) => {
-            // Nobody leaves it in between.
-            *file.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-            tracing::info!("log file opened again");
-            Ok(())
-        }
-        Err(error) => Err(format!("cannot open {}: {error}", path.display())),
+fn unwritable(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    Failure::new(format!("cannot write the log file {file}: {error}"))
+        .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
+}
+
+/// Tells people something on stderr: a warning, or what went wrong.
+pub fn say(line: fmt::Arguments<'_>) {
+    STDERR.push(format!("{line}\n").into_bytes(), PATIENCE);
+}
+
+/// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
+/// opened, events go on to where they went.
+pub fn reopen() {
+    if let Some(events) = EVENTS.get() {
+        events.reopen();
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+/// Waits, when it is dropped, until what was told is written: for a moment, and not for a reader who has slept for
+/// longer.
+#[derive(Debug)]
+pub struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(until) = Instant::now().checked_add(LAST_WORDS) {
+            FILE.end(until);
+            STDERR.end(until);
+        }
+    }
 }
 
-/// Writes an event, a whole line at a time, to the file as it is now.
-struct Line;
+fn has_colours() -> bool {
+    // Set and not empty, as clap reads it for what it prints itself.
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && !plain && !dumb
+}
+
+/// Says it as an event. What is there by default writes to stderr itself, and waits for its reader.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_default();
+    let reason = panic.payload_as_str().unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => {
+            tracing::error!(thread, place, reason, %backtrace, "panicked");
+        }
+        _ => tracing::error!(thread, place, reason, "panicked"),
+    }
+}
+
+/// An event, which `tracing` writes as a whole.
+struct Line(&'static Queue);
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match FILE.get() {
-            Some(LogFile { file, .. }) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.write(bytes)
-            }
-            None => io::stderr().write(bytes),
-        }
+        self.0.push(bytes.to_vec(), Duration::ZERO);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
 use super::configured::block_on;
+use super::{Failure, log};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker;
 use crate::config::{Config, duration};
@@ -251,6 +251,7 @@ fn put_chunks(
         order,
         warned: false,
         all_well: true,
+        printing: Ok(()),
     };
     block_on(async {
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
@@ -261,7 +262,7 @@ fn put_chunks(
                     bytes = bytes.saturating_add(put.size());
                     chunk.push(order.apply(put));
                 }
-                Err(failure) => putter.complain(&failure)?,
+                Err(failure) => putter.complain(&failure),
             }
             if chunk.len() >= CHUNK || bytes >= CHUNK_BYTES {
                 putter.put(std::mem::take(&mut chunk)).await?;
@@ -283,12 +284,14 @@ struct Putter<'a> {
     /// The broker was reported as being in trouble.
     warned: bool,
     all_well: bool,
+    /// Why numbers are not printed any more.
+    printing: io::Result<()>,
 }
 
 impl Putter<'_> {
-    fn complain(&mut self, why: &impl fmt::Display) -> io::Result<()> {
+    fn complain(&mut self, why: &impl fmt::Display) {
         self.all_well = false;
-        writeln!(io::stderr(), "taskqueue: {why}")
+        log::say(format_args!("taskqueue: {why}"));
     }
 
     /// Records tasks, then puts their jobs, then tells their ids. Whoever reads an id may rely on the task.
@@ -296,32 +299,62 @@ impl Putter<'_> {
         let answers = self.queue.put_all(&self.order.tube, puts).await?;
         let trouble = |answer: &Result<Receipt, _>| answer.as_ref().ok()?.trouble.clone();
         if let Some(error) = answers.iter().find_map(trouble) {
-            self.warn(&error)?;
+            self.warn(&error);
         }
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut recorded = Vec::with_capacity(answers.len());
         for answer in answers {
             match answer {
-                Ok(receipt) if self.order.json => {
-                    serde_json::to_writer(&mut out, &json::Put::of(&receipt))
-                        .map_err(io::Error::from)?;
-                    writeln!(out)?;
-                }
-                Ok(Receipt { id, .. }) => writeln!(out, "{id}")?,
-                Err(error) => self.complain(&error)?,
+                Ok(receipt) => recorded.push(receipt),
+                Err(error) => self.complain(&error),
             }
         }
-        out.flush()?;
+        self.print(&recorded);
         Ok(())
     }
 
-    /// Once: what holds for one task holds for those after it.
-    fn warn(&mut self, error: &broker::Error) -> io::Result<()> {
-        if std::mem::replace(&mut self.warned, true) {
-            return Ok(());
+    /// What is recorded is recorded, and the rest is yet to be, whoever takes the numbers.
+    fn print(&mut self, recorded: &[Receipt]) {
+        if self.printing.is_ok() {
+            self.printing = print(recorded, self.order.json);
         }
-        writeln!(
-            io::stderr(),
-            "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
-        )
+        let (Err(error), [first, rest @ ..]) = (&self.printing, recorded) else {
+            return;
+        };
+        // Nobody reads on: `put --batch - | head -1` is no failure.
+        self.all_well &= error.kind() == io::ErrorKind::BrokenPipe;
+        match rest.last() {
+            None => log::say(format_args!(
+                "taskqueue: task {} is recorded; its number could not be printed: {error}",
+                first.id
+            )),
+            Some(last) => log::say(format_args!(
+                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {error}",
+                recorded.len(),
+                first.id,
+                last.id
+            )),
+        }
     }
+
+    /// Once: what holds for one task holds for those after it.
+    fn warn(&mut self, error: &broker::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            log::say(format_args!(
+                "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
+            ));
+        }
+    }
+}
+
+fn print(recorded: &[Receipt], as_json: bool) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for receipt in recorded {
+        if as_json {
+            serde_json::to_writer(&mut out, &json::Put::of(receipt))?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", receipt.id)?;
+        }
+    }
+    out.flush()
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::Failure;
 use super::configured::{self, block_on, broker};
 use super::failure::next_step;
 use super::worker::identity;
+use super::{Failure, log};
 use crate::config::Config;
 use crate::connect;
 use crate::ledger::{Durability, Store};
@@ -45,10 +45,11 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         None => (Summary::default(), Vec::new()),
         Some(_) => reconcile(&flags, config)?,
     };
-    print(&flags, done)?;
+    let printed = print(&flags, done);
     for trouble in &troubles {
-        writeln!(io::stderr(), "taskqueue: {}", failure(trouble))?;
+        log::say(format_args!("taskqueue: {}", failure(trouble)));
     }
+    printed?;
     Ok(match troubles.as_slice() {
         [] => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -57,7 +58,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// What was done in all tubes together, and what was not.
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
-    let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?)?;
+    let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?);
     let commands = Arc::new(config.commands.clone());
     block_on(async {
         let mut broker = broker(config);

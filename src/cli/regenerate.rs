@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Failure;
 use super::configured::block_on;
+use super::{Failure, log};
 use crate::api::json::Regenerated;
 use crate::api::{Error, NotRegenerated, Queue, Receipt};
 use crate::config::Config;
@@ -48,12 +48,12 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
                 None => Err(NotRegenerated::NoSuchTask { id }.into()),
             };
             match &regenerated {
-                Ok(receipt) => warn(receipt)?,
+                Ok(receipt) => warn(receipt),
                 // What holds for one row need not hold for others; what holds for the store does.
                 Err(Error::Store(error)) if !error.is_of_one_row() => {
                     return Err(error.clone().into());
                 }
-                Err(why) => writeln!(io::stderr(), "taskqueue: {why}")?,
+                Err(why) => log::say(format_args!("taskqueue: {why}")),
             }
             answers.push((id, regenerated));
         }
@@ -66,14 +66,12 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     })
 }
 
-fn warn(receipt: &Receipt) -> io::Result<()> {
-    match &receipt.trouble {
-        Some(error) => writeln!(
-            io::stderr(),
+fn warn(receipt: &Receipt) {
+    if let Some(error) = &receipt.trouble {
+        log::say(format_args!(
             "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
             receipt.id
-        ),
-        None => Ok(()),
+        ));
     }
 }
 

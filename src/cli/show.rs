@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
-use super::Failure;
 use super::configured::block_on;
 use super::print::{harmless, local};
+use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::ledger::read::{Attempt, Key, Task};
@@ -47,8 +47,8 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     let Some(task) = task else {
         if flags.json {
+            log::say(format_args!("gone"));
             writeln!(out, "null")?;
-            writeln!(io::stderr(), "gone")?;
         } else {
             writeln!(out, "gone")?;
         }

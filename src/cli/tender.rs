@@ -8,20 +8,22 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
-use super::global::Global;
+use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::identity;
 use super::{Failure, guard, log};
-use crate::config::{Config, Mode, Protocol, Tube, duration, names};
+use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
+use crate::ownership;
 use crate::pool::{self, Limits, SHRINK_AFTER};
+use crate::process::environment::Environment;
+use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
-use crate::tenure;
 use crate::tube::TubeName;
 
 /// A pool's limits where nothing else is said.
@@ -146,7 +148,7 @@ pub struct Flags {
         long,
         value_name = "SECONDS",
         value_parser = duration::parse,
-        env = "TASKQUEUE_GRACE_PERIOD",
+        env = GRACE_PERIOD_VARIABLE,
         help = "How long commands may go on after TERM [default: 30]",
         long_help = "How long commands may go on after TERM, INT or QUIT: seconds, or with a unit [default: 30]"
     )]
@@ -154,7 +156,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
-    config.store = config.store.settled()?;
+    config.store = config.store.canonical()?;
     let read = read(&flags, &config, global)?;
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
@@ -163,7 +165,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         existing: connect::opener(&config.store),
         grace: read.grace,
         broker: broker(&config),
-        ear: broker(&config),
+        listener: broker(&config),
         limit: flags.limit,
         runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
@@ -175,6 +177,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
             accepted: read.accepted,
         }),
     };
+    limit::raise(None);
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
@@ -201,7 +204,7 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
             tubes,
         },
         kept: Vec::new(),
-        accepted: config.accepted.seal()?,
+        accepted: config.written.seal()?,
     })
 }
 
@@ -212,19 +215,18 @@ fn reader(
     mut global: Global,
 ) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
-    let mut text = first.accepted.text.clone();
+    let mut text = first.written.text.clone();
     // That file and no other, by its name: what stands there may be another file by now.
-    let file = first.accepted.file.clone();
-    global.config = file.or(global.config);
+    global.config = first.written.file.clone();
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
-        if let Some(file) = &config.accepted.file
-            && config.accepted.text.trim().is_empty()
+        if let Some(file) = &config.written.file
+            && config.written.text.trim().is_empty()
             && !text.trim().is_empty()
         {
             return Err(format!("the configuration {} is empty", file.display()));
         }
-        let store = config.store.settled();
+        let store = config.store.canonical();
         config.store = store.map_err(|error| error.to_string())?;
         let mut kept = Vec::new();
         if config.broker != first.broker {
@@ -241,11 +243,13 @@ fn reader(
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
         let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        // Where workers are started.
+        folder::enter().map_err(|error| error.to_string())?;
         for pool in &read.pools {
             startable(pool)?;
         }
         known = tubes;
-        text.clone_from(&config.accepted.text);
+        text.clone_from(&config.written.text);
         Ok(Read { kept, ..read })
     })
 }
@@ -257,7 +261,7 @@ fn startable(pool: &PoolSettings) -> Result<(), String> {
         tender::Protocol::Own => Ok(()),
         tender::Protocol::Lines | tender::Protocol::Tokens => {
             let (tube, program) = (&pool.tube, command.program.to_string_lossy());
-            let found = names::can_be_run(&program, command.folder.as_deref());
+            let found = explain::can_be_started(&program, &Environment::without(&[] as &[&str]));
             found.map_err(|reason| {
                 format!(
                     "the worker command {program} of the tube {tube} cannot be started: {reason}"
@@ -275,11 +279,11 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Serv
         broker: broker(config),
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
-        tended: Box::new(move || {
-            let tended = tenure::tended(&beside).unwrap_or_default().into_iter();
+        tended: Arc::new(move || {
+            let tended = ownership::tended(&beside).map_err(|error| error.to_string())?;
             // What this one tends it knows, and what it has just left nobody will.
-            let by_others = tended.filter(|tended| tended.pid != std::process::id());
-            by_others.map(|tended| tended.tube).collect()
+            let by_others = tended.into_iter().filter(|tended| !tended.is_by_us());
+            Ok(by_others.map(|tended| tended.tube).collect())
         }),
         scope,
     }
@@ -364,7 +368,6 @@ fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, 
             None | Some(Protocol::Lines) => tender::Protocol::Lines,
             Some(Protocol::Tokens) => tender::Protocol::Tokens,
         },
-        folder: names::folder().map(Into::into),
     }))
 }
 
@@ -381,21 +384,20 @@ fn own_command(
     let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
     add("--broker", config.broker.to_string().into());
     add("--store", config.store.written());
-    if let Some(file) = &config.accepted.file {
+    if let Some(file) = &config.written.file {
         add("--config", file.clone().into());
     }
     add("--grace-period", grace.as_secs_f64().to_string().into());
     if let Some(filter) = &global.log {
-        add("--log", filter.into());
+        add("--log", filter.as_str().into());
     }
     add("--log-format", global.log_format.as_str().into());
     if let Some(path) = &global.log_file {
-        add("--log-file", names::settled(path).into());
+        add("--log-file", path.into());
     }
     Ok(WorkerCommand {
-        program: names::program().into(),
+        program: program::name().into(),
         arguments,
         protocol: tender::Protocol::Own,
-        folder: names::folder().map(Into::into),
     })
 }

@@ -25,8 +25,8 @@ pub fn heeded(command: Command) -> Command {
     })
 }
 
-/// What a variable holds that is none of those that are empty.
-pub fn set(name: &str) -> Option<OsString> {
+/// What a variable holds; one that is empty is as good as none.
+pub fn not_empty(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
@@ -35,11 +35,24 @@ fn variable(arg: &Arg) -> Option<(&OsStr, OsString)> {
     Some((name, env::var_os(name)?))
 }
 
-/// Refuses what only files of variables of other systems bring: nobody would find the store with a quote in its name.
+/// What was found on the command line. A wrong one is said and ends the program here, as `clap` does it; in its words a
+/// variable is named that holds the wrong value.
 ///
 /// # Errors
-/// With the variable's name.
-pub fn check(command: &Command) -> Result<(), Failure> {
+/// When a variable holds what only files of variables of other systems bring, right or wrong for its flag.
+pub fn heed<T>(parsed: Result<T, clap::Error>, command: &Command) -> Result<T, Failure> {
+    match parsed {
+        Err(error) if !error.use_stderr() => error.exit(),
+        Ok(parsed) => check(command).map(|()| parsed),
+        Err(error) => {
+            check(command)?;
+            named(error, command).exit()
+        }
+    }
+}
+
+/// Nobody would find the store with a quote in its name.
+fn check(command: &Command) -> Result<(), Failure> {
     for (name, value) in command.get_arguments().filter_map(variable) {
         let wrong = match value.as_bytes() {
             [.., b'\r'] => "ends in a carriage return",
@@ -56,7 +69,7 @@ pub fn check(command: &Command) -> Result<(), Failure> {
 }
 
 /// The same error, of a variable if it is one that holds the wrong value, and no flag.
-pub fn named(mut error: clap::Error, command: &Command) -> clap::Error {
+fn named(mut error: clap::Error, command: &Command) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };

@@ -6,11 +6,11 @@ fn read(text: &str) -> Result<Config, Error> {
         store: Some(StoreUrl::Sqlite("/s/t.db".into())),
         ..Overrides::default()
     };
-    let accepted = Accepted {
+    let written = Written {
         file: Some("/etc/t.toml".into()),
         text: text.into(),
     };
-    Config::of(accepted, &overrides)
+    Config::of(written, &overrides)
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Answer, Error, MAX_REQUEST, Request, place};
-use crate::beside::FileId;
+use crate::file_id::FileId;
 use crate::tube::TubeName;
 
 /// How many may ask at a time; more wait to be let in.
@@ -40,7 +40,7 @@ pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
     /// The socket's own file.
-    file: Option<FileId>,
+    file: FileId,
 }
 
 impl Server {
@@ -59,20 +59,20 @@ impl Server {
         let listen = || {
             let listener = UnixListener::bind(&socket)?;
             fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
+            Ok((listener, FileId::at(&socket)?))
         };
         match listen() {
-            Ok(listener) => Ok(Server {
+            Ok((listener, file)) => Ok(Server {
                 listener,
-                file: FileId::at(&socket).ok(),
                 socket,
+                file,
             }),
             Err(source) => Err(Error::Listen { socket, source }),
         }
     }
 
     fn is_there(&self) -> bool {
-        FileId::at(&self.socket).ok() == self.file
+        FileId::at(&self.socket).is_ok_and(|file| file == self.file)
     }
 
     /// Where it listens.

@@ -43,7 +43,12 @@ async fn questions_are_answered_and_nonsense_is_refused() {
     assert_eq!((mode(&runtime), mode(&socket)), (0o700, 0o600));
 
     let to = socket.clone();
-    let answer = blocking(move || Client::connect(&to).unwrap().ask(&Request::Status)).await;
+    let answer = blocking(move || {
+        Client::connect(&to, client::PATIENCE)
+            .unwrap()
+            .ask(&Request::Status)
+    })
+    .await;
     let refused = |reason: &str| Answer::Refused {
         reason: reason.to_owned(),
     };
@@ -106,7 +111,7 @@ async fn what_the_dead_left_is_removed_and_what_lives_is_not() {
 
 #[test]
 fn nobody_there_is_said_with_the_place() {
-    let error = Client::connect(Path::new("/nowhere/t.sock")).unwrap_err();
+    let error = Client::connect(Path::new("/nowhere/t.sock"), client::PATIENCE).unwrap_err();
     assert!(error.to_string().contains("/nowhere/t.sock"), "{error}");
 }
 

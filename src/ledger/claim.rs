@@ -17,7 +17,7 @@ use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
-use crate::task::retry::{self, Budget, Rules};
+use crate::task::retry::{self, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
@@ -52,12 +52,10 @@ impl Writing<'_> {
             }
             Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
+                // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning now.
                 self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
-                let task = TaskRow {
-                    budget: Budget::default(),
-                    ..task
-                };
-                self.begin(task, job)
+                transition::renew(self.rows, task.id, self.now, None)?;
+                self.begin(self.written(&task.uuid)?, job)
             }
             Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
@@ -158,6 +156,11 @@ impl Writing<'_> {
         if left <= 0 {
             return Ok(left);
         }
+        // It was due when it was parked.
+        if task.is_parked {
+            self.rows.set_due(task.id, self.now)?;
+            return Ok(0);
+        }
         let since = self.rows.waits_since(task.id)?;
         let asked = due.saturating_sub(since);
         // Due before the task began to wait: that was written here, the last time.
@@ -179,7 +182,7 @@ impl Writing<'_> {
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
-    fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
+    pub(super) fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
         match &job.task {
             TaskRef::Pointer(uuid) => self.rows.task(uuid),
             TaskRef::Named(uuid, foreign) => {
@@ -232,9 +235,13 @@ impl Writing<'_> {
             },
         };
         transition::record(self.rows, &row)?;
-        self.rows
-            .task(&uuid)?
-            .ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
+        self.written(&uuid)
+    }
+
+    /// The row of a task that this transaction has written.
+    fn written(&self, uuid: &Uuid) -> Result<TaskRow, Failed> {
+        let row = self.rows.task(uuid)?;
+        row.ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
     }
 
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
@@ -243,7 +250,7 @@ impl Writing<'_> {
             number: task.attempt.saturating_add(1),
         };
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
-            Err(refusal) => match self.parked(&task, &refusal) {
+            Err(refusal) => match self.may_wait(&task, &refusal) {
                 Some(delay) => self.park(&task, delay, &refusal),
                 None => self.refuse(&task, next, refusal.to_string()),
             },
@@ -286,21 +293,23 @@ impl Writing<'_> {
         }))
     }
 
-    /// When to look again at a task of ours whose command is not configured: whoever took the command out of the
-    /// configuration, or misspelt it there, may put it back. Of other producers' bodies nobody ever knew the command.
-    fn parked(&self, task: &TaskRow, refusal: &Refusal) -> Option<Duration> {
-        let due = task.due.unwrap_or(self.now);
-        match refusal {
-            Refusal::NotConfigured { .. } if !task.foreign => {
-                state::parked(self.now.saturating_sub(due))
-            }
-            _ => None,
+    /// When to look again at a task of ours that no command is configured for: whoever took the command out of the
+    /// configuration, or misspelt it there, may put it back. Of other producers' bodies nobody ever knew a command.
+    fn may_wait(&self, task: &TaskRow, refusal: &Refusal) -> Option<Duration> {
+        if task.foreign || !refusal.is_for_want_of_a_command() {
+            return None;
         }
+        let found_missing = task.due.filter(|_| task.is_parked).unwrap_or(self.now);
+        state::parked(self.now.saturating_sub(found_missing))
     }
 
+    /// From the first time on the task is due since then: however old it is, it waits for its command as long as any.
     fn park(&self, task: &TaskRow, delay: Duration, refusal: &Refusal) -> Result<Claim, Failed> {
-        self.rows
-            .set_reason(task.id, &format!("waits for its command: {refusal}"))?;
+        if !task.is_parked {
+            let reason = format!("waits for its command: {refusal}");
+            self.rows.set_reason(task.id, &reason)?;
+            self.rows.set_due(task.id, self.now)?;
+        }
         Ok(Claim::Later {
             put: task.put(),
             delay,

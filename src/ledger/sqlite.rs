@@ -18,6 +18,7 @@ use crate::sqlite::{self, Database, briefly};
 
 mod attempts;
 mod cleanup;
+mod columns;
 mod error;
 mod operations;
 #[cfg(test)]
@@ -26,7 +27,6 @@ mod puts;
 mod read;
 mod recover;
 mod tasks;
-mod text;
 mod workers;
 
 /// Opens a ledger, making its file or bringing its schema up to date where needed.

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::slice;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::net::UnixStream;
@@ -137,21 +138,18 @@ impl Orders {
         // Past the runtime: it lets nothing be written before it has once seen the socket ready.
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut handing = SendAncillaryBuffer::new(&mut space);
-        let handed: Vec<BorrowedFd<'_>> = handed.into_iter().collect();
-        if !handed.is_empty() {
+        if let Some(handed) = &handed {
             // There is room for the one.
-            handing.push(SendAncillaryMessage::ScmRights(&handed));
+            handing.push(SendAncillaryMessage::ScmRights(slice::from_ref(handed)));
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let line = [IoSlice::new(&line)];
-        let sent = sendmsg(self.stream.as_ref(), &line, &mut handing, flags)?;
-        match sent {
-            n if line.iter().all(|line| n == line.len()) => {
-                self.latest = ticket;
-                Ok(ticket)
-            }
-            // Of a line this short, a socket takes all or nothing.
-            _ => Err(io::ErrorKind::WriteZero.into()),
+        let words = [IoSlice::new(&line)];
+        let sent = sendmsg(self.stream.as_ref(), &words, &mut handing, flags)?;
+        // Of a line this short, a socket takes all or nothing.
+        if sent != line.len() {
+            return Err(io::ErrorKind::WriteZero.into());
         }
+        self.latest = ticket;
+        Ok(ticket)
     }
 }

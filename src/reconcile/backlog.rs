@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::rows::Backlog;
+use crate::ledger::rows::{Backlog, Wants};
 use crate::task::command::Commands;
 use crate::tube::TubeName;
 
@@ -20,6 +20,7 @@ impl Said {
             let key = match wait {
                 Wait::Tube(tube) => tube.to_owned(),
                 Wait::Command(command) => format!("command {command}"),
+                Wait::RawCommand(tube) => format!("raw {tube}"),
             };
             if !self.0.contains(&key) {
                 match wait {
@@ -31,6 +32,13 @@ impl Said {
                             command,
                             tasks,
                             "tasks wait for a command that is not configured"
+                        );
+                    }
+                    Wait::RawCommand(tube) => {
+                        tracing::warn!(
+                            tube,
+                            tasks,
+                            "tasks wait for a command for raw bodies, which their tube does not have"
                         );
                     }
                 }
@@ -46,6 +54,7 @@ impl Said {
 enum Wait<'a> {
     Tube(&'a str),
     Command(&'a str),
+    RawCommand(&'a str),
 }
 
 fn waiting<'a>(
@@ -55,13 +64,18 @@ fn waiting<'a>(
 ) -> BTreeMap<Wait<'a>, u64> {
     let mut waits = BTreeMap::new();
     for row in backlog {
-        let is_tended = tended.iter().any(|tube| tube.as_str() == row.tube);
-        let wait = match row.command.as_deref() {
-            _ if !is_tended => Wait::Tube(&row.tube),
-            Some(command) if commands.find(command).is_none() && !commands.takes_every_body() => {
+        let tended = tended.iter().find(|tube| tube.as_str() == row.tube);
+        let wait = match (tended, &row.wants) {
+            (None, _) => Wait::Tube(&row.tube),
+            (Some(_), Wants::Command(command))
+                if commands.find(command).is_none() && !commands.takes_every_body() =>
+            {
                 Wait::Command(command)
             }
-            Some(_) | None => continue,
+            (Some(tube), Wants::RawCommand) if !commands.takes_raw(tube) => {
+                Wait::RawCommand(&row.tube)
+            }
+            (Some(_), Wants::Command(_) | Wants::RawCommand | Wants::Unknown) => continue,
         };
         *waits.entry(wait).or_insert(0) += row.count;
     }
@@ -75,24 +89,33 @@ mod tests {
 
     #[test]
     fn what_does_not_come_is_counted() {
-        let row = |tube: &str, command: Option<&str>, count| Backlog {
+        let row = |tube: &str, wants, count| Backlog {
             tube: tube.into(),
-            command: command.map(Into::into),
+            wants,
             count,
         };
+        let command = |name: &str| Wants::Command(name.into());
         let backlog = [
-            row("a", Some("known"), 1),
-            row("a", None, 2),
-            row("a", Some("gone"), 4),
-            row("b", Some("gone"), 8),
-            row("b", None, 16),
-            row("c", Some("gone"), 32),
+            row("a", command("known"), 1),
+            row("a", Wants::Unknown, 2),
+            row("a", command("gone"), 4),
+            row("b", command("gone"), 8),
+            row("b", Wants::Unknown, 16),
+            row("c", command("gone"), 32),
+            row("a", Wants::RawCommand, 64),
+            row("b", Wants::RawCommand, 128),
+            row("c", Wants::RawCommand, 256),
         ];
         let mut commands = Commands::default();
         commands.add("known", Command::new(vec!["true".into()]));
+        assert!(commands.take_raw("a".parse().unwrap(), "known"));
         let tended = ["a", "c"].map(|tube| tube.parse().unwrap()).into();
         let found = waiting(&backlog, &commands, &tended);
-        let expected = [(Wait::Tube("b"), 24), (Wait::Command("gone"), 36)];
+        let expected = [
+            (Wait::Tube("b"), 152),
+            (Wait::Command("gone"), 36),
+            (Wait::RawCommand("c"), 256),
+        ];
         assert_eq!(found, BTreeMap::from(expected));
     }
 }

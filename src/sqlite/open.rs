@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Durability, Error, Failed};
-use crate::beside::{self, FileId};
+use crate::beside;
 use crate::clock::boot_id;
+use crate::file_id::FileId;
 use crate::lives;
 use crate::lives::locks::{Lock, LockFile, take_turn};
 
@@ -124,11 +125,17 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
         Connection::open_with_flags(file, flags).map_err(|e| open_error(path, &e))?;
     connection
         .busy_handler(Some(wait_for_lock))
-        .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON"))
         // What turns out not to be ours is left as it is, its journal too.
         .and_then(|()| keep_journal(&connection, journal))
         .map_err(|e| Error::sqlite(path, e))?;
+    set_foreign_keys(path, &connection, true)?;
     Ok(connection)
+}
+
+fn set_foreign_keys(path: &Path, connection: &Connection, on: bool) -> Result<(), Error> {
+    connection
+        .pragma_update(None, "foreign_keys", on)
+        .map_err(|e| Error::sqlite(path, e))
 }
 
 /// Whether closing the last connection leaves the journal where it is.
@@ -140,7 +147,7 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = 7;
 
 /// The schema's version; `None` for an empty database.
 fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
@@ -212,10 +219,17 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(|e| Error::sqlite(path, e))?;
-    embedded::migrations::runner()
+    // A table that is made anew is dropped before, and no row that refers to it may go with it.
+    set_foreign_keys(path, connection, false)?;
+    // Together: what a migration makes, and that it was made, are two transactions otherwise, and whoever is killed
+    // between them leaves a store that nobody can bring up to date.
+    let migrated = embedded::migrations::runner()
+        .set_grouped(true)
         .run(connection)
         .map(drop)
-        .map_err(|e| migrate_error(e.to_string()))
+        .map_err(|e| migrate_error(e.to_string()));
+    set_foreign_keys(path, connection, true)?;
+    migrated
 }
 
 fn no_turn(path: &Path, error: &io::Error) -> Error {

@@ -3,7 +3,7 @@
 //! The worker's end of the link and its slot are inherited by clearing their close-on-exec flags just around
 //! the spawn.
 //! That is safe as long as nothing else in the process spawns in that moment, which holds on a
-//! current-thread runtime: the only other thread is the one that waits for signals. (The usual way,
+//! current-thread runtime: the other threads, of signals and of the log, start nothing. (The usual way,
 //! `pre_exec`, makes std fork where it could `posix_spawn`.)
 
 use std::collections::VecDeque;
@@ -13,27 +13,33 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
-use crate::lifecycle::Ended;
+use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
     self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
     Orders, Report, Reports, SLOT_VARIABLE, Ticket,
 };
+use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
-use crate::process::program;
-use crate::tenure::Slot;
+use crate::process::{folder, limit, program};
+use crate::thread::OneShot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+
+/// Between two tries to have a thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -55,12 +61,17 @@ pub(super) struct Child {
     printed: Arc<AtomicU64>,
     /// Only of those that speak in tokens.
     leaving: Option<Leaving>,
+    /// What it lacks, as long as it is in trouble.
+    trouble: Option<String>,
+    /// To have a TERM sent.
+    terminate: Arc<Notify>,
+    /// Another program, which speaks our lines.
+    speaks_lines: bool,
 }
 
 /// How far a worker that hears no orders has come in going.
 #[derive(Debug)]
 struct Leaving {
-    terminate: Arc<Notify>,
     is_busy: bool,
     /// It goes when it has ended its job.
     is_to_go: bool,
@@ -78,6 +89,8 @@ impl Child {
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        limit::leaves_room(&theirs)?;
+        folder::enter()?;
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -87,6 +100,9 @@ impl Child {
         if protocol != Protocol::Tokens {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        }
+        if let (Protocol::Own, Some(soft)) = (protocol, limit::told()) {
+            command.env(limit::VARIABLE, soft);
         }
         let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
         if let Some(mark) = mark {
@@ -117,6 +133,12 @@ impl Child {
         let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
+        // Our own raises it anyway.
+        if protocol != Protocol::Own
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            limit::give(pid);
+        }
         let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),
@@ -146,11 +168,13 @@ impl Child {
             complained: false,
             mark,
             printed,
+            terminate,
+            speaks_lines: protocol == Protocol::Lines,
             leaving: (protocol == Protocol::Tokens).then_some(Leaving {
-                terminate,
                 is_busy: false,
                 is_to_go: false,
             }),
+            trouble: None,
         })
     }
 
@@ -161,6 +185,10 @@ impl Child {
 
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    pub(super) fn is(&self, pid: Pid) -> bool {
+        u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == self.pid)
     }
 
     /// Bytes that it holds in memory (RSS, as `ps` shows it); 0 if that cannot be told.
@@ -193,14 +221,26 @@ impl Child {
             if order == Order::Reload {
                 self.reload = Some(ticket);
             }
+            if order == Order::Stop && self.speaks_lines {
+                self.terminate_soon();
+            }
             return Ok(Some(ticket));
         };
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
-            Order::Drain { .. } | Order::Stop => leaving.terminate.notify_one(),
+            Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
             Order::Reload | Order::Reopen | Order::Ping => {}
         }
         Ok(None)
+    }
+
+    /// A program of others that does not heed the order may heed a TERM.
+    fn terminate_soon(&self) {
+        let terminate = Arc::clone(&self.terminate);
+        tokio::spawn(async move {
+            sleep(MARGIN).await;
+            terminate.notify_one();
+        });
     }
 
     /// Whether that is the answer to the last reload; true once.
@@ -208,12 +248,24 @@ impl Child {
         self.reload.take_if(|last| *last == ticket).is_some()
     }
 
+    /// What it said that it lacks, if it is in trouble and said so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        match report {
+            Report::Troubled { reason, .. } => {
+                self.trouble = (!reason.is_empty()).then(|| reason.clone());
+            }
+            Report::Idle { .. } => self.trouble = None,
+            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
-                leaving.terminate.notify_one();
+                self.terminate.notify_one();
             }
         }
     }
@@ -227,13 +279,20 @@ impl Child {
     /// Ends what it has left running, away from the loop.
     pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            ends.spawn_blocking(move || {
-                if let Err(error) = leftover::end_marked(&mark.to_string()) {
-                    tracing::warn!(
-                        reason = error.to_string(),
-                        "could not look for what a worker left running"
-                    );
-                }
+            ends.spawn(async move {
+                let thread = loop {
+                    match OneShot::start("remains") {
+                        Ok(thread) => break thread,
+                        Err(_) => sleep(AGAIN).await,
+                    }
+                };
+                let ending = move || leftover::end_marked(&mark.to_string());
+                let reason = match thread.run(ending).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(reason, "could not look for what a worker left running");
             });
         }
     }
@@ -256,12 +315,6 @@ fn command(worker: &WorkerCommand) -> Command {
         Protocol::Own => program::found(&worker.program),
         Protocol::Lines | Protocol::Tokens => worker.program.clone(),
     });
-    // By its name, which may be that of another folder by now.
-    if let Some(folder) = &worker.folder
-        && folder.is_dir()
-    {
-        command.current_dir(folder);
-    }
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),

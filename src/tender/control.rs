@@ -11,9 +11,9 @@ use crate::control::{Answer, Call, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
 use crate::link::Order;
+use crate::ownership::Ownership;
 use crate::pool::{BadLimits, Limits};
 use crate::signals::Asked;
-use crate::tenure::Tenure;
 use crate::tube::TubeName;
 
 /// Questions that wait for the loop; whoever asks more waits.
@@ -23,7 +23,7 @@ const QUEUE: usize = 8;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a tender is asked. Without a folder, or while it cannot be done, nobody asks: to tend is what matters.
-pub(super) struct Door {
+pub(super) struct ControlSocket {
     folders: Vec<PathBuf>,
     store: PathBuf,
     first: Option<TubeName>,
@@ -33,15 +33,15 @@ pub(super) struct Door {
     complaint: Option<String>,
 }
 
-impl Door {
-    /// A door that is closed yet, and the calls that will come.
+impl ControlSocket {
+    /// A socket that is closed yet, and the calls that will come.
     pub(super) fn new(
         settings: &Settings,
         first: Option<&TubeName>,
         events: mpsc::Sender<Event>,
-    ) -> (Door, mpsc::Receiver<Call>) {
+    ) -> (ControlSocket, mpsc::Receiver<Call>) {
         let (calls, called) = mpsc::channel(QUEUE);
-        let door = Door {
+        let socket = ControlSocket {
             folders: settings.runtime.clone(),
             store: settings.store.clone(),
             first: first.cloned(),
@@ -49,17 +49,17 @@ impl Door {
             events,
             complaint: None,
         };
-        (door, called)
+        (socket, called)
     }
 
     /// Listens in the first folder that can be used, and says where with the right to the tubes. When the socket is
     /// swept away, or could not be made, an event comes of it.
-    pub(super) fn open(&mut self, tenure: &mut Tenure) {
+    pub(super) fn open(&mut self, ownership: &mut Ownership) {
         let Some(first) = self.first.clone().filter(|_| !self.folders.is_empty()) else {
             return;
         };
         let opened = self.listen(&first).and_then(|server| {
-            let announced = tenure.announce(Some(server.socket()));
+            let announced = ownership.announce(Some(server.socket()));
             announced
                 .map(|()| server)
                 .map_err(|error| error.to_string())
@@ -73,7 +73,7 @@ impl Door {
                 tokio::spawn(async move {
                     server.run(calls, AGAIN).await;
                     // It fails when the tender has ended.
-                    let _ = events.send(Event::Unheard).await;
+                    let _ = events.send(Event::SocketGone).await;
                 });
             }
             Err(reason) => {
@@ -83,7 +83,7 @@ impl Door {
                 self.complaint = Some(reason);
                 tokio::spawn(async move {
                     sleep(AGAIN).await;
-                    let _ = events.send(Event::Unheard).await;
+                    let _ = events.send(Event::SocketGone).await;
                 });
             }
         }
@@ -116,9 +116,7 @@ impl Tender {
             // What became of it is in the log.
             Asked::Reload => drop(self.reload()),
             Asked::Reopen => {
-                if let Err(reason) = (self.reopen)() {
-                    tracing::error!(reason, "log file was not opened again");
-                }
+                (self.reopen)();
                 self.tell_all(Order::Reopen);
             }
         }

@@ -98,7 +98,9 @@ impl Tender {
         // A pool that is on its way out has its right still.
         let free = plan.begin.iter().filter(|tube| !self.holds(tube));
         let free: BTreeSet<TubeName> = free.cloned().collect();
-        self.tenure.add(&free).map_err(|error| error.to_string())?;
+        self.ownership
+            .add(&free)
+            .map_err(|error| error.to_string())?;
 
         // From here on nothing fails.
         let mut changed = Vec::new();
@@ -189,7 +191,7 @@ impl Tender {
     /// Gives up the right to tubes whose pools were left and have ended: others may tend them.
     pub(super) fn release(&mut self) {
         for pool in self.pools.iter().filter(|pool| pool.crew.ended()) {
-            self.tenure.release(&pool.settings.tube);
+            self.ownership.release(&pool.settings.tube);
         }
     }
 

@@ -44,7 +44,7 @@ impl Questions {
         let tubes = std::slice::from_ref(&self.tube);
         match ask {
             Ask::Reserve { wait } => Answer::Reserved(broker.reserve(tubes, wait).await),
-            Ask::Exchange { over, most } => exchange(broker, over, tubes, most).await,
+            Ask::Exchange { to_delete, most } => exchange(broker, to_delete, tubes, most).await,
             Ask::Know(job) => {
                 let known = know(broker, &[job]).await;
                 Answer::Known(known.map(|mut known| known.pop().flatten()))
@@ -100,15 +100,15 @@ impl Questions {
 
 async fn exchange(
     broker: &mut dyn Broker,
-    over: Vec<ToDelete>,
+    to_delete: Vec<ToDelete>,
     tubes: &[TubeName],
     most: usize,
 ) -> Answer {
-    let known = |over: &ToDelete| (over.reservation.id, over.task);
-    let known: Vec<(JobId, Option<TaskId>)> = over.iter().map(known).collect();
-    let over = over.into_iter().map(|over| over.reservation).collect();
+    let known = |one: &ToDelete| (one.reservation.id, one.task);
+    let known: Vec<(JobId, Option<TaskId>)> = to_delete.iter().map(known).collect();
+    let to_delete = to_delete.into_iter().map(|one| one.reservation).collect();
     let mut answers = Vec::new();
-    let reserved = broker.exchange(over, &mut answers, tubes, most).await;
+    let reserved = broker.exchange(to_delete, &mut answers, tubes, most).await;
     let deleted = known
         .into_iter()
         .zip(answers)

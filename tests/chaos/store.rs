@@ -71,7 +71,9 @@ pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
 
 /// The keys of all that other producers put and that has a row.
 pub fn foreign_keys(store: &Connection) -> rusqlite::Result<BTreeSet<Key>> {
-    let mut rows = store.prepare(&format!("{KEYED} WHERE foreign_job = 1"))?;
+    let mut rows = store.prepare(&format!(
+        "{KEYED} WHERE id IN (SELECT task FROM foreign_jobs)"
+    ))?;
     let keys = rows.query_map([], key)?;
     keys.filter_map(Result::transpose).collect()
 }
@@ -100,6 +102,9 @@ pub fn dump(store: &Connection, id: i64) -> rusqlite::Result<Vec<String>> {
     let mut lines = Vec::new();
     for sql in [
         "SELECT * FROM tasks WHERE id = ?1",
+        "SELECT * FROM foreign_jobs WHERE task = ?1",
+        "SELECT * FROM task_jobs WHERE task = ?1",
+        "SELECT * FROM puts WHERE task = ?1",
         "SELECT * FROM attempts WHERE task = ?1 ORDER BY number",
     ] {
         let mut rows = store.prepare(sql)?;

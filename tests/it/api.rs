@@ -90,7 +90,10 @@ async fn a_job_is_noted_at_the_instance_that_has_it() {
     for _ in 0..3 {
         let task = queue.put(&tube("t"), Put::command("argv")).await.unwrap();
         let today = Broker::instance(&mut server.client()).await.unwrap();
-        let at = format!("SELECT job_instance FROM tasks WHERE id = {}", task.id);
+        let at = format!(
+            "SELECT max(instance) FROM task_jobs WHERE task = {}",
+            task.id
+        );
         let at: Option<String> = taskqueue
             .sqlite()
             .query_row(&at, [], |row| row.get(0))

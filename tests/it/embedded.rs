@@ -283,8 +283,8 @@ fn a_task_and_its_job_are_recorded_together_or_not_at_all() {
     let known: i64 = taskqueue
         .sqlite()
         .query_row(
-            "SELECT count(*) FROM tasks JOIN jobs ON jobs.id = job
-             WHERE put_noted = put_generation AND job_instance IS NOT NULL",
+            "SELECT count(*) FROM task_jobs JOIN jobs ON jobs.id = job
+             WHERE generation = 1 AND instance IS NOT NULL AND NOT EXISTS (SELECT 1 FROM puts)",
             [],
             |row| row.get(0),
         )

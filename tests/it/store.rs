@@ -2,6 +2,7 @@
 
 mod busy;
 mod journal;
+mod migration;
 mod opening;
 pub mod pace;
 mod processes;

@@ -63,7 +63,7 @@ impl Client {
     pub(super) async fn exchange_on(
         &mut self,
         mut connection: Connection,
-        over: &[Reservation],
+        to_delete: &[Reservation],
         deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
         most: usize,
@@ -71,19 +71,19 @@ impl Client {
         if most > 0 {
             connection.queue_watch(tubes);
         }
-        for one in over {
+        for one in to_delete {
             connection.queue(Command::Delete(one.id));
         }
         for _ in 0..most {
             queue_reserve(&mut connection, Duration::ZERO);
         }
         let patience = self.answer_timeout();
-        for _ in over {
+        for _ in to_delete {
             let heard = self.hear(&mut connection, DELETE, patience, is_deleted);
             match heard.await {
                 Ok(answer) => deleted.push(answer),
                 Err(error) => {
-                    deleted.resize(over.len(), Err(error.clone()));
+                    deleted.resize(to_delete.len(), Err(error.clone()));
                     return Err(error);
                 }
             }

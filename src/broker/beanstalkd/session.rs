@@ -82,25 +82,29 @@ impl Broker for Client {
 
     async fn exchange(
         &mut self,
-        over: Vec<Reservation>,
+        to_delete: Vec<Reservation>,
         deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
         most: usize,
     ) -> Result<Vec<Reservation>, Error> {
         let most = if tubes.is_empty() { 0 } else { most };
-        let taken = match over.first() {
+        let taken = match to_delete.first() {
             None if most == 0 => return Ok(Vec::new()),
             None => Some(self.take_connection().await?),
             // All on one connection, and on the one that there is.
-            Some(first) if over.iter().all(|one| one.connection == first.connection) => {
+            Some(first)
+                if to_delete
+                    .iter()
+                    .all(|one| one.connection == first.connection) =>
+            {
                 self.take_connection_of(first.id, first.connection).ok()
             }
             Some(_) => None,
         };
         let Some(connection) = taken else {
-            return exchange_singly(self, over, deleted, tubes, most).await;
+            return exchange_singly(self, to_delete, deleted, tubes, most).await;
         };
-        self.exchange_on(connection, &over, deleted, tubes, most)
+        self.exchange_on(connection, &to_delete, deleted, tubes, most)
             .await
     }
 

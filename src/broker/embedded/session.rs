@@ -17,9 +17,8 @@ use crate::broker::{
 };
 use crate::lives::Holder;
 use crate::seconds::whole_seconds;
-use crate::sqlite;
 use crate::sqlite::bell::Bell;
-use crate::thread::{Closed, Thread};
+use crate::thread::{NotRun, OneShot, Thread};
 use crate::tube::TubeName;
 
 /// A session with the queue in a store's file.
@@ -60,13 +59,11 @@ impl Embedded {
             return Ok(thread.clone());
         }
         let setup = self.setup.clone();
-        let opening = tokio::task::spawn_blocking(move || Queue::open(&setup));
-        let queue = opening.await.map_err(|error| Error::Failed {
-            reason: format!("opening it did not end well: {error}"),
-        })??;
+        let opener = OneShot::start("broker-opener").map_err(not_run)?;
+        let opening = opener.run(move || Queue::open(&setup)).await;
+        let queue = opening.map_err(not_run)??;
         let instance = queue.instance();
-        let thread = Thread::start("broker", queue)
-            .map_err(|error| sqlite::Error::no_thread(&self.setup.store, &error))?;
+        let thread = Thread::new("broker", queue);
         self.instance = instance;
         self.thread = Some(thread.clone());
         Ok(thread)
@@ -77,7 +74,7 @@ impl Embedded {
         f: impl FnOnce(&mut Queue) -> R + Send + 'static,
     ) -> Result<R, Error> {
         let called = self.thread().await?.call(f).await;
-        called.map_err(|Closed| sqlite::Error::Closed.into())
+        called.map_err(not_run)
     }
 
     async fn begin(&mut self) -> Result<Session, Error> {
@@ -106,14 +103,14 @@ impl Embedded {
     /// An exchange of jobs of this session: which were there to be deleted, and what is held now.
     async fn exchange_ours(
         &mut self,
-        over: &[Reservation],
+        to_delete: &[Reservation],
         tubes: &[TubeName],
         most: usize,
     ) -> Result<(Vec<bool>, Vec<Offer>), Error> {
-        let over: Vec<JobId> = over.iter().map(|one| one.id).collect();
+        let to_delete: Vec<JobId> = to_delete.iter().map(|one| one.id).collect();
         let (tubes, handle) = (tubes.to_vec(), self.thread().await?);
         self.call(move |queue| {
-            let exchanged = queue.exchange(&over, &tubes, most)?;
+            let exchanged = queue.exchange(&to_delete, &tubes, most)?;
             let offer = |job| Offer {
                 thread: handle.clone(),
                 job: Some(job),
@@ -210,7 +207,7 @@ impl Broker for Embedded {
 
     async fn exchange(
         &mut self,
-        over: Vec<Reservation>,
+        to_delete: Vec<Reservation>,
         deleted: &mut Vec<Result<(), Error>>,
         tubes: &[TubeName],
         most: usize,
@@ -218,18 +215,18 @@ impl Broker for Embedded {
         let session = match self.begin().await {
             Ok(session) => session.number.unsigned_abs(),
             Err(error) => {
-                deleted.resize(over.len(), Err(error.clone()));
+                deleted.resize(to_delete.len(), Err(error.clone()));
                 return Err(error);
             }
         };
-        if over.iter().any(|one| one.connection != session) {
-            return exchange_singly(self, over, deleted, tubes, most).await;
+        if to_delete.iter().any(|one| one.connection != session) {
+            return exchange_singly(self, to_delete, deleted, tubes, most).await;
         }
-        let exchanged = self.exchange_ours(&over, tubes, most).await;
+        let exchanged = self.exchange_ours(&to_delete, tubes, most).await;
         let (was_there, offers) = match exchanged {
             Ok(exchanged) => exchanged,
             Err(error) => {
-                deleted.resize(over.len(), Err(error.clone()));
+                deleted.resize(to_delete.len(), Err(error.clone()));
                 return Err(error);
             }
         };
@@ -328,6 +325,13 @@ impl Drop for Offer {
     }
 }
 
+/// A thread that is not to be had now may be had later.
+fn not_run(error: NotRun) -> Error {
+    Error::Failed {
+        reason: error.to_string(),
+    }
+}
+
 async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, Error> {
     let (tubes, handle) = (Arc::clone(tubes), thread.clone());
     let taking = thread.call(move |queue| {
@@ -340,7 +344,7 @@ async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, 
             Look::Nothing { sleep, holders } => Taken::Nothing { sleep, holders },
         })
     });
-    taking.await.map_err(|Closed| sqlite::Error::Closed)?
+    taking.await.map_err(not_run)?
 }
 
 /// Waits until there may be something to be seen: the bell, the time, or the death of one of those who hold jobs.

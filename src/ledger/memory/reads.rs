@@ -9,7 +9,7 @@ use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{DisplayedStatus, Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
-use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally};
+use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -189,20 +189,20 @@ impl Reads for Transaction<'_> {
 
     fn backlog(&self) -> Result<Vec<Backlog>, Failed> {
         let tables = self.0.borrow();
-        let mut counts: BTreeMap<(String, Option<String>), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(String, Wants), u64> = BTreeMap::new();
         let rows = tables.tasks().values();
         for row in rows.filter(|row| row.status == Status::Waiting) {
-            let command = match (&row.foreign, &row.content) {
-                (None, Content::Call(call)) => Some(call.command.as_str().to_owned()),
-                (Some(_), _) | (None, Content::Raw(_) | Content::Unread(_)) => None,
+            let wants = match (&row.foreign, &row.content) {
+                (Some(_), _) => Wants::Unknown,
+                (None, Content::Call(call)) => Wants::Command(call.command.as_str().to_owned()),
+                (None, Content::Raw(_) | Content::Unread(_)) => Wants::RawCommand,
             };
-            *counts.entry((row.tube.to_string(), command)).or_default() += 1;
+            *counts.entry((row.tube.to_string(), wants)).or_default() += 1;
         }
-        let backlog = counts.into_iter().map(|((tube, command), count)| Backlog {
-            tube,
-            command,
-            count,
-        });
+        let backlog =
+            counts
+                .into_iter()
+                .map(|((tube, wants), count)| Backlog { tube, wants, count });
         Ok(backlog.collect())
     }
 

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::text::some_text;
-use crate::ledger::cleanup::{Old, Unsure};
+use super::columns::some_text;
 use crate::ledger::error::Failed;
+use crate::ledger::rows::{Old, Unsure};
 use crate::task::Millis;
 use crate::task::id::TaskId;
 
@@ -23,7 +23,10 @@ fn condition(old: &Old) -> String {
 
 /// Those that may go: a foreign job that may come round again needs its row, to be known as done.
 fn may_go(old: &Old) -> String {
-    format!("{} AND (foreign_job = 0 OR job_gone = 1)", condition(old))
+    format!(
+        "{} AND NOT EXISTS (SELECT 1 FROM foreign_jobs WHERE task = tasks.id AND gone = 0)",
+        condition(old)
+    )
 }
 
 /// The next batch from a time on.
@@ -49,9 +52,12 @@ pub(super) fn old(
         .collect::<Result<_, _>>()?)
 }
 
+pub(super) fn delete_sql(old: &Old) -> String {
+    format!("DELETE FROM tasks WHERE id = ?3 AND {}", may_go(old))
+}
+
 pub(super) fn delete(change: &Connection, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
-    let sql = format!("DELETE FROM tasks WHERE id = ?3 AND {}", may_go(old));
-    let mut delete = change.prepare_cached(&sql)?;
+    let mut delete = change.prepare_cached(&delete_sql(old))?;
     let mut deleted = 0;
     for task in tasks {
         deleted += delete.execute(params![Millis::MIN, old.before, task])? as u64;
@@ -65,17 +71,20 @@ pub(super) fn count(look: &Connection, old: &Old) -> Result<u64, Failed> {
     Ok(count.unsigned_abs())
 }
 
+pub(super) fn unsure_sql(old: &Old) -> String {
+    format!(
+        "SELECT id, job, hash, tube, instance FROM tasks JOIN foreign_jobs ON task = id
+         WHERE {} AND gone = 0 AND id > ?3 ORDER BY +id LIMIT ?4",
+        condition(old)
+    )
+}
+
 pub(super) fn unsure(
     look: &Connection,
     old: &Old,
     after: TaskId,
     limit: usize,
 ) -> Result<Vec<Unsure>, Failed> {
-    let sql = format!(
-        "SELECT id, job, job_hash, tube, job_instance FROM tasks
-         WHERE {} AND foreign_job = 1 AND job_gone = 0 AND id > ?3 ORDER BY +id LIMIT ?4",
-        condition(old)
-    );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let unsure = |row: &rusqlite::Row<'_>| {
         Ok(Unsure {
@@ -87,14 +96,15 @@ pub(super) fn unsure(
         })
     };
     Ok(look
-        .prepare_cached(&sql)?
+        .prepare_cached(&unsure_sql(old))?
         .query_map(params![Millis::MIN, old.before, after, limit], unsure)?
         .collect::<Result<_, _>>()?)
 }
 
 const BEEN_AT: &str = "SELECT 1 FROM
-    (SELECT job_instance, pointer_instance FROM tasks WHERE tube = ?1 ORDER BY id DESC LIMIT 1000)
-    WHERE ?2 IN (job_instance, pointer_instance)";
+    (SELECT id FROM tasks WHERE tube = ?1 ORDER BY id DESC LIMIT 1000) AS newest
+    WHERE EXISTS (SELECT 1 FROM task_jobs WHERE task = newest.id AND broker = 1 AND instance = ?2)
+        OR EXISTS (SELECT 1 FROM foreign_jobs WHERE task = newest.id AND instance = ?2)";
 
 pub(super) fn has_been_at(look: &Connection, tube: &str, instance: &str) -> Result<bool, Failed> {
     Ok(look.prepare_cached(BEEN_AT)?.exists([tube, instance])?)

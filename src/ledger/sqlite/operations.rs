@@ -4,16 +4,13 @@ use uuid::Uuid;
 
 use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
-use crate::ledger::cleanup::{Old, Unsure};
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
-use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, KeptJob, Listed, NewRow, RanBy,
-    Reads, Recorded, Rows, Running, Tally, TaskRow,
+    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
+    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    UnverifiedJob,
 };
-use crate::ledger::worker::{Known, NewWorker};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -194,6 +191,10 @@ impl Rows for Connected<'_> {
         attempts::outcome(self.0, attempt)
     }
 
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed> {
+        attempts::interrupted_in_a_row(self.0, task)
+    }
+
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
         attempts::ran_by(self.0, task)
     }
@@ -211,7 +212,7 @@ impl Rows for Connected<'_> {
     }
 
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        tasks::raise_kicks(self.0, task, kicks)
+        puts::raise_kicks(self.0, task, kicks)
     }
 
     fn begin_put(
@@ -255,6 +256,10 @@ impl Rows for Connected<'_> {
 
     fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
         workers::set_stopped(self.0, worker, stopped)
+    }
+
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+        workers::set_told(self.0, worker, told)
     }
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {

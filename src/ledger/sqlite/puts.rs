@@ -1,20 +1,83 @@
-//! The jobs of tasks, as the tasks' rows know them, and as rows of their own where they are kept here.
+//! The jobs of tasks: puts that have begun, the jobs that are known, and as rows of their own where jobs are kept here.
+//!
+//! Each row names its broker. The first one's number is 1, and there is no other yet.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::attempts::WAITS_SINCE;
+use super::columns::{column, some_text, text};
 use super::error::nonsense;
-use super::tasks::column;
-use super::text::{some_text, text};
 use crate::broker::JobId;
 use crate::clock::Moment;
-use crate::ledger::announce::OldJob;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{BegunPut, KeptJob};
+use crate::ledger::rows::{BegunPut, ForeignJob, KeptJob, OldJob};
 use crate::sqlite::jobs;
 use crate::task::Millis;
 use crate::task::id::{PutId, TaskId};
+use crate::tube::TubeName;
+
+/// Which put of the task ?1 has begun last.
+const GENERATION: &str = "coalesce(
+    (SELECT generation FROM puts
+     WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND puts.task = ?1 AND puts.broker = 1),
+    (SELECT generation FROM task_jobs WHERE task_jobs.task = ?1 AND task_jobs.broker = 1),
+    0)";
+
+/// Begins the put number 1 of a task that is new.
+pub(super) fn first(
+    change: &Connection,
+    task: TaskId,
+    tube: &TubeName,
+    until: Millis,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "INSERT INTO puts (tube, task, broker, generation, until) VALUES (?1, ?2, 1, 1, ?3)",
+        )?
+        .execute(params![tube.as_str(), task, until])?;
+    Ok(())
+}
+
+/// Writes by which job a task that is new has come.
+pub(super) fn came_by(
+    change: &Connection,
+    task: TaskId,
+    job: JobId,
+    foreign: &ForeignJob,
+    kicks: u64,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "INSERT INTO foreign_jobs (task, broker, job, instance, hash, birth, kicks)
+             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            task,
+            column(job),
+            foreign.instance,
+            foreign.hash,
+            foreign.birth,
+            column(kicks),
+        ])?;
+    Ok(())
+}
+
+/// What of a task that waits another put needs to know. The task waits no longer than it was to, even if the clock was
+/// set back since; one that is parked is due. Its old job is the producer's own, if it came by one.
+pub(super) fn to_put_sql() -> String {
+    format!(
+        "SELECT uuid, tube, priority, ttr, {GENERATION},
+            iif(reason IS NULL, due - max(?3, {WAITS_SINCE}), 0),
+            iif(foreign_jobs.task IS NULL, task_jobs.job, foreign_jobs.job),
+            iif(foreign_jobs.task IS NULL, task_jobs.instance, foreign_jobs.instance),
+            coalesce(foreign_jobs.gone, task_jobs.gone, 0)
+         FROM tasks
+         LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+         LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
+         WHERE id = ?1 AND status = 'waiting' AND (?2 IS NULL OR {GENERATION} = ?2)"
+    )
+}
 
 pub(super) fn begin(
     change: &Connection,
@@ -23,21 +86,15 @@ pub(super) fn begin(
     until: Millis,
     now: Millis,
 ) -> Result<Option<BegunPut>, Failed> {
-    // It waits no longer than it was to, even if the clock was set back since.
-    let begin = format!(
-        "UPDATE tasks SET put_generation = put_generation + 1, put_until = ?3
-         WHERE id = ?1 AND status = 'waiting' AND put_generation = coalesce(?2, put_generation)
-         RETURNING uuid, tube, priority, ttr, put_generation, due - max(?4, {WAITS_SINCE}), job, job_instance, job_gone"
-    );
     let row = change
-        .prepare_cached(&begin)?
-        .query_row(params![task, generation, until, now], |row| {
+        .prepare_cached(&to_put_sql())?
+        .query_row(params![task, generation, now], |row| {
             Ok((
                 row.get::<_, [u8; 16]>(0)?,
                 some_text(row, 1)?,
                 row.get(2)?,
                 row.get(3)?,
-                row.get(4)?,
+                row.get::<_, i64>(4)?,
                 row.get(5)?,
                 row.get::<_, Option<i64>>(6)?,
                 text(row, 7)?,
@@ -45,9 +102,16 @@ pub(super) fn begin(
             ))
         })
         .optional()?;
-    let Some((uuid, tube, priority, ttr, generation, due_in, job, instance, deleted)) = row else {
+    let Some((uuid, tube, priority, ttr, before, due_in, job, instance, deleted)) = row else {
         return Ok(None);
     };
+    let generation = before.saturating_add(1);
+    change
+        .prepare_cached(
+            "INSERT INTO puts (tube, task, broker, generation, until) VALUES (?1, ?2, 1, ?3, ?4)
+             ON CONFLICT (tube, task, broker) DO UPDATE SET generation = excluded.generation, until = excluded.until",
+        )?
+        .execute(params![tube, task, generation, until])?;
     let old_job = job
         .filter(|_| !deleted)
         .and_then(|id| JobId::try_from(id).ok());
@@ -64,47 +128,109 @@ pub(super) fn begin(
     }))
 }
 
+/// A put whose job is known is no longer one that has only begun.
+pub(super) const NOTED: &str = "DELETE FROM puts
+    WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND task = ?1 AND broker = 1 AND generation = ?2";
+
 pub(super) fn note(
     change: &Connection,
     PutId { task, generation }: PutId,
     job: JobId,
     instance: &str,
 ) -> Result<(), Failed> {
+    let begun = change
+        .prepare_cached(NOTED)?
+        .execute(params![task, generation])?;
+    if begun == 0 && !is_newest(change, task, generation)? {
+        return Ok(());
+    }
     change
         .prepare_cached(
-            "UPDATE tasks SET put_noted = ?2, put_until = NULL, job = iif(foreign_job, job, ?3),
-                job_instance = iif(foreign_job, job_instance, ?4),
-                pointer_job = iif(foreign_job, ?3, NULL), pointer_instance = iif(foreign_job, ?4, NULL),
-                job_kicks = iif(foreign_job, job_kicks, 0), job_gone = iif(foreign_job, job_gone, 0)
-             WHERE id = ?1 AND put_generation = ?2",
+            "INSERT INTO task_jobs (task, broker, generation, job, instance) VALUES (?1, 1, ?2, ?3, ?4)
+             ON CONFLICT (task, broker) DO UPDATE SET generation = excluded.generation, job = excluded.job,
+                instance = excluded.instance, kicks = 0, gone = 0",
         )?
         .execute(params![task, generation, column(job), instance])?;
     Ok(())
 }
 
+/// Whether no put of a task has begun since that one.
+fn is_newest(change: &Connection, task: TaskId, generation: i64) -> Result<bool, Failed> {
+    let sql = format!("SELECT 1 FROM tasks WHERE id = ?1 AND {GENERATION} = ?2");
+    Ok(change
+        .prepare_cached(&sql)?
+        .exists(params![task, generation])?)
+}
+
 pub(super) fn give_up(change: &Connection, put: PutId) -> Result<(), Failed> {
     change
-        .prepare_cached("UPDATE tasks SET put_until = NULL WHERE id = ?1 AND put_generation = ?2")?
+        .prepare_cached(
+            "UPDATE puts SET until = NULL
+             WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND task = ?1 AND broker = 1 AND generation = ?2",
+        )?
         .execute(params![put.task, put.generation])?;
     Ok(())
 }
 
 pub(super) fn note_found(change: &Connection, put: PutId, instance: &str) -> Result<(), Failed> {
-    change
+    if !is_newest(change, put.task, put.generation)? {
+        return Ok(());
+    }
+    // What rings for a foreign task is its own job, until another is put for it.
+    let ours = change
         .prepare_cached(
-            "UPDATE tasks SET job_instance = iif(pointer_job IS NULL, ?3, job_instance),
-                pointer_instance = iif(pointer_job IS NULL, NULL, ?3)
-             WHERE id = ?1 AND put_generation = ?2",
+            "UPDATE task_jobs SET instance = ?2 WHERE task = ?1 AND broker = 1 AND job IS NOT NULL",
         )?
-        .execute(params![put.task, put.generation, instance])?;
+        .execute(params![put.task, instance])?;
+    if ours == 0 {
+        change
+            .prepare_cached("UPDATE foreign_jobs SET instance = ?2 WHERE task = ?1")?
+            .execute(params![put.task, instance])?;
+    }
     Ok(())
 }
 
 pub(super) fn note_deleted(change: &Connection, task: TaskId) -> Result<(), Failed> {
-    change
-        .prepare_cached("UPDATE tasks SET job_gone = 1 WHERE id = ?1")?
+    let foreign = change
+        .prepare_cached("UPDATE foreign_jobs SET gone = 1 WHERE task = ?1")?
         .execute([task])?;
+    if foreign == 0 {
+        change
+            .prepare_cached("UPDATE task_jobs SET gone = 1 WHERE task = ?1 AND broker = 1")?
+            .execute([task])?;
+    }
     Ok(())
+}
+
+pub(super) fn set_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    let foreign = change
+        .prepare_cached("UPDATE foreign_jobs SET kicks = ?2 WHERE task = ?1")?
+        .execute(params![task, column(kicks)])?;
+    if foreign == 0 {
+        // Also of a job whose put is not noted.
+        change
+            .prepare_cached(
+                "INSERT INTO task_jobs (task, broker, generation, kicks) VALUES (?1, 1, 0, ?2)
+                 ON CONFLICT (task, broker) DO UPDATE SET kicks = excluded.kicks",
+            )?
+            .execute(params![task, column(kicks)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn raise_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    let known: Option<i64> = change
+        .prepare_cached(
+            "SELECT coalesce((SELECT kicks FROM foreign_jobs WHERE task = ?1),
+                             (SELECT kicks FROM task_jobs WHERE task = ?1 AND broker = 1), 0)
+             FROM tasks WHERE id = ?1 AND status = 'failed'",
+        )?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(known) if known < column(kicks) => set_kicks(change, task, kicks),
+        Some(_) | None => Ok(()),
+    }
 }
 
 pub(super) fn put_job(change: &Connection, job: &KeptJob<'_>) -> Result<JobId, Failed> {

@@ -5,8 +5,8 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
+use super::columns::{some_text, text};
 use super::error::nonsense;
-use super::text::{some_text, text};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, DisplayedStatus, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
@@ -15,7 +15,10 @@ use crate::task::state::Status;
 
 const COLUMNS: &str =
     "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
-    status, due, reason, priority, job, created, started, finished, owner, attempt,
+    status, due, reason, priority,
+    coalesce((SELECT job FROM foreign_jobs WHERE task = tasks.id),
+             (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
+    created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
         NULL)";
 

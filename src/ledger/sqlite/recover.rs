@@ -3,10 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::text::{some_text, text};
+use super::columns::{some_text, text};
 use crate::ledger::error::Failed;
-use crate::ledger::recover::{Fingerprint, UnverifiedJob};
-use crate::ledger::rows::{Backlog, Running, Tally};
+use crate::ledger::rows::{Backlog, Fingerprint, Running, Tally, UnverifiedJob, Wants};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -22,34 +21,50 @@ const RUNNING: &str = "SELECT id, uuid, attempt, owner, priority, worker, ahead 
 const SAME: &str =
     "SELECT 1 FROM tasks WHERE id = ?1 AND attempt = ?2 AND owner = ?3 AND status = 'running'";
 
-pub(super) const MISSING: &str = "SELECT id, put_generation FROM tasks
-    WHERE tube = ?1 AND status = 'waiting' AND put_noted < put_generation AND id > ?2
-        AND (put_until IS NULL OR put_until <= ?3 OR put_until > ?4)
-    ORDER BY id LIMIT ?5";
+pub(super) const MISSING: &str =
+    "SELECT puts.task, generation FROM puts CROSS JOIN tasks ON id = puts.task
+    WHERE puts.tube = ?1 AND puts.task > ?2 AND broker = 1 AND status = 'waiting'
+        AND (until IS NULL OR until <= ?3 OR until > ?4)
+    ORDER BY puts.task LIMIT ?5";
 
-const UNVERIFIED: &str = "SELECT id, uuid, put_generation, coalesce(pointer_job, job),
-        coalesce(pointer_instance, job_instance), foreign_job AND pointer_job IS NULL, job_hash, job_birth
-    FROM tasks WHERE status = 'waiting' AND status <> 'done' AND put_noted = put_generation";
+/// The newest put of a task is noted, or the task was never put.
+const ANNOUNCED: &str = "NOT EXISTS (SELECT 1 FROM puts
+    WHERE puts.tube = tasks.tube AND puts.task = tasks.id AND puts.broker = 1)";
+
+pub(super) fn unverified_where(which: &str) -> String {
+    format!(
+        "SELECT id, uuid, coalesce(task_jobs.generation, 0), coalesce(task_jobs.job, foreign_jobs.job),
+            coalesce(task_jobs.instance, foreign_jobs.instance),
+            foreign_jobs.task IS NOT NULL AND task_jobs.job IS NULL, hash, birth
+         FROM tasks
+         LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+         LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
+         WHERE status = 'waiting' AND status <> 'done' AND {which} AND {ANNOUNCED}"
+    )
+}
 
 fn unverified_sql() -> String {
-    format!(
-        "{UNVERIFIED} AND +tube = ?1 AND coalesce(pointer_instance, job_instance) IS NOT ?2 AND id > ?3
-         ORDER BY id LIMIT ?4"
-    )
+    let which =
+        "+tube = ?1 AND id > ?3 AND coalesce(task_jobs.instance, foreign_jobs.instance) IS NOT ?2";
+    format!("{} ORDER BY id LIMIT ?4", unverified_where(which))
 }
 
 const WAITS: &str =
     "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1";
 
-const DUE: &str = "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1
-    AND due <= ?2 AND put_noted = put_generation";
+fn due_sql() -> String {
+    format!(
+        "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1 AND due <= ?2 AND {ANNOUNCED}"
+    )
+}
 
 /// In the words of the index that leaves out what is done, or it is not used.
 const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
-const BACKLOG: &str = "SELECT tube,
-        CASE WHEN foreign_job = 0 AND arguments IS NOT NULL THEN command END, count(*)
-    FROM tasks WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2";
+const BACKLOG: &str =
+    "SELECT tube, iif(arguments IS NULL, NULL, command), foreign_jobs.task IS NOT NULL, count(*)
+    FROM tasks LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+    WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2, 3";
 const OWNED: &str = "SELECT tube, owner, count(*) FROM tasks
     WHERE status = 'running' AND status <> 'done' GROUP BY tube, owner";
 
@@ -130,7 +145,7 @@ pub(super) fn unverified_of(
     task: TaskId,
 ) -> Result<Option<UnverifiedJob>, Failed> {
     Ok(look
-        .prepare_cached(&format!("{UNVERIFIED} AND id = ?1"))?
+        .prepare_cached(&unverified_where("id = ?1"))?
         .query_row([task], unverified_job)
         .optional()?)
 }
@@ -141,7 +156,7 @@ pub(super) fn waits(look: &Connection, tube: &TubeName) -> Result<bool, Failed> 
 
 pub(super) fn is_due(look: &Connection, tube: &TubeName, now: Millis) -> Result<bool, Failed> {
     Ok(look
-        .prepare_cached(DUE)?
+        .prepare_cached(&due_sql())?
         .exists(params![tube.as_str(), now])?)
 }
 
@@ -150,10 +165,15 @@ pub(super) fn backlog(look: &Connection) -> Result<Vec<Backlog>, Failed> {
     let mut rows = statement.query([])?;
     let mut backlog = Vec::new();
     while let Some(row) = rows.next()? {
+        let wants = match (row.get(2)?, text(row, 1)?) {
+            (true, _) => Wants::Unknown,
+            (false, Some(command)) => Wants::Command(command),
+            (false, None) => Wants::RawCommand,
+        };
         backlog.push(Backlog {
             tube: some_text(row, 0)?,
-            command: text(row, 1)?,
-            count: row.get::<_, i64>(2)?.unsigned_abs(),
+            wants,
+            count: row.get::<_, i64>(3)?.unsigned_abs(),
         });
     }
     Ok(backlog)
@@ -210,14 +230,15 @@ fn unverified_job(row: &Row<'_>) -> rusqlite::Result<UnverifiedJob> {
 
 /// For the tests of query plans.
 #[cfg(test)]
-pub(super) fn queries() -> [String; 7] {
+pub(super) fn queries() -> [String; 8] {
     [
         WAITS.into(),
         RUNNING.into(),
         unverified_sql(),
-        DUE.into(),
+        due_sql(),
         TUBES.into(),
         AT_REST.into(),
         OWNED.into(),
+        BACKLOG.into(),
     ]
 }

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use super::columns::column;
 use super::error::nonsense;
+use super::puts;
 use crate::broker::JobId;
-use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, TaskRow};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -17,10 +18,14 @@ use crate::task::state::Status;
 use crate::tube::TubeName;
 
 const SELECT_TASK: &str =
-    "SELECT id, uuid, tube, status, due, foreign_job, command, arguments, options, body,
-    priority, ttr, attempt, spent, lost, owner, started, job_kicks, put_generation,
-    worker, ahead
-    FROM tasks";
+    "SELECT id, uuid, tasks.tube, status, due, foreign_jobs.task IS NOT NULL, command, arguments, options, body,
+    priority, ttr, attempt, spent, lost, owner, started, coalesce(foreign_jobs.kicks, task_jobs.kicks, 0),
+    coalesce(puts.generation, task_jobs.generation, 0), worker, ahead,
+    status = 'waiting' AND reason IS NOT NULL
+    FROM tasks
+    LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+    LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
+    LEFT JOIN puts ON puts.tube = tasks.tube AND puts.task = id AND puts.broker = 1";
 
 pub(super) fn by_uuid() -> String {
     format!("{SELECT_TASK} WHERE uuid = ?1")
@@ -28,8 +33,9 @@ pub(super) fn by_uuid() -> String {
 
 pub(super) fn by_foreign_job() -> String {
     format!(
-        "{SELECT_TASK} WHERE job = ?1 AND job_hash = ?2
-            AND (job_instance = ?3 OR abs(job_birth - ?4) <= 2000) ORDER BY id DESC LIMIT 1"
+        "{SELECT_TASK} WHERE foreign_jobs.broker = 1 AND foreign_jobs.job = ?1 AND foreign_jobs.hash = ?2
+            AND (foreign_jobs.instance = ?3 OR abs(foreign_jobs.birth - ?4) <= 2000)
+         ORDER BY foreign_jobs.task DESC LIMIT 1"
     )
 }
 
@@ -93,64 +99,40 @@ pub(super) fn status(change: &Connection, task: TaskId) -> Result<Option<Status>
 
 pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
     let columns = Columns::of(row.content);
-    let (uuid, tube) = (row.uuid.as_bytes(), row.tube.as_str());
-    let id = match row.origin {
-        Origin::Ours { put_until } => change
-            .prepare_cached(
-                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
-                                    created, foreign_job, put_generation, put_until)
-                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11)
-                 ON CONFLICT (uuid) DO NOTHING RETURNING id",
-            )?
-            .query_row(
-                params![
-                    uuid,
-                    tube,
-                    row.due,
-                    columns.command,
-                    columns.arguments,
-                    columns.options,
-                    columns.body,
-                    row.priority,
-                    row.ttr,
-                    row.created,
-                    put_until,
-                ],
-                |row| row.get(0),
-            ),
+    let id: Option<TaskId> = change
+        .prepare_cached(
+            "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr, created)
+             VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (uuid) DO NOTHING RETURNING id",
+        )?
+        .query_row(
+            params![
+                row.uuid.as_bytes(),
+                row.tube.as_str(),
+                row.due,
+                columns.command,
+                columns.arguments,
+                columns.options,
+                columns.body,
+                row.priority,
+                row.ttr,
+                row.created,
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    match row.origin {
+        Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
         Origin::Foreign {
             job,
             foreign,
             kicks,
-        } => change
-            .prepare_cached(
-                "INSERT INTO tasks (uuid, tube, status, due, command, arguments, options, body, priority, ttr,
-                    created, foreign_job, job, job_instance, job_hash, job_birth, job_kicks)
-                 VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?12, ?13, ?14, ?15)
-                 ON CONFLICT (uuid) DO NOTHING RETURNING id",
-            )?
-            .query_row(
-                params![
-                    uuid,
-                    tube,
-                    row.due,
-                    columns.command,
-                    columns.arguments,
-                    columns.options,
-                    columns.body,
-                    row.priority,
-                    row.ttr,
-                    row.created,
-                    column(job),
-                    foreign.instance,
-                    foreign.hash,
-                    foreign.birth,
-                    column(kicks),
-                ],
-                |row| row.get(0),
-            ),
-    };
-    Ok(id.optional()?)
+        } => puts::came_by(change, id, job, foreign, kicks)?,
+    }
+    Ok(Some(id))
 }
 
 pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Failed> {
@@ -184,7 +166,7 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
-                job_kicks = coalesce(?10, job_kicks), started = coalesce(?11, started), ahead = 0
+                started = coalesce(?10, started), ahead = 0
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -197,10 +179,13 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
             ending.finished,
             ending.budget.spent,
             ending.budget.lost,
-            ending.kicks.map(column),
             ending.started,
-        ])?;
-    Ok(ended == 1)
+        ])?
+        == 1;
+    if let Some(kicks) = ending.kicks.filter(|_| ended) {
+        puts::set_kicks(change, ending.id.task, kicks)?;
+    }
+    Ok(ended)
 }
 
 pub(super) fn unclaim(
@@ -210,9 +195,10 @@ pub(super) fn unclaim(
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
-            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0,
-                started = NULL, ahead = 0
-             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
+            "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
+                due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
+                started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![attempt.task, attempt.number, owner])?;
     Ok(waits == 1)
@@ -273,26 +259,9 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
 
 pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {
     change
-        .prepare_cached(
-            "UPDATE tasks SET reason = ?2
-             WHERE id = ?1 AND status = 'waiting' AND reason IS NOT ?2",
-        )?
+        .prepare_cached("UPDATE tasks SET reason = ?2 WHERE id = ?1 AND status = 'waiting'")?
         .execute(params![task, reason])?;
     Ok(())
-}
-
-pub(super) fn raise_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
-    change
-        .prepare_cached(
-            "UPDATE tasks SET job_kicks = max(job_kicks, ?2) WHERE id = ?1 AND status = 'failed'",
-        )?
-        .execute(params![task, column(kicks)])?;
-    Ok(())
-}
-
-/// beanstalkd counts up from 1, so that half of the numbers is enough for ever.
-pub(super) fn column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The outer error is SQLite's, the inner one is about what the row holds.
@@ -319,7 +288,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
     let (owner, started, kicks, generation) =
         (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
-    let (worker, ahead) = (row.get(19)?, row.get(20)?);
+    let (worker, ahead, is_parked) = (row.get(19)?, row.get(20)?, row.get(21)?);
     let read = || {
         Ok(TaskRow {
             id,
@@ -327,6 +296,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
             tube: tube.map_err(|e| corrupt(e.to_string()))?,
             status: status.ok_or_else(|| corrupt("unknown status".into()))?,
             due,
+            is_parked,
             command,
             content: content?,
             priority,

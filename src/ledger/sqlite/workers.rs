@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::ledger::error::Failed;
-use crate::ledger::worker::{Known, NewWorker};
+use crate::ledger::rows::{Known, NewWorker};
 use crate::task::Millis;
 use crate::task::id::WorkerId;
 
@@ -29,6 +29,13 @@ pub(super) fn set_stopped(
     change
         .prepare_cached("UPDATE workers SET stopped = ?2 WHERE id = ?1")?
         .execute(params![worker, stopped])?;
+    Ok(())
+}
+
+pub(super) fn set_told(change: &Connection, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE workers SET told = ?2 WHERE id = ?1 AND told IS NULL")?
+        .execute(params![worker, told])?;
     Ok(())
 }
 

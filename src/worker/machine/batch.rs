@@ -14,8 +14,8 @@
 //! ```
 //!
 //! As long as each attempt is short and goes well, all outcomes are recorded when the last attempt has ended, in one
-//! transaction with the claims of the next batch. Till then the batch journal says which attempts have begun and which are
-//! done, to whoever finds the worker dead.
+//! transaction with the claims of the next batch. Till then the batch journal says which attempts have begun and which
+//! are done, to whoever finds the worker dead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -100,9 +100,9 @@ impl Batch {
         self.journal == Journal::Ready && self.is_recorded()
     }
 
-    /// The journal was to be made.
-    pub fn journal_made(&mut self, made: bool) {
-        self.journal = match made {
+    /// The journal was to be made, or to be written to. Without it each attempt is recorded by itself from now on.
+    pub fn has_journal(&mut self, has: bool) {
+        self.journal = match has {
             true => Journal::Ready,
             false => Journal::Lost,
         };
@@ -132,10 +132,16 @@ impl Batch {
     }
 
     /// The attempt could not be journaled, and does not begin.
-    pub fn not_begun(&mut self, reservation: Reservation, attempt: AttemptId) {
+    pub fn not_journaled(&mut self, reservation: Reservation, attempt: AttemptId) {
         self.journal = Journal::Lost;
         self.begun = None;
         self.unclaimed.push((reservation, attempt));
+        self.close();
+    }
+
+    /// The attempt's command could not be started, and the attempt is un-claimed. Nothing of the batch begins any more.
+    pub fn not_started(&mut self, attempt: AttemptId) {
+        self.begun.take_if(|(begun, _)| *begun == attempt);
         self.close();
     }
 
@@ -211,10 +217,5 @@ impl Batch {
         (self.begun, self.since, self.stale) = (None, None, false);
         let unclaimed = self.unclaimed.drain(..);
         jobs.extend(unclaimed.map(|(reservation, _)| reservation));
-    }
-
-    /// The journal is lost: each attempt is recorded by itself from now on.
-    pub fn lost_journal(&mut self) {
-        self.journal = Journal::Lost;
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
+use super::identify::{Read, read};
 use super::phase::{Disposition, Look, Phase};
-use super::state::{
-    ALONE_AFTER, About, Asked, EVERY, Effects, Entering, LEAVE_ALONE, Machine, gap,
-};
+use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
-use crate::chance;
 use crate::crash::Point;
-use crate::task::id::{PutId, TaskId};
+use crate::jitter;
+use crate::ledger::Jobless;
+use crate::task::id::TaskId;
 
 /// The longest wait before a broker is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -41,6 +41,7 @@ impl Machine {
             | Phase::Clearing { .. }
             | Phase::Beginning(_)
             | Phase::Running(_)
+            | Phase::Held { .. }
             | Phase::Leftovers(_)
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),
@@ -91,7 +92,7 @@ impl Machine {
         };
         let reservation = reservation.take()?;
         let job = reservation.id;
-        Some(match *how {
+        Some(match how {
             Disposition::Release {
                 priority,
                 delay,
@@ -99,13 +100,13 @@ impl Machine {
             } => (
                 Asked::Dispose {
                     job,
-                    waiting,
+                    waiting: waiting.take(),
                     is_release: true,
                 },
                 Ask::Release {
                     reservation,
-                    priority,
-                    delay,
+                    priority: *priority,
+                    delay: *delay,
                 },
             ),
             Disposition::Bury { priority } => (
@@ -116,7 +117,7 @@ impl Machine {
                 },
                 Ask::Bury {
                     reservation,
-                    priority,
+                    priority: *priority,
                 },
             ),
         })
@@ -178,7 +179,14 @@ impl Machine {
 
     fn give_next_back(&mut self) -> Option<(Asked, Ask)> {
         let reservation = self.next.pop_front()?;
-        let asked = Asked::GiveBack(reservation.id);
+        let (tube, store) = (&self.rules.tube, self.rules.store);
+        let waiting = match read(&reservation, tube, store, &self.commands) {
+            Read::Ours(job) => Some(Jobless::Job(Box::new(job))),
+            // The broker would have to be asked. beanstalkd needs no room for a release without delay.
+            Read::Foreign(_) => None,
+        };
+        let job = reservation.id;
+        let asked = Asked::GiveBack { job, waiting };
         let ask = Ask::Release {
             priority: None,
             delay: Duration::ZERO,
@@ -188,8 +196,8 @@ impl Machine {
     }
 
     fn exchange(&mut self, most: usize) -> (Asked, Ask) {
-        let over: Vec<ToDelete> = std::mem::take(&mut self.to_delete);
-        (Asked::Exchange(most), Ask::Exchange { over, most })
+        let to_delete: Vec<ToDelete> = std::mem::take(&mut self.to_delete);
+        (Asked::Exchange(most), Ask::Exchange { to_delete, most })
     }
 
     /// Takes in an answer. `None` where it is none to what was asked.
@@ -217,12 +225,8 @@ impl Machine {
                 self.disposed(job, waiting, is_release, answer, out);
                 self.rest(now);
             }
-            (Asked::GiveBack(job), Answer::Settled(answer)) => {
-                out.push(gap(Point::JobEnded));
-                if let Err(error) = answer {
-                    self.lose_others(&error);
-                    out.push(Effect::Say(Said::Unsettled { job, error }));
-                }
+            (Asked::GiveBack { job, waiting }, Answer::Settled(answer)) => {
+                self.disposed(job, waiting, true, answer, out);
             }
             (Asked::Announce, Answer::Announced) => {}
             (Asked::Reconcile, Answer::Reconciled) => {
@@ -283,7 +287,7 @@ impl Machine {
         if let Phase::Looking(looking) = &self.phase
             && looking.stage == Look::Exchange
         {
-            self.face(asked, out);
+            self.examine(asked, out);
         }
     }
 
@@ -350,7 +354,7 @@ impl Machine {
                     };
                 }
                 // Not known is not "not kicked": somebody may have asked for another run.
-                Err(_) => self.leave_job(claimant.reservation, None, LEAVE_ALONE),
+                Err(_) => self.leave_claimant(claimant, None),
             },
             other => self.phase = other,
         }
@@ -396,7 +400,7 @@ impl Machine {
     fn disposed(
         &mut self,
         job: JobId,
-        waiting: Option<PutId>,
+        waiting: Option<Jobless>,
         is_release: bool,
         answer: Result<(), broker::Error>,
         out: &mut Effects,
@@ -404,7 +408,7 @@ impl Machine {
         out.push(gap(Point::JobEnded));
         match answer {
             Ok(()) => {}
-            Err(error) if is_release && loses_job(&error) => {
+            Err(error) if is_release && loses_job(&error, waiting.as_ref()) => {
                 self.notes.again.extend(waiting);
                 out.push(Effect::Say(Said::LostJob { job, error }));
             }
@@ -424,22 +428,35 @@ impl Machine {
     }
 
     /// Said once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance. Then a worker
-    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may have
-    /// been started.
+    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may
+    /// have been started.
     fn disconnected(&mut self, error: broker::Error, now: Now, out: &mut Effects) {
         if self.rest.failures == 0 {
             out.push(Effect::Say(Said::Unreachable(error)));
         }
         self.rest.failures = self.rest.failures.saturating_add(1);
         let doubled = Duration::from_millis(100).saturating_mul(1 << self.rest.failures.min(5));
-        let wait = chance::shorten_by(doubled.min(LONGEST_WAIT), now.chance);
+        let wait = jitter::shorten_by(doubled.min(LONGEST_WAIT), now.jitter);
         let until = now.at.saturating_add(wait);
         self.rest.pause_until = Some(until);
         self.rest.reconcile_at = self.rest.reconcile_at.map(|_| until);
     }
 }
 
-/// Whether a release that was answered so leaves no job behind that anybody could reserve.
-fn loses_job(error: &broker::Error) -> bool {
-    matches!(error, broker::Error::NotFound | broker::Error::OutOfMemory)
+/// Whether a release that was answered so leaves no job behind that anybody could reserve. A job that is not found may
+/// be another worker's by now. The task of one that nobody has claimed is that worker's then; but one that is to be
+/// tried again later is put again rather than not.
+fn loses_job(error: &broker::Error, waiting: Option<&Jobless>) -> bool {
+    match error {
+        broker::Error::OutOfMemory => true,
+        broker::Error::NotFound => matches!(waiting, Some(Jobless::Put(_))),
+        broker::Error::Unreachable { .. }
+        | broker::Error::ConnectionLost { .. }
+        | broker::Error::NoAnswer { .. }
+        | broker::Error::Nonsense { .. }
+        | broker::Error::TooBig { .. }
+        | broker::Error::Draining
+        | broker::Error::Failed { .. }
+        | broker::Error::ReservationLost { .. } => false,
+    }
 }

@@ -91,11 +91,11 @@ impl Stage {
         }
     }
 
-    /// What an exit means. A command that we asked to end may exit with 0 having done half its work: it is not held to be
-    /// done.
+    /// What an exit means. A command that we asked to end may exit with 0 having done half its work: it is not held to
+    /// be done.
     pub fn outcome(self, how: How) -> Outcome {
         let (exit, memory) = match how {
-            How::NotStarted { reason } => return Outcome::CouldNotStart { reason },
+            How::NotStarted { reason, .. } => return Outcome::CouldNotStart { reason },
             How::Exit { exit, memory } => (exit, memory),
         };
         match (self, exit) {

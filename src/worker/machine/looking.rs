@@ -1,8 +1,9 @@
-//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records the
-//! command's outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the broker.
+//! Looking for the next jobs when a command has ended, so that their tasks are claimed in the transaction that records
+//! the command's outcome: where there is a next job, a job costs one transaction, and a part of a round trip to the
+//! broker.
 //!
 //! ```text
-//! command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C ──▶ …
+//! command A ends ──▶ delete Y and Z, reserve B and C ──▶ settle A, claim B ──▶ command B ends ──▶ settle B, claim C …
 //! ```
 //!
 //! The look takes 20 ms at the most. Then what has happened is recorded without the next jobs, whose turn comes later.
@@ -13,7 +14,7 @@ use super::batch::Journal;
 use super::event::{Effect, Known, Now};
 use super::identify::{Identified, Read, identify, read};
 use super::mode::Mode;
-use super::phase::{Finished, Look, Looking, Phase};
+use super::phase::{Finished, Last, Look, Looking, Phase};
 use super::state::{Effects, Entering, Machine, gap};
 use crate::broker::{JobId, Reservation};
 use crate::crash::Point;
@@ -46,12 +47,12 @@ impl Machine {
             asked,
             stage,
             found: Vec::new(),
-            facing: Vec::new(),
+            candidates: Vec::new(),
         });
     }
 
-    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put right
-    /// first.
+    /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put
+    /// right first.
     fn may_ask_for(&self, now: Now) -> usize {
         match self.rest.reconcile_at {
             Some(at) if at <= now.at => 0,
@@ -82,7 +83,7 @@ impl Machine {
                 true
             }
             (Look::Exchange, Some(asked)) => {
-                self.face(asked, out);
+                self.examine(asked, out);
                 true
             }
             (Look::Identify, _) => false,
@@ -99,7 +100,7 @@ impl Machine {
     }
 
     /// Looks at the next jobs: at one, or at as many as fit a batch. Of foreign ones the broker has to be asked.
-    pub(super) fn face(&mut self, asked: usize, out: &mut Effects) {
+    pub(super) fn examine(&mut self, asked: usize, out: &mut Effects) {
         let most = match self.batch.journal() {
             Journal::Ready if self.pace.fits_a_batch() => asked.max(1),
             Journal::Ready | Journal::Unmade | Journal::Lost => 1,
@@ -110,7 +111,7 @@ impl Machine {
         let count = most.min(self.next.len());
         let next = self.next.drain(..count);
         let (tube, store, commands) = (&self.rules.tube, self.rules.store, &self.commands);
-        looking.facing = next
+        looking.candidates = next
             .map(|reservation| {
                 out.push(gap(Point::NextReserved));
                 let read = read(&reservation, tube, store, commands);
@@ -119,7 +120,7 @@ impl Machine {
             .collect();
         looking.stage = Look::Identify;
         if looking.foreign_jobs().next().is_none() {
-            self.faced(Some(Vec::new()), Now::default());
+            self.examined(Some(Vec::new()), Now::default());
         }
     }
 
@@ -134,20 +135,20 @@ impl Machine {
             && looking.stage == Look::Identify
             && looking.foreign_jobs().eq(jobs.iter().copied())
         {
-            self.faced(known, now);
+            self.examined(known, now);
         }
     }
 
-    /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that is not
-    /// to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
-    pub(super) fn faced(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {
+    /// The broker has said what it knows of the foreign jobs that are looked at, in order. From the first one on that
+    /// is not to be claimed, or about which nothing could be learnt, jobs are looked at again when their turns come.
+    pub(super) fn examined(&mut self, known: Option<Vec<Option<Known>>>, now: Now) {
         let Phase::Looking(looking) = &mut self.phase else {
             return;
         };
         looking.stage = Look::Enter;
         let mut known = known.unwrap_or_default().into_iter();
         let mut later = Vec::new();
-        for (reservation, read) in looking.facing.drain(..) {
+        for (reservation, read) in looking.candidates.drain(..) {
             let job = match read {
                 _ if !later.is_empty() => None,
                 Read::Ours(job) => Some(job),
@@ -177,18 +178,12 @@ impl Machine {
                     .found
                     .into_iter()
                     .map(|(reservation, _)| reservation);
-                let facing = looking
-                    .facing
+                let candidates = looking
+                    .candidates
                     .into_iter()
                     .map(|(reservation, _)| reservation);
-                self.have_again(found.chain(facing));
-                let Finished {
-                    reservation,
-                    facts,
-                    settlement,
-                    ..
-                } = looking.finished;
-                self.record(Some((reservation, facts, settlement)), now);
+                self.have_again(found.chain(candidates));
+                self.record(Last::Ended(looking.finished), now);
             }
             other => self.phase = other,
         }
@@ -205,7 +200,7 @@ impl Machine {
 impl Looking {
     /// The foreign jobs that are looked at, in order.
     pub fn foreign_jobs(&self) -> impl Iterator<Item = JobId> {
-        let foreign = self.facing.iter().filter(|(_, read)| match read {
+        let foreign = self.candidates.iter().filter(|(_, read)| match read {
             Read::Foreign(_) => true,
             Read::Ours(_) => false,
         });

@@ -6,11 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::command::Stage;
+use super::event::Ended;
 use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
 use crate::broker::Reservation;
 use crate::ledger::Millis;
-use crate::ledger::{Attempt, DeadAttempt, JobRef, Settlement};
+use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
 use crate::task::command::Command;
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Budget;
@@ -56,6 +57,16 @@ pub enum Phase {
     Beginning(Running),
     /// The command runs.
     Running(Running),
+    /// The command has ended as one does that is told to go, and the worker has not been told; or it is not known yet
+    /// who else was told.
+    Held {
+        /// The attempt.
+        running: Running,
+        /// How its command ended.
+        ended: Box<Ended>,
+        /// When the end is taken for what it is.
+        until: Duration,
+    },
     /// The command has ended, and what it left running is being ended.
     Leftovers(Finished),
     /// The outcome is being written to the batch journal.
@@ -88,6 +99,7 @@ impl Phase {
             Phase::Clearing { .. } => PhaseKind::Clearing,
             Phase::Beginning(_) => PhaseKind::Beginning,
             Phase::Running(_) => PhaseKind::Running,
+            Phase::Held { .. } => PhaseKind::Held,
             Phase::Leftovers(_) => PhaseKind::Leftovers,
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,
@@ -161,6 +173,11 @@ impl Facts {
         }
     }
 
+    /// The program that the command runs.
+    pub fn program(&self) -> &str {
+        self.command.run.first().map_or("", String::as_str)
+    }
+
     /// The task's row, where it is of interest whether the job is known to be gone.
     pub fn foreign_task(&self) -> Option<TaskId> {
         self.foreign.then_some(self.id.task)
@@ -217,7 +234,7 @@ pub struct Looking {
     /// The next jobs, and which tasks they speak of.
     pub found: Vec<(Reservation, JobRef)>,
     /// Jobs that are looked at, of some of which the broker is asked what it knows.
-    pub facing: Vec<(Reservation, Read)>,
+    pub candidates: Vec<(Reservation, Read)>,
 }
 
 /// How far the look for the next jobs has come.
@@ -236,8 +253,8 @@ pub enum Look {
 /// What is being recorded.
 #[derive(Debug)]
 pub struct Recording {
-    /// The attempt that has ended last, with its job; `None` where only a batch is recorded.
-    pub last: Option<(Reservation, Facts, Arc<Settlement>)>,
+    /// What came of the attempt that was served last.
+    pub last: Last,
     /// Since when the worker tries to record.
     pub since: Duration,
     /// The ledger has refused the entry already, which was said.
@@ -246,8 +263,37 @@ pub struct Recording {
     pub not_before: Duration,
 }
 
+/// What came of the attempt that was served last, with its job.
+#[derive(Debug)]
+pub enum Last {
+    /// There is none: only a batch is recorded.
+    Nothing,
+    /// The attempt has ended.
+    Ended(Finished),
+    /// The command could not be started, and that is the worker's trouble: the task is to wait as if nothing had been
+    /// claimed.
+    Unstarted {
+        /// The job.
+        reservation: Reservation,
+        /// The attempt.
+        facts: Facts,
+        /// For how long the job is given back.
+        delay: Duration,
+    },
+}
+
+impl Last {
+    /// Which attempt.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Last::Nothing => None,
+            Last::Ended(Finished { facts, .. }) | Last::Unstarted { facts, .. } => Some(facts.id),
+        }
+    }
+}
+
 /// What is to be done with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Disposition {
     /// Release the job. If the job is lost, the task that waits is put again.
     Release {
@@ -255,8 +301,8 @@ pub enum Disposition {
         priority: Option<u32>,
         /// How long the job waits.
         delay: Duration,
-        /// The put of the task that waits for the job.
-        waiting: Option<PutId>,
+        /// The task that waits for the job, as far as that is known.
+        waiting: Option<Jobless>,
     },
     /// Bury the job.
     Bury {

@@ -8,15 +8,17 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::event::{Effect, Now, ToDelete};
+use super::heard::Heard;
+use super::lacks::Lacks;
 use super::mode::Mode;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
 use crate::broker::{Held, JobId, Reservation};
 use crate::crash::Point;
 use crate::ledger::announce::Again;
-use crate::ledger::{Claim, Entry, JobRef};
+use crate::ledger::{Claim, Entry, JobRef, Jobless};
 use crate::task::command::Commands;
-use crate::task::id::{PutId, TaskId};
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
@@ -30,8 +32,8 @@ pub const QUIET: Duration = Duration::from_millis(50);
 pub const IDLE: Duration = Duration::from_millis(2);
 pub const NOW_AND_THEN: Duration = Duration::from_millis(100);
 
-/// When a job has been worked at for so long, the jobs before it need not wait for the next reserve to be deleted, those that
-/// were to be next are for others, and what there is of a batch is recorded.
+/// When a job has been worked at for so long, the jobs before it need not wait for the next reserve to be deleted,
+/// those that were to be next are for others, and what there is of a batch is recorded.
 pub const ALONE_AFTER: Duration = Duration::from_millis(20);
 
 /// Between two tries to record.
@@ -64,6 +66,7 @@ pub struct Machine {
     pub rules: Rules,
     pub commands: Arc<Commands>,
     pub mode: Mode,
+    pub heard: Heard,
     pub phase: Phase,
     pub batch: Batch,
     /// The next job, claimed in the transaction that recorded the one before it.
@@ -83,13 +86,15 @@ pub struct Machine {
     /// A batch that could not be recorded beside a command is not tried again before then, and whether that was said.
     pub batch_not_before: Duration,
     pub batch_in_trouble: bool,
-    /// Notes beside a command that could not be made are not tried again before then.
+    /// Notes beside a command that could not be made are not tried again before then, and whether that was said.
     pub note_not_before: Duration,
+    pub notes_in_trouble: bool,
     /// The configuration was read again since the last claims were asked for.
     pub configured_since: bool,
     pub pace: Pace,
     pub prefetch: PrefetchSize,
     pub rest: Rest,
+    pub lacks: Lacks,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -106,7 +111,9 @@ pub struct Notes {
     /// Kicks of failed tasks' jobs.
     pub kicks: Vec<(TaskId, u64)>,
     /// Tasks whose jobs are lost.
-    pub again: Vec<PutId>,
+    pub again: Vec<Jobless>,
+    /// The worker was told to go.
+    pub told: bool,
     /// Puts that were granted, to be announced.
     pub puts: Vec<Again>,
 }
@@ -134,6 +141,8 @@ pub struct Rest {
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// The latest claim could not be made, which was said.
+    pub claims_fail: bool,
 }
 
 /// What the tender knows of what a worker has done.
@@ -157,6 +166,7 @@ impl Machine {
             rules,
             commands,
             mode: Mode::Working,
+            heard: Heard::default(),
             phase: Phase::Idle,
             batch: Batch::default(),
             claimed: None,
@@ -170,10 +180,12 @@ impl Machine {
             batch_not_before: Duration::ZERO,
             batch_in_trouble: false,
             note_not_before: Duration::ZERO,
+            notes_in_trouble: false,
             configured_since: false,
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),
             rest,
+            lacks: Lacks::default(),
             jobs: 0,
             output: 0,
             told: Told::All,
@@ -203,13 +215,18 @@ pub enum Asked {
     Dispose {
         /// The job.
         job: JobId,
-        /// The put that is to be followed by another if the job is lost.
-        waiting: Option<PutId>,
+        /// Which task is to be put again if the job is lost.
+        waiting: Option<Jobless>,
         /// The job is released, not buried.
         is_release: bool,
     },
     /// [`Ask::Release`] of a job whose turn has not come.
-    GiveBack(JobId),
+    GiveBack {
+        /// The job.
+        job: JobId,
+        /// Which task is to be put again if the job is lost.
+        waiting: Option<Jobless>,
+    },
     /// [`Ask::Announce`]
     Announce,
     /// [`Ask::Reconcile`]
@@ -237,7 +254,7 @@ impl Asked {
             | Asked::KnowAll(_)
             | Asked::Touch(_)
             | Asked::Dispose { .. }
-            | Asked::GiveBack(_)
+            | Asked::GiveBack { .. }
             | Asked::Announce => false,
         }
     }
@@ -299,7 +316,8 @@ impl Notes {
     pub fn take_back(&mut self, entry: &Entry) {
         self.deleted.extend(&entry.deleted);
         self.kicks.extend(&entry.kicks);
-        self.again.extend(&entry.again);
+        self.again.extend(entry.again.iter().cloned());
+        self.told |= entry.told;
     }
 }
 

@@ -202,7 +202,7 @@ async fn tasks_whose_jobs_may_be_there_stay_and_the_answer_says_why() {
     other.put(b"hello", 0, Duration::ZERO, minute).unwrap();
     taskqueue.work("raw", 1);
     // As if its worker had died before it could note it.
-    let unsure = "UPDATE tasks SET job_gone = 0";
+    let unsure = "UPDATE foreign_jobs SET gone = 0";
     taskqueue.sqlite().execute_batch(unsure).unwrap();
     let cleanup = async |broker: &str| {
         let queue = open(&taskqueue, broker);

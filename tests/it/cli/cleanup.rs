@@ -81,7 +81,7 @@ fn a_broker_that_never_had_a_job_is_not_believed_that_it_has_gone() {
     };
     work(&server, b"hello");
     // As if its worker had died before it could note it.
-    let unsure = "UPDATE tasks SET job_gone = 0";
+    let unsure = "UPDATE foreign_jobs SET gone = 0";
     taskqueue.sqlite().execute_batch(unsure).unwrap();
     let cleanup = ["cleanup", "--period", "0"];
     let stays = |broker: &str| {

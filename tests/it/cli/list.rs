@@ -27,7 +27,8 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
-    for command in ["say", "no", "killed", "missing", "strict"] {
+    taskqueue.no_program("senseless");
+    for command in ["say", "no", "killed", "senseless", "strict"] {
         let argument = if command == "strict" {
             "-hello"
         } else {

@@ -203,7 +203,7 @@ fn a_large_batch_is_pipelined() {
     // Each row knows its job.
     let jobs: i64 = taskqueue
         .sqlite()
-        .query_row("SELECT count(DISTINCT job) FROM tasks", [], |row| {
+        .query_row("SELECT count(DISTINCT job) FROM task_jobs", [], |row| {
             row.get(0)
         })
         .unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use super::{pids, pool, until_idle};
 use crate::support::{Running, Taskqueue, until};
@@ -96,6 +96,38 @@ fn workers_go_by_what_was_accepted_and_never_by_the_file() {
     assert_eq!(pool(&taskqueue)["back_off"], serde_json::Value::Null);
     tender.signal(Signal::TERM);
     assert_eq!(tender.wait().code, Some(0));
+}
+
+#[test]
+fn a_worker_that_has_no_room_for_the_configuration_refuses_it() {
+    let taskqueue = Taskqueue::embedded();
+    configure(&taskqueue, "one", "");
+    let _tender = start(&taskqueue);
+    until_idle(&taskqueue, 2);
+    let workers: Vec<Pid> = pids(&pool(&taskqueue))
+        .into_iter()
+        .map(|pid| Pid::from_raw(i32::try_from(pid).unwrap()).unwrap())
+        .collect();
+    let give = |limit: &[Rlimit]| -> Vec<Rlimit> {
+        let given = workers.iter().zip(limit.iter().cycle());
+        given
+            .map(|(pid, limit)| prlimit(Some(*pid), Resource::Nofile, *limit).unwrap())
+            .collect()
+    };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+    };
+    let before = give(&[none]);
+    configure(&taskqueue, "two", "");
+    taskqueue.run(&["reload"]).ok();
+    until("it is named", || {
+        log(&taskqueue).contains("did not come with the order")
+    });
+    give(&before);
+    assert_eq!(run_jobs(&taskqueue, 2), ["one"; 2]);
+    taskqueue.run(&["reload"]).ok();
+    assert_eq!(run_jobs(&taskqueue, 2)[2..], ["two"; 2]);
 }
 
 #[test]
@@ -224,17 +256,50 @@ fn a_release_that_is_switched_is_where_workers_go() {
     assert!(!log.contains("ERROR"), "{log}");
 }
 
+/// Also where nobody says by which name it was entered.
+#[test]
+fn a_folder_that_is_replaced_is_where_workers_go() {
+    let taskqueue = Taskqueue::embedded();
+    let said = taskqueue.path("said").display().to_string();
+    let make = |word: &str| {
+        let app = taskqueue.path("app");
+        fs::create_dir(&app).unwrap();
+        fs::write(app.join("job.sh"), format!("echo {word} >> {said}")).unwrap();
+    };
+    taskqueue.configure(
+        "[commands.job]\nrun = ['/bin/sh', 'job.sh']\n[tubes.t]\nmin_workers = 2\nspare_workers = 0\nmax_workers = 2\n",
+    );
+    make("one");
+    let mut command = taskqueue.command(&["tender", "--config", "../taskqueue.toml"]);
+    command.current_dir(taskqueue.path("app"));
+    let _tender = Running::start(command);
+    until_idle(&taskqueue, 2);
+    assert_eq!(run_jobs(&taskqueue, 2), ["one"; 2]);
+    fs::rename(taskqueue.path("app"), taskqueue.path("old")).unwrap();
+    make("two");
+    replace_workers(&taskqueue);
+    assert_eq!(run_jobs(&taskqueue, 2)[2..], ["two"; 2]);
+}
+
 #[test]
 fn a_worker_command_that_is_not_there_is_refused() {
     let taskqueue = Taskqueue::embedded();
     configure(&taskqueue, "one", "");
     let _tender = start(&taskqueue);
     until_idle(&taskqueue, 2);
-    for program in ["./nowhere", "no-such-program-anywhere", "/tmp"] {
+    for (program, why) in [
+        ("./nowhere", "no such file"),
+        ("no-such-program-anywhere", "no folder of PATH has it"),
+        ("/tmp", "is a folder"),
+        ("./taskqueue.toml", "chmod +x"),
+    ] {
         taskqueue.configure(&format!("[tubes.t]\nworker_command = ['{program}']\n"));
         let refused = taskqueue.run(&["reload"]).failed(1);
         let part = format!("the worker command {program} of the tube t cannot be started");
-        assert!(refused.contains(&part), "{refused}");
+        assert!(
+            refused.contains(&part) && refused.contains(why),
+            "{refused}"
+        );
     }
     assert_eq!(run_jobs(&taskqueue, 2), ["one"; 2]);
 }

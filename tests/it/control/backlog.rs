@@ -108,3 +108,27 @@ fn tasks_in_a_tube_that_nobody_tends_are_counted_once() {
         "{said:?}"
     );
 }
+
+#[test]
+fn where_it_cannot_be_looked_who_tends_nobody_is_said_to_be_missing() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.job]\nrun = ['/bin/true']\n[tubes.bills]\nmax_workers = 1\n");
+    taskqueue
+        .run(&["put", "--use-tube", "invoices", "job"])
+        .ok();
+    // Nobody can open a link that leads to itself.
+    let tubes = taskqueue.path("t.db-tubes");
+    std::fs::create_dir_all(&tubes).unwrap();
+    let odd = tubes.join("odd.tube");
+    std::os::unix::fs::symlink("odd.tube", &odd).unwrap();
+    let tender = taskqueue.start(&["tender", "--log", "debug", "--log-file", "log"]);
+    until("it has looked", || {
+        log(&taskqueue).contains("could not look who tends what")
+    });
+    assert!(!log(&taskqueue).contains("nobody tends"));
+    std::fs::remove_file(&odd).unwrap();
+    tender.signal(rustix::process::Signal::HUP);
+    until("it is said", || {
+        log(&taskqueue).contains("tasks wait in a tube that nobody tends")
+    });
+}

@@ -6,20 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use super::{pool, until_idle};
-use crate::support::{Running, Taskqueue, until};
+use crate::support::{Running, TEND_ONE, Taskqueue, until};
 
 fn tender(taskqueue: &Taskqueue, runtime: &str) -> Running {
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-        "--log-file",
-        "log",
-    ];
+    let args = [&TEND_ONE[..], &["--log-file", "log"]].concat();
     let mut command = taskqueue.command(&args);
     command.env("XDG_RUNTIME_DIR", runtime);
     Running::start(command)

@@ -22,7 +22,9 @@ fn a_tender_and_its_workers_go_on_in_a_new_file() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(text(&taskqueue, "log").contains("worker started"));
+    until("its beginning", || {
+        text(&taskqueue, "log").matches("started").count() == 4
+    });
     fs::rename(taskqueue.path("log"), taskqueue.path("old")).unwrap();
     let old = text(&taskqueue, "old");
     tender.signal(Signal::USR1);
@@ -33,11 +35,13 @@ fn a_tender_and_its_workers_go_on_in_a_new_file() {
     };
     until("all of them have opened it", || opened() == 3);
     taskqueue.run(&["scale", "t", "--max", "3"]).ok();
-    assert!(text(&taskqueue, "log").contains("pool given other limits"));
+    until("that is in the log", || {
+        text(&taskqueue, "log").contains("pool given other limits")
+    });
     taskqueue.run(&["stop"]).ok();
+    let ran = tender.wait();
     assert!(text(&taskqueue, "log").contains("tender ended"));
     assert_eq!(text(&taskqueue, "old"), old);
-    let ran = tender.wait();
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 
@@ -69,4 +73,29 @@ fn a_file_that_cannot_be_written_is_named() {
     for part in ["no/where", "--log-file PATH"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn all_write_to_one_file_also_when_a_link_on_the_way_to_it_is_switched() {
+    let taskqueue = Taskqueue::embedded();
+    for folder in ["1", "2"] {
+        fs::create_dir(taskqueue.path(folder)).unwrap();
+    }
+    let switch = |to: &str| {
+        let _ = fs::remove_file(taskqueue.path("current"));
+        std::os::unix::fs::symlink(to, taskqueue.path("current")).unwrap();
+    };
+    switch("1");
+    let tender = tend(&taskqueue, 1, 1, &["--log-file", "current/log"]);
+    until_idle(&taskqueue, 1);
+    switch("2");
+    fs::rename(taskqueue.path("1/log"), taskqueue.path("1/log.1")).unwrap();
+    tender.signal(Signal::USR1);
+    until("both write on", || {
+        text(&taskqueue, "1/log")
+            .matches("log file opened again")
+            .count()
+            == 2
+    });
+    assert!(!taskqueue.path("2/log").exists());
 }

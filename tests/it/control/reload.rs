@@ -91,7 +91,7 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
             .matches("configuration kept as it was")
             .count()
     };
-    assert_eq!(reported(), 5);
+    until("they are in the log", || reported() == 5);
     tender.signal(Signal::HUP);
     until("it is in the log", || reported() == 6);
     // Workers go by what they read before.
@@ -215,7 +215,9 @@ fn another_program_as_worker_replaces_those_that_run() {
         let pool = pool(&taskqueue);
         pool["census"]["idle"] == 2 && pids(&pool).is_disjoint(&before)
     });
-    assert!(log(&taskqueue).contains("another program is configured"));
+    until("why is in the log", || {
+        log(&taskqueue).contains("another program is configured")
+    });
     assert!(Path::new(&taskqueue.path("started")).exists());
 }
 
@@ -267,4 +269,30 @@ fn a_worker_that_refuses_is_named_once() {
     let log = log(&taskqueue);
     assert_eq!(refusals(&log), 2, "{log}");
     assert!(!log.contains("misunderstood"), "{log}");
+}
+
+/// A worker stays with its broker and its store, and so do those that its commands would speak to.
+#[test]
+fn commands_are_told_the_broker_and_the_store_that_their_worker_has() {
+    let taskqueue = Taskqueue::embedded();
+    let said = taskqueue.path("said").display().to_string();
+    let configure = |word: &str, broker: &str, store: &str| {
+        taskqueue.configure(&format!(
+            "broker = '{broker}'\nstore = '{store}'\n[commands.job]\nrun = ['/bin/sh', '-c', \
+             'echo {word} $TASKQUEUE_BROKER $TASKQUEUE_STORE >> {said}']\n"
+        ));
+    };
+    configure("one", "embedded", "t.db");
+    let mut command = taskqueue.bare(&["worker", "--use-tube", "t", "--log-file", "log"]);
+    command.env("PWD", taskqueue.path(""));
+    let worker = Running::start(command);
+    let store = taskqueue.path("").canonicalize().unwrap().join("t.db");
+    let told = |word: &str| format!("{word} embedded {}", store.display());
+    assert_eq!(job(&taskqueue), told("one"));
+    configure("two", "beanstalk://127.0.0.1:1", "other.db");
+    worker.signal(Signal::HUP);
+    until("it has", || {
+        log(&taskqueue).contains("stayed with its broker and store")
+    });
+    assert_eq!(job(&taskqueue), told("two"));
 }

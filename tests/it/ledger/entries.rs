@@ -1,6 +1,6 @@
 //! What a worker says and asks in one transaction.
 
-use taskqueue::ledger::{Claim, Entry, TaskRef};
+use taskqueue::ledger::{Claim, Entry, Jobless, TaskRef};
 use taskqueue::task::id::TaskId;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
@@ -48,7 +48,10 @@ pub fn what_a_worker_says_goes_with_its_claim(new: New) {
         settle: vec![settlement(&attempt, Outcome::Exited(0), Next::Done).into()],
         // Of one there is no row: it was cleaned up.
         deleted: vec![task, TaskId(99)],
-        again: vec![nth_put(waits, 1), nth_put(waits, 1)],
+        again: vec![
+            Jobless::Put(nth_put(waits, 1)),
+            Jobless::Put(nth_put(waits, 1)),
+        ],
         claim: Some(next),
         ..Entry::default()
     };
@@ -76,7 +79,7 @@ pub fn of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has(new: Ne
     let mut ledger = new();
     let (task, job) = put(&mut ledger.db, NOW);
     let ask = |generation| Entry {
-        again: vec![nth_put(task, generation)],
+        again: vec![Jobless::Put(nth_put(task, generation))],
         ..Entry::default()
     };
     let me = ledger.me.clone();
@@ -90,6 +93,38 @@ pub fn of_puts_that_are_asked_for_those_are_granted_that_nobody_else_has(new: Ne
     begun(ledger.claim(&job));
     let runs = enter(&mut ledger.db, &me, ask(2)).unwrap().puts;
     assert_eq!(runs, [], "it waits no more");
+}
+
+pub fn a_job_that_is_lost_unclaimed_leads_to_another_of_its_task(new: New) {
+    let mut ledger = new();
+    let me = ledger.me.clone();
+    let lost = |job: &JobRef| Entry {
+        again: vec![Jobless::Job(Box::new(job.clone()))],
+        ..Entry::default()
+    };
+    let (task, job) = put(&mut ledger.db, NOW);
+    let granted = enter(&mut ledger.db, &me, lost(&job)).unwrap().puts;
+    assert_eq!(granted[0].put, nth_put(task, 2));
+    // One of a foreign producer's, of whose task there is no row yet: it comes by two jobs from then on.
+    let theirs = job_ref(7, TaskRef::Nameless(foreign("hello")));
+    let granted = enter(&mut ledger.db, &me, lost(&theirs)).unwrap().puts;
+    let put = granted[0].put;
+    assert_eq!(put, nth_put(TaskId(2), 1));
+    assert_eq!(ledger.status(put.task), "waiting");
+    let ours = job_ref(8, TaskRef::Pointer(granted[0].uuid));
+    let attempt = ledger.begin(&ours);
+    assert_eq!(attempt.id.task, put.task);
+    ledger.done(attempt);
+    let old = ledger.claim(&theirs);
+    assert!(
+        matches!(old, Claim::DeleteJob { .. }),
+        "it is there after a restart: {old:?}"
+    );
+    // Nobody waits for the job of a task that runs, or for one without a row.
+    begun(ledger.claim(&job));
+    assert_eq!(enter(&mut ledger.db, &me, lost(&job)).unwrap().puts, []);
+    let stray = job_ref(9, TaskRef::Pointer(uuid::Uuid::now_v7()));
+    assert_eq!(enter(&mut ledger.db, &me, lost(&stray)).unwrap().puts, []);
 }
 
 pub fn kicks_that_are_learnt_late_ask_for_nothing(new: New) {
@@ -143,4 +178,52 @@ pub fn what_ends_for_good_with_a_lost_attempt_is_not_claimed(new: New) {
     }
     assert!(matches!(entered.prefetch.as_slice(), [None]));
     assert_eq!(ledger.status(task), "failed");
+}
+
+/// However often it was tried before, and whether a kick asked for it.
+pub fn a_claim_that_came_to_nothing_is_as_if_it_had_not_been(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let (me, before) = (ledger.me.clone(), ledger.task(id));
+    let unclaim = |number| Entry {
+        unclaim: vec![nth(id, number)],
+        ..Entry::default()
+    };
+    let attempt = ledger.begin(&job);
+    drop(attempt);
+    enter(&mut ledger.db, &me, unclaim(1)).unwrap();
+    assert_eq!(format!("{:?}", ledger.task(id)), format!("{before:?}"));
+
+    let attempt = ledger.begin(&job);
+    assert_eq!(attempt.id, nth(id, 1), "its number is free again");
+    let next = Next::Wait(std::time::Duration::from_secs(10));
+    ledger.settle(&attempt, Outcome::Exited(75), next);
+    drop(attempt);
+    let (before, later) = (ledger.task(id), NOW + 60_000);
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, later));
+    assert_eq!((attempt.id, attempt.budget.spent), (nth(id, 2), 1));
+    drop(attempt);
+    enter(&mut ledger.db, &me, unclaim(2)).unwrap();
+    let after = ledger.task(id);
+    assert_eq!(after.status.as_str(), "waiting");
+    assert_eq!(after.started, before.started);
+    assert_eq!(after.attempts.len(), 1);
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, later));
+    assert_eq!((attempt.id, attempt.budget.spent), (nth(id, 2), 1));
+
+    // Not of what somebody has taken over, nor of what has ended.
+    let them = register(&mut ledger.db, "another").me;
+    enter(&mut ledger.db, &them, unclaim(2)).unwrap();
+    assert_eq!(ledger.status(id), "running");
+    ledger.failed(attempt);
+    enter(&mut ledger.db, &me, unclaim(2)).unwrap();
+    assert_eq!(ledger.status(id), "failed");
+    let kicked = JobRef {
+        kicks: Some(1),
+        ..job.clone()
+    };
+    drop(begun(ledger.claim_cleared(&kicked, 2)));
+    enter(&mut ledger.db, &me, unclaim(3)).unwrap();
+    assert_eq!(ledger.status(id), "waiting");
+    begun(ledger.claim_cleared(&job, 2));
 }

@@ -25,15 +25,17 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
         .execute(
             "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
              INSERT INTO tasks (uuid, tube, status, command, arguments, options, priority, ttr, attempt, spent,
-                created, started, finished, foreign_job, job, put_generation)
+                created, started, finished)
              SELECT unhex(printf('%016x', i) || hex(randomblob(8))), 't', 'done', 'work', json_array(?3), '{}', 0,
-                60, 1, 1, ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100, 0, i, 1 FROM n",
+                60, 1, 1, ?2 - 10, ?2 - 5, ?2 - (?1 - i) / 100 FROM n",
             params![rows, finished, text],
         )
         .unwrap();
     sqlite
         .execute_batch(
-            "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code)
+            "INSERT INTO task_jobs (task, broker, generation, job, instance)
+                SELECT id, 1, 1, id, 'f00dfacef00dface' FROM tasks WHERE status = 'done';
+             INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code)
                 SELECT id, 1, 'w', started, finished, 'exited', 0 FROM tasks WHERE status = 'done';
              INSERT INTO output (task, number, head, tail, dropped)
                 SELECT task, number, zeroblob(300), x'', 0 FROM attempts WHERE task % 4 = 0;
@@ -54,10 +56,13 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
 fn write(path: &std::path::Path, over: &AtomicBool) -> Vec<Duration> {
     let mut db = sqlite::open(path, taskqueue::ledger::Durability::ProcessDeath).unwrap();
     let mut waits = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    loop {
         let begun = Instant::now();
         put(&mut db, NOW);
         waits.push(begun.elapsed());
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
         // As a worker does: most of its time it writes nothing.
         thread::sleep(Duration::from_millis(1));
     }
@@ -128,8 +133,9 @@ fn a_worker_hardly_waits_while_rows_go() {
     ledger
         .sqlite()
         .execute_batch(
-            "UPDATE tasks SET foreign_job = 1, job_hash = randomblob(16), job_birth = 1, job_instance = 'x'
-             WHERE status = 'done'",
+            "INSERT INTO foreign_jobs (task, broker, job, instance, hash, birth)
+                SELECT task, broker, job, instance, randomblob(16), 1 FROM task_jobs
+                WHERE task IN (SELECT id FROM tasks WHERE status = 'done')",
         )
         .unwrap();
     let waits = contend(&mut ledger, "passed over", rows, 0);

@@ -77,15 +77,148 @@ fn no_impossible_task() {
             "UPDATE tasks SET priority = 'high' WHERE id = 1",
             "UPDATE tasks SET ttr = 0 WHERE id = 1",
             "UPDATE tasks SET created = NULL WHERE id = 1",
-            "UPDATE tasks SET foreign_job = 2 WHERE id = 1",
-            "UPDATE tasks SET foreign_job = 1 WHERE id = 1",
-            "UPDATE tasks SET job_hash = x'00112233445566778899aabbccddeeff' WHERE id = 1",
-            "UPDATE tasks SET job = -1 WHERE id = 1",
-            "UPDATE tasks SET job_kicks = -1 WHERE id = 1",
-            "UPDATE tasks SET job_gone = 2 WHERE id = 1",
-            "UPDATE tasks SET put_generation = -1 WHERE id = 1",
+            "UPDATE tasks SET ahead = 2 WHERE id = 2",
         ],
     );
+    for word in ["done", "failed", "cancelled"] {
+        let with = |rest: &str| format!("UPDATE tasks SET status = '{word}', {rest} WHERE id = 3");
+        let wrong = ["due = 1", "owner = 1", "finished = NULL"].map(with);
+        all_refused(&ledger, &wrong.each_ref().map(String::as_str));
+        ledger
+            .sqlite()
+            .execute_batch(&with("reason = NULL"))
+            .unwrap();
+    }
+}
+
+#[test]
+fn no_impossible_job() {
+    let mut ledger = OnDisk::new();
+    put(&mut ledger.db, super::NOW);
+    let foreign = "INSERT INTO foreign_jobs (task, broker, job, instance, hash, birth) VALUES";
+    let ours = "INSERT INTO task_jobs (task, broker, generation, job) VALUES";
+    let put = "INSERT INTO puts (tube, task, broker, generation) VALUES";
+    let job = "(1, 1, 7, 'i', zeroblob(16), 5)";
+    let known = format!("{foreign} {job}; {ours} (1, 1, 1, 7)");
+    ledger.sqlite().execute_batch(&known).unwrap();
+    let others = [
+        format!("{foreign} {job}"),
+        format!("{foreign} (99, 1, 7, 'i', zeroblob(16), 5)"),
+        format!("{ours} (1, 1, 1, 7)"),
+        format!("{ours} (99, 1, 1, 7)"),
+        format!("{ours} (1, 0, 1, 7)"),
+        format!("{put} ('t', 1, 1, 2)"),
+        format!("{put} ('u', 1, 2, 1)"),
+        format!("{put} ('t', 99, 1, 1)"),
+        format!("{put} ('t', 1, 0, 1)"),
+    ];
+    all_refused(&ledger, &others.each_ref().map(String::as_str));
+    all_refused(
+        &ledger,
+        &[
+            "UPDATE foreign_jobs SET broker = 0",
+            "UPDATE foreign_jobs SET job = NULL",
+            "UPDATE foreign_jobs SET job = -1",
+            "UPDATE foreign_jobs SET instance = NULL",
+            "UPDATE foreign_jobs SET hash = NULL",
+            "UPDATE foreign_jobs SET hash = x'00'",
+            "UPDATE foreign_jobs SET birth = NULL",
+            "UPDATE foreign_jobs SET kicks = -1",
+            "UPDATE foreign_jobs SET gone = 2",
+            "UPDATE task_jobs SET generation = -1",
+            "UPDATE task_jobs SET generation = NULL",
+            "UPDATE task_jobs SET job = -1",
+            "UPDATE task_jobs SET kicks = -1",
+            "UPDATE task_jobs SET gone = 2",
+            "UPDATE puts SET generation = 0",
+        ],
+    );
+}
+
+#[test]
+fn a_new_word_is_a_row() {
+    let mut ledger = OnDisk::new();
+    put(&mut ledger.db, super::NOW);
+    let (_, job) = put(&mut ledger.db, super::NOW);
+    let done = ledger.begin(&job);
+    ledger.done(done);
+    let (held, split) = (
+        // It waits for something else than a time, was never tried, is owned by nobody, and has not ended.
+        "UPDATE tasks SET status = 'held', due = NULL WHERE id = 1",
+        "UPDATE attempts SET outcome = 'split', exit_code = NULL WHERE task = 2",
+    );
+    all_refused(&ledger, &[held, split]);
+    let sqlite = ledger.sqlite();
+    sqlite.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    sqlite
+        .execute_batch(
+            "INSERT INTO statuses VALUES ('held'); INSERT INTO outcomes VALUES ('split')",
+        )
+        .unwrap();
+    sqlite.execute_batch(held).unwrap();
+    sqlite.execute_batch(split).unwrap();
+    // Whatever goes with it: those who bring the word know, and may say so in a table of theirs.
+    for also in [
+        "due = 5",
+        "owner = 1",
+        "finished = 5",
+        "attempt = 1, started = 1",
+    ] {
+        let also = format!("UPDATE tasks SET {also} WHERE id = 1");
+        sqlite.execute_batch(&also).unwrap();
+    }
+    // Words that are in use stay.
+    all_refused(
+        &ledger,
+        &[
+            "DELETE FROM statuses WHERE word = 'held'",
+            "DELETE FROM outcomes WHERE word = 'split'",
+            "INSERT INTO statuses VALUES ('held')",
+        ],
+    );
+}
+
+#[test]
+fn a_second_broker_is_a_row() {
+    let mut ledger = OnDisk::new();
+    let (task, job) = put(&mut ledger.db, super::NOW);
+    let tube = crate::support::tube("t");
+    let read = |ledger: &OnDisk| {
+        let missing = ledger
+            .db
+            .missing(&tube, TaskId(0), 9, i64::MAX - 20_000)
+            .unwrap();
+        let unverified = ledger.db.unverified(&tube, None, TaskId(0), 9).unwrap();
+        let shown = ledger.db.show(task.into()).unwrap();
+        format!("{missing:?} {unverified:?} {shown:?}")
+    };
+    let before = read(&ledger);
+    let sqlite = ledger.sqlite();
+    sqlite
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             INSERT INTO puts (tube, task, broker, generation, until) VALUES ('t', 1, 2, 8, NULL);
+             INSERT INTO task_jobs (task, broker, generation, job, instance, kicks) VALUES (1, 2, 7, 99, 'there', 3)",
+        )
+        .unwrap();
+    assert_eq!(read(&ledger), before);
+    let begun = ledger.begin(&job);
+    assert_eq!(begun.put.generation, 1);
+    ledger.done(begun);
+    let of_the_second = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table} WHERE broker = 2");
+        sqlite
+            .query_row(&sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!(["puts", "task_jobs"].map(of_the_second), [1, 1]);
+    // A put goes with its task to another tube, as a task does that is regenerated there.
+    sqlite.execute_batch("UPDATE tasks SET tube = 'u'").unwrap();
+    let tubes = "SELECT group_concat(DISTINCT tube) FROM puts";
+    let tubes: String = sqlite.query_row(tubes, [], |row| row.get(0)).unwrap();
+    assert_eq!(tubes, "u");
+    sqlite.execute_batch("DELETE FROM tasks").unwrap();
+    assert_eq!(["puts", "task_jobs"].map(of_the_second), [0, 0]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const KNOWN: &[&[&str]] = &[&[
     "tender/child",
     "tender/control",
     "tender/demand",
-    "tender/ear",
+    "tender/listener",
     "tender/perform",
     "tender/ping",
     "tender/printed",

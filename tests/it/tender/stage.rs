@@ -67,7 +67,6 @@ impl Scene {
                 self.mode.into(),
             ],
             protocol: Protocol::Lines,
-            folder: None,
         };
         let pool = PoolSettings {
             tube: "mail".parse().unwrap(),
@@ -85,8 +84,8 @@ impl Scene {
             runtime: Vec::new(),
             guard: None,
             configuration: None,
-            reopen: || Ok(()),
-            ear: Box::new(Told(Arc::clone(&ready))),
+            reopen: || {},
+            listener: Box::new(Told(Arc::clone(&ready))),
             limit: self.limit,
             reconciler: None,
         };

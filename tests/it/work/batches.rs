@@ -53,7 +53,7 @@ fn journals(taskqueue: &Taskqueue) -> Vec<PathBuf> {
     let folder = taskqueue.store().parent().unwrap().to_owned();
     let files = std::fs::read_dir(folder).unwrap();
     let files = files.map(|file| file.unwrap().path());
-    let is_journal = |path: &PathBuf| path.to_str().unwrap().contains("-slate-");
+    let is_journal = |path: &PathBuf| path.to_str().unwrap().contains("-batch-");
     files.filter(is_journal).collect()
 }
 
@@ -181,7 +181,7 @@ fn without_a_batch_journal_each_is_recorded_by_itself(taskqueue: &Taskqueue, que
     const TASKS: usize = 200;
     put(taskqueue, TASKS, |_| false);
     let mut journal = taskqueue.store().into_os_string();
-    journal.push("-slate-1");
+    journal.push("-batch-1");
     std::fs::create_dir(&journal).unwrap();
     let worker = taskqueue.start(&WORKER);
     let done = "tasks WHERE status = 'done'";

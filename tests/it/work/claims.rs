@@ -310,7 +310,7 @@ fn a_task_that_is_regenerated_while_others_reconcile_runs_once_more() {
     let slow = stopped(&taskqueue, &["regenerate", "--id", "1"], Point::Regenerated);
     // It is left to who began the put, until that takes too long.
     assert_eq!(taskqueue.run(&RECONCILE).json()["put"], 0);
-    let past = "UPDATE tasks SET put_until = 1 WHERE put_until IS NOT NULL";
+    let past = "UPDATE puts SET until = 1 WHERE until IS NOT NULL";
     taskqueue.sqlite().execute_batch(past).unwrap();
     assert_eq!(taskqueue.run(&RECONCILE).json()["put"], 1);
     slow.signal(Signal::CONT);

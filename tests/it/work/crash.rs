@@ -84,7 +84,7 @@ fn dies(taskqueue: &Taskqueue, args: &[&str], point: Point) {
 
 /// Whoever had begun a put is not waited for any longer.
 fn much_later(taskqueue: &Taskqueue) {
-    let past = "UPDATE tasks SET put_until = 1 WHERE put_until IS NOT NULL";
+    let past = "UPDATE puts SET until = 1 WHERE until IS NOT NULL";
     taskqueue.sqlite().execute_batch(past).unwrap();
 }
 

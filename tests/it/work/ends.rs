@@ -29,8 +29,8 @@ fn exit_codes_decide() {
         run = ["/bin/sh", "-c", "kill -SEGV $$"]
         max_attempts = 2
         backoff = { first = "0s" }
-        [commands.missing]
-        run = ["/nowhere/at/all"]
+        [commands.senseless]
+        run = ["./senseless"]
         [commands.bury]
         run = ["/bin/false"]
         on_failure = "bury"
@@ -40,13 +40,14 @@ fn exit_codes_decide() {
         backoff = { first = "0s" }
         "#,
     );
+    taskqueue.no_program("senseless");
     let puts: [&[&str]; 8] = [
         &["x:a", "0"],
         &["x:a", "1"],
         &["x:a", "65"],
         &["x:a", "75"],
         &["killed"],
-        &["missing"],
+        &["senseless"],
         &["bury"],
         &["second"],
     ];
@@ -94,7 +95,7 @@ fn exit_codes_decide() {
     assert_eq!(stats(&server, "t").buried, 1);
     drop(worker);
     let reason = taskqueue.show("6")["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("No such file"), "{reason}");
+    assert!(reason.contains("no #! line"), "{reason}");
 }
 
 #[test]

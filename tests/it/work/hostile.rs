@@ -155,8 +155,8 @@ fn check(taskqueue: &Taskqueue, cases: &[Case], ids: &[u64]) {
     let sqlite = taskqueue.sqlite();
     let mut select = sqlite
         .prepare(
-            "SELECT job, status, outcome, coalesce(tasks.reason, ''), (SELECT count(*) FROM attempts WHERE task = tasks.id)
-             FROM tasks JOIN attempts ON task = tasks.id WHERE foreign_job = 1",
+            "SELECT job, status, outcome, coalesce(tasks.reason, ''), (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id)
+             FROM tasks JOIN attempts ON attempts.task = tasks.id JOIN foreign_jobs ON foreign_jobs.task = tasks.id",
         )
         .unwrap();
     let rows: HashMap<i64, Row> = select

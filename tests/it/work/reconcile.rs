@@ -111,7 +111,7 @@ fn a_broker_with_its_binlog_is_told_nothing() {
     assert_eq!(jobs(&server, "t"), 200);
     // Known by its new name from now on.
     let today = block_on(async { server.client().instance().await.unwrap() });
-    let known = format!("SELECT count(*) FROM tasks WHERE job_instance = '{today}'");
+    let known = format!("SELECT count(*) FROM task_jobs WHERE instance = '{today}'");
     assert_eq!(number(&taskqueue, &known), 200);
 }
 

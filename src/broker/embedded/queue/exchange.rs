@@ -23,31 +23,31 @@ impl Queue {
     /// Deletes jobs that nobody else holds, and takes up to `most` others.
     pub(in super::super) fn exchange(
         &mut self,
-        over: &[JobId],
+        to_delete: &[JobId],
         tubes: &[TubeName],
         most: usize,
     ) -> Result<Exchanged, Error> {
         let dead = match self.survey_unless_flowing(tubes)? {
-            Some(survey) if over.is_empty() && !survey.calls_for_a_change() => {
+            Some(survey) if to_delete.is_empty() && !survey.calls_for_a_change() => {
                 return Ok(Exchanged::default());
             }
             Some(survey) => survey.dead,
             None => Vec::new(),
         };
-        self.exchange_knowing(over, tubes, most, &dead)
+        self.exchange_knowing(to_delete, tubes, most, &dead)
     }
 
     /// The same, where it is known whose locks are free.
     pub(super) fn exchange_knowing(
         &mut self,
-        over: &[JobId],
+        to_delete: &[JobId],
         tubes: &[TubeName],
         most: usize,
         dead: &[i64],
     ) -> Result<Exchanged, Error> {
         let session = self.session()?.number;
         let (deleted, taken) = self.database.change(|change, locks| {
-            let deleted = over
+            let deleted = to_delete
                 .iter()
                 .map(|id| delete(change, locks, column(*id), session))
                 .collect::<Result<_, _>>()?;
@@ -66,7 +66,7 @@ impl Queue {
         if most > 0 {
             self.flowing = !taken.is_empty();
         }
-        for id in over {
+        for id in to_delete {
             self.held.remove(&column(*id));
         }
         let taken = taken.into_iter().map(|(id, due_at, body)| {

@@ -10,9 +10,16 @@ pub const TTR: u64 = 10_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
-    Delayed { until: u64 },
-    Reserved { connection: u64, until: u64 },
+    Delayed {
+        until: u64,
+    },
+    Reserved {
+        connection: u64,
+        until: u64,
+    },
     Buried,
+    /// In none of the queues: there was no room when it was released. It is ready again after a restart.
+    Nowhere,
 }
 
 #[derive(Debug)]
@@ -44,7 +51,8 @@ impl Broker {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.jobs.values().all(|job| job.state == State::Buried)
+        let is_out_of_reach = |job: &Job| matches!(job.state, State::Buried | State::Nowhere);
+        self.jobs.values().all(is_out_of_reach)
     }
 
     /// All connections go; and all jobs, if it forgets. Then its numbers begin anew.
@@ -56,7 +64,7 @@ impl Broker {
             self.ids = 0;
         }
         for job in self.jobs.values_mut() {
-            if let State::Reserved { .. } = job.state {
+            if let State::Reserved { .. } | State::Nowhere = job.state {
                 job.state = State::Ready;
             }
         }
@@ -121,7 +129,11 @@ impl Broker {
                 State::Delayed { until } | State::Reserved { until, .. } if until <= now => {
                     job.state = State::Ready;
                 }
-                State::Ready | State::Delayed { .. } | State::Reserved { .. } | State::Buried => {}
+                State::Ready
+                | State::Delayed { .. }
+                | State::Reserved { .. }
+                | State::Buried
+                | State::Nowhere => {}
             }
         }
     }
@@ -130,7 +142,7 @@ impl Broker {
     pub fn next_at(&self, now: u64) -> Option<u64> {
         let at = self.jobs.values().filter_map(|job| match job.state {
             State::Delayed { until } | State::Reserved { until, .. } => Some(until),
-            State::Ready | State::Buried => None,
+            State::Ready | State::Buried | State::Nowhere => None,
         });
         at.filter(|at| *at > now).min()
     }
@@ -139,9 +151,11 @@ impl Broker {
         let job = self.jobs.get_mut(&id).ok_or(Error::NotFound)?;
         match job.state {
             State::Reserved { connection, .. } if connection == by => Ok(job),
-            State::Ready | State::Delayed { .. } | State::Reserved { .. } | State::Buried => {
-                Err(Error::NotFound)
-            }
+            State::Ready
+            | State::Delayed { .. }
+            | State::Reserved { .. }
+            | State::Buried
+            | State::Nowhere => Err(Error::NotFound),
         }
     }
 
@@ -188,6 +202,13 @@ impl Broker {
             delay => State::Delayed { until: now + delay },
         };
         Ok(())
+    }
+
+    /// A release for which there is no room.
+    pub fn misplace(&mut self, reservation: &Reservation, connection: u64) -> Result<(), Error> {
+        let id = Broker::ours(reservation, connection)?;
+        self.held(id, connection)?.state = State::Nowhere;
+        Err(Error::OutOfMemory)
     }
 
     pub fn bury(&mut self, reservation: &Reservation, connection: u64) -> Result<(), Error> {

@@ -1,10 +1,11 @@
 //! Workers, a ledger, a broker and commands in made-up time, by the seed. Workers are killed in every gap between two
-//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for a
-//! while. The promises are judged from outside: by what commands were started, and by what the ledger says in the end.
+//! effects, the broker is restarted with its jobs or without them, connections break, and the ledger takes nothing for
+//! a while. The promises are judged from outside: by what commands were started, and by what the ledger says in the
+//! end.
 //!
 //! The machine and the ledger's protocol are the real ones. Rows, locks and batch journals are in memory, and so is the
-//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a few
-//! lines.
+//! broker. What a tender does beside its workers (a pass of reconciliation, a sweep after a death) is done here in a
+//! few lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,12 +26,13 @@ use crate::ledger::recover::Fingerprint;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
 use crate::lives::{self, Alive};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
 use crate::task::retry::Next;
-use crate::task::state::Exit;
+use crate::task::state::{Exit, Outcome};
 use crate::tube::TubeName;
 use crate::worker::machine::event::{
     Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Unentered,
@@ -40,6 +42,8 @@ use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
 mod effects;
+mod stops;
+mod tender;
 mod workers;
 
 /// Between two passes of the tender.
@@ -68,6 +72,11 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    pub unstarted: u64,
+    /// Attempts of workers that were killed after they were told to go.
+    pub cut_off: u64,
+    /// Commands that were stopped with their workers.
+    pub stopped: u64,
 }
 
 pub struct Model {
@@ -94,8 +103,14 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// Attempts whose commands were stopped with their workers, half done.
+    stopped: HashSet<AttemptId>,
+    /// Workers of which the ledger knows that they were told to go.
+    told: HashSet<String>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
+    /// What no command can be started for, and until when.
+    lacks_until: Option<(Lack, u64)>,
     tally: Tally,
 }
 
@@ -117,7 +132,7 @@ struct Worker {
 struct Run {
     attempt: Box<Attempt>,
     ends_at: u64,
-    exit: i32,
+    exit: Exit,
     is_signalled: bool,
 }
 
@@ -163,8 +178,11 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            stopped: HashSet::new(),
+            told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
+            lacks_until: None,
             tally: Tally::default(),
         };
         for _ in 0..kind.workers {
@@ -207,7 +225,7 @@ impl Model {
 
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
-        let mut lost = 0;
+        let (mut lost, mut cut_off) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
         tender
@@ -221,7 +239,16 @@ impl Model {
                 );
                 for attempt in &task.attempts {
                     attempts += 1;
-                    lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                    let is_lost = attempt.outcome.as_deref() == Some("lost");
+                    assert!(
+                        !is_lost || !self.told.contains(&attempt.worker),
+                        "lost by {}, who was told to go",
+                        attempt.worker
+                    );
+                    lost += u64::from(is_lost);
+                    cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
+                    // What a worker lacks costs no task anything.
+                    assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
                 }
                 true
             })
@@ -233,12 +260,13 @@ impl Model {
         );
         // Each death costs the attempt whose command ran, or was about to, and no other.
         assert!(
-            lost <= self.tally.kills,
-            "{lost} lost by {} kills",
+            lost + cut_off <= self.tally.kills,
+            "{lost} lost and {cut_off} cut off by {} kills",
             self.tally.kills
         );
         self.tally.attempts = attempts;
         self.tally.lost = lost;
+        self.tally.cut_off = cut_off;
     }
 
     // Who puts, and what goes wrong.
@@ -299,6 +327,18 @@ impl Model {
             self.rows.set_trouble(Some(trouble));
             self.trouble_until = Some(self.now + self.dice.below(5_000_000));
         }
+        if self.lacks_until.is_none() && self.dice.one_in(1500) {
+            let lack = match self.dice.below(3) {
+                0 => Lack::Room,
+                1 => Lack::Folder,
+                // For less than a minute.
+                _ => Lack::Program,
+            };
+            self.lacks_until = Some((lack, self.now + self.dice.below(20_000_000)));
+        }
+        if self.dice.one_in(1000) {
+            self.is_stopped();
+        }
         if self.dice.one_in(500) {
             let worker = self.dice.below(self.workers.len() as u64) as usize;
             let mode = match self.dice.below(3) {
@@ -318,6 +358,7 @@ impl Model {
             self.rows.set_trouble(None);
         }
         let now = self.now;
+        self.lacks_until.take_if(|(_, until)| *until <= now);
         let (gone, stay): (Vec<_>, Vec<_>) = self
             .orphans
             .drain(..)
@@ -332,71 +373,6 @@ impl Model {
         }
     }
 
-    /// The tender's: dead attempts, tasks without a job, jobs that the broker has forgotten.
-    fn pass(&mut self) {
-        let (tube, me, wall) = (self.tube.clone(), self.tender_is.clone(), self.wall());
-        for dead in self.tender.dead_attempts(&tube, me.id).unwrap() {
-            let taking = Entry {
-                take_over: Some(dead.clone()),
-                ..Entry::default()
-            };
-            let entered = self
-                .tender
-                .enter(&taking, &self.commands, &me, wall)
-                .unwrap();
-            if entered.taken {
-                self.end_orphans(dead.id);
-                let lose = Some(DeadAttempt {
-                    owner: Some(me.id),
-                    ..dead
-                });
-                let losing = Entry {
-                    lose,
-                    ..Entry::default()
-                };
-                let entered = self
-                    .tender
-                    .enter(&losing, &self.commands, &me, wall)
-                    .unwrap();
-                assert_ne!(entered.lost, Some(AfterLoss::NotOurs));
-            }
-        }
-        let missing = self
-            .tender
-            .missing(&tube, TaskId::BEFORE_ALL, 10_000, wall)
-            .unwrap();
-        let again = self.tender.put_again(&missing, wall).unwrap();
-        self.announce(again);
-        let (instance, mut forgotten) = (self.broker.instance(), Vec::new());
-        for job in self
-            .tender
-            .unverified(&tube, None, TaskId::BEFORE_ALL, 10_000)
-            .unwrap()
-        {
-            let body = job.job.and_then(|id| self.broker.peek(id));
-            let is_there = match job.fingerprint {
-                Fingerprint::Pointer => body == Some(pointer(job.uuid)),
-                // Where the broker keeps its jobs, its number is enough.
-                Fingerprint::Foreign { .. } => body.is_some(),
-            };
-            match is_there {
-                true => self.tender.note_found(&instance, &[job.put]).unwrap(),
-                false => forgotten.push(job.put),
-            }
-        }
-        let again = self.tender.put_again(&forgotten, wall).unwrap();
-        self.announce(again);
-    }
-
-    fn announce(&mut self, puts: Vec<Again>) {
-        let instance = self.broker.instance();
-        for again in puts {
-            let delay = u64::try_from(again.due_in.max(0)).unwrap() * 1000;
-            let job = self.broker.put(pointer(again.uuid), TTR, delay, self.now);
-            let _ = self.tender.note_puts(&instance, &[(again.put, Some(job))]);
-        }
-    }
-
     // Time.
 
     fn wall(&self) -> i64 {
@@ -407,7 +383,7 @@ impl Model {
         Now {
             at: Duration::from_micros(self.now),
             wall: self.wall(),
-            chance: u8::try_from(self.dice.below(256)).unwrap(),
+            jitter: u8::try_from(self.dice.below(256)).unwrap(),
         }
     }
 
@@ -426,6 +402,7 @@ impl Model {
             Some(self.next_pass),
             self.broker.next_at(self.now),
             self.trouble_until,
+            self.lacks_until.map(|(_, until)| until),
         ];
         let orphans = self.orphans.iter().map(|orphan| Some(orphan.gone_at));
         let next = workers

@@ -6,26 +6,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::broker::{self, Reservation, Reserve};
-use crate::ledger::{Attempt, Claim, DeadAttempt, Entered, Entry, Remains};
-use crate::link::Report;
+use crate::broker::{self, Reservation};
+use crate::ledger::{Attempt, DeadAttempt, Remains};
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
-use crate::task::command::{Command, Commands, Plan};
-use crate::task::id::{AttemptId, PutId, TaskId};
+use crate::task::command::{Command, Plan};
+use crate::task::id::{AttemptId, PutId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
-use crate::worker::machine::event::{
-    Answer, Ask, Effect, Ended, Event, How, Known, Now, Unentered,
-};
+use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
 use crate::worker::machine::mode::Mode;
-use crate::worker::machine::state::{Machine, Rules};
+use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
 /// Every phase.
-pub const PHASES: [PhaseKind; 14] = [
+pub const PHASES: [PhaseKind; 15] = [
     PhaseKind::Idle,
     PhaseKind::Identifying,
     PhaseKind::Claiming,
@@ -34,6 +31,7 @@ pub const PHASES: [PhaseKind; 14] = [
     PhaseKind::Clearing,
     PhaseKind::Beginning,
     PhaseKind::Running,
+    PhaseKind::Held,
     PhaseKind::Leftovers,
     PhaseKind::Journaling,
     PhaseKind::Looking,
@@ -43,8 +41,9 @@ pub const PHASES: [PhaseKind; 14] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 12] = [
+pub const EVENTS: [EventKind; 13] = [
     EventKind::Told,
+    EventKind::ToldAll,
     EventKind::Configured,
     EventKind::Answered,
     EventKind::Entered,
@@ -66,7 +65,7 @@ pub fn at(micros: u64) -> Now {
     Now {
         at: Duration::from_micros(micros),
         wall: 1_000_000 + i64::try_from(micros / 1000).unwrap(),
-        chance: 0,
+        jitter: 0,
     }
 }
 
@@ -205,15 +204,30 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
     })
 }
 
-/// A word to go, which nobody waits for an answer to.
-pub fn told(mode: Mode) -> Event {
-    Event::Told { mode, ticket: None }
+/// TERM.
+pub const TERM: i32 = 15;
+
+/// A command that was ended by a signal which we did not send.
+pub fn ended_by(signal: i32, has_remains: bool) -> Box<Ended> {
+    let mut ended = ended(0, false, has_remains);
+    ended.how = How::Exit {
+        exit: Exit::Signal(signal),
+        memory: false,
+    };
+    ended
 }
 
-/// An event of that kind. Answers are to nothing that is asked in [`machine_in`].
+/// A word to go, which nobody waits for an answer to.
+pub fn told(mode: Mode) -> Event {
+    let (ticket, by) = (None, By::Tender);
+    Event::Told { mode, ticket, by }
+}
+
+/// An event of that kind. Answers are to nothing that is asked in [`super::script::machine_in`].
 pub fn event(kind: EventKind) -> Event {
     match kind {
         EventKind::Told => told(Mode::Draining { until: None }),
+        EventKind::ToldAll => Event::ToldAll,
         EventKind::Configured => Event::Configured(Arc::default()),
         EventKind::Answered => Event::Answered(Answer::Announced),
         EventKind::Entered => Event::Entered(Err(Unentered::Trouble("it is gone".into()))),
@@ -228,7 +242,7 @@ pub fn event(kind: EventKind) -> Event {
     }
 }
 
-/// Whether the worker of [`machine_in`] waits for such an answer, if it is one.
+/// Whether the worker of [`super::script::machine_in`] waits for such an answer, if it is one.
 pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
     match event {
         EventKind::Answered | EventKind::Proved => false,
@@ -239,6 +253,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         ]
         .contains(&phase),
         EventKind::Told
+        | EventKind::ToldAll
         | EventKind::Configured
         | EventKind::JournalMade
         | EventKind::NotJournaled
@@ -247,358 +262,5 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::Journaled
         | EventKind::Cleared
         | EventKind::Due => true,
-    }
-}
-
-/// A worker that stands there.
-pub fn machine_in(phase: PhaseKind) -> Machine {
-    let mut script = Script::new();
-    let first = AttemptId {
-        task: TaskId(1),
-        number: 1,
-    };
-    match phase {
-        PhaseKind::Idle => {}
-        PhaseKind::Identifying => script.reserves(job(1, "raw", 1)),
-        PhaseKind::Claiming => script.reserves_pointer(),
-        PhaseKind::Counting => {
-            script.reserves_pointer();
-            script.claim_says(Claim::AskForKicks);
-        }
-        PhaseKind::TakingOver | PhaseKind::Clearing => {
-            script.reserves_pointer();
-            script.claim_says(Claim::Dead(dead(first, Remains::Unknown)));
-            if phase == PhaseKind::Clearing {
-                script.is_told(Entered {
-                    taken: true,
-                    ..Entered::default()
-                });
-            }
-        }
-        PhaseKind::Beginning => {
-            script.reserves_pointer();
-            script.starts_commands = false;
-            script.begins(first, false);
-        }
-        PhaseKind::Running => script = Script::running(),
-        PhaseKind::Leftovers => {
-            script = Script::running();
-            script.step(Event::Ended(ended(1, false, true)));
-        }
-        PhaseKind::Journaling => {
-            script = Script::running();
-            script.ends_with_batch(2, at(1_000));
-            script.writes_journal = false;
-            script.ends_quickly(at(2_000));
-        }
-        PhaseKind::Looking => {
-            script = Script::running();
-            script.ends(0, at(1_000));
-        }
-        PhaseKind::Recording => {
-            script = Script::running();
-            script.step(told(Mode::Draining { until: None }));
-            script.ends(0, at(1_000));
-        }
-        PhaseKind::Disposing => {
-            script.reserves_pointer();
-            let (task, priority) = (TaskId(1), 1024);
-            script.claim_says(Claim::BuryJob { task, priority });
-        }
-        PhaseKind::Gone => {
-            script.step(told(Mode::Stopping));
-            script.step(Event::Answered(Answer::Interrupted));
-        }
-    }
-    script.machine
-}
-
-/// A worker, and what it wants from its surroundings.
-pub struct Script {
-    pub machine: Machine,
-    pub starts_commands: bool,
-    pub writes_journal: bool,
-    pub reports: Vec<Report>,
-    now: Now,
-    asked: Option<Ask>,
-    pending: Option<Arc<Entry>>,
-    last: Option<Arc<Entry>>,
-    /// How many outcomes the entries since the last end of a command had.
-    recorded: Option<usize>,
-    running: Option<Box<Attempt>>,
-    locks: Locks,
-    jobs: u64,
-}
-
-impl Script {
-    pub fn new() -> Script {
-        Script::with(|_| {})
-    }
-
-    pub fn with(change: impl FnOnce(&mut Rules)) -> Script {
-        let mut rules = rules();
-        change(&mut rules);
-        let now = at(0);
-        let mut script = Script {
-            machine: Machine::new(rules, Arc::<Commands>::default(), now),
-            starts_commands: true,
-            writes_journal: true,
-            reports: Vec::new(),
-            now,
-            asked: None,
-            pending: None,
-            last: None,
-            recorded: None,
-            running: None,
-            locks: Locks::new(),
-            jobs: 0,
-        };
-        script.step(Event::Due);
-        script
-    }
-
-    /// With a command that runs.
-    pub fn running() -> Script {
-        let mut script = Script::new();
-        script.reserves_pointer();
-        script.begins(
-            AttemptId {
-                task: TaskId(1),
-                number: 1,
-            },
-            false,
-        );
-        script
-    }
-
-    /// The same for a foreign producer's job.
-    pub fn running_foreign() -> Script {
-        let mut script = Script::new();
-        script.reserves(job(1, "raw", 1));
-        script.answer_known();
-        script.begins(
-            AttemptId {
-                task: TaskId(1),
-                number: 1,
-            },
-            true,
-        );
-        script
-    }
-
-    pub fn step(&mut self, event: Event) {
-        if matches!(event, Event::Answered(_)) {
-            self.asked = None;
-        }
-        let effects = self.machine.step(event, self.now).unwrap();
-        for effect in effects {
-            self.perform(effect);
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Ask(ask) => {
-                assert!(self.asked.is_none(), "two questions at once");
-                self.asked = Some(ask);
-            }
-            Effect::Enter { entry, .. } => {
-                self.recorded = Some(self.recorded.unwrap_or(0) + entry.settle.len());
-                self.last = Some(Arc::clone(&entry));
-                self.pending = Some(entry);
-            }
-            Effect::Report(report) => self.reports.push(report),
-            Effect::MakeJournal => self.step(Event::JournalMade(true)),
-            Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
-            Effect::Begin { attempt, .. } => {
-                self.running = Some(attempt);
-                if self.starts_commands {
-                    self.step(Event::Began(7));
-                }
-            }
-            Effect::Interrupt
-            | Effect::Prove
-            | Effect::WipeJournal
-            | Effect::LeaveJournal
-            | Effect::Journal(_)
-            | Effect::WaitBriefly { .. }
-            | Effect::Terminate
-            | Effect::Kill
-            | Effect::EndRemains(_)
-            | Effect::Gap(_)
-            | Effect::Say(_)
-            | Effect::Leave { .. } => {}
-        }
-    }
-
-    pub fn reserves(&mut self, job: Reservation) {
-        assert!(
-            matches!(self.asked, Some(Ask::Reserve { .. })),
-            "{:?}",
-            self.asked
-        );
-        self.step(Event::Answered(Answer::Reserved(Ok(Reserve::Job(job)))));
-    }
-
-    pub fn reserves_pointer(&mut self) {
-        self.jobs += 1;
-        self.reserves(pointer_job(self.jobs, self.jobs.into(), 1));
-    }
-
-    pub fn is_told(&mut self, entered: Entered) {
-        assert!(self.pending.take().is_some(), "nothing was entered");
-        self.step(Event::Entered(Ok(Box::new(entered))));
-    }
-
-    pub fn is_refused(&mut self, why: &str) {
-        assert!(self.pending.take().is_some(), "nothing was entered");
-        self.step(Event::Entered(Err(Unentered::Trouble(why.into()))));
-    }
-
-    pub fn claim_says(&mut self, claim: Claim) {
-        self.is_told(Entered {
-            claim: Some(claim),
-            ..Entered::default()
-        });
-    }
-
-    pub fn begins(&mut self, id: AttemptId, foreign: bool) {
-        let alive = self.locks.take(id);
-        let attempt = attempt(id, Command::new(vec!["job".into()]), foreign, false, alive);
-        self.claim_says(Claim::Begun(attempt));
-    }
-
-    pub fn ends(&mut self, exit: i32, now: Now) {
-        self.now = now;
-        self.running = None;
-        self.recorded = None;
-        self.step(Event::Ended(ended(exit, false, false)));
-    }
-
-    pub fn ends_as(&mut self, by_itself: bool, now: Now) {
-        self.now = now;
-        self.running = None;
-        let mut ended = ended(0, false, false);
-        ended.by_itself = by_itself;
-        self.step(Event::Ended(ended));
-    }
-
-    /// The next job's task begins; and of the one before, of which this is a put, the job is lost.
-    pub fn claims_although_lost(&mut self, put: PutId) {
-        self.machine.notes.again.push(put);
-        self.claims();
-    }
-
-    pub fn ends_quickly(&mut self, now: Now) {
-        self.now = now;
-        self.running = None;
-        self.step(Event::Ended(ended(0, true, false)));
-    }
-
-    /// The command that runs ends, and so many others are claimed in the transaction that records it. The first of them runs.
-    pub fn ends_with_batch(&mut self, size: u64, now: Now) -> Vec<AttemptId> {
-        // One job after the other, until as many are asked for at once.
-        let mut now = now;
-        loop {
-            self.ends_quickly(now);
-            // Others of the batch before have their turns.
-            let Some(Ask::Exchange { most, .. }) = self.asked else {
-                continue;
-            };
-            let count = if most as u64 >= size {
-                size
-            } else {
-                most as u64
-            };
-            self.answer_exchange(count);
-            let claimed = self.claims();
-            if count == size {
-                return claimed;
-            }
-            now = at(u64::try_from(now.at.as_micros()).unwrap() + 100);
-        }
-    }
-
-    /// Answers what was entered: all that are to be claimed begin.
-    fn claims(&mut self) -> Vec<AttemptId> {
-        let entry = self.pending.clone().expect("an entry");
-        let ours = vec![true; entry.settle.len()];
-        let jobs = entry.claim.iter().chain(&entry.prefetch);
-        let ids: Vec<AttemptId> = jobs
-            .map(|job| AttemptId {
-                task: TaskId(job.id.cast_signed()),
-                number: 1,
-            })
-            .collect();
-        let begun = |id: &AttemptId, ahead| {
-            let alive = self.locks.take(*id);
-            attempt(*id, Command::new(vec!["job".into()]), false, ahead, alive)
-        };
-        let claim = ids.first().map(|id| Claim::Begun(begun(id, false)));
-        let prefetch = ids.iter().skip(1).map(|id| Some(begun(id, true))).collect();
-        self.is_told(Entered {
-            ours,
-            claim,
-            prefetch,
-            ..Entered::default()
-        });
-        ids
-    }
-
-    pub fn answer_entered(&mut self) {
-        let entry = self.pending.clone().expect("an entry");
-        self.is_told(Entered {
-            ours: vec![true; entry.settle.len()],
-            ..Entered::default()
-        });
-    }
-
-    /// All that was to be deleted is, and so many other jobs come.
-    pub fn answer_exchange(&mut self, jobs: u64) {
-        let Some(Ask::Exchange { over, .. }) = self.asked.take() else {
-            panic!("no exchange was asked for");
-        };
-        let deleted = over
-            .into_iter()
-            .map(|over| super::super::Deleted {
-                job: over.reservation.id,
-                task: over.task,
-                answer: Ok(()),
-            })
-            .collect();
-        let reserved = (0..jobs).map(|_| {
-            self.jobs += 1;
-            pointer_job(self.jobs, self.jobs.into(), 1)
-        });
-        let reserved = Ok(reserved.collect());
-        self.step(Event::Answered(Answer::Exchanged { deleted, reserved }));
-    }
-
-    pub fn answer_known(&mut self) {
-        if matches!(self.asked, Some(Ask::Know(_))) {
-            self.step(Event::Answered(Answer::Known(Ok(Some(known(0))))));
-        }
-    }
-
-    pub fn due(&mut self, at: Duration) {
-        self.now.at = self.now.at.max(at);
-        self.step(Event::Due);
-    }
-
-    pub fn asked(&self) -> Option<&Ask> {
-        self.asked.as_ref()
-    }
-
-    /// How many outcomes were entered since a command ended; `None`: nothing was entered.
-    pub fn entered(&self) -> Option<usize> {
-        self.recorded
-    }
-
-    pub fn last_entry(&self) -> Option<&Entry> {
-        self.last.as_deref()
-    }
-
-    pub fn holds(&self, id: AttemptId) -> bool {
-        self.locks.holds(id)
     }
 }

@@ -10,22 +10,23 @@ use super::dice::Dice;
 use super::stage::{self, Locks, attempt, dead, ended, known, lost_connection, pointer_job};
 use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
-use crate::ledger::{Claim, Entered, Entry, JobRef, Remains, TaskRef};
+use crate::ledger::{Claim, Entered, Entry, JobRef, Jobless, Remains, TaskRef};
 use crate::link::{Reply, Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
+use crate::task::state::Exit;
 use crate::worker::machine::event::{
-    Answer, Ask, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
 };
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
 mod broker;
+mod effects;
 mod ledger;
-
-use ledger::counted;
 
 /// Where decisions come from: bytes, of which a test can take some away; or a seed.
 enum Tape {
@@ -109,6 +110,10 @@ pub struct World {
     /// Since when the worker waits for a job.
     waits_since: Option<Duration>,
     has_ended: HashSet<AttemptId>,
+    /// Those of them whose command could not be started.
+    unstarted: HashMap<AttemptId, Lack>,
+    /// Before then a worker that lacks what all commands take tries nothing.
+    rests_until: Duration,
     of_job: HashMap<AttemptId, u64>,
     journal: HashSet<AttemptId>,
     clearing: bool,
@@ -165,6 +170,8 @@ impl World {
             believed_busy: false,
             waits_since: None,
             has_ended: HashSet::new(),
+            unstarted: HashMap::new(),
+            rests_until: Duration::ZERO,
             of_job: HashMap::new(),
             journal: HashSet::new(),
             clearing: false,
@@ -211,7 +218,7 @@ impl World {
         self.steps += 1;
         let phase = self.machine.phase.kind();
         *self.seen.entry((phase, event.kind())).or_default() += 1;
-        if let Event::Told { mode, ticket } = &event {
+        if let Event::Told { mode, ticket, .. } = &event {
             self.told = self.told.hurried(*mode);
             assert!(self.unanswered.is_none());
             self.unanswered = *ticket;
@@ -283,7 +290,7 @@ impl World {
         // Where nothing else happens, the worker has to wait for it.
         self.now.at = at;
         self.now.wall = 1_000_000 + i64::try_from(at.as_millis()).unwrap();
-        self.now.chance = u8::try_from(self.tape.pick(256)).unwrap();
+        self.now.jitter = u8::try_from(self.tape.pick(256)).unwrap();
         let waits = self.asked.is_some() || self.pending.is_some() || self.running.is_some();
         if self.tape.is_over() && waits {
             // Nobody is silent for ever.
@@ -323,6 +330,7 @@ impl World {
                 })
             }
             3 => self.told(Mode::Draining { until: None }),
+            4..=40 => Event::ToldAll,
             _ => Event::Configured(Arc::default()),
         }
     }
@@ -330,122 +338,18 @@ impl World {
     /// By a signal or by the tender.
     fn told(&mut self, mode: Mode) -> Event {
         let ticket = (self.tape.pick(3) > 0).then_some(Ticket(self.steps));
-        Event::Told { mode, ticket }
+        let by = match ticket {
+            Some(_) => By::Tender,
+            None => By::Signal,
+        };
+        Event::Told { mode, ticket, by }
     }
 
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Ask(ask) => self.is_asked(ask),
-            Effect::Interrupt => {
-                let is_asked = matches!(self.asked, Some(Ask::Reserve { .. } | Ask::Reconcile));
-                assert!(is_asked);
-                // Two words may come before the answer to the first.
-                let is_interrupted =
-                    |event: &Event| matches!(event, Event::Answered(Answer::Interrupted));
-                if !self.ready.iter().any(is_interrupted) {
-                    self.loses_connection();
-                    self.ready.push_back(Event::Answered(Answer::Interrupted));
-                }
-            }
-            Effect::Enter { entry, haste } => self.is_told(entry, haste),
-            Effect::Prove => {
-                assert!(self.pending.is_none() && !self.proving);
-                self.proving = true;
-            }
-            Effect::MakeJournal => {
-                let made = !self.tape.one_in(10);
-                self.ready.push_back(Event::JournalMade(made));
-            }
-            Effect::WipeJournal => self.journal.clear(),
-            Effect::LeaveJournal => {}
-            Effect::Journal(settlement) => {
-                let well = !self.tape.one_in(20);
-                if well {
-                    self.journal.insert(settlement.id);
-                }
-                self.ready.push_back(Event::Journaled(well));
-            }
-            Effect::Begin {
-                attempt,
-                job,
-                journal,
-                ..
-            } => {
-                assert!(self.running.is_none(), "two attempts at once");
-                assert!(
-                    !self.clearing,
-                    "an attempt begins while another's remains are being ended"
-                );
-                assert_eq!(
-                    self.rows[&attempt.id.task.0],
-                    Row::Ours(attempt.id),
-                    "not claimed"
-                );
-                assert!(!self.has_ended.contains(&attempt.id), "begun twice");
-                assert_eq!(
-                    journal.is_some(),
-                    attempt.ahead,
-                    "journaled if it was claimed ahead"
-                );
-                if attempt.ahead && self.tape.one_in(8) {
-                    self.ready.push_back(Event::NotJournaled);
-                    return;
-                }
-                self.of_job.insert(attempt.id, job);
-                if self.tape.one_in(25) {
-                    self.has_ended.insert(attempt.id);
-                    let mut ended = ended(0, false, false);
-                    ended.how = How::NotStarted {
-                        reason: "no such file".into(),
-                    };
-                    self.ready.push_back(Event::Ended(ended));
-                    return;
-                }
-                self.running = Some(attempt.id);
-                self.signalled = false;
-                self.ready.push_back(Event::Began(7));
-            }
-            Effect::WaitBriefly { until } => {
-                assert!(until > self.now.at);
-                if self.running.is_some() && !self.tape.one_in(4) {
-                    let event = self.end(true);
-                    self.ready.push_back(event);
-                }
-            }
-            // Or it has ended in this instant.
-            Effect::Terminate | Effect::Kill => {
-                self.signalled = self.running.is_some();
-                assert!(
-                    self.running.is_some() || !self.ready.is_empty(),
-                    "nothing runs"
-                );
-            }
-            Effect::EndRemains(_) => {
-                assert!(!self.clearing && self.running.is_none());
-                self.clearing = true;
-            }
-            Effect::Report(report) => self.hears(report),
-            Effect::Gap(_) | Effect::Say(_) => {}
-            Effect::Leave {
-                deleted,
-                remove_journal,
-            } => {
-                assert!(self.asked.is_none() && self.running.is_none());
-                assert!(
-                    !remove_journal || self.journal.is_empty(),
-                    "removes what is not recorded"
-                );
-                // What a note said for whose answer nobody waited may be said again.
-                let noted = counted(&deleted);
-                for (task, count) in &self.deleted_since {
-                    assert!(
-                        noted.get(task) >= Some(count),
-                        "what is known goes with the sign-off"
-                    );
-                }
-                // What is on its connection goes with it.
-                self.left = true;
-            }
+    /// Of a program nobody here says how long it has been missing.
+    pub(super) fn is_worker_s_trouble(&self, attempt: AttemptId) -> bool {
+        match self.unstarted.get(&attempt) {
+            Some(Lack::Room | Lack::Folder) => true,
+            Some(Lack::Program | Lack::Sense) | None => false,
         }
     }
 
@@ -495,6 +399,13 @@ impl World {
             Duration::from_micros(300 + if quick { 0 } else { 100 * self.tape.pick(400) });
         let mut ended = ended(exit, quick, !quick && self.tape.one_in(5));
         ended.by_itself = !self.signalled;
+        if exit != 0 && self.tape.one_in(2) {
+            let signal = [15, 9, 11][usize::try_from(self.tape.pick(3)).unwrap()];
+            ended.how = How::Exit {
+                exit: Exit::Signal(signal),
+                memory: false,
+            };
+        }
         Event::Ended(ended)
     }
 

@@ -29,13 +29,13 @@ impl Model {
                     }
                 }
             }
-            Ask::Exchange { over, most } => {
-                let deleted = over
+            Ask::Exchange { to_delete, most } => {
+                let deleted = to_delete
                     .into_iter()
-                    .map(|over| Deleted {
-                        job: over.reservation.id,
-                        task: over.task,
-                        answer: self.broker.delete(&over.reservation, connection),
+                    .map(|one| Deleted {
+                        job: one.reservation.id,
+                        task: one.task,
+                        answer: self.broker.delete(&one.reservation, connection),
                     })
                     .collect();
                 let reserved = (0..most)
@@ -54,8 +54,13 @@ impl Model {
             Ask::Release {
                 reservation, delay, ..
             } => {
+                // Room is needed for a delay alone.
+                let has_no_room = !delay.is_zero() && self.dice.one_in(20);
                 let delay = u64::try_from(delay.as_micros()).unwrap();
-                Answer::Settled(self.broker.release(&reservation, connection, delay, now))
+                Answer::Settled(match has_no_room {
+                    true => self.broker.misplace(&reservation, connection),
+                    false => self.broker.release(&reservation, connection, delay, now),
+                })
             }
             Ask::Bury { reservation, .. } => {
                 Answer::Settled(self.broker.bury(&reservation, connection))
@@ -80,10 +85,10 @@ impl Model {
         let error = stage::lost_connection;
         match self.workers[at].asked.take().unwrap().0 {
             Ask::Reserve { .. } => Answer::Reserved(Err(error())),
-            Ask::Exchange { over, .. } => {
-                let deleted = over.into_iter().map(|over| Deleted {
-                    job: over.reservation.id,
-                    task: over.task,
+            Ask::Exchange { to_delete, .. } => {
+                let deleted = to_delete.into_iter().map(|one| Deleted {
+                    job: one.reservation.id,
+                    task: one.task,
                     answer: Err(error()),
                 });
                 Answer::Exchanged {

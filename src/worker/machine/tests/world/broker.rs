@@ -9,9 +9,10 @@ impl World {
             Ask::Reserve { .. } => {
                 assert!(self.running.is_none(), "reserves while a command runs");
                 assert_eq!(self.told, Mode::Working, "told to go");
+                assert!(self.now.at >= self.rests_until, "reserves, and is to pause");
             }
-            Ask::Exchange { over, most } => {
-                for ToDelete { reservation, .. } in over {
+            Ask::Exchange { to_delete, most } => {
+                for ToDelete { reservation, .. } in to_delete {
                     assert!(
                         self.is_over.contains(&reservation.id),
                         "deleted before it is recorded"
@@ -37,8 +38,9 @@ impl World {
     }
 
     pub(super) fn fails(&mut self, odds: u64) -> Option<port::Error> {
-        self.tape.one_in(odds).then(|| match self.tape.pick(3) {
+        self.tape.one_in(odds).then(|| match self.tape.pick(4) {
             0 => port::Error::NotFound,
+            1 => port::Error::OutOfMemory,
             _ => {
                 self.loses_connection();
                 lost_connection()
@@ -75,13 +77,13 @@ impl World {
             }
             _ => None,
         };
-        let (over, most) = match self.asked.take() {
-            Some(Ask::Exchange { over, most }) => {
+        let (to_delete, most) = match self.asked.take() {
+            Some(Ask::Exchange { to_delete, most }) => {
                 self.asked = Some(Ask::Exchange {
-                    over: Vec::new(),
+                    to_delete: Vec::new(),
                     most,
                 });
-                (over, most)
+                (to_delete, most)
             }
             other => {
                 self.asked = other;
@@ -98,7 +100,7 @@ impl World {
                 }
                 _ => Ok(Reserve::Job(self.new_job())),
             }),
-            Ask::Exchange { .. } => self.exchange(over, most),
+            Ask::Exchange { .. } => self.exchange(to_delete, most),
             Ask::Know(job) => {
                 let job = *job;
                 Answer::Known(match self.tape.pick(24) {
@@ -145,10 +147,10 @@ impl World {
         })
     }
 
-    pub(super) fn exchange(&mut self, over: Vec<ToDelete>, most: usize) -> Answer {
+    pub(super) fn exchange(&mut self, to_delete: Vec<ToDelete>, most: usize) -> Answer {
         let mut deleted = Vec::new();
         let broken = self.tape.one_in(12);
-        for ToDelete { reservation, task } in over {
+        for ToDelete { reservation, task } in to_delete {
             let ours = self.held.remove(&reservation.id).is_some();
             let answer = match (broken, ours) {
                 (false, true) => Ok(()),

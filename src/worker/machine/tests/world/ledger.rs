@@ -8,15 +8,15 @@ impl World {
             self.pending.is_none() && !self.proving,
             "two entries at once"
         );
-        assert_eq!(
-            counted(&entry.deleted),
-            self.deleted_since,
-            "what is known goes with the next entry"
-        );
+        self.is_all_that_is_deleted(&entry.deleted);
         for settlement in &entry.settle {
             assert!(
                 self.has_ended.contains(&settlement.id),
                 "settled before it has ended"
+            );
+            assert!(
+                !self.is_worker_s_trouble(settlement.id),
+                "spent for what the worker lacks: {settlement:?}"
             );
         }
         self.pending = Some(entry);
@@ -29,6 +29,20 @@ impl World {
                 if self.tape.pick(2) == 0 {
                     let event = self.enter_pending();
                     self.ready.push_back(event);
+                }
+            }
+        }
+    }
+
+    /// What is known goes with the next entry, or with the sign-off. What a note said for whose answer nobody waited,
+    /// since the worker was told to go, may be said again.
+    pub(super) fn is_all_that_is_deleted(&self, said: &[TaskId]) {
+        let said = counted(said);
+        match self.told {
+            Mode::Working => assert_eq!(said, self.deleted_since),
+            Mode::Draining { .. } | Mode::Stopping => {
+                for (task, count) in &self.deleted_since {
+                    assert!(said.get(task) >= Some(count), "{task} is not named");
                 }
             }
         }
@@ -48,7 +62,8 @@ impl World {
         }
         // What has been deleted since the entry was begun goes with the next.
         for (task, count) in counted(&entry.deleted) {
-            let since = self.deleted_since.remove(&task).unwrap();
+            // None where it is said again.
+            let since = self.deleted_since.remove(&task).unwrap_or_default();
             if since > count {
                 self.deleted_since.insert(task, since - count);
             }
@@ -61,8 +76,13 @@ impl World {
         }
         for id in &entry.unclaim {
             assert!(
-                !self.has_ended.contains(id),
+                !self.has_ended.contains(id) || self.unstarted.contains_key(id),
                 "has run, and was not to begin"
+            );
+            assert_ne!(
+                self.unstarted.get(id),
+                Some(&Lack::Sense),
+                "waits again for what can never be started"
             );
             assert!(
                 !self.locks.holds(*id),
@@ -77,8 +97,15 @@ impl World {
                 );
             }
         }
-        for put in &entry.again {
-            entered.puts.extend(self.again(*put));
+        for jobless in &entry.again {
+            let put = match jobless {
+                Jobless::Put(put) => *put,
+                Jobless::Job(job) => PutId {
+                    task: TaskId(World::task_of(job)),
+                    generation: 1,
+                },
+            };
+            entered.puts.extend(self.again(put));
         }
         entered.taken = entry.take_over.as_ref().is_some_and(|dead| {
             let taken = self.rows[&dead.id.task.0] == Row::Theirs(dead.id) && !self.tape.one_in(4);
@@ -178,13 +205,16 @@ impl World {
     }
 
     /// What a claim may come to.
-    pub(super) fn claim(&mut self, job: &JobRef, ahead: bool) -> Claim {
-        let (task, foreign) = match &job.task {
-            TaskRef::Pointer(uuid) => (uuid.as_u128(), false),
-            TaskRef::Named(uuid, _) => (uuid.as_u128(), true),
-            TaskRef::Nameless(_) => (u128::from(job.id) + 1_000_000, true),
+    fn task_of(job: &JobRef) -> i64 {
+        let task = match &job.task {
+            TaskRef::Pointer(uuid) | TaskRef::Named(uuid, _) => uuid.as_u128(),
+            TaskRef::Nameless(_) => u128::from(job.id) + 1_000_000,
         };
-        let task = i64::try_from(task).unwrap();
+        i64::try_from(task).unwrap()
+    }
+
+    pub(super) fn claim(&mut self, job: &JobRef, ahead: bool) -> Claim {
+        let (task, foreign) = (World::task_of(job), !job.is_pointer());
         let row = *self
             .rows
             .entry(task)

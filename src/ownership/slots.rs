@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::files::file_name;
-use super::{Right, Tenure};
+use super::{Ownership, Right};
 use crate::tube::TubeName;
 use crate::{beside, ofd};
 
@@ -26,9 +26,9 @@ impl AsFd for Slot {
     }
 }
 
-impl Tenure {
+impl Ownership {
     /// How many workers that an earlier tender started for a tube still live. To be asked before the
-    /// first [`Tenure::slot`], and then as long as it is more than 0: it never grows.
+    /// first [`Ownership::slot`], and then as long as it is more than 0: it never grows.
     ///
     /// # Errors
     /// When the system cannot tell; and when the tube is none of ours.

@@ -1,6 +1,11 @@
-//! Columns of text, whatever is in them.
+//! Columns as they are written and read: numbers that are unsigned here, and text, whatever is in it.
 
 use rusqlite::Row;
+
+/// beanstalkd counts up from 1, so that half of the numbers is enough for ever.
+pub(super) fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
 
 /// A column of text. What is no text, and must have been put there by hand, is shown as far as it is: one row's
 /// nonsense keeps no other from being read.

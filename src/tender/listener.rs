@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 1024;
 
 /// Takes the tubes to listen to; each pool has at most one there.
-pub(super) struct Ear {
+pub(super) struct Listener {
     tubes: mpsc::Sender<Listening>,
 }
 
@@ -28,7 +28,7 @@ struct Listening {
     tube: TubeName,
 }
 
-impl Ear {
+impl Listener {
     pub(super) fn new(mut broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
         let (tubes, mut more) = mpsc::channel(AT_ONCE);
         tokio::spawn(async move {

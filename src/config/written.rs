@@ -1,4 +1,4 @@
-//! A configuration that was read and found to be right, on its way from a tender to its workers.
+//! A configuration as it is written, and its way from a tender that has accepted it to the tender's workers.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,16 +14,17 @@ pub const MOST: u64 = 4 * 1024 * 1024;
 /// As much as a file's name may have beside that.
 const NAME: u64 = 64 * 1024;
 
-/// A file's name and its text, as they were when they were read. Both are empty where there is no file.
+/// A file's name and its text, as they were when they were read: right or wrong, nobody has judged them yet. Both are
+/// empty where there is no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// The file, by its absolute name.
+pub struct Written {
+    /// The file; by its absolute name in a [`Config`](super::Config).
     pub file: Option<PathBuf>,
     /// All that stood in the file.
     pub text: String,
 }
 
-impl Accepted {
+impl Written {
     /// Makes a file without a name of it, which holds the name, a NUL and the text.
     ///
     /// # Errors
@@ -40,13 +41,13 @@ impl Accepted {
     ///
     /// # Errors
     /// When it cannot be read, or is of another make.
-    pub fn unseal(sealed: OwnedFd) -> io::Result<Accepted> {
+    pub fn unseal(sealed: OwnedFd) -> io::Result<Written> {
         let bytes = sealed::read(sealed, MOST.saturating_add(NAME))?;
         let odd = || io::Error::other("it is no configuration");
         let end = bytes.iter().position(|byte| *byte == 0).ok_or_else(odd)?;
         let (name, text) = bytes.split_at_checked(end).ok_or_else(odd)?;
         let text = text.get(1..).unwrap_or_default().to_vec();
-        Ok(Accepted {
+        Ok(Written {
             file: (!name.is_empty()).then(|| OsString::from_vec(name.to_vec()).into()),
             text: String::from_utf8(text).map_err(|_| odd())?,
         })
@@ -59,19 +60,19 @@ mod tests {
 
     #[test]
     fn it_comes_out_as_it_went_in() {
-        let with = |file: Option<&str>, text: &str| Accepted {
+        let with = |file: Option<&str>, text: &str| Written {
             file: file.map(Into::into),
             text: text.into(),
         };
-        for accepted in [
+        for written in [
             with(None, ""),
             with(Some("/etc/t.toml"), ""),
             with(Some("/a b/é.toml"), "store = 't.db' # \0 ü\n"),
         ] {
-            let sealed = accepted.seal().unwrap();
-            assert_eq!(Accepted::unseal(sealed).unwrap(), accepted);
+            let sealed = written.seal().unwrap();
+            assert_eq!(Written::unseal(sealed).unwrap(), written);
         }
         let nothing = sealed::seal("test", b"").unwrap();
-        assert!(Accepted::unseal(nothing).is_err());
+        assert!(Written::unseal(nothing).is_err());
     }
 }

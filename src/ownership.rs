@@ -26,7 +26,7 @@ mod files;
 mod look;
 mod slots;
 
-pub use files::{Error, Tended};
+pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
@@ -39,7 +39,7 @@ const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The right to tend some tubes of a store, until it is dropped or its process ends.
 #[derive(Debug)]
-pub struct Tenure {
+pub struct Ownership {
     store: PathBuf,
     folder: PathBuf,
     tubes: Vec<Right>,
@@ -56,12 +56,12 @@ struct Right {
     left: Option<BTreeSet<i64>>,
 }
 
-impl Tenure {
+impl Ownership {
     /// Takes the right to tend these tubes, all of them or none, and says who has it.
     ///
     /// # Errors
     /// When a tender that lives has one of them, or when the folder cannot be written to.
-    pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Tenure, Error> {
+    pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Ownership, Error> {
         let folder = beside::tubes(store);
         beside::make_folder(&folder, store).map_err(|source| Error::Io {
             path: folder.clone(),
@@ -73,20 +73,20 @@ impl Tenure {
             .into_iter()
             .map(|tube| Right::take(&folder, store, tube))
             .collect::<Result<_, _>>()?;
-        let mut tenure = Tenure {
+        let mut ownership = Ownership {
             store: store.into(),
             folder,
             tubes,
             socket: None,
         };
-        tenure.announce(None)?;
-        Ok(tenure)
+        ownership.announce(None)?;
+        Ok(ownership)
     }
 
     /// Takes the right to tend these too, all of them or none.
     ///
     /// # Errors
-    /// As [`Tenure::take`]. One that we have already is one that is taken.
+    /// As [`Ownership::take`]. One that we have already is one that is taken.
     pub fn add(&mut self, tubes: &BTreeSet<TubeName>) -> Result<(), Error> {
         let rights = tubes
             .iter()
@@ -170,14 +170,6 @@ fn write(file: &File, line: &[u8]) -> io::Result<()> {
     ofd::lock(file, ANNOUNCED)
 }
 
-/// The name of this machine.
-pub fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::files::tube_of;
@@ -197,21 +189,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("new").join("t.db");
         assert_eq!(names(&store), [""; 0]);
-        let first = Tenure::take(&store, &tubes(&["b", "a/b", "b"])).unwrap();
+        let first = Ownership::take(&store, &tubes(&["b", "a/b", "b"])).unwrap();
         assert_eq!(names(&store), ["a/b", "b"]);
-        match Tenure::take(&store, &tubes(&["c", "b"])) {
+        match Ownership::take(&store, &tubes(&["c", "b"])) {
             Err(Error::Taken { tube, tender }) => {
                 assert_eq!(tube.as_str(), "b");
                 assert_eq!(tender.unwrap().pid, std::process::id());
             }
             other => panic!("{other:?}"),
         }
-        let second = Tenure::take(&store, &tubes(&["c"])).unwrap();
+        let second = Ownership::take(&store, &tubes(&["c"])).unwrap();
         drop(first);
         assert_eq!(names(&store), ["c"]);
-        assert!(Tenure::take(&store, &tubes(&["a/b", "c"])).is_err());
+        assert!(Ownership::take(&store, &tubes(&["a/b", "c"])).is_err());
         drop(second);
-        Tenure::take(&store, &tubes(&["c", "b", "a/b"])).unwrap();
+        Ownership::take(&store, &tubes(&["c", "b", "a/b"])).unwrap();
         assert_eq!(names(&store), [""; 0]);
     }
 
@@ -219,11 +211,11 @@ mod tests {
     fn one_that_is_just_dying_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
-        let dying = Tenure::take(&store, &tubes(&["mail"])).unwrap();
+        let dying = Ownership::take(&store, &tubes(&["mail"])).unwrap();
         let (asked, asking) = std::sync::mpsc::channel();
         let next = std::thread::spawn(move || {
             asked.send(()).unwrap();
-            Tenure::take(&store, &tubes(&["mail"])).map(drop)
+            Ownership::take(&store, &tubes(&["mail"])).map(drop)
         });
         asking.recv().unwrap();
         std::thread::sleep(FAREWELL / 10);
@@ -235,38 +227,52 @@ mod tests {
     fn where_it_listens_can_be_looked_up() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
-        let mut tenure = Tenure::take(&store, &tubes(&["mail", "a"])).unwrap();
+        let mut ownership = Ownership::take(&store, &tubes(&["mail", "a"])).unwrap();
         assert_eq!(tended(&store).unwrap()[0].socket, None);
         let long = dir.path().join("x".repeat(200));
         for socket in [long.as_path(), Path::new("/s")] {
-            tenure.announce(Some(socket)).unwrap();
+            ownership.announce(Some(socket)).unwrap();
             for found in tended(&store).unwrap() {
                 assert_eq!(found.socket.as_deref(), Some(socket));
                 assert_eq!(found.host, host());
+                assert!(found.is_by_us());
             }
         }
+    }
+
+    #[test]
+    fn a_tender_of_our_number_on_another_host_is_another() {
+        let ours = Tended {
+            tube: "mail".parse().unwrap(),
+            pid: std::process::id(),
+            host: host(),
+            socket: None,
+        };
+        let host = "elsewhere".to_owned();
+        assert!(ours.is_by_us() && !Tended { host, ..ours }.is_by_us());
     }
 
     #[test]
     fn tubes_can_be_added_and_released() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
-        let mut tenure = Tenure::take(&store, &tubes(&["a"])).unwrap();
-        tenure.announce(Some(Path::new("/s"))).unwrap();
-        let other = Tenure::take(&store, &tubes(&["c"])).unwrap();
-        let add =
-            |tenure: &mut Tenure, names: &[&str]| tenure.add(&tubes(names).into_iter().collect());
-        assert!(add(&mut tenure, &["b", "c"]).is_err());
+        let mut ownership = Ownership::take(&store, &tubes(&["a"])).unwrap();
+        ownership.announce(Some(Path::new("/s"))).unwrap();
+        let other = Ownership::take(&store, &tubes(&["c"])).unwrap();
+        let add = |ownership: &mut Ownership, names: &[&str]| {
+            ownership.add(&tubes(names).into_iter().collect())
+        };
+        assert!(add(&mut ownership, &["b", "c"]).is_err());
         assert_eq!(names(&store), ["a", "c"], "all or none");
         drop(other);
-        add(&mut tenure, &["b", "c"]).unwrap();
+        add(&mut ownership, &["b", "c"]).unwrap();
         assert_eq!(names(&store), ["a", "b", "c"]);
         for found in tended(&store).unwrap() {
             assert_eq!(found.socket.as_deref(), Some(Path::new("/s")));
         }
-        tenure.release(&tubes(&["b"])[0]);
+        ownership.release(&tubes(&["b"])[0]);
         assert_eq!(names(&store), ["a", "c"]);
-        assert!(tenure.slot(&tubes(&["b"])[0]).is_err());
+        assert!(ownership.slot(&tubes(&["b"])[0]).is_err());
     }
 
     #[test]
@@ -274,14 +280,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
         let (mail, other): (TubeName, TubeName) = ("mail".parse().unwrap(), "o".parse().unwrap());
-        let mut first = Tenure::take(&store, &tubes(&["mail"])).unwrap();
+        let mut first = Ownership::take(&store, &tubes(&["mail"])).unwrap();
         assert_eq!(first.left(&mail).unwrap(), 0);
         let mut slots: Vec<Slot> = (0..4).map(|_| first.slot(&mail).unwrap()).collect();
         assert_eq!(first.left(&mail).unwrap(), 0, "its own are not left");
         assert!(first.slot(&other).is_err());
         drop(first);
 
-        let mut second = Tenure::take(&store, &tubes(&["mail", "o"])).unwrap();
+        let mut second = Ownership::take(&store, &tubes(&["mail", "o"])).unwrap();
         assert_eq!(second.left(&mail).unwrap(), 4);
         assert_eq!(second.left(&other).unwrap(), 0);
         drop(slots.remove(1));

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use taskqueue::tenure::{Tended, tended};
+use taskqueue::ownership::{Tended, tended};
 
 use crate::support::{Running, Taskqueue, until};
 

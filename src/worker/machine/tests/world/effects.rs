@@ -1,0 +1,126 @@
+//! What the worker wants done, and the rules that it keeps in that.
+
+use super::*;
+
+impl World {
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Ask(ask) => self.is_asked(ask),
+            Effect::Interrupt => {
+                let is_asked = matches!(self.asked, Some(Ask::Reserve { .. } | Ask::Reconcile));
+                assert!(is_asked);
+                // Two words may come before the answer to the first.
+                let is_interrupted =
+                    |event: &Event| matches!(event, Event::Answered(Answer::Interrupted));
+                if !self.ready.iter().any(is_interrupted) {
+                    self.loses_connection();
+                    self.ready.push_back(Event::Answered(Answer::Interrupted));
+                }
+            }
+            Effect::Enter { entry, haste } => self.is_told(entry, haste),
+            Effect::Prove => {
+                assert!(self.pending.is_none() && !self.proving);
+                self.proving = true;
+            }
+            Effect::MakeJournal => {
+                let made = !self.tape.one_in(10);
+                self.ready.push_back(Event::JournalMade(made));
+            }
+            Effect::WipeJournal => self.journal.clear(),
+            Effect::LeaveJournal => {}
+            Effect::Journal(settlement) => {
+                let well = !self.tape.one_in(20);
+                if well {
+                    self.journal.insert(settlement.id);
+                }
+                self.ready.push_back(Event::Journaled(well));
+            }
+            Effect::Begin {
+                attempt,
+                job,
+                journal,
+                ..
+            } => {
+                assert!(self.running.is_none(), "two attempts at once");
+                assert!(self.now.at >= self.rests_until, "begins, and is to pause");
+                assert!(
+                    !self.clearing,
+                    "an attempt begins while another's remains are being ended"
+                );
+                assert_eq!(
+                    self.rows[&attempt.id.task.0],
+                    Row::Ours(attempt.id),
+                    "not claimed"
+                );
+                assert!(!self.has_ended.contains(&attempt.id), "begun twice");
+                assert_eq!(
+                    journal.is_some(),
+                    attempt.ahead,
+                    "journaled if it was claimed ahead"
+                );
+                if attempt.ahead && self.tape.one_in(8) {
+                    self.ready.push_back(Event::NotJournaled);
+                    return;
+                }
+                self.of_job.insert(attempt.id, job);
+                if self.tape.one_in(25) {
+                    self.has_ended.insert(attempt.id);
+                    let mut ended = ended(0, false, false);
+                    let lack = match self.tape.pick(4) {
+                        0 => Lack::Room,
+                        1 => Lack::Folder,
+                        2 => Lack::Program,
+                        _ => Lack::Sense,
+                    };
+                    self.unstarted.insert(attempt.id, lack);
+                    if self.is_worker_s_trouble(attempt.id) {
+                        self.rests_until = self.now.at + Duration::from_millis(500);
+                    }
+                    ended.how = How::NotStarted {
+                        lack,
+                        reason: "no such file".into(),
+                    };
+                    self.ready.push_back(Event::Ended(ended));
+                    return;
+                }
+                self.running = Some(attempt.id);
+                self.signalled = false;
+                self.ready.push_back(Event::Began(7));
+            }
+            Effect::WaitBriefly { until } => {
+                assert!(until > self.now.at);
+                if self.running.is_some() && !self.tape.one_in(4) {
+                    let event = self.end(true);
+                    self.ready.push_back(event);
+                }
+            }
+            // Or it has ended in this instant.
+            Effect::Terminate | Effect::Kill => {
+                self.signalled = self.running.is_some();
+                assert!(
+                    self.running.is_some() || !self.ready.is_empty(),
+                    "nothing runs"
+                );
+            }
+            Effect::EndRemains(_) => {
+                assert!(!self.clearing && self.running.is_none());
+                self.clearing = true;
+            }
+            Effect::Report(report) => self.hears(report),
+            Effect::Gap(_) | Effect::Say(_) => {}
+            Effect::Leave {
+                deleted,
+                remove_journal,
+            } => {
+                assert!(self.asked.is_none() && self.running.is_none());
+                assert!(
+                    !remove_journal || self.journal.is_empty(),
+                    "removes what is not recorded"
+                );
+                self.is_all_that_is_deleted(&deleted);
+                // What is on its connection goes with it.
+                self.left = true;
+            }
+        }
+    }
+}

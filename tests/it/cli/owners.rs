@@ -1,10 +1,9 @@
 //! What root does with somebody's store leaves it theirs.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use rustix::process::{Signal, geteuid};
 
@@ -87,32 +86,15 @@ fn a_group_shares_a_store_in_its_folder() {
     }
     const GROUP: u32 = 60_001;
     let taskqueue = Taskqueue::embedded();
-    let around = taskqueue.path("");
-    let program = around.join("tq");
-    fs::copy(env!("CARGO_BIN_EXE_taskqueue"), &program).unwrap();
-    let shared = around.join("shared");
+    let shared = taskqueue.path("shared");
     fs::create_dir(&shared).unwrap();
     fs::write(shared.join("taskqueue.toml"), COMMANDS).unwrap();
     chown(&shared, Some(60_002), Some(GROUP)).unwrap();
-    for (path, mode) in [(&around, 0o755), (&program, 0o755), (&shared, 0o2770)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
+    fs::set_permissions(&shared, Permissions::from_mode(0o2770)).unwrap();
     let run = |user: u32, args: &[&str]| {
-        let of_test = taskqueue.bare(args);
-        let mut command = std::process::Command::new(&program);
-        command
-            .args(args)
-            .current_dir(&shared)
-            .uid(user)
-            .gid(GROUP)
-            .env_clear();
-        for (name, value) in of_test.get_envs() {
-            command.env(name, value.unwrap());
-        }
-        command
-            .env("TASKQUEUE_BROKER", "embedded")
-            .env("TASKQUEUE_STORE", "t.db");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = taskqueue.command_as(user, args);
+        command.gid(GROUP).current_dir(&shared);
+        command.env("TASKQUEUE_STORE", "t.db");
         Running::start(command).wait()
     };
     let work = ["worker", "--use-tube", "t", "--max-jobs", "1"];

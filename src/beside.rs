@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use crate::task::id::WorkerId;
 
 /// The file of locks, which says who lives.
@@ -112,6 +114,20 @@ fn is_shared(path: &Path) -> bool {
         false => folder,
     };
     fs::metadata(folder).is_ok_and(|found| found.mode() & OF_A_GROUP == OF_A_GROUP)
+}
+
+/// Whether such a file or folder is there to be written to, or could be made. Makes nothing.
+///
+/// # Errors
+/// What the system says of it, or of the first folder around it that is there.
+pub fn could_be_written(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("."));
+    let way = match there.is_dir() {
+        true => Access::WRITE_OK | Access::EXEC_OK,
+        false => Access::WRITE_OK,
+    };
+    Ok(access(there, way)?)
 }
 
 /// Gives a new one to the store's owner: where root looks at somebody's store. Others own what they make, and may

@@ -1,24 +1,23 @@
-//! `taskqueue check`
+//! `taskqueue check`: asks whoever would refuse something at a start, at a reload or at a job, and prints their words.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rustix::fs::{Access, access};
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::configured::{block_on, broker};
-use super::failure::next_step;
 use super::global::Global;
-use super::tender;
-use super::worker::environment;
+use super::{tender, variables, worker};
 use crate::address::BrokerUrl;
-use crate::config::{self, Config, line_of};
-use crate::connect;
-use crate::process::environment::Environment;
-use crate::process::explain;
+use crate::config::{self, Config, Error, Written, line_of};
+use crate::process::explain::can_be_started;
+use crate::process::folder;
+use crate::task::id::WorkerId;
+use crate::tube::TubeName;
+use crate::{broker, connect, ownership};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -26,9 +25,10 @@ Examples:
   taskqueue check && taskqueue reload
   taskqueue check --config /etc/taskqueue/new.toml --json
 
-Starts nothing and changes nothing. Looks whether the configuration can be read and makes sense, whether its
-programs are there and may be run, whether the broker answers and whether the store can be used.
-Exits with 0 if nothing is wrong, with 1 if something is, and with 2 if it is the configuration itself.")]
+Looks whether the configuration can be read and makes sense, its programs are there and may be run, the broker
+answers and the store can be written to. Call it as the tender's user, in its folder and with its variables.
+It starts nothing and makes no store; one of an earlier version is brought up to date, as by every command.
+Exits with 0 if nothing is wrong, with 2 if the configuration is, and with 1 if only what it names is.")]
 pub struct Flags {
     /// Print a JSON object
     #[arg(long)]
@@ -41,162 +41,173 @@ struct Finding {
     line: Option<usize>,
     key: Option<String>,
     reason: String,
+    /// It is the configuration itself, and not what the configuration names.
+    is_usage: bool,
+}
+
+/// All that was looked at, and what was found.
+#[derive(Debug)]
+struct Checked {
+    file: Option<PathBuf>,
+    is_empty: bool,
+    findings: Vec<Finding>,
 }
 
 pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
-    let (file, findings, code) = match global.read() {
-        Ok(config) => {
-            let findings = look(&config);
-            let code = u8::from(!findings.is_empty());
-            (config.written.file, findings, code)
-        }
-        Err(error) => {
-            let (file, finding) = of_the_configuration(error);
-            (file, vec![finding], 2)
-        }
-    };
-    print(flags.json, file.as_deref(), &findings)?;
-    Ok(ExitCode::from(code))
-}
-
-fn print(json: bool, file: Option<&Path>, findings: &[Finding]) -> io::Result<()> {
+    let checked = check(global);
     let mut out = io::stdout().lock();
-    let file = file.map(|file| file.display().to_string());
-    if json {
-        let findings: Vec<Value> = findings
-            .iter()
-            .map(|one| json!({ "line": one.line, "key": one.key, "reason": one.reason }))
-            .collect();
-        let ok = findings.is_empty();
-        return writeln!(
-            out,
-            "{}",
-            json!({ "ok": ok, "file": file, "findings": findings })
-        );
+    match flags.json {
+        true => writeln!(out, "{}", as_json(&checked))?,
+        false => print(&mut out, &checked)?,
     }
-    for Finding { line, key, reason } in findings {
-        if let Some(key) = key {
-            let file = file.as_deref().unwrap_or("no configuration");
-            let line = line.map_or_else(String::new, |line| format!(":{line}"));
-            writeln!(out, "{file}{line}: {key}: {reason}")?;
-        } else {
-            writeln!(out, "{reason}")?;
-        }
-    }
-    if findings.is_empty() {
-        match file {
-            Some(file) => writeln!(out, "OK: {file}")?,
-            None => writeln!(out, "OK: no configuration, and so all defaults")?,
-        }
-    }
-    Ok(())
+    Ok(match checked.findings.as_slice() {
+        [] => ExitCode::SUCCESS,
+        some if some.iter().any(|one| one.is_usage) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    })
 }
 
-/// Why there is no configuration, and the file that it is about.
-fn of_the_configuration(error: config::Error) -> (Option<PathBuf>, Finding) {
-    let whole = |reason: String| Finding {
-        line: None,
-        key: None,
-        reason,
-    };
-    match error {
-        config::Error::Value { path, key, reason } => {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let line = line_of(&text, &key);
-            let key = Some(key);
-            (Some(path), Finding { line, key, reason })
+fn as_json(checked: &Checked) -> Value {
+    let of = |one: &Finding| json!({ "line": one.line, "key": one.key, "reason": one.reason });
+    let findings: Vec<Value> = checked.findings.iter().map(of).collect();
+    let file = checked.file.as_ref().map(|file| file.to_string_lossy());
+    json!({ "ok": findings.is_empty(), "file": file, "findings": findings })
+}
+
+fn print(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
+    let file = checked.file.as_ref().map(|file| file.display());
+    for one in &checked.findings {
+        if let (Some(file), Some(line)) = (&file, one.line) {
+            write!(out, "{file}:{line}: ")?;
         }
-        config::Error::Syntax { path, reason } => {
-            let line = reason
-                .split_once("at line ")
-                .and_then(|(_, rest)| rest.split([',', '\n']).next()?.parse().ok());
-            let reason = format!("the configuration {} is wrong:\n{reason}", path.display());
-            let finding = Finding {
-                line,
-                ..whole(reason)
+        if let Some(key) = &one.key {
+            write!(out, "{key}: ")?;
+        }
+        writeln!(out, "{}", one.reason)?;
+    }
+    if !checked.findings.is_empty() {
+        return Ok(());
+    }
+    match (&file, checked.is_empty) {
+        (Some(file), false) => writeln!(out, "OK: {file}"),
+        (Some(file), true) => writeln!(
+            out,
+            "OK: {file} is empty, and so all defaults; no reload takes it for one that was not"
+        ),
+        (None, _) => writeln!(out, "OK: no configuration, and so all defaults"),
+    }
+}
+
+fn check(global: &Global) -> Checked {
+    let overrides = global.overrides();
+    let written = match config::read(&overrides) {
+        Ok(written) => written,
+        Err(error) => {
+            return Checked {
+                file: error.file().map(folder::named),
+                is_empty: false,
+                findings: vec![wrong(error, &Written::default())],
             };
-            (Some(path), finding)
         }
-        config::Error::Unreadable { ref path, .. } => {
-            (Some(path.clone()), whole(error.to_string()))
-        }
-        config::Error::NoStore => (None, whole(error.to_string())),
+    };
+    let findings = match Config::of(written.clone(), &overrides) {
+        Ok(config) => look(&config, global),
+        Err(error) => vec![wrong(error, &written)],
+    };
+    Checked {
+        is_empty: written.is_empty_file(),
+        file: written.file.map(|file| folder::named(&file)),
+        findings,
+    }
+}
+
+/// Why there is no configuration, in the configuration's own words.
+fn wrong(error: Error, written: &Written) -> Finding {
+    let (line, key, reason) = match error {
+        Error::Value { key, reason, .. } => (line_of(&written.text, &key), Some(key), reason),
+        Error::Syntax { line, reason, .. } => (line, None, reason),
+        Error::Unreadable { .. } | Error::NoStore => (None, None, error.to_string()),
+    };
+    Finding {
+        line,
+        key,
+        reason,
+        is_usage: true,
     }
 }
 
 /// All that a command would stumble over.
-fn look(config: &Config) -> Vec<Finding> {
+fn look(config: &Config, global: &Global) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut at = |key: String, reason: String| {
-        let line = line_of(&config.written.text, &key);
-        let key = Some(key);
-        findings.push(Finding { line, key, reason });
+    let mut found = |key: Option<String>, is_in_file: bool, failure: Failure| {
+        let key_in_file = key.as_ref().filter(|_| is_in_file);
+        findings.push(Finding {
+            line: key_in_file.and_then(|key| line_of(&config.written.text, key)),
+            key,
+            reason: failure.in_one_line(),
+            is_usage: failure.is_usage(),
+        });
     };
-    let commands = environment(config);
+    let environment = worker::environment(config);
     for (name, command) in config.commands.configured() {
         let program = command.run.first().map_or("", String::as_str);
-        if let Err(reason) = can_be_run(program, &commands) {
-            at(format!("commands.\"{name}\".run"), reason);
+        if let Err(why) = can_be_started(program, &environment) {
+            let failure = Failure::new(format!("{program} cannot be started: {why}"));
+            found(Some(format!("commands.\"{name}\".run")), true, failure);
         }
     }
-    let workers = Environment::without(&[] as &[&str]);
-    for (name, tube) in &config.tubes {
-        if let Err(reason) = tender::limits(tube) {
-            at(format!("tubes.\"{name}\""), reason);
-        }
-        let program = tube.worker_command.as_ref().and_then(|words| words.first());
-        if let Some(Err(reason)) = program.map(|program| can_be_run(program, &workers)) {
-            at(format!("tubes.\"{name}\".worker_command"), reason);
-        }
+    for (key, failure) in refused(config, global) {
+        found(key, true, failure);
     }
-    if let Err(reason) = store(config) {
-        at("store".into(), reason);
+    if let Err(failure) = store(config) {
+        found(Some("store".into()), global.store.is_none(), failure);
     }
-    if let Err(reason) = answers(config) {
-        at("broker".into(), reason);
+    if let Err(failure) = answers(config) {
+        found(Some("broker".into()), global.broker.is_none(), failure);
     }
     findings
 }
 
-fn can_be_run(program: &str, environment: &Environment) -> Result<(), String> {
-    let found = explain::can_be_started(program, environment);
-    found.map_err(|reason| format!("{program} cannot be started: {reason}"))
-}
-
-/// Whether the store can be used, or made.
-fn store(config: &Config) -> Result<(), String> {
-    let opened = connect::existing(&config.store).and_then(|ledger| match ledger {
-        Some(ledger) => ledger.counts().map(|_| true),
-        None => Ok(false),
-    });
-    let is_there = opened.map_err(|error| Failure::from(error).to_string())?;
-    let file = config.store.beside();
-    let first = if is_there { Some(file) } else { file.parent() };
-    // The first folder that is there makes the others possible.
-    let mut folders = first.into_iter().flat_map(Path::ancestors);
-    let Some(there) = folders.find(|folder| folder.exists()) else {
-        return Ok(());
+/// What a tender of every configured tube would refuse: each key that is wrong, and why. The variables of a tender's
+/// flags win here too.
+fn refused(config: &Config, global: &Global) -> Vec<(Option<String>, Failure)> {
+    let flags: tender::Flags = match variables::flags("tender") {
+        Ok(flags) => flags,
+        Err(failure) => return vec![(None, failure)],
     };
-    access(there, Access::WRITE_OK)
-        .map_err(|error| format!("{} cannot be written to: {error}", there.display()))
+    let grace = config.grace_period;
+    let of = |tube: &TubeName| {
+        let key = format!("tubes.\"{tube}\"");
+        let pool = match tender::pool(tube.clone(), &flags, config, global, grace) {
+            Ok(pool) => pool,
+            Err(failure) => return Some((Some(key), failure)),
+        };
+        let why = tender::startable(&pool).err()?;
+        Some((Some(key + ".worker_command"), Failure::new(why)))
+    };
+    config.tubes.keys().filter_map(of).collect()
 }
 
-fn answers(config: &Config) -> Result<(), String> {
+/// Whether the store can be written to, or made, and its tubes be tended.
+fn store(config: &Config) -> Result<(), Failure> {
+    let store = config.store.canonical()?;
+    if let Some(mut ledger) = connect::existing(&store)? {
+        // As a worker whose store was in trouble does.
+        ledger.prove(WorkerId::NOBODY)?;
+    }
+    let tubes: Vec<_> = config.tubes.keys().cloned().collect();
+    Ok(ownership::could_take(store.beside(), &tubes)?)
+}
+
+fn answers(config: &Config) -> Result<(), Failure> {
     match config.broker {
         // It is the store, which is there or is made when something is put.
-        BrokerUrl::Embedded => return Ok(()),
-        BrokerUrl::Beanstalkd { .. } => {}
-    }
-    let asked = block_on(async { Ok(broker(config).about().await) });
-    let about = asked.map_err(|failure| failure.to_string())?;
-    match about {
-        Ok(about) if about.draining => {
-            Err("it takes no new jobs: it was sent SIGUSR1, and is to be restarted".into())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(match next_step(&error) {
-            Some(next) => format!("{error}; {next}"),
-            None => error.to_string(),
+        BrokerUrl::Embedded => Ok(()),
+        BrokerUrl::Beanstalkd { .. } => block_on(async {
+            match broker(config).about().await? {
+                about if about.draining => Err(broker::Error::Draining.into()),
+                _ => Ok(()),
+            }
         }),
     }
 }

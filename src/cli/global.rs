@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use super::log::Filter;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{self, Config, Overrides, Written};
+use crate::config::{Config, Overrides, Written};
 
 /// The variable of `--config`.
 pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
@@ -67,17 +67,13 @@ pub(super) struct Global {
 }
 
 impl Global {
-    fn overrides(&self) -> Overrides {
+    /// What wins over the file.
+    pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
             broker: self.broker.clone(),
             store: self.store.clone(),
         }
-    }
-
-    /// Reads the configuration, and says in the configuration's own words why it cannot.
-    pub(super) fn read(&self) -> Result<Config, config::Error> {
-        Config::load(&self.overrides())
     }
 
     /// Reads the configuration.

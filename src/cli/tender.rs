@@ -18,7 +18,7 @@ use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
 use crate::ownership;
-use crate::pool::{self, Limits, SHRINK_AFTER};
+use crate::pool::{self, SHRINK_AFTER};
 use crate::process::environment::Environment;
 use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
@@ -221,7 +221,7 @@ fn reader(
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
         if let Some(file) = &config.written.file
-            && config.written.text.trim().is_empty()
+            && config.written.is_empty_file()
             && !text.trim().is_empty()
         {
             return Err(format!("the configuration {} is empty", file.display()));
@@ -255,7 +255,7 @@ fn reader(
 }
 
 /// Whether workers could be started by what was read. Of our own program there always is one.
-fn startable(pool: &PoolSettings) -> Result<(), String> {
+pub fn startable(pool: &PoolSettings) -> Result<(), String> {
     let command = &pool.command;
     match command.protocol {
         tender::Protocol::Own => Ok(()),
@@ -290,7 +290,7 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Serv
 }
 
 /// Flags over the file over defaults.
-fn pool(
+pub fn pool(
     tube: TubeName,
     flags: &Flags,
     config: &Config,
@@ -298,15 +298,25 @@ fn pool(
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
     let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    let own = Tube {
-        mode: flags.mode.or(file.mode),
-        min_workers: flags.min_workers.or(file.min_workers),
-        spare_workers: flags.spare_workers.or(file.spare_workers),
-        max_workers: flags.max_workers.or(file.max_workers),
-        ..Tube::default()
-    };
-    let limits =
-        limits(&own).map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
+    let max = flags
+        .max_workers
+        .or(file.max_workers)
+        .unwrap_or(MAX_WORKERS);
+    let min = flags
+        .min_workers
+        .or(file.min_workers)
+        .unwrap_or(MIN_WORKERS.min(max.max(1)));
+    let spare = flags
+        .spare_workers
+        .or(file.spare_workers)
+        .unwrap_or(SPARE_WORKERS);
+    let mode = flags
+        .mode
+        .or(file.mode)
+        .map_or_else(Default::default, pool::Mode::from);
+    let limits = mode
+        .limits(min, spare, max)
+        .map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
     let shrink_after = flags.shrink_after.or(file.shrink_after.map(|span| span.0));
     Ok(PoolSettings {
         limits: limits.with_shrink_after(shrink_after.unwrap_or(SHRINK_AFTER)),
@@ -317,19 +327,6 @@ fn pool(
         },
         tube,
     })
-}
-
-/// A pool's limits by what is said of its tube.
-///
-/// # Errors
-/// When they contradict each other.
-pub fn limits(tube: &Tube) -> Result<Limits, String> {
-    let max = tube.max_workers.unwrap_or(MAX_WORKERS);
-    let min = tube.min_workers.unwrap_or(MIN_WORKERS.min(max.max(1)));
-    let spare = tube.spare_workers.unwrap_or(SPARE_WORKERS);
-    let mode = tube.mode.map_or_else(Default::default, pool::Mode::from);
-    mode.limits(min, spare, max)
-        .map_err(|error| error.to_string())
 }
 
 /// When a worker is replaced.

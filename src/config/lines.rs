@@ -19,7 +19,12 @@ pub fn line_of(text: &str, key: &str) -> Option<usize> {
             _ => break,
         }
     }
-    let before = text.get(..found?)?;
+    line_at(text, found?)
+}
+
+/// The line of a byte, counted from 1.
+pub(super) fn line_at(text: &str, byte: usize) -> Option<usize> {
+    let before = text.get(..byte)?;
     Some(before.matches('\n').count().saturating_add(1))
 }
 

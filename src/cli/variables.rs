@@ -10,14 +10,18 @@ use clap::{Arg, Args, Command};
 
 use super::Failure;
 
-/// The command line without the variables that are set and empty, as compose files and units make them.
+/// The command line without the variables that count for nothing: those that are set and empty, as compose files and
+/// units make them, and those whose flag is given. (`clap` reads the variable of a flag that every subcommand takes
+/// also where the flag comes after the subcommand.)
 pub fn heeded(command: Command) -> Command {
     let subcommands: Vec<String> = command
         .get_subcommands()
         .map(|subcommand| subcommand.get_name().to_owned())
         .collect();
     let command = command.mut_args(|arg| match variable(&arg) {
-        Some((_, value)) if value.is_empty() => arg.env(Resettable::Reset),
+        Some((_, value)) if value.is_empty() || is_given(arg.get_long()) => {
+            arg.env(Resettable::Reset)
+        }
         Some(_) | None => arg,
     });
     subcommands.into_iter().fold(command, |command, name| {
@@ -89,16 +93,24 @@ fn named(mut error: clap::Error, command: &Command) -> clap::Error {
         return error;
     };
     let flag = arg.split([' ', '=']).next().unwrap_or_default();
-    let is_given = env::args_os().any(|word| {
-        let rest = word.as_bytes().strip_prefix(flag.as_bytes());
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'=')))
-    });
-    if let Some(name) = flag.strip_prefix("--").filter(|_| !is_given)
+    if let Some(name) = flag.strip_prefix("--").filter(|name| !is_given(Some(name)))
         && let Some(variable) = of_flag(command, name)
     {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
     }
     error
+}
+
+/// Whether the command line has the flag of that name, with its value or before it.
+fn is_given(flag: Option<&str>) -> bool {
+    let words = env::args_os().take_while(|word| word != "--");
+    flag.is_some_and(|flag| words.into_iter().any(|word| is_flag(&word, flag)))
+}
+
+fn is_flag(word: &OsStr, flag: &str) -> bool {
+    let name = word.as_bytes().strip_prefix(b"--");
+    let rest = name.and_then(|name| name.strip_prefix(flag.as_bytes()));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'=')))
 }
 
 fn of_flag(command: &Command, flag: &str) -> Option<String> {

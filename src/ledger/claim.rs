@@ -52,7 +52,7 @@ impl Writing<'_> {
             }
             Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
-                // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning now.
+                // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning.
                 self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
                 transition::renew(self.rows, task.id, self.now, None)?;
                 self.begin(self.written(&task.uuid)?, job)

@@ -141,8 +141,8 @@ fn may_show_more(pid: Pid) -> bool {
 }
 
 /// By the size of its memory, of which kernel threads and the dead have none, by where its code begins, and by where
-/// its environment begins and ends (proc(5): 23, 26, 50, 51). A process that becomes another program has no code till the
-/// environment is in place: before, that may be nowhere, or at one place with nothing in it yet.
+/// its environment begins and ends (proc(5): 23, 26, 50, 51). A process that becomes another program has no code till
+/// the environment is in place: before, that may be nowhere, or at one place with nothing in it yet.
 fn may_show_more_by(stat: &[u8]) -> Option<bool> {
     let mut fields = fields(stat)?;
     let size = fields.nth(20)?;

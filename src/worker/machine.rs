@@ -77,6 +77,7 @@ mod lacks;
 mod ledger;
 mod looking;
 mod mode;
+mod outage;
 mod pace;
 mod phase;
 mod state;

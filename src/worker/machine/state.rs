@@ -11,6 +11,7 @@ use super::event::{Effect, Now, ToDelete};
 use super::heard::Heard;
 use super::lacks::Lacks;
 use super::mode::Mode;
+use super::outage::Outage;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
 use crate::broker::{Held, JobId, Reservation};
@@ -133,8 +134,8 @@ pub struct KeepAlive {
 pub struct Rest {
     /// Since when.
     pub since: Duration,
-    /// Questions to the broker that failed one after the other.
-    pub failures: u32,
+    /// How the worker stands with its broker.
+    pub outage: Outage,
     /// No job is taken before then.
     pub pause_until: Option<Duration>,
     /// When the tube is to be put right; `None`: that is a tender's.

@@ -313,6 +313,14 @@ fn a_variable_with_a_wrong_value_is_named() {
     let flag = ["tender", "--max-workers=many"];
     let (_, said) = with(&taskqueue, &flag, "TASKQUEUE_MAX_WORKERS", "3");
     assert!(said.contains("'--max-workers <N>'"), "{said}");
+    // The flag wins, wherever it stands.
+    for args in [
+        ["list", "--broker", "embedded"],
+        ["--broker", "embedded", "list"],
+    ] {
+        let (code, said) = with(&taskqueue, &args, "TASKQUEUE_BROKER", "nonsense");
+        assert_eq!(code, Some(0), "{said}");
+    }
     let files: Vec<_> = std::fs::read_dir(taskqueue.path("")).unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
 }

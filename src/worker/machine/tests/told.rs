@@ -129,8 +129,8 @@ fn a_lost_job_is_not_forgotten_when_a_worker_is_told_to_go() {
     assert!(is_put_again(&script, put) && script.has_entry());
 }
 
-/// A store that takes nothing is complained about once. What is to be noted is kept as long as a command runs, and given
-/// up only by a worker that goes.
+/// A store that takes nothing is complained about once. What is to be noted is kept as long as a command runs, and
+/// given up only by a worker that goes.
 #[test]
 fn what_a_draining_worker_cannot_note_is_kept_and_said_once() {
     let put = PutId {

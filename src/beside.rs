@@ -1,10 +1,13 @@
 //! What stands beside a store: files and folders that are named after the store, as private as the store, and its
-//! owner's, whoever makes them. Whoever needs one asks here for it.
+//! owner's, whoever makes them. In a folder that is a group's, they are the group's too. Whoever needs one
+//! asks here for it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
 
 use crate::task::id::WorkerId;
 
@@ -54,7 +57,10 @@ pub fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     match options.clone().create_new(true).open(path) {
-        Ok(file) => Ok((file, true)),
+        Ok(file) => {
+            share(&file, path)?;
+            Ok((file, true))
+        }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok((options.open(path)?, false)),
         Err(e) => Err(e),
     }
@@ -84,8 +90,44 @@ pub fn make_folder(path: &Path, store: &Path) -> io::Result<()> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(path)?;
+    if is_shared(path) {
+        made.set_permissions(Permissions::from_mode(0o2770))?;
+    }
     give(&made, store);
     Ok(())
+}
+
+/// Lets the group of the folder around it read and write a new one, where the folder is made for that.
+pub fn share(file: &File, path: &Path) -> io::Result<()> {
+    match is_shared(path) {
+        true => file.set_permissions(Permissions::from_mode(0o660)),
+        false => Ok(()),
+    }
+}
+
+/// Whether the folder around it is a group's: it hands its group on (setgid), and the group may write to it.
+fn is_shared(path: &Path) -> bool {
+    const OF_A_GROUP: u32 = 0o2020;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    fs::metadata(folder).is_ok_and(|found| found.mode() & OF_A_GROUP == OF_A_GROUP)
+}
+
+/// Whether such a file or folder is there to be written to, or could be made. Makes nothing.
+///
+/// # Errors
+/// What the system says of it, or of the first folder around it that is there.
+pub fn could_be_written(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("."));
+    let way = match there.is_dir() {
+        true => Access::WRITE_OK | Access::EXEC_OK,
+        false => Access::WRITE_OK,
+    };
+    Ok(access(there, way)?)
 }
 
 /// Gives a new one to the store's owner: where root looks at somebody's store. Others own what they make, and may

@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::process::{folder, program};
 use crate::signals;
 
+mod check;
 mod cleanup;
 mod completions;
 mod configured;
@@ -79,6 +80,8 @@ enum Command {
     Resume(pause::ResumeFlags),
     /// Let a tender read its configuration again
     Reload(reload::Flags),
+    /// Look whether the configuration can be used
+    Check(check::Flags),
     /// Let a tender and its workers end, and wait for it
     Stop(stop::Flags),
     /// Record a task and put its job into a tube
@@ -154,6 +157,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Pause(flags) => pause::pause(&flags, &load()?),
         Command::Resume(flags) => pause::resume(&flags, &load()?),
         Command::Reload(flags) => reload::run(flags, &global.store()?),
+        Command::Check(flags) => return check::run(flags, global),
         Command::Stop(flags) => stop::run(flags, &global.store()?),
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(flags, &load()?),

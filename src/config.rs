@@ -17,11 +17,13 @@ use crate::tube::TubeName;
 pub mod duration;
 mod error;
 mod file;
+mod lines;
 mod types;
 mod written;
 
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
+pub use lines::line_of;
 pub use written::Written;
 
 use error::Wrong;
@@ -78,6 +80,9 @@ impl Config {
         let at = written.file.clone().unwrap_or_default();
         let file: File = toml::from_str(&written.text).map_err(|e| Error::Syntax {
             path: at.clone(),
+            line: e
+                .span()
+                .and_then(|span| lines::line_at(&written.text, span.start)),
             reason: e.to_string().trim_end().into(),
         })?;
         let wrong = |key: String, reason: String| Error::Value {
@@ -148,7 +153,10 @@ impl Config {
 }
 
 /// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
-fn read(overrides: &Overrides) -> Result<Written, Error> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(overrides: &Overrides) -> Result<Written, Error> {
     let file = overrides.config.clone().or_else(|| {
         ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
             .map(PathBuf::from)

@@ -158,6 +158,18 @@ impl Ownership {
     }
 }
 
+/// Whether whoever asks could have the right to tend these tubes, for all that the folder says. Makes nothing.
+///
+/// # Errors
+/// When the folder, or a file in it, could not be written to.
+pub fn could_take(store: &Path, tubes: &[TubeName]) -> Result<(), Error> {
+    let folder = beside::tubes(store);
+    let files = tubes.iter().map(|tube| folder.join(file_name(tube)));
+    files.chain([folder.clone()]).try_for_each(|path| {
+        beside::could_be_written(&path).map_err(|source| Error::Io { path, source })
+    })
+}
+
 impl Right {
     fn take(folder: &Path, store: &Path, tube: &TubeName) -> Result<Right, Error> {
         let path = folder.join(file_name(tube));

@@ -47,6 +47,19 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
+    /// What was asked for is wrong, and not what it met.
+    pub fn is_usage(&self) -> bool {
+        self.code == 2
+    }
+
+    /// All of it, for a line of a list.
+    pub fn in_one_line(&self) -> String {
+        match &self.next {
+            Some(next) => format!("{}; {next}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// Nobody reads on: `taskqueue list | head` is no failure.
     pub fn is_silent(&self) -> bool {
         self.silent

@@ -67,7 +67,8 @@ pub(super) struct Global {
 }
 
 impl Global {
-    fn overrides(&self) -> Overrides {
+    /// What wins over the file.
+    pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
             broker: self.broker.clone(),

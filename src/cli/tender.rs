@@ -223,7 +223,7 @@ fn reader(
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
         if let Some(file) = &config.written.file
-            && config.written.text.trim().is_empty()
+            && config.written.is_empty_file()
             && !text.trim().is_empty()
         {
             return Err(format!("the configuration {} is empty", file.display()));
@@ -257,7 +257,7 @@ fn reader(
 }
 
 /// Whether workers could be started by what was read. Of our own program there always is one.
-fn startable(pool: &PoolSettings) -> Result<(), String> {
+pub fn startable(pool: &PoolSettings) -> Result<(), String> {
     let command = &pool.command;
     match command.protocol {
         tender::Protocol::Own => Ok(()),
@@ -294,7 +294,7 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Serv
 }
 
 /// Flags over the file over defaults.
-fn pool(
+pub fn pool(
     tube: TubeName,
     flags: &Flags,
     config: &Config,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Command};
+use clap::{Arg, Args, Command};
 
 use super::Failure;
 
@@ -26,6 +26,21 @@ pub fn heeded(command: Command) -> Command {
     });
     subcommands.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, heeded)
+    })
+}
+
+/// The flags of a subcommand of which none is given, as their variables have them.
+///
+/// # Errors
+/// When a variable holds a wrong value.
+pub fn flags<F: Args>(subcommand: &'static str) -> Result<F, Failure> {
+    let command = heeded(F::augment_args(Command::new(subcommand)));
+    let parsed = command.clone().try_get_matches_from([subcommand]);
+    let parsed = parsed.and_then(|matches| F::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        let said = named(error, &command).to_string();
+        let first = said.lines().next().unwrap_or_default();
+        Failure::usage(first.trim_start_matches("error: "))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Why there is no configuration.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,8 @@ pub enum Error {
     Syntax {
         /// The file.
         path: PathBuf,
+        /// The line, counted from 1.
+        line: Option<usize>,
         /// What is wrong, with the line and a caret under it.
         reason: String,
     },
@@ -38,6 +40,18 @@ pub enum Error {
          name one with --store PATH or TASKQUEUE_STORE"
     )]
     NoStore,
+}
+
+impl Error {
+    /// The file that it is about.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Error::Unreadable { path, .. }
+            | Error::Syntax { path, .. }
+            | Error::Value { path, .. } => Some(path),
+            Error::NoStore => None,
+        }
+    }
 }
 
 /// Makes an error of a key and what is wrong with its value.

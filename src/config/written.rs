@@ -25,6 +25,11 @@ pub struct Written {
 }
 
 impl Written {
+    /// Whether there is a file, and nothing in it.
+    pub fn is_empty_file(&self) -> bool {
+        self.file.is_some() && self.text.trim().is_empty()
+    }
+
     /// Makes a file without a name of it, which holds the name, a NUL and the text.
     ///
     /// # Errors

@@ -48,11 +48,36 @@ pub fn explain(program: &str, environment: &Environment, error: &io::Error) -> S
 /// Why not, in words that say what to do.
 pub fn can_be_started(program: &str, environment: &Environment) -> Result<(), String> {
     let paths = environment.paths_of(program).unwrap_or_default();
-    if paths.iter().any(|name| can_be_run(&path(name))) {
-        return Ok(());
-    }
-    let wrong = file_is(program, environment, Errno::ACCESS);
+    let mut files = paths.iter().map(path).filter(|path| can_be_run(path));
+    let wrong = match files.next() {
+        // The system looks on in PATH where an interpreter is missing.
+        Some(first) if lacks_interpreter(&first) && files.all(|file| lacks_interpreter(&file)) => {
+            there(&first, Errno::NOENT)
+        }
+        Some(_) => return Ok(()),
+        None => file_is(program, environment, Errno::ACCESS),
+    };
     Err(wrong.unwrap_or_else(|| "it is no file that can be executed".to_owned()))
+}
+
+/// Whether the first line of a file names an interpreter that cannot be run.
+fn lacks_interpreter(file: &Path) -> bool {
+    let mut begin = beginning(file).unwrap_or_default();
+    // A name that goes on behind what was looked at is not known.
+    let is_whole = u64::try_from(begin.len()).is_ok_and(|length| length < LOOKED_AT);
+    if is_whole {
+        begin.push(b'\n');
+    }
+    let Some(line) = begin.strip_prefix(b"#!") else {
+        return false;
+    };
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line: Vec<u8> = line.iter().copied().skip_while(is_space).collect();
+    let end = line
+        .iter()
+        .position(|byte| is_space(byte) || matches!(byte, b'\n' | 0));
+    let name = end.and_then(|end| line.get(..end));
+    name.is_some_and(|name| !can_be_run(Path::new(OsStr::from_bytes(name))))
 }
 
 fn too_big() -> String {
@@ -103,10 +128,14 @@ fn there(path: &Path, errno: Errno) -> Option<String> {
             "{shown} may not be executed; allow it with: chmod +x {shown}"
         ));
     }
+    Some(contents(&beginning(path)?, errno)).filter(|text| !text.is_empty())
+}
+
+fn beginning(path: &Path) -> Option<Vec<u8>> {
     let mut begin = Vec::new();
     let file = File::open(path).ok()?;
     file.take(LOOKED_AT).read_to_end(&mut begin).ok()?;
-    Some(contents(&begin, errno)).filter(|text| !text.is_empty())
+    Some(begin)
 }
 
 /// What is wrong with a file that begins so; empty where that does not tell.
@@ -201,8 +230,17 @@ mod tests {
             let path = folder.path().join(name);
             super::can_be_started(path.to_str().unwrap(), &environment)
         };
-        assert_eq!(can_be_started("windows"), Ok(()));
+        make("args", "#! /bin/sh -e\n", 0o755);
+        make("long", &format!("#!/{}", "x".repeat(300)), 0o755);
+        make("short", "#!/bin/sh", 0o755);
+        make("nothing", "#!\n/bin/sh\n", 0o755);
+        for name in ["args", "long", "short", "program", "plain"] {
+            assert_eq!(can_be_started(name), Ok(()), "{name}");
+        }
         for (name, words) in [
+            ("windows", "the line ends as on Windows"),
+            ("elsewhere", "'#!/no/such/php', and that interpreter"),
+            ("nothing", "'#!', and that interpreter"),
             ("closed", "chmod +x"),
             ("folder", "is a folder"),
             ("link", "leads nowhere"),

@@ -87,7 +87,7 @@ impl Database {
     }
 }
 
-/// Makes the file and its folder, for their owner only.
+/// Makes the file and its folder, for their owner only; the file for the group too whose folder it is.
 fn create_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         DirBuilder::new()
@@ -101,7 +101,7 @@ fn create_private(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path)
     {
-        Ok(_) => Ok(()),
+        Ok(file) => beside::share(&file, path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e),
     }

@@ -158,6 +158,14 @@ impl Commands {
         };
     }
 
+    /// All of them, by their names and patterns.
+    pub fn configured(&self) -> impl Iterator<Item = (String, &Command)> {
+        let exact = self.exact.iter();
+        let exact = exact.map(|(name, command)| (name.clone(), command.as_ref()));
+        let prefixes = self.prefixes.iter();
+        exact.chain(prefixes.map(|(prefix, command)| (format!("{prefix}*"), command.as_ref())))
+    }
+
     /// Gives the raw bodies of a tube to the command of that name. False if there is none.
     #[must_use]
     pub fn take_raw(&mut self, tube: TubeName, name: &str) -> bool {

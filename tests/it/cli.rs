@@ -1,5 +1,6 @@
 //! The program as people and scripts use it: what goes in, what it prints, how it ends.
 
+mod check;
 mod cleanup;
 mod errors;
 mod help;

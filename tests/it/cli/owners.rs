@@ -1,13 +1,14 @@
 //! What root does with somebody's store leaves it theirs.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Signal, geteuid};
 
 use super::COMMANDS;
-use crate::support::{Taskqueue, until};
+use crate::support::{Running, Taskqueue, until};
 
 /// Nobody's number, on nearly every system.
 const THEM: u32 = 65_534;
@@ -73,6 +74,49 @@ fn what_root_makes_beside_a_store_belongs_to_the_stores_owner() {
         assert!(
             names.contains(&name.into()),
             "{name} was not there: {names:?}"
+        );
+    }
+}
+
+#[test]
+fn a_group_shares_a_store_in_its_folder() {
+    if !geteuid().is_root() {
+        eprintln!("not run as root: whether two users can share a store was not tested");
+        return;
+    }
+    const GROUP: u32 = 60_001;
+    let taskqueue = Taskqueue::embedded();
+    let shared = taskqueue.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("taskqueue.toml"), COMMANDS).unwrap();
+    chown(&shared, Some(60_002), Some(GROUP)).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o2770)).unwrap();
+    let run = |user: u32, args: &[&str]| {
+        let mut command = taskqueue.command_as(user, args);
+        command.gid(GROUP).current_dir(&shared);
+        command.env("TASKQUEUE_STORE", "t.db");
+        Running::start(command).wait()
+    };
+    let work = ["worker", "--use-tube", "t", "--max-jobs", "1"];
+    let put = ["put", "--use-tube", "t", "ok"];
+    run(60_002, &put).ok();
+    run(60_003, &put).ok();
+    for user in [60_003, 60_002] {
+        assert_eq!(run(user, &work).code, Some(0));
+        run(user, &put).ok();
+        assert!(run(60_003, &["list"]).ok().contains("done"));
+    }
+    for path in all(&shared) {
+        let mode = fs::metadata(&path).unwrap().mode();
+        let is_store = path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("t.db");
+        assert!(
+            !is_store || mode & 0o666 == 0o660,
+            "{}: {mode:o}",
+            path.display()
         );
     }
 }

@@ -1,7 +1,7 @@
 //! What a tender has accepted holds, whatever stands in the file or under the program's name by now.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -287,8 +287,11 @@ fn a_worker_command_that_is_not_there_is_refused() {
     configure(&taskqueue, "one", "");
     let _tender = start(&taskqueue);
     until_idle(&taskqueue, 2);
+    fs::write(taskqueue.path("elsewhere"), "#!/no/such/php\n").unwrap();
+    fs::set_permissions(taskqueue.path("elsewhere"), Permissions::from_mode(0o755)).unwrap();
     for (program, why) in [
         ("./nowhere", "no such file"),
+        ("./elsewhere", "and that interpreter cannot be started"),
         ("no-such-program-anywhere", "no folder of PATH has it"),
         ("/tmp", "is a folder"),
         ("./taskqueue.toml", "chmod +x"),

@@ -1,7 +1,7 @@
 //! The program itself, with a folder, a store and a configuration of its own.
 
 use std::cell::RefCell;
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -111,13 +111,13 @@ impl Taskqueue {
 
     /// Writes its configuration.
     pub fn configure(&self, text: &str) {
-        std::fs::write(self.path("taskqueue.toml"), text).unwrap();
+        fs::write(self.path("taskqueue.toml"), text).unwrap();
     }
 
     /// Makes a file in its folder that may be executed, and can never be: it is no program, and names no interpreter.
     pub fn no_program(&self, name: &str) {
-        std::fs::write(self.path(name), "echo\n").unwrap();
-        std::fs::set_permissions(self.path(name), Permissions::from_mode(0o700)).unwrap();
+        fs::write(self.path(name), "echo\n").unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o700)).unwrap();
     }
 
     /// A file or folder in its folder.
@@ -163,6 +163,24 @@ impl Taskqueue {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// The same as another user, who may run a copy of it in the folder. Only root can have that.
+    pub fn command_as(&self, user: u32, args: &[&str]) -> Command {
+        let program = self.path("tq");
+        if !program.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_taskqueue"), &program).unwrap();
+            fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(self.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.dir.path()).env_clear();
+        for (name, value) in self.command(args).get_envs() {
+            command.envs(value.map(|value| (name, value)));
+        }
+        command.uid(user).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

@@ -11,10 +11,12 @@
 //! - A worker is **proved** once it has finished a task or has been ready for a [`PROVING`]. One that
 //!   ends by itself before that has **crashed**: it makes its pool back off ([`crate::backoff`]). One
 //!   that was ready and is killed from outside has not.
-//! - A worker that is not ready within [`Rules::ready_timeout`] is killed, and has crashed.
+//! - A worker that has promised to say that it is ready, and does not in time, is killed, and has crashed. One that
+//!   has promised nothing is never killed for want of a word: it is ready, and proved, once it has lived for a while
+//!   ([`Unready`]), and it is **silent** until it says something.
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
-//!   runs a command, and [`IDLE_PATIENCE`] while it runs none. So is one that closed its end of the
-//!   link: it goes by itself, or has shut its tender out and is of no more use to it.
+//!   runs a command, or is silent and so perhaps runs one, and [`IDLE_PATIENCE`] while it runs none. So is one that
+//!   closed its end of the link: it goes by itself, or has shut its tender out and is of no more use to it.
 //! - A worker that cannot record what became of its task is **troubled** until it can: it stays busy.
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
@@ -32,7 +34,7 @@ mod words;
 
 pub use crate::grace::{MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
-pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Why};
+pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready, Why};
 
 /// How long a worker must be ready to count as one that works.
 pub const PROVING: Duration = Duration::from_secs(1);
@@ -167,6 +169,10 @@ pub struct Worker {
     state: State,
     born: Duration,
     ready_at: Option<Duration>,
+    /// When it counts as ready without having said so.
+    presume_at: Option<Duration>,
+    /// It has said something of how it stands.
+    spoke: bool,
     /// From when it has a process.
     jitter: Option<Jitter>,
     outdated: bool,
@@ -185,6 +191,8 @@ impl Worker {
             state: State::Spawning,
             born: now,
             ready_at: None,
+            presume_at: None,
+            spoke: false,
             jitter: None,
             outdated: false,
             proved: false,
@@ -214,6 +222,11 @@ impl Worker {
     /// It cannot record what became of its task, and keeps trying.
     pub fn troubled(&self) -> bool {
         self.troubled
+    }
+
+    /// It counts as ready, and has never said how it stands: it may be idle or busy.
+    pub fn silent(&self) -> bool {
+        self.ready_at.is_some() && !self.spoke
     }
 
     /// Jobs it says it has finished.
@@ -301,7 +314,7 @@ impl Worker {
             State::Idle { .. } | State::Busy { .. } if !self.proved => {
                 self.ready_at.map(|at| at.saturating_add(PROVING))
             }
-            State::Starting { ready_by } => ready_by,
+            State::Starting { ready_by } => ready_by.into_iter().chain(self.presume_at).min(),
             State::Stopping { kill_at, .. } => kill_at,
             State::Spawning
             | State::Idle { .. }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Effect, Ended, Event, IDLE_PATIENCE, Illegal, MARGIN, NEVER_AGAIN, PROVING, Rules, Running,
-    State, TERM_TO_KILL, Why, Worker,
+    State, TERM_TO_KILL, Unready, Why, Worker,
 };
 
 type Stepped = Result<Vec<Effect>, Illegal>;
@@ -13,10 +13,13 @@ impl Worker {
     pub(super) fn spawning(&mut self, rules: &Rules, event: Event, now: Duration) -> Stepped {
         match event {
             Event::Spawned { jitter } => {
-                let patience = rules.ready_timeout;
-                self.state = State::Starting {
-                    ready_by: (!patience.is_zero()).then(|| now.saturating_add(patience)),
+                let (ready_by, presume_at) = match rules.unready {
+                    Unready::Waits => (None, None),
+                    Unready::Killed(patience) => (Some(now.saturating_add(patience)), None),
+                    Unready::Presumed(moment) => (None, Some(now.saturating_add(moment))),
                 };
+                self.state = State::Starting { ready_by };
+                self.presume_at = presume_at;
                 self.jitter = Some(jitter);
                 Ok(vec![])
             }
@@ -48,6 +51,7 @@ impl Worker {
         match event {
             Event::Ready => {
                 self.ready_at = Some(now);
+                self.spoke = true;
                 self.state = State::Idle { since: now };
                 Ok(vec![])
             }
@@ -66,8 +70,18 @@ impl Worker {
                 };
                 Ok(vec![Effect::Kill, Effect::Crashed])
             }
+            Event::Due if self.presume_at.is_some_and(|at| now >= at) => {
+                // From its first moment on, as far as anybody can say: it has outlived the presumption.
+                self.ready_at = Some(self.born);
+                self.state = State::Idle { since: now };
+                Ok(self.prove(true))
+            }
             Event::Due => Ok(vec![]),
-            Event::LinkClosed => Ok(self.link_closed(None, now)),
+            Event::LinkClosed => {
+                // One that has promised no word perhaps works, and did not know what it closed.
+                let patience = ready_by.map(|_| IDLE_PATIENCE);
+                Ok(self.link_closed(None, patience, now))
+            }
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn => self.illegal(event),
         }
@@ -77,7 +91,13 @@ impl Worker {
     pub(super) fn working(&mut self, event: Event, now: Duration) -> Stepped {
         let running = self.running();
         match event {
+            // It counted as ready before it said so.
+            Event::Ready if self.presume_at.is_some() => {
+                self.spoke = true;
+                Ok(vec![])
+            }
             Event::Busy { task, group } => {
+                self.spoke = true;
                 self.state = State::Busy {
                     since: now,
                     task,
@@ -86,6 +106,7 @@ impl Worker {
                 Ok(vec![])
             }
             Event::Troubled { task } => {
+                self.spoke = true;
                 self.troubled = true;
                 // Its 'busy' may have been left out for this.
                 if running.is_none() {
@@ -119,7 +140,10 @@ impl Worker {
                 let lasted = self.ready_at.map(|at| now.saturating_sub(at));
                 Ok(self.prove(lasted.is_some_and(|lasted| lasted >= PROVING)))
             }
-            Event::LinkClosed => Ok(self.link_closed(running, now)),
+            Event::LinkClosed => {
+                let patience = self.idles(running).then_some(IDLE_PATIENCE);
+                Ok(self.link_closed(running, patience, now))
+            }
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn | Event::Ready => self.illegal(event),
         }
@@ -217,6 +241,7 @@ impl Worker {
         self.jobs = self.jobs.max(jobs);
         self.output = self.output.max(output);
         self.troubled = false;
+        self.spoke = true;
     }
 
     fn measured(&mut self, memory: u64, printed: u64) -> Stepped {
@@ -242,11 +267,17 @@ impl Worker {
         vec![Effect::Proved]
     }
 
+    /// Surely it runs no command.
+    fn idles(&self, running: Option<Running>) -> bool {
+        running.is_none() && !self.silent()
+    }
+
     fn retire(&mut self, why: Why, running: Option<Running>, now: Duration) -> Vec<Effect> {
+        let idles = self.idles(running);
         self.state = State::Stopping {
             why,
             running,
-            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
+            kill_at: idles.then(|| now.saturating_add(IDLE_PATIENCE)),
         };
         vec![Effect::Drain { grace: None, why }]
     }
@@ -282,11 +313,16 @@ impl Worker {
     /// It is ending, or it shut its tender out. The first is a matter of milliseconds, or of what a foreign
     /// worker tidies up; in the second case it will finish its command and go, as it does when its tender
     /// has died.
-    fn link_closed(&mut self, running: Option<Running>, now: Duration) -> Vec<Effect> {
+    fn link_closed(
+        &mut self,
+        running: Option<Running>,
+        patience: Option<Duration>,
+        now: Duration,
+    ) -> Vec<Effect> {
         self.state = State::Stopping {
             why: Why::LinkClosed,
             running,
-            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
+            kill_at: patience.map(|patience| now.saturating_add(patience)),
         };
         vec![]
     }

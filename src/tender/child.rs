@@ -13,12 +13,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
@@ -34,6 +36,9 @@ use crate::process::leftover::{self, MARK_VARIABLE};
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 
+/// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
 const LAST_WORDS: usize = 1000;
@@ -47,19 +52,22 @@ pub(super) struct Child {
     reload: Option<Ticket>,
     kill: Arc<Notify>,
     complained: bool,
+    /// It has said something of how it stands.
+    spoke: bool,
+    protocol: Protocol,
+    terminate: Arc<Notify>,
     /// In the environment of one that is not ours, and of whatever it starts. What our own have started is found by its
     /// attempt's lock.
     mark: Option<Uuid>,
     /// What it has printed; nothing is counted of our own.
     printed: Arc<AtomicU64>,
-    /// Only of those that speak in tokens.
+    /// Only of those that hear no orders.
     leaving: Option<Leaving>,
 }
 
 /// How far a worker that hears no orders has come in going.
 #[derive(Debug)]
 struct Leaving {
-    terminate: Arc<Notify>,
     is_busy: bool,
     /// It goes when it has ended its job.
     is_to_go: bool,
@@ -82,7 +90,7 @@ impl Child {
             .env(SLOT_VARIABLE, slot.as_fd().as_raw_fd().to_string())
             .env(NAME_VARIABLE, &name)
             .env(TUBE_VARIABLE, settings.tube.as_str());
-        if protocol != Protocol::Tokens {
+        if protocol.has_link() {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         }
@@ -118,9 +126,10 @@ impl Child {
         let printed = listen(&mut process, &printer, told);
         let watched = Watched {
             process,
-            reports: (protocol != Protocol::Tokens).then_some(link.reports),
+            reports: protocol.has_link().then_some(link.reports),
             kill: Arc::clone(&kill),
             terminate: Arc::clone(&terminate),
+            looks: (protocol == Protocol::None).then(looks),
             ended: None,
             last_words: VecDeque::new(),
         };
@@ -132,10 +141,12 @@ impl Child {
             reload: None,
             kill,
             complained: false,
+            spoke: false,
+            protocol,
+            terminate,
             mark,
             printed,
-            leaving: (protocol == Protocol::Tokens).then_some(Leaving {
-                terminate,
+            leaving: (!protocol.has_link()).then_some(Leaving {
                 is_busy: false,
                 is_to_go: false,
             }),
@@ -166,6 +177,13 @@ impl Child {
     /// TERM, but not while it works on a job that it may finish; it answers nothing.
     pub(super) fn order(&mut self, order: Order) -> io::Result<Option<Ticket>> {
         let Some(leaving) = &mut self.leaving else {
+            // One that has never said a word of ours perhaps reads none either.
+            if self.protocol == Protocol::Lines && !self.spoke {
+                match order {
+                    Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
+                    Order::Reload | Order::Reopen | Order::Ping => {}
+                }
+            }
             let ticket = self.orders.send(order)?;
             if order == Order::Reload {
                 self.reload = Some(ticket);
@@ -174,7 +192,7 @@ impl Child {
         };
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
-            Order::Drain { .. } | Order::Stop => leaving.terminate.notify_one(),
+            Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
             Order::Reload | Order::Reopen | Order::Ping => {}
         }
         Ok(None)
@@ -187,10 +205,11 @@ impl Child {
 
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        self.spoke = true;
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
-                leaving.terminate.notify_one();
+                self.terminate.notify_one();
             }
         }
     }
@@ -232,7 +251,9 @@ fn command(worker: &WorkerCommand) -> Command {
     let mut command = Command::new(&worker.program);
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
-        Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Protocol::Lines | Protocol::Tokens | Protocol::None => {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped())
+        }
     };
     command
         .args(&worker.arguments)
@@ -264,6 +285,8 @@ pub(super) struct Watched {
     reports: Option<Reports>,
     kill: Arc<Notify>,
     terminate: Arc<Notify>,
+    /// Of one that never says that it should be looked at.
+    looks: Option<Interval>,
     ended: Option<Ended>,
     /// What it had said and nobody had read when it ended.
     last_words: VecDeque<Result<Report, BadLine>>,
@@ -288,6 +311,7 @@ impl Watched {
                     }
                 },
                 status = self.process.wait() => self.reaped(status),
+                () = next_look(&mut self.looks) => return Event::Look(id),
                 () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
                 () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
             }
@@ -323,6 +347,20 @@ fn reported(id: WorkerId, said: Result<Report, BadLine>) -> Event {
     match said {
         Ok(report) => Event::Reported(id, report),
         Err(error) => Event::Garbled(id, error),
+    }
+}
+
+/// Begins one [`LOOK_EVERY`] from now.
+fn looks() -> Interval {
+    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+async fn next_look(looks: &mut Option<Interval>) {
+    match looks {
+        Some(looks) => drop(looks.tick().await),
+        None => std::future::pending().await,
     }
 }
 

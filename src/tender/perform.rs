@@ -40,14 +40,7 @@ impl Tender {
         {
             child.said(&report);
             if matches!(report, Report::Idle { .. }) {
-                let memory = match pool.settings.rules.max_memory {
-                    0 => 0,
-                    _ => child.memory(),
-                };
-                let printed = child.printed();
-                if memory > 0 || printed > 0 {
-                    self.tell_only(id, lifecycle::Event::Measured { memory, printed }, now);
-                }
+                self.measure(id, now);
             }
         }
         let event = match report {
@@ -58,6 +51,28 @@ impl Tender {
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
         self.tell(id, event, now);
+    }
+
+    /// Tells a worker's crew what can be seen of it from outside.
+    fn measure(&mut self, id: WorkerId, now: Duration) {
+        if let Some(pool) = self.pools.get(id.pool)
+            && let Some(child) = pool.children.get(&id.number)
+        {
+            let memory = match pool.settings.rules.max_memory {
+                0 => 0,
+                _ => child.memory(),
+            };
+            let printed = child.printed();
+            if memory > 0 || printed > 0 {
+                self.tell_only(id, lifecycle::Event::Measured { memory, printed }, now);
+            }
+        }
+    }
+
+    /// Looks at a worker that says nothing.
+    pub(super) fn look(&mut self, id: WorkerId, now: Duration) {
+        self.measure(id, now);
+        self.tend(id.pool);
     }
 
     /// A worker has answered an order. That it was told to go, it shows by going.

@@ -106,6 +106,13 @@ impl Config {
         }
     }
 
+    /// What is started as this tube's workers, if that is another program, which knows nothing of our tasks.
+    pub fn foreign_worker(&self, tube: &TubeName) -> Option<&[String]> {
+        let tube = self.tubes.get(tube)?;
+        let is_own = tube.worker_protocol == Some(Protocol::Own);
+        tube.worker_command.as_deref().filter(|_| !is_own)
+    }
+
     fn read(path: Option<PathBuf>, text: &str, overrides: &Overrides) -> Result<Config, Error> {
         let at = path.clone().unwrap_or_default();
         let file: File = toml::from_str(text).map_err(|e| Error::Syntax {

@@ -26,7 +26,7 @@ use crate::tube::TubeName;
 
 mod foreign;
 
-use foreign::Foreign;
+use foreign::{Foreign, Size};
 
 /// A pool's limits where nothing else is said.
 const MIN_WORKERS: u32 = 2;
@@ -196,12 +196,16 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
         .iter()
         .map(|tube| pool(tube.clone(), flags, config, global, grace))
         .collect::<Result<_, _>>()?;
+    let ours = |tube: &TubeName| {
+        let file = config.tubes.get(tube).cloned().unwrap_or_default();
+        foreign(flags, &file).is_none_or(|foreign| !foreign.reads_no_pointers())
+    };
     Ok(Read {
         pools,
         grace,
         scope: Scope {
             commands: Arc::new(config.commands.clone()),
-            tubes,
+            tubes: tubes.into_iter().filter(ours).collect(),
         },
         kept: Vec::new(),
     })
@@ -256,21 +260,24 @@ fn pool(
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
     let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    let foreign = Foreign::of(flags, &file);
+    let foreign = foreign(flags, &file);
     if foreign.is_none() && file.worker_protocol.is_some() {
         return Err(Failure::usage(format!(
             "the tube {tube} has a worker_protocol and no worker_command that could speak it"
         )));
     }
     if foreign.as_ref().is_some_and(Foreign::is_unsaid) {
-        let reason = "nobody says how it reports: \"lines\" is tried; say worker_protocol = \"none\" if it says nothing";
+        let reason = "nobody says how it reports: \"lines\" is tried, but if it says nothing, say \
+                      worker_protocol = \"none\"";
         tracing::warn!(%tube, reason, "worker_command without a worker_protocol");
     }
+    let size = size(flags, &file);
     let limits = match &foreign {
         Some(foreign) if foreign.says_nothing() => {
-            pool::Mode::Static.limits(0, 0, foreign::size(&tube, flags, &file)?)
+            foreign::check(&tube, size)?;
+            pool::Mode::Static.limits(0, 0, size.max)
         }
-        Some(_) | None => limits(flags, &file),
+        Some(_) | None => limits(size),
     };
     let limits =
         limits.map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
@@ -286,23 +293,29 @@ fn pool(
     })
 }
 
-fn limits(flags: &Flags, file: &Tube) -> Result<Limits, BadLimits> {
-    let max = flags
-        .max_workers
-        .or(file.max_workers)
-        .unwrap_or(MAX_WORKERS);
-    let min = flags
-        .min_workers
-        .or(file.min_workers)
-        .unwrap_or(MIN_WORKERS.min(max.max(1)));
-    let spare = flags
-        .spare_workers
-        .or(file.spare_workers)
-        .unwrap_or(SPARE_WORKERS);
-    let mode = flags
-        .mode
-        .or(file.mode)
-        .map_or_else(Default::default, pool::Mode::from);
+fn foreign(flags: &Flags, file: &Tube) -> Option<Foreign> {
+    Foreign::of(flags.worker_command.as_deref(), flags.worker_protocol, file)
+}
+
+/// What is said of a pool's size.
+fn size(flags: &Flags, file: &Tube) -> Size {
+    Size {
+        mode: flags.mode.or(file.mode),
+        min: flags.min_workers.or(file.min_workers),
+        spare: flags.spare_workers.or(file.spare_workers),
+        max: flags
+            .max_workers
+            .or(file.max_workers)
+            .unwrap_or(MAX_WORKERS),
+        jobs: flags.max_worker_jobs.or(file.max_worker_jobs),
+    }
+}
+
+fn limits(size: Size) -> Result<Limits, BadLimits> {
+    let max = size.max;
+    let min = size.min.unwrap_or(MIN_WORKERS.min(max.max(1)));
+    let spare = size.spare.unwrap_or(SPARE_WORKERS);
+    let mode = size.mode.map_or_else(Default::default, pool::Mode::from);
     mode.limits(min, spare, max)
 }
 

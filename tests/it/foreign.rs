@@ -11,6 +11,7 @@ use taskqueue::broker::{Broker, TubeStats};
 use crate::support::{Beanstalkd, Running, Taskqueue, job, put, tube, until};
 
 mod silent;
+mod tube;
 
 /// What the workers of the examples run: `bad` fails, `long` starts another that has left the group.
 const COMMAND: &str = r#"#!/bin/sh

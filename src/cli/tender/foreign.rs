@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::{Failure, Flags, MAX_WORKERS};
+use crate::cli::Failure;
 use crate::config::{Mode, Protocol, Tube};
 use crate::lifecycle::{PROVING, READY_TIMEOUT, Unready};
 use crate::tender::{self, WorkerCommand};
@@ -18,14 +18,14 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// From the flag or the file.
-    pub fn of(flags: &Flags, file: &Tube) -> Option<Foreign> {
-        let words: Vec<OsString> = match (&flags.worker_command, &file.worker_command) {
+    /// From the flags or the file.
+    pub fn of(command: Option<&str>, protocol: Option<Protocol>, file: &Tube) -> Option<Foreign> {
+        let words: Vec<OsString> = match (command, &file.worker_command) {
             (Some(text), _) => text.split_whitespace().map(OsString::from).collect(),
             (None, Some(words)) => words.iter().map(OsString::from).collect(),
             (None, None) => return None,
         };
-        let protocol = flags.worker_protocol.or(file.worker_protocol);
+        let protocol = protocol.or(file.worker_protocol);
         Some(Foreign { words, protocol })
     }
 
@@ -72,19 +72,29 @@ impl Foreign {
     }
 }
 
-/// How many there are of workers that say nothing: nobody can see which of them are busy, so always the most.
+/// What is said of a pool's size, by flags or file.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub mode: Option<Mode>,
+    pub min: Option<u32>,
+    pub spare: Option<u32>,
+    pub max: u32,
+    pub jobs: Option<u64>,
+}
+
+/// Workers that say nothing: nobody can see which of them are busy, so there are always the most.
 ///
 /// # Errors
 /// When something is asked for that cannot be known of them.
-pub fn size(tube: &TubeName, flags: &Flags, file: &Tube) -> Result<u32, Failure> {
-    let max = flags
-        .max_workers
-        .or(file.max_workers)
-        .unwrap_or(MAX_WORKERS);
-    let min = flags.min_workers.or(file.min_workers);
-    let spare = flags.spare_workers.or(file.spare_workers);
-    let jobs = flags.max_worker_jobs.or(file.max_worker_jobs);
-    let (what, next) = match flags.mode.or(file.mode) {
+pub fn check(tube: &TubeName, said: Size) -> Result<(), Failure> {
+    let Size {
+        mode,
+        min,
+        spare,
+        max,
+        jobs,
+    } = said;
+    let (what, next) = match mode {
         Some(Mode::Dynamic) => ("its mode cannot be dynamic", STATIC),
         Some(Mode::Ondemand) => ("its mode cannot be ondemand", STATIC),
         None if min.is_some_and(|min| min != max) => {
@@ -95,7 +105,7 @@ pub fn size(tube: &TubeName, flags: &Flags, file: &Tube) -> Result<u32, Failure>
             "its jobs cannot be counted, so max_worker_jobs means nothing",
             "let the program count them itself and end, or say max_worker_age or max_worker_memory",
         ),
-        None | Some(Mode::Static) => return Ok(max),
+        None | Some(Mode::Static) => return Ok(()),
     };
     Err(Failure::usage(format!(
         "the tube {tube} has the worker_protocol \"none\", by which nobody sees who is busy: {what}"

@@ -114,6 +114,24 @@ fn a_loop_whose_protocol_is_not_said_is_told_by_term_too() {
 }
 
 #[test]
+fn there_are_always_as_many_of_it() {
+    let taskqueue = Taskqueue::alone();
+    script(&taskqueue, "loop", LOOP);
+    let tender = tend_by(&taskqueue, "./loop", &NONE);
+    until("alive", || stands(&taskqueue) == "alive");
+    let refused = taskqueue.run(&["scale", "t", "--max", "3"]).failed(1);
+    assert!(refused.contains("the same number"), "{refused}");
+    taskqueue
+        .run(&["scale", "t", "--min", "3", "--max", "3"])
+        .ok();
+    let alive = || taskqueue.run(&["status", "--json"]).stdout;
+    until("three", || {
+        alive().matches(r#""state":"alive""#).count() == 3
+    });
+    drained(tender);
+}
+
+#[test]
 fn what_cannot_be_known_of_it_is_refused() {
     let taskqueue = Taskqueue::alone();
     let tend = ["tender", "--use-tube", "t", "--worker-command", "./loop"];

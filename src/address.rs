@@ -4,4 +4,4 @@ mod broker_url;
 mod store_url;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl, DEFAULT_PORT};
-pub use store_url::{BadStoreUrl, StoreUrl};
+pub use store_url::{BadStoreUrl, StoreUrl, canonical};

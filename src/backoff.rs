@@ -6,7 +6,7 @@
 //!    ▲                 ▲                    │          │
 //!    │                 └────────────────────┼──────────┘
 //!    └──────── one started since proved itself
-//!                           exit 125, from anywhere ──▶ refused, until the pool is told anew
+//!                           exit 125 of one that was ready ──▶ refused, until the pool is told anew
 //! ```
 //!
 //! The back-off is the pool's and not each worker's: what keeps one worker from starting (a broken
@@ -78,7 +78,7 @@ impl BackOff {
         Self::Waiting {
             failures,
             crashed_at: now,
-            until: now.saturating_add(wait_after(failures)),
+            until: now.saturating_add(wait_after(failures, LONGEST)),
         }
     }
 
@@ -93,11 +93,11 @@ impl BackOff {
     }
 }
 
-/// The wait after so many failures in a row.
-fn wait_after(failures: u32) -> Duration {
-    // 2^6 s is past the longest wait already, so the shift is bounded with it.
+/// The wait after so many failures in a row, from [`FIRST`] to the longest, which is a minute at most.
+pub fn wait_after(failures: u32, longest: Duration) -> Duration {
+    // 2^6 s is past a minute already, so the shift is bounded with it.
     let doublings = failures.saturating_sub(1).min(6);
-    FIRST.saturating_mul(1 << doublings).min(LONGEST)
+    FIRST.saturating_mul(1 << doublings).min(longest)
 }
 
 impl fmt::Display for BackOff {
@@ -108,7 +108,7 @@ impl fmt::Display for BackOff {
                 write!(
                     f,
                     "{failures} failed in a row, tries again after {:?}",
-                    wait_after(*failures)
+                    wait_after(*failures, LONGEST)
                 )
             }
             Self::Refused => f.write_str("exit code 125: starts none again until a reload"),

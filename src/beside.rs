@@ -28,6 +28,11 @@ pub fn tubes(store: &Path) -> PathBuf {
     named(store, "-tubes")
 }
 
+/// The folder in which its tenders listen, where there is no better one.
+pub fn control(store: &Path) -> PathBuf {
+    named(store, "-run")
+}
+
 fn named(store: &Path, suffix: &str) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(suffix);
@@ -88,27 +93,5 @@ pub fn make_folder(path: &Path, store: &Path) -> io::Result<()> {
 pub fn give(file: &File, store: &Path) {
     if let Ok(store) = fs::metadata(store) {
         let _ = fchown(file, Some(store.uid()), Some(store.gid()));
-    }
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// That of the file which is at this path now.
-    pub fn at(path: &Path) -> io::Result<FileId> {
-        Ok(FileId::of(&fs::metadata(path)?))
-    }
-
-    /// That of an open file.
-    pub fn of(file: &fs::Metadata) -> FileId {
-        FileId {
-            device: file.dev(),
-            inode: file.ino(),
-        }
     }
 }

@@ -270,6 +270,22 @@ impl Error {
         }
     }
 
+    /// A connection that was there is there no more, and whoever is there to cut it may let another be made.
+    pub fn is_of_a_cut_connection(&self) -> bool {
+        match self {
+            Error::ConnectionLost { .. } => true,
+            Error::Unreachable { .. }
+            | Error::NoAnswer { .. }
+            | Error::Nonsense { .. }
+            | Error::TooBig { .. }
+            | Error::Draining
+            | Error::OutOfMemory
+            | Error::Failed { .. }
+            | Error::NotFound
+            | Error::ReservationLost { .. } => false,
+        }
+    }
+
     /// It says something of a job, and nothing of the session or of other jobs.
     pub fn is_of_one_job(&self) -> bool {
         match self {

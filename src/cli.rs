@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::process::{folder, program};
 use crate::signals;
 
 mod cleanup;
@@ -33,6 +34,7 @@ mod show;
 mod status;
 mod stop;
 mod tender;
+mod variables;
 mod worker;
 
 pub use failure::Failure;
@@ -115,20 +117,23 @@ impl Command {
 
 /// Parses the command line, runs it and says how it ended: 0, 1 for what failed, 2 for wrong usage.
 pub fn main() -> ExitCode {
-    signals::keep_ends_of_children();
+    signals::begin_as_usual();
+    // Before anything leaves the folder, or is put in the program's place.
+    let _ = (folder::name(), program::name());
     if guard::is_asked_for() {
         return guard::main();
     }
-    let matches = help::shaped(Cli::command()).get_matches();
-    let parsed = Cli::from_arg_matches(&matches);
-    let Cli {
-        mut global,
-        command,
-    } = parsed.unwrap_or_else(|error| error.exit());
-    global.heed(&matches);
+    let shape = variables::heeded(help::shaped(Cli::command()));
+    let parsed = shape.clone().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let _end = log::End;
-    let ran = log::start(&global, command.is_daemon()).and_then(|()| run(&global, command));
-    match ran {
+    let begin = || {
+        let Cli { global, command } = variables::heed(parsed, &shape)?;
+        let global = log::named(global)?;
+        log::start(&global, command.is_daemon())?;
+        run(&global, command)
+    };
+    match begin() {
         Ok(code) => code,
         Err(failure) if failure.is_silent() => ExitCode::SUCCESS,
         Err(failure) => {
@@ -142,7 +147,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let load = || global.load();
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
-        Command::Worker(flags) => worker::run(flags, load()?, global),
+        Command::Worker(flags) => worker::run(flags, global),
         Command::Status(flags) => return status::run(flags, &global.store()?),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),

@@ -17,6 +17,14 @@ pub fn now() -> Millis {
     now.saturating_add(step())
 }
 
+/// A time of that clock for people, in UTC, to the second.
+pub fn written(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(
+        |_| at.to_string(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}
+
 /// An instant by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {

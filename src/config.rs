@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
+use crate::process::{folder, program};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
@@ -16,9 +18,11 @@ pub mod duration;
 mod error;
 mod file;
 mod types;
+mod written;
 
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
+pub use written::Written;
 
 use error::Wrong;
 use file::File;
@@ -43,8 +47,8 @@ pub struct Overrides {
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file that was read, if there was one.
-    pub file: Option<PathBuf>,
+    /// The file that was read, if there was one, and what stood in it.
+    pub written: Written,
     /// Where jobs wait.
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
@@ -63,59 +67,16 @@ impl Config {
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
-        let path = overrides.config.clone().or_else(|| {
-            ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
-                .map(PathBuf::from)
-                .into_iter()
-                .find(|path| path.exists())
-        });
-        let text = match &path {
-            Some(path) => fs::read_to_string(path).map_err(|source| Error::Unreadable {
-                path: path.clone(),
-                source,
-            })?,
-            None => String::new(),
-        };
-        Config::read(path, &text, overrides)
+        Config::of(read(overrides)?, overrides)
     }
 
-    /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept
-    /// from it by a key that is misspelt.
+    /// Goes by what was read before; what `overrides` says wins.
     ///
     /// # Errors
-    /// When that cannot be made out.
-    pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
-        let error = match (Config::load(overrides), &overrides.store) {
-            (Ok(config), _) => return Ok(config.store),
-            (Err(_), Some(store)) => return Ok(store.clone()),
-            (Err(error), None) => error,
-        };
-        let (Error::Syntax { path, .. } | Error::Value { path, .. }) = &error else {
-            return Err(error);
-        };
-        let table = fs::read_to_string(path)
-            .ok()
-            .and_then(|text| text.parse::<toml::Table>().ok());
-        match table.as_ref().map(|table| table.get("store")) {
-            Some(None) => default_store(),
-            Some(Some(toml::Value::String(store))) => match written_at(path, store) {
-                Ok(store) => Ok(store),
-                Err(_) => Err(error),
-            },
-            Some(Some(_)) | None => Err(error),
-        }
-    }
-
-    /// What is started as this tube's workers, if that is another program, which knows nothing of our tasks.
-    pub fn foreign_worker(&self, tube: &TubeName) -> Option<&[String]> {
-        let tube = self.tubes.get(tube)?;
-        let is_own = tube.worker_protocol == Some(Protocol::Own);
-        tube.worker_command.as_deref().filter(|_| !is_own)
-    }
-
-    fn read(path: Option<PathBuf>, text: &str, overrides: &Overrides) -> Result<Config, Error> {
-        let at = path.clone().unwrap_or_default();
-        let file: File = toml::from_str(text).map_err(|e| Error::Syntax {
+    /// When it is wrong.
+    pub fn of(written: Written, overrides: &Overrides) -> Result<Config, Error> {
+        let at = written.file.clone().unwrap_or_default();
+        let file: File = toml::from_str(&written.text).map_err(|e| Error::Syntax {
             path: at.clone(),
             reason: e.to_string().trim_end().into(),
         })?;
@@ -143,7 +104,10 @@ impl Config {
             (None, None) => default_store()?,
         };
         Ok(Config {
-            file: path,
+            written: Written {
+                file: written.file.map(|file| folder::named(&file)),
+                text: written.text,
+            },
             broker,
             store,
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
@@ -152,6 +116,72 @@ impl Config {
             commands,
         })
     }
+
+    /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept
+    /// from it by a key that is misspelt.
+    ///
+    /// # Errors
+    /// When that cannot be made out.
+    pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
+        if let Some(store) = &overrides.store {
+            return Ok(store.clone());
+        }
+        // Read once: of a pipe there is nothing more.
+        let written = read(overrides)?;
+        let error = match Config::of(written.clone(), overrides) {
+            Ok(config) => return Ok(config.store),
+            Err(error) => error,
+        };
+        let (Error::Syntax { path, .. } | Error::Value { path, .. }) = &error else {
+            return Err(error);
+        };
+        let table = written.text.parse::<toml::Table>().ok();
+        match table.as_ref().map(|table| table.get("store")) {
+            Some(None) => default_store(),
+            Some(Some(toml::Value::String(store))) => match written_at(path, store) {
+                Ok(store) => Ok(store),
+                Err(_) => Err(error),
+            },
+            Some(Some(_)) | None => Err(error),
+        }
+    }
+
+    /// What is started as this tube's workers, if that is another program, which knows nothing of our tasks.
+    pub fn foreign_worker(&self, tube: &TubeName) -> Option<&[String]> {
+        let tube = self.tubes.get(tube)?;
+        let is_own = tube.worker_protocol == Some(Protocol::Own);
+        tube.worker_command.as_deref().filter(|_| !is_own)
+    }
+}
+
+/// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
+fn read(overrides: &Overrides) -> Result<Written, Error> {
+    let file = overrides.config.clone().or_else(|| {
+        ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+    });
+    let text = match &file {
+        Some(path) => text_of(path).map_err(|source| Error::Unreadable {
+            path: path.clone(),
+            source,
+        })?,
+        None => String::new(),
+    };
+    Ok(Written { file, text })
+}
+
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let most = written::MOST;
+    fs::File::open(path)?
+        .take(most.saturating_add(1))
+        .read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > most) {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(text)
 }
 
 /// A store as a file says it: meant from where that file is.
@@ -161,6 +191,12 @@ fn written_at(file: &Path, store: &str) -> Result<StoreUrl, BadStoreUrl> {
 }
 
 fn default_store() -> Result<StoreUrl, Error> {
+    // A unit's own folder; of several, the first.
+    let given = env::var_os("STATE_DIRECTORY").unwrap_or_default();
+    let given = env::split_paths(&given).next();
+    if let Some(state) = given.filter(|folder| folder.is_absolute()) {
+        return Ok(state.join("taskqueue.db").into());
+    }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/taskqueue/taskqueue.db").into());
     }
@@ -170,20 +206,24 @@ fn default_store() -> Result<StoreUrl, Error> {
             .map(PathBuf::from)
     };
     let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| {
+            // Users of services have / for a home, which is none.
+            let home = absolute("HOME").filter(|home| home.parent().is_some());
+            home.map(|home| home.join(".local/state"))
+        })
         .ok_or(Error::NoStore)?;
     Ok(state.join("taskqueue/taskqueue.db").into())
 }
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
-    if let Ok(program) = env::current_exe() {
-        let run = vec![
-            program.to_string_lossy().into_owned(),
-            "example-task-worker".into(),
-        ];
-        commands.add(EXAMPLE_COMMAND, Command::new(run));
-    }
+    let run = vec![
+        program::found(program::name().as_os_str())
+            .to_string_lossy()
+            .into_owned(),
+        "example-task-worker".into(),
+    ];
+    commands.add(EXAMPLE_COMMAND, Command::new(run));
     for (pattern, given) in &file.commands {
         let at = |key: &str| format!("commands.\"{pattern}\"{key}");
         if !is_pattern(pattern) {

@@ -153,6 +153,7 @@ impl Crew {
     /// Wants workers again after it was told to let all go. Those that are on their way out go.
     pub fn reopen(&mut self, now: Duration) {
         self.closing = None;
+        self.workers.values_mut().for_each(Worker::stay);
         self.decide_at = Some(now);
     }
 
@@ -359,6 +360,7 @@ impl Crew {
             lifecycle::Effect::Drain { grace, why } => Some(Effect::Drain { worker, grace, why }),
             lifecycle::Effect::Stop => Some(Effect::Stop { worker }),
             lifecycle::Effect::Kill => Some(Effect::Kill { worker }),
+            lifecycle::Effect::Leave => Some(Effect::Leave { worker }),
             lifecycle::Effect::Proved => {
                 self.memory.back_off = before.proved(born);
                 (self.memory.back_off != before).then_some(Effect::Recovered { worker })

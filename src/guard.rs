@@ -6,6 +6,9 @@
 //! that parent are left: each holds the other end of the guard's standard output. Before the parent's death a guard has
 //! opened nothing and costs nothing.
 //!
+//! The guard is a witness too: who stops its parent alone sends it nothing, and who stops all processes of a service
+//! sends it what all are sent. It lets TERM, INT and QUIT wait, so that its parent sees in `/proc` that they came.
+//!
 //! The parent-death signal would reach the command alone and not what it has started, and be lost to a command that
 //! changes its user.
 
@@ -16,20 +19,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use rustix::process::Pid;
+use signal_hook::consts::{SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::ledger::Open;
-use crate::process::leftover;
+use crate::process::{leftover, program};
 use crate::reconcile::{Looks, Sweep};
+use crate::signals;
 
 /// What it calls itself, as `ps` and `pgrep` see it; never by a word that finds workers.
 pub const NAME: &str = "tq-guard";
@@ -46,10 +51,8 @@ const EVERY: Timespec = Timespec {
     tv_nsec: 150_000_000,
 };
 
-/// What tenders and workers heed, and what they pass over.
-const PASSED_OVER: [i32; 8] = [
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU,
-];
+/// What tenders and workers heed, and what they pass over, but for what asks for an end.
+const PASSED_OVER: [i32; 5] = [SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU];
 
 /// How long a look waits for what it killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,6 +74,8 @@ pub struct Guard {
     workers: PipeWriter,
     dismissed: oneshot::Sender<()>,
     keeping: JoinHandle<()>,
+    /// Its process; 0 while there is none.
+    pid: Arc<AtomicU32>,
 }
 
 impl Guard {
@@ -82,17 +87,38 @@ impl Guard {
     pub fn post(post: Post) -> io::Result<Guard> {
         let (reader, workers) = pipe()?;
         let (dismissed, order) = oneshot::channel();
-        let first = start(&post, &reader);
+        let pid = Arc::default();
+        let first = start(&post, &reader, &pid, &mut false);
         Ok(Guard {
             workers,
             dismissed,
-            keeping: tokio::spawn(keep(post, reader, first, order)),
+            keeping: tokio::spawn(keep(post, reader, first, order, Arc::clone(&pid))),
+            pid,
         })
+    }
+
+    /// Asks whether it was told to go, as all processes are that are told together. Where that cannot be seen, it was.
+    pub fn witness(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let pid = Arc::clone(&self.pid);
+        move || {
+            let pid = pid.load(Ordering::Relaxed);
+            fs::read_to_string(format!("/proc/{pid}/status"))
+                .map_or(true, |status| signals::are_ends_pending(&status))
+        }
     }
 
     /// What each worker is to hold as long as it lives, and nobody else.
     pub fn held_by_workers(&self) -> BorrowedFd<'_> {
         self.workers.as_fd()
+    }
+
+    /// What tells whether a process is its process, which it waits for itself.
+    pub fn is(&self) -> impl Fn(Pid) -> bool + Send + Sync + use<> {
+        let known = Arc::clone(&self.pid);
+        move |pid| {
+            u32::try_from(pid.as_raw_nonzero().get())
+                .is_ok_and(|pid| pid == known.load(Ordering::Relaxed))
+        }
     }
 
     /// Ends it: there is nothing to clean up after.
@@ -111,14 +137,17 @@ async fn keep(
     workers: PipeReader,
     mut guard: Option<GuardProcess>,
     mut dismissed: oneshot::Receiver<()>,
+    pid: Arc<AtomicU32>,
 ) {
+    // That none could be started is said once.
+    let mut is_said = guard.is_none();
     loop {
         let since = Instant::now();
         if let Some((mut process, held)) = guard {
             tokio::select! {
                 ended = process.wait() => {
                     let reason = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
-                    tracing::warn!(reason, "guard ended; started another");
+                    tracing::warn!(reason, "guard ended; will start another");
                 }
                 order = &mut dismissed => {
                     if order.is_ok() {
@@ -129,6 +158,7 @@ async fn keep(
                 }
             }
             drop(held);
+            pid.store(0, Ordering::Relaxed);
         }
         if since.elapsed() < SETTLED {
             tokio::select! {
@@ -136,13 +166,18 @@ async fn keep(
                 _ = &mut dismissed => return,
             }
         }
-        guard = start(&post, &workers);
+        guard = start(&post, &workers, &pid, &mut is_said);
     }
 }
 
-fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
+fn start(
+    post: &Post,
+    workers: &PipeReader,
+    pid: &AtomicU32,
+    is_said: &mut bool,
+) -> Option<GuardProcess> {
     let spawned = workers.try_clone().and_then(|workers| {
-        Command::new(&post.program)
+        Command::new(program::found(post.program.as_os_str()))
             .arg0(NAME)
             .env(STORE_VARIABLE, &post.store)
             .envs(post.environment.iter().cloned())
@@ -160,11 +195,17 @@ fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
         Ok(mut process) => {
             // Taken here: waiting for the process would close it.
             let held = process.stdin.take();
+            if std::mem::take(is_said) {
+                tracing::info!("started a guard at last");
+            }
+            pid.store(process.id().unwrap_or(0), Ordering::Relaxed);
             Some((process, held))
         }
         Err(error) => {
             let program = post.program.display();
-            tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            if !std::mem::replace(is_said, true) {
+                tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            }
             None
         }
     }
@@ -176,6 +217,7 @@ fn start(post: &Post, workers: &PipeReader) -> Option<GuardProcess> {
 /// # Errors
 /// When signals cannot be ignored.
 pub fn stand(store: Open, awake: impl FnOnce()) -> io::Result<()> {
+    signals::let_ends_wait();
     // All that is meant for its parent and may be sent to a whole service; nobody takes note of it here.
     for signal in PASSED_OVER {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;

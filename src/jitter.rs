@@ -14,9 +14,9 @@ pub fn shorten(wait: Duration) -> Duration {
     shorten_by(wait, byte())
 }
 
-/// The same by a chance that was drawn already.
-pub fn shorten_by(wait: Duration, chance: u8) -> Duration {
-    let share = 256 + u32::from(chance);
+/// The same by a byte that was drawn already.
+pub fn shorten_by(wait: Duration, byte: u8) -> Duration {
+    let share = 256 + u32::from(byte);
     wait.saturating_mul(share) / 512
 }
 

@@ -11,13 +11,18 @@
 //! - A worker is **proved** once it has finished a task or has been ready for a [`PROVING`]. One that
 //!   ends by itself before that has **crashed**: it makes its pool back off ([`crate::backoff`]). One
 //!   that was ready and is killed from outside has not.
+//! - A worker that was killed and does not end is waited for, but not by a tender that itself ends: that one leaves it
+//!   behind after [`KILLED_PATIENCE`].
+//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that was ready. Before that it may be the code of
+//!   whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
 //! - A worker that has promised to say that it is ready, and does not in time, is killed, and has crashed. One that
 //!   has promised nothing is never killed for want of a word: it is ready, and proved, once it has lived for a while
 //!   ([`Unready`]), and it is **silent** until it says something.
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
 //!   runs a command, or is silent and so perhaps runs one, and [`IDLE_PATIENCE`] while it runs none. So is one that
 //!   closed its end of the link: it goes by itself, or has shut its tender out and is of no more use to it.
-//! - A worker that cannot record what became of its task is **troubled** until it can: it stays busy.
+//! - A worker that lacks what its work takes (it cannot record what became of its task, or start a command) is
+//!   **troubled** until it goes on: it counts as busy.
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
 //!
@@ -32,7 +37,7 @@ mod steps;
 mod tests;
 mod words;
 
-pub use crate::grace::{MARGIN, TERM_TO_KILL};
+pub use crate::grace::{KILLED_PATIENCE, MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
 pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready, Why};
 
@@ -42,7 +47,7 @@ pub const PROVING: Duration = Duration::from_secs(1);
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The exit code of a worker that must not be started again.
+/// The exit code of a worker that was ready and must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
 
 /// What a worker runs that is on its way out.
@@ -93,6 +98,8 @@ pub enum State {
         why: Why,
         /// What it ran.
         running: Option<Running>,
+        /// When it is left behind though its process has not ended, if it may be.
+        leave_at: Option<Duration>,
     },
     /// There is no process.
     Gone,
@@ -130,6 +137,8 @@ pub enum Effect {
     Stop,
     /// Kill its process.
     Kill,
+    /// Its process has not ended though it was killed: leave it behind.
+    Leave,
     /// It has shown that it works.
     Proved,
     /// It ended by itself before it had shown that it works.
@@ -219,7 +228,7 @@ impl Worker {
         self.proved
     }
 
-    /// It cannot record what became of its task, and keeps trying.
+    /// It lacks what its work takes, and keeps trying.
     pub fn troubled(&self) -> bool {
         self.troubled
     }
@@ -302,6 +311,13 @@ impl Worker {
         self.outdated = true;
     }
 
+    /// Its tender stays: a worker that was killed is waited for until it ends.
+    pub fn stay(&mut self) {
+        if let State::Killed { leave_at, .. } = &mut self.state {
+            *leave_at = None;
+        }
+    }
+
     /// When it reaches its age.
     pub fn recycle_at(&self, rules: &Rules) -> Option<Duration> {
         let limit = rules.age_limit(self.jitter?)?;
@@ -316,11 +332,8 @@ impl Worker {
             }
             State::Starting { ready_by } => ready_by.into_iter().chain(self.presume_at).min(),
             State::Stopping { kill_at, .. } => kill_at,
-            State::Spawning
-            | State::Idle { .. }
-            | State::Busy { .. }
-            | State::Killed { .. }
-            | State::Gone => None,
+            State::Killed { leave_at, .. } => leave_at,
+            State::Spawning | State::Idle { .. } | State::Busy { .. } | State::Gone => None,
         }
     }
 
@@ -340,7 +353,11 @@ impl Worker {
                 running,
                 kill_at,
             } => self.stopping(event, now, (why, running, kill_at)),
-            State::Killed { .. } => self.killed(event),
+            State::Killed {
+                why,
+                running,
+                leave_at,
+            } => self.killed(event, now, (why, running, leave_at)),
             State::Gone => self.gone(event),
         }
     }

@@ -5,13 +5,13 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
-//!                   {"report":"troubled","task":12}       until the next "idle"
+//!                   {"report":"troubled","task":12,"reason":"the disk is full"}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //!                   {"report":"answered","ticket":7}      the order of that number is done,
 //!                   {"report":"answered","ticket":7,"refused":"…"}   or is not, and why
 //! tender → worker   {"order":"drain","ticket":1,"grace_ms":30000}    without grace_ms: all the time it takes
 //!                   {"order":"stop","ticket":2}
-//!                   {"order":"reload","ticket":3}         read the configuration again, for the next job
+//!                   {"order":"reload","ticket":3}         go by the configuration of now, from the next job on
 //!                   {"order":"reopen","ticket":4}         open the log file again
 //!                   {"order":"ping","ticket":5}           nothing but answer
 //! ```
@@ -21,9 +21,13 @@
 //! | order | is done when |
 //! |---|---|
 //! | drain, stop | the worker has taken the order in; how the worker goes, its reports and its end tell |
-//! | reload | the configuration was read; refused with what is wrong with the file |
+//! | reload | the configuration was taken over; refused with what is wrong with it |
 //! | reopen | whoever writes the log has been told: that opens the file before the next line |
 //! | ping | at once |
+//!
+//! A worker of our own that has a tender never reads the configuration's file. It gets what its tender has accepted: at
+//! its start by the descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that
+//! comes with the line (`SCM_RIGHTS`). Whoever reads lines alone does not notice.
 //!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
 //! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.
@@ -57,6 +61,10 @@ pub const SLOT_VARIABLE: &str = "TASKQUEUE_SLOT_FD";
 /// The environment variable that holds the number of the descriptor by which the tender's guard knows, once the
 /// tender is dead, that the worker lives. It too is only kept open, and never inherited by commands.
 pub const GUARD_VARIABLE: &str = "TASKQUEUE_GUARD_FD";
+
+/// The environment variable that holds the number of the descriptor with the configuration that the tender has
+/// accepted. It is read once, closed, and never inherited by commands.
+pub const CONFIGURATION_VARIABLE: &str = "TASKQUEUE_CONFIG_FD";
 
 /// The environment variable that holds the name by which the tender calls the worker.
 pub const NAME_VARIABLE: &str = "TASKQUEUE_WORKER_NAME";

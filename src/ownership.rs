@@ -26,7 +26,7 @@ mod files;
 mod look;
 mod slots;
 
-pub use files::{Error, Tended};
+pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
@@ -170,14 +170,6 @@ fn write(file: &File, line: &[u8]) -> io::Result<()> {
     ofd::lock(file, ANNOUNCED)
 }
 
-/// The name of this machine.
-pub fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::files::tube_of;
@@ -243,8 +235,21 @@ mod tests {
             for found in tended(&store).unwrap() {
                 assert_eq!(found.socket.as_deref(), Some(socket));
                 assert_eq!(found.host, host());
+                assert!(found.is_by_us());
             }
         }
+    }
+
+    #[test]
+    fn a_tender_of_our_number_on_another_host_is_another() {
+        let ours = Tended {
+            tube: "mail".parse().unwrap(),
+            pid: std::process::id(),
+            host: host(),
+            socket: None,
+        };
+        let host = "elsewhere".to_owned();
+        assert!(ours.is_by_us() && !Tended { host, ..ours }.is_by_us());
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!   then takes away only what was not needed at any moment of that time.
 //! - Unknown demand is not none: `busy + spare` is what is surely wanted, so a pool grows to that,
 //!   but nothing is retired before the broker has said how many jobs wait.
-//! - A pool with a worker that cannot record what became of its task is kept at `min` but not grown
+//! - A pool with a worker that is in trouble (it lacks what its work takes) is kept at `min` but not grown
 //!   beyond: more workers would be in the same trouble.
 //! - A pool that may start no more workers, ever ([`Memory::allowance`]), keeps those that it has.
 //! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.

@@ -3,7 +3,13 @@
 
 pub mod command;
 pub mod environment;
+pub mod explain;
+pub mod folder;
+pub mod lack;
 pub mod leftover;
+pub mod limit;
 pub mod memory;
+pub mod orphans;
+pub mod program;
 mod spawn;
 mod table;

@@ -21,6 +21,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::tube::TubeName;
 
 mod announce;
+mod backlog;
 mod remains;
 mod service;
 mod sweep;
@@ -307,7 +308,11 @@ impl Pass<'_> {
             lose: Some(taken),
             ..Entry::default()
         };
-        match self.enter(losing, &me).await?.lost {
+        let entered = self.enter(losing, &me).await?;
+        for (task, times) in entered.often {
+            often_interrupted(task, times);
+        }
+        match entered.lost {
             None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
             Some(AfterLoss::Unbegun) => return Ok(Some(task)),
             Some(AfterLoss::Waits) => {}
@@ -358,6 +363,15 @@ impl Pass<'_> {
             .await?;
         Ok(announce(self.broker, self.store, &again).await?)
     }
+}
+
+/// Nothing else says so: an interruption counts against no task.
+pub fn often_interrupted(task: TaskId, times: u32) {
+    tracing::warn!(
+        %task,
+        times,
+        "interrupted a task again; its command takes longer than workers are given to go (grace_period, or less)"
+    );
 }
 
 #[cfg(test)]

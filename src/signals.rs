@@ -12,6 +12,8 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -58,11 +60,54 @@ const ENDS: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
 /// Those that ask for nothing, and are often sent to others of our kind.
 const NOTHING: [i32; 1] = [SIGUSR2];
 
-/// Has the kernel keep for us how our children ended. Whoever started us may have had it thrown away, by ignoring CHLD,
-/// which outlives an exec (wait(2)). To be called before anything is started.
-pub fn keep_ends_of_children() {
-    // SAFETY: back to what the system does; no handler of ours is there yet.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+/// Set by the handler itself, before the thread of signals hears of it.
+static END_HAS_COME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether a signal that asks for an end has come, although nobody may have taken it from the queue yet. What a thread
+/// does after its process was told to go, it does after this is true.
+pub fn end_has_come() -> bool {
+    let come = END_HAS_COME.get();
+    come.is_some_and(|come| come.load(Ordering::Acquire))
+}
+
+/// Has those signals that ask for an end wait, for this thread and those that it starts: they do nothing, and whoever
+/// looks sees that they came ([`are_ends_pending`]).
+pub fn let_ends_wait() {
+    // SAFETY: an empty set of signals is all zeros here, and is only read once it is filled.
+    unsafe {
+        let mut ends = std::mem::zeroed();
+        libc::sigemptyset(&raw mut ends);
+        for end in ENDS {
+            libc::sigaddset(&raw mut ends, end);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const ends, std::ptr::null_mut());
+    }
+}
+
+/// Whether a signal that asks for an end waits for a process, by its `/proc/PID/status` (proc(5)).
+pub fn are_ends_pending(status: &str) -> bool {
+    let pending = status.lines().filter_map(|line| {
+        let mask = line
+            .strip_prefix("ShdPnd:")
+            .or_else(|| line.strip_prefix("SigPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    let pending = pending.fold(0, |all, one| all | one);
+    ENDS.iter().any(|end| pending & (1 << (end - 1)) != 0)
+}
+
+/// Has the kernel keep for us how our children ended, and bring us signals. Whoever started us may have had the first
+/// thrown away, by ignoring CHLD, and the others wait, by blocking them: both outlive an exec (wait(2),
+/// sigprocmask(2)).
+/// To be called before anything is started.
+pub fn begin_as_usual() {
+    // SAFETY: back to what the system does; no handler of ours is there yet. An empty set is only read.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
 }
 
 /// Leaves the signals of this process to its other threads. To a thread that writes where it may not, the kernel sends
@@ -87,7 +132,8 @@ pub fn leave_to_others() {
 /// When the process still lives `patience` after the second signal to end, `hard` is called from the thread,
 /// to clean up what must not be left behind, and then the process exits with code 1, whatever its
 /// other threads are doing. `patience` must be longer than the process may need to go at once: a
-/// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that.
+/// worker ends its command within [`TERM_TO_KILL`], a tender kills its workers [`MARGIN`] after that, and goes
+/// without those that do not end.
 ///
 /// # Errors
 /// When the handlers or the thread cannot be set up.
@@ -100,6 +146,10 @@ pub fn listen(
     hard: fn(),
 ) -> io::Result<mpsc::Receiver<Asked>> {
     let numbers = heeded.iter().flat_map(|asked| numbers(*asked));
+    let come = END_HAS_COME.get_or_init(Arc::default);
+    for end in ENDS {
+        signal_hook::flag::register(end, Arc::clone(come))?;
+    }
     let mut signals = Signals::new(ENDS.iter().chain(&NOTHING).chain(numbers))?;
     let (asked, receiver) = mpsc::channel(QUEUE);
     thread::Builder::new()
@@ -128,6 +178,10 @@ pub fn listen(
             hard();
             // Without the exit handlers: whatever holds the process up may hold them up too.
             signal_hook::low_level::exit(1);
+        })
+        .map_err(|error| {
+            let what = format!("cannot start the thread that hears signals: {error}");
+            io::Error::new(error.kind(), what)
         })?;
     Ok(receiver)
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::beside::FileId;
+use crate::file_id::FileId;
 use crate::lives::locks::LockFile;
 
 pub mod bell;

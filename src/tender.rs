@@ -17,17 +17,19 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
 use crate::control::Call;
 use crate::crew::{self, Crew};
+use crate::grace::LAST_LOOKS;
 use crate::guard::{self, Guard};
 use crate::ledger::Open;
 use crate::lifecycle::{self, Ended, Rules};
 use crate::link::{BadLine, Report};
 use crate::ownership::{self, Ownership};
 use crate::pool::{Demand, Limits};
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{self, Sweeper};
 use crate::signals::Asked;
 use crate::tube::TubeName;
@@ -67,8 +69,8 @@ pub struct Settings {
     pub listener: Box<dyn Broker>,
     /// The most workers that are ever started, in all pools; then the tender ends as after TERM.
     pub limit: Option<u32>,
-    /// The folder in which it listens for orders; it does not if there is none.
-    pub runtime: Option<PathBuf>,
+    /// The folders in which it may listen for orders, the best first; it does not if there is none.
+    pub runtime: Vec<PathBuf>,
     /// Where all this is read again; it never changes if there is none.
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
@@ -144,6 +146,9 @@ pub enum Error {
     /// There are no descriptors for a guard.
     #[error("cannot have a guard: {0}")]
     Guard(io::Error),
+    /// The ends of orphans cannot be listened to.
+    #[error("cannot listen to the ends of children: {0}")]
+    Reaper(io::Error),
 }
 
 /// Whose event it is.
@@ -161,6 +166,8 @@ enum Event {
     Asked(Asked),
     /// Somebody asked over the control socket.
     Called(Call),
+    /// The control socket is not where it was made, or could not be made.
+    SocketGone,
     /// The broker answered, or could not.
     Demand { pool: usize, demand: Demand },
     /// A job is ready for a pool that listens, or nobody could listen.
@@ -189,6 +196,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked(asked) => write!(f, "asked to {asked}"),
+            Self::SocketGone => f.write_str("nobody can ask"),
             Self::Called(call) => write!(f, "called for {:?}", call.request),
             Self::Demand { pool, demand } => write!(f, "demand of pool {pool}: {demand:?}"),
             Self::Heard { pool, job } => write!(f, "pool {pool} heard of a job: {job}"),
@@ -212,6 +220,8 @@ struct Pool {
     started: u64,
     /// How many of them ended that should not have.
     restarts: u64,
+    /// Why the last worker could not be started; none if it could.
+    spawn_error: Option<String>,
 }
 
 /// The loop's state.
@@ -230,6 +240,8 @@ struct Tender {
     guard: Option<Guard>,
     /// Each right is held until the last worker of its tube is gone.
     ownership: Ownership,
+    /// Where it is asked.
+    socket: control::ControlSocket,
     configuration: Option<Configuration>,
     reopen: fn(),
     /// Wakes the one who puts tubes right.
@@ -252,10 +264,13 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
-    let runtime = settings.runtime.as_deref();
-    let mut calls = control::listen(runtime, &settings.store, tubes.first(), &mut ownership);
-    let mut tender = Tender::new(settings, ownership, guard, events);
+    let (mut socket, mut calls) =
+        control::ControlSocket::new(&settings, tubes.first(), events.clone());
+    socket.open(&mut ownership);
+    let mut reaper = Reaper::new().map_err(Error::Reaper)?;
+    let mut tender = Tender::new(settings, ownership, guard, socket, events);
     tender.count_all();
+    tender.say_what_fits();
     tender.tend_all();
     while !tender.ended() {
         let event = tokio::select! {
@@ -264,15 +279,29 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
             // The tender holds a sender itself, so the queue never ends.
             Some(event) = queue.recv() => event,
             () = due(tender.deadline()) => Event::Due,
+            () = reaper.due() => {
+                tender.reap();
+                continue;
+            }
         };
         tracing::trace!(%event, "event taken");
         tender.take(event);
     }
-    // The runtime does not wait for those that have not begun when it ends.
-    while tender.ends.join_next().await.is_some() {}
-    tender.sweeper.finish().await;
-    if let Some(guard) = tender.guard {
-        guard.dismiss().await;
+    let Tender {
+        mut ends,
+        sweeper,
+        guard,
+        ..
+    } = tender;
+    let last = async {
+        // The runtime does not wait for those that have not begun when it ends.
+        while ends.join_next().await.is_some() {}
+        sweeper.finish().await;
+    };
+    match (timeout(LAST_LOOKS, last).await, guard) {
+        (Ok(()), Some(guard)) => guard.dismiss().await,
+        (Ok(()), None) => {}
+        (Err(_), _) => tracing::warn!("left what may still run of the dead to the guard"),
     }
     tracing::info!("tender ended");
     Ok(())
@@ -303,6 +332,7 @@ impl Tender {
         settings: Settings,
         ownership: Ownership,
         guard: Option<Guard>,
+        socket: control::ControlSocket,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
@@ -321,6 +351,7 @@ impl Tender {
             began: Instant::now(),
             events,
             ownership,
+            socket,
             configuration: settings.configuration,
             reopen: settings.reopen,
             back,
@@ -332,6 +363,15 @@ impl Tender {
     /// Monotonic time since the tender's start.
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        let guard = self.guard.as_ref().map(Guard::is);
+        orphans::reap(|pid| {
+            let mut children = self.pools.iter().flat_map(|pool| pool.children.values());
+            children.any(|child| child.is(pid)) || guard.as_ref().is_some_and(|is| is(pid))
+        });
     }
 
     fn ended(&self) -> bool {
@@ -349,6 +389,7 @@ impl Tender {
         match event {
             Event::Asked(asked) => self.asked(asked, now),
             Event::Called(call) => self.called(call),
+            Event::SocketGone => self.socket.open(&mut self.ownership),
             Event::Demand { pool, demand } => {
                 if let Some(pool) = self.pools.get_mut(pool) {
                     pool.crew.demanded(demand, now);
@@ -387,6 +428,7 @@ impl Pool {
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,
+            spawn_error: None,
             settings,
         }
     }

@@ -1,14 +1,16 @@
-//! A thread for what may block.
+//! Threads for what may block. A thread that is not to be had is an error that may pass, never a panic: tokio's pool
+//! for what blocks panics, so nobody uses that.
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+type Piece = Box<dyn FnOnce() + Send>;
 type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
 
 /// More than one piece of work waits only where a loop has several calls under way, or has given calls up.
@@ -18,35 +20,100 @@ const QUEUE: usize = 16;
 /// and no longer than a program that ends can spare.
 const LAST: Duration = Duration::from_secs(1);
 
-/// A handle on a thread that owns a `T`, and lends it out while it has nothing to do.
+/// How long a thread is waited for that has nothing to do.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Why a piece of work was not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRun {
+    /// The thread has ended; a bug, or the process is on its way out.
+    #[error("the thread that it was given to has ended")]
+    Closed,
+    /// The system gives us no thread.
+    #[error("no thread is to be had: {reason}")]
+    NoThread {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// A thread for one piece of work, which it waits for.
+pub struct OneShot(oneshot::Sender<Piece>);
+
+impl OneShot {
+    /// Starts a thread of that name.
+    ///
+    /// # Errors
+    /// When the system gives us none.
+    pub fn start(name: &str) -> Result<OneShot, NotRun> {
+        let (work, piece) = oneshot::channel::<Piece>();
+        started(name, move || {
+            // Nobody may have any.
+            if let Ok(piece) = piece.blocking_recv() {
+                piece();
+            }
+        })?;
+        Ok(OneShot(work))
+    }
+
+    /// Runs `f` on the thread, which ends then. Dropping the future does not undo what has begun.
+    ///
+    /// # Errors
+    /// When it did not come to its end.
+    pub async fn run<R: Send + 'static>(
+        self,
+        f: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, NotRun> {
+        let (answer, answered) = oneshot::channel();
+        // Nobody may be left to hear it.
+        let piece = Box::new(move || drop(answer.send(f())));
+        self.0.send(piece).map_err(|_| NotRun::Closed)?;
+        answered.await.map_err(|_| NotRun::Closed)
+    }
+}
+
+fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(f);
+    spawned
+        .map(drop)
+        .map_err(|error: io::Error| NotRun::NoThread {
+            reason: error.to_string(),
+        })
+}
+
+/// A `T` with a thread that it is lent to while nobody else has it. The thread begins with the first call.
 ///
-/// The thread ends, and drops the `T`, with the last clone of its handle. The drop of that clone waits for it, for a
-/// second at most: a program that ended meanwhile would end the thread in the middle of that.
+/// The thread ends, and the `T` is dropped, with the last clone of this handle. The drop of that clone waits for it,
+/// for a second at most: a program that ended meanwhile would end the thread in the middle of that.
 pub struct Thread<T> {
     shared: Arc<Shared<T>>,
 }
 
 struct Shared<T> {
-    /// `None` only in its drop, as what the thread is given to do.
+    name: &'static str,
+    /// `None` only in its drop.
     owned: Option<Arc<Mutex<T>>>,
-    work: Option<mpsc::Sender<Work<T>>>,
-    /// Nothing is ever sent by it: it closes when the thread has dropped the `T`.
-    ended: Mutex<Receiver<()>>,
+    begun: Mutex<Option<Begun<T>>>,
+}
+
+/// A thread that has begun, and where work is handed to it.
+struct Begun<T> {
+    work: mpsc::Sender<Work<T>>,
+    /// Nothing is ever sent by it: it closes when the thread has let go of the `T`.
+    ended: Receiver<()>,
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         self.owned = None;
-        self.work = None;
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // However it ends.
-        let _ = ended.recv_timeout(LAST);
+        let begun = self.begun.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Begun { work, ended, .. }) = begun.take() {
+            drop(work);
+            // However it ends.
+            let _ = ended.recv_timeout(LAST);
+        }
     }
 }
-
-/// The thread has ended; a bug, or the process is on its way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
 
 impl<T> Clone for Thread<T> {
     fn clone(&self) -> Self {
@@ -63,27 +130,70 @@ impl<T> fmt::Debug for Thread<T> {
 }
 
 impl<T: Send + 'static> Thread<T> {
-    /// Starts a thread of that name.
-    pub fn start(name: &str, owned: T) -> io::Result<Thread<T>> {
-        let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
-        let owned = Arc::new(Mutex::new(owned));
-        let ours = Arc::clone(&owned);
-        let (ends, ended) = channel();
-        thread::Builder::new().name(name.into()).spawn(move || {
-            while let Some(piece) = todo.blocking_recv() {
-                piece(&mut taken(&ours));
-            }
-            drop(ours);
-            drop(ends);
-        })?;
+    /// A thread of that name. It is not begun yet.
+    pub fn new(name: &'static str, owned: T) -> Thread<T> {
         let shared = Shared {
-            owned: Some(owned),
-            work: Some(work),
-            ended: Mutex::new(ended),
+            name,
+            owned: Some(Arc::new(Mutex::new(owned))),
+            begun: Mutex::default(),
         };
-        Ok(Thread {
+        Thread {
             shared: Arc::new(shared),
-        })
+        }
+    }
+
+    /// Begins the thread, if there is none.
+    ///
+    /// # Errors
+    /// When none is to be had.
+    pub fn begin(&self) -> Result<(), NotRun> {
+        self.work().map(drop)
+    }
+
+    /// Ends the thread if it has nothing to do, and waits until it is gone. It begins again when it is needed. False if
+    /// there was none, or it was at work.
+    pub fn end(&self) -> bool {
+        let Shared { owned, begun, .. } = &*self.shared;
+        let mut known = taken(begun);
+        let idle = |begun: &mut Begun<T>| begun.work.capacity() == begun.work.max_capacity();
+        // Whoever has the `T` is perhaps the thread.
+        let free = match owned.as_ref().map(|owned| owned.try_lock()) {
+            Some(Ok(owned)) => owned,
+            Some(Err(TryLockError::Poisoned(owned))) => owned.into_inner(),
+            Some(Err(TryLockError::WouldBlock)) | None => return false,
+        };
+        let Some(Begun { work, ended }) = known.take_if(idle) else {
+            return false;
+        };
+        drop((free, work));
+        // A call that was about to hand over some work keeps the thread up until it has.
+        ended.recv_timeout(SOON) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Where work is handed to the thread, which begins if there is none.
+    fn work(&self) -> Result<mpsc::Sender<Work<T>>, NotRun> {
+        let Shared { name, owned, begun } = &*self.shared;
+        let mut known = taken(begun);
+        // A piece of work that panicked has ended the thread.
+        if let Some(begun) = known.as_ref().filter(|begun| !begun.work.is_closed()) {
+            return Ok(begun.work.clone());
+        }
+        let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
+        let owned = Arc::clone(owned.as_ref().ok_or(NotRun::Closed)?);
+        let (ends, ended) = channel();
+        started(name, move || {
+            // Dropped last, also when a piece panics.
+            let _ends = ends;
+            let owned = owned;
+            while let Some(piece) = todo.blocking_recv() {
+                piece(&mut taken(&owned));
+            }
+        })?;
+        *known = Some(Begun {
+            work: work.clone(),
+            ended,
+        });
+        Ok(work)
     }
 
     /// Runs `f` here and now; `None` if the thread is at work. For what takes less than handing it over would, and may
@@ -97,24 +207,29 @@ impl<T: Send + 'static> Thread<T> {
     }
 
     /// Runs `f` on the thread. Dropping the future does not undo what has begun.
+    ///
+    /// # Errors
+    /// When there is no thread, or it did not come to its end.
     pub async fn call<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut T) -> R + Send + 'static,
-    ) -> Result<R, Closed> {
+    ) -> Result<R, NotRun> {
+        let work = self.work()?;
         let (answer, answered) = oneshot::channel();
         let piece: Work<T> = Box::new(move |owned| {
             // Nobody may be left to hear it.
             let _ = answer.send(f(owned));
         });
-        let work = self.shared.work.as_ref().ok_or(Closed)?;
-        work.send(piece).await.map_err(|_| Closed)?;
-        answered.await.map_err(|_| Closed)
+        work.send(piece).await.map_err(|_| NotRun::Closed)?;
+        // Else the thread would go on for as long as this is waited for, whoever has dropped his handle.
+        drop(work);
+        answered.await.map_err(|_| NotRun::Closed)
     }
 
-    /// Has `f` run on the thread, after what was asked before. False if its queue is full.
+    /// Has `f` run on the thread, after what was asked before. False if there is no thread, or its queue is full.
     pub fn post(&self, f: impl FnOnce(&mut T) + Send + 'static) -> bool {
-        let work = self.shared.work.as_ref();
-        work.is_some_and(|work| work.try_send(Box::new(f)).is_ok())
+        let work = self.work();
+        work.is_ok_and(|work| work.try_send(Box::new(f)).is_ok())
     }
 }
 
@@ -142,7 +257,7 @@ mod tests {
     #[test]
     fn whoever_drops_the_last_handle_waits_for_what_the_thread_has_to_drop() {
         let gone = Arc::new(AtomicBool::new(false));
-        let thread = Thread::start("slow", Slow(Arc::clone(&gone))).unwrap();
+        let thread = Thread::new("slow", Slow(Arc::clone(&gone)));
         let other = thread.clone();
         assert!(thread.post(|_| thread::sleep(Duration::from_millis(50))));
         drop(thread);
@@ -153,12 +268,38 @@ mod tests {
 
     #[test]
     fn a_thread_that_does_not_end_is_not_waited_for_any_longer() {
-        let thread = Thread::start("stuck", ()).unwrap();
+        let thread = Thread::new("stuck", ());
         let (release, stuck) = channel::<()>();
         assert!(thread.post(move |()| {
             let _ = stuck.recv();
         }));
         drop(thread);
         drop(release);
+    }
+
+    #[test]
+    fn a_thread_that_panicked_ends_and_begins_again() {
+        let thread = Thread::new("panics", 1);
+        assert!(thread.post(|_| panic!("on purpose")));
+        let ended = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            thread.end()
+        });
+        assert!(ended, "it cannot be ended");
+        assert!(thread.post(|one| *one = 2));
+        let twice = (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            thread.here(|one| *one) == Some(2)
+        });
+        assert!(twice, "it has not begun again");
+    }
+
+    #[test]
+    fn a_thread_to_which_something_is_being_handed_does_not_keep_whoever_ends_it() {
+        let thread = Thread::new("busy", ());
+        let about_to_hand_over = thread.work().unwrap();
+        assert!(!thread.end());
+        drop(about_to_hand_over);
+        assert!(thread.post(|()| {}), "another has begun");
     }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,6 +21,8 @@ use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
 use crate::link::Report;
 use crate::process::environment::Environment;
+use crate::process::lack::Lack;
+use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
@@ -33,8 +35,8 @@ mod machine;
 mod run;
 mod say;
 
-pub use control::{Configured, Control, Upkeep};
-pub use run::OWN_VARIABLES;
+pub use control::{Configure, Configured, Control, Reload, Upkeep};
+pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub identity: NewWorker,
     /// Signals and orders.
     pub control: Control,
+    /// Whether a process is a child of this one that somebody waits for, beside commands.
+    pub is_awaited: Box<dyn Fn(Pid) -> bool + Send + Sync>,
 }
 
 /// Works until told to stop, or until it has had its jobs.
@@ -69,13 +73,18 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     let Settings {
         identity, store, ..
     } = &settings;
+    // A worker that has no room for a command is of no use, and takes others' room.
+    store.keep_room()?;
     let introduced = identity.clone();
     let Registered { me, alive } = store
-        .call(move |db| db.register(&introduced, clock::now()))
+        .soon(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::info!(worker = identity.name, tube = %settings.tube, "started");
-    let worker = Worker::new(settings, me);
+    let reaper = Reaper::new().map_err(|error| {
+        ledger::Error::trouble(format!("cannot listen to the ends of children: {error}"))
+    })?;
+    let worker = Worker::new(settings, me, reaper);
     let worked = worker.work().await;
     drop(alive);
     worked
@@ -88,6 +97,8 @@ struct Worker {
     me: Me,
     name: String,
     control: Control,
+    is_awaited: Box<dyn Fn(Pid) -> bool + Send + Sync>,
+    reaper: Reaper,
     machine: Machine,
     questions: Questions,
     environment: Environment,
@@ -109,7 +120,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(settings: Settings, me: Me) -> Worker {
+    fn new(settings: Settings, me: Me, reaper: Reaper) -> Worker {
         let Settings {
             tube,
             broker,
@@ -119,6 +130,7 @@ impl Worker {
             max_jobs,
             identity,
             control,
+            is_awaited,
         } = settings;
         let rules = Rules {
             store: store.id(),
@@ -143,6 +155,8 @@ impl Worker {
                 commands,
             },
             control,
+            is_awaited,
+            reaper,
             environment,
             journal: None,
             run: None,
@@ -163,7 +177,17 @@ impl Worker {
                 Some(word) => self.heard(word),
                 None => match self.ready.pop_front() {
                     Some(event) => event,
-                    None => self.event().await,
+                    None => {
+                        let event = self.event().await;
+                        match event {
+                            // A signal that came before is heard before.
+                            Event::Ended(_) => {
+                                self.ready.push_front(event);
+                                continue;
+                            }
+                            event => event,
+                        }
+                    }
                 },
             };
             match self.machine.step(event, now(self.control.start())) {
@@ -187,20 +211,33 @@ impl Worker {
     async fn event(&mut self) -> Event {
         let deadline = self.machine.deadline();
         let due = deadline.map(|at| self.control.start() + at);
-        tokio::select! {
-            biased;
-            word = self.control.word() => self.heard(word),
-            () = ended(&mut self.run), if self.run.is_some() => self.command_ended(false),
-            event = finished(&mut self.telling) => event,
-            answer = finished(&mut self.asking) => Event::Answered(answer),
-            cleared = finished(&mut self.clearing) => Event::Cleared(cleared),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Event::Due,
+        loop {
+            tokio::select! {
+                biased;
+                word = self.control.word() => return self.heard(word),
+                () = ended(&mut self.run), if self.run.is_some() => return self.command_ended(false),
+                event = finished(&mut self.telling) => return event,
+                answer = finished(&mut self.asking) => return Event::Answered(answer),
+                cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
+                () = self.reaper.due() => self.reap(),
+            }
         }
+    }
+
+    /// As the first process of a container: whatever commands have left, ends as ours.
+    fn reap(&self) {
+        orphans::reap(|pid| {
+            let run = self.run.as_ref();
+            run.is_some_and(|run| run.group() == pid.as_raw_nonzero().get())
+                || (self.is_awaited)(pid)
+        });
     }
 
     fn heard(&mut self, word: Word) -> Event {
         match word {
-            Word::Go { mode, ticket } => Event::Told { mode, ticket },
+            Word::Go { mode, ticket, by } => Event::Told { mode, ticket, by },
+            Word::All => Event::ToldAll,
             Word::Configured(Configured {
                 commands,
                 environment,
@@ -225,7 +262,7 @@ impl Worker {
             Effect::Prove => {
                 let (store, worker) = (self.questions.store.clone(), self.me.id);
                 self.telling = Some(Box::pin(async move {
-                    Event::Proved(store.call(move |db| db.prove(worker)).await.is_ok())
+                    Event::Proved(store.soon(move |db| db.prove(worker)).await.is_ok())
                 }));
             }
             Effect::MakeJournal => self.make_journal(),
@@ -337,15 +374,12 @@ impl Worker {
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
         let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store.id(), job, listen) {
+        match run::start(attempt, tube, &self.environment, store, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
             }
-            Err(reason) => {
-                let ended = run::not_started(reason);
-                self.ready.push_back(Event::Ended(Box::new(ended)));
-            }
+            Err(ended) => self.ready.push_back(Event::Ended(Box::new(ended))),
         }
     }
 
@@ -365,7 +399,7 @@ impl Worker {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
             Some(run) => run.finish(quick, &**lives),
-            None => run::not_started("there was no command".into()),
+            None => run::not_started(Lack::Sense, "there was no command".into()),
         };
         Event::Ended(Box::new(ended))
     }
@@ -389,7 +423,7 @@ impl Worker {
         if remove_journal {
             store.journals().remove(worker);
         }
-        let call = store.call(move |db| db.sign_off(worker, &deleted, clock::now()));
+        let call = store.soon(move |db| db.sign_off(worker, &deleted, clock::now()));
         let signed = match timeout(LAST_TRY, call).await {
             Ok(signed) => signed,
             Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),

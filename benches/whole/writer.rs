@@ -43,7 +43,7 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let store = Store::over(sqlite::open(store, Durability::ProcessDeath).unwrap()).unwrap();
+        let store = Store::over(sqlite::open(store, Durability::ProcessDeath).unwrap());
         let waiting: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
         let tasks: Vec<NewTask> = waiting.iter().map(|uuid| task(*uuid)).collect();
         let begin = store.call(move |db| {

@@ -79,13 +79,13 @@ impl StoreUrl {
         }
     }
 
-    /// The same store, wherever its name is read.
+    /// The same store, also when a symbolic link on the way to its folder is switched.
     ///
     /// # Errors
     /// When this process has no folder.
-    pub fn absolute(&self) -> io::Result<StoreUrl> {
+    pub fn canonical(&self) -> io::Result<StoreUrl> {
         let StoreUrl::Sqlite(file) = self;
-        path::absolute(file).map(StoreUrl::Sqlite)
+        canonical(file).map(StoreUrl::Sqlite)
     }
 
     /// The store that is meant from a folder.
@@ -94,6 +94,20 @@ impl StoreUrl {
         let StoreUrl::Sqlite(file) = self;
         StoreUrl::Sqlite(folder.join(file))
     }
+}
+
+/// The name of a file in its folder of now, also when a symbolic link on the way to that is switched.
+///
+/// # Errors
+/// When this process has no folder.
+pub fn canonical(file: &Path) -> io::Result<PathBuf> {
+    let file = path::absolute(file)?;
+    // A folder that is not there yet is made by that name.
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    Ok(match (folder, file.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        (Some(_) | None, Some(_) | None) => file,
+    })
 }
 
 fn is_scheme(text: &str) -> bool {

@@ -43,7 +43,7 @@ impl Queue {
     /// When the store's thread cannot be started.
     pub fn new(broker: Box<dyn Broker>, ledger: Ledger) -> Result<Queue, Error> {
         let keeps_jobs = ledger.keeps_jobs();
-        let store = Store::over(ledger)?;
+        let store = Store::over(ledger);
         let session = Mutex::new(Session {
             broker,
             silence: None,

@@ -1,6 +1,7 @@
 //! What the configuration says, opened; and a loop's runtime.
 
 use std::future::Future;
+use std::os::unix::net::UnixStream;
 
 use super::Failure;
 use crate::broker::Broker;
@@ -20,6 +21,8 @@ pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, ledger:
 
 /// Runs a loop to its end on a runtime of one thread.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // The runtime panics where it cannot have these.
+    drop(UnixStream::pair()?);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

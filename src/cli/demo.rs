@@ -18,6 +18,7 @@ use crate::address::{BrokerUrl, StoreUrl};
 use crate::connect;
 use crate::ledger::read::{DisplayedStatus, Filter, Key, Task};
 use crate::ledger::worker::Known;
+use crate::process::program;
 use crate::signals;
 
 mod show;
@@ -150,7 +151,7 @@ impl Stage {
 
     /// Our own program with the folder's configuration; nothing of the caller's reaches it.
     fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(program::found(program::name().as_os_str()));
         let of_ours =
             |(name, _): &(OsString, OsString)| name.to_string_lossy().starts_with("TASKQUEUE_");
         for (name, _) in std::env::vars_os().filter(of_ours) {

@@ -100,7 +100,7 @@ impl From<tender::Error> for Failure {
                 Failure::usage(wrong.to_string())
             }
             tender::Error::Ownership(error) => error.into(),
-            tender::Error::Guard(error) => error.into(),
+            tender::Error::Guard(error) | tender::Error::Reaper(error) => error.into(),
         }
     }
 }

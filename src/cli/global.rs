@@ -1,15 +1,29 @@
 //! The flags that every subcommand takes.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use super::Failure;
+use super::log::Filter;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Written};
+
+/// The variable of `--config`.
+pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
+/// The variable of `--broker`.
+pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
+/// The variable of `--store`.
+pub(super) use crate::guard::STORE_VARIABLE;
+/// The variable of `--log`.
+pub(super) const LOG_VARIABLE: &str = "TASKQUEUE_LOG";
+/// The variable of `--log-format`.
+pub(super) const LOG_FORMAT_VARIABLE: &str = "TASKQUEUE_LOG_FORMAT";
+/// The variable of `--log-file`.
+pub(super) const LOG_FILE_VARIABLE: &str = "TASKQUEUE_LOG_FILE";
+/// The variable of `--grace-period`, which a tender and a worker have.
+pub(super) const GRACE_PERIOD_VARIABLE: &str = "TASKQUEUE_GRACE_PERIOD";
 
 /// What every subcommand takes, before or after its name.
 #[derive(Debug, Clone, Args)]
@@ -18,51 +32,41 @@ pub(super) struct Global {
     /// Read this configuration
     ///
     /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
-    #[arg(long, global = true, value_name = "FILE", env = "TASKQUEUE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub(super) config: Option<PathBuf>,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
     ///
     /// Or embedded: in the store itself, without a server
-    #[arg(long, global = true, value_name = "URL", env = "TASKQUEUE_BROKER")]
+    #[arg(long, global = true, value_name = "URL", env = BROKER_VARIABLE)]
     pub(super) broker: Option<BrokerUrl>,
     /// The database in which tasks are recorded
     ///
     /// A file, also as sqlite:PATH
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_STORE", value_parser = store_url())]
+    #[arg(long, global = true, value_name = "PATH", env = STORE_VARIABLE, value_parser = store_url())]
     pub(super) store: Option<StoreUrl>,
     /// Which events go to stderr: error, warn, info or debug
     ///
     /// Or off, or trace, or a filter, such as taskqueue::worker=debug,info; any other word is refused. Where it is
     /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
-    #[arg(long, global = true, value_name = "FILTER", env = "TASKQUEUE_LOG")]
-    pub(super) log: Option<String>,
-    #[arg(skip)]
-    pub(super) log_from: LogFrom,
+    #[arg(long, global = true, value_name = "FILTER", env = LOG_VARIABLE)]
+    pub(super) log: Option<Filter>,
     /// How events are written
     #[arg(
         long,
         global = true,
         value_name = "FORMAT",
-        env = "TASKQUEUE_LOG_FORMAT",
+        env = LOG_FORMAT_VARIABLE,
         default_value = "text"
     )]
     pub(super) log_format: LogFormat,
     /// Append events to this file instead of stderr
     ///
     /// It is made where there is none, for its owner alone to read. A tender and a worker open it again after USR1
-    #[arg(long, global = true, value_name = "PATH", env = "TASKQUEUE_LOG_FILE")]
+    #[arg(long, global = true, value_name = "PATH", env = LOG_FILE_VARIABLE)]
     pub(super) log_file: Option<PathBuf>,
 }
 
 impl Global {
-    /// Takes note of what the flags alone do not tell: a variable that is set and empty is as good as none.
-    pub(super) fn heed(&mut self, matches: &ArgMatches) {
-        if matches.value_source("log") == Some(ValueSource::EnvVariable) {
-            self.log_from = LogFrom::Variable;
-            self.log = self.log.take().filter(|filter| !filter.is_empty());
-        }
-    }
-
     fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
@@ -76,6 +80,11 @@ impl Global {
         Config::load(&self.overrides()).map_err(Failure::from)
     }
 
+    /// Goes by what was read before.
+    pub(super) fn of(&self, written: Written) -> Result<Config, Failure> {
+        Config::of(written, &self.overrides()).map_err(Failure::from)
+    }
+
     /// Where the store is, even if the configuration is wrong.
     pub(super) fn store(&self) -> Result<StoreUrl, Failure> {
         Config::store(&self.overrides()).map_err(Failure::from)
@@ -85,23 +94,6 @@ impl Global {
 /// A path need not be text.
 fn store_url() -> impl TypedValueParser<Value = StoreUrl> {
     OsStringValueParser::new().try_map(|text| StoreUrl::read(&text))
-}
-
-/// Who said which events are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum LogFrom {
-    #[default]
-    Flag,
-    Variable,
-}
-
-impl fmt::Display for LogFrom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LogFrom::Flag => "--log",
-            LogFrom::Variable => "TASKQUEUE_LOG",
-        })
-    }
 }
 
 /// How events are written.

@@ -2,33 +2,32 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::absolute;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::global::{Global, LogFormat, LogFrom};
-use super::{Failure, log};
+use super::global::{
+    Global, LOG_FILE_VARIABLE, LOG_FORMAT_VARIABLE, LOG_VARIABLE, LogFormat, STORE_VARIABLE,
+};
+use super::{Failure, log, variables};
 use crate::address::StoreUrl;
 use crate::config::Config;
 use crate::connect;
 use crate::guard::{self, Post};
-
-const LOG: &str = "TASKQUEUE_LOG";
-const LOG_FORMAT: &str = "TASKQUEUE_LOG_FORMAT";
-const LOG_FILE: &str = "TASKQUEUE_LOG_FILE";
+use crate::process::program;
 
 /// What a tender or a worker needs for a guard that logs as it does.
 pub fn post(config: &Config, global: &Global) -> Result<Post, Failure> {
     let mut environment: Vec<(&'static str, OsString)> =
-        vec![(LOG_FORMAT, global.log_format.as_str().into())];
-    environment.extend(global.log.iter().map(|filter| (LOG, filter.into())));
+        vec![(LOG_FORMAT_VARIABLE, global.log_format.as_str().into())];
+    let filter = global.log.iter();
+    environment.extend(filter.map(|filter| (LOG_VARIABLE, filter.as_str().into())));
     if let Some(file) = &global.log_file {
-        environment.push((LOG_FILE, absolute(file)?.into()));
+        environment.push((LOG_FILE_VARIABLE, file.into()));
     }
     Ok(Post {
-        program: env::current_exe()?,
-        store: config.store.absolute()?.written(),
+        program: program::name().to_owned(),
+        store: config.store.written(),
         environment,
     })
 }
@@ -43,23 +42,23 @@ pub fn is_asked_for() -> bool {
 /// A guard's whole life.
 pub fn main() -> ExitCode {
     let _end = log::End;
-    let Some(store) = env::var_os(guard::STORE_VARIABLE) else {
+    let Some(store) = env::var_os(STORE_VARIABLE) else {
         return ExitCode::from(2);
     };
     let Ok(store) = StoreUrl::read(&store) else {
         return ExitCode::from(2);
     };
     let stood = guard::stand(connect::opener(&store), || {
-        let format = env::var(LOG_FORMAT).ok();
+        let text = |name| variables::not_empty(name).and_then(|value| value.into_string().ok());
+        let format = text(LOG_FORMAT_VARIABLE);
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {
             config: None,
             broker: None,
             store: None,
-            log: env::var(LOG).ok().filter(|filter| !filter.is_empty()),
-            log_from: LogFrom::Variable,
+            log: text(LOG_VARIABLE).and_then(|filter| filter.parse().ok()),
             log_format: format.unwrap_or(LogFormat::Text),
-            log_file: env::var_os(LOG_FILE).map(Into::into),
+            log_file: variables::not_empty(LOG_FILE_VARIABLE).map(Into::into),
         };
         // It has its work to do also when it cannot tell of it.
         let _ = log::start(&global, true);

@@ -20,13 +20,14 @@ use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
-use std::path::absolute;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::global::{Global, LogFormat};
+use crate::address::canonical;
 
 mod filter;
 mod queue;
@@ -34,6 +35,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use filter::Filter;
 use queue::Queue;
 use sink::Sink;
 
@@ -51,13 +53,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an end waits for the log.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// The same, with the log file by the name that it has for a guard and for workers too.
+pub fn named(mut global: Global) -> Result<Global, Failure> {
+    if let Some(file) = &mut global.log_file {
+        *file = canonical(file).map_err(|error| unwritable(file, &error))?;
+    }
+    Ok(global)
+}
+
 /// Begins to write events: daemons tell what they do, the others only what went wrong.
 pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
-    let default = if daemon { "info" } else { "warn" };
-    let filter = match &global.log {
-        Some(text) => filter::read(text, global.log_from)?,
-        None => filter::read(default, global.log_from)?,
-    };
+    let default = || if daemon { "info" } else { "warn" }.parse();
+    let filter = global.log.clone().map_or_else(default, Ok);
+    let filter = filter.and_then(|filter| filter.events());
+    let filter = filter.map_err(Failure::usage)?;
     let json = match global.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -68,13 +77,8 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
             &STDERR
         }
         Some(path) => {
-            let failed = |error: io::Error| {
-                let path = path.display();
-                Failure::new(format!("cannot write the log file {path}: {error}"))
-                    .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
-            };
-            let path = absolute(path).map_err(failed)?;
-            FILE.write_to(Sink::file(path, json).map_err(failed)?);
+            let opened = Sink::file(path.clone(), json);
+            FILE.write_to(opened.map_err(|error| unwritable(path, &error))?);
             &FILE
         }
     };
@@ -94,6 +98,12 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     begun.map_err(|error| Failure::new(format!("cannot begin to log: {error}")))?;
     panic::set_hook(Box::new(panicked));
     Ok(())
+}
+
+fn unwritable(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    Failure::new(format!("cannot write the log file {file}: {error}"))
+        .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
 /// Tells people something on stderr: a warning, or what went wrong.

@@ -1,9 +1,11 @@
 //! Finding the tenders of a store, and asking them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Failure;
 use crate::address::StoreUrl;
+use crate::control::client::PATIENCE;
 use crate::control::{self, Answer, Client, Request};
 use crate::ownership;
 use crate::tube::TubeName;
@@ -73,11 +75,28 @@ fn nobody(store: &StoreUrl, tubes: &[TubeName]) -> Failure {
 }
 
 impl Reached {
+    /// Whether it tends that tube.
+    pub fn tends(&self, tube: Option<&TubeName>) -> bool {
+        tube.is_some_and(|tube| self.tubes.contains(tube))
+    }
+
     /// Connects and asks. The connection is good for waiting for the tender's end.
     ///
     /// # Errors
     /// When it does not answer; and what it refused, with its reason.
     pub fn ask(&self, request: &Request) -> Result<(Client, Answer), Failure> {
+        self.ask_within(request, PATIENCE)
+    }
+
+    /// The same, where the answer is not waited for as long as that.
+    ///
+    /// # Errors
+    /// As [`Reached::ask`].
+    pub fn ask_within(
+        &self,
+        request: &Request,
+        patience: Duration,
+    ) -> Result<(Client, Answer), Failure> {
         let Self { pid, host, .. } = self;
         let failed = |error: String, next: String| {
             Failure::new(format!(
@@ -91,7 +110,7 @@ impl Reached {
                 format!("end it with: kill {pid}"),
             ));
         };
-        let asked = Client::connect(socket).and_then(|mut client| {
+        let asked = Client::connect(socket, patience).and_then(|mut client| {
             let answer = client.ask(request)?;
             Ok((client, answer))
         });

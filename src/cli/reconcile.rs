@@ -66,7 +66,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// What was done in all tubes together, and what was not.
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
-    let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?)?;
+    let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?);
     let commands = Arc::new(config.commands.clone());
     block_on(async {
         let mut broker = broker(config);

@@ -238,7 +238,10 @@ fn pool_text(text: &mut String, pool: &Pool) {
         add(format!("{alive} do not say whether they work"));
     }
     if pool.census.troubled > 0 {
-        add(format!("{} cannot record", pool.census.troubled));
+        add(format!("{} in trouble", pool.census.troubled));
+    }
+    if let Some(lack) = &pool.lack {
+        add(format!("cannot start a worker: {lack}"));
     }
     if let Some(back_off) = &pool.back_off {
         add(back_off.clone());
@@ -264,10 +267,11 @@ fn pool_text(text: &mut String, pool: &Pool) {
 
 fn worker_text(text: &mut String, worker: &Worker) {
     let dash = || "-".to_owned();
-    let trouble = match (worker.troubled, &worker.reason) {
-        (true, _) => "cannot record what became of its task",
-        (false, Some(reason)) => reason,
-        (false, None) => "",
+    let trouble = match (worker.troubled, &worker.trouble, &worker.reason) {
+        (true, Some(trouble), _) => format!("in trouble: {trouble}"),
+        (true, None, _) => "in trouble".to_owned(),
+        (false, _, Some(reason)) => reason.clone(),
+        (false, _, None) => String::new(),
     };
     line(
         text,
@@ -280,7 +284,7 @@ fn worker_text(text: &mut String, worker: &Worker) {
             &worker.task.map_or_else(dash, |task| task.to_string()),
             &worker.jobs.to_string(),
             &worker.memory.map_or_else(dash, bytes),
-            trouble,
+            &trouble,
         ],
     );
 }

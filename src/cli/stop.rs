@@ -1,5 +1,6 @@
 //! `taskqueue stop`
 
+use std::env;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::reach::{odd, some_tenders};
+use super::reach::{Reached, odd, some_tenders};
 use crate::address::StoreUrl;
 use crate::config::duration;
+use crate::connect;
 use crate::control::{Answer, Request};
+use crate::process::leftover::STORE_VARIABLE;
 use crate::tube::TubeName;
+use crate::worker::TUBE_VARIABLE;
 
 /// How much longer than a tender says it needs it may take, unless told otherwise.
 const MORE: Duration = Duration::from_secs(10);
@@ -25,7 +29,8 @@ Examples:
 
 A graceful shutdown: workers drain, that is take no more jobs, and running commands get the
 tender's grace period, as with TERM.
-Waits until the tender and its workers are gone; exits with 1 if they are not in time.")]
+Waits until the tender and its workers are gone; exits with 1 if they are not in time.
+Within a task it does not wait for the tender of that task, which itself waits for the task.")]
 pub struct Flags {
     /// Only the tender of this tube [default: every tender of the store]
     #[arg(long, value_name = "TUBE")]
@@ -48,10 +53,15 @@ pub struct Flags {
 
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let begun = Instant::now();
-    let mut asked = Vec::new();
+    let around = tube_around_us(store);
+    let (mut asked, mut tenders) = (Vec::new(), Vec::new());
     // All are told before one is waited for.
     for tender in some_tenders(store, &flags.use_tube)? {
         match tender.ask(&Request::Stop { now: flags.now })? {
+            // It waits for us.
+            (_, Answer::Stopping { .. }) if tender.tends(around.as_ref()) => {
+                tenders.push(json!({ "pid": tender.pid, "host": tender.host, "ended": false }));
+            }
             (client, Answer::Stopping { within_ms }) => {
                 let needs = Duration::from_millis(within_ms).saturating_add(MORE);
                 let patience = flags.timeout.unwrap_or(needs);
@@ -60,26 +70,78 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             (_, other) => return Err(odd(&other)),
         }
     }
-    let mut tenders = Vec::new();
-    let mut left = Vec::new();
+    let within: Vec<Value> = tenders.clone();
+    let (mut left, mut who) = (Vec::new(), Vec::new());
     for (tender, mut client, until) in asked {
         let pid = tender.pid;
         let ended = client.wait_for_end(until);
         tenders.push(json!({ "pid": pid, "host": tender.host, "ended": ended }));
         if !ended {
             left.push(pid.to_string());
+            who.extend(workers_left(&tender));
         }
     }
     print(&flags, &tenders)?;
+    for tender in within.iter().filter(|_| !flags.json) {
+        let mut out = io::stdout().lock();
+        let pid = &tender["pid"];
+        writeln!(
+            out,
+            "the tender, process {pid}, ends when this task has ended, and was not waited for"
+        )?;
+    }
     if left.is_empty() {
         return Ok(());
     }
     let waited = begun.elapsed().as_secs();
     Err(Failure::new(format!(
-        "the tender, process {}, has not ended within {waited}s; it goes on ending",
-        left.join(", ")
+        "the tender, process {}, has not ended within {waited}s; it goes on ending{}{}",
+        left.join(", "),
+        if who.is_empty() {
+            ""
+        } else {
+            ", and waits for "
+        },
+        who.join(", ")
     ))
     .next("to end it and its commands at once: taskqueue stop --now"))
+}
+
+/// The most workers that are named.
+const NAMED: usize = 20;
+
+/// How long a tender may take to say whom it waits for, after the time that it had to end.
+const LAST_QUESTION: Duration = Duration::from_secs(1);
+
+/// Whom a tender still waits for, as far as it says.
+fn workers_left(tender: &Reached) -> Vec<String> {
+    let Ok((_, Answer::Status(status))) = tender.ask_within(&Request::Status, LAST_QUESTION) else {
+        return Vec::new();
+    };
+    let workers = status.pools.into_iter().flat_map(|pool| pool.workers);
+    let named = workers.map(|worker| {
+        let process = worker
+            .pid
+            .map_or_else(String::new, |pid| format!(", process {pid}"));
+        let task = worker
+            .task
+            .map_or_else(String::new, |task| format!(", with task {task}"));
+        format!("the worker {}{process}{task}", worker.name)
+    });
+    named.take(NAMED).collect()
+}
+
+/// The tube of the task that this process is a part of, if it is one of the store: that task's tender ends only when we
+/// have ended.
+fn tube_around_us(store: &StoreUrl) -> Option<TubeName> {
+    let (id, tube) = (
+        env::var(STORE_VARIABLE).ok()?,
+        env::var(TUBE_VARIABLE).ok()?,
+    );
+    // A store that cannot be opened keeps nobody from ending its tender.
+    let ledger = connect::existing(store).ok().flatten()?;
+    let is_ours = ledger.id().to_string() == id;
+    tube.parse().ok().filter(|_| is_ours)
 }
 
 fn print(flags: &Flags, tenders: &[Value]) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! `taskqueue tender`
 
-use std::env;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
-use super::global::Global;
+use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::identity;
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
@@ -18,7 +17,10 @@ use crate::control::place;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready};
+use crate::ownership;
 use crate::pool::{self, BadLimits, Limits, SHRINK_AFTER};
+use crate::process::environment::Environment;
+use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
@@ -151,14 +153,15 @@ pub struct Flags {
         long,
         value_name = "SECONDS",
         value_parser = duration::parse,
-        env = "TASKQUEUE_GRACE_PERIOD",
+        env = GRACE_PERIOD_VARIABLE,
         help = "How long commands may go on after TERM [default: 30]",
         long_help = "How long commands may go on after TERM, INT or QUIT: seconds, or with a unit [default: 30]"
     )]
     grace_period: Option<Duration>,
 }
 
-pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure> {
+pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+    config.store = config.store.canonical()?;
     let read = read(&flags, &config, global)?;
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
@@ -169,15 +172,17 @@ pub fn run(flags: Flags, config: Config, global: &Global) -> Result<(), Failure>
         broker: broker(&config),
         listener: broker(&config),
         limit: flags.limit,
-        runtime: Some(place::folder()),
+        runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,
+            accepted: read.accepted,
         }),
     };
+    limit::raise(None);
     block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
@@ -208,6 +213,7 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
             tubes: tubes.into_iter().filter(ours).collect(),
         },
         kept: Vec::new(),
+        accepted: config.written.seal()?,
     })
 }
 
@@ -215,11 +221,22 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
 fn reader(
     flags: Flags,
     first: Config,
-    global: Global,
+    mut global: Global,
 ) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
+    let mut text = first.written.text.clone();
+    // That file and no other, by its name: what stands there may be another file by now.
+    global.config = first.written.file.clone();
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;
+        if let Some(file) = &config.written.file
+            && config.written.text.trim().is_empty()
+            && !text.trim().is_empty()
+        {
+            return Err(format!("the configuration {} is empty", file.display()));
+        }
+        let store = config.store.canonical();
+        config.store = store.map_err(|error| error.to_string())?;
         let mut kept = Vec::new();
         if config.broker != first.broker {
             kept.push(format!("the broker {} takes a restart", config.broker));
@@ -235,18 +252,48 @@ fn reader(
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
         let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        // Where workers are started.
+        folder::enter().map_err(|error| error.to_string())?;
+        for pool in &read.pools {
+            startable(pool)?;
+        }
         known = tubes;
+        text.clone_from(&config.written.text);
         Ok(Read { kept, ..read })
     })
+}
+
+/// Whether workers could be started by what was read. Of our own program there always is one.
+fn startable(pool: &PoolSettings) -> Result<(), String> {
+    let command = &pool.command;
+    match command.protocol {
+        tender::Protocol::Own => Ok(()),
+        tender::Protocol::Lines | tender::Protocol::Tokens | tender::Protocol::None => {
+            let (tube, program) = (&pool.tube, command.program.to_string_lossy());
+            let found = explain::can_be_started(&program, &Environment::without(&[] as &[&str]));
+            found.map_err(|reason| {
+                format!(
+                    "the worker command {program} of the tube {tube} cannot be started: {reason}"
+                )
+            })
+        }
+    }
 }
 
 /// What puts the tubes right, with a session and a connection of its own.
 fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Service {
     let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    let beside = config.store.beside().to_owned();
     reconcile::Service {
         broker: broker(config),
         open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
+        tended: Arc::new(move || {
+            let tended = ownership::tended(&beside).map_err(|error| error.to_string())?;
+            // What this one tends it knows, and what it has just left nobody will.
+            let by_others = tended.into_iter().filter(|tended| !tended.is_by_us());
+            Ok(by_others.map(|tended| tended.tube).collect())
+        }),
         scope,
     }
 }
@@ -354,19 +401,19 @@ fn own_command(
     let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
     add("--broker", config.broker.to_string().into());
     add("--store", config.store.written());
-    if let Some(file) = &config.file {
+    if let Some(file) = &config.written.file {
         add("--config", file.clone().into());
     }
     add("--grace-period", grace.as_secs_f64().to_string().into());
     if let Some(filter) = &global.log {
-        add("--log", filter.into());
+        add("--log", filter.as_str().into());
     }
     add("--log-format", global.log_format.as_str().into());
     if let Some(path) = &global.log_file {
         add("--log-file", path.into());
     }
     Ok(WorkerCommand {
-        program: env::current_exe()?.into(),
+        program: program::name().into(),
         arguments,
         protocol: tender::Protocol::Own,
     })

@@ -1,5 +1,7 @@
 //! `taskqueue worker`
 
+use std::env;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +10,26 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::configured::{self, block_on, broker};
-use super::global::Global;
+use super::global::{
+    BROKER_VARIABLE, CONFIG_VARIABLE, GRACE_PERIOD_VARIABLE, Global, STORE_VARIABLE,
+};
 use super::{Failure, guard, log};
-use crate::config::{Config, duration};
+use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
-use crate::process::command;
 use crate::process::environment::Environment;
+use crate::process::{command, folder, limit};
 use crate::reconcile;
 use crate::signals::{self, Asked};
 use crate::task::command::Command;
 use crate::tube::TubeName;
-use crate::worker::{self, Configured, Control, OWN_VARIABLES, Settings, Upkeep};
+use crate::worker::{
+    self, Configure, Configured, Control, OWN_VARIABLES, Reload, Settings, Upkeep,
+};
 
 /// What signals may ask of a worker beside its end. That there be more workers, or fewer, asks nothing of it; but it
 /// must not be stopped by what was sent to its tender, and to all that is called so.
@@ -48,7 +54,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "NAME",
-        env = "TASKQUEUE_WORKER_NAME",
+        env = link::NAME_VARIABLE,
         value_parser = NonEmptyStringValueParser::new(),
         help = "What lists and logs call it [default: HOST.PID]",
         long_help = "What lists and logs call it [default: the host's name and the process id]"
@@ -57,20 +63,48 @@ pub struct Flags {
     /// How long a command may go on after TERM, INT or QUIT
     ///
     /// Seconds, or with a unit; where it is not given, what the configuration says, or 30
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = "TASKQUEUE_GRACE_PERIOD")]
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, env = GRACE_PERIOD_VARIABLE)]
     grace_period: Option<Duration>,
     /// The command that gets every body
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
-pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+/// The configuration: what its tender has accepted, or else what the file says.
+fn load(global: &Global) -> Result<(Config, Source), Failure> {
+    match link::inherited(link::CONFIGURATION_VARIABLE).transpose()? {
+        Some(sealed) => {
+            let accepted = Written::unseal(sealed);
+            let accepted = accepted.map_err(|error| {
+                Failure::new(format!("cannot read what the tender has accepted: {error}"))
+            })?;
+            Ok((global.of(accepted)?, Source::Tender))
+        }
+        None => Ok((global.load()?, Source::File)),
+    }
+}
+
+/// Where a worker has its configuration from, and will have the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Tender,
+    File,
+}
+
+pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
+    let (mut config, source) = load(global)?;
+    config.store = config.store.canonical()?;
     take_every_body(&mut config, &flags.command);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
-        configure: reader(&config, &flags.command, global),
+        configure: reader(&config, source, &flags.command, global),
         reopen: log::reopen,
     };
+    limit::raise(
+        env::var(limit::VARIABLE)
+            .ok()
+            .and_then(|soft| soft.parse().ok()),
+    );
     block_on(async {
         let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
@@ -78,6 +112,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         // And by it its guard knows that we live.
         let _guarded = link::inherited(link::GUARD_VARIABLE).transpose()?;
+        // Before anything that waits for a store to be there: one that cannot be opened is told at once.
+        let store = Store::over(configured::ledger(&config, Durability::ProcessDeath)?);
         let guard = match tender {
             // It has one for all its workers.
             Some(_) => None,
@@ -86,14 +122,23 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
                 Some(Guard::post(guard::post(&config, global)?)?)
             }
         };
+        let witness: Box<dyn Fn() -> bool + Send + Sync> = match &guard {
+            Some(guard) => Box::new(guard.witness()),
+            // The tender, which says so itself.
+            None => Box::new(|| false),
+        };
         let settings = Settings {
             broker: broker(&config),
-            store: Store::over(configured::ledger(&config, Durability::ProcessDeath)?)?,
+            store,
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
             max_jobs: flags.max_jobs,
             identity: identity("", flags.use_tube.as_str(), flags.name),
-            control: Control::new(signals, tender, grace, upkeep),
+            is_awaited: match &guard {
+                Some(guard) => Box::new(guard.is()),
+                None => Box::new(|_| false),
+            },
+            control: Control::new(signals, tender, grace, upkeep, witness),
             tube: flags.use_tube,
         };
         worker::run(settings).await?;
@@ -115,24 +160,43 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
     }
 }
 
+/// What a worker answers that was to get a configuration and got none.
+const NOT_ARRIVED: &str = "what the tender has accepted did not come with the order: the worker may have no descriptor \
+                           left, and goes by it after the next reload";
+
 /// What reads the configuration again.
-fn reader(
-    config: &Config,
-    argv: &[String],
-    global: &Global,
-) -> Box<dyn Fn() -> Result<Configured, String> + Send + Sync> {
+fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
-    let (argv, global) = (argv.to_vec(), global.clone());
-    Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
-        if config.broker != broker || config.store != store {
+    let (argv, mut global) = (argv.to_vec(), global.clone());
+    global.config = config.written.file.clone();
+    Box::new(move |reload| {
+        let read = match (reload, source) {
+            (Reload::Tender(Some(sealed)), Source::Tender | Source::File) => {
+                let accepted = Written::unseal(sealed).map_err(|error| error.to_string())?;
+                global.of(accepted)
+            }
+            (Reload::Tender(None), Source::Tender) => return Err(NOT_ARRIVED.to_owned()),
+            (Reload::Signal, Source::Tender) => return Ok(None),
+            (Reload::Signal | Reload::Tender(None), Source::File) => global.load(),
+        };
+        let mut config = read.map_err(|failure| failure.to_string())?;
+        let named = config
+            .store
+            .canonical()
+            .map_err(|error| error.to_string())?;
+        if (&config.broker, &named) != (&broker, &store) {
             tracing::warn!("stayed with its broker and store; others take a restart");
         }
+        config.broker = broker.clone();
+        config.store = store.clone();
+        if let Err(error) = folder::enter() {
+            tracing::warn!(%error, "stayed in the folder that it was started in");
+        }
         take_every_body(&mut config, &argv);
-        Ok(Configured {
+        Ok(Some(Configured {
+            environment: environment(&config),
             commands: Arc::new(config.commands),
-            environment: environment(config.withheld),
-        })
+        }))
     })
 }
 
@@ -153,14 +217,36 @@ pub fn identity(what: &str, tube: &str, name: Option<String>) -> NewWorker {
 }
 
 /// What all commands find in their environment: ours, less what is withheld, and what each has as its own. A task must
-/// not be able to pose as its worker.
-fn environment(mut withheld: Vec<String>) -> Environment {
+/// not be able to pose as its worker. What a task puts goes where its worker looks.
+fn environment(config: &Config) -> Environment {
+    let file = config.written.file.clone();
+    let told = [
+        (CONFIG_VARIABLE, file.map(OsString::from)),
+        (BROKER_VARIABLE, Some(config.broker.to_string().into())),
+        (STORE_VARIABLE, Some(config.store.written())),
+    ];
     let ours = [
         link::FD_VARIABLE,
         link::SLOT_VARIABLE,
         link::GUARD_VARIABLE,
+        link::CONFIGURATION_VARIABLE,
         link::NAME_VARIABLE,
+        limit::VARIABLE,
     ];
-    withheld.extend(ours.into_iter().chain(OWN_VARIABLES).map(String::from));
-    Environment::without(&withheld)
+    let withheld = config.withheld.iter().map(String::as_str);
+    let names = told.iter().map(|(name, _)| *name);
+    let left_out: Vec<&str> = withheld
+        .chain(ours)
+        .chain(OWN_VARIABLES)
+        .chain(names)
+        .collect();
+    let mut environment = Environment::without(&left_out);
+    for (name, value) in told {
+        if let Some(value) = value
+            && !config.withheld.iter().any(|withheld| withheld == name)
+        {
+            environment = environment.with(name, value);
+        }
+    }
+    environment
 }

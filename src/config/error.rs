@@ -33,7 +33,10 @@ pub enum Error {
         reason: String,
     },
     /// No place for the store can be thought of.
-    #[error("there is no place for a store: HOME is not set; name one with --store PATH")]
+    #[error(
+        "there is no place for a store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME says where; \
+         name one with --store PATH or TASKQUEUE_STORE"
+    )]
     NoStore,
 }
 

@@ -6,7 +6,11 @@ fn read(text: &str) -> Result<Config, Error> {
         store: Some(StoreUrl::Sqlite("/s/t.db".into())),
         ..Overrides::default()
     };
-    Config::read(Some("/etc/t.toml".into()), text, &overrides)
+    let written = Written {
+        file: Some("/etc/t.toml".into()),
+        text: text.into(),
+    };
+    Config::of(written, &overrides)
 }
 
 #[test]

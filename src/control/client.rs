@@ -15,22 +15,24 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     socket: PathBuf,
     stream: BufReader<UnixStream>,
+    patience: Duration,
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a tender that may take so long to answer; [`PATIENCE`] is enough for one that is well.
     ///
     /// # Errors
     /// When nobody listens there.
-    pub fn connect(socket: &Path) -> Result<Client, Error> {
+    pub fn connect(socket: &Path, patience: Duration) -> Result<Client, Error> {
         let connected = UnixStream::connect(socket).and_then(|stream| {
-            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(patience))?;
             Ok(stream)
         });
         match connected {
             Ok(stream) => Ok(Client {
                 socket: socket.to_owned(),
                 stream: BufReader::new(stream),
+                patience,
             }),
             Err(source) => Err(Error::Connect {
                 socket: socket.to_owned(),
@@ -48,7 +50,7 @@ impl Client {
             socket: self.socket.clone(),
             reason: match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    format!("none within {}s; is it stopped?", PATIENCE.as_secs())
+                    format!("none within {}s; is it stopped?", self.patience.as_secs())
                 }
                 io::ErrorKind::UnexpectedEof => "it went away".to_owned(),
                 _ => error.to_string(),
@@ -64,7 +66,9 @@ impl Client {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line)?;
-        self.stream.get_ref().set_read_timeout(Some(PATIENCE))?;
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(self.patience))?;
         let mut answer = Vec::new();
         let mut limited = (&mut self.stream).take(MAX_ANSWER);
         limited.read_until(b'\n', &mut answer)?;

@@ -9,20 +9,37 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use crate::beside;
 use crate::tube::TubeName;
 
-/// The folder for what lasts as long as a process: `$XDG_RUNTIME_DIR/taskqueue`, `/run/taskqueue` for root, or else
-/// `/tmp/taskqueue-UID`.
-pub fn folder() -> PathBuf {
+/// The folders in which a tender of a store may listen, the best first: what the unit says (`RUNTIME_DIRECTORY`),
+/// `XDG_RUNTIME_DIR`, the user's own in `/run`, one beside the store, which is seen wherever the store is seen, and one
+/// in `/tmp`. Which it is, the tender says beside the store, and nobody guesses.
+pub fn folders(store: &Path) -> Vec<PathBuf> {
     let user = rustix::process::geteuid();
-    let given = env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
-    match given {
-        Some(folder) => folder.join("taskqueue"),
-        None if user.is_root() => "/run/taskqueue".into(),
-        None => format!("/tmp/taskqueue-{}", user.as_raw()).into(),
+    let mut folders = Vec::new();
+    if let Some(given) = env::var_os("RUNTIME_DIRECTORY") {
+        folders.extend(env::split_paths(&given).take(1));
     }
+    folders.extend(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
+    folders.push(match user.is_root() {
+        true => "/run".into(),
+        false => format!("/run/user/{}", user.as_raw()).into(),
+    });
+    folders.retain(|folder| folder.is_absolute() && !is_of_others(folder));
+    let mut folders: Vec<PathBuf> = folders.iter().map(|f| f.join("taskqueue")).collect();
+    let beside = beside::control(store);
+    if beside.parent().is_some_and(|folder| !is_of_others(folder)) {
+        folders.push(beside);
+    }
+    folders.push(format!("/tmp/taskqueue-{}", user.as_raw()).into());
+    folders
+}
+
+/// Whether a folder is another user's, who is not root either. `su` and `sudo` leave others' in the environment.
+fn is_of_others(folder: &Path) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    fs::metadata(folder).is_ok_and(|found| ![user, 0].contains(&found.uid()))
 }
 
 /// Makes the folder, or makes sure that it is ours and that nobody else may enter it: others may have made

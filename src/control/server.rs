@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Answer, Error, MAX_REQUEST, Request, place};
+use crate::file_id::FileId;
 use crate::tube::TubeName;
 
 /// How many may ask at a time; more wait to be let in.
@@ -38,6 +39,8 @@ pub struct Call {
 pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
+    /// The socket's own file.
+    file: FileId,
 }
 
 impl Server {
@@ -56,12 +59,20 @@ impl Server {
         let listen = || {
             let listener = UnixListener::bind(&socket)?;
             fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
+            Ok((listener, FileId::at(&socket)?))
         };
         match listen() {
-            Ok(listener) => Ok(Server { listener, socket }),
+            Ok((listener, file)) => Ok(Server {
+                listener,
+                socket,
+                file,
+            }),
             Err(source) => Err(Error::Listen { socket, source }),
         }
+    }
+
+    fn is_there(&self) -> bool {
+        FileId::at(&self.socket).is_ok_and(|file| file == self.file)
     }
 
     /// Where it listens.
@@ -69,11 +80,23 @@ impl Server {
         &self.socket
     }
 
-    /// Takes questions for as long as somebody listens to `calls`.
-    pub async fn run(self, calls: mpsc::Sender<Call>) {
+    /// Takes questions for as long as the socket is where it was made, which is looked up each time that so long has
+    /// passed. Folders of such files are swept, by a logout or after some days.
+    pub async fn run(self, calls: mpsc::Sender<Call>, look: Duration) {
         let places = Arc::new(Semaphore::new(MOST));
+        let mut looked = Instant::now();
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match self.listener.accept().await {
+            let accepted = timeout_at(looked + look, self.listener.accept()).await;
+            if looked.elapsed() >= look {
+                looked = Instant::now();
+                if !self.is_there() {
+                    return;
+                }
+            }
+            let Ok(accepted) = accepted else {
+                continue;
+            };
+            match accepted {
                 Ok((stream, _)) => {
                     let calls = calls.clone();
                     tokio::spawn(async move {
@@ -93,8 +116,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have been swept away already.
-        let _ = fs::remove_file(&self.socket);
+        // It may have been swept away already, and another be there.
+        if self.is_there() {
+            let _ = fs::remove_file(&self.socket);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -19,7 +20,7 @@ fn echo(folder: &Path) -> PathBuf {
     let server = Server::open(folder, Path::new("/t.db"), &tube("mail")).unwrap();
     let socket = server.socket().to_owned();
     let (calls, mut called) = mpsc::channel(4);
-    tokio::spawn(server.run(calls));
+    tokio::spawn(server.run(calls, Duration::from_millis(20)));
     tokio::spawn(async move {
         while let Some(Call { request, answer }) = called.recv().await {
             let reason = format!("{request:?}");
@@ -42,7 +43,12 @@ async fn questions_are_answered_and_nonsense_is_refused() {
     assert_eq!((mode(&runtime), mode(&socket)), (0o700, 0o600));
 
     let to = socket.clone();
-    let answer = blocking(move || Client::connect(&to).unwrap().ask(&Request::Status)).await;
+    let answer = blocking(move || {
+        Client::connect(&to, client::PATIENCE)
+            .unwrap()
+            .ask(&Request::Status)
+    })
+    .await;
     let refused = |reason: &str| Answer::Refused {
         reason: reason.to_owned(),
     };
@@ -105,6 +111,28 @@ async fn what_the_dead_left_is_removed_and_what_lives_is_not() {
 
 #[test]
 fn nobody_there_is_said_with_the_place() {
-    let error = Client::connect(Path::new("/nowhere/t.sock")).unwrap_err();
+    let error = Client::connect(Path::new("/nowhere/t.sock"), client::PATIENCE).unwrap_err();
     assert!(error.to_string().contains("/nowhere/t.sock"), "{error}");
+}
+
+#[test]
+fn it_ends_when_its_socket_is_swept_and_leaves_the_next_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = folder.path().join("run");
+        let open = || Server::open(&runtime, Path::new("/t.db"), &tube("mail")).unwrap();
+        let (calls, _called) = tokio::sync::mpsc::channel(1);
+        let first = open();
+        let socket = first.socket().to_owned();
+        let run = tokio::spawn(first.run(calls, Duration::from_millis(20)));
+        std::fs::remove_dir_all(&runtime).unwrap();
+        let second = open();
+        assert_eq!(second.socket(), socket);
+        run.await.unwrap();
+        assert!(socket.exists());
+    });
 }

@@ -119,6 +119,9 @@ pub struct Pool {
     pub census: Census,
     /// Why no worker, or only one, is started though more are wanted.
     pub back_off: Option<String>,
+    /// Why the last worker could not be started; none if it could.
+    #[serde(default)]
+    pub lack: Option<String>,
     /// Processes that were started since the tender began.
     pub started: u64,
     /// Those of them that took the place of one that died.
@@ -170,7 +173,7 @@ pub struct Census {
     pub stopping: u32,
     /// Left draining by an earlier tender; none if they cannot be counted.
     pub before: Option<u32>,
-    /// Those of them all that cannot record what became of their task.
+    /// Those of them all that lack what their work takes, and try again.
     pub troubled: u32,
 }
 
@@ -189,8 +192,11 @@ pub struct Worker {
     pub age: f64,
     /// The task that it runs, by its number in the store.
     pub task: Option<i64>,
-    /// It cannot record what became of that task.
+    /// It lacks what its work takes, and tries again: it cannot record what became of that task, or start a command.
     pub troubled: bool,
+    /// What it lacks, where it said so.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Jobs it has finished.
     pub jobs: u64,
     /// Bytes printed by it and its commands.

@@ -51,6 +51,11 @@ pub enum Effect {
         /// Which.
         worker: Number,
     },
+    /// Go without it: it was killed, and does not end.
+    Leave {
+        /// Which.
+        worker: Number,
+    },
     /// Ask the broker for the pool's demand.
     Ask,
     /// Wait for the pool's first job.

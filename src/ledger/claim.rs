@@ -1,6 +1,7 @@
 //! From a job to an attempt, inside one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -15,8 +16,9 @@ use crate::task::Millis;
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
-use crate::task::retry::{self, Budget, Rules};
-use crate::task::state::{Found, Outcome, Status, Verdict, judge};
+use crate::task::payload::Refusal;
+use crate::task::retry::{self, Rules};
+use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
 /// what it still owns, it took over and could not end, or not record as lost. (A batch is recorded before anything is
@@ -50,12 +52,10 @@ impl Writing<'_> {
             }
             Verdict::Begin => self.begin(task, job),
             Verdict::BeginAnew => {
+                // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning.
                 self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
-                let task = TaskRow {
-                    budget: Budget::default(),
-                    ..task
-                };
-                self.begin(task, job)
+                transition::renew(self.rows, task.id, self.now, None)?;
+                self.begin(self.written(&task.uuid)?, job)
             }
             Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
             Verdict::Later(delay) => Ok(Claim::Later {
@@ -156,6 +156,11 @@ impl Writing<'_> {
         if left <= 0 {
             return Ok(left);
         }
+        // It was due when it was parked.
+        if task.is_parked {
+            self.rows.set_due(task.id, self.now)?;
+            return Ok(0);
+        }
         let since = self.rows.waits_since(task.id)?;
         let asked = due.saturating_sub(since);
         // Due before the task began to wait: that was written here, the last time.
@@ -230,9 +235,13 @@ impl Writing<'_> {
             },
         };
         transition::record(self.rows, &row)?;
-        self.rows
-            .task(&uuid)?
-            .ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
+        self.written(&uuid)
+    }
+
+    /// The row of a task that this transaction has written.
+    fn written(&self, uuid: &Uuid) -> Result<TaskRow, Failed> {
+        let row = self.rows.task(uuid)?;
+        row.ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
     }
 
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
@@ -241,7 +250,10 @@ impl Writing<'_> {
             number: task.attempt.saturating_add(1),
         };
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
-            Err(refusal) => self.refuse(&task, next, refusal.to_string()),
+            Err(refusal) => match self.may_wait(&task, &refusal) {
+                Some(delay) => self.park(&task, delay, &refusal),
+                None => self.refuse(&task, next, refusal.to_string()),
+            },
             Ok(plan) => Ok(Claim::Begun(self.run(task, job, next, plan, false)?)),
         }
     }
@@ -279,6 +291,30 @@ impl Writing<'_> {
             foreign: task.foreign && !job.is_pointer(),
             ahead,
         }))
+    }
+
+    /// When to look again at a task of ours that no command is configured for: whoever took the command out of the
+    /// configuration, or misspelt it there, may put it back. Of other producers' bodies nobody ever knew a command.
+    fn may_wait(&self, task: &TaskRow, refusal: &Refusal) -> Option<Duration> {
+        if task.foreign || !refusal.is_for_want_of_a_command() {
+            return None;
+        }
+        let found_missing = task.due.filter(|_| task.is_parked).unwrap_or(self.now);
+        state::parked(self.now.saturating_sub(found_missing))
+    }
+
+    /// From the first time on the task is due since then: however old it is, it waits for its command as long as any.
+    fn park(&self, task: &TaskRow, delay: Duration, refusal: &Refusal) -> Result<Claim, Failed> {
+        if !task.is_parked {
+            let reason = format!("waits for its command: {refusal}");
+            self.rows.set_reason(task.id, &reason)?;
+            self.rows.set_due(task.id, self.now)?;
+        }
+        Ok(Claim::Later {
+            put: task.put(),
+            delay,
+            priority: task.priority,
+        })
     }
 
     fn refuse(&self, task: &TaskRow, id: AttemptId, reason: String) -> Result<Claim, Failed> {

@@ -33,10 +33,22 @@ pub struct SoFar {
 enum At {
     /// Deletes tasks that ended from then on.
     Tasks { from: Millis },
-    /// Forgets dead workers, from a row on.
-    Workers { after: WorkerId },
+    /// Forgets dead workers, from a row on. `has_forgotten`: the step before this one has forgotten some.
+    Workers {
+        after: WorkerId,
+        has_forgotten: bool,
+    },
     /// Nothing.
     End,
+}
+
+/// What became of dead workers that were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// So many were forgotten.
+    pub workers: usize,
+    /// Where to go on, if there are more to be looked at.
+    pub next: Option<WorkerId>,
 }
 
 impl Default for At {
@@ -57,9 +69,16 @@ impl SoFar {
     /// How long whoever does the next step waits before it. Where the last one only looked, nobody was kept waiting.
     pub fn pause(&self) -> Option<Duration> {
         match self.at {
-            At::Tasks { .. } => Some(PAUSE),
-            At::Workers { after } if after != WorkerId::NOBODY => Some(PAUSE),
-            At::Workers { .. } | At::End => None,
+            At::Tasks { .. }
+            | At::Workers {
+                has_forgotten: true,
+                ..
+            } => Some(PAUSE),
+            At::Workers {
+                has_forgotten: false,
+                ..
+            }
+            | At::End => None,
         }
     }
 
@@ -123,16 +142,21 @@ impl Ledger {
                     deleted,
                     at: At::Workers {
                         after: WorkerId::NOBODY,
+                        has_forgotten: false,
                     },
                 },
             },
-            At::Workers { after } => SoFar {
-                deleted,
-                at: match self.forget_workers(after)? {
-                    Some(after) => At::Workers { after },
-                    None => At::End,
-                },
-            },
+            At::Workers { after, .. } => {
+                let Forgotten { workers, next } = self.forget_workers(after)?;
+                let go_on = |after| At::Workers {
+                    after,
+                    has_forgotten: workers > 0,
+                };
+                SoFar {
+                    deleted,
+                    at: next.map_or(At::End, go_on),
+                }
+            }
             At::End => so_far,
         })
     }
@@ -152,10 +176,9 @@ impl Ledger {
     }
 
     /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
-    /// Returns where to go on, if there are more to be looked at.
-    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Option<WorkerId>, Error> {
+    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Forgotten, Error> {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
-        let (last, dead) = self.look(|rows| {
+        let (next, dead) = self.look(|rows| {
             let idle = rows.idle_workers(after, BATCH)?;
             let last = idle.last().copied().filter(|_| idle.len() == BATCH);
             let mut dead = Vec::new();
@@ -167,17 +190,20 @@ impl Ledger {
             Ok((last, dead))
         })?;
         // Mostly all live, and nobody is kept waiting for the write lock.
-        if !dead.is_empty() {
-            self.change_lightly(|rows| {
+        let workers = match dead.is_empty() {
+            true => 0,
+            false => self.change_lightly(|rows| {
+                let mut forgotten = 0;
                 for worker in &dead {
                     // Meanwhile it may have begun an attempt, and died of it.
                     if rows.forget_worker(*worker)? {
                         journals.remove(*worker);
+                        forgotten += 1;
                     }
                 }
-                Ok(())
-            })?;
-        }
-        Ok(last)
+                Ok(forgotten)
+            })?,
+        };
+        Ok(Forgotten { workers, next })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Ledger;
 use super::error::Error;
 use super::read::Living;
+use super::rows::Backlog;
 use crate::task::state::Status;
 
 /// The tasks of one tube that are not done with.
@@ -22,6 +23,11 @@ pub struct Counts {
 }
 
 impl Ledger {
+    /// How many tasks wait, by tube, and by command as far as `put` recorded one.
+    pub fn backlog(&self) -> Result<Vec<Backlog>, Error> {
+        self.look(|rows| rows.backlog())
+    }
+
     /// How many tasks of each tube stand where; tubes in which all is done are left out.
     pub fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
         self.look(|rows| {

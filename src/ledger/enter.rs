@@ -11,6 +11,11 @@ use super::{Error, Failed, Ledger, transition};
 use crate::crash::{self, Point};
 use crate::task::Millis;
 use crate::task::command::Commands;
+use crate::task::id::TaskId;
+
+/// So often in a row a task is interrupted before that is worth a word: its command takes longer than workers are
+/// given.
+const OFTEN: u32 = 3;
 
 impl Ledger {
     /// Records what a worker has to say, and does what it asks, in one transaction: all of it, or nothing if that
@@ -36,6 +41,9 @@ impl Ledger {
             };
             let ours = writing.settle(entry)?;
             note_deleted(rows, &entry.deleted)?;
+            if entry.told {
+                rows.set_told(me.id, now)?;
+            }
             let puts = writing.put_again(&entry.again, jobs)?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
@@ -46,6 +54,7 @@ impl Ledger {
                 .as_ref()
                 .map(|dead| writing.lose_or_give_up(dead));
             let lost = lost.transpose()?;
+            let often = writing.often_interrupted(entry, &ours, lost.as_ref())?;
             let claim = match (&entry.claim, &entry.lose, &lost) {
                 // Not asked for its kicks: an old one must not pass for the wish to try again.
                 (_, Some(dead), Some(AfterLoss::Failed { reason })) => Some(Claim::GivenUp {
@@ -64,6 +73,7 @@ impl Ledger {
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
             Ok(Entered {
                 ours,
+                often,
                 puts,
                 taken,
                 lost,
@@ -86,6 +96,31 @@ impl Ledger {
 }
 
 impl Writing<'_> {
+    /// Those of the entry's tasks that are interrupted again and again: nobody counts that against them.
+    fn often_interrupted(
+        &self,
+        entry: &Entry,
+        ours: &[bool],
+        lost: Option<&AfterLoss>,
+    ) -> Result<Vec<(TaskId, u32)>, Failed> {
+        let settled = entry.settle.iter().zip(ours);
+        let settled = settled
+            .filter(|(settlement, ours)| **ours && settlement.outcome.is_interrupted())
+            .map(|(settlement, _)| settlement.id.task);
+        let lost = match (&entry.lose, lost) {
+            (Some(dead), Some(AfterLoss::Waits)) => Some(dead.id.task),
+            (_, _) => None,
+        };
+        let mut often = Vec::new();
+        for task in settled.chain(lost) {
+            let times = self.rows.interrupted_in_a_row(task)?;
+            if times >= OFTEN {
+                often.push((task, times));
+            }
+        }
+        Ok(often)
+    }
+
     /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
     /// worker's.
     fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {

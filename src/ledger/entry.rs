@@ -203,7 +203,8 @@ pub struct Entry {
     pub settle: Vec<Arc<Settlement>>,
     /// An attempt that was claimed ahead of its turn and has begun since, and when it began.
     pub begun: Option<(AttemptId, Millis)>,
-    /// Attempts that were claimed ahead and do not begin: their tasks wait again.
+    /// Attempts that were claimed and do not begin, ahead of their turns or because the worker lacked what it takes to
+    /// start a command: their tasks wait again.
     pub unclaim: Vec<AttemptId>,
     /// How often jobs of failed tasks had been kicked by then, where that was learnt late.
     pub kicks: Vec<(TaskId, u64)>,
@@ -211,6 +212,8 @@ pub struct Entry {
     pub deleted: Vec<TaskId>,
     /// Tasks that wait and whose jobs are lost: the right to put another is asked for.
     pub again: Vec<Jobless>,
+    /// This worker was told to go: what it runs then is interrupted, and not lost, if the worker is killed.
+    pub told: bool,
     /// A dead worker's attempt, to be taken over before what it left is ended.
     pub take_over: Option<DeadAttempt>,
     /// An attempt that this worker took over and of which nothing runs any more: lost, or what its batch journal says.
@@ -227,6 +230,8 @@ pub struct Entered {
     /// For each settlement, whether the attempt was ours to record. If not, somebody has taken the attempt over, and
     /// nothing else of it may be touched.
     pub ours: Vec<bool>,
+    /// Tasks whose attempt was interrupted now as several before had been, and how many in a row.
+    pub often: Vec<(TaskId, u32)>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
     pub puts: Vec<Again>,
     /// Whether the dead attempt that was to be taken over is ours now; false where none was named.

@@ -26,7 +26,7 @@ impl Writing<'_> {
             return Ok(AfterLoss::NotOurs);
         };
         let ran_by = self.rows.ran_by(task.id)?;
-        let (worker, why) = (ran_by.name.as_str(), self.why_lost(&ran_by));
+        let worker = ran_by.name.as_str();
         let noted = task.worker.and_then(|id| self.noted(id, dead));
         let (outcome, output, started, finished) = match noted {
             Some(Journaled::Done(done)) => {
@@ -42,9 +42,12 @@ impl Writing<'_> {
                     false => AfterLoss::NotOurs,
                 });
             }
-            Some(Journaled::Nothing | Journaled::Begun) | None => {
-                (Outcome::Lost(why), Captured::default(), None, self.now)
-            }
+            Some(Journaled::Nothing | Journaled::Begun) | None => (
+                self.cut_off_or_lost(&ran_by),
+                Captured::default(),
+                None,
+                self.now,
+            ),
         };
         let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
         let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
@@ -112,7 +115,7 @@ impl Writing<'_> {
                 let next = Next::Failed {
                     reason: wrong.clone(),
                 };
-                let settlement = settlement(Outcome::Lost(self.why_lost(&ran_by)), next);
+                let settlement = settlement(self.cut_off_or_lost(&ran_by), next);
                 (settlement, AfterLoss::Failed { reason: wrong })
             }
         };
@@ -124,9 +127,13 @@ impl Writing<'_> {
         )
     }
 
-    /// Why who ran an attempt did not end it.
-    fn why_lost(&self, ran_by: &RanBy) -> Loss {
-        why_lost(ran_by.boot.as_deref(), &self.lives.boot())
+    /// What an attempt came to that its worker did not end. That a worker is killed that was told to go is no sign that
+    /// it died of its task.
+    fn cut_off_or_lost(&self, ran_by: &RanBy) -> Outcome {
+        match ran_by.was_told {
+            true => Outcome::CutOff,
+            false => Outcome::Lost(why_lost(ran_by.boot.as_deref(), &self.lives.boot())),
+        }
     }
 
     fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {

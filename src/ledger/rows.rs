@@ -18,9 +18,9 @@ use crate::tube::TubeName;
 mod types;
 
 pub use types::{
-    Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow, Unsure,
-    UnverifiedJob,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
+    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
+    Unsure, UnverifiedJob, Wants,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -84,6 +84,9 @@ pub trait Reads {
     /// How many tasks that wait, run or have failed stand where, by tube.
     fn tallies(&self) -> Result<Vec<Tally>, Failed>;
 
+    /// How many tasks wait, by tube, and by what they want, as far as `put` recorded that.
+    fn backlog(&self) -> Result<Vec<Backlog>, Failed>;
+
     /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
     /// Each comes with so many of its newest attempts, at most.
     fn page(
@@ -135,8 +138,8 @@ pub trait Rows: Reads {
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
-    /// Has a task wait as if an attempt had not been claimed, if that was claimed ahead and its owner is that one.
-    /// True if so.
+    /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
+    /// due. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
     /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
@@ -167,6 +170,9 @@ pub trait Rows: Reads {
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;
 
+    /// How many of a task's newest attempts, one after the other, were interrupted.
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed>;
+
     /// Who runs or ran the newest attempt of a task.
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed>;
 
@@ -175,6 +181,9 @@ pub trait Rows: Reads {
 
     /// Writes anew when a task is due.
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
     /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
     fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
@@ -215,6 +224,9 @@ pub trait Rows: Reads {
 
     /// Writes that a worker has stopped, or that it has not.
     fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed>;
+
+    /// Writes that a worker was told to go, unless that is written.
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed>;
 
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;

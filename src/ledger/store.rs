@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::batch_journal::Journals;
 use super::{Error, Ledger};
 use crate::lives::Lives;
-use crate::thread::{Closed, Thread};
+use crate::thread::{NotRun, Thread};
 
 /// A ledger with a thread of its own.
 ///
@@ -23,21 +23,37 @@ pub struct Store {
 }
 
 impl Store {
-    /// Gives a ledger a thread of its own, which ends with the last clone of this handle.
-    pub fn over(mut ledger: Ledger) -> Result<Store, Error> {
+    /// Gives a ledger a thread of its own, which begins when it is first needed, and ends with the last clone of this
+    /// handle.
+    pub fn over(mut ledger: Ledger) -> Store {
         ledger.backend.leave_upkeep();
         let id = ledger.id();
         let is_local = ledger.backend.capabilities().is_local;
         let (lives, journals) = (Arc::clone(&ledger.lives), Arc::clone(&ledger.journals));
-        let no_thread = |e| Error::trouble(format!("no thread for the store {id}: {e}"));
-        let thread = Thread::start("store", ledger).map_err(no_thread)?;
-        Ok(Store {
-            thread,
+        Store {
+            thread: Thread::new("store", ledger),
             id,
             is_local,
             lives,
             journals,
-        })
+        }
+    }
+
+    /// Begins the ledger's thread before it is needed: a place among the processes that is kept for
+    /// [`Store::make_room`].
+    ///
+    /// # Errors
+    /// When no thread is to be had.
+    pub fn keep_room(&self) -> Result<(), Error> {
+        let no_room =
+            |not_run| Error::trouble(format!("no room for the store {}: {not_run}", self.id));
+        self.thread.begin().map_err(no_room)
+    }
+
+    /// Ends the ledger's thread if it has nothing to do, for something else to have its place among the processes. True
+    /// if so.
+    pub fn make_room(&self) -> bool {
+        self.thread.end()
     }
 
     /// The ledger's own id, which pointers name.
@@ -65,11 +81,12 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Ledger) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        let called = self
-            .thread
-            .call(f)
-            .await
-            .map_err(|Closed| Error::closed())?;
+        let called = self.thread.call(f).await.map_err(|not_run| match not_run {
+            NotRun::Closed => Error::closed(),
+            NotRun::NoThread { reason } => {
+                Error::trouble(format!("no thread for the store {}: {reason}", self.id))
+            }
+        })?;
         self.see_to_upkeep();
         called
     }

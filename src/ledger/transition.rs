@@ -21,7 +21,7 @@ pub(super) fn record(rows: &dyn Rows, row: &NewRow<'_>) -> Result<Option<TaskId>
     rows.insert(row)
 }
 
-/// A task that waits, or that failed and whose job was kicked, runs.
+/// A task that waits runs.
 pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
     rows.begin(beginning)
 }
@@ -70,8 +70,8 @@ pub(super) fn end(
     Ok(true)
 }
 
-/// A task that was claimed ahead of its turn waits again, if its attempt is still its owner's. It had never been
-/// tried, and was due. True if so.
+/// A task whose attempt was claimed and never began waits again, and has used up nothing: if the attempt is still its
+/// owner's. True if so.
 pub(super) fn unclaim(
     rows: &dyn Rows,
     attempt: AttemptId,

@@ -51,7 +51,7 @@ pub enum Event {
         /// Bytes that its commands have printed.
         output: u64,
     },
-    /// It said that it cannot record what became of its task, and that it keeps trying.
+    /// It said that it lacks what its work takes, and that it keeps trying.
     Troubled {
         /// The task's id.
         task: i64,

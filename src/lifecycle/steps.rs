@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Effect, Ended, Event, IDLE_PATIENCE, Illegal, MARGIN, NEVER_AGAIN, PROVING, Rules, Running,
-    State, TERM_TO_KILL, Unready, Why, Worker,
+    Effect, Ended, Event, IDLE_PATIENCE, Illegal, KILLED_PATIENCE, MARGIN, NEVER_AGAIN, PROVING,
+    Rules, Running, State, TERM_TO_KILL, Unready, Why, Worker,
 };
 
 type Stepped = Result<Vec<Effect>, Illegal>;
@@ -67,6 +67,7 @@ impl Worker {
                 self.state = State::Killed {
                     why: Why::NotReady,
                     running: None,
+                    leave_at: None,
                 };
                 Ok(vec![Effect::Kill, Effect::Crashed])
             }
@@ -185,9 +186,15 @@ impl Worker {
             // It goes already.
             Event::Retire { .. } => Ok(vec![]),
             Event::Drain { grace } => Ok(self.drain(running, grace, now)),
-            Event::Stop => Ok(self.stop(why, running, kill_at, now)),
+            // In a hurry from now on, whatever it was to go for.
+            Event::Stop => Ok(self.stop(Why::Shutdown, running, kill_at, now)),
             Event::Due if kill_at.is_some_and(|at| now >= at) => {
-                self.state = State::Killed { why, running };
+                let leave_at = (why == Why::Shutdown).then(|| now.saturating_add(KILLED_PATIENCE));
+                self.state = State::Killed {
+                    why,
+                    running,
+                    leave_at,
+                };
                 Ok(vec![Effect::Kill])
             }
             Event::Due => Ok(vec![]),
@@ -197,11 +204,29 @@ impl Worker {
         }
     }
 
-    pub(super) fn killed(&mut self, event: Event) -> Stepped {
+    pub(super) fn killed(
+        &mut self,
+        event: Event,
+        now: Duration,
+        (why, running, leave_at): (Why, Option<Running>, Option<Duration>),
+    ) -> Stepped {
         match event {
             Event::Ended(_) => {
                 self.state = State::Gone;
                 Ok(vec![])
+            }
+            Event::Drain { .. } | Event::Stop => {
+                let patience = || now.saturating_add(KILLED_PATIENCE);
+                self.state = State::Killed {
+                    why,
+                    running,
+                    leave_at: Some(leave_at.unwrap_or_else(patience)),
+                };
+                Ok(vec![])
+            }
+            Event::Due if leave_at.is_some_and(|at| now >= at) => {
+                self.state = State::Gone;
+                Ok(vec![Effect::Leave])
             }
             // Lines that were on their way, and orders that come too late.
             Event::Ready
@@ -210,8 +235,6 @@ impl Worker {
             | Event::Troubled { .. }
             | Event::Measured { .. }
             | Event::Retire { .. }
-            | Event::Drain { .. }
-            | Event::Stop
             | Event::Due
             | Event::LinkClosed => Ok(vec![]),
             Event::Spawned { .. } | Event::CouldNotSpawn => self.illegal(event),
@@ -328,7 +351,7 @@ impl Worker {
     }
 
     fn ended(&mut self, ended: Ended, now: Duration) -> Vec<Effect> {
-        let effect = if ended == Ended::Exited(NEVER_AGAIN) {
+        let effect = if ended == Ended::Exited(NEVER_AGAIN) && self.ready_at.is_some() {
             Some(Effect::Refused)
         } else {
             self.crashed(ended, now).then_some(Effect::Crashed)

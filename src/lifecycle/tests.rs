@@ -134,7 +134,7 @@ fn an_illegal_event_names_both_and_changes_nothing() {
 #[test]
 fn who_crashed_and_who_did_not() {
     let none: &[Effect] = &[];
-    let table: [(&str, &[Event], &[Effect]); 12] = [
+    let table: [(&str, &[Event], &[Effect]); 13] = [
         (
             "before it was ready",
             &[SPAWNED, EXIT_0],
@@ -177,7 +177,16 @@ fn who_crashed_and_who_did_not() {
             &[Effect::Crashed],
         ),
         ("told to go", &[SPAWNED, DRAIN, EXIT_1], none),
-        ("refused", &[SPAWNED, EXIT_125], &[Effect::Refused]),
+        (
+            "refused",
+            &[SPAWNED, Event::Ready, EXIT_125],
+            &[Effect::Refused],
+        ),
+        (
+            "not come so far as to refuse",
+            &[SPAWNED, EXIT_125],
+            &[Effect::Crashed],
+        ),
         (
             "refused when told to go",
             &[SPAWNED, Event::Ready, AGED, EXIT_125],
@@ -323,6 +332,44 @@ fn a_recycled_worker_that_took_a_job_meanwhile_is_not_cut() {
     assert_eq!(worker.deadline(), None);
     worker.step(&RULES, DONE, s(5000)).unwrap();
     assert_eq!(worker.deadline(), Some(s(5000) + IDLE_PATIENCE));
+}
+
+/// Whatever it says, and though it was told to go without haste before.
+#[test]
+fn one_that_works_on_after_it_was_told_to_stop_is_killed_and_left() {
+    let (mut worker, _) = after(&[SPAWNED, Event::Ready, BUSY, AGED, Event::Stop]);
+    for second in 1..7 {
+        assert_eq!(worker.step(&RULES, BUSY, s(second)).unwrap(), []);
+        assert_eq!(worker.deadline(), Some(s(7)));
+    }
+    assert_eq!(
+        worker.step(&RULES, Event::Due, s(7)).unwrap(),
+        [Effect::Kill]
+    );
+    assert_eq!(worker.step(&RULES, BUSY, s(8)).unwrap(), []);
+    assert_eq!(worker.deadline(), Some(s(12)));
+    assert_eq!(
+        worker.step(&RULES, Event::Due, s(12)).unwrap(),
+        [Effect::Leave]
+    );
+    assert_eq!(worker.class(), Class::Gone);
+}
+
+/// As long as its tender stays, it counts.
+#[test]
+fn one_that_was_killed_is_left_only_by_a_tender_that_ends() {
+    let (mut worker, _) = after(&[SPAWNED]);
+    worker.step(&RULES, Event::Due, s(20)).unwrap();
+    assert_eq!(worker.deadline(), None);
+    assert_eq!(worker.step(&RULES, Event::Due, s(5000)).unwrap(), []);
+    assert_eq!(worker.class(), Class::Stopping);
+    assert_eq!(worker.step(&RULES, DRAIN, s(5000)).unwrap(), []);
+    assert_eq!(worker.deadline(), Some(s(5000) + KILLED_PATIENCE));
+    // It stays after all.
+    worker.stay();
+    assert_eq!(worker.deadline(), None);
+    assert_eq!(worker.step(&RULES, Event::Due, s(6000)).unwrap(), []);
+    assert_eq!(worker.class(), Class::Stopping);
 }
 
 #[test]

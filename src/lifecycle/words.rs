@@ -28,7 +28,7 @@ impl fmt::Display for State {
             Self::Idle { .. } => f.write_str("idle"),
             Self::Busy { task, .. } => write!(f, "busy with task {task}"),
             Self::Stopping { why, running, .. } => departing(f, "stopping", *why, *running),
-            Self::Killed { why, running } => departing(f, "killed", *why, *running),
+            Self::Killed { why, running, .. } => departing(f, "killed", *why, *running),
             Self::Gone => f.write_str("gone"),
         }
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Event {
             Self::Ready => f.write_str("ready"),
             Self::Busy { task, group } => write!(f, "busy with task {task} in group {group}"),
             Self::Idle { jobs, output } => write!(f, "idle after {jobs} jobs and {output} bytes"),
-            Self::Troubled { task } => write!(f, "cannot record task {task}"),
+            Self::Troubled { task } => write!(f, "in trouble with task {task}"),
             Self::Measured { memory, printed } => {
                 write!(f, "measured: {memory} bytes in memory, {printed} printed")
             }

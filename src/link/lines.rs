@@ -9,12 +9,25 @@ pub struct Lines {
     buffer: Vec<u8>,
     /// In the middle of a line that is too long.
     passing_over: bool,
+    /// As many bytes have come in all.
+    pushed: u64,
 }
 
 impl Lines {
     /// Adds what was read.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+        self.pushed = self.pushed.saturating_add(size(bytes.len()));
+    }
+
+    /// How many bytes have come in all.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many of them were in lines that have been taken or passed over.
+    pub fn taken(&self) -> u64 {
+        self.pushed.saturating_sub(size(self.buffer.len()))
     }
 
     /// The next whole line without its end; empty ones are passed over.
@@ -51,4 +64,8 @@ impl Lines {
         self.passing_over = true;
         Some(Err(BadLine::TooLong))
     }
+}
+
+fn size(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

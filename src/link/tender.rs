@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg as receive_message,
+};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::lines::Lines;
@@ -30,6 +35,8 @@ const ANSWERS: usize = 64;
 pub struct Tender {
     stream: UnixStream,
     lines: Lines,
+    /// Descriptors that have come with lines that were not taken yet.
+    handed: VecDeque<Handed>,
     /// The rest of a line of which the socket took a part.
     begun: Vec<u8>,
     /// The latest report, if it was not written yet.
@@ -37,9 +44,16 @@ pub struct Tender {
     /// Lines of answers that were not written yet.
     answers: VecDeque<Vec<u8>>,
     /// An answer was left out since all were written last, which was said.
-    is_over: bool,
+    left_out: bool,
     /// The other end is closed.
     gone: bool,
+}
+
+/// A descriptor, and up to which byte was read when the descriptor came: in the line of that byte, or at its end.
+#[derive(Debug)]
+struct Handed {
+    descriptor: OwnedFd,
+    until: u64,
 }
 
 impl Tender {
@@ -71,10 +85,11 @@ impl Tender {
         Ok(Self {
             stream: UnixStream::from_std(stream)?,
             lines: Lines::default(),
+            handed: VecDeque::new(),
             begun: Vec::new(),
             waiting: None,
             answers: VecDeque::new(),
-            is_over: false,
+            left_out: false,
             gone: false,
         })
     }
@@ -94,7 +109,7 @@ impl Tender {
     fn answer(&mut self, report: &Report) {
         if self.answers.len() < ANSWERS {
             self.answers.push_back(report.encode());
-        } else if !std::mem::replace(&mut self.is_over, true) {
+        } else if !std::mem::replace(&mut self.left_out, true) {
             tracing::warn!(
                 most = ANSWERS,
                 ?report,
@@ -103,15 +118,17 @@ impl Tender {
         }
     }
 
-    /// The next order; `None` once the tender is gone. May be cancelled: nothing is lost. Reports that
-    /// found no room are written while this waits.
+    /// The next order, and the descriptor that came with it; `None` once the tender is gone. May be cancelled: nothing
+    /// is lost. Reports that found no room are written while this waits.
     ///
     /// A line that is no order is passed over: it comes from a newer tender, which counts on that.
-    pub async fn order(&mut self) -> Option<Ordered> {
+    pub async fn order(&mut self) -> Option<(Ordered, Option<OwnedFd>)> {
         loop {
-            match self.lines.next_line() {
+            let line = self.lines.next_line();
+            let handed = self.handed();
+            match line {
                 Some(Ok(line)) => match Ordered::decode(&line) {
-                    Ok(order) => return Some(order),
+                    Ok(order) => return Some((order, handed)),
                     Err(error) => passed_over(&error),
                 },
                 Some(Err(error)) => passed_over(&error),
@@ -119,6 +136,16 @@ impl Tender {
                 None => self.wait().await,
             }
         }
+    }
+
+    /// What came with the line that was taken last: the last descriptor, if there are several.
+    fn handed(&mut self) -> Option<OwnedFd> {
+        let taken = self.lines.taken();
+        let mut handed = None;
+        while self.handed.front().is_some_and(|next| next.until <= taken) {
+            handed = self.handed.pop_front().map(|next| next.descriptor);
+        }
+        handed
     }
 
     async fn wait(&mut self) {
@@ -132,9 +159,17 @@ impl Tender {
 
     fn read(&mut self) {
         let mut bytes = [0; READ];
-        match self.stream.try_read(&mut bytes) {
-            Ok(0) => self.gone = true,
-            Ok(n) => self.lines.push(bytes.get(..n).unwrap_or_default()),
+        let stream = &self.stream;
+        let received = stream.try_io(Interest::READABLE, || receive(stream, &mut bytes));
+        match received {
+            Ok((0, _)) => self.gone = true,
+            Ok((n, descriptor)) => {
+                self.lines.push(bytes.get(..n).unwrap_or_default());
+                // The system ends a read where what was sent with a descriptor ends.
+                let until = self.lines.pushed();
+                self.handed
+                    .extend(descriptor.map(|descriptor| Handed { descriptor, until }));
+            }
             Err(error) => self.gone = !to_be_tried_again(&error),
         }
     }
@@ -145,7 +180,7 @@ impl Tender {
             if self.begun.is_empty() {
                 // An answer is not kept waiting.
                 let answer = self.answers.pop_front();
-                self.is_over &= answer.is_some();
+                self.left_out &= answer.is_some();
                 let latest = || self.waiting.take().map(|report| report.encode());
                 let Some(line) = answer.or_else(latest) else {
                     return;
@@ -160,6 +195,20 @@ impl Tender {
             }
         }
     }
+}
+
+/// Reads what is there, without waiting, and the last of the descriptors that came with it. They are closed on exec.
+/// One for which this process has no room does not come.
+fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut handed = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = receive_message(stream, &mut [IoSliceMut::new(bytes)], &mut handed, flags)?;
+    let descriptors = handed.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.last(),
+        _ => None,
+    });
+    Ok((received.bytes, descriptors.last()))
 }
 
 /// The descriptor that this process was given, and whose number is in an environment variable; `None`

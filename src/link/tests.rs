@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use proptest::prelude::*;
@@ -29,6 +30,13 @@ fn ordered(order: Order, ticket: u64) -> Option<Ordered> {
     Some(Ordered { order, ticket })
 }
 
+/// The next one, which has no descriptor with it.
+async fn order(tender: &mut Tender) -> Option<Ordered> {
+    let (ordered, handed) = tender.order().await?;
+    assert!(handed.is_none());
+    Some(ordered)
+}
+
 #[test]
 fn lines_read_as_documented() {
     let reports = [
@@ -41,8 +49,18 @@ fn lines_read_as_documented() {
             r#"{"report":"busy","task":12,"group":4711}"#,
         ),
         (
-            Report::Troubled { task: 12 },
+            Report::Troubled {
+                task: 12,
+                reason: String::new(),
+            },
             r#"{"report":"troubled","task":12}"#,
+        ),
+        (
+            Report::Troubled {
+                task: 0,
+                reason: "no \"process\"".into(),
+            },
+            r#"{"report":"troubled","task":0,"reason":"no \"process\""}"#,
         ),
         (
             Report::Idle {
@@ -85,6 +103,36 @@ fn lines_read_as_documented() {
         let ordered = Ordered { order, ticket };
         assert_eq!(ordered.encode(), format!("{text}\n").as_bytes());
         assert_eq!(Ordered::decode(text.as_bytes()).unwrap(), ordered);
+    }
+}
+
+/// Whoever says it, and whatever it is escaped to.
+#[test]
+fn a_reason_is_cut_to_what_a_line_holds() {
+    for letter in ["x", "\u{1}", "ä", "\u{1f41b}"] {
+        let reason = letter.repeat(2000);
+        let line = Report::Troubled { task: 1, reason }.encode();
+        assert!(line.len() < MAX_LINE, "{letter}");
+        let Report::Troubled { reason, .. } = Report::decode(&line).unwrap() else {
+            panic!("{line:?}");
+        };
+        assert_eq!(reason.len(), 600, "{letter}");
+    }
+    let long = "x".repeat(2000);
+    for theirs in [
+        format!(r#"{{"report":"troubled","reason":"{long}"}}"#),
+        format!(r#"{{"report":"answered","refused":"{long}"}}"#),
+    ] {
+        match Report::decode(theirs.as_bytes()) {
+            Ok(
+                Report::Troubled { reason, .. }
+                | Report::Answered {
+                    reply: Reply::Refused { reason },
+                    ..
+                },
+            ) => assert_eq!(reason.len(), 600),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -159,10 +207,10 @@ fn both_ends_understand_each_other_and_notice_the_end() {
         let first = worker.orders.send(Order::drain(None)).unwrap();
         let second = worker.orders.send(Order::Stop).unwrap();
         assert_eq!((first, second), (Ticket(1), Ticket(2)));
-        assert_eq!(tender.order().await, ordered(Order::drain(None), 1));
+        assert_eq!(order(&mut tender).await, ordered(Order::drain(None), 1));
         tender.report(Report::Idle { jobs: 1, output: 2 });
         drop(worker.orders);
-        assert_eq!(tender.order().await, ordered(Order::Stop, 2));
+        assert_eq!(order(&mut tender).await, ordered(Order::Stop, 2));
         drop(tender);
         let last = worker.reports.next().await;
         assert_eq!(last, Some(Ok(Report::Idle { jobs: 1, output: 2 })));
@@ -170,16 +218,22 @@ fn both_ends_understand_each_other_and_notice_the_end() {
     });
 }
 
+/// Both ends of a link that has no room, and what was reported last.
+fn full() -> (Worker, Tender, Report) {
+    let (worker, theirs) = Worker::pair().unwrap();
+    let mut tender = Tender::from_stream(theirs.into()).unwrap();
+    for jobs in 0..50_000 {
+        tender.report(Report::Idle { jobs, output: 0 });
+    }
+    let last = Report::Busy { task: 1, group: 2 };
+    tender.report(last.clone());
+    (worker, tender, last)
+}
+
 #[test]
 fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
     runtime().block_on(async {
-        let (mut worker, theirs) = Worker::pair().unwrap();
-        let mut tender = Tender::from_stream(theirs.into()).unwrap();
-        for jobs in 0..50_000 {
-            tender.report(Report::Idle { jobs, output: 0 });
-        }
-        let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last.clone());
+        let (mut worker, mut tender, last) = full();
         let reader = async {
             let mut heard = 0;
             while let Some(report) = worker.reports.next().await {
@@ -201,13 +255,7 @@ fn a_tender_that_does_not_read_stops_no_worker_and_hears_the_last_state() {
 #[test]
 fn answers_are_kept_until_there_is_room_and_no_more_than_so_many() {
     runtime().block_on(async {
-        let (mut worker, theirs) = Worker::pair().unwrap();
-        let mut tender = Tender::from_stream(theirs.into()).unwrap();
-        for jobs in 0..50_000 {
-            tender.report(Report::Idle { jobs, output: 0 });
-        }
-        let last = Report::Busy { task: 1, group: 2 };
-        tender.report(last.clone());
+        let (mut worker, mut tender, last) = full();
         for ticket in 1..=100 {
             tender.report(answered(ticket, refused("it is wrong")));
         }
@@ -244,7 +292,7 @@ fn a_reason_has_room_in_its_line() {
                 Report::Answered {
                     reply: Reply::Refused { reason: read },
                     ..
-                } => assert!(reason.starts_with(&read) && (count > 600 || read == reason)),
+                } => assert!(reason.starts_with(&read) && (read == reason || read.len() > 596)),
                 other => panic!("{other:?}"),
             }
         }
@@ -266,5 +314,35 @@ fn a_foreign_end_may_write_whatever_it_likes() {
         let mut order = [0; 28];
         foreign.read_exact(&mut order).unwrap();
         assert_eq!(&order, b"{\"order\":\"stop\",\"ticket\":1}\n");
+    });
+}
+
+/// Whatever came before and comes after, and however much one read takes.
+#[test]
+fn a_descriptor_comes_with_its_order_and_no_other() {
+    runtime().block_on(async {
+        for before in 30..40 {
+            let (mut worker, theirs) = Worker::pair().unwrap();
+            let mut tender = Tender::from_stream(theirs.into()).unwrap();
+            for _ in 0..before {
+                worker.orders.send(Order::Ping).unwrap();
+            }
+            let (handed, mut writer) = std::io::pipe().unwrap();
+            writer.write_all(b"this").unwrap();
+            drop(writer);
+            let mut reload = |handed| worker.orders.send_with(Order::Reload, handed).unwrap();
+            reload(Some(handed.as_fd()));
+            reload(None);
+            for _ in 0..before {
+                assert_eq!(order(&mut tender).await.unwrap().order, Order::Ping);
+            }
+            let (ordered, handed) = tender.order().await.unwrap();
+            assert_eq!(ordered.order, Order::Reload);
+            let mut read = String::new();
+            let mut handed = std::fs::File::from(handed.unwrap());
+            handed.read_to_string(&mut read).unwrap();
+            assert_eq!(read, "this", "after {before}");
+            assert_eq!(order(&mut tender).await.unwrap().order, Order::Reload);
+        }
     });
 }

@@ -19,11 +19,13 @@ pub enum Report {
         /// The command's process group; 0 if there is none to tell.
         group: i32,
     },
-    /// Its command has ended, and what became of its task cannot be recorded. It keeps trying and takes no
-    /// other job; the next [`Report::Idle`] says that it could.
+    /// It lacks what its work takes: what became of its task cannot be recorded, or no command can be started. It keeps
+    /// trying and takes no other job meanwhile; the next [`Report::Idle`] says that it goes on.
     Troubled {
         /// The task's id in the store; 0 if there is none to tell.
         task: i64,
+        /// What is wrong; empty if that was not said. What is longer than 600 bytes is cut.
+        reason: String,
     },
     /// It waits for a job.
     Idle {
@@ -52,7 +54,7 @@ pub enum Reply {
     Done,
     /// It was not, and nothing has changed.
     Refused {
-        /// Why; what is too long for a line is cut when it is written.
+        /// Why. What is longer than 600 bytes is cut.
         reason: String,
     },
 }
@@ -68,7 +70,7 @@ pub enum Order {
     },
     /// Go at once, and end the command that runs.
     Stop,
-    /// Read the configuration again; the next job goes by it.
+    /// Go by the configuration of now, from the next job on.
     Reload,
     /// Open the log file again, which has been moved away.
     Reopen,
@@ -137,6 +139,8 @@ struct ReportLine {
     ticket: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,6 +173,7 @@ impl Report {
             output: None,
             ticket: None,
             refused: None,
+            reason: None,
         };
         line(&match *self {
             Self::Ready => empty(ReportWord::Ready),
@@ -177,8 +182,9 @@ impl Report {
                 group: Some(group),
                 ..empty(ReportWord::Busy)
             },
-            Self::Troubled { task } => ReportLine {
+            Self::Troubled { task, ref reason } => ReportLine {
                 task: Some(task),
+                reason: (!reason.is_empty()).then(|| cut(reason)),
                 ..empty(ReportWord::Troubled)
             },
             Self::Idle { jobs, output } => ReportLine {
@@ -197,7 +203,7 @@ impl Report {
         })
     }
 
-    /// Reads a line, with or without its end. Numbers that are left out are 0.
+    /// Reads a line, with or without its end. Numbers that are left out are 0, and a reason is empty.
     ///
     /// # Errors
     /// When it is no report.
@@ -211,6 +217,7 @@ impl Report {
             },
             ReportWord::Troubled => Self::Troubled {
                 task: read.task.unwrap_or(0),
+                reason: cut(&read.reason.unwrap_or_default()),
             },
             ReportWord::Idle => Self::Idle {
                 jobs: read.jobs.unwrap_or(0),
@@ -220,7 +227,9 @@ impl Report {
                 ticket: Ticket(read.ticket.unwrap_or(0)),
                 reply: match read.refused {
                     None => Reply::Done,
-                    Some(reason) => Reply::Refused { reason },
+                    Some(reason) => Reply::Refused {
+                        reason: cut(&reason),
+                    },
                 },
             },
         })
@@ -266,25 +275,18 @@ impl Ordered {
     }
 }
 
-/// The longest reason that is written, in bytes of the line. What else a line says takes less than a hundred.
-const REASON: usize = MAX_LINE - 200;
+/// As much of a reason as is told, in bytes. JSON escapes a byte to six at the most, and what else a line says takes
+/// less than a hundred: so every line has room for its reason. A tender keeps one for each of its workers.
+const REASON: usize = 600;
 
-/// A reason, or as much of its beginning as a line has room for.
+/// A reason, or its beginning.
 fn cut(reason: &str) -> String {
-    let mut room = REASON;
-    let beginning = reason.chars().take_while(|character| {
-        // What JSON escapes takes up to six bytes.
-        let width = match character {
-            '"' | '\\' | '\0'..='\u{1f}' => 6,
-            other => other.len_utf8(),
-        };
-        room.checked_sub(width).map(|left| room = left).is_some()
-    });
-    beginning.collect()
+    let end = reason.floor_char_boundary(REASON);
+    reason.get(..end).unwrap_or_default().to_owned()
 }
 
 fn line(of: &impl Serialize) -> Vec<u8> {
-    // Numbers and fixed words always serialise.
+    // Numbers and texts always serialise.
     let mut line = serde_json::to_vec(of).unwrap_or_default();
     line.push(b'\n');
     line

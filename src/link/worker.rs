@@ -1,9 +1,12 @@
 //! The tender's end of the link to a worker.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::slice;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -114,6 +117,18 @@ impl Orders {
     /// # Errors
     /// When the worker is gone, or has left so many orders unread that there is no room.
     pub fn send(&mut self, order: Order) -> io::Result<Ticket> {
+        self.send_with(order, None)
+    }
+
+    /// The same, with a descriptor, of which the worker gets one of its own. Whoever reads lines alone gets none.
+    ///
+    /// # Errors
+    /// As [`Orders::send`].
+    pub fn send_with(
+        &mut self,
+        order: Order,
+        handed: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Ticket> {
         let ticket = Ticket(self.latest.0.saturating_add(1));
         let line = Ordered {
             order,
@@ -121,13 +136,20 @@ impl Orders {
         }
         .encode();
         // Past the runtime: it lets nothing be written before it has once seen the socket ready.
-        match rustix::io::write(self.stream.as_ref(), &line)? {
-            n if n == line.len() => {
-                self.latest = ticket;
-                Ok(ticket)
-            }
-            // Of a line this short, a socket takes all or nothing.
-            _ => Err(io::ErrorKind::WriteZero.into()),
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut handing = SendAncillaryBuffer::new(&mut space);
+        if let Some(handed) = &handed {
+            // There is room for the one.
+            handing.push(SendAncillaryMessage::ScmRights(slice::from_ref(handed)));
         }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let words = [IoSlice::new(&line)];
+        let sent = sendmsg(self.stream.as_ref(), &words, &mut handing, flags)?;
+        // Of a line this short, a socket takes all or nothing.
+        if sent != line.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.latest = ticket;
+        Ok(ticket)
     }
 }

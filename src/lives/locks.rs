@@ -21,8 +21,9 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 use super::{Alive, Error, Held, Holder, Lives, Trace};
-use crate::beside::{self, FileId};
+use crate::beside;
 use crate::clock::boot_id;
+use crate::file_id::FileId;
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 

@@ -55,6 +55,21 @@ pub struct Tended {
     pub socket: Option<PathBuf>,
 }
 
+impl Tended {
+    /// Whether the tender is this process. In containers all tenders may have one number.
+    pub fn is_by_us(&self) -> bool {
+        self.pid == std::process::id() && self.host == host()
+    }
+}
+
+/// The name of this machine.
+pub fn host() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// What a file says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Content {

@@ -84,7 +84,7 @@ pub enum Reason {
     },
     /// Perhaps too many: the broker has not said how many jobs wait.
     DemandUnknown,
-    /// More are wanted, but what became of tasks cannot be recorded.
+    /// More are wanted, but some lack what their work takes, and others would too.
     Troubled {
         /// Those that have something to record and cannot.
         workers: u32,
@@ -116,14 +116,9 @@ impl fmt::Display for Reason {
             Self::Surplus { lasted } => write!(f, "too many for {}s", lasted.as_secs()),
             Self::AboveMax { live, max } => write!(f, "{live} of at most {max}"),
             Self::DemandUnknown => f.write_str("perhaps too many, demand unknown"),
-            Self::Troubled { workers: 1 } => {
-                f.write_str("more wanted, but a worker cannot record what became of its task")
-            }
+            Self::Troubled { workers: 1 } => f.write_str("more wanted, but a worker is in trouble"),
             Self::Troubled { workers } => {
-                write!(
-                    f,
-                    "more wanted, but {workers} workers cannot record what became of their tasks"
-                )
+                write!(f, "more wanted, but {workers} workers are in trouble")
             }
             Self::BackingOff { failures } => write!(f, "backing off, {failures} failed in a row"),
             Self::Trying => f.write_str("trying one worker after failures"),

@@ -18,7 +18,7 @@ pub struct Census {
     pub before: u32,
     /// Of starting, idle and busy: those that have not yet shown that they can work.
     pub unproven: u32,
-    /// Of all: those that cannot record what became of their task.
+    /// Of all: those that lack what their work takes.
     pub troubled: u32,
 }
 

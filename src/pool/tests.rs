@@ -190,11 +190,11 @@ fn a_pool_that_cannot_record_is_kept_at_min_and_not_grown() {
     };
     assert_eq!(
         decided(0, 2, 1),
-        "hold (target 9): more wanted, but a worker cannot record what became of its task"
+        "hold (target 9): more wanted, but a worker is in trouble"
     );
     assert_eq!(
         decided(1, 3, 2),
-        "hold (target 9): more wanted, but 2 workers cannot record what became of their tasks"
+        "hold (target 9): more wanted, but 2 workers are in trouble"
     );
     assert_eq!(decided(0, 1, 1), "start 1 (target 9): 1 of at least 2");
     assert_eq!(

@@ -26,7 +26,9 @@ use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 use super::environment::Environment;
-use super::spawn::{self, Process, Start, spawn};
+use super::folder;
+use super::lack::{Lack, NotStarted};
+use super::spawn::{Process, Start, spawn};
 use crate::fd;
 use crate::task::state::Exit;
 
@@ -99,21 +101,18 @@ struct Feeding {
 }
 
 impl Running {
-    /// Starts a command.
+    /// Starts a command. Where the system does not let us listen to it from the beginning, it is not listened to
+    /// ([`Running::is_listened_to`]): it has begun.
     ///
     /// # Errors
     /// When it could not be started, for whatever reason; then nothing of it runs.
-    pub fn start(spec: Spec<'_>) -> io::Result<Running> {
-        let (stdin, feeding) = match spec.stdin {
-            None => (Stdin::Nothing(nothing()?), None),
-            Some(body) => {
-                let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-                (Stdin::Body(reader), Feeding::begin(writer, body)?)
-            }
-        };
-        // Both streams have one pipe, so that what arrives is in the order in which it was printed.
-        let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
+    pub fn start(spec: Spec<'_>) -> Result<Running, NotStarted> {
+        folder::stand().map_err(|error| NotStarted {
+            lack: Lack::Folder,
+            error,
+        })?;
+        let (stdin, feeding) = Stdin::of(spec.stdin).map_err(NotStarted::setup)?;
+        let (printed, printer) = printed().map_err(NotStarted::setup)?;
         let Process { pid, pidfd } = spawn(&Start {
             argv: spec.argv,
             environment: spec.environment,
@@ -129,16 +128,21 @@ impl Running {
             feeding,
             exit: None,
         };
-        if spec.listen
-            && let Err(error) = running.listen()
-        {
-            // Nobody would hear of its end.
-            let _ = kill_process_group(pid, Signal::KILL);
-            spawn::wait(running.process.descriptor());
-            return Err(error);
+        if spec.listen {
+            // Tried again later.
+            let _ = running.listen();
         }
         CURRENT.store(pid.as_raw_nonzero().get(), Ordering::Release);
         Ok(running)
+    }
+
+    /// Whether it is listened to.
+    pub fn is_listened_to(&self) -> bool {
+        let is_watched = |source: &Source| match source {
+            Source::Watched(_) => true,
+            Source::Unwatched(_) => false,
+        };
+        is_watched(&self.process) && self.printed.as_ref().is_none_or(is_watched)
     }
 
     /// Its process group, which has its own process id.
@@ -393,6 +397,24 @@ impl Feeding {
 enum Stdin {
     Nothing(BorrowedFd<'static>),
     Body(OwnedFd),
+}
+
+impl Stdin {
+    /// That, and what is left to be fed to it.
+    fn of(body: Option<Bytes>) -> io::Result<(Stdin, Option<Feeding>)> {
+        let Some(body) = body else {
+            return Ok((Stdin::Nothing(nothing()?), None));
+        };
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        Ok((Stdin::Body(reader), Feeding::begin(writer, body)?))
+    }
+}
+
+/// Both streams have one pipe, so that what arrives is in the order in which it was printed.
+fn printed() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
+    Ok((printed, printer))
 }
 
 impl AsFd for Stdin {

@@ -23,6 +23,17 @@ impl Environment {
         Environment::of(env::vars_os(), withheld)
     }
 
+    /// With one more variable, of which there is none yet.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: OsString) -> Environment {
+        let mut entry = name.as_bytes().to_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        // Neither is there a null in a name of ours, nor in a path.
+        self.entries.extend(CString::new(entry));
+        self
+    }
+
     fn of(
         variables: impl Iterator<Item = (OsString, OsString)>,
         withheld: &[impl AsRef<str>],

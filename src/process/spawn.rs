@@ -17,14 +17,17 @@ use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, setrlimit,
+    waitid, waitpid,
 };
 
 use super::environment::Environment;
+use super::lack::{NotStarted, Step};
+use super::limit;
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
 const STACK: usize = 32 * 1024;
@@ -76,17 +79,20 @@ pub struct Process {
 ///
 /// # Errors
 /// What execve(2) says of the program, and whatever else kept it from being started.
-pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
+pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
+    let senseless = |error| NotStarted::at(Step::Program, error);
     let Some(program) = start.argv.first() else {
-        return Err(io::Error::other("no program"));
+        return Err(senseless(io::Error::other("no program")));
     };
-    let paths = start.environment.paths_of(program)?;
+    let paths = start.environment.paths_of(program).map_err(senseless)?;
     let (mut argv, mut added) = (Strings::default(), Strings::default());
     for word in start.argv {
-        argv.push(format_args!("{word}"))?;
+        argv.push(format_args!("{word}")).map_err(senseless)?;
     }
     for (name, value) in start.added {
-        added.push(format_args!("{name}={value}"))?;
+        added
+            .push(format_args!("{name}={value}"))
+            .map_err(senseless)?;
     }
     let environment = start.environment.entries().iter();
     let environment = environment.map(|one| one.as_ptr()).chain(added.pointers());
@@ -97,7 +103,9 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
         stdin: start.stdin,
         printed: start.printed,
         inherited: start.inherited,
+        descriptors: limit::before(),
         failed: AtomicI32::new(0),
+        is_set_up: AtomicBool::new(false),
     };
     let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
     let mut pidfd: c_int = -1;
@@ -123,14 +131,15 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
         pid => Ok(pid),
     };
     block_only(&heard);
-    let pid = Pid::from_raw(cloned?).ok_or_else(|| io::Error::other("a process without an id"))?;
+    let pid = Pid::from_raw(cloned.map_err(NotStarted::setup)?)
+        .ok_or_else(|| NotStarted::setup(io::Error::other("a process without an id")))?;
     if pidfd == -1 {
         // Nobody would hear of its end.
         let _ = kill_process(pid, Signal::KILL);
         let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
-        return Err(io::Error::other(
+        return Err(NotStarted::setup(io::Error::other(
             "the kernel gives no pidfd: it is older than Linux 5.4",
-        ));
+        )));
     }
     // SAFETY: the kernel has just opened it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -138,7 +147,11 @@ pub fn spawn(start: &Start<'_>) -> io::Result<Process> {
         0 => Ok(Process { pid, pidfd }),
         code => {
             wait(&pidfd);
-            Err(io::Error::from_raw_os_error(code))
+            let step = match child.is_set_up.load(Ordering::Acquire) {
+                true => Step::Program,
+                false => Step::Setup,
+            };
+            Err(NotStarted::at(step, io::Error::from_raw_os_error(code)))
         }
     }
 }
@@ -158,6 +171,10 @@ struct Child<'a> {
     stdin: BorrowedFd<'a>,
     printed: BorrowedFd<'a>,
     inherited: Option<BorrowedFd<'a>>,
+    /// How many descriptors it may have, if that is not what we may.
+    descriptors: Option<Rlimit>,
+    /// Nothing is left to be done but to execute the program.
+    is_set_up: AtomicBool,
     /// Why it did not become the program, as an error's number.
     failed: AtomicI32,
 }
@@ -182,11 +199,15 @@ impl Child<'_> {
         if let Some(inherited) = self.inherited {
             rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
         }
+        if let Some(descriptors) = self.descriptors {
+            setrlimit(Resource::Nofile, descriptors)?;
+        }
         for signal in HANDLED {
             // SAFETY: back to what the system does.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
         block_only(&no_signals());
+        self.is_set_up.store(true, Ordering::Release);
         let (mut denied, mut failed) = (false, Errno::NOENT);
         // A null ends each list.
         for path in self.paths.iter().take_while(|path| !path.is_null()) {
@@ -273,10 +294,14 @@ mod tests {
     use super::*;
 
     /// Runs something with no input to its end; what it printed.
-    fn run(environment: &Environment, argv: &[&str], inherited: &File) -> io::Result<String> {
+    fn run(
+        environment: &Environment,
+        argv: &[&str],
+        inherited: &File,
+    ) -> Result<String, NotStarted> {
         let argv: Vec<String> = argv.iter().map(|word| String::from(*word)).collect();
-        let (mut printed, printer) = io::pipe()?;
-        let nothing = File::open("/dev/null")?;
+        let (mut printed, printer) = io::pipe().unwrap();
+        let nothing = File::open("/dev/null").unwrap();
         let process = spawn(&Start {
             argv: &argv,
             environment,
@@ -288,7 +313,7 @@ mod tests {
         drop(printer);
         wait(&process.pidfd);
         let mut text = String::new();
-        printed.read_to_string(&mut text)?;
+        printed.read_to_string(&mut text).unwrap();
         Ok(text)
     }
 
@@ -363,11 +388,11 @@ mod tests {
             (&[&plain], Errno::NOEXEC),
             (&["true", &long], Errno::TOOBIG),
         ] {
-            let error = run(&ours(), argv, &file).unwrap_err();
+            let error = run(&ours(), argv, &file).unwrap_err().error;
             assert_eq!(Errno::from_io_error(&error), Some(expected), "{argv:?}");
         }
         let argv = ["true", "a\0b"];
-        let error = run(&ours(), &argv, &file).unwrap_err();
+        let error = run(&ours(), &argv, &file).unwrap_err().error;
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         // No child is left to be waited for.
         let left = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);

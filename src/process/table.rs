@@ -41,15 +41,21 @@ pub(super) struct Token {
     pub(super) number: Vec<u8>,
 }
 
+/// An error where `/proc` is another pid namespace's.
+pub(super) fn is_of_our_namespace() -> io::Result<()> {
+    match fs::read_link("/proc/self")?.as_os_str() == getpid().to_string().as_str() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "/proc is of another pid namespace; mount that of this one",
+        )),
+    }
+}
+
 /// Every process but ourselves. Those that begin meanwhile may be left out. An error where `/proc` is another pid
 /// namespace's: a number seen there is somebody else's here.
 pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
+    is_of_our_namespace()?;
     let own = getpid();
-    if fs::read_link("/proc/self")?.as_os_str() != own.to_string().as_str() {
-        return Err(io::Error::other(
-            "/proc is of another pid namespace; mount that of this one",
-        ));
-    }
     let entries = fs::read_dir("/proc")?;
     Ok(entries
         .flatten()
@@ -134,14 +140,16 @@ fn may_show_more(pid: Pid) -> bool {
     stat.is_ok_and(|stat| may_show_more_by(&stat).unwrap_or(false))
 }
 
-/// By the size of its memory, of which kernel threads and the dead have none, and by where its environment begins and
-/// ends (proc(5): 23, 50, 51): nowhere yet, or by now around something.
+/// By the size of its memory, of which kernel threads and the dead have none, by where its code begins, and by where
+/// its environment begins and ends (proc(5): 23, 26, 50, 51). A process that becomes another program has no code till
+/// the environment is in place: before, that may be nowhere, or at one place with nothing in it yet.
 fn may_show_more_by(stat: &[u8]) -> Option<bool> {
     let mut fields = fields(stat)?;
     let size = fields.nth(20)?;
-    let begin = fields.nth(26)?;
+    let code = fields.nth(2)?;
+    let begin = fields.nth(23)?;
     let end = fields.next()?;
-    Some(size != "0" && (end == "0" || begin != end))
+    Some(size != "0" && (code == "0" || begin != end))
 }
 
 fn token_in(environment: &[u8]) -> Option<Token> {
@@ -214,6 +222,49 @@ mod tests {
         child.wait().unwrap();
         assert_eq!((looks, dead), (100, false));
         assert!(begin.elapsed() < LONGEST_EXEC * 50);
+    }
+
+    #[test]
+    fn an_environment_is_waited_for_until_the_program_is_there() {
+        let may_show_more = |size: u64, code: u64, begin: u64, end: u64| {
+            let stat = format!(
+                "7 (a) b) R 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 90 {size} 1 99 {code} 1 600 \
+                 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 1 1 1 800 801 {begin} {end} 0"
+            );
+            may_show_more_by(stat.as_bytes())
+        };
+        let table = [
+            (
+                "a kernel's thread, or one that is dead",
+                (0, 0, 0, 0),
+                false,
+            ),
+            ("a memory that is new", (4096, 0, 0, 0), true),
+            (
+                "variables that are being laid out",
+                (4096, 0, 900, 900),
+                true,
+            ),
+            (
+                "variables that are there, and a program that is not yet",
+                (4096, 0, 900, 950),
+                true,
+            ),
+            (
+                "a program, by now with variables",
+                (4096, 700, 900, 950),
+                true,
+            ),
+            (
+                "a program without any variable",
+                (4096, 700, 900, 900),
+                false,
+            ),
+        ];
+        for (what, (size, code, begin, end), expected) in table {
+            let found = may_show_more(size, code, begin, end);
+            assert_eq!(found, Some(expected), "{what}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::ledger::{DeadAttempt, Remains};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover, PATIENCE};
 use crate::task::id::AttemptId;
+use crate::thread::OneShot;
 
 /// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
 pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
@@ -30,7 +31,10 @@ pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool 
         trace: lives.trace(holder),
     };
     let ending = move || leftover::end(vec![remains], PATIENCE, |_| lives.is_held(holder));
-    let ended = tokio::task::spawn_blocking(ending).await;
+    let ended = match OneShot::start("remains") {
+        Ok(thread) => thread.run(ending).await,
+        Err(no_thread) => Err(no_thread),
+    };
     crash::here(Point::RemainsEnded);
     match ended {
         Ok(Ok(ended)) => ended.left.is_empty(),
@@ -38,6 +42,9 @@ pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool 
             tracing::error!(%error, "could not look for what an attempt left running");
             false
         }
-        Err(_) => false,
+        Err(error) => {
+            tracing::error!(%error, "could not look for what an attempt left running");
+            false
+        }
     }
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::backlog;
 use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
+use crate::ledger::cleanup::Forgotten;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
+use crate::thread::{NotRun, OneShot};
 use crate::tube::TubeName;
 
 /// What is put right.
@@ -23,6 +26,9 @@ pub struct Scope {
     pub tubes: Vec<TubeName>,
 }
 
+/// Looks up the tubes that other tenders of the store tend, or says why it could not. It may block for moments.
+pub type TendedByOthers = dyn Fn() -> Result<Vec<TubeName>, String> + Send + Sync;
+
 /// Everything that it needs: a session and a connection that are used for nothing else.
 pub struct Service {
     /// The session.
@@ -33,6 +39,8 @@ pub struct Service {
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
     pub identity: NewWorker,
+    /// Tells apart the tubes that nobody tends.
+    pub tended: Arc<TendedByOthers>,
 }
 
 impl Service {
@@ -44,7 +52,10 @@ impl Service {
             open,
             mut scope,
             identity,
+            tended,
         } = self;
+        let mut said = backlog::Said::default();
+        let mut is_new = true;
         let open = Arc::new(open);
         let mut store: Option<Store> = None;
         // From here on dead workers are to be forgotten.
@@ -62,6 +73,7 @@ impl Service {
                 Scope { commands, tubes } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
                 troubled.retain(|tube| tubes.contains(tube));
+                is_new = true;
             }
             if store.is_none() {
                 store = match opened(Arc::clone(&open)).await {
@@ -74,6 +86,25 @@ impl Service {
                 };
             }
             if let Some(store) = &store {
+                if std::mem::take(&mut is_new) {
+                    let backlog = store.call(|db| db.backlog()).await;
+                    match (backlog, tended_by_others(&tended).await) {
+                        (Ok(backlog), Ok(others)) => {
+                            let all = tubes.iter().cloned().chain(others).collect();
+                            said.say(&backlog, &commands, &all);
+                        }
+                        // Told by those who have to have the store.
+                        (Err(error), Ok(_) | Err(_)) => {
+                            tracing::debug!(%error, "could not look what waits");
+                            is_new = true;
+                        }
+                        // A tube that others tend would be one that nobody tends.
+                        (Ok(_), Err(reason)) => {
+                            tracing::debug!(reason, "could not look who tends what");
+                            is_new = true;
+                        }
+                    }
+                }
                 let mut all = Tubes {
                     broker: broker.as_mut(),
                     store,
@@ -89,7 +120,7 @@ impl Service {
                 complain(&mut troubled, &troubles);
                 let forgotten = store.call(move |db| db.forget_workers(forget_from)).await;
                 match forgotten {
-                    Ok(next) => forget_from = next.unwrap_or(WorkerId::NOBODY),
+                    Ok(Forgotten { next, .. }) => forget_from = next.unwrap_or(WorkerId::NOBODY),
                     // Nobody waits for it; what ails the store is told by those who do.
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }
@@ -121,9 +152,17 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 async fn opened(
     open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
 ) -> Result<Store, ledger::Error> {
-    tokio::task::spawn_blocking(move || Store::over(open()?))
-        .await
-        .map_err(|_| ledger::Error::closed())?
+    let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
+    let thread = OneShot::start("opener").map_err(not_run)?;
+    let opened = thread.run(move || open()).await.map_err(not_run)?;
+    opened.map(Store::over)
+}
+
+async fn tended_by_others(look: &Arc<TendedByOthers>) -> Result<Vec<TubeName>, String> {
+    let look = Arc::clone(look);
+    let thread = OneShot::start("tubes").map_err(|error| error.to_string())?;
+    let looked = thread.run(move || look()).await;
+    looked.map_err(|error| error.to_string())?
 }
 
 /// Says what a pass did, if it did anything.

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::Remains;
@@ -17,6 +18,7 @@ use crate::ledger::{self, Ledger, Open};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
 use crate::task::id::AttemptId;
+use crate::thread::OneShot;
 
 /// Between the looks that follow a death. One is not enough: a worker that is killed while it starts a command
 /// seems to live, by its lock, until what it has forked has become that command.
@@ -183,35 +185,55 @@ impl Sweep {
     }
 }
 
-/// Sweeps once, off the loop, with the patience of those who begin.
+/// Sweeps once, off the loop, with the patience of those who begin. Where no thread is to be had, on the loop, which
+/// has nothing else to do yet.
 pub async fn sweep(open: Open) {
-    look(Sweep::of(open), leftover::PATIENCE).await;
+    let mut sweep = Sweep::of(open);
+    match OneShot::start("sweep") {
+        Ok(thread) => drop(look(thread, sweep, leftover::PATIENCE).await),
+        Err(_) => drop(sweep.look(leftover::PATIENCE)),
+    }
 }
 
-/// On a thread that may block. `None` if that was not to be had: the process is ending.
-async fn look(mut sweep: Sweep, patience: Duration) -> Option<(Sweep, Looked)> {
-    let looking = spawn_blocking(move || {
+/// On a thread that may block. `None` if the look panicked.
+async fn look(thread: OneShot, mut sweep: Sweep, patience: Duration) -> Option<(Sweep, Looked)> {
+    let looking = thread.run(move || {
         let looked = sweep.look(patience);
         (sweep, looked)
     });
     looking.await.ok()
 }
 
+/// A thread, when one is to be had. That none is, is said once.
+async fn thread() -> OneShot {
+    let mut is_said = false;
+    loop {
+        match OneShot::start("sweep") {
+            Ok(thread) => return thread,
+            Err(error) if !is_said => {
+                tracing::warn!(%error, "could not look for what dead workers left running; will keep trying");
+                is_said = true;
+            }
+            Err(_) => {}
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 /// Sweeps after each death, beside a loop.
 #[derive(Debug)]
 pub struct Sweeper {
     deaths: mpsc::Sender<()>,
-    service: JoinHandle<Option<()>>,
+    service: JoinHandle<()>,
 }
 
 impl Sweeper {
     /// To be called within a runtime. Nothing is opened before somebody dies.
     pub fn start(open: Open) -> Sweeper {
         let (deaths, heard) = mpsc::channel(QUEUE);
-        let sweep = Sweep::of(open);
         Sweeper {
             deaths,
-            service: tokio::spawn(serve(sweep, heard)),
+            service: tokio::spawn(serve(open, heard)),
         }
     }
 
@@ -221,7 +243,7 @@ impl Sweeper {
         let _ = self.deaths.try_send(());
     }
 
-    /// Waits until what the dead have left is gone, for a second or two.
+    /// Waits until what the dead have left is gone, or cannot be found.
     pub async fn finish(self) {
         drop(self.deaths);
         // It fails only if it panicked.
@@ -229,12 +251,17 @@ impl Sweeper {
     }
 }
 
-async fn serve(mut sweep: Sweep, mut deaths: mpsc::Receiver<()>) -> Option<()> {
+async fn serve(open: Open, mut deaths: mpsc::Receiver<()>) {
+    let mut sweep = Sweep::of(Arc::clone(&open));
     while deaths.recv().await.is_some() {
         let mut looks = Looks::begin();
         loop {
             let looked;
-            (sweep, looked) = look(sweep, PATIENCE).await?;
+            (sweep, looked) = match look(thread().await, sweep, PATIENCE).await {
+                Some(done) => done,
+                // One that panicked took what it knew with it.
+                None => (Sweep::of(Arc::clone(&open)), Looked::Blind),
+            };
             let Some(pause) = looks.again(looked) else {
                 break;
             };
@@ -247,7 +274,6 @@ async fn serve(mut sweep: Sweep, mut deaths: mpsc::Receiver<()>) -> Option<()> {
         }
         sweep.rest();
     }
-    Some(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! What can go wrong with the file, in words.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::lives;
@@ -115,14 +114,6 @@ impl Error {
         Error::Locked {
             path: path.into(),
             waited: super::patience::BUSY_WAIT,
-        }
-    }
-
-    /// No thread could be started for it.
-    pub(crate) fn no_thread(path: &std::path::Path, error: &io::Error) -> Error {
-        Error::Open {
-            path: path.into(),
-            reason: format!("no thread for it: {error}"),
         }
     }
 

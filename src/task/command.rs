@@ -177,6 +177,11 @@ impl Commands {
         self.every_body.is_some()
     }
 
+    /// Whether a tube has a command for raw bodies.
+    pub fn takes_raw(&self, tube: &TubeName) -> bool {
+        self.takes_every_body() || self.raw.contains_key(tube)
+    }
+
     /// The command of that name: by its own entry, else by the longest pattern.
     pub fn find(&self, name: &str) -> Option<&Arc<Command>> {
         self.exact.get(name).or_else(|| {

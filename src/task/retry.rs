@@ -99,7 +99,7 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
             spent: before.spent.saturating_add(1),
             ..before
         },
-        Outcome::Interrupted(_) | Outcome::Lost(Loss::MachineRestarted) => before,
+        Outcome::Interrupted(_) | Outcome::CutOff | Outcome::Lost(Loss::MachineRestarted) => before,
         Outcome::Lost(Loss::WorkerDied) => Budget {
             lost: before.lost.saturating_add(1),
             ..before
@@ -108,7 +108,7 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
     let next = match outcome {
         Outcome::Exited(0) => Next::Done,
         Outcome::Cancelled(_) => Next::Cancelled,
-        Outcome::Interrupted(_) | Outcome::Lost(Loss::MachineRestarted) => {
+        Outcome::Interrupted(_) | Outcome::CutOff | Outcome::Lost(Loss::MachineRestarted) => {
             Next::Wait(Duration::ZERO)
         }
         Outcome::Refused { reason } => failed(reason.clone()),
@@ -187,6 +187,7 @@ mod tests {
                 wait(0),
                 spent(2, 1),
             ),
+            (Outcome::CutOff, spent(2, 2), wait(0), spent(2, 2)),
             (
                 Outcome::Cancelled(killed),
                 spent(0, 0),

@@ -95,6 +95,8 @@ pub enum Outcome {
     },
     /// The worker was told to stop and ended the command.
     Interrupted(Exit),
+    /// The worker was told to stop and was killed before the command had ended.
+    CutOff,
     /// The worker died.
     Lost(Loss),
 }
@@ -130,8 +132,23 @@ impl Outcome {
             Outcome::Cancelled(_) => "cancelled",
             Outcome::Refused { .. } => "refused",
             Outcome::CouldNotStart { .. } => "could_not_start",
-            Outcome::Interrupted(_) => "interrupted",
+            Outcome::Interrupted(_) | Outcome::CutOff => "interrupted",
             Outcome::Lost(_) => "lost",
+        }
+    }
+
+    /// Its worker was told to go before the command had ended: nobody counts that against the task.
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Outcome::Interrupted(_) | Outcome::CutOff => true,
+            Outcome::Exited(_)
+            | Outcome::Signalled(_)
+            | Outcome::OutOfMemory
+            | Outcome::TimedOut(_)
+            | Outcome::Cancelled(_)
+            | Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::Lost(_) => false,
         }
     }
 
@@ -156,6 +173,7 @@ impl Outcome {
         match self {
             Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
             Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
+            Outcome::CutOff => Some("its worker was told to go, and killed before it had gone"),
             Outcome::Lost(Loss::MachineRestarted) => Some("the machine was restarted"),
             Outcome::Exited(_)
             | Outcome::Signalled(_)
@@ -174,7 +192,10 @@ impl Outcome {
             Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {
                 Some(*exit)
             }
-            Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => None,
+            Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::CutOff
+            | Outcome::Lost(_) => None,
         }
     }
 }
@@ -226,6 +247,19 @@ pub enum Verdict {
 
 /// How long a job waits before we look again at a task that another worker is running.
 const HELD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// How long a job waits before we look again whether the command of its task is configured by now.
+const PARKED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// How long a task waits for its command to be configured, once that was found missing.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// When to look again at a task whose command is not configured, which was found so many milliseconds ago: half as late
+/// again each time. `None`: it has waited for long enough.
+pub fn parked(missing_for: i64) -> Option<Duration> {
+    let so_far = Duration::from_millis(missing_for.max(0).unsigned_abs());
+    (so_far < GIVEN_UP).then(|| (so_far / 2).clamp(PARKED.0, PARKED.1))
+}
 
 /// Decides what a job may do to its task.
 pub fn judge(found: Found) -> Verdict {
@@ -295,6 +329,23 @@ mod tests {
         ];
         for (found, verdict) in table {
             assert_eq!(judge(found), verdict, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_parked_ever_longer_and_not_for_ever() {
+        let seconds = Duration::from_secs;
+        for (missing_for, expected) in [
+            (-7, Some(5)),
+            (0, Some(5)),
+            (10_000, Some(5)),
+            (60_000, Some(30)),
+            (600_000, Some(300)),
+            (86_400_000, Some(300)),
+            (7 * 86_400_000, None),
+            (i64::MAX, None),
+        ] {
+            assert_eq!(parked(missing_for), expected.map(seconds), "{missing_for}");
         }
     }
 

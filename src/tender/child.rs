@@ -20,24 +20,29 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
-use crate::lifecycle::Ended;
+use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
-    self, BadLine, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders, Report, Reports,
-    SLOT_VARIABLE, Ticket,
+    self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
+    Orders, Report, Reports, SLOT_VARIABLE, Ticket,
 };
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
+use crate::process::{folder, limit, program};
+use crate::thread::OneShot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 
 /// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Between two tries to have a thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -55,7 +60,6 @@ pub(super) struct Child {
     /// It has said something of how it stands.
     spoke: bool,
     protocol: Protocol,
-    terminate: Arc<Notify>,
     /// In the environment of one that is not ours, and of whatever it starts. What our own have started is found by its
     /// attempt's lock.
     mark: Option<Uuid>,
@@ -63,6 +67,10 @@ pub(super) struct Child {
     printed: Arc<AtomicU64>,
     /// Only of those that hear no orders.
     leaving: Option<Leaving>,
+    /// What it lacks, as long as it is in trouble.
+    trouble: Option<String>,
+    /// To have a TERM sent.
+    terminate: Arc<Notify>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -80,10 +88,13 @@ impl Child {
         id: WorkerId,
         slot: Slot,
         guarded: Option<BorrowedFd<'_>>,
+        accepted: Option<BorrowedFd<'_>>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
+        limit::leaves_room(&theirs)?;
+        folder::enter()?;
         let protocol = settings.command.protocol;
         let mut command = command(&settings.command);
         command
@@ -94,25 +105,44 @@ impl Child {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         }
+        if let (Protocol::Own, Some(soft)) = (protocol, limit::told()) {
+            command.env(limit::VARIABLE, soft);
+        }
         let mark = (protocol != Protocol::Own).then(Uuid::now_v7);
         if let Some(mark) = mark {
             command.env(MARK_VARIABLE, mark.to_string());
         }
         rustix::io::fcntl_setfd(&slot, FdFlags::empty())?;
-        if let Some(held) = guarded {
-            command.env(GUARD_VARIABLE, held.as_raw_fd().to_string());
-            rustix::io::fcntl_setfd(held, FdFlags::empty())?;
+        // What a configuration says is no business of other people's programs.
+        let accepted = accepted.filter(|_| protocol == Protocol::Own);
+        let lent = [
+            (GUARD_VARIABLE, guarded),
+            (CONFIGURATION_VARIABLE, accepted),
+        ];
+        for (variable, lent) in &lent {
+            if let Some(lent) = lent {
+                command.env(variable, lent.as_raw_fd().to_string());
+                rustix::io::fcntl_setfd(lent, FdFlags::empty())?;
+            } else {
+                // It would be that of a tender around us.
+                command.env_remove(variable);
+            }
         }
         let spawned = command.spawn();
         // Before anything else is spawned.
-        let closed = guarded.map_or(Ok(()), |held| {
-            rustix::io::fcntl_setfd(held, FdFlags::CLOEXEC)
-        });
+        let mut lent = lent.iter().filter_map(|(_, lent)| *lent);
+        let closed = lent.try_for_each(|lent| rustix::io::fcntl_setfd(lent, FdFlags::CLOEXEC));
         // Ours to close, or its death would never be the end of the file, nor free its slot.
         drop((theirs, slot));
         let mut process = spawned?;
         closed?;
         let pid = process.id().unwrap_or(0);
+        // Our own raises it anyway.
+        if protocol != Protocol::Own
+            && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            limit::give(pid);
+        }
         let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),
@@ -150,6 +180,7 @@ impl Child {
                 is_busy: false,
                 is_to_go: false,
             }),
+            trouble: None,
         })
     }
 
@@ -160,6 +191,10 @@ impl Child {
 
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    pub(super) fn is(&self, pid: Pid) -> bool {
+        u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == self.pid)
     }
 
     /// Bytes that it holds in memory (RSS, as `ps` shows it); 0 if that cannot be told.
@@ -176,7 +211,18 @@ impl Child {
     /// Tells it something, without waiting, and says by which ticket that is answered. One that hears no orders gets a
     /// TERM, but not while it works on a job that it may finish; it answers nothing.
     pub(super) fn order(&mut self, order: Order) -> io::Result<Option<Ticket>> {
+        self.order_with(order, None)
+    }
+
+    /// The same; a reload of one of our own with the configuration that was accepted.
+    pub(super) fn order_with(
+        &mut self,
+        order: Order,
+        accepted: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<Ticket>> {
+        let is_own = self.mark.is_none();
         let Some(leaving) = &mut self.leaving else {
+            let handed = accepted.filter(|_| is_own && order == Order::Reload);
             // One that has never said a word of ours perhaps reads none either.
             if self.protocol == Protocol::Lines && !self.spoke {
                 match order {
@@ -184,9 +230,12 @@ impl Child {
                     Order::Reload | Order::Reopen | Order::Ping => {}
                 }
             }
-            let ticket = self.orders.send(order)?;
+            let ticket = self.orders.send_with(order, handed)?;
             if order == Order::Reload {
                 self.reload = Some(ticket);
+            }
+            if order == Order::Stop && self.protocol == Protocol::Lines {
+                self.terminate_soon();
             }
             return Ok(Some(ticket));
         };
@@ -198,14 +247,35 @@ impl Child {
         Ok(None)
     }
 
+    /// A program of others that does not heed the order may heed a TERM.
+    fn terminate_soon(&self) {
+        let terminate = Arc::clone(&self.terminate);
+        tokio::spawn(async move {
+            sleep(MARGIN).await;
+            terminate.notify_one();
+        });
+    }
+
     /// Whether that is the answer to the last reload; true once.
     pub(super) fn has_reloaded(&mut self, ticket: Ticket) -> bool {
         self.reload.take_if(|last| *last == ticket).is_some()
     }
 
+    /// What it said that it lacks, if it is in trouble and said so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
         self.spoke = true;
+        match report {
+            Report::Troubled { reason, .. } => {
+                self.trouble = (!reason.is_empty()).then(|| reason.clone());
+            }
+            Report::Idle { .. } => self.trouble = None,
+            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
@@ -223,13 +293,20 @@ impl Child {
     /// Ends what it has left running, away from the loop.
     pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
         if let Some(mark) = self.mark {
-            ends.spawn_blocking(move || {
-                if let Err(error) = leftover::end_marked(&mark.to_string()) {
-                    tracing::warn!(
-                        reason = error.to_string(),
-                        "could not look for what a worker left running"
-                    );
-                }
+            ends.spawn(async move {
+                let thread = loop {
+                    match OneShot::start("remains") {
+                        Ok(thread) => break thread,
+                        Err(_) => sleep(AGAIN).await,
+                    }
+                };
+                let ending = move || leftover::end_marked(&mark.to_string());
+                let reason = match thread.run(ending).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(reason, "could not look for what a worker left running");
             });
         }
     }
@@ -248,7 +325,10 @@ fn resident(statm: &str) -> Option<u64> {
 }
 
 fn command(worker: &WorkerCommand) -> Command {
-    let mut command = Command::new(&worker.program);
+    let mut command = Command::new(match worker.protocol {
+        Protocol::Own => program::found(&worker.program),
+        Protocol::Lines | Protocol::Tokens | Protocol::None => worker.program.clone(),
+    });
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
         Protocol::Lines | Protocol::Tokens | Protocol::None => {

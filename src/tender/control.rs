@@ -1,11 +1,12 @@
 //! What the loop does when it is asked, by a signal or over the control socket.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
-use super::{Protocol, Tender, status};
+use super::{Event, Protocol, Settings, Tender, status};
 use crate::control::{Answer, Call, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
@@ -18,29 +19,91 @@ use crate::tube::TubeName;
 /// Questions that wait for the loop; whoever asks more waits.
 const QUEUE: usize = 8;
 
-/// Listens, and says where with the right to the tubes. Without a folder, or when it cannot be done, nobody asks: to
-/// tend is what matters.
-pub(super) fn listen(
-    runtime: Option<&Path>,
-    store: &Path,
-    first: Option<&TubeName>,
-    ownership: &mut Ownership,
-) -> mpsc::Receiver<Call> {
-    let (calls, called) = mpsc::channel(QUEUE);
-    if let (Some(folder), Some(first)) = (runtime, first) {
-        match Server::open(folder, store, first) {
-            Ok(server) => match ownership.announce(Some(server.socket())) {
-                Ok(()) => {
-                    tokio::spawn(server.run(calls));
+/// Between two tries to listen, and between two looks whether the socket is there.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Where a tender is asked. Without a folder, or while it cannot be done, nobody asks: to tend is what matters.
+pub(super) struct ControlSocket {
+    folders: Vec<PathBuf>,
+    store: PathBuf,
+    first: Option<TubeName>,
+    calls: mpsc::Sender<Call>,
+    events: mpsc::Sender<Event>,
+    /// What was said last of why it cannot be opened.
+    complaint: Option<String>,
+}
+
+impl ControlSocket {
+    /// A socket that is closed yet, and the calls that will come.
+    pub(super) fn new(
+        settings: &Settings,
+        first: Option<&TubeName>,
+        events: mpsc::Sender<Event>,
+    ) -> (ControlSocket, mpsc::Receiver<Call>) {
+        let (calls, called) = mpsc::channel(QUEUE);
+        let socket = ControlSocket {
+            folders: settings.runtime.clone(),
+            store: settings.store.clone(),
+            first: first.cloned(),
+            calls,
+            events,
+            complaint: None,
+        };
+        (socket, called)
+    }
+
+    /// Listens in the first folder that can be used, and says where with the right to the tubes. When the socket is
+    /// swept away, or could not be made, an event comes of it.
+    pub(super) fn open(&mut self, ownership: &mut Ownership) {
+        let Some(first) = self.first.clone().filter(|_| !self.folders.is_empty()) else {
+            return;
+        };
+        let opened = self.listen(&first).and_then(|server| {
+            let announced = ownership.announce(Some(server.socket()));
+            announced
+                .map(|()| server)
+                .map_err(|error| error.to_string())
+        });
+        let (calls, events) = (self.calls.clone(), self.events.clone());
+        match opened {
+            Ok(server) => {
+                if self.complaint.take().is_some() {
+                    tracing::info!(socket = %server.socket().display(), "can be asked again");
                 }
-                Err(error) => {
-                    tracing::warn!(reason = error.to_string(), "control could not be announced")
+                tokio::spawn(async move {
+                    server.run(calls, AGAIN).await;
+                    // It fails when the tender has ended.
+                    let _ = events.send(Event::SocketGone).await;
+                });
+            }
+            Err(reason) => {
+                if self.complaint.as_ref() != Some(&reason) {
+                    tracing::warn!(reason, "cannot be asked; will keep trying");
                 }
-            },
-            Err(error) => tracing::warn!(reason = error.to_string(), "control was left out"),
+                self.complaint = Some(reason);
+                tokio::spawn(async move {
+                    sleep(AGAIN).await;
+                    let _ = events.send(Event::SocketGone).await;
+                });
+            }
         }
     }
-    called
+
+    fn listen(&self, first: &TubeName) -> Result<Server, String> {
+        let mut reasons = Vec::new();
+        for folder in &self.folders {
+            match Server::open(folder, &self.store, first) {
+                Ok(server) => {
+                    for reason in reasons {
+                        tracing::debug!(reason, "passed over a folder");
+                    }
+                    return Ok(server);
+                }
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(reasons.join("; "))
+    }
 }
 
 impl Tender {

@@ -1,15 +1,28 @@
 //! What the loop does on real processes because of what the crews say, and what it logs of it.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::child::Child;
-use super::{Event, Tender, WorkerId};
+use super::{Event, Protocol, Tender, WorkerId};
+use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
 use crate::jitter;
 use crate::lifecycle::{self, Ended, Jitter, State, Why};
 use crate::link::{BadLine, Order, Reply, Report, Ticket};
 use crate::pool::{Reason, UNCOUNTED};
+use crate::process::limit;
+
+/// Descriptors that a tender has for each worker: the link, and what tells of its end.
+const A_WORKER: u64 = 2;
+
+/// And beside them for one that is not ours: what it prints.
+const ITS_OUTPUT: u64 = 2;
+
+/// Those that it has not opened yet when it begins: its sessions with the broker, and the store.
+const OPENED_LATER: u64 = 10;
 
 impl Tender {
     /// Lets one pool do what is due.
@@ -46,7 +59,7 @@ impl Tender {
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
             Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
-            Report::Troubled { task } => lifecycle::Event::Troubled { task },
+            Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
@@ -102,7 +115,29 @@ impl Tender {
     }
 
     pub(super) fn close(&mut self, how: Closing, now: Duration) {
-        tracing::info!(reason = how.to_string(), "shutdown began");
+        let running = self.pools.iter().flat_map(|pool| pool.crew.workers());
+        // One that is in trouble may run nothing.
+        let runs = |running: lifecycle::Running| running.task != 0 || running.group != 0;
+        let running = running
+            .filter(|(_, worker)| worker.running().is_some_and(runs))
+            .count();
+        let reason = how.to_string();
+        match how {
+            // What was told first holds on.
+            Closing::Draining { .. } if self.ending => {}
+            Closing::Draining { grace } => {
+                let until = clock::now()
+                    .saturating_add(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX));
+                let until = clock::written(until);
+                tracing::info!(
+                    reason,
+                    running,
+                    until,
+                    "shutdown began; commands that run until then will be ended"
+                );
+            }
+            Closing::Stopping => tracing::info!(reason, running, "shutdown began"),
+        }
         self.ending = true;
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
@@ -173,6 +208,7 @@ impl Tender {
                 }
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
+                Effect::Leave { worker } => self.leave_behind(pool, worker),
                 Effect::Ask => self.ask(pool),
                 Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
@@ -194,12 +230,16 @@ impl Tender {
         let tube = &pool.settings.tube;
         let slot = self.ownership.slot(tube);
         let guarded = self.guard.as_ref().map(Guard::held_by_workers);
-        let spawned = slot
-            .and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, self.events.clone()));
+        let accepted = self.configuration.as_ref();
+        let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
+        let events = self.events.clone();
+        let spawned =
+            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, accepted, events));
         let event = match spawned {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
                 tracing::info!(worker = name, pid, %tube, reason, "worker started");
+                pool.spawn_error = None;
                 pool.children.insert(worker, child);
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 pool.started = pool.started.saturating_add(1);
@@ -209,12 +249,50 @@ impl Tender {
             }
             Err(error) => {
                 let program = pool.settings.command.program.to_string_lossy();
-                tracing::error!(%tube, %program, reason = error.to_string(), "worker could not be started");
+                let reason = error.to_string();
+                // Once, and not for every try.
+                if pool.spawn_error.as_ref() != Some(&reason) {
+                    tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
+                }
+                pool.spawn_error = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
         };
         let now = self.now();
         self.tell_only(id, event, now);
+    }
+
+    /// Says if there are fewer descriptors than the workers take that may be wanted.
+    pub(super) fn say_what_fits(&self) {
+        let pools = self.pools.iter().map(|pool| {
+            let each = match pool.settings.command.protocol {
+                Protocol::Own => A_WORKER,
+                Protocol::Lines | Protocol::Tokens | Protocol::None => {
+                    A_WORKER.saturating_add(ITS_OUTPUT)
+                }
+            };
+            (u64::from(pool.crew.limits().max()), each)
+        });
+        let (wanted, descriptors) = pools.fold((0u64, 0u64), |(workers, all), (max, each)| {
+            let descriptors = max.saturating_mul(each);
+            (workers.saturating_add(max), all.saturating_add(descriptors))
+        });
+        let Ok(newest) = File::open("/dev/null") else {
+            return;
+        };
+        let Some((limit, left)) = limit::left(&newest) else {
+            return;
+        };
+        let left = left.saturating_sub(OPENED_LATER);
+        if left < descriptors {
+            let fit = left.saturating_mul(wanted) / descriptors;
+            tracing::warn!(
+                limit,
+                wanted,
+                fit,
+                "cannot have all workers within the limit of open files; raise it, with ulimit -n or LimitNOFILE="
+            );
+        }
     }
 
     fn order(&mut self, pool: usize, worker: Number, order: Order, reason: &str) {
@@ -251,6 +329,16 @@ impl Tender {
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
             child.kill();
+        }
+    }
+
+    /// Whoever looks after the machine has to end it: its slot says to the next tender that it is there.
+    fn leave_behind(&mut self, pool: usize, worker: Number) {
+        if let Some(pool) = self.pools.get_mut(pool)
+            && let Some(child) = pool.children.remove(&worker)
+        {
+            let (tube, worker, pid) = (&pool.settings.tube, child.name(), child.pid());
+            tracing::error!(worker, pid, %tube, "worker was killed and has not ended; left it");
         }
     }
 
@@ -300,6 +388,10 @@ impl Tender {
         };
         let tube = &pool.settings.tube;
         match effect {
+            // Of those that lack something it was said what that is.
+            Effect::BackedOff { worker, back_off } if pool.spawn_error.is_some() => {
+                tracing::debug!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
+            }
             Effect::BackedOff { worker, back_off } => {
                 tracing::warn!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
             }
@@ -313,6 +405,7 @@ impl Tender {
             | Effect::Drain { .. }
             | Effect::Stop { .. }
             | Effect::Kill { .. }
+            | Effect::Leave { .. }
             | Effect::Ask
             | Effect::Listen
             | Effect::Count => {}

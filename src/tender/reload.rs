@@ -1,6 +1,7 @@
 //! Reading the configuration again, and applying what has changed: all of it, or nothing.
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::sync::watch;
 
@@ -17,6 +18,8 @@ pub struct Configuration {
     pub read: Box<dyn FnMut() -> Result<Read, String> + Send>,
     /// What the one who puts tubes right goes by.
     pub scope: watch::Sender<Scope>,
+    /// What was accepted last, for our own workers.
+    pub accepted: OwnedFd,
 }
 
 /// What was read.
@@ -29,6 +32,8 @@ pub struct Read {
     pub scope: Scope,
     /// What has changed and cannot be changed while it runs.
     pub kept: Vec<String>,
+    /// The configuration, for our own workers.
+    pub accepted: OwnedFd,
 }
 
 /// What is to be done to come from some settings to others.
@@ -80,6 +85,7 @@ impl Tender {
             grace,
             scope,
             kept,
+            accepted,
         } = (configuration.read)()?;
         check(&pools).map_err(|error| error.to_string())?;
         if self.ending {
@@ -120,7 +126,8 @@ impl Tender {
             changed.push(format!("{tube} is no longer tended"));
             self.leave(tube);
         }
-        if let Some(configuration) = &self.configuration {
+        if let Some(configuration) = &mut self.configuration {
+            configuration.accepted = accepted;
             configuration.scope.send_replace(scope);
             self.back.notify_one();
         }
@@ -199,12 +206,14 @@ impl Tender {
 
     /// Gives an order to every worker that can be reached.
     pub(super) fn tell_all(&mut self, order: Order) {
+        let accepted = self.configuration.as_ref();
+        let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
         for child in self
             .pools
             .iter_mut()
             .flat_map(|pool| pool.children.values_mut())
         {
-            if let Err(error) = child.order(order) {
+            if let Err(error) = child.order_with(order, accepted) {
                 // One that dies at this moment, or does not read.
                 tracing::debug!(
                     worker = child.name(),

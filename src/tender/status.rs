@@ -61,6 +61,7 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
             BackOff::Calm => None,
             other @ (BackOff::Waiting { .. } | BackOff::Refused) => Some(other.to_string()),
         },
+        lack: pool.spawn_error.clone(),
         started: pool.started,
         restarts: pool.restarts,
         workers: crew.workers().map(worker).collect(),
@@ -111,8 +112,16 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
         state: state.to_owned(),
         reason: why.map(|why| why.to_string()),
         age: seconds(now.saturating_sub(worker.born())),
-        task: worker.running().map(|running| running.task),
+        // 0 is said where there is none to tell.
+        task: worker
+            .running()
+            .map(|running| running.task)
+            .filter(|task| *task != 0),
         troubled: worker.troubled(),
+        trouble: child
+            .filter(|_| worker.troubled())
+            .and_then(Child::trouble)
+            .map(str::to_owned),
         jobs: worker.jobs(),
         output: worker.output(),
         memory: child.map(Child::memory).filter(|bytes| *bytes > 0),

@@ -19,6 +19,9 @@
 //!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
 //! ```
 //!
+//! `Held`, between `Running` and `Leftovers`, is left out of the drawing: a command that ended as one does that is told
+//! to go is held back for a moment, in which the worker may be told too (`heard.rs`).
+//!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
 //! (`Told`) is done when the worker has taken it in. A word to one attempt, which is still to come, is done when the
@@ -47,6 +50,9 @@
 //! either. Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command
 //! (`command.rs`).
 //!
+//! A command that cannot be started is the task's fault, or the worker's trouble (`lacks.rs`): then `Beginning` leads
+//! to `Recording` that the attempt did not begin, to `Disposing` of its job, and to a pause.
+//!
 //! Rules that hold in every phase:
 //!
 //! - One attempt at a time.
@@ -56,6 +62,7 @@
 
 use std::time::Duration;
 
+use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
 mod batch;
@@ -64,10 +71,13 @@ mod claim;
 mod command;
 mod ending;
 mod event;
+mod heard;
 mod identify;
+mod lacks;
 mod ledger;
 mod looking;
 mod mode;
+mod outage;
 mod pace;
 mod phase;
 mod state;
@@ -76,14 +86,16 @@ mod table;
 mod tests;
 
 pub use event::{
-    Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete,
+    Unentered,
 };
+pub use heard::HELD_BACK;
 pub use mode::Mode;
 pub use state::{Machine, Rules};
 pub use table::Illegal;
 
 use command::Send;
-use phase::{Claimant, Phase, Running};
+use phase::{Claimant, Last, Phase, Running};
 use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
 use table::may_happen;
 
@@ -130,7 +142,11 @@ impl Machine {
         }
         match event {
             Event::Due => {}
-            Event::Told { mode, ticket } => self.told(mode, ticket, now, out),
+            Event::Told { mode, ticket, by } => {
+                self.heard.told(by, now.at);
+                self.told(mode, ticket, now, out);
+            }
+            Event::ToldAll => self.heard.all(),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -141,7 +157,7 @@ impl Machine {
             Event::Proved(well) => return self.proved(well, now, out).ok_or(illegal),
             Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
-                Phase::Beginning(running) => self.does_not_begin(running, now),
+                Phase::Beginning(running) => self.not_journaled(running, now),
                 other => self.phase = other,
             },
             Event::Began(group) => match self.phase.take() {
@@ -150,7 +166,7 @@ impl Machine {
             },
             Event::Ended(ended) => match self.phase.take() {
                 Phase::Beginning(running) | Phase::Running(running) => {
-                    self.ended(running, *ended, now, out);
+                    self.ended(running, ended, now, out);
                 }
                 other => self.phase = other,
             },
@@ -177,19 +193,35 @@ impl Machine {
             let reply = Reply::Done;
             self.report(Report::Answered { ticket, reply }, out);
         }
-        self.mode = self.mode.hurried(mode);
-        if self.mode != Mode::Working {
-            self.wait_for_no_note();
+        let mode = self.mode.hurried(mode);
+        if self.mode == Mode::Working {
+            self.notes.told = true;
         }
+        if std::mem::replace(&mut self.mode, mode) != mode {
+            self.say_what_may_finish(now, out);
+        }
+        self.wait_for_no_note();
         // No other job is wanted, unless its claim is under way.
-        if self.mode != Mode::Working && !matches!(self.ledger, Some(Entering::Together(_))) {
+        if !matches!(self.ledger, Some(Entering::Together(_))) {
             self.stop_looking(now);
         }
-        if self.mode != Mode::Working && self.broker.as_ref().is_some_and(Asked::can_be_interrupted)
-        {
+        if self.broker.as_ref().is_some_and(Asked::can_be_interrupted) {
             out.push(Effect::Say(Said::Told(self.mode)));
             out.push(Effect::Interrupt);
         }
+    }
+
+    fn say_what_may_finish(&self, now: Now, out: &mut Effects) {
+        let (Phase::Running(running), Mode::Draining { until }) = (&self.phase, self.mode) else {
+            return;
+        };
+        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
+        let wall = now.wall;
+        out.push(Effect::Say(Said::LetsFinish {
+            attempt: running.facts.id,
+            since: wall.saturating_sub(millis(now.at.saturating_sub(running.begun))),
+            until: until.map(|at| wall.saturating_add(millis(at.saturating_sub(now.at)))),
+        }));
     }
 
     /// A worker that goes need not know whether the ledger is well, nor wait for what can be noted as well when it
@@ -198,7 +230,7 @@ impl Machine {
         match &mut self.ledger {
             Some(proof @ Entering::Proof) => proof.forget(),
             Some(Entering::Note(entry)) => {
-                self.notes.deleted.extend(&entry.deleted);
+                self.notes.take_back(entry);
                 self.ledger = Some(Entering::Forgotten);
             }
             Some(
@@ -240,6 +272,7 @@ impl Machine {
     fn advance(&mut self, now: Now, out: &mut Effects) -> bool {
         match self.phase {
             Phase::Idle => self.take_up(now, out),
+            Phase::Held { .. } => self.judge_what_is_held(now, out),
             Phase::Looking(_) => self.look_on(now, out),
             Phase::Recording(_) => self.leave_unrecorded(now, out),
             Phase::Identifying { .. }
@@ -272,7 +305,7 @@ impl Machine {
             };
             match turn {
                 Some(turn) => self.begin(turn.reservation, turn.attempt, turn.kicks, now, out),
-                None => self.record(None, now),
+                None => self.record(Last::Nothing, now),
             }
             return true;
         }
@@ -287,9 +320,10 @@ impl Machine {
 
     /// Whether a job may be begun now.
     fn takes_jobs(&mut self, now: Now) -> bool {
+        let until = self.rest.pause_until.max(self.lacks.until());
         !self.is_leaving()
             && self.rest.prove_at.is_none()
-            && match self.rest.pause_until {
+            && match until {
                 Some(until) => self.is_due(until, now),
                 None => true,
             }
@@ -391,9 +425,11 @@ impl Machine {
 
     fn tell_when_idle(&mut self, now: Now, out: &mut Effects) {
         let is_idle = matches!(self.phase, Phase::Idle) && self.rest.prove_at.is_none();
+        // A worker that cannot start commands is in trouble until it tries again.
+        let since = self.lacks.until().unwrap_or_default().max(self.rest.since);
         if is_idle
             && matches!(self.told, Told::NotSince(_))
-            && self.is_due(self.rest.since.saturating_add(IDLE), now)
+            && self.is_due(since.saturating_add(IDLE), now)
         {
             self.tell_now(out);
         }

@@ -1,20 +1,21 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
-use std::io;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
-use crate::ledger::Attempt;
+use crate::ledger::{Attempt, Store};
 use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
+use crate::process::explain::explain;
+use crate::process::lack::{Lack, NotStarted};
 use crate::process::leftover::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 use crate::process::memory;
 use crate::task::output::{Capture, Captured};
@@ -22,7 +23,8 @@ use crate::task::state::Exit;
 use crate::tube::TubeName;
 
 const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
-const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
+/// Names the tube of the task.
+pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
 const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
 
@@ -43,6 +45,10 @@ const KILL: i32 = Signal::KILL.as_raw();
 
 /// Between two tries to listen to a command where the system does not let us.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// When to try again where room was made for a process, and how often.
+const ROOM_SOON: Duration = Duration::from_millis(1);
+const ROOM_TRIES: u32 = 10;
 
 /// How long the output of a command is read on after its exit: something that the command left behind may hold its
 /// standard output open for ever.
@@ -67,26 +73,26 @@ pub struct Run {
 /// Starts an attempt's command.
 ///
 /// # Errors
-/// Why it could not be started, in words.
+/// Why it could not be started, and whose trouble that is, as how it ended.
 pub fn start(
     attempt: Box<Attempt>,
     tube: &TubeName,
     environment: &Environment,
-    store: Uuid,
+    store: &Store,
     job: u64,
     listen: bool,
-) -> Result<Run, String> {
-    let plan = &attempt.plan;
+) -> Result<Run, Ended> {
+    let (plan, id) = (&attempt.plan, store.id());
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.id.task),
-        (STORE_VARIABLE, &store),
+        (STORE_VARIABLE, &id),
         (UUID_VARIABLE, &attempt.uuid),
         (TUBE_VARIABLE, tube),
         (JOB_VARIABLE, &job),
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
-    let spec = Spec {
+    let spec = || Spec {
         argv: &plan.argv,
         environment,
         added: &own,
@@ -95,23 +101,69 @@ pub fn start(
         listen,
     };
     let kills = memory::kills_lately();
-    let started = Running::start(spec);
-    let running = started.map_err(|error| could_not_start(&attempt, &error))?;
+    let started = Running::start(spec());
+    let running = match started.or_else(|why| start_with_less(why, store, spec)) {
+        Ok(running) => running,
+        Err(why) => {
+            let reason = could_not_start(&attempt, environment, &why);
+            return Err(not_started(why.lack, reason));
+        }
+    };
     crash::here(Point::CommandStarted);
+    let listen_at = match (listen, running.is_listened_to()) {
+        (true, true) => None,
+        (true, false) => Some(Instant::now() + LISTEN_AGAIN),
+        (false, _) => Some(Instant::now()),
+    };
     Ok(Run {
         running,
         attempt,
         kills,
         capture: Capture::default(),
-        listen_at: (!listen).then(Instant::now),
+        listen_at,
         exit: None,
         was_signalled: false,
     })
 }
 
-fn could_not_start(attempt: &Attempt, error: &io::Error) -> String {
-    let program = attempt.plan.argv.first().map_or("", String::as_str);
-    format!("could not start {program}: {error}")
+/// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can
+/// run a command, however many workers there are.
+fn start_with_less<'a>(
+    why: NotStarted,
+    store: &Store,
+    spec: impl Fn() -> Spec<'a>,
+) -> Result<Running, NotStarted> {
+    if why.lack != Lack::Room || !store.make_room() {
+        return Err(why);
+    }
+    let mut started = Err(why);
+    for _ in 0..ROOM_TRIES {
+        // A thread that has ended is counted for a moment longer.
+        thread::sleep(ROOM_SOON);
+        started = Running::start(spec());
+        if started.is_ok() {
+            break;
+        }
+    }
+    started
+}
+
+fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarted) -> String {
+    let plan = &attempt.plan;
+    let program = plan.argv.first().map_or("", String::as_str);
+    let (command, error) = (&plan.name, &why.error);
+    match why.lack {
+        Lack::Room => {
+            format!("could not start {program}: no process, descriptor or memory to spare: {error}")
+        }
+        Lack::Folder => {
+            format!("could not start {program}: the working directory is gone: {error}")
+        }
+        Lack::Program | Lack::Sense => {
+            let why = explain(program, environment, error);
+            format!("could not start {program}, which {command} runs: {why}")
+        }
+    }
 }
 
 impl Run {
@@ -225,9 +277,9 @@ impl Run {
 }
 
 /// What a command came to that could not be started.
-pub fn not_started(reason: String) -> Ended {
+pub fn not_started(lack: Lack, reason: String) -> Ended {
     Ended {
-        how: How::NotStarted { reason },
+        how: How::NotStarted { lack, reason },
         output: Captured::default(),
         at: now(),
         quick: false,

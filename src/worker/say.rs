@@ -1,7 +1,9 @@
 //! What a worker logs.
 
 use super::machine::Said;
+use crate::clock;
 use crate::ledger::Settlement;
+use crate::reconcile::often_interrupted;
 use crate::task::retry::Next;
 use crate::tube::TubeName;
 
@@ -9,6 +11,16 @@ use crate::tube::TubeName;
 pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
     match said {
         Said::Told(mode) => tracing::info!(worker, order = %mode, "was told to go"),
+        Said::LetsFinish {
+            attempt,
+            since,
+            until,
+        } => {
+            let until = until.map_or_else(|| "its end".into(), clock::written);
+            let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
+            let said = "was told to go; lets its command run until then";
+            tracing::info!(worker, %task, attempt, command, since, until, "{said}");
+        }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")
         }
@@ -54,6 +66,16 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::LostReservation { job, error } => {
             tracing::warn!(job, %error, "lost a reservation while its command ran");
         }
+        Said::CouldNotStart { attempt, reason } => tracing::warn!(
+            worker,
+            task = %attempt.task,
+            reason,
+            "could not start a command; gave its job back, and will keep trying"
+        ),
+        Said::StartsAgain { program } => {
+            tracing::info!(worker, program, "could start commands again")
+        }
+        Said::OftenInterrupted { task, times } => often_interrupted(*task, *times),
         Said::Ended(settlement) => ended(settlement, command),
         Said::NotOurs(attempt) => tracing::warn!(
             task = %attempt.task,
@@ -66,9 +88,11 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             error,
             "could not record an outcome; will keep trying"
         ),
-        Said::RecordedAtLast(attempt) => {
-            tracing::info!(task = %attempt.task, attempt = attempt.number, "recorded an outcome at last");
-        }
+        Said::RecordedAtLast(attempt) => tracing::info!(
+            task = attempt.map(|attempt| attempt.task.0),
+            attempt = attempt.map(|attempt| attempt.number),
+            "recorded an outcome at last"
+        ),
         Said::LeftUnrecorded(attempt) => tracing::error!(
             task = attempt.map(|attempt| attempt.task.0),
             attempt = attempt.map(|attempt| attempt.number),
@@ -80,7 +104,12 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
                 "could not record what was before a command; will keep trying"
             );
         }
-        Said::CouldNotNote(error) => tracing::warn!(error, "could not note which jobs are gone"),
+        Said::CouldNotNote { told: true, error } => {
+            tracing::warn!(worker, error, "could not note that it was told to go");
+        }
+        Said::CouldNotNote { told: false, error } => {
+            tracing::warn!(worker, error, "could not note what became of its jobs");
+        }
         Said::LedgerBack => tracing::info!("reached the store again"),
     }
 }

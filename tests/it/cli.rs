@@ -35,10 +35,12 @@ on_failure = "bury"
 run = ["/bin/echo"]
 [commands."killed"]
 run = ["/bin/sh", "-c", "kill -9 $$"]
-[commands."missing"]
-run = ["/nowhere/at/all"]
+[commands."senseless"]
+run = ["./senseless"]
 [commands."cat"]
 run = ["/bin/cat"]
 [tubes.raw]
 command = "cat"
+[commands.strict]
+run = ["/bin/true"]
 "#;

@@ -1,5 +1,8 @@
 //! What people tell a tender that runs, and what it tells them: whole processes.
 
+mod accepted;
+mod backlog;
+mod folders;
 mod log;
 mod pause;
 mod ping;

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use taskqueue::broker::{Broker, TubeStats};
 
-use crate::support::{Beanstalkd, Running, Taskqueue, job, put, tube, until};
+use crate::support::{Beanstalkd, Running, TEND_ONE, Taskqueue, job, put, tube, until};
 
 mod silent;
 mod tube;
@@ -44,17 +44,8 @@ fn tend(taskqueue: &Taskqueue, server: &Beanstalkd, worker: &str, more: &[&str])
 }
 
 fn tend_by(taskqueue: &Taskqueue, worker: &str, more: &[&str]) -> Running {
-    let args = [
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-    ];
     let command = ["--worker-command", worker];
-    taskqueue.start(&[&args[..], &command, more].concat())
+    taskqueue.start(&[&TEND_ONE[..], &command, more].concat())
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -212,16 +203,65 @@ fn a_flood_of_words_is_counted_and_not_held() {
     assert!(log.len() < 4_000_000, "{} bytes of log", log.len());
 }
 
+/// A worker that was ready, and says so by its exit code.
 #[test]
-fn one_that_says_nothing_or_gives_up_is_not_started_without_end() {
+fn one_that_gives_up_is_not_started_again() {
     let taskqueue = Taskqueue::alone();
-    script(&taskqueue, "worker", "#!/bin/sh\necho no >&2\nexit 125\n");
+    let worker = "#!/usr/bin/python3 -S\nimport os\n\
+        os.write(int(os.environ['TASKQUEUE_TENDER_FD']), b'{\"report\":\"ready\"}\\n')\nos._exit(125)\n";
+    script(&taskqueue, "worker", worker);
     let tender = tend_by(&taskqueue, "./worker", &[]);
     let refused = || taskqueue.run(&["status", "--json"]).stdout.contains("125");
     until("refused", refused);
     let log = drained(tender);
     assert_eq!(log.matches("worker started").count(), 1, "{log}");
     assert!(log.contains("pool refused to start again"), "{log}");
+}
+
+/// What starts the worker exits so when it fails itself: `docker run`, `env`, `timeout`.
+#[test]
+fn one_that_did_not_come_so_far_is_started_again() {
+    let taskqueue = Taskqueue::alone();
+    let worker = "#!/bin/sh\n[ -e ok ] || exit 125\necho '[[CHILD::READY]]'\nexec sleep 300\n";
+    script(&taskqueue, "worker", worker);
+    let tender = tend_by(
+        &taskqueue,
+        "./worker",
+        &["--worker-protocol", "tokens", "--grace-period", "0.2"],
+    );
+    let status = || taskqueue.run(&["status", "--json"]).stdout;
+    until("it backs off", || status().contains("failed in a row"));
+    std::fs::write(taskqueue.path("ok"), "").unwrap();
+    until("ready", || status().contains(r#""idle":1"#));
+    let log = drained(tender);
+    assert!(!log.contains("pool refused"), "{log}");
+}
+
+/// Recycled first, without haste: it works on, and hears neither orders nor TERM.
+#[test]
+fn one_that_works_on_is_ended_by_stop_now() {
+    let taskqueue = Taskqueue::alone();
+    let worker = "#!/usr/bin/python3 -S\nimport os, signal, time\n\
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+        fd = int(os.environ['TASKQUEUE_TENDER_FD'])\n\
+        say = lambda line: os.write(fd, line + b'\\n')\n\
+        say(b'{\"report\":\"ready\"}')\nsay(b'{\"report\":\"idle\",\"jobs\":1,\"output\":9000000}')\n\
+        while True:\n time.sleep(0.2); say(b'{\"report\":\"busy\",\"task\":1,\"group\":0}')\n";
+    script(&taskqueue, "worker", worker);
+    let tender = tend_by(&taskqueue, "./worker", &[]);
+    until("recycled, and busy", || {
+        let status = taskqueue.run(&["status", "--json"]).stdout;
+        status.contains("reached its output")
+    });
+    let left = taskqueue.run(&["stop", "--timeout", "1"]).failed(1);
+    for part in ["has not ended", "the worker t-1, process ", "task 1"] {
+        assert!(left.contains(part), "no {part}: {left}");
+    }
+    let begun = std::time::Instant::now();
+    taskqueue.run(&["stop", "--now"]).ok();
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(13), "{took:?}");
+    assert_eq!(tender.wait().code, Some(0));
 }
 
 #[test]

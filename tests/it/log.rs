@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Disk, Running, Taskqueue, until};
+use crate::support::{Disk, Running, TEND_ONE, Taskqueue, until};
 
 const COMMANDS: &str =
     "grace_period = \"3s\"\n[commands.ok]\nrun = [\"true\"]\n[commands.bad]\nrun = [\"false\"]\n";
@@ -27,7 +27,14 @@ fn configured() -> Taskqueue {
 }
 
 fn put(taskqueue: &Taskqueue, command: &str, count: usize) {
-    let line = format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n");
+    put_lines(
+        taskqueue,
+        &format!("{{\"taskqueue\":1,\"command\":\"{command}\"}}\n"),
+        count,
+    );
+}
+
+fn put_lines(taskqueue: &Taskqueue, line: &str, count: usize) {
     let put = ["put", "--use-tube", "t", "--batch", "-"];
     let ran = taskqueue.run_with(&put, line.repeat(count).as_bytes());
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -121,16 +128,7 @@ fn a_log_reader_who_leaves_takes_nobody_along() {
 #[test]
 fn a_log_reader_who_sleeps_stops_nobody_and_hears_of_it_when_he_wakes() {
     let taskqueue = configured();
-    let mut tend = vec![
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "2",
-        "--max-workers",
-        "2",
-    ];
-    tend.extend(["--log", "debug"]);
+    let tend = [&TEND_ONE[..], &["--log", "debug"]].concat();
     let (tender, reader) = piped(taskqueue.command(&tend));
     put(&taskqueue, "bad", MANY);
     until("all are tried", || count(&taskqueue, "failed") == MANY);
@@ -139,7 +137,8 @@ fn a_log_reader_who_sleeps_stops_nobody_and_hears_of_it_when_he_wakes() {
     drop(reader);
 
     // A worker alone, whose queue overflows: what may not run at all is refused fast.
-    put(&taskqueue, "nobody-knows-me", 5000);
+    let refused = r#"{"taskqueue":1,"command":"bad","arguments":["-x"]}"#;
+    put_lines(&taskqueue, &format!("{refused}\n"), 5000);
     let (worker, reader) = piped(taskqueue.command(&WORKER));
     until("all are refused", || {
         count(&taskqueue, "failed") == 5000 + MANY
@@ -163,17 +162,8 @@ fn a_worker_whose_tender_is_stopped_and_takes_its_log_goes_on() {
     let taskqueue = configured();
     let worker = env!("CARGO_BIN_EXE_taskqueue");
     let worker = format!("{worker} worker --use-tube t --log debug --log-format json");
-    let mut tend = vec![
-        "tender",
-        "--use-tube",
-        "t",
-        "--min-workers",
-        "1",
-        "--max-workers",
-        "1",
-    ];
-    tend.extend(["--worker-command", &worker, "--log", "error"]);
-    let tender = taskqueue.start(&tend);
+    let foreign = ["--worker-command", &worker, "--log", "error"];
+    let tender = taskqueue.start(&[&TEND_ONE[..], &foreign].concat());
     put(&taskqueue, "ok", 1);
     until("a worker", || count(&taskqueue, "done") == 1);
     tender.signal(Signal::STOP);
@@ -312,7 +302,7 @@ fn a_number_that_cannot_be_printed_is_said_and_the_batch_goes_on() {
 
 #[test]
 fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
-    let taskqueue = Taskqueue::embedded();
+    let taskqueue = configured();
     for word in ["verbose", "", "taskqueue=loud"] {
         let said = taskqueue.run(&["list", "--log", word]).failed(2);
         assert!(
@@ -328,8 +318,8 @@ fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
     };
     for (word, shown) in [
         ("verbose", "'verbose'"),
-        ("info\r", "'info\\r'"),
-        ("\"info\"", "'\"info\"'"),
+        ("info\r", "ends in a carriage return"),
+        ("\"info\"", "has quotes around it"),
     ] {
         let said = with(word, &["list"]).failed(2);
         assert!(
@@ -339,7 +329,7 @@ fn a_word_that_is_no_level_is_refused_by_the_name_of_who_said_it() {
     }
     assert_eq!(with("verbose", &["list", "--log", "warn"]).code, Some(0));
     // As good as none.
-    put(&taskqueue, "unknown", 1);
+    put(&taskqueue, "ok", 1);
     let ran = with("", &["worker", "--use-tube", "t", "--max-jobs", "1"]);
     assert!(ran.stderr.contains("started"), "{ran:?}");
 }

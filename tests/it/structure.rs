@@ -32,11 +32,13 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["tube"]),
+    ("control", &["beside", "file_id", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
+    // Which file is at a name, for whoever has to know it again.
+    ("file_id", &[]),
     ("jitter", &[]),
     // A job's number is the broker's word; nothing else of it is the ledger's business.
     (
@@ -54,14 +56,19 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("link", &["fd"]),
-    ("lives", &["beside", "clock", "ofd", "task"]),
+    ("lives", &["beside", "clock", "file_id", "ofd", "task"]),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("ownership", &["beside", "ofd", "tube"]),
-    ("process", &["fd", "lives", "task"]),
+    ("process", &["fd", "file_id", "lives", "task"]),
+    // Bytes for another process, which nobody can change.
+    ("sealed", &[]),
     ("signals", &[]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
-    ("sqlite", &["beside", "clock", "crash", "lives", "task"]),
+    (
+        "sqlite",
+        &["beside", "clock", "crash", "file_id", "lives", "task"],
+    ),
     ("thread", &[]),
 ];
 
@@ -81,11 +88,11 @@ const SHELL: &[(&str, &[&str])] = &[
             "tube",
         ],
     ),
-    ("guard", &["ledger", "process", "reconcile"]),
+    ("guard", &["ledger", "process", "reconcile", "signals"]),
     (
         "reconcile",
         &[
-            "broker", "clock", "crash", "lives", "process", "ledger", "task", "tube",
+            "broker", "clock", "crash", "lives", "process", "ledger", "task", "thread", "tube",
         ],
     ),
     (
@@ -93,8 +100,10 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "broker",
+            "clock",
             "control",
             "crew",
+            "grace",
             "guard",
             "jitter",
             "ledger",
@@ -105,12 +114,14 @@ const SHELL: &[(&str, &[&str])] = &[
             "process",
             "reconcile",
             "signals",
+            "thread",
             "tube",
         ],
     ),
     (
         "worker",
         &[
+            "backoff",
             "broker",
             "clock",
             "crash",
@@ -157,7 +168,10 @@ const EDGE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("config", &["address", "pool", "task", "tube"]),
+    (
+        "config",
+        &["address", "pool", "process", "sealed", "task", "tube"],
+    ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),
 ];
@@ -341,6 +355,17 @@ fn a_module_with_a_folder_is_a_file_beside_it() {
 
 /// Where the lint against it is off, with a reason.
 const UNSAFE: [&str; 4] = ["fd", "ofd", "process::spawn", "signals"];
+
+/// The runtime's threads for what blocks panic where none is to be had, and so does its look-up of names.
+#[test]
+fn nothing_blocks_on_threads_of_the_runtime() {
+    let sources = sources();
+    for word in ["spawn_blocking", "block_in_place", "lookup_host"] {
+        let users = sources.iter().filter(|source| source.names(word));
+        let users: Vec<String> = users.map(|source| source.module.join("::")).collect();
+        assert!(users.is_empty(), "{word} in {users:?}: use crate::thread");
+    }
+}
 
 #[test]
 fn what_is_unsafe_stands_in_four_files() {

@@ -14,6 +14,7 @@ mod everything;
 mod faults;
 mod hostile;
 mod kills;
+mod lacks;
 mod memory;
 mod orphans;
 mod reconcile;
@@ -21,6 +22,7 @@ mod recovery;
 mod running;
 mod shutdown;
 mod sizing;
+mod stops;
 mod suspended;
 mod trouble;
 

@@ -370,6 +370,8 @@ impl World {
                     self.tally.kills += 1;
                     self.later(Duration::ZERO, Next::Exits(worker, -9));
                 }
+                // Whatever is killed ends.
+                Effect::Leave { .. } => {}
                 Effect::Ask => {
                     let takes = if self.away() { 2000 } else { 1 };
                     self.later(Duration::from_millis(takes), Next::Answer);

@@ -1,6 +1,8 @@
 //! Connects when needed, asks, and judges the answers.
 
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use super::settings::Settings;
 use super::stats::Dictionary;
 use super::wire::{Command, Malformed, Reply};
 use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
+use crate::thread::OneShot;
 use crate::tube::TubeName;
 
 /// The port that beanstalkd listens on unless told otherwise.
@@ -228,7 +231,7 @@ impl Client {
         let limit = self.settings.connect_timeout;
         let target = (self.address.host.as_str(), self.address.port);
         let number = self.connections.saturating_add(1);
-        let opened = match timeout(limit, TcpStream::connect(target)).await {
+        let opened = match timeout(limit, connected(target)).await {
             Ok(Ok(stream)) => Connection::new(stream, number, &self.settings),
             Ok(Err(error)) => Err(error),
             Err(_) => {
@@ -319,6 +322,19 @@ pub(super) fn found(reply: Reply) -> Reading<Option<(JobId, Bytes)>> {
         Reply::NotFound => Ok(None),
         other => Err(other.into()),
     }
+}
+
+/// Connects. A name is looked up on a thread of its own, for that blocks; the runtime's look-up panics where no thread
+/// is to be had.
+async fn connected((host, port): (&str, u16)) -> io::Result<TcpStream> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return TcpStream::connect((address, port)).await;
+    }
+    let named = (host.to_owned(), port);
+    let thread = OneShot::start("look-up").map_err(io::Error::other)?;
+    let found = thread.run(move || named.to_socket_addrs()).await;
+    let found: Vec<_> = found.map_err(io::Error::other)??.collect();
+    TcpStream::connect(found.as_slice()).await
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ use crate::broker::{
 };
 use crate::lives::Holder;
 use crate::seconds::whole_seconds;
-use crate::sqlite;
 use crate::sqlite::bell::Bell;
-use crate::thread::{Closed, Thread};
+use crate::thread::{NotRun, OneShot, Thread};
 use crate::tube::TubeName;
 
 /// A session with the queue in a store's file.
@@ -60,13 +59,11 @@ impl Embedded {
             return Ok(thread.clone());
         }
         let setup = self.setup.clone();
-        let opening = tokio::task::spawn_blocking(move || Queue::open(&setup));
-        let queue = opening.await.map_err(|error| Error::Failed {
-            reason: format!("opening it did not end well: {error}"),
-        })??;
+        let opener = OneShot::start("broker-opener").map_err(not_run)?;
+        let opening = opener.run(move || Queue::open(&setup)).await;
+        let queue = opening.map_err(not_run)??;
         let instance = queue.instance();
-        let thread = Thread::start("broker", queue)
-            .map_err(|error| sqlite::Error::no_thread(&self.setup.store, &error))?;
+        let thread = Thread::new("broker", queue);
         self.instance = instance;
         self.thread = Some(thread.clone());
         Ok(thread)
@@ -77,7 +74,7 @@ impl Embedded {
         f: impl FnOnce(&mut Queue) -> R + Send + 'static,
     ) -> Result<R, Error> {
         let called = self.thread().await?.call(f).await;
-        called.map_err(|Closed| sqlite::Error::Closed.into())
+        called.map_err(not_run)
     }
 
     async fn begin(&mut self) -> Result<Session, Error> {
@@ -328,6 +325,13 @@ impl Drop for Offer {
     }
 }
 
+/// A thread that is not to be had now may be had later.
+fn not_run(error: NotRun) -> Error {
+    Error::Failed {
+        reason: error.to_string(),
+    }
+}
+
 async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, Error> {
     let (tubes, handle) = (Arc::clone(tubes), thread.clone());
     let taking = thread.call(move |queue| {
@@ -340,7 +344,7 @@ async fn take(thread: &Thread<Queue>, tubes: &Arc<[TubeName]>) -> Result<Taken, 
             Look::Nothing { sleep, holders } => Taken::Nothing { sleep, holders },
         })
     });
-    taking.await.map_err(|Closed| sqlite::Error::Closed)?
+    taking.await.map_err(not_run)?
 }
 
 /// Waits until there may be something to be seen: the bell, the time, or the death of one of those who hold jobs.

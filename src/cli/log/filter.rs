@@ -1,32 +1,47 @@
 //! Which events are written, as people say it.
 
+use std::str::FromStr;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::super::Failure;
-use super::super::global::LogFrom;
 use super::super::print::harmless;
 
 /// Levels separated by commas, each for all events or, as in `taskqueue::worker=debug`, for those of a module.
-///
-/// `EnvFilter` takes any other word for the name of a module, and so every event would be silenced that is not of that
-/// module.
-pub(super) fn read(text: &str, from: LogFrom) -> Result<EnvFilter, Failure> {
-    if let Some(word) = text.split(',').find(|word| !is_known(word)) {
-        let word = harmless(word);
-        return Err(
-            Failure::usage(format!("'{word}' in {from} is no level of events")).next(
-                "levels are off, error, warn, info, debug and trace; a filter names modules too, as in \
-             taskqueue::worker=debug,info",
-            ),
-        );
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter(String);
+
+impl Filter {
+    /// As the flag takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
-    EnvFilter::try_new(text).map_err(|error| {
-        let text = harmless(text);
-        Failure::usage(format!(
-            "'{text}' in {from} is no filter for events: {error}"
-        ))
-    })
+
+    /// The same for `tracing`.
+    ///
+    /// # Errors
+    /// When that reads it otherwise.
+    pub(super) fn events(&self) -> Result<EnvFilter, String> {
+        EnvFilter::try_new(&self.0).map_err(|error| format!("it is no filter for events: {error}"))
+    }
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    /// `EnvFilter` takes any other word for the name of a module, and so every event would be silenced that is not of
+    /// that module.
+    fn from_str(text: &str) -> Result<Filter, String> {
+        if let Some(word) = text.split(',').find(|word| !is_known(word)) {
+            return Err(format!(
+                "'{}' is no level of events: levels are off, error, warn, info, debug and trace; a filter names \
+                 modules too, as in taskqueue::worker=debug,info",
+                harmless(word)
+            ));
+        }
+        let filter = Filter(text.to_owned());
+        filter.events().map(|_| filter)
+    }
 }
 
 fn is_known(word: &str) -> bool {
@@ -66,7 +81,7 @@ mod tests {
             "taskqueue::worker=debug,info",
             "refinery_core=off,debug",
         ] {
-            assert!(read(text, LogFrom::Flag).is_ok(), "{text}");
+            assert!(text.parse::<Filter>().is_ok(), "{text}");
         }
     }
 
@@ -86,8 +101,7 @@ mod tests {
             "[span]=info",
             "info debug",
         ] {
-            let said = read(text, LogFrom::Variable).unwrap_err().to_string();
-            assert!(said.contains("TASKQUEUE_LOG"), "{text}: {said}");
+            let said = text.parse::<Filter>().unwrap_err();
             assert!(said.contains("error, warn, info, debug"), "{text}: {said}");
         }
     }

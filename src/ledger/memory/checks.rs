@@ -74,9 +74,10 @@ pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(
         Outcome::TimedOut(_) | Outcome::Cancelled(_) | Outcome::Interrupted(_) => {
             has(&row.outcome) != (true, true)
         }
-        Outcome::Refused { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => {
-            has(&row.outcome) == (false, false)
-        }
+        Outcome::CutOff
+        | Outcome::Refused { .. }
+        | Outcome::CouldNotStart { .. }
+        | Outcome::Lost(_) => has(&row.outcome) == (false, false),
     };
     all(
         Some(id.task),

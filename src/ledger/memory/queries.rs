@@ -28,6 +28,11 @@ impl TaskRow {
             && self.owner == owner
     }
 
+    /// Why it waits is said only of a task whose command is missing.
+    pub fn is_parked(&self) -> bool {
+        self.status == Status::Waiting && self.reason.is_some()
+    }
+
     pub fn is_old(&self, old: &Old) -> bool {
         self.status.is_ended()
             && old.statuses.contains(&self.status)
@@ -157,6 +162,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
         tube: row.tube.clone(),
         status: row.status,
         due: row.due,
+        is_parked: row.is_parked(),
         command: row.command.clone(),
         content: row.content.clone(),
         priority: row.priority,

@@ -9,9 +9,10 @@ use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{DisplayedStatus, Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
-use crate::ledger::rows::{Each, Listed, Reads, Running, Tally};
+use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
+use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::state::Status;
@@ -184,6 +185,25 @@ impl Reads for Transaction<'_> {
             });
         let is_open = |tally: &Tally| !matches!(tally.status, Status::Done | Status::Cancelled);
         Ok(tallies.filter(is_open).collect())
+    }
+
+    fn backlog(&self) -> Result<Vec<Backlog>, Failed> {
+        let tables = self.0.borrow();
+        let mut counts: BTreeMap<(String, Wants), u64> = BTreeMap::new();
+        let rows = tables.tasks().values();
+        for row in rows.filter(|row| row.status == Status::Waiting) {
+            let wants = match (&row.foreign, &row.content) {
+                (Some(_), _) => Wants::Unknown,
+                (None, Content::Call(call)) => Wants::Command(call.command.as_str().to_owned()),
+                (None, Content::Raw(_) | Content::Unread(_)) => Wants::RawCommand,
+            };
+            *counts.entry((row.tube.to_string(), wants)).or_default() += 1;
+        }
+        let backlog =
+            counts
+                .into_iter()
+                .map(|((tube, wants), count)| Backlog { tube, wants, count });
+        Ok(backlog.collect())
     }
 
     fn page(

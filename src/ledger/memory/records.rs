@@ -72,4 +72,5 @@ pub(super) struct AttemptRow {
 pub(super) struct WorkerRow {
     pub worker: NewWorker,
     pub boot: String,
+    pub told: Option<Millis>,
 }

@@ -186,14 +186,21 @@ impl Rows for Transaction<'_> {
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+        let mut tables = self.0.borrow_mut();
+        let before = AttemptId {
+            number: attempt.number.saturating_sub(1),
+            ..attempt
+        };
+        let before = tables.attempt(before).cloned();
+        tables.change(
             attempt.task,
-            |row| row.ahead && row.is_run_by(attempt, Some(owner)),
+            |row| row.is_run_by(attempt, Some(owner)),
             |row| {
                 row.status = Status::Waiting;
-                row.due = Some(row.created);
-                (row.owner, row.worker, row.started) = (None, None, None);
-                (row.attempt, row.ahead) = (0, false);
+                row.due = Some(before.as_ref().map_or(row.created, |one| one.finished));
+                row.started = before.as_ref().map(|one| one.started);
+                (row.owner, row.worker) = (None, None);
+                (row.attempt, row.ahead) = (row.attempt.saturating_sub(1), false);
             },
         )
     }
@@ -266,6 +273,14 @@ impl Rows for Transaction<'_> {
         }))
     }
 
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed> {
+        let tables = self.0.borrow();
+        let of_task = tables.attempts().iter().rev();
+        let of_task = of_task.filter(|(id, _)| id.task == task);
+        let latest = of_task.take_while(|(_, row)| row.outcome.is_interrupted());
+        Ok(u32::try_from(latest.count()).unwrap_or(u32::MAX))
+    }
+
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
         let tables = self.0.borrow();
         let worker = tables.task(task).and_then(|row| row.worker);
@@ -278,6 +293,7 @@ impl Rows for Transaction<'_> {
                 (None, None) => String::new(),
             },
             boot: known.map(|known| known.boot.clone()),
+            was_told: known.is_some_and(|known| known.told.is_some()),
         })
     }
 
@@ -285,6 +301,15 @@ impl Rows for Transaction<'_> {
         let tables = self.0.borrow();
         let since = tables.task(task).map(|row| tables.waits_since(task, row));
         since.ok_or_else(|| Failed::row(task, format!("there is no task {task}")))
+    }
+
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| row.reason = Some(reason.to_owned()),
+        )?;
+        Ok(())
     }
 
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
@@ -321,6 +346,7 @@ impl Rows for Transaction<'_> {
             return Ok(None);
         };
         let since = now.max(tables.waits_since(task, row));
+        let due = row.due.filter(|_| !row.is_parked()).unwrap_or(since);
         let old_job = row.job.as_ref().filter(|_| !row.job_deleted);
         Ok(Some(BegunPut {
             put: PutId {
@@ -331,7 +357,7 @@ impl Rows for Transaction<'_> {
             tube: row.tube.clone(),
             priority: row.priority,
             ttr: Some(row.ttr),
-            due_in: row.due.unwrap_or(since).saturating_sub(since),
+            due_in: due.saturating_sub(since),
             old_job: old_job.map(|old| OldJob {
                 id: old.job,
                 instance: Some(old.instance.clone()),
@@ -399,11 +425,21 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_worker(WorkerRow {
             worker: worker.clone(),
             boot: boot.to_owned(),
+            told: None,
         })
     }
 
     /// Nobody reads it.
     fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        if let Some(mut row) = tables.worker(worker).cloned() {
+            row.told.get_or_insert(told);
+            tables.write_worker(worker, Some(row));
+        }
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub struct TaskRow {
     pub status: Status,
     /// When it may run, while it waits.
     pub due: Option<Millis>,
+    /// It waits for its command, which was found missing when it was due: then, since it is parked.
+    pub is_parked: bool,
     /// The command that it runs or ran, if that is known.
     pub command: Option<String>,
     /// What to run.
@@ -179,6 +181,8 @@ pub struct RanBy {
     pub name: String,
     /// The boot that the worker was started in, if its row is there.
     pub boot: Option<String>,
+    /// The worker had been told to go.
+    pub was_told: bool,
 }
 
 /// A put that has begun.
@@ -243,6 +247,28 @@ pub struct Tally {
     pub owner: Option<WorkerId>,
     /// How many.
     pub count: u64,
+}
+
+/// So many tasks of one tube wait, for one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The tube's name.
+    pub tube: String,
+    /// What for.
+    pub wants: Wants,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a task that waits wants to be run by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// The command of this name.
+    Command(String),
+    /// Its tube's command for raw bodies.
+    RawCommand,
+    /// It came by another producer's job, and its claim finds out.
+    Unknown,
 }
 
 /// A task as it is recorded, to be shown.

@@ -74,17 +74,27 @@ pub(super) fn output(look: &Connection, attempt: AttemptId) -> Result<Option<Cap
         .optional()?)
 }
 
+pub(super) fn interrupted_in_a_row(look: &Connection, task: TaskId) -> Result<u32, Failed> {
+    Ok(look
+        .prepare_cached(
+            "SELECT count(*) FROM attempts WHERE task = ?1 AND number > coalesce(
+                (SELECT max(number) FROM attempts WHERE task = ?1 AND outcome <> 'interrupted'), 0)",
+        )?
+        .query_row([task], |row| row.get(0))?)
+}
+
 pub(super) fn ran_by(change: &Connection, task: TaskId) -> Result<RanBy, Failed> {
     let ran_by = |row: &rusqlite::Row<'_>| {
         Ok(RanBy {
             worker: row.get(0)?,
             name: row.get(1)?,
             boot: row.get(2)?,
+            was_told: row.get(3)?,
         })
     };
     Ok(change
         .prepare_cached(
-            "SELECT worker, coalesce(name, CAST(worker AS TEXT), ''), boot
+            "SELECT worker, coalesce(name, CAST(worker AS TEXT), ''), boot, told IS NOT NULL
              FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
         )?
         .query_row([task], ran_by)?)

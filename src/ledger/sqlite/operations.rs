@@ -7,8 +7,9 @@ use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
-    Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed, NewRow,
-    NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure, UnverifiedJob,
+    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
+    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    UnverifiedJob,
 };
 use crate::sqlite;
 use crate::task::Millis;
@@ -86,6 +87,10 @@ impl Reads for Connected<'_> {
 
     fn tallies(&self) -> Result<Vec<Tally>, Failed> {
         recover::tallies(self.0)
+    }
+
+    fn backlog(&self) -> Result<Vec<Backlog>, Failed> {
+        recover::backlog(self.0)
     }
 
     fn page(
@@ -186,12 +191,20 @@ impl Rows for Connected<'_> {
         attempts::outcome(self.0, attempt)
     }
 
+    fn interrupted_in_a_row(&self, task: TaskId) -> Result<u32, Failed> {
+        attempts::interrupted_in_a_row(self.0, task)
+    }
+
     fn ran_by(&self, task: TaskId) -> Result<RanBy, Failed> {
         attempts::ran_by(self.0, task)
     }
 
     fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
         attempts::waits_since(self.0, task)
+    }
+
+    fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
+        tasks::set_reason(self.0, task, reason)
     }
 
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
@@ -243,6 +256,10 @@ impl Rows for Connected<'_> {
 
     fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
         workers::set_stopped(self.0, worker, stopped)
+    }
+
+    fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+        workers::set_told(self.0, worker, told)
     }
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {

@@ -64,10 +64,11 @@ pub(super) fn came_by(
 }
 
 /// What of a task that waits another put needs to know. The task waits no longer than it was to, even if the clock was
-/// set back since. Its old job is the producer's own, if it came by one.
+/// set back since; one that is parked is due. Its old job is the producer's own, if it came by one.
 pub(super) fn to_put_sql() -> String {
     format!(
-        "SELECT uuid, tube, priority, ttr, {GENERATION}, due - max(?3, {WAITS_SINCE}),
+        "SELECT uuid, tube, priority, ttr, {GENERATION},
+            iif(reason IS NULL, due - max(?3, {WAITS_SINCE}), 0),
             iif(foreign_jobs.task IS NULL, task_jobs.job, foreign_jobs.job),
             iif(foreign_jobs.task IS NULL, task_jobs.instance, foreign_jobs.instance),
             coalesce(foreign_jobs.gone, task_jobs.gone, 0)

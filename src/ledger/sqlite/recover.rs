@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::columns::{some_text, text};
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Fingerprint, Running, Tally, UnverifiedJob};
+use crate::ledger::rows::{Backlog, Fingerprint, Running, Tally, UnverifiedJob, Wants};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -61,6 +61,10 @@ fn due_sql() -> String {
 /// In the words of the index that leaves out what is done, or it is not used.
 const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
+const BACKLOG: &str =
+    "SELECT tube, iif(arguments IS NULL, NULL, command), foreign_jobs.task IS NOT NULL, count(*)
+    FROM tasks LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+    WHERE status = 'waiting' AND status <> 'done' GROUP BY 1, 2, 3";
 const OWNED: &str = "SELECT tube, owner, count(*) FROM tasks
     WHERE status = 'running' AND status <> 'done' GROUP BY tube, owner";
 
@@ -156,6 +160,25 @@ pub(super) fn is_due(look: &Connection, tube: &TubeName, now: Millis) -> Result<
         .exists(params![tube.as_str(), now])?)
 }
 
+pub(super) fn backlog(look: &Connection) -> Result<Vec<Backlog>, Failed> {
+    let mut statement = look.prepare_cached(BACKLOG)?;
+    let mut rows = statement.query([])?;
+    let mut backlog = Vec::new();
+    while let Some(row) = rows.next()? {
+        let wants = match (row.get(2)?, text(row, 1)?) {
+            (true, _) => Wants::Unknown,
+            (false, Some(command)) => Wants::Command(command),
+            (false, None) => Wants::RawCommand,
+        };
+        backlog.push(Backlog {
+            tube: some_text(row, 0)?,
+            wants,
+            count: row.get::<_, i64>(3)?.unsigned_abs(),
+        });
+    }
+    Ok(backlog)
+}
+
 pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {
     let mut tallies = Vec::new();
     let mut at_rest = look.prepare_cached(AT_REST)?;
@@ -207,7 +230,7 @@ fn unverified_job(row: &Row<'_>) -> rusqlite::Result<UnverifiedJob> {
 
 /// For the tests of query plans.
 #[cfg(test)]
-pub(super) fn queries() -> [String; 7] {
+pub(super) fn queries() -> [String; 8] {
     [
         WAITS.into(),
         RUNNING.into(),
@@ -216,5 +239,6 @@ pub(super) fn queries() -> [String; 7] {
         TUBES.into(),
         AT_REST.into(),
         OWNED.into(),
+        BACKLOG.into(),
     ]
 }

@@ -20,7 +20,8 @@ use crate::tube::TubeName;
 const SELECT_TASK: &str =
     "SELECT id, uuid, tasks.tube, status, due, foreign_jobs.task IS NOT NULL, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, coalesce(foreign_jobs.kicks, task_jobs.kicks, 0),
-    coalesce(puts.generation, task_jobs.generation, 0), worker, ahead
+    coalesce(puts.generation, task_jobs.generation, 0), worker, ahead,
+    status = 'waiting' AND reason IS NOT NULL
     FROM tasks
     LEFT JOIN foreign_jobs ON foreign_jobs.task = id
     LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -194,9 +195,10 @@ pub(super) fn unclaim(
 ) -> Result<bool, Failed> {
     let waits = change
         .prepare_cached(
-            "UPDATE tasks SET status = 'waiting', due = created, owner = NULL, worker = NULL, attempt = 0,
-                started = NULL, ahead = 0
-             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3 AND ahead = 1",
+            "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
+                due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
+                started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![attempt.task, attempt.number, owner])?;
     Ok(waits == 1)
@@ -255,6 +257,13 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
     Ok(())
 }
 
+pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE tasks SET reason = ?2 WHERE id = ?1 AND status = 'waiting'")?
+        .execute(params![task, reason])?;
+    Ok(())
+}
+
 /// The outer error is SQLite's, the inner one is about what the row holds.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let id = row.get(0)?;
@@ -279,7 +288,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
     let (owner, started, kicks, generation) =
         (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
-    let (worker, ahead) = (row.get(19)?, row.get(20)?);
+    let (worker, ahead, is_parked) = (row.get(19)?, row.get(20)?, row.get(21)?);
     let read = || {
         Ok(TaskRow {
             id,
@@ -287,6 +296,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
             tube: tube.map_err(|e| corrupt(e.to_string()))?,
             status: status.ok_or_else(|| corrupt("unknown status".into()))?,
             due,
+            is_parked,
             command,
             content: content?,
             priority,

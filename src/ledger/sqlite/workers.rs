@@ -32,6 +32,13 @@ pub(super) fn set_stopped(
     Ok(())
 }
 
+pub(super) fn set_told(change: &Connection, worker: WorkerId, told: Millis) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE workers SET told = ?2 WHERE id = ?1 AND told IS NULL")?
+        .execute(params![worker, told])?;
+    Ok(())
+}
+
 pub(super) fn all(look: &Connection) -> Result<Vec<Known>, Failed> {
     let mut select = look.prepare_cached(
         "SELECT name, pid,

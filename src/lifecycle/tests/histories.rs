@@ -84,11 +84,14 @@ fn contradiction(worker: &Worker) -> Option<&'static str> {
             ),
             (
                 worker.troubled() && running.is_none(),
-                "it cannot record what it does not run",
+                "it is in trouble and counts as idle",
             ),
         ],
-        State::Killed { .. } => [
-            (worker.deadline().is_some(), "it is to be killed again"),
+        State::Killed { why, leave_at, .. } => [
+            (
+                leave_at.is_none() && why == Why::Shutdown,
+                "its tender waits for it for ever",
+            ),
             (
                 worker.recycle_at(&RULES).is_none(),
                 "it was killed without a process",
@@ -121,10 +124,10 @@ proptest! {
         worker.step(&RULES, DRAIN, now).unwrap();
         let _ = worker.step(&RULES, later, now);
         while let Some(at) = worker.deadline() {
-            prop_assert!(at <= now + s(100) + TERM_TO_KILL + MARGIN);
+            prop_assert!(at <= now + s(100) + TERM_TO_KILL + MARGIN + KILLED_PATIENCE);
             worker.step(&RULES, Event::Due, at).unwrap();
         }
-        let ended = matches!(worker.state(), State::Killed { .. } | State::Gone);
+        let ended = *worker.state() == State::Gone;
         prop_assert!(ended, "{}", worker.state());
     }
 

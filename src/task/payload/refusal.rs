@@ -164,6 +164,16 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether the configuration has no command for it. Whoever took the command out, or misspelt it, may put it back.
+    pub fn is_for_want_of_a_command(&self) -> bool {
+        matches!(
+            self,
+            Refusal::NotConfigured { .. } | Refusal::NoRawCommand { .. }
+        )
+    }
+}
+
 fn prefix(why: &Option<NotNative>) -> String {
     why.as_ref()
         .map(|why| format!("{why}; and "))

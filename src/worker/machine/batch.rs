@@ -132,10 +132,16 @@ impl Batch {
     }
 
     /// The attempt could not be journaled, and does not begin.
-    pub fn not_begun(&mut self, reservation: Reservation, attempt: AttemptId) {
+    pub fn not_journaled(&mut self, reservation: Reservation, attempt: AttemptId) {
         self.journal = Journal::Lost;
         self.begun = None;
         self.unclaimed.push((reservation, attempt));
+        self.close();
+    }
+
+    /// The attempt's command could not be started, and the attempt is un-claimed. Nothing of the batch begins any more.
+    pub fn not_started(&mut self, attempt: AttemptId) {
+        self.begun.take_if(|(begun, _)| *begun == attempt);
         self.close();
     }
 

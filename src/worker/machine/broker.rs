@@ -8,12 +8,8 @@ use super::phase::{Disposition, Look, Phase};
 use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
 use crate::crash::Point;
-use crate::jitter;
 use crate::ledger::Jobless;
 use crate::task::id::TaskId;
-
-/// The longest wait before a broker is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How long no job is taken when a reservation of ours is about to run out that could not be settled.
 const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +37,7 @@ impl Machine {
             | Phase::Clearing { .. }
             | Phase::Beginning(_)
             | Phase::Running(_)
+            | Phase::Held { .. }
             | Phase::Leftovers(_)
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),
@@ -74,9 +71,9 @@ impl Machine {
             return Some((Asked::Reconcile, Ask::Reconcile));
         }
         // After an outage, whether the broker answers is to be known before there is a job.
-        let wait = match self.rest.failures {
-            0 => EVERY,
-            _ => Duration::ZERO,
+        let wait = match self.rest.outage.lasts() {
+            false => EVERY,
+            true => Duration::ZERO,
         };
         Some((Asked::Reserve, Ask::Reserve { wait }))
     }
@@ -420,22 +417,18 @@ impl Machine {
 
     /// The broker has given a job and said all that was asked of it, or has no job to give.
     pub(super) fn connected(&mut self, out: &mut Effects) {
-        if self.rest.failures > 0 {
+        if self.rest.outage.ends() {
             out.push(Effect::Say(Said::Reachable));
-            self.rest.failures = 0;
         }
     }
 
-    /// Said once, not once a try; tried again after 0.1 to 2 s, workers apart from each other by chance. Then a worker
-    /// without a tender puts its tube right first: its jobs may be what the tube is waiting for, and another broker may
-    /// have been started.
+    /// Tried again before long. Then a worker without a tender puts its tube right first: its jobs may be what the tube
+    /// is waiting for, and another broker may have been started.
     fn disconnected(&mut self, error: broker::Error, now: Now, out: &mut Effects) {
-        if self.rest.failures == 0 {
+        if self.rest.outage.fails(&error, now.at) {
             out.push(Effect::Say(Said::Unreachable(error)));
         }
-        self.rest.failures = self.rest.failures.saturating_add(1);
-        let doubled = Duration::from_millis(100).saturating_mul(1 << self.rest.failures.min(5));
-        let wait = jitter::shorten_by(doubled.min(LONGEST_WAIT), now.jitter);
+        let wait = self.rest.outage.wait(now.jitter);
         let until = now.at.saturating_add(wait);
         self.rest.pause_until = Some(until);
         self.rest.reconcile_at = self.rest.reconcile_at.map(|_| until);

@@ -7,7 +7,7 @@ use super::event::{Effect, Known, Now, Said};
 use super::identify::{Foreign, Identified, Read, identify, read};
 use super::mode::Mode;
 use super::pace::SHORT;
-use super::phase::{Claimant, Disposition, Facts, Phase, Running};
+use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
@@ -67,7 +67,7 @@ impl Machine {
             } => {
                 let job = reservation.id;
                 out.push(Effect::Say(Said::Elsewhere { job, store }));
-                self.leave_job(reservation, None, Some(priority), delay);
+                self.release(reservation, None, Some(priority), delay);
             }
         }
     }
@@ -81,6 +81,9 @@ impl Machine {
         out: &mut Effects,
     ) {
         claimant.claims = claimant.claims.saturating_add(1);
+        if std::mem::take(&mut self.rest.claims_fail) {
+            out.push(Effect::Say(Said::LedgerBack));
+        }
         match claim {
             Claim::Begun(attempt) => {
                 let kicks = claimant.job.kicks;
@@ -101,14 +104,8 @@ impl Machine {
                 delay,
                 priority,
             } => {
-                self.dispose(
-                    claimant.reservation,
-                    Disposition::Release {
-                        priority: Some(priority),
-                        delay,
-                        waiting: Some(Jobless::Put(put)),
-                    },
-                );
+                let waiting = Some(Jobless::Put(put));
+                self.release(claimant.reservation, waiting, Some(priority), delay);
             }
             Claim::DeleteJob { task } => {
                 let task = task.filter(|_| !claimant.job.is_pointer());
@@ -217,15 +214,21 @@ impl Machine {
     }
 
     /// An attempt that was claimed ahead cannot be journaled: nothing of the batch begins any more.
-    pub(super) fn does_not_begin(&mut self, running: Running, now: Now) {
+    pub(super) fn not_journaled(&mut self, running: Running, now: Now) {
         self.keep_alive = None;
-        self.batch.not_begun(running.reservation, running.facts.id);
-        self.record(None, now);
+        self.batch
+            .not_journaled(running.reservation, running.facts.id);
+        self.record(Last::Nothing, now);
     }
 
     /// The command runs. After a short one, its end is waited for, and nothing else for a moment.
     pub(super) fn runs(&mut self, mut running: Running, group: i32, now: Now, out: &mut Effects) {
         running.group = group;
+        let program = running.facts.program();
+        if self.lacks.started(program) {
+            let program = program.to_owned();
+            out.push(Effect::Say(Said::StartsAgain { program }));
+        }
         let timeout = running.facts.command.timeout;
         running.times_out_at = timeout.map(|timeout| now.at.saturating_add(timeout));
         let soon = now.at.saturating_add(SHORT);
@@ -246,6 +249,8 @@ impl Machine {
             out.push(Effect::WaitBriefly { until });
         }
         self.phase = Phase::Running(running);
+        // Told while the command was being started.
+        self.say_what_may_finish(now, out);
     }
 
     /// No claim could be made, for a reason that may concern this row alone.
@@ -258,25 +263,33 @@ impl Machine {
         out: &mut Effects,
     ) {
         let (job, buried) = (claimant.reservation.id, is_of_one_row);
-        out.push(Effect::Say(Said::CouldNotClaim { job, error, buried }));
+        // Once a trouble, and not once a try.
+        let is_said = !buried && std::mem::replace(&mut self.rest.claims_fail, true);
+        if !is_said {
+            out.push(Effect::Say(Said::CouldNotClaim {
+                job,
+                error: error.clone(),
+                buried,
+            }));
+        }
         match is_of_one_row {
             true => self.bury(claimant.reservation, None),
             false => {
                 self.leave_claimant(claimant, None);
-                self.trouble(now, out);
+                self.trouble(error, now, out);
             }
         }
     }
 
     /// The ledger takes nothing: no job is taken before it does.
-    pub(super) fn trouble(&mut self, now: Now, out: &mut Effects) {
+    pub(super) fn trouble(&mut self, reason: String, now: Now, out: &mut Effects) {
         if self.rest.prove_at.is_none() {
-            self.report(Report::Troubled { task: 0 }, out);
+            self.report(Report::Troubled { task: 0, reason }, out);
         }
         self.rest.prove_at = Some(now.at.saturating_add(AGAIN));
     }
 
-    pub(super) fn dispose(&mut self, reservation: Reservation, how: Disposition) {
+    fn dispose(&mut self, reservation: Reservation, how: Disposition) {
         let reservation = Some(reservation);
         self.phase = Phase::Disposing { reservation, how };
     }
@@ -291,12 +304,12 @@ impl Machine {
             reservation, job, ..
         } = claimant;
         let waiting = Some(Jobless::Job(Box::new(job)));
-        self.leave_job(reservation, waiting, priority, LEAVE_ALONE);
+        self.release(reservation, waiting, priority, LEAVE_ALONE);
     }
 
-    /// To give the job back and no more. Where nobody has claimed its task, whose task waits is said, as far as that is
-    /// known.
-    pub(super) fn leave_job(
+    /// To give the job back. Which task waits for it, and is to be put again if the job is lost, is said as far as that
+    /// is known; `None` where it is not ours to put.
+    pub(super) fn release(
         &mut self,
         reservation: Reservation,
         waiting: Option<Jobless>,

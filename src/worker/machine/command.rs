@@ -95,7 +95,7 @@ impl Stage {
     /// be done.
     pub fn outcome(self, how: How) -> Outcome {
         let (exit, memory) = match how {
-            How::NotStarted { reason } => return Outcome::CouldNotStart { reason },
+            How::NotStarted { reason, .. } => return Outcome::CouldNotStart { reason },
             How::Exit { exit, memory } => (exit, memory),
         };
         match (self, exit) {

@@ -5,24 +5,88 @@ use std::time::Duration;
 
 use super::batch::{Journal, Recorded, Turn};
 use super::command::Stage;
-use super::event::{Effect, Ended, Now, Said, ToDelete};
+use super::event::{Effect, Ended, How, Now, Said, ToDelete};
+use super::heard::{Belief, Stop};
+use super::lacks::Judged;
 use super::mode::Mode;
 use super::pace::Pace;
-use super::phase::{Disposition, Facts, Finished, Looking, Phase, Recording, Running};
+use super::phase::{Finished, Last, Looking, Phase, Recording, Running};
 use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
 use crate::ledger::{Claim, DeadAttempt, Entered, Jobless, Remains, Settlement};
+use crate::link::Report;
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
+use crate::task::state::Outcome;
 
 /// Even a worker that is to leave at once gives the ledger so long.
 pub const LAST_TRY: Duration = Duration::from_secs(2);
 
 impl Machine {
-    /// The command has ended, or could not be started.
-    pub(super) fn ended(&mut self, running: Running, ended: Ended, now: Now, out: &mut Effects) {
+    /// The command has ended, or could not be started. Whether that is its own end, or that of all around it, may show
+    /// only in a moment.
+    pub(super) fn ended(
+        &mut self,
+        running: Running,
+        ended: Box<Ended>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.heard.judge(&ended, now.at) {
+            Belief::Known(stop) => self.has_ended(running, *ended, stop, now, out),
+            Belief::Until(until) => {
+                self.phase = Phase::Held {
+                    running,
+                    ended,
+                    until,
+                };
+            }
+        }
+    }
+
+    /// What was held back is judged by what has been heard since. False where there is still something to be heard.
+    pub(super) fn judge_what_is_held(&mut self, now: Now, out: &mut Effects) -> bool {
+        let Phase::Held { until, ended, .. } = &self.phase else {
+            return false;
+        };
+        let (until, belief) = (*until, self.heard.judge(ended, now.at));
+        let stop = match belief {
+            Belief::Known(stop) => stop,
+            Belief::Until(_) if self.is_due(until, now) => Stop::Itself,
+            Belief::Until(_) => return false,
+        };
+        if let Phase::Held { running, ended, .. } = self.phase.take() {
+            self.has_ended(running, *ended, stop, now, out);
+        }
+        true
+    }
+
+    fn has_ended(
+        &mut self,
+        running: Running,
+        mut ended: Ended,
+        stop: Stop,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let How::NotStarted { lack, reason } = &mut ended.how {
+            match self
+                .lacks
+                .could_not_start(*lack, running.facts.program(), now)
+            {
+                Judged::GiveBack { delay, is_new } => {
+                    let reason = std::mem::take(reason);
+                    return self.does_not_start(running, (delay, is_new, reason), now, out);
+                }
+                Judged::Fail { lasted } if lasted > Duration::ZERO => {
+                    let lasted = lasted.as_secs();
+                    reason.push_str(&format!(", for {lasted} s by now"));
+                }
+                Judged::Fail { .. } => {}
+            }
+        }
         let Running {
             reservation,
             facts,
@@ -36,7 +100,10 @@ impl Machine {
             true => Stage::Running,
             false => stage,
         };
-        let outcome = stage.outcome(ended.how);
+        let outcome = match (stop, ended.how) {
+            (Stop::WithAll, How::Exit { exit, .. }) => Outcome::Interrupted(exit),
+            (Stop::WithAll | Stop::Itself, how) => stage.outcome(how),
+        };
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
@@ -73,6 +140,34 @@ impl Machine {
         } else {
             self.known(finished, now, out);
         }
+    }
+
+    /// What the worker lacks is no fault of the task: the task is to wait as if nothing had been claimed, its job goes
+    /// back, and the worker pauses.
+    fn does_not_start(
+        &mut self,
+        running: Running,
+        (delay, is_new, reason): (Duration, bool, String),
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Running {
+            reservation, facts, ..
+        } = running;
+        if is_new {
+            let (attempt, reason) = (facts.id, reason.clone());
+            out.push(Effect::Say(Said::CouldNotStart { attempt, reason }));
+        }
+        self.report(Report::Troubled { task: 0, reason }, out);
+        // Idle, once it tries again and there is nothing to try it with.
+        self.told = Told::NotSince(now.at);
+        self.batch.not_started(facts.id);
+        let last = Last::Unstarted {
+            reservation,
+            facts,
+            delay,
+        };
+        self.record(last, now);
     }
 
     /// Nothing of the command runs any more that must not, and its outcome is known.
@@ -114,7 +209,7 @@ impl Machine {
     }
 
     /// Begins to record what there is: an attempt that has ended, with its batch, or only a batch.
-    pub(super) fn record(&mut self, last: Option<(Reservation, Facts, Arc<Settlement>)>, now: Now) {
+    pub(super) fn record(&mut self, last: Last, now: Now) {
         // The next jobs are for others only if this takes its time.
         self.busy_since = now.at;
         self.phase = Phase::Recording(Recording {
@@ -146,19 +241,7 @@ impl Machine {
         if let (Some((reservation, job)), Some(claim)) = (found.next(), claim) {
             self.claimed = Some(Box::new((reservation, job, claim)));
         }
-        let Finished {
-            reservation,
-            facts,
-            settlement,
-            ..
-        } = looking.finished;
-        self.recorded(
-            Some((reservation, facts, settlement)),
-            &ours,
-            false,
-            now,
-            out,
-        );
+        self.recorded(Last::Ended(looking.finished), &ours, false, now, out);
         let mut later = Vec::new();
         let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
         for ((reservation, job), attempt) in found.zip(attempts) {
@@ -181,47 +264,55 @@ impl Machine {
     /// What there was is recorded. `ours` says for each attempt whether it was ours to record.
     pub(super) fn recorded(
         &mut self,
-        last: Option<(Reservation, Facts, Arc<Settlement>)>,
+        last: Last,
         ours: &[bool],
         at_last: bool,
         now: Now,
         out: &mut Effects,
     ) {
         self.batch_recorded(ours, out);
-        let Some((reservation, facts, settlement)) = last else {
-            return self.rest(now);
+        if at_last {
+            out.push(Effect::Say(Said::RecordedAtLast(last.attempt())));
+            // The tender believes that the worker is in trouble.
+            self.told = Told::NotSince(now.at);
+        }
+        let Finished {
+            reservation,
+            facts,
+            settlement,
+            ..
+        } = match last {
+            Last::Ended(finished) => finished,
+            Last::Unstarted {
+                reservation,
+                facts,
+                delay,
+            } => {
+                self.keep_alive = None;
+                let waiting = Some(Jobless::Put(facts.put));
+                return self.release(reservation, waiting, Some(facts.priority), delay);
+            }
+            Last::Nothing => return self.rest(now),
         };
         out.push(gap(Point::OutcomeRecorded));
         let is_ours = ours.last().is_some_and(|ours| *ours);
         if !is_ours {
             out.push(Effect::Say(Said::NotOurs(facts.id)));
-        } else if at_last {
-            out.push(Effect::Say(Said::RecordedAtLast(facts.id)));
         }
         out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
-        if at_last {
-            // The tender believes that the worker is in trouble.
-            self.told = Told::NotSince(now.at);
-        }
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
-            _ if !is_ours => {
-                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
-            }
+            _ if !is_ours => self.release(reservation, None, Some(facts.priority), Duration::ZERO),
             Next::Done | Next::Cancelled => self.delete(reservation, facts.foreign_task(), now),
             Next::Failed { .. } => match facts.command.on_failure {
                 OnFailure::Delete => self.delete(reservation, facts.foreign_task(), now),
                 OnFailure::Bury => self.bury(reservation, Some(facts.priority)),
             },
-            Next::Wait(delay) => self.dispose(
-                reservation,
-                Disposition::Release {
-                    priority: Some(facts.priority),
-                    delay: *delay,
-                    waiting: Some(Jobless::Put(facts.put)),
-                },
-            ),
+            Next::Wait(delay) => {
+                let waiting = Some(Jobless::Put(facts.put));
+                self.release(reservation, waiting, Some(facts.priority), *delay);
+            }
         }
     }
 
@@ -263,7 +354,7 @@ impl Machine {
         let Phase::Recording(Recording { last, .. }) = self.phase.take() else {
             return false;
         };
-        let attempt = last.as_ref().map(|(_, facts, _)| facts.id);
+        let attempt = last.attempt();
         out.push(Effect::Say(Said::LeftUnrecorded(attempt)));
         if self.batch.journal() == Journal::Ready {
             out.push(Effect::LeaveJournal);
@@ -274,10 +365,13 @@ impl Machine {
             ledger.forget();
         }
         match last {
-            Some((reservation, facts, _)) => {
-                self.leave_job(reservation, None, Some(facts.priority), Duration::ZERO)
-            }
-            None => self.rest(now),
+            Last::Ended(Finished {
+                reservation, facts, ..
+            })
+            | Last::Unstarted {
+                reservation, facts, ..
+            } => self.release(reservation, None, Some(facts.priority), Duration::ZERO),
+            Last::Nothing => self.rest(now),
         }
         true
     }

@@ -12,6 +12,7 @@ use crate::ledger::Millis;
 use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::{Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
@@ -28,6 +29,15 @@ pub struct Now {
     pub jitter: u8,
 }
 
+/// Who tells a worker to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A signal that came to the worker itself.
+    Signal,
+    /// The tender, by an order or by its death.
+    Tender,
+}
+
 /// What happens to a worker.
 #[derive(Debug)]
 pub enum Event {
@@ -37,7 +47,11 @@ pub enum Event {
         mode: Mode,
         /// The tender's, by which the word is answered.
         ticket: Option<Ticket>,
+        /// By whom.
+        by: By,
     },
+    /// The signal that told the worker to go was sent to everything around the worker, so to the command too.
+    ToldAll,
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -67,6 +81,7 @@ impl Event {
     pub fn kind(&self) -> EventKind {
         match self {
             Event::Told { .. } => EventKind::Told,
+            Event::ToldAll => EventKind::ToldAll,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,
@@ -111,7 +126,9 @@ pub enum How {
     },
     /// The command could not be started.
     NotStarted {
-        /// What the system said.
+        /// What is lacking.
+        lack: Lack,
+        /// What the system said, in words.
         reason: String,
     },
 }
@@ -311,6 +328,15 @@ pub enum Effect {
 pub enum Said {
     /// The worker was told to go while it ran nothing.
     Told(Mode),
+    /// The worker was told to go and lets its command finish first.
+    LetsFinish {
+        /// Which attempt runs.
+        attempt: AttemptId,
+        /// Since when.
+        since: Millis,
+        /// When its command is ended; `None`: it has all the time it takes.
+        until: Option<Millis>,
+    },
     /// The broker could not be asked; said once an outage.
     Unreachable(broker::Error),
     /// The broker answers again.
@@ -372,6 +398,25 @@ pub enum Said {
         /// What the broker said.
         error: broker::Error,
     },
+    /// The worker lacks what it takes to start a command; said once a lack.
+    CouldNotStart {
+        /// The attempt, which did not begin.
+        attempt: AttemptId,
+        /// What is lacking.
+        reason: String,
+    },
+    /// What was lacking is there again.
+    StartsAgain {
+        /// The program that was started.
+        program: String,
+    },
+    /// A task was interrupted so often in a row.
+    OftenInterrupted {
+        /// Which.
+        task: TaskId,
+        /// How often.
+        times: u32,
+    },
     /// How an attempt ended.
     Ended(Arc<Settlement>),
     /// An attempt was somebody else's when its outcome was to be recorded.
@@ -384,13 +429,18 @@ pub enum Said {
         error: String,
     },
     /// The outcome could be recorded at last.
-    RecordedAtLast(AttemptId),
+    RecordedAtLast(Option<AttemptId>),
     /// The worker left before an outcome was recorded.
     LeftUnrecorded(Option<AttemptId>),
     /// What was before the command that runs could not be recorded; said once a trouble.
     CouldNotRecordBatch(String),
-    /// Something that could wait could not be noted.
-    CouldNotNote(String),
+    /// Something that could wait could not be noted; said once a trouble.
+    CouldNotNote {
+        /// It was that the worker was told to go, perhaps among others; else what became of jobs.
+        told: bool,
+        /// Why.
+        error: String,
+    },
     /// The ledger takes entries again.
     LedgerBack,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Effect, Haste, Now, Said, Unentered};
-use super::phase::{Look, Phase, Recording};
+use super::phase::{Last, Look, Phase, Recording};
 use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
 use crate::ledger::{Entered, Entry};
 use crate::link::Report;
@@ -39,7 +39,7 @@ impl Machine {
             }
             Phase::Looking(_) => self.together(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
-            Phase::Running(_) | Phase::Leftovers(_) => self.entry_beside(now),
+            Phase::Running(_) | Phase::Held { .. } | Phase::Leftovers(_) => self.entry_beside(now),
             Phase::Idle => return self.tell_while_idle(now, out),
             Phase::Identifying { .. }
             | Phase::Counting(_)
@@ -65,6 +65,7 @@ impl Machine {
         entry.deleted = std::mem::take(&mut self.notes.deleted);
         entry.kicks = std::mem::take(&mut self.notes.kicks);
         entry.again = std::mem::take(&mut self.notes.again);
+        entry.told = std::mem::take(&mut self.notes.told);
         let entry = Arc::new(entry);
         self.ledger = Some(kind(Arc::clone(&entry)));
         out.push(Effect::Enter { entry, haste });
@@ -102,24 +103,25 @@ impl Machine {
         let Phase::Recording(recording) = &self.phase else {
             return None;
         };
-        let (not_before, last) = (
-            recording.not_before,
-            recording
-                .last
-                .as_ref()
-                .map(|(_, _, settlement)| Arc::clone(settlement)),
-        );
+        let (settlement, unstarted) = match &recording.last {
+            Last::Ended(finished) => (Some(Arc::clone(&finished.settlement)), None),
+            Last::Unstarted { facts, .. } => (None, Some(facts.id)),
+            Last::Nothing => (None, None),
+        };
+        let not_before = recording.not_before;
         if !self.is_due(not_before, now) {
             return None;
         }
         let mut entry = Entry::default();
-        self.batch.record(last.as_ref(), &mut entry);
+        self.batch.record(settlement.as_ref(), &mut entry);
+        entry.unclaim.extend(unstarted);
         Some((Entering::Record, entry, Haste::Patient))
     }
 
     /// Beside a command: what there is of a batch, or what cannot wait for the command's end.
     fn entry_beside(&mut self, now: Now) -> Option<Letter> {
-        if !self.notes.again.is_empty() && self.is_due(self.note_not_before, now) {
+        let has_to_say = !self.notes.again.is_empty() || self.notes.told;
+        if has_to_say && self.is_due(self.note_not_before, now) {
             return Some((Entering::Note, Entry::default(), Haste::Patient));
         }
         if self.batch.is_recorded() {
@@ -162,7 +164,11 @@ impl Machine {
     ) -> Option<()> {
         let entering = self.ledger.take()?;
         let entered = entered.map(|mut entered| {
+            for (task, times) in std::mem::take(&mut entered.often) {
+                out.push(Effect::Say(Said::OftenInterrupted { task, times }));
+            }
             self.notes.puts.append(&mut entered.puts);
+            self.notes_in_trouble = false;
             *entered
         });
         if let (
@@ -190,7 +196,7 @@ impl Machine {
             },
             Entering::Record(_) => self.record_entered(entered, now, out),
             Entering::Batch(_) => self.batch_entered(entered, now, out),
-            Entering::Note(_) => self.note_entered(entered, now, out),
+            Entering::Note(entry) => self.note_entered(entry.told, entered, now, out),
             // To the proof there is another answer.
             Entering::Proof => {
                 self.ledger = Some(Entering::Proof);
@@ -252,13 +258,14 @@ impl Machine {
                 out,
             ),
             Err(why) => {
-                let attempt = recording.last.as_ref().map(|(_, facts, _)| facts.id);
+                let attempt = recording.last.attempt();
                 // Once, and not for every try.
                 if !recording.in_trouble {
                     let error = why.to_string();
-                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
                     let task = attempt.map_or(0, |attempt| attempt.task.0);
-                    self.report(Report::Troubled { task }, out);
+                    let reason = format!("cannot record an outcome: {error}");
+                    out.push(Effect::Say(Said::CouldNotRecord { attempt, error }));
+                    self.report(Report::Troubled { task, reason }, out);
                 }
                 self.phase = Phase::Recording(Recording {
                     in_trouble: true,
@@ -283,18 +290,30 @@ impl Machine {
         }
     }
 
-    fn note_entered(&mut self, entered: Result<Entered, Unentered>, now: Now, out: &mut Effects) {
-        if let Err(why) = entered {
-            out.push(Effect::Say(Said::CouldNotNote(why.to_string())));
-            if self.is_leaving() {
-                // Reconciliation puts what is lost, and cleanup asks for what is deleted.
+    fn note_entered(
+        &mut self,
+        told: bool,
+        entered: Result<Entered, Unentered>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Err(why) = entered else {
+            return;
+        };
+        let error = why.to_string();
+        // Once, and not for every try.
+        if !std::mem::replace(&mut self.notes_in_trouble, true) {
+            let error = error.clone();
+            out.push(Effect::Say(Said::CouldNotNote { told, error }));
+        }
+        match (matches!(self.phase, Phase::Idle), self.is_leaving()) {
+            // It goes without. Reconciliation puts what is lost, and cleanup asks for what is deleted.
+            (true, true) => {
                 self.notes.again.clear();
                 self.notes.kicks.clear();
-            } else if matches!(self.phase, Phase::Idle) {
-                self.trouble(now, out);
-            } else {
-                self.note_not_before = now.at.saturating_add(AGAIN);
             }
+            (true, false) => self.trouble(error, now, out),
+            (false, _) => self.note_not_before = now.at.saturating_add(AGAIN),
         }
     }
 
@@ -311,7 +330,11 @@ impl Machine {
         match well {
             true => {
                 self.rest.prove_at = None;
-                out.push(Effect::Say(Said::LedgerBack));
+                self.notes_in_trouble = false;
+                // Else that is seen when a claim can be made.
+                if !self.rest.claims_fail {
+                    out.push(Effect::Say(Said::LedgerBack));
+                }
                 self.tell_now(out);
             }
             // What is wrong was said when it began.

@@ -14,7 +14,7 @@ use super::batch::Journal;
 use super::event::{Effect, Known, Now};
 use super::identify::{Identified, Read, identify, read};
 use super::mode::Mode;
-use super::phase::{Finished, Look, Looking, Phase};
+use super::phase::{Finished, Last, Look, Looking, Phase};
 use super::state::{Effects, Entering, Machine, gap};
 use crate::broker::{JobId, Reservation};
 use crate::crash::Point;
@@ -183,13 +183,7 @@ impl Machine {
                     .into_iter()
                     .map(|(reservation, _)| reservation);
                 self.have_again(found.chain(candidates));
-                let Finished {
-                    reservation,
-                    facts,
-                    settlement,
-                    ..
-                } = looking.finished;
-                self.record(Some((reservation, facts, settlement)), now);
+                self.record(Last::Ended(looking.finished), now);
             }
             other => self.phase = other,
         }

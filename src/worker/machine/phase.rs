@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::command::Stage;
+use super::event::Ended;
 use super::identify::{Foreign, Read};
 use super::table::PhaseKind;
 use crate::broker::Reservation;
@@ -56,6 +57,16 @@ pub enum Phase {
     Beginning(Running),
     /// The command runs.
     Running(Running),
+    /// The command has ended as one does that is told to go, and the worker has not been told; or it is not known yet
+    /// who else was told.
+    Held {
+        /// The attempt.
+        running: Running,
+        /// How its command ended.
+        ended: Box<Ended>,
+        /// When the end is taken for what it is.
+        until: Duration,
+    },
     /// The command has ended, and what it left running is being ended.
     Leftovers(Finished),
     /// The outcome is being written to the batch journal.
@@ -88,6 +99,7 @@ impl Phase {
             Phase::Clearing { .. } => PhaseKind::Clearing,
             Phase::Beginning(_) => PhaseKind::Beginning,
             Phase::Running(_) => PhaseKind::Running,
+            Phase::Held { .. } => PhaseKind::Held,
             Phase::Leftovers(_) => PhaseKind::Leftovers,
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,
@@ -159,6 +171,11 @@ impl Facts {
             foreign: attempt.foreign,
             kicks,
         }
+    }
+
+    /// The program that the command runs.
+    pub fn program(&self) -> &str {
+        self.command.run.first().map_or("", String::as_str)
     }
 
     /// The task's row, where it is of interest whether the job is known to be gone.
@@ -236,14 +253,43 @@ pub enum Look {
 /// What is being recorded.
 #[derive(Debug)]
 pub struct Recording {
-    /// The attempt that has ended last, with its job; `None` where only a batch is recorded.
-    pub last: Option<(Reservation, Facts, Arc<Settlement>)>,
+    /// What came of the attempt that was served last.
+    pub last: Last,
     /// Since when the worker tries to record.
     pub since: Duration,
     /// The ledger has refused the entry already, which was said.
     pub in_trouble: bool,
     /// Not before then.
     pub not_before: Duration,
+}
+
+/// What came of the attempt that was served last, with its job.
+#[derive(Debug)]
+pub enum Last {
+    /// There is none: only a batch is recorded.
+    Nothing,
+    /// The attempt has ended.
+    Ended(Finished),
+    /// The command could not be started, and that is the worker's trouble: the task is to wait as if nothing had been
+    /// claimed.
+    Unstarted {
+        /// The job.
+        reservation: Reservation,
+        /// The attempt.
+        facts: Facts,
+        /// For how long the job is given back.
+        delay: Duration,
+    },
+}
+
+impl Last {
+    /// Which attempt.
+    pub fn attempt(&self) -> Option<AttemptId> {
+        match self {
+            Last::Nothing => None,
+            Last::Ended(Finished { facts, .. }) | Last::Unstarted { facts, .. } => Some(facts.id),
+        }
+    }
 }
 
 /// What is to be done with a job.

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::event::{Effect, Now, ToDelete};
+use super::heard::Heard;
+use super::lacks::Lacks;
 use super::mode::Mode;
+use super::outage::Outage;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
 use crate::broker::{Held, JobId, Reservation};
@@ -64,6 +67,7 @@ pub struct Machine {
     pub rules: Rules,
     pub commands: Arc<Commands>,
     pub mode: Mode,
+    pub heard: Heard,
     pub phase: Phase,
     pub batch: Batch,
     /// The next job, claimed in the transaction that recorded the one before it.
@@ -83,13 +87,15 @@ pub struct Machine {
     /// A batch that could not be recorded beside a command is not tried again before then, and whether that was said.
     pub batch_not_before: Duration,
     pub batch_in_trouble: bool,
-    /// Notes beside a command that could not be made are not tried again before then.
+    /// Notes beside a command that could not be made are not tried again before then, and whether that was said.
     pub note_not_before: Duration,
+    pub notes_in_trouble: bool,
     /// The configuration was read again since the last claims were asked for.
     pub configured_since: bool,
     pub pace: Pace,
     pub prefetch: PrefetchSize,
     pub rest: Rest,
+    pub lacks: Lacks,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -107,6 +113,8 @@ pub struct Notes {
     pub kicks: Vec<(TaskId, u64)>,
     /// Tasks whose jobs are lost.
     pub again: Vec<Jobless>,
+    /// The worker was told to go.
+    pub told: bool,
     /// Puts that were granted, to be announced.
     pub puts: Vec<Again>,
 }
@@ -126,14 +134,16 @@ pub struct KeepAlive {
 pub struct Rest {
     /// Since when.
     pub since: Duration,
-    /// Questions to the broker that failed one after the other.
-    pub failures: u32,
+    /// How the worker stands with its broker.
+    pub outage: Outage,
     /// No job is taken before then.
     pub pause_until: Option<Duration>,
     /// When the tube is to be put right; `None`: that is a tender's.
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// The latest claim could not be made, which was said.
+    pub claims_fail: bool,
 }
 
 /// What the tender knows of what a worker has done.
@@ -157,6 +167,7 @@ impl Machine {
             rules,
             commands,
             mode: Mode::Working,
+            heard: Heard::default(),
             phase: Phase::Idle,
             batch: Batch::default(),
             claimed: None,
@@ -170,10 +181,12 @@ impl Machine {
             batch_not_before: Duration::ZERO,
             batch_in_trouble: false,
             note_not_before: Duration::ZERO,
+            notes_in_trouble: false,
             configured_since: false,
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),
             rest,
+            lacks: Lacks::default(),
             jobs: 0,
             output: 0,
             told: Told::All,
@@ -305,6 +318,7 @@ impl Notes {
         self.deleted.extend(&entry.deleted);
         self.kicks.extend(&entry.kicks);
         self.again.extend(entry.again.iter().cloned());
+        self.told |= entry.told;
     }
 }
 

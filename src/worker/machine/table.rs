@@ -2,13 +2,13 @@
 //!
 //! | event | where it may happen | where it leads |
 //! |---|---|---|
-//! | told, configured, due | everywhere | |
+//! | told, told all, configured, due | everywhere | |
 //! | answered | while the broker is asked | by the question |
 //! | entered, proved | while the ledger is told | by the entry |
 //! | journal made | everywhere: it says something of the batch, not of the job | |
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
-//! | ended | `Beginning`, `Running` | `Leftovers`, `Journaling`, `Looking` |
+//! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `Journaling`, `Looking`; `Recording` if the command could not be started |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
 //! | cleared | `Clearing`, `Leftovers` | `Claiming`, `Disposing`; `Journaling`, `Looking` |
 //!
@@ -21,6 +21,8 @@ use std::fmt;
 pub enum EventKind {
     /// `Event::Told`.
     Told,
+    /// `Event::ToldAll`.
+    ToldAll,
     /// `Event::Configured`.
     Configured,
     /// `Event::Answered`.
@@ -64,6 +66,8 @@ pub enum PhaseKind {
     Beginning,
     /// `Phase::Running`.
     Running,
+    /// `Phase::Held`.
+    Held,
     /// `Phase::Leftovers`.
     Leftovers,
     /// `Phase::Journaling`.
@@ -98,8 +102,9 @@ impl fmt::Display for Illegal {
 }
 
 /// What may happen wherever a worker stands. Whether an answer is one to what was asked, the question says.
-const ANYWHERE: [EventKind; 7] = [
+const ANYWHERE: [EventKind; 8] = [
     EventKind::Told,
+    EventKind::ToldAll,
     EventKind::Configured,
     EventKind::Due,
     EventKind::Answered,
@@ -120,6 +125,7 @@ fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
         | PhaseKind::Claiming
         | PhaseKind::Counting
         | PhaseKind::TakingOver
+        | PhaseKind::Held
         | PhaseKind::Looking
         | PhaseKind::Recording
         | PhaseKind::Disposing

@@ -1,31 +1,25 @@
 //! The machine in made-up surroundings: long random histories in which a broker, a ledger and commands answer whatever
-//! they may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when.
+//! they may, and the rules of `machine.rs` are checked at every step; and the table of what may happen when. What a
+//! worker does in one place or another is told step by step, in modules by what it is about.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
-use super::event::{Answer, Ask, Event};
-use super::mode::Mode;
-use super::state::LEAVE_ALONE;
 use super::table::{EventKind, PhaseKind, may_happen};
-use crate::broker as broker_port;
-use crate::ledger::{Claim, Jobless, TaskRef};
-use crate::link::Report;
-use crate::task::id::{PutId, TaskId};
-use crate::task::state::{Exit, Outcome};
 
 mod broker;
 mod dice;
+mod endings;
+mod jobs;
+mod lacking;
 mod model;
 mod script;
 mod stage;
+mod told;
 mod world;
 
 use model::{Kind, Model, Tally};
-use script::Script;
 use stage::at;
 use world::World;
 
@@ -95,262 +89,6 @@ fn the_table_says_what_may_happen() {
     }
 }
 
-/// An outcome is recorded within 20 ms of a broker that says nothing, whatever there is to be asked.
-#[test]
-fn an_outcome_does_not_wait_for_a_silent_broker() {
-    for exit in [0, 1] {
-        let mut script = Script::running();
-        script.ends(exit, at(100_000));
-        assert!(
-            script.asked().is_some(),
-            "the broker is asked what comes next"
-        );
-        assert_eq!(script.entered(), None);
-        let due = script.machine.deadline().unwrap();
-        assert!(due <= Duration::from_millis(120), "{due:?}");
-        script.due(due);
-        assert_eq!(script.entered(), Some(1), "recorded without the broker");
-    }
-}
-
-/// A touch that the broker does not answer keeps nothing from being recorded.
-#[test]
-fn an_outcome_does_not_wait_for_a_touch() {
-    let mut script = Script::running();
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    assert!(matches!(script.asked(), Some(Ask::Touch(_))));
-    script.ends(0, at(30_000_000));
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    assert_eq!(script.entered(), Some(1));
-}
-
-/// What is known of deleted jobs goes with the very next entry.
-#[test]
-fn what_is_deleted_goes_with_the_next_entry() {
-    let mut script = Script::running_foreign();
-    script.ends(0, at(1_000));
-    script.answer_exchange(0);
-    script.answer_entered();
-    // Deleted, since no other job came.
-    script.answer_exchange(0);
-    script.reserves_pointer();
-    let entry = script.last_entry().unwrap();
-    assert!(entry.claim.is_some());
-    assert_eq!(entry.deleted, [TaskId(1)]);
-}
-
-/// A broker that cannot say how often a job was kicked has not said that it was not.
-#[test]
-fn an_unknown_kick_is_not_taken_for_none() {
-    let mut script = Script::new();
-    script.reserves_pointer();
-    script.claim_says(Claim::AskForKicks);
-    assert!(matches!(script.asked(), Some(Ask::Know(_))));
-    script.step(Event::Answered(Answer::Known(
-        Err(stage::lost_connection()),
-    )));
-    match script.asked() {
-        Some(Ask::Release { delay, .. }) => assert_eq!(*delay, LEAVE_ALONE),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A task that waits and whose job was lost is put again, and no job is taken before that is said.
-#[test]
-fn a_job_that_is_lost_when_it_is_released_is_put_again() {
-    let mut script = Script::new();
-    script.reserves_pointer();
-    let put = PutId {
-        task: TaskId(1),
-        generation: 4,
-    };
-    script.claim_says(Claim::Later {
-        put,
-        delay: Duration::from_secs(1),
-        priority: 1024,
-    });
-    assert!(matches!(script.asked(), Some(Ask::Release { .. })));
-    script.step(Event::Answered(Answer::Settled(Err(
-        broker_port::Error::NotFound,
-    ))));
-    assert!(is_put_again(&script, put));
-    assert!(script.asked().is_none(), "{:?}", script.asked());
-}
-
-/// A broker without room takes a job off its connection and leaves it nowhere, also one that nobody has claimed.
-#[test]
-fn a_job_that_is_lost_unclaimed_is_put_again() {
-    let full = || Event::Answered(Answer::Settled(Err(broker_port::Error::OutOfMemory)));
-    let pointer = |script: &Script| match script.last_entry().unwrap().again.as_slice() {
-        [Jobless::Job(job)] => match &job.task {
-            TaskRef::Pointer(uuid) => *uuid,
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    };
-    // Whose kicks are not known.
-    let mut script = Script::new();
-    script.reserves_pointer();
-    script.claim_says(Claim::AskForKicks);
-    script.step(Event::Answered(Answer::Known(
-        Err(stage::lost_connection()),
-    )));
-    script.step(full());
-    assert_eq!(pointer(&script), Uuid::from_u128(1));
-
-    // Whose turn has not come.
-    let mut script = Script::running();
-    script.ends_quickly(at(1_000));
-    script.answer_exchange(2);
-    script.claims();
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    // The job before is deleted first.
-    script.answer_exchange(0);
-    assert!(
-        matches!(script.asked(), Some(Ask::Release { .. })),
-        "{:?}",
-        script.asked()
-    );
-    script.step(full());
-    assert_eq!(pointer(&script), Uuid::from_u128(3));
-}
-
-fn is_put_again(script: &Script, put: PutId) -> bool {
-    let again = &script.last_entry().unwrap().again;
-    matches!(again.as_slice(), [Jobless::Put(one)] if *one == put)
-}
-
-/// A worker that finds out whether the ledger is well, which may take as long as a lock is held, goes when it is told
-/// to.
-#[test]
-fn a_worker_in_trouble_goes_when_it_is_told_to() {
-    let mut script = Script::new();
-    script.reserves_pointer();
-    script.is_refused("the disk is full");
-    script.step(Event::Answered(Answer::Settled(Ok(()))));
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    script.step(stage::told(Mode::Draining { until: None }));
-    assert!(script.machine.is_gone());
-}
-
-/// A command that had ended before it could be asked to is judged by its exit, whatever was to be sent.
-#[test]
-fn what_ended_by_itself_is_judged_by_its_exit() {
-    for by_itself in [true, false] {
-        let mut script = Script::running();
-        script.step(stage::told(Mode::Stopping));
-        script.ends_as(by_itself, at(1_000));
-        let due = script.machine.deadline().unwrap_or_default();
-        script.due(due);
-        let outcome = script.last_entry().unwrap().settle[0].outcome.clone();
-        let expected = match by_itself {
-            true => Outcome::Exited(0),
-            false => Outcome::Interrupted(Exit::Code(0)),
-        };
-        assert_eq!(outcome, expected);
-    }
-}
-
-/// Also while the next command runs, for hours perhaps.
-#[test]
-fn a_task_whose_job_is_lost_does_not_wait_for_the_next_command() {
-    let mut script = Script::running();
-    script.ends_quickly(at(1_000));
-    script.answer_exchange(1);
-    let put = PutId {
-        task: TaskId(9),
-        generation: 2,
-    };
-    script.claims_although_lost(put);
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    assert!(is_put_again(&script, put));
-}
-
-/// After trouble the tender is told that the worker is idle, also where it had just been told so.
-#[test]
-fn trouble_that_is_over_is_reported() {
-    let mut script = Script::running();
-    script.reports.clear();
-    script.ends(0, at(200_000));
-    script.answer_exchange(0);
-    script.is_refused("the disk is full");
-    assert!(matches!(
-        script.reports.last(),
-        Some(Report::Troubled { .. })
-    ));
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    script.answer_entered();
-    script.answer_exchange(0);
-    let due = script.machine.deadline().unwrap();
-    script.due(due);
-    assert!(
-        matches!(script.reports.last(), Some(Report::Idle { .. })),
-        "{:?}",
-        script.reports
-    );
-}
-
-/// A tender reconciles for its workers, also after an outage.
-#[test]
-fn a_worker_with_a_tender_does_not_reconcile() {
-    for has_tender in [true, false] {
-        let mut script = Script::with(|rules| rules.has_tender = has_tender);
-        if !has_tender {
-            assert!(matches!(script.asked(), Some(Ask::Reconcile)));
-            script.step(Event::Answered(Answer::Reconciled));
-        }
-        assert!(matches!(script.asked(), Some(Ask::Reserve { .. })));
-        script.step(Event::Answered(Answer::Reserved(Err(
-            stage::lost_connection(),
-        ))));
-        let due = script.machine.deadline().unwrap();
-        script.due(due);
-        match script.asked() {
-            Some(Ask::Reserve { wait }) => assert!(has_tender && wait.is_zero()),
-            Some(Ask::Reconcile) => assert!(!has_tender),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Attempts that were claimed ahead and do not begin have let their locks go by the time their tasks wait again.
-#[test]
-fn locks_of_what_does_not_begin_are_free_before_it_waits() {
-    let mut script = Script::running();
-    let ids = script.ends_with_batch(3, at(1_000));
-    for id in &ids[1..] {
-        assert!(script.holds(*id), "claimed ahead: {id}");
-    }
-    script.step(stage::told(Mode::Draining { until: None }));
-    script.ends(1, at(2_000));
-    let due = script.machine.deadline().unwrap_or_default();
-    script.due(due);
-    script.answer_known();
-    let entry = script.last_entry().unwrap();
-    assert_eq!(entry.unclaim, ids[1..]);
-    for id in &ids[1..] {
-        assert!(!script.holds(*id), "{id}");
-    }
-}
-
-/// Told to go while an outcome is being journaled: the job whose turn was next is given back with the others.
-#[test]
-fn a_turn_that_does_not_come_is_given_back() {
-    let mut script = Script::running();
-    let ids = script.ends_with_batch(3, at(1_000));
-    script.writes_journal = false;
-    script.ends_quickly(at(2_000));
-    script.step(stage::told(Mode::Stopping));
-    script.step(Event::Journaled(true));
-    assert_eq!(script.last_entry().unwrap().unclaim, ids[1..]);
-}
-
 /// What all of them together keep, whatever goes wrong: no task is lost, none runs twice at once, none runs again that
 /// is done, and a death costs one attempt.
 #[test]
@@ -399,11 +137,19 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             all.restarts += tally.restarts;
             all.attempts += tally.attempts;
             all.lost += tally.lost;
+            all.unstarted += tally.unstarted;
+            all.stopped += tally.stopped;
+            all.cut_off += tally.cut_off;
         }
     }
     println!("{all:?}");
     assert!(
-        all.kills > 2_000 && all.restarts > 100 && all.lost > 1_000,
+        all.kills > 2_000
+            && all.restarts > 100
+            && all.lost > 1_000
+            && all.unstarted > 1_000
+            && all.stopped > 200
+            && all.cut_off > 10,
         "too little went wrong: {all:?}"
     );
 }

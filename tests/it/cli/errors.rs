@@ -234,3 +234,93 @@ fn limits_that_contradict_each_other_are_refused_by_name() {
     let refused = taskqueue.run(&["tender"]).failed(2);
     assert!(refused.contains("nothing to tend"), "{refused}");
 }
+
+/// A run with one more variable.
+fn with(taskqueue: &Taskqueue, args: &[&str], name: &str, value: &str) -> (Option<i32>, String) {
+    let mut command = taskqueue.command(args);
+    command.env(name, value);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.ok]\nrun = ['/bin/true']\n");
+    let put = ["put", "--use-tube", "t", "ok"];
+    let globals = ["CONFIG", "BROKER", "LOG", "LOG_FORMAT", "LOG_FILE"];
+    for name in globals {
+        let name = format!("TASKQUEUE_{name}");
+        let (code, said) = with(&taskqueue, &["list"], &name, "");
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{name}");
+    }
+    let flag = ["list", "--store", "t.db"];
+    assert_eq!(with(&taskqueue, &flag, "TASKQUEUE_STORE", "").0, Some(0));
+    taskqueue.run(&put).ok();
+    let work = ["worker", "--use-tube", "t", "--max-jobs", "1"];
+    let (code, said) = with(&taskqueue, &work, "TASKQUEUE_WORKER_NAME", "");
+    assert_eq!(code, Some(0), "{said}");
+    taskqueue.run(&put).ok();
+    let (code, said) = with(&taskqueue, &work, "TASKQUEUE_GRACE_PERIOD", "");
+    assert_eq!(code, Some(0), "{said}");
+    for name in [
+        "MODE",
+        "MIN_WORKERS",
+        "SPARE_WORKERS",
+        "MAX_WORKERS",
+        "SHRINK_AFTER",
+        "MAX_WORKER_AGE",
+        "MAX_WORKER_BUFFER",
+        "MAX_WORKER_JOBS",
+        "MAX_WORKER_MEMORY",
+        "LIMIT",
+        "WORKER_COMMAND",
+        "WORKER_PROTOCOL",
+    ] {
+        // It comes as far as what is wrong with the flags.
+        let name = format!("TASKQUEUE_{name}");
+        let (code, said) = with(&taskqueue, &["tender"], &name, "");
+        assert_eq!(code, Some(2));
+        assert!(said.contains("nothing to tend"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_variable_with_a_wrong_value_is_named() {
+    let taskqueue = Taskqueue::embedded();
+    for (name, value, args) in [
+        ("TASKQUEUE_BROKER", "nonsense", &["ping"][..]),
+        ("TASKQUEUE_LOG_FORMAT", "xml", &["list"]),
+        ("TASKQUEUE_MAX_WORKERS", "many", &["tender"]),
+        (
+            "TASKQUEUE_GRACE_PERIOD",
+            "soon",
+            &["worker", "--use-tube", "t"],
+        ),
+        ("TASKQUEUE_STORE", "t.db\r", &["list"]),
+        ("TASKQUEUE_BROKER", "\"embedded\"", &["list"]),
+        ("TASKQUEUE_LOG", "'info'", &["list"]),
+    ] {
+        let (code, said) = with(&taskqueue, args, name, value);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.contains(name) && !said.contains("--log-format <"),
+            "{said}"
+        );
+    }
+    // Of a flag, the flag.
+    let flag = ["tender", "--max-workers=many"];
+    let (_, said) = with(&taskqueue, &flag, "TASKQUEUE_MAX_WORKERS", "3");
+    assert!(said.contains("'--max-workers <N>'"), "{said}");
+    // The flag wins, wherever it stands.
+    for args in [
+        ["list", "--broker", "embedded"],
+        ["--broker", "embedded", "list"],
+    ] {
+        let (code, said) = with(&taskqueue, &args, "TASKQUEUE_BROKER", "nonsense");
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let files: Vec<_> = std::fs::read_dir(taskqueue.path("")).unwrap().collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+}

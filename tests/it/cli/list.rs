@@ -27,16 +27,23 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
     taskqueue.configure(COMMANDS);
-    for command in ["say", "no", "killed", "missing", "unknown"] {
+    taskqueue.no_program("senseless");
+    for command in ["say", "no", "killed", "senseless", "strict"] {
+        let argument = if command == "strict" {
+            "-hello"
+        } else {
+            "hello"
+        };
         taskqueue
             .run(&[
                 "put",
                 "--use-tube",
                 "t",
                 command,
-                "hello",
                 "--option",
                 "x=1",
+                "--",
+                argument,
             ])
             .ok();
     }
@@ -187,8 +194,8 @@ fn people_read_a_table() {
     let text = taskqueue.run(&["show", "5"]).ok();
     for part in [
         "failed",
-        "unknown",
-        "not configured",
+        "strict",
+        "begins with a hyphen",
         "attempt 1 by",
         "refused",
     ] {

@@ -74,3 +74,28 @@ fn a_file_that_cannot_be_written_is_named() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+#[test]
+fn all_write_to_one_file_also_when_a_link_on_the_way_to_it_is_switched() {
+    let taskqueue = Taskqueue::embedded();
+    for folder in ["1", "2"] {
+        fs::create_dir(taskqueue.path(folder)).unwrap();
+    }
+    let switch = |to: &str| {
+        let _ = fs::remove_file(taskqueue.path("current"));
+        std::os::unix::fs::symlink(to, taskqueue.path("current")).unwrap();
+    };
+    switch("1");
+    let tender = tend(&taskqueue, 1, 1, &["--log-file", "current/log"]);
+    until_idle(&taskqueue, 1);
+    switch("2");
+    fs::rename(taskqueue.path("1/log"), taskqueue.path("1/log.1")).unwrap();
+    tender.signal(Signal::USR1);
+    until("both write on", || {
+        text(&taskqueue, "1/log")
+            .matches("log file opened again")
+            .count()
+            == 2
+    });
+    assert!(!taskqueue.path("2/log").exists());
+}

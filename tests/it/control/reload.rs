@@ -78,7 +78,8 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
             "min workers 3 is more than max workers 2",
         ),
         ("nonsense", "taskqueue.toml"),
-        ("", "nothing to tend"),
+        ("", "is empty"),
+        ("# nothing", "nothing to tend"),
     ] {
         taskqueue.configure(wrong);
         let said = taskqueue.run(&["reload"]).failed(1);
@@ -90,9 +91,9 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
             .matches("configuration kept as it was")
             .count()
     };
-    until("they are in the log", || reported() == 4);
+    until("they are in the log", || reported() == 5);
     tender.signal(Signal::HUP);
-    until("it is in the log", || reported() == 5);
+    until("it is in the log", || reported() == 6);
     // Workers go by what they read before.
     assert_eq!(job(&taskqueue), "one");
     assert_eq!(pids(&pool(&taskqueue)), before);
@@ -268,4 +269,30 @@ fn a_worker_that_refuses_is_named_once() {
     let log = log(&taskqueue);
     assert_eq!(refusals(&log), 2, "{log}");
     assert!(!log.contains("misunderstood"), "{log}");
+}
+
+/// A worker stays with its broker and its store, and so do those that its commands would speak to.
+#[test]
+fn commands_are_told_the_broker_and_the_store_that_their_worker_has() {
+    let taskqueue = Taskqueue::embedded();
+    let said = taskqueue.path("said").display().to_string();
+    let configure = |word: &str, broker: &str, store: &str| {
+        taskqueue.configure(&format!(
+            "broker = '{broker}'\nstore = '{store}'\n[commands.job]\nrun = ['/bin/sh', '-c', \
+             'echo {word} $TASKQUEUE_BROKER $TASKQUEUE_STORE >> {said}']\n"
+        ));
+    };
+    configure("one", "embedded", "t.db");
+    let mut command = taskqueue.bare(&["worker", "--use-tube", "t", "--log-file", "log"]);
+    command.env("PWD", taskqueue.path(""));
+    let worker = Running::start(command);
+    let store = taskqueue.path("").canonicalize().unwrap().join("t.db");
+    let told = |word: &str| format!("{word} embedded {}", store.display());
+    assert_eq!(job(&taskqueue), told("one"));
+    configure("two", "beanstalk://127.0.0.1:1", "other.db");
+    worker.signal(Signal::HUP);
+    until("it has", || {
+        log(&taskqueue).contains("stayed with its broker and store")
+    });
+    assert_eq!(job(&taskqueue), told("two"));
 }

@@ -97,3 +97,126 @@ fn one_of_several_tenders_is_picked_by_its_tube() {
     assert_eq!(other.wait().code, Some(0));
     assert_eq!(super::pool(&taskqueue)["tube"], "t");
 }
+
+/// A task that deploys: whatever keeps the tender starts it again, and the task is done.
+#[test]
+fn a_task_that_stops_its_own_tender_does_not_wait_for_itself() {
+    let taskqueue = Taskqueue::embedded();
+    let log = taskqueue.path("log");
+    let program = env!("CARGO_BIN_EXE_taskqueue");
+    taskqueue.configure(&format!(
+        "[commands.deploy]\nrun = [\"/bin/sh\", \"-c\", \"echo deploying >> {log}; {program} stop --store {store}\"]\n",
+        log = log.display(),
+        store = taskqueue.store().display(),
+    ));
+    let begun = Instant::now();
+    let tender = tend(
+        &taskqueue,
+        1,
+        1,
+        &["--grace-period", "20", "--log", "error"],
+    );
+    until_idle(&taskqueue, 1);
+    taskqueue.run(&["put", "--use-tube", "t", "deploy"]).ok();
+    let ended = tender.wait();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "waited for itself"
+    );
+    let task = taskqueue.show("1");
+    assert_eq!(task["status"], "done", "{task}");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "deploying\n");
+}
+
+/// The variables of another store's task say nothing of this one.
+#[test]
+fn a_task_of_another_store_waits_for_the_tender() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "sleep", "1"])
+        .ok();
+    until_busy(&taskqueue, 1);
+    let mut command = taskqueue.command(&["stop"]);
+    command
+        .env("TASKQUEUE_STORE_ID", "0190c2a0-0000-7000-8000-000000000000")
+        .env("TASKQUEUE_TUBE", "t");
+    let said = crate::support::Running::start(command).wait().ok();
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(tender.wait().code, Some(0));
+}
+
+/// It only asks the store whether it is itself a part of a task.
+#[test]
+fn a_task_can_stop_a_tender_whose_store_cannot_be_opened() {
+    let taskqueue = Taskqueue::embedded();
+    let tender = tend(&taskqueue, 1, 1, &["--log", "off"]);
+    until_idle(&taskqueue, 1);
+    for name in ["t.db-wal", "t.db-shm"] {
+        let _ = std::fs::remove_file(taskqueue.path(name));
+    }
+    std::fs::write(
+        taskqueue.store(),
+        "no store at all, and longer than nothing",
+    )
+    .unwrap();
+    let mut command = taskqueue.command(&["stop", "--now"]);
+    command
+        .env("TASKQUEUE_STORE_ID", "0190c2a0-0000-7000-8000-000000000000")
+        .env("TASKQUEUE_TUBE", "t");
+    let said = crate::support::Running::start(command).wait().ok();
+    assert!(said.contains("has ended"), "{said}");
+    tender.wait();
+}
+
+#[test]
+fn a_tender_that_says_nothing_more_is_not_waited_for_after_the_time_is_over() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "sleep", "60"])
+        .ok();
+    until_busy(&taskqueue, 1);
+    let begun = Instant::now();
+    let stop = taskqueue.start(&["stop", "--timeout", "2"]);
+    crate::support::until("it is told", || {
+        super::pool(&taskqueue)["state"] == "draining"
+    });
+    tender.signal(rustix::process::Signal::STOP);
+    let said = stop.wait().failed(1);
+    assert!(said.contains("has not ended within"), "{said}");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    tender.signal(rustix::process::Signal::CONT);
+    taskqueue.run(&["stop", "--now"]).ok();
+    tender.wait();
+}
+
+/// What came through a pipe is gone once it was read.
+#[test]
+fn a_wrong_configuration_that_comes_through_a_pipe_still_says_where_the_store_is() {
+    let taskqueue = Taskqueue::embedded();
+    let tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    std::fs::write(
+        taskqueue.path("wrong"),
+        format!("store = '{}'\nmisspelt = 1\n", taskqueue.store().display()),
+    )
+    .unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "cat wrong | \"$0\" stop --config /dev/stdin"])
+        .arg(env!("CARGO_BIN_EXE_taskqueue"))
+        .current_dir(taskqueue.path(""))
+        .env_remove("TASKQUEUE_STORE")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let said = crate::support::Running::start(command).wait().ok();
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(tender.wait().code, Some(0));
+}

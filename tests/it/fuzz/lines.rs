@@ -40,7 +40,7 @@ fn report() -> impl Strategy<Value = Report> {
     prop_oneof![
         Just(Report::Ready),
         (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Report::Busy { task, group }),
-        any::<i64>().prop_map(|task| Report::Troubled { task }),
+        (any::<i64>(), ".{0,60}").prop_map(|(task, reason)| Report::Troubled { task, reason }),
         (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Report::Idle { jobs, output }),
         (any::<u64>(), reply()).prop_map(|(ticket, reply)| Report::Answered {
             ticket: Ticket(ticket),
@@ -104,7 +104,7 @@ proptest! {
         for line in found.into_iter().flatten() {
             // What is understood can be said again, and means the same.
             if let Ok(report) = Report::decode(&line) {
-                prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
+                prop_assert_eq!(Report::decode(&report.encode()), Ok(report.clone()));
             }
             if let Ok(order) = Ordered::decode(&line) {
                 prop_assert_eq!(Ordered::decode(&order.encode()), Ok(order));

@@ -1,5 +1,6 @@
 //! Which task a job is, and what it may do to it.
 
+use std::mem;
 use std::time::Duration;
 
 use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
@@ -14,6 +15,10 @@ use super::{
     settlement,
 };
 use crate::support::tube;
+
+/// Why a task is not run whose command was taken out of the configuration.
+const WAITS_FOR_WORK: &str =
+    "waits for its command: the command work is not configured; add [commands.\"work\"] to run it";
 
 pub fn a_task_of_ours_runs_once(new: New) {
     let mut ledger = new();
@@ -129,6 +134,114 @@ pub fn a_failed_task_runs_again_only_when_its_job_is_kicked(new: New) {
     // The kick that was counted is used up; another one is another.
     assert!(matches!(ledger.claim(&kicked(1)), Claim::DeleteJob { .. }));
     begun(ledger.claim_cleared(&kicked(2), 2));
+}
+
+/// The wish to run the task again outlasts that its command is not there.
+pub fn a_kick_is_not_used_up_while_the_command_is_not_configured(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    let configured = mem::take(&mut ledger.commands);
+    let kicked = JobRef {
+        kicks: Some(1),
+        ..job.clone()
+    };
+    let parked = ledger.claim_cleared(&kicked, 1);
+    assert!(matches!(parked, Claim::Later { .. }), "{parked:?}");
+    let task = ledger.task(id);
+    assert_eq!(task.status.as_str(), "waiting");
+    assert_eq!(task.reason.as_deref(), Some(WAITS_FOR_WORK));
+
+    ledger.commands = configured;
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, NOW + 5000));
+    assert_eq!(
+        (attempt.id, attempt.budget),
+        (nth(id, 2), Default::default())
+    );
+    ledger.failed(attempt);
+    assert!(matches!(ledger.claim(&kicked), Claim::DeleteJob { .. }));
+}
+
+/// How long a job is put aside whose task waits for its command; `None`: the task was refused.
+fn parked(claim: Claim) -> Option<Duration> {
+    match claim {
+        Claim::Later { delay, .. } => Some(delay),
+        Claim::Refused { .. } => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+const DAY: i64 = 86_400_000;
+
+/// The week begins when the command is found missing, and not when the task was put, or failed.
+pub fn a_task_waits_a_week_for_its_command_however_old_it_is(new: New) {
+    let mut ledger = new();
+    let (backlog, old_job) = put(&mut ledger.db, NOW - 30 * DAY);
+    let (regenerated, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    let then = NOW + 30 * DAY;
+    let again = ledger.db.regenerate(regenerated, None, then).unwrap();
+    assert_eq!(again.unwrap().due_in, NOW - then);
+    ledger.commands = Default::default();
+
+    let seconds = Duration::from_secs;
+    for (id, job) in [(backlog, old_job), (regenerated, job)] {
+        let mut waits = |after| parked(ledger.claim_at_cleared(&job, 1, then + after));
+        assert_eq!(waits(0), Some(seconds(5)));
+        assert_eq!(waits(60_000), Some(seconds(30)), "half as long again");
+        assert_eq!(waits(7 * DAY - 1), Some(seconds(300)));
+        let task = ledger.task(id);
+        assert_eq!(task.due, Some(then), "since it was found missing");
+        assert_eq!(task.reason.as_deref(), Some(WAITS_FOR_WORK));
+        let mut waits = |after| parked(ledger.claim_at_cleared(&job, 1, then + after));
+        assert_eq!(waits(7 * DAY), None);
+        assert_eq!(ledger.status(id), "failed");
+    }
+}
+
+/// What is parked was due, so that a clock that is set back keeps it from nothing.
+pub fn a_parked_task_runs_at_once_when_its_command_is_back_whatever_the_clock_says(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let configured = mem::take(&mut ledger.commands);
+    let (later, yesterday) = (NOW + 3 * DAY, NOW + 2 * DAY);
+    assert!(parked(ledger.claim_at(&job, later)).is_some());
+    let again = ledger.db.put_again(&[nth_put(id, 1)], yesterday).unwrap();
+    assert_eq!(again[0].due_in.max(0), 0);
+    let delay = parked(ledger.claim_at(&job, yesterday));
+    assert_eq!(delay, Some(Duration::from_secs(5)));
+    ledger.commands = configured;
+    begun(ledger.claim_at(&job, yesterday - DAY));
+}
+
+/// Of the bodies that others put, nobody ever knew a command.
+pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
+    let mut ledger = new();
+    let uuid = Uuid::now_v7();
+    let task = NewTask {
+        uuid,
+        tube: tube("t"),
+        content: Content::Raw("raw".into()),
+        priority: 5,
+        ttr: 60,
+        due: NOW,
+    };
+    ledger.db.add(&[task], NOW).unwrap();
+    let pointer = job_ref(1, TaskRef::Pointer(uuid));
+    let configured = mem::take(&mut ledger.commands);
+    assert!(parked(ledger.claim(&pointer)).is_some());
+    let tasks = ledger.tasks();
+    assert_eq!(
+        tasks[0].reason.as_deref(),
+        Some("waits for its command: tube t has no command for raw bodies")
+    );
+    let theirs = job_ref(2, TaskRef::Nameless(foreign("raw")));
+    assert_eq!(parked(ledger.claim(&theirs)), None);
+    ledger.commands = configured;
+    let attempt = begun(ledger.claim(&pointer));
+    assert_eq!(attempt.plan.stdin.as_deref(), Some(&b"raw"[..]));
 }
 
 pub fn a_retry_waits_in_the_row(new: New) {

@@ -1,9 +1,9 @@
 //! What is deleted, and what must stay.
 
-use taskqueue::ledger::Millis;
 use taskqueue::ledger::cleanup::{Old, SoFar};
 use taskqueue::ledger::read::Key;
 use taskqueue::ledger::{AfterLoss, Claim, Entry, TaskRef};
+use taskqueue::ledger::{Ledger, Millis};
 use taskqueue::task::id::WorkerId;
 use taskqueue::task::state::Status;
 
@@ -158,14 +158,30 @@ pub fn a_cleanup_pauses_only_after_what_it_deleted(new: New) {
     let attempt = ledger.begin(&job);
     ledger.done(attempt);
     let done = old(&[Status::Done], NOW + 1);
-    let mut so_far = SoFar::default();
-    let mut pauses = Vec::new();
-    while !so_far.is_over() {
-        so_far = ledger.db.clean_up_some(&done, so_far).unwrap();
-        pauses.push(so_far.pause().is_some());
-    }
+    let pauses = |db: &mut Ledger| {
+        let mut so_far = SoFar::default();
+        let mut pauses = Vec::new();
+        while !so_far.is_over() {
+            so_far = db.clean_up_some(&done, so_far).unwrap();
+            pauses.push(so_far.pause().is_some());
+        }
+        pauses
+    };
     // A task, then no more of them, then a look at the workers.
-    assert_eq!(pauses, [true, false, false]);
+    assert_eq!(pauses(&mut ledger.db), [true, false, false]);
+    let mut db = ledger.another();
+    let workers: Vec<_> = (0..600).map(|_| register(&mut db, "one")).collect();
+    assert_eq!(
+        pauses(&mut ledger.db),
+        [false, false, false],
+        "all of them live"
+    );
+    drop(workers);
+    assert_eq!(
+        pauses(&mut ledger.db),
+        [false, true, false],
+        "some of them were forgotten"
+    );
 }
 
 pub fn workers_are_forgotten_some_at_a_time(new: New) {
@@ -176,7 +192,7 @@ pub fn workers_are_forgotten_some_at_a_time(new: New) {
     let mut left = Vec::new();
     let mut from = Some(WorkerId::NOBODY);
     while let Some(after) = from {
-        from = ledger.db.forget_workers(after).unwrap();
+        from = ledger.db.forget_workers(after).unwrap().next;
         left.push(ledger.db.workers().unwrap().len());
     }
     // The first lives, and the last stays.

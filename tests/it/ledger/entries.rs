@@ -179,3 +179,51 @@ pub fn what_ends_for_good_with_a_lost_attempt_is_not_claimed(new: New) {
     assert!(matches!(entered.prefetch.as_slice(), [None]));
     assert_eq!(ledger.status(task), "failed");
 }
+
+/// However often it was tried before, and whether a kick asked for it.
+pub fn a_claim_that_came_to_nothing_is_as_if_it_had_not_been(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let (me, before) = (ledger.me.clone(), ledger.task(id));
+    let unclaim = |number| Entry {
+        unclaim: vec![nth(id, number)],
+        ..Entry::default()
+    };
+    let attempt = ledger.begin(&job);
+    drop(attempt);
+    enter(&mut ledger.db, &me, unclaim(1)).unwrap();
+    assert_eq!(format!("{:?}", ledger.task(id)), format!("{before:?}"));
+
+    let attempt = ledger.begin(&job);
+    assert_eq!(attempt.id, nth(id, 1), "its number is free again");
+    let next = Next::Wait(std::time::Duration::from_secs(10));
+    ledger.settle(&attempt, Outcome::Exited(75), next);
+    drop(attempt);
+    let (before, later) = (ledger.task(id), NOW + 60_000);
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, later));
+    assert_eq!((attempt.id, attempt.budget.spent), (nth(id, 2), 1));
+    drop(attempt);
+    enter(&mut ledger.db, &me, unclaim(2)).unwrap();
+    let after = ledger.task(id);
+    assert_eq!(after.status.as_str(), "waiting");
+    assert_eq!(after.started, before.started);
+    assert_eq!(after.attempts.len(), 1);
+    let attempt = begun(ledger.claim_at_cleared(&job, 1, later));
+    assert_eq!((attempt.id, attempt.budget.spent), (nth(id, 2), 1));
+
+    // Not of what somebody has taken over, nor of what has ended.
+    let them = register(&mut ledger.db, "another").me;
+    enter(&mut ledger.db, &them, unclaim(2)).unwrap();
+    assert_eq!(ledger.status(id), "running");
+    ledger.failed(attempt);
+    enter(&mut ledger.db, &me, unclaim(2)).unwrap();
+    assert_eq!(ledger.status(id), "failed");
+    let kicked = JobRef {
+        kicks: Some(1),
+        ..job.clone()
+    };
+    drop(begun(ledger.claim_cleared(&kicked, 2)));
+    enter(&mut ledger.db, &me, unclaim(3)).unwrap();
+    assert_eq!(ledger.status(id), "waiting");
+    begun(ledger.claim_cleared(&job, 2));
+}

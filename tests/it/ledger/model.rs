@@ -73,7 +73,7 @@ async fn one_that_is_far_away_is_asked_on_a_thread() {
         (true, Memory::new(Uuid::now_v7())),
         (false, Memory::new(Uuid::now_v7()).remote()),
     ] {
-        let store = Store::over(memory.alone()).unwrap();
+        let store = Store::over(memory.alone());
         let here = store.at_once(|ledger| ledger.counts());
         assert_eq!(here.is_some(), is_near);
         let counts = store.soon(|ledger| ledger.counts()).await;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use taskqueue::ledger::read::{DisplayedStatus, Filter, Key};
 use taskqueue::ledger::worker::Me;
-use taskqueue::ledger::{Claim, DeadAttempt, JobRef, Remains, Settlement};
+use taskqueue::ledger::{AfterLoss, Claim, DeadAttempt, Entry, JobRef, Remains, Settlement};
 use taskqueue::lives::Holder;
 use taskqueue::task::id::TaskId;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Exit, Outcome};
 
-use super::{NOW, New, Stage, begun, claim, nth, put, register, settled, settlement, taken_over};
+use super::{
+    NOW, New, Stage, begun, claim, enter, nth, put, register, settled, settlement, taken_over,
+};
 
 /// A task whose worker has died; what that one would still settle, and how it is found.
 fn dead(ledger: &mut Stage) -> (Arc<Settlement>, Me, DeadAttempt, JobRef) {
@@ -180,6 +182,61 @@ pub fn what_died_with_the_machine_is_not_counted(new: New) {
         let reason = shown.attempts[0].reason.as_deref();
         assert_eq!(reason, (round > 0).then_some("the machine was restarted"));
         ledger.done(attempt);
+    }
+}
+
+/// However often: three lost attempts would be one too many.
+pub fn what_a_worker_ran_that_was_told_to_go_is_interrupted(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW);
+    let commands = ledger.commands.clone();
+    for round in 1..=4 {
+        let them = register(&mut ledger.db, "them");
+        let mut claimed = claim(&mut ledger.db, &them.me, &commands, &job, NOW).unwrap();
+        if let Claim::Remains(of) = &claimed {
+            let cleared = job_cleared(&job, of.id.number);
+            claimed = claim(&mut ledger.db, &them.me, &commands, &cleared, NOW).unwrap();
+        }
+        let attempt = begun(claimed);
+        assert_eq!(attempt.budget, Default::default());
+        let told = Entry {
+            told: true,
+            ..Entry::default()
+        };
+        enter(&mut ledger.db, &them.me, told).unwrap();
+        drop((them, attempt));
+        let Claim::Dead(dead) = ledger.claim(&job) else {
+            panic!("it is dead");
+        };
+        assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+        let lose = Entry {
+            lose: Some(DeadAttempt {
+                owner: Some(ledger.me.id),
+                ..dead
+            }),
+            ..Entry::default()
+        };
+        let entered = enter(&mut ledger.db, &ledger.me, lose).unwrap();
+        assert_eq!(entered.lost, Some(AfterLoss::Waits), "round {round}");
+        // That it happens again and again is worth a word, since nothing counts it.
+        let expected = if round >= 3 {
+            vec![(id, round)]
+        } else {
+            vec![]
+        };
+        assert_eq!(entered.often, expected);
+        let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
+        let last = shown.attempts.last().unwrap();
+        assert_eq!(last.outcome.as_deref(), Some("interrupted"));
+        assert!(last.reason.as_deref().unwrap().contains("told to go"));
+        assert_eq!((last.exit_code, last.signal), (None, None));
+    }
+}
+
+fn job_cleared(job: &JobRef, attempt: i64) -> JobRef {
+    JobRef {
+        cleared: Some(attempt),
+        ..job.clone()
     }
 }
 

@@ -1,13 +1,16 @@
 //! What every adapter does with rows, below the protocol and as people see it.
 
+use std::time::Duration;
+
+use taskqueue::ledger::put::NewTask;
 use taskqueue::ledger::read::{DisplayedStatus, Filter, LISTED, Task};
-use taskqueue::ledger::rows::{Beginning, EndedAttempt, Ending, NewRow, Origin, Rows};
+use taskqueue::ledger::rows::{Beginning, EndedAttempt, Ending, NewRow, Origin, Rows, Wants};
 use taskqueue::ledger::worker::NewWorker;
 use taskqueue::ledger::{Durability, Failed, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::id::{AttemptId, TaskId};
 use taskqueue::task::output::{Captured, KEPT};
-use taskqueue::task::retry::Budget;
+use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
@@ -295,6 +298,42 @@ pub fn tasks_are_counted_where_they_stand(new: New) {
     assert_eq!(counts.len(), 1);
     assert_eq!(ledger.db.tubes_in_use().unwrap(), [tube("t")]);
     drop(runs);
+}
+
+pub fn what_waits_is_counted_by_what_it_wants(new: New) {
+    let mut ledger = new();
+    put(&mut ledger.db, NOW);
+    put(&mut ledger.db, NOW);
+    let raw = |uuid| NewTask {
+        uuid,
+        tube: tube("t"),
+        content: Content::Raw("raw".into()),
+        priority: 5,
+        ttr: 60,
+        due: NOW,
+    };
+    let uuid = Uuid::now_v7();
+    ledger
+        .db
+        .add(&[raw(uuid), raw(Uuid::now_v7())], NOW)
+        .unwrap();
+    // One that has run is named by its tube's command, and wants what it wanted; another producer's is anybody's guess.
+    for task in [TaskRef::Pointer(uuid), TaskRef::Nameless(foreign("raw"))] {
+        let attempt = ledger.begin(&job_ref(1, task));
+        ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
+    }
+    let mut backlog = ledger.db.backlog().unwrap();
+    backlog.sort_by(|one, other| one.wants.cmp(&other.wants));
+    let found = backlog
+        .into_iter()
+        .map(|row| (row.tube, row.wants, row.count));
+    let expected = [
+        (Wants::Command("work".into()), 2),
+        (Wants::RawCommand, 2),
+        (Wants::Unknown, 1),
+    ];
+    let expected = expected.map(|(wants, count)| ("t".to_owned(), wants, count));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
 pub fn what_may_have_no_job_is_found_a_page_at_a_time(new: New) {

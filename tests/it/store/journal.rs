@@ -97,7 +97,7 @@ fn a_job_costs_four_pages() {
 fn a_loop_goes_on_while_its_store_waits_for_a_lock() {
     let ledger = OnDisk::new();
     let (release, holding) = hold(&ledger);
-    let store = Store::over(ledger.another()).unwrap();
+    let store = Store::over(ledger.another());
     let releasing = thread::spawn(move || {
         thread::sleep(Duration::from_secs(2));
         release.send(()).unwrap();

@@ -263,12 +263,12 @@ fn a_store_of_the_fifth_version_is_kept_whole() {
     let rest = |store: &Connection| -> Vec<String> {
         let mut lines = Vec::new();
         for table in [
-            "store",
-            "workers",
-            "attempts ORDER BY task, number",
-            "output ORDER BY task, number",
+            "* FROM store",
+            "id, name, tube, host, pid, started, stopped, boot FROM workers",
+            "* FROM attempts ORDER BY task, number",
+            "* FROM output ORDER BY task, number",
         ] {
-            let mut all = store.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let mut all = store.prepare(&format!("SELECT {table}")).unwrap();
             let columns = all.column_count();
             let rows = all.query_map([], |row| text(row, 0, columns)).unwrap();
             lines.extend(rows.map(Result::unwrap));

@@ -56,10 +56,13 @@ pub fn fill(sqlite: &Connection, rows: i64, finished: Millis) {
 fn write(path: &std::path::Path, over: &AtomicBool) -> Vec<Duration> {
     let mut db = sqlite::open(path, taskqueue::ledger::Durability::ProcessDeath).unwrap();
     let mut waits = Vec::new();
-    while !over.load(Ordering::Relaxed) {
+    loop {
         let begun = Instant::now();
         put(&mut db, NOW);
         waits.push(begun.elapsed());
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
         // As a worker does: most of its time it writes nothing.
         thread::sleep(Duration::from_millis(1));
     }

@@ -1,8 +1,10 @@
 //! The program itself, with a folder, a store and a configuration of its own.
 
 use std::cell::RefCell;
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -64,6 +66,17 @@ impl Ran {
     }
 }
 
+/// A tender of the tube `t` with one worker.
+pub const TEND_ONE: [&str; 7] = [
+    "tender",
+    "--use-tube",
+    "t",
+    "--min-workers",
+    "1",
+    "--max-workers",
+    "1",
+];
+
 impl Taskqueue {
     /// For a server that runs.
     pub fn with(server: &Beanstalkd) -> Self {
@@ -99,6 +112,12 @@ impl Taskqueue {
     /// Writes its configuration.
     pub fn configure(&self, text: &str) {
         std::fs::write(self.path("taskqueue.toml"), text).unwrap();
+    }
+
+    /// Makes a file in its folder that may be executed, and can never be: it is no program, and names no interpreter.
+    pub fn no_program(&self, name: &str) {
+        std::fs::write(self.path(name), "echo\n").unwrap();
+        std::fs::set_permissions(self.path(name), Permissions::from_mode(0o700)).unwrap();
     }
 
     /// A file or folder in its folder.

@@ -81,7 +81,7 @@ impl Scene {
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(Told(Arc::clone(&ready))),
-            runtime: None,
+            runtime: Vec::new(),
             guard: None,
             configuration: None,
             reopen: || {},

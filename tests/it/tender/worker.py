@@ -71,6 +71,7 @@ note("started", f"{os.getpid()} {time.monotonic()}")
 if mode == "crash":
     sys.exit(3)
 if mode == "never":
+    say(report="ready")
     sys.exit(125)
 if mode == "garbage":
     link.sendall(b"\0\xff what?\n" * 100 + b"x" * 10000 + b"\n")

@@ -29,8 +29,8 @@ fn exit_codes_decide() {
         run = ["/bin/sh", "-c", "kill -SEGV $$"]
         max_attempts = 2
         backoff = { first = "0s" }
-        [commands.missing]
-        run = ["/nowhere/at/all"]
+        [commands.senseless]
+        run = ["./senseless"]
         [commands.bury]
         run = ["/bin/false"]
         on_failure = "bury"
@@ -40,13 +40,14 @@ fn exit_codes_decide() {
         backoff = { first = "0s" }
         "#,
     );
+    taskqueue.no_program("senseless");
     let puts: [&[&str]; 8] = [
         &["x:a", "0"],
         &["x:a", "1"],
         &["x:a", "65"],
         &["x:a", "75"],
         &["killed"],
-        &["missing"],
+        &["senseless"],
         &["bury"],
         &["second"],
     ];
@@ -94,7 +95,7 @@ fn exit_codes_decide() {
     assert_eq!(stats(&server, "t").buried, 1);
     drop(worker);
     let reason = taskqueue.show("6")["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("No such file"), "{reason}");
+    assert!(reason.contains("no #! line"), "{reason}");
 }
 
 #[test]
@@ -130,14 +131,15 @@ fn a_timeout_ends_what_ignores_it() {
 fn a_kicked_job_of_a_failed_task_runs_it_again() {
     let server = Beanstalkd::start();
     let taskqueue = Taskqueue::with(&server);
-    taskqueue.configure("");
-    let put = ["put", "--use-tube", "t", "later"];
+    let configured = "[commands.later]\nrun = [\"/bin/true\"]\n";
+    taskqueue.configure(configured);
+    let put = ["put", "--use-tube", "t", "later", "--", "-x"];
     assert_eq!(taskqueue.run(&put).ok(), "1\n");
     taskqueue.work("t", 1);
     assert_eq!(stats(&server, "t").buried, 1);
     assert_eq!(status(&taskqueue, "1"), "failed");
 
-    taskqueue.configure("[commands.later]\nrun = [\"/bin/true\"]\n");
+    taskqueue.configure(&format!("{configured}dash_arguments = true\n"));
     let mut other = beanstalkc::Beanstalkc::new()
         .host("127.0.0.1")
         .port(server.port())

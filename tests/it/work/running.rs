@@ -43,6 +43,10 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
         "TASKQUEUE_ATTEMPT=1".into(),
         format!("TASKQUEUE_BROKER={}", taskqueue.broker()),
         "TASKQUEUE_COMMAND=look".into(),
+        format!(
+            "TASKQUEUE_CONFIG={}",
+            taskqueue.path("taskqueue.toml").display()
+        ),
         "TASKQUEUE_JOB_ID=1".into(),
         format!("TASKQUEUE_STORE={}", taskqueue.store().display()),
         format!("TASKQUEUE_STORE_ID={}", store_id(taskqueue)),
@@ -50,10 +54,10 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
         "TASKQUEUE_TUBE=t".into(),
         format!("TASKQUEUE_UUID={uuid}"),
     ];
-    assert_eq!(&seen[..10], expected);
-    assert_eq!(seen[10], seen[11], "a process group of its own");
+    assert_eq!(&seen[..11], expected);
+    assert_eq!(seen[11], seen[12], "a process group of its own");
     // Of what is its worker's, it has the descriptor that holds the attempt's lock, and no other.
-    let held = |what: &str| seen[12..].iter().filter(|line| line.contains(what)).count();
+    let held = |what: &str| seen[13..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
         (
             held("t.db-locks"),

@@ -26,12 +26,13 @@ use crate::ledger::recover::Fingerprint;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{AfterLoss, Attempt, DeadAttempt, Entry, Error, Ledger};
 use crate::lives::{self, Alive};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
 use crate::task::retry::Next;
-use crate::task::state::Exit;
+use crate::task::state::{Exit, Outcome};
 use crate::tube::TubeName;
 use crate::worker::machine::event::{
     Answer, Ask, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Unentered,
@@ -41,6 +42,7 @@ use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
 mod effects;
+mod stops;
 mod tender;
 mod workers;
 
@@ -70,6 +72,11 @@ pub struct Tally {
     pub restarts: u64,
     pub attempts: u64,
     pub lost: u64,
+    pub unstarted: u64,
+    /// Attempts of workers that were killed after they were told to go.
+    pub cut_off: u64,
+    /// Commands that were stopped with their workers.
+    pub stopped: u64,
 }
 
 pub struct Model {
@@ -96,8 +103,14 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// Attempts whose commands were stopped with their workers, half done.
+    stopped: HashSet<AttemptId>,
+    /// Workers of which the ledger knows that they were told to go.
+    told: HashSet<String>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
+    /// What no command can be started for, and until when.
+    lacks_until: Option<(Lack, u64)>,
     tally: Tally,
 }
 
@@ -119,7 +132,7 @@ struct Worker {
 struct Run {
     attempt: Box<Attempt>,
     ends_at: u64,
-    exit: i32,
+    exit: Exit,
     is_signalled: bool,
 }
 
@@ -165,8 +178,11 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            stopped: HashSet::new(),
+            told: HashSet::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
+            lacks_until: None,
             tally: Tally::default(),
         };
         for _ in 0..kind.workers {
@@ -209,7 +225,7 @@ impl Model {
 
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
-        let mut lost = 0;
+        let (mut lost, mut cut_off) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
         tender
@@ -223,7 +239,16 @@ impl Model {
                 );
                 for attempt in &task.attempts {
                     attempts += 1;
-                    lost += u64::from(attempt.outcome.as_deref() == Some("lost"));
+                    let is_lost = attempt.outcome.as_deref() == Some("lost");
+                    assert!(
+                        !is_lost || !self.told.contains(&attempt.worker),
+                        "lost by {}, who was told to go",
+                        attempt.worker
+                    );
+                    lost += u64::from(is_lost);
+                    cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
+                    // What a worker lacks costs no task anything.
+                    assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
                 }
                 true
             })
@@ -235,12 +260,13 @@ impl Model {
         );
         // Each death costs the attempt whose command ran, or was about to, and no other.
         assert!(
-            lost <= self.tally.kills,
-            "{lost} lost by {} kills",
+            lost + cut_off <= self.tally.kills,
+            "{lost} lost and {cut_off} cut off by {} kills",
             self.tally.kills
         );
         self.tally.attempts = attempts;
         self.tally.lost = lost;
+        self.tally.cut_off = cut_off;
     }
 
     // Who puts, and what goes wrong.
@@ -301,6 +327,18 @@ impl Model {
             self.rows.set_trouble(Some(trouble));
             self.trouble_until = Some(self.now + self.dice.below(5_000_000));
         }
+        if self.lacks_until.is_none() && self.dice.one_in(1500) {
+            let lack = match self.dice.below(3) {
+                0 => Lack::Room,
+                1 => Lack::Folder,
+                // For less than a minute.
+                _ => Lack::Program,
+            };
+            self.lacks_until = Some((lack, self.now + self.dice.below(20_000_000)));
+        }
+        if self.dice.one_in(1000) {
+            self.is_stopped();
+        }
         if self.dice.one_in(500) {
             let worker = self.dice.below(self.workers.len() as u64) as usize;
             let mode = match self.dice.below(3) {
@@ -320,6 +358,7 @@ impl Model {
             self.rows.set_trouble(None);
         }
         let now = self.now;
+        self.lacks_until.take_if(|(_, until)| *until <= now);
         let (gone, stay): (Vec<_>, Vec<_>) = self
             .orphans
             .drain(..)
@@ -363,6 +402,7 @@ impl Model {
             Some(self.next_pass),
             self.broker.next_at(self.now),
             self.trouble_until,
+            self.lacks_until.map(|(_, until)| until),
         ];
         let orphans = self.orphans.iter().map(|orphan| Some(orphan.gone_at));
         let next = workers

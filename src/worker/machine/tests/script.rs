@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{Locks, at, attempt, dead, ended, job, known, pointer_job, rules, told};
+use super::stage::{
+    Locks, TERM, at, attempt, dead, ended, ended_by, job, known, pointer_job, rules, told,
+};
 use crate::broker::{Reservation, Reserve};
 use crate::ledger::{Attempt, Claim, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
 use crate::task::command::{Command, Commands};
 use crate::task::id::{AttemptId, PutId, TaskId};
-use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Unentered};
+use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Said, Unentered};
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 use crate::worker::machine::table::PhaseKind;
@@ -20,7 +22,8 @@ pub struct Script {
     pub starts_commands: bool,
     pub writes_journal: bool,
     pub reports: Vec<Report>,
-    now: Now,
+    pub said: Vec<Said>,
+    pub now: Now,
     asked: Option<Ask>,
     pending: Option<Arc<Entry>>,
     last: Option<Arc<Entry>>,
@@ -45,6 +48,7 @@ impl Script {
             starts_commands: true,
             writes_journal: true,
             reports: Vec::new(),
+            said: Vec::new(),
             now,
             asked: None,
             pending: None,
@@ -109,6 +113,7 @@ impl Script {
                 self.pending = Some(entry);
             }
             Effect::Report(report) => self.reports.push(report),
+            Effect::Say(said) => self.said.push(said),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
             Effect::Begin { attempt, .. } => {
@@ -127,9 +132,18 @@ impl Script {
             | Effect::Kill
             | Effect::EndRemains(_)
             | Effect::Gap(_)
-            | Effect::Say(_)
             | Effect::Leave { .. } => {}
         }
+    }
+
+    /// The attempt whose command was to be started.
+    pub fn begun(&self) -> Option<AttemptId> {
+        self.running.as_ref().map(|attempt| attempt.id)
+    }
+
+    /// Of a command that could not be started nothing is left, nor is its lock held.
+    pub fn lets_go(&mut self) {
+        self.running = None;
     }
 
     pub fn reserves(&mut self, job: Reservation) {
@@ -176,6 +190,13 @@ impl Script {
         self.step(Event::Ended(ended(exit, false, false)));
     }
 
+    pub fn ends_by(&mut self, signal: i32, now: Now) {
+        self.now = now;
+        self.running = None;
+        self.recorded = None;
+        self.step(Event::Ended(ended_by(signal, false)));
+    }
+
     pub fn ends_as(&mut self, by_itself: bool, now: Now) {
         self.now = now;
         self.running = None;
@@ -186,8 +207,13 @@ impl Script {
 
     /// The next job's task begins; and of the one before, of which this is a put, the job is lost.
     pub fn claims_although_lost(&mut self, put: PutId) {
-        self.machine.notes.again.push(Jobless::Put(put));
+        self.loses(put);
         self.claims();
+    }
+
+    /// The job of a task that waits is lost, of which this is a put.
+    pub fn loses(&mut self, put: PutId) {
+        self.machine.notes.again.push(Jobless::Put(put));
     }
 
     pub fn ends_quickly(&mut self, now: Now) {
@@ -296,6 +322,11 @@ impl Script {
         self.recorded
     }
 
+    /// Whether an entry has not been answered.
+    pub fn has_entry(&self) -> bool {
+        self.pending.is_some()
+    }
+
     pub fn last_entry(&self) -> Option<&Entry> {
         self.last.as_deref()
     }
@@ -336,6 +367,10 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
             script.begins(first, false);
         }
         PhaseKind::Running => script = Script::running(),
+        PhaseKind::Held => {
+            script = Script::running();
+            script.step(Event::Ended(ended_by(TERM, false)));
+        }
         PhaseKind::Leftovers => {
             script = Script::running();
             script.step(Event::Ended(ended(1, false, true)));

@@ -16,13 +16,13 @@ use crate::task::output::Captured;
 use crate::task::payload::Pointer;
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
-use crate::worker::machine::event::{Answer, Ended, Event, How, Known, Now, Unentered};
+use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
 /// Every phase.
-pub const PHASES: [PhaseKind; 14] = [
+pub const PHASES: [PhaseKind; 15] = [
     PhaseKind::Idle,
     PhaseKind::Identifying,
     PhaseKind::Claiming,
@@ -31,6 +31,7 @@ pub const PHASES: [PhaseKind; 14] = [
     PhaseKind::Clearing,
     PhaseKind::Beginning,
     PhaseKind::Running,
+    PhaseKind::Held,
     PhaseKind::Leftovers,
     PhaseKind::Journaling,
     PhaseKind::Looking,
@@ -40,8 +41,9 @@ pub const PHASES: [PhaseKind; 14] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 12] = [
+pub const EVENTS: [EventKind; 13] = [
     EventKind::Told,
+    EventKind::ToldAll,
     EventKind::Configured,
     EventKind::Answered,
     EventKind::Entered,
@@ -202,15 +204,30 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
     })
 }
 
+/// TERM.
+pub const TERM: i32 = 15;
+
+/// A command that was ended by a signal which we did not send.
+pub fn ended_by(signal: i32, has_remains: bool) -> Box<Ended> {
+    let mut ended = ended(0, false, has_remains);
+    ended.how = How::Exit {
+        exit: Exit::Signal(signal),
+        memory: false,
+    };
+    ended
+}
+
 /// A word to go, which nobody waits for an answer to.
 pub fn told(mode: Mode) -> Event {
-    Event::Told { mode, ticket: None }
+    let (ticket, by) = (None, By::Tender);
+    Event::Told { mode, ticket, by }
 }
 
 /// An event of that kind. Answers are to nothing that is asked in [`super::script::machine_in`].
 pub fn event(kind: EventKind) -> Event {
     match kind {
         EventKind::Told => told(Mode::Draining { until: None }),
+        EventKind::ToldAll => Event::ToldAll,
         EventKind::Configured => Event::Configured(Arc::default()),
         EventKind::Answered => Event::Answered(Answer::Announced),
         EventKind::Entered => Event::Entered(Err(Unentered::Trouble("it is gone".into()))),
@@ -236,6 +253,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         ]
         .contains(&phase),
         EventKind::Told
+        | EventKind::ToldAll
         | EventKind::Configured
         | EventKind::JournalMade
         | EventKind::NotJournaled

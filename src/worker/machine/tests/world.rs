@@ -12,11 +12,13 @@ use crate::broker::{self as port, Reservation, Reserve};
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entered, Entry, JobRef, Jobless, Remains, TaskRef};
 use crate::link::{Reply, Report, Ticket};
+use crate::process::lack::Lack;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
+use crate::task::state::Exit;
 use crate::worker::machine::event::{
-    Answer, Ask, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
+    Answer, Ask, By, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
 };
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
@@ -108,6 +110,10 @@ pub struct World {
     /// Since when the worker waits for a job.
     waits_since: Option<Duration>,
     has_ended: HashSet<AttemptId>,
+    /// Those of them whose command could not be started.
+    unstarted: HashMap<AttemptId, Lack>,
+    /// Before then a worker that lacks what all commands take tries nothing.
+    rests_until: Duration,
     of_job: HashMap<AttemptId, u64>,
     journal: HashSet<AttemptId>,
     clearing: bool,
@@ -164,6 +170,8 @@ impl World {
             believed_busy: false,
             waits_since: None,
             has_ended: HashSet::new(),
+            unstarted: HashMap::new(),
+            rests_until: Duration::ZERO,
             of_job: HashMap::new(),
             journal: HashSet::new(),
             clearing: false,
@@ -210,7 +218,7 @@ impl World {
         self.steps += 1;
         let phase = self.machine.phase.kind();
         *self.seen.entry((phase, event.kind())).or_default() += 1;
-        if let Event::Told { mode, ticket } = &event {
+        if let Event::Told { mode, ticket, .. } = &event {
             self.told = self.told.hurried(*mode);
             assert!(self.unanswered.is_none());
             self.unanswered = *ticket;
@@ -322,6 +330,7 @@ impl World {
                 })
             }
             3 => self.told(Mode::Draining { until: None }),
+            4..=40 => Event::ToldAll,
             _ => Event::Configured(Arc::default()),
         }
     }
@@ -329,7 +338,19 @@ impl World {
     /// By a signal or by the tender.
     fn told(&mut self, mode: Mode) -> Event {
         let ticket = (self.tape.pick(3) > 0).then_some(Ticket(self.steps));
-        Event::Told { mode, ticket }
+        let by = match ticket {
+            Some(_) => By::Tender,
+            None => By::Signal,
+        };
+        Event::Told { mode, ticket, by }
+    }
+
+    /// Of a program nobody here says how long it has been missing.
+    pub(super) fn is_worker_s_trouble(&self, attempt: AttemptId) -> bool {
+        match self.unstarted.get(&attempt) {
+            Some(Lack::Room | Lack::Folder) => true,
+            Some(Lack::Program | Lack::Sense) | None => false,
+        }
     }
 
     /// A worker that waits for a job is idle to its tender a moment later.
@@ -378,6 +399,13 @@ impl World {
             Duration::from_micros(300 + if quick { 0 } else { 100 * self.tape.pick(400) });
         let mut ended = ended(exit, quick, !quick && self.tape.one_in(5));
         ended.by_itself = !self.signalled;
+        if exit != 0 && self.tape.one_in(2) {
+            let signal = [15, 9, 11][usize::try_from(self.tape.pick(3)).unwrap()];
+            ended.how = How::Exit {
+                exit: Exit::Signal(signal),
+                memory: false,
+            };
+        }
         Event::Ended(ended)
     }
 

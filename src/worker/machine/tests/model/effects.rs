@@ -59,7 +59,7 @@ impl Model {
                 let worker = &self.workers[at];
                 if let Some(run) = &worker.run
                     && run.ends_at <= until
-                    && run.exit == 0
+                    && run.exit == Exit::Code(0)
                 {
                     self.now = self.now.max(run.ends_at);
                     let event = self.command_ends(at, true);
@@ -106,6 +106,18 @@ impl Model {
                 return;
             }
         }
+        if let Some((lack, _)) = self.lacks_until {
+            self.tally.unstarted += 1;
+            let mut ended = stage::ended(0, false, false);
+            ended.how = How::NotStarted {
+                lack,
+                reason: "not now".into(),
+            };
+            // Its lock is free before anything is said.
+            drop(attempt);
+            self.workers[at].ready.push_back(Event::Ended(ended));
+            return;
+        }
         let id = attempt.id;
         let before = self.alive.insert(id.task, id);
         assert_eq!(before, None, "a second run at once, by attempt {id}");
@@ -115,9 +127,9 @@ impl Model {
             "what was recorded as done is run again: {id}"
         );
         let exit = match self.dice.below(12) {
-            0 => 1,
-            1 => 75,
-            _ => 0,
+            0 => Exit::Code(1),
+            1 => Exit::Code(75),
+            _ => Exit::Code(0),
         };
         let long = match self.dice.below(20) {
             0 => 100_000 + self.dice.below(4_000_000),
@@ -140,7 +152,7 @@ impl Model {
         self.ends(&run.attempt);
         Event::Ended(Box::new(Ended {
             how: How::Exit {
-                exit: Exit::Code(exit),
+                exit,
                 memory: false,
             },
             output: Captured::default(),
@@ -172,6 +184,9 @@ impl Model {
         let entered = worker.ledger.enter(entry, &self.commands, &worker.me, wall);
         match entered {
             Ok(entered) => {
+                if entry.told {
+                    self.told.insert(self.workers[at].me.name.to_string());
+                }
                 self.note_done(entry, &entered.ours);
                 Event::Entered(Ok(Box::new(entered)))
             }
@@ -185,6 +200,13 @@ impl Model {
 
     pub(super) fn note_done(&mut self, entry: &Entry, ours: &[bool]) {
         for (settlement, is_ours) in entry.settle.iter().zip(ours) {
+            let outcome = &settlement.outcome;
+            assert!(
+                !self.stopped.contains(&settlement.id)
+                    || matches!(outcome, Outcome::Interrupted(_)),
+                "stopped with its worker, and {outcome:?}: {}",
+                settlement.id
+            );
             if *is_ours && settlement.next == Next::Done {
                 assert!(self.done.insert(settlement.id.task), "done twice");
             }

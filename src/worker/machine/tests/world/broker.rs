@@ -9,6 +9,7 @@ impl World {
             Ask::Reserve { .. } => {
                 assert!(self.running.is_none(), "reserves while a command runs");
                 assert_eq!(self.told, Mode::Working, "told to go");
+                assert!(self.now.at >= self.rests_until, "reserves, and is to pause");
             }
             Ask::Exchange { to_delete, most } => {
                 for ToDelete { reservation, .. } in to_delete {

@@ -42,6 +42,7 @@ impl World {
                 ..
             } => {
                 assert!(self.running.is_none(), "two attempts at once");
+                assert!(self.now.at >= self.rests_until, "begins, and is to pause");
                 assert!(
                     !self.clearing,
                     "an attempt begins while another's remains are being ended"
@@ -65,7 +66,18 @@ impl World {
                 if self.tape.one_in(25) {
                     self.has_ended.insert(attempt.id);
                     let mut ended = ended(0, false, false);
+                    let lack = match self.tape.pick(4) {
+                        0 => Lack::Room,
+                        1 => Lack::Folder,
+                        2 => Lack::Program,
+                        _ => Lack::Sense,
+                    };
+                    self.unstarted.insert(attempt.id, lack);
+                    if self.is_worker_s_trouble(attempt.id) {
+                        self.rests_until = self.now.at + Duration::from_millis(500);
+                    }
                     ended.how = How::NotStarted {
+                        lack,
                         reason: "no such file".into(),
                     };
                     self.ready.push_back(Event::Ended(ended));

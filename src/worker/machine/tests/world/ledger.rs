@@ -14,6 +14,10 @@ impl World {
                 self.has_ended.contains(&settlement.id),
                 "settled before it has ended"
             );
+            assert!(
+                !self.is_worker_s_trouble(settlement.id),
+                "spent for what the worker lacks: {settlement:?}"
+            );
         }
         self.pending = Some(entry);
         match haste {
@@ -72,8 +76,13 @@ impl World {
         }
         for id in &entry.unclaim {
             assert!(
-                !self.has_ended.contains(id),
+                !self.has_ended.contains(id) || self.unstarted.contains_key(id),
                 "has run, and was not to begin"
+            );
+            assert_ne!(
+                self.unstarted.get(id),
+                Some(&Lack::Sense),
+                "waits again for what can never be started"
             );
             assert!(
                 !self.locks.holds(*id),

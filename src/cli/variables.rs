@@ -1,0 +1,110 @@
+//! The environment variables of flags: what is empty is as good as not set, and what is wrong is named.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command};
+
+use super::Failure;
+
+/// The command line without the variables that count for nothing: those that are set and empty, as compose files and
+/// units make them, and those whose flag is given. (`clap` reads the variable of a flag that every subcommand takes
+/// also where the flag comes after the subcommand.)
+pub fn heeded(command: Command) -> Command {
+    let subcommands: Vec<String> = command
+        .get_subcommands()
+        .map(|subcommand| subcommand.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| match variable(&arg) {
+        Some((_, value)) if value.is_empty() || is_given(arg.get_long()) => {
+            arg.env(Resettable::Reset)
+        }
+        Some(_) | None => arg,
+    });
+    subcommands.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, heeded)
+    })
+}
+
+/// What a variable holds; one that is empty is as good as none.
+pub fn not_empty(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn variable(arg: &Arg) -> Option<(&OsStr, OsString)> {
+    let name = arg.get_env()?;
+    Some((name, env::var_os(name)?))
+}
+
+/// What was found on the command line. A wrong one is said and ends the program here, as `clap` does it; in its words a
+/// variable is named that holds the wrong value.
+///
+/// # Errors
+/// When a variable holds what only files of variables of other systems bring, right or wrong for its flag.
+pub fn heed<T>(parsed: Result<T, clap::Error>, command: &Command) -> Result<T, Failure> {
+    match parsed {
+        Err(error) if !error.use_stderr() => error.exit(),
+        Ok(parsed) => check(command).map(|()| parsed),
+        Err(error) => {
+            check(command)?;
+            named(error, command).exit()
+        }
+    }
+}
+
+/// Nobody would find the store with a quote in its name.
+fn check(command: &Command) -> Result<(), Failure> {
+    for (name, value) in command.get_arguments().filter_map(variable) {
+        let wrong = match value.as_bytes() {
+            [.., b'\r'] => "ends in a carriage return",
+            [first @ (b'"' | b'\''), .., last] if first == last => "has quotes around it",
+            _ => continue,
+        };
+        let name = name.to_string_lossy();
+        return Err(
+            Failure::usage(format!("the value of the variable {name} {wrong}"))
+                .next("take that out of the file or the program that sets the variable"),
+        );
+    }
+    command.get_subcommands().try_for_each(check)
+}
+
+/// The same error, of a variable if it is one that holds the wrong value, and no flag.
+fn named(mut error: clap::Error, command: &Command) -> clap::Error {
+    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let flag = arg.split([' ', '=']).next().unwrap_or_default();
+    if let Some(name) = flag.strip_prefix("--").filter(|name| !is_given(Some(name)))
+        && let Some(variable) = of_flag(command, name)
+    {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
+}
+
+/// Whether the command line has the flag of that name, with its value or before it.
+fn is_given(flag: Option<&str>) -> bool {
+    let words = env::args_os().take_while(|word| word != "--");
+    flag.is_some_and(|flag| words.into_iter().any(|word| is_flag(&word, flag)))
+}
+
+fn is_flag(word: &OsStr, flag: &str) -> bool {
+    let name = word.as_bytes().strip_prefix(b"--");
+    let rest = name.and_then(|name| name.strip_prefix(flag.as_bytes()));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'=')))
+}
+
+fn of_flag(command: &Command, flag: &str) -> Option<String> {
+    let mut args = command.get_arguments();
+    let arg = args.find(|arg| arg.get_long() == Some(flag));
+    match arg.and_then(variable) {
+        Some((name, _)) => Some(name.to_string_lossy().into_owned()),
+        None => command
+            .get_subcommands()
+            .find_map(|subcommand| of_flag(subcommand, flag)),
+    }
+}

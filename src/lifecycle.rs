@@ -13,8 +13,8 @@
 //!   that was ready and is killed from outside has not.
 //! - A worker that was killed and does not end is waited for, but not by a tender that itself ends: that one leaves it
 //!   behind after [`KILLED_PATIENCE`].
-//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that was ready. Before that it may be the code of
-//!   whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
+//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that has said how it stands. Before that it may be the
+//!   code of whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
 //! - A worker that has promised to say that it is ready, and does not in time, is killed, and has crashed. One that
 //!   has promised nothing is never killed for want of a word: it is ready, and proved, once it has lived for a while
 //!   ([`Unready`]), and it is **silent** until it says something.
@@ -47,7 +47,7 @@ pub const PROVING: Duration = Duration::from_secs(1);
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The exit code of a worker that was ready and must not be started again.
+/// The exit code of a worker that has said how it stands and must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
 
 /// What a worker runs that is on its way out.

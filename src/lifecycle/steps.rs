@@ -80,7 +80,7 @@ impl Worker {
             Event::Due => Ok(vec![]),
             Event::LinkClosed => {
                 // One that has promised no word perhaps works, and did not know what it closed.
-                let patience = ready_by.map(|_| IDLE_PATIENCE);
+                let patience = self.idles(None).then_some(IDLE_PATIENCE);
                 Ok(self.link_closed(None, patience, now))
             }
             Event::Ended(ended) => Ok(self.ended(ended, now)),
@@ -290,9 +290,10 @@ impl Worker {
         vec![Effect::Proved]
     }
 
-    /// Surely it runs no command.
+    /// Surely it runs no command: it has said so, or has yet to say what it promised to say before its first.
     fn idles(&self, running: Option<Running>) -> bool {
-        running.is_none() && !self.silent()
+        let has_promised = matches!(self.state, State::Starting { ready_by: Some(_) });
+        running.is_none() && (self.spoke || has_promised)
     }
 
     fn retire(&mut self, why: Why, running: Option<Running>, now: Duration) -> Vec<Effect> {
@@ -351,7 +352,7 @@ impl Worker {
     }
 
     fn ended(&mut self, ended: Ended, now: Duration) -> Vec<Effect> {
-        let effect = if ended == Ended::Exited(NEVER_AGAIN) && self.ready_at.is_some() {
+        let effect = if ended == Ended::Exited(NEVER_AGAIN) && self.spoke {
             Some(Effect::Refused)
         } else {
             self.crashed(ended, now).then_some(Effect::Crashed)

@@ -15,6 +15,11 @@ fn nobody_is_killed_for_want_of_a_word_that_was_not_promised() {
     let (rules, mut waits) = unready(Unready::Waits);
     assert_eq!(waits.deadline(), None);
     assert_eq!(waits.step(&rules, Event::Due, s(9999)).unwrap(), []);
+    // Told to go while it perhaps works, it is given all the time that it takes.
+    let mut told = waits;
+    told.step(&rules, Event::Retire { why: Why::Surplus }, s(9999))
+        .unwrap();
+    assert_eq!(told.deadline(), None);
     // Who does not know the link may close it.
     waits.step(&rules, Event::LinkClosed, s(9999)).unwrap();
     assert_eq!(waits.deadline(), None);
@@ -46,6 +51,16 @@ fn one_that_counts_as_ready_crashes_only_before_that_and_may_still_say_so() {
     worker.step(&rules, Event::Due, s(1)).unwrap();
     let mut speaks = worker;
     assert_eq!(worker.step(&rules, EXIT_1, s(1) + half).unwrap(), []);
+
+    // Whatever starts it may fail with that code, however late: only its own word would make the code its own.
+    let mut refuses = speaks;
+    assert_eq!(refuses.step(&rules, EXIT_125, s(9)).unwrap(), []);
+    let mut refuses = speaks;
+    refuses.step(&rules, IDLE, s(9)).unwrap();
+    assert_eq!(
+        refuses.step(&rules, EXIT_125, s(10)).unwrap(),
+        [Effect::Refused]
+    );
 
     assert_eq!(speaks.step(&rules, Event::Ready, s(40)).unwrap(), []);
     assert!(!speaks.silent());

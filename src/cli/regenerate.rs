@@ -71,15 +71,16 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// Refuses all of it if one would get into a tube whose workers know nothing of tasks.
 async fn refuse_foreign(flags: &Flags, config: &Config, queue: &Queue) -> Result<(), Failure> {
-    let refused = |tube: &TubeName, what: String| {
-        match config.foreign_worker(tube) {
+    let refused = |tube: &TubeName, what: String| match config.foreign_worker(tube) {
         None => Ok(()),
-        Some(_) => Err(Failure::usage(format!(
-            "{what} the tube {tube}, which is served by another program, its worker_command, for which a task of ours \
-             means nothing; nothing was regenerated"
-        ))
-        .next("name a tube that taskqueue worker serves: --use-tube TUBE")),
-    }
+        Some(_) => {
+            let reason = format!(
+                "{what} the tube {tube}, which is served by another program, its worker_command, for which a task of \
+                 ours means nothing; nothing was regenerated"
+            );
+            let next = "name a tube that taskqueue worker serves: --use-tube TUBE";
+            Err(Failure::usage(reason).next(next))
+        }
     };
     if let Some(tube) = &flags.use_tube {
         return refused(tube, "--use-tube names".to_owned());

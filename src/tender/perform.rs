@@ -162,13 +162,12 @@ impl Tender {
             let tube = &pool.settings.tube;
             let known = pool.crew.worker(id.number);
             let was_busy = known.is_some_and(|worker| worker.running().is_some());
-            let state = known.map(|worker| *worker.state());
-            let expected = state.is_none_or(|state| state.ends_well(ended));
+            let expected = known.is_none_or(|worker| worker.state().ends_well(ended));
+            let state = known.map_or_else(String::new, ToString::to_string);
             // Only what ended in its own time may have left a daemon behind.
             if was_busy || ended != Ended::Exited(0) {
                 child.end_marked(&mut self.ends);
             }
-            let state = state.map_or_else(String::new, |state| state.to_string());
             let (worker, pid) = (child.name(), child.pid());
             if expected {
                 tracing::info!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");

@@ -49,6 +49,7 @@ fn one_that_counts_as_ready_crashes_only_before_that_and_may_still_say_so() {
 
     let (rules, mut worker) = unready(Unready::Presumed(s(1)));
     worker.step(&rules, Event::Due, s(1)).unwrap();
+    assert_eq!(worker.to_string(), "alive");
     let mut speaks = worker;
     assert_eq!(worker.step(&rules, EXIT_1, s(1) + half).unwrap(), []);
 
@@ -63,7 +64,7 @@ fn one_that_counts_as_ready_crashes_only_before_that_and_may_still_say_so() {
     );
 
     assert_eq!(speaks.step(&rules, Event::Ready, s(40)).unwrap(), []);
-    assert!(!speaks.silent());
+    assert_eq!(speaks.to_string(), "idle");
     // From its first word on it is known to be idle.
     speaks.step(&rules, AGED, s(41)).unwrap();
     assert_eq!(speaks.deadline(), Some(s(41) + IDLE_PATIENCE));

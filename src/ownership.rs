@@ -9,13 +9,16 @@
 //! {"pid":4711,"host":"box","socket":"/run/user/1000/taskqueue/a1b2.sock"}
 //! ```
 //!
+//! A tender that is told to end gives up the right at once, so that the next tender need not wait until the last
+//! command has ended. From then on a file of its own, `UUID.leaving` in the same folder, says where that tender
+//! listens and what it tended. The file counts for as long as the tender holds it locked.
+//!
 //! Each worker holds a byte of its tube's file too, its [`Slot`], which it inherits from its tender and
 //! outlives it with. So a tender counts those that an earlier one has left draining, exactly.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,7 @@ use crate::tube::TubeName;
 use crate::{beside, ofd};
 
 mod files;
+mod leaving;
 mod look;
 mod slots;
 
@@ -30,7 +34,8 @@ pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
-use files::{ANNOUNCED, Content, RIGHT, file_name};
+use files::{Content, RIGHT, file_name, write};
+use leaving::Leaving;
 use look::who;
 
 /// A tender that is killed while it starts a process seems to live until what it has forked has become that
@@ -45,6 +50,8 @@ pub struct Ownership {
     tubes: Vec<Right>,
     /// Where this process listens, as was said last.
     socket: Option<PathBuf>,
+    /// What this process is found by once it has given up its tubes.
+    leaving: Option<Leaving>,
 }
 
 /// The right to tend one tube.
@@ -78,8 +85,10 @@ impl Ownership {
             folder,
             tubes,
             socket: None,
+            leaving: None,
         };
         ownership.announce(None)?;
+        leaving::remove_stale(&ownership.folder);
         Ok(ownership)
     }
 
@@ -108,22 +117,39 @@ impl Ownership {
     /// When a file cannot be written.
     pub fn announce(&mut self, socket: Option<&Path>) -> Result<(), Error> {
         self.socket = socket.map(Into::into);
-        self.say(&self.tubes)
+        match self.leaving.as_ref().map(Leaving::tubes) {
+            Some(tubes) => self.leaving = Some(self.say_leaving(tubes)?),
+            None => self.say(&self.tubes)?,
+        }
+        Ok(())
+    }
+
+    /// Lets others tend all tubes, and goes on saying where this process listens, as one that ends. Once the tubes are
+    /// given up, this does nothing.
+    ///
+    /// # Errors
+    /// When that cannot be said; the tubes are kept then.
+    pub fn leave(&mut self) -> Result<(), Error> {
+        if self.tubes.is_empty() {
+            return Ok(());
+        }
+        let tubes = self.tubes.iter().map(|right| right.tube.clone());
+        // Said before the tubes are given up: whoever looks finds this process twice for an instant, and never not
+        // at all.
+        self.leaving = Some(self.say_leaving(tubes.collect())?);
+        self.tubes.clear();
+        Ok(())
+    }
+
+    fn say_leaving(&self, tubes: Vec<TubeName>) -> Result<Leaving, Error> {
+        let content = Content::ours(self.socket.clone(), tubes);
+        Leaving::say(&self.folder, &self.store, content)
     }
 
     fn say(&self, rights: &[Right]) -> Result<(), Error> {
-        let content = Content {
-            pid: std::process::id(),
-            host: host(),
-            socket: self.socket.clone(),
-        };
-        let mut line = serde_json::to_vec(&content).map_err(|error| Error::Io {
-            path: self.folder.clone(),
-            source: error.into(),
-        })?;
-        line.push(b'\n');
+        let content = Content::ours(self.socket.clone(), Vec::new());
         for Right { tube, file, .. } in rights {
-            write(file, &line).map_err(|source| Error::Io {
+            write(file, &content).map_err(|source| Error::Io {
                 path: self.folder.join(file_name(tube)),
                 source,
             })?;
@@ -161,13 +187,6 @@ fn take_right(file: &File) -> io::Result<()> {
             done => return done,
         }
     }
-}
-
-fn write(file: &File, line: &[u8]) -> io::Result<()> {
-    ofd::unlock(file, ANNOUNCED)?;
-    file.set_len(0)?;
-    file.write_all_at(line, 0)?;
-    ofd::lock(file, ANNOUNCED)
 }
 
 #[cfg(test)]
@@ -247,6 +266,7 @@ mod tests {
             pid: std::process::id(),
             host: host(),
             socket: None,
+            leaving: false,
         };
         let host = "elsewhere".to_owned();
         assert!(ours.is_by_us() && !Tended { host, ..ours }.is_by_us());

@@ -238,7 +238,7 @@ struct Tender {
     /// Those who end what workers have left running.
     ends: JoinSet<()>,
     guard: Option<Guard>,
-    /// Each right is held until the last worker of its tube is gone.
+    /// Each right is held until the tender is told to end, or the last worker of a tube that it leaves is gone.
     ownership: Ownership,
     /// Where it is asked.
     socket: control::ControlSocket,

@@ -36,7 +36,7 @@ mod run;
 mod say;
 
 pub use control::{Configure, Configured, Control, Reload, Upkeep};
-pub use run::{OWN_VARIABLES, TUBE_VARIABLE};
+pub use run::{OWN_VARIABLES, TASK_VARIABLE, TUBE_VARIABLE};
 
 use ask::{Questions, Session};
 use control::Word;

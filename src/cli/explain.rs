@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Failure;
 use super::print::span;
-use super::reach::{odd, some_tenders};
+use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
@@ -32,7 +32,7 @@ pub struct Flags {
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let Flags { tube, json } = flags;
     let request = Request::Explain { tube: tube.clone() };
-    for tender in some_tenders(store, std::slice::from_ref(&tube))? {
+    for tender in tending(store, std::slice::from_ref(&tube))? {
         let decisions = match tender.ask(&request)? {
             (_, Answer::Explained { decisions }) => decisions,
             (_, other) => return Err(odd(&other)),

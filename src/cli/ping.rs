@@ -62,7 +62,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 fn by_workers(config: &Config) -> Result<Vec<Value>, String> {
     let asked = || {
         let mut workers = Vec::new();
-        for tender in tenders(&config.store, &[])? {
+        for tender in tenders(&config.store, &[])?
+            .into_iter()
+            .filter(|one| !one.leaving)
+        {
             match tender.ask(&Request::Ping)? {
                 (
                     _,

@@ -19,11 +19,13 @@ pub struct Reached {
     pub host: String,
     /// Its tubes.
     pub tubes: Vec<TubeName>,
+    /// It ends, and has given up its tubes: another may tend them.
+    pub leaving: bool,
     /// Where it listens, if it does.
     socket: Option<PathBuf>,
 }
 
-/// Those that tend these tubes of the store, or any if none is named.
+/// Those that tend these tubes of the store, or any if none is named; and those that did and still end.
 ///
 /// # Errors
 /// When that cannot be found out.
@@ -31,8 +33,8 @@ pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Fai
     let mut found: Vec<Reached> = Vec::new();
     for tended in ownership::tended(store.beside())? {
         let known = found.iter_mut().find(|reached| {
-            (reached.pid, &reached.host, &reached.socket)
-                == (tended.pid, &tended.host, &tended.socket)
+            (reached.pid, &reached.host, &reached.socket, reached.leaving)
+                == (tended.pid, &tended.host, &tended.socket, tended.leaving)
         });
         match known {
             Some(reached) => reached.tubes.push(tended.tube),
@@ -40,6 +42,7 @@ pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Fai
                 pid: tended.pid,
                 host: tended.host,
                 tubes: vec![tended.tube],
+                leaving: tended.leaving,
                 socket: tended.socket,
             }),
         }
@@ -56,6 +59,18 @@ pub fn some_tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>
     let found = tenders(store, tubes)?;
     if found.is_empty() {
         return Err(nobody(store, tubes));
+    }
+    Ok(found)
+}
+
+/// The same without those that end, unless there are no others.
+///
+/// # Errors
+/// As [`some_tenders`].
+pub fn tending(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
+    let mut found = some_tenders(store, tubes)?;
+    if found.iter().any(|reached| !reached.leaving) {
+        found.retain(|reached| !reached.leaving);
     }
     Ok(found)
 }
@@ -78,6 +93,14 @@ impl Reached {
     /// Whether it tends that tube.
     pub fn tends(&self, tube: Option<&TubeName>) -> bool {
         tube.is_some_and(|tube| self.tubes.contains(tube))
+    }
+
+    /// Whether it is certainly gone. One that ends may be gone between being found and being asked.
+    pub fn is_gone(&self, store: &StoreUrl) -> bool {
+        tenders(store, &[]).is_ok_and(|found| {
+            let mut found = found.iter();
+            !found.any(|one| (one.pid, &one.host) == (self.pid, &self.host))
+        })
     }
 
     /// Connects and asks. The connection is good for waiting for the tender's end.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::reach::{odd, some_tenders};
+use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
@@ -31,7 +31,7 @@ pub struct Flags {
 
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let mut tenders = Vec::new();
-    for tender in some_tenders(store, &flags.use_tube)? {
+    for tender in tending(store, &flags.use_tube)? {
         let (changed, kept) = match tender.ask(&Request::Reload)? {
             (_, Answer::Reloaded { changed, kept }) => (changed, kept),
             (_, other) => return Err(odd(&other)),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::Failure;
-use super::reach::{odd, some_tenders};
+use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::tube::TubeName;
@@ -54,7 +54,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         spare,
         max,
     };
-    for tender in some_tenders(store, &[tube])? {
+    for tender in tending(store, &[tube])? {
         let limits = match tender.ask(&request)? {
             (_, Answer::Scaled(limits)) => limits,
             (_, other) => return Err(odd(&other)),

@@ -95,6 +95,8 @@ fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
                 seen.tenders.push(status);
             }
             Ok((_, other)) => return Err(odd(&other)),
+            // It has nothing to say any more.
+            Err(_) if tender.leaving && tender.is_gone(store) => {}
             Err(failure) => {
                 let reason = failure.to_string();
                 seen.silent.push((tender.pid, tender.host, reason));

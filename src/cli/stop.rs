@@ -12,10 +12,11 @@ use super::reach::{Reached, odd, some_tenders};
 use crate::address::StoreUrl;
 use crate::config::duration;
 use crate::connect;
+use crate::control::words::Worker;
 use crate::control::{Answer, Request};
 use crate::process::leftover::STORE_VARIABLE;
 use crate::tube::TubeName;
-use crate::worker::TUBE_VARIABLE;
+use crate::worker::{TASK_VARIABLE, TUBE_VARIABLE};
 
 /// How much longer than a tender says it needs it may take, unless told otherwise.
 const MORE: Duration = Duration::from_secs(10);
@@ -53,13 +54,23 @@ pub struct Flags {
 
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let begun = Instant::now();
-    let around = tube_around_us(store);
+    let found = some_tenders(store, &flags.use_tube)?;
+    let around = tenders_around_us(store, &found);
     let (mut asked, mut tenders) = (Vec::new(), Vec::new());
     // All are told before one is waited for.
-    for tender in some_tenders(store, &flags.use_tube)? {
-        match tender.ask(&Request::Stop { now: flags.now })? {
+    for tender in found {
+        let answer = match tender.ask(&Request::Stop { now: flags.now }) {
+            Ok(answer) => answer,
+            // It ended by itself meanwhile.
+            Err(_) if tender.is_gone(store) => {
+                tenders.push(json!({ "pid": tender.pid, "host": tender.host, "ended": true }));
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        match answer {
             // It waits for us.
-            (_, Answer::Stopping { .. }) if tender.tends(around.as_ref()) => {
+            (_, Answer::Stopping { .. }) if around.contains(&tender) => {
                 tenders.push(json!({ "pid": tender.pid, "host": tender.host, "ended": false }));
             }
             (client, Answer::Stopping { within_ms }) => {
@@ -70,7 +81,11 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             (_, other) => return Err(odd(&other)),
         }
     }
-    let within: Vec<Value> = tenders.clone();
+    let within: Vec<Value> = tenders
+        .iter()
+        .filter(|tender| tender["ended"] == false)
+        .cloned()
+        .collect();
     let (mut left, mut who) = (Vec::new(), Vec::new());
     for (tender, mut client, until) in asked {
         let pid = tender.pid;
@@ -110,16 +125,12 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
 /// The most workers that are named.
 const NAMED: usize = 20;
 
-/// How long a tender may take to say whom it waits for, after the time that it had to end.
-const LAST_QUESTION: Duration = Duration::from_secs(1);
+/// How long a tender may take to say which workers it has.
+const WHICH_WORKERS: Duration = Duration::from_secs(1);
 
 /// Whom a tender still waits for, as far as it says.
 fn workers_left(tender: &Reached) -> Vec<String> {
-    let Ok((_, Answer::Status(status))) = tender.ask_within(&Request::Status, LAST_QUESTION) else {
-        return Vec::new();
-    };
-    let workers = status.pools.into_iter().flat_map(|pool| pool.workers);
-    let named = workers.map(|worker| {
+    let named = workers_of(tender).into_iter().map(|worker| {
         let process = worker
             .pid
             .map_or_else(String::new, |pid| format!(", process {pid}"));
@@ -131,8 +142,38 @@ fn workers_left(tender: &Reached) -> Vec<String> {
     named.take(NAMED).collect()
 }
 
-/// The tube of the task that this process is a part of, if it is one of the store: that task's tender ends only when we
-/// have ended.
+fn workers_of(tender: &Reached) -> Vec<Worker> {
+    match tender.ask_within(&Request::Status, WHICH_WORKERS) {
+        Ok((_, Answer::Status(status))) => {
+            let pools = status.pools.into_iter();
+            pools.flat_map(|pool| pool.workers).collect()
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// The tender of the task that this process is a part of, if it is one of these: that tender ends only when we have
+/// ended. Of several that have the task's tube, all but one end; if none of them says that it has the task, it may be
+/// any of them.
+fn tenders_around_us(store: &StoreUrl, found: &[Reached]) -> Vec<Reached> {
+    let tube = tube_around_us(store);
+    let of_tube = found.iter().filter(|tender| tender.tends(tube.as_ref()));
+    let of_tube: Vec<Reached> = of_tube.cloned().collect();
+    if of_tube.len() < 2 {
+        return of_tube;
+    }
+    let task: Option<i64> = env::var(TASK_VARIABLE).ok().and_then(|id| id.parse().ok());
+    let has_task = |tender: &&Reached| {
+        let mut workers = workers_of(tender).into_iter();
+        workers.any(|worker| worker.task.is_some() && worker.task == task)
+    };
+    match of_tube.iter().find(has_task) {
+        Some(tender) => vec![tender.clone()],
+        None => of_tube,
+    }
+}
+
+/// The tube of the task that this process is a part of, if it is one of the store.
 fn tube_around_us(store: &StoreUrl) -> Option<TubeName> {
     let (id, tube) = (
         env::var(STORE_VARIABLE).ok()?,

@@ -51,7 +51,8 @@ Each worker runs one command at a time: max is the tube's concurrency.
 TERM, INT or QUIT: workers take no more jobs, and running commands get the grace period.
 A second one: all end at once.
 
-Only one tender at a time tends a tube of a store.")]
+Only one tender at a time tends a tube of a store. Once it is told to end, the next tender can begin,
+and counts the workers that still drain against its own max.")]
 pub struct Flags {
     /// Tend workers for this tube [default: every configured tube]
     #[arg(long, value_name = "TUBE")]
@@ -290,9 +291,11 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Serv
         identity: identity("tender", "", None),
         tended: Arc::new(move || {
             let tended = ownership::tended(&beside).map_err(|error| error.to_string())?;
-            // What this one tends it knows, and what it has just left nobody will.
-            let by_others = tended.into_iter().filter(|tended| !tended.is_by_us());
-            Ok(by_others.map(|tended| tended.tube).collect())
+            // What this one tends it knows. What is just being left nobody will tend.
+            let others = tended
+                .into_iter()
+                .filter(|of| !of.leaving && !of.is_by_us());
+            Ok(others.map(|of| of.tube).collect())
         }),
         scope,
     }

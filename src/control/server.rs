@@ -22,6 +22,9 @@ use crate::tube::TubeName;
 /// How many may ask at a time; more wait to be let in.
 const MOST: usize = 32;
 
+/// How many tenders of one number, store and tube are told apart.
+const MOST_OF_A_NUMBER: u32 = 16;
+
 /// How long one may take to say what it wants, the tender to answer, and one to read that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -52,9 +55,9 @@ impl Server {
     pub fn open(folder: &Path, store: &Path, first: &TubeName) -> Result<Server, Error> {
         place::prepare(folder)?;
         let stem = place::stem(store, first);
-        let socket = folder.join(format!("{stem}-{}.sock", std::process::id()));
         remove_stale(folder, &stem);
-        // Ours by its name: an earlier process of our number left it.
+        let socket = free(folder, &format!("{stem}-{}", std::process::id()));
+        // Nobody listens there: an earlier process of our number left it.
         let _ = fs::remove_file(&socket);
         let listen = || {
             let listener = UnixListener::bind(&socket)?;
@@ -121,6 +124,16 @@ impl Drop for Server {
             let _ = fs::remove_file(&self.socket);
         }
     }
+}
+
+/// A name with which nobody listens. In containers that share the folder all tenders may have one number, and one that
+/// ends listens on while the next one takes over.
+fn free(folder: &Path, ours: &str) -> PathBuf {
+    let first = folder.join(format!("{ours}.sock"));
+    let more = (2..=MOST_OF_A_NUMBER).map(|n| folder.join(format!("{ours}-{n}.sock")));
+    let mut names = std::iter::once(first.clone()).chain(more);
+    let is_free = |name: &PathBuf| StdUnixStream::connect(name).is_err();
+    names.find(is_free).unwrap_or(first)
 }
 
 /// Removes the sockets of dead tenders of the same store and tube: nobody listens there.

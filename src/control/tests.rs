@@ -109,6 +109,24 @@ async fn what_the_dead_left_is_removed_and_what_lives_is_not() {
     assert!(!socket.exists());
 }
 
+/// As in containers that share the folder, where every tender is process 1.
+#[tokio::test]
+async fn one_of_the_same_number_that_still_listens_keeps_its_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = folder.path().join("taskqueue");
+    let open = || Server::open(&runtime, Path::new("/t.db"), &tube("mail")).unwrap();
+    let old = open();
+    let new = open();
+    assert_ne!(old.socket(), new.socket());
+    for server in [&old, &new] {
+        std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+    }
+    let socket = old.socket().to_owned();
+    drop(old);
+    assert!(!socket.exists() && new.socket().exists());
+    assert_eq!(open().socket(), socket);
+}
+
 #[test]
 fn nobody_there_is_said_with_the_place() {
     let error = Client::connect(Path::new("/nowhere/t.sock"), client::PATIENCE).unwrap_err();

@@ -1,10 +1,13 @@
 //! The files that say who tends: where they are, which of their bytes are locked, and what is in them.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ofd;
 use crate::tube::TubeName;
 
 /// The right to tend the tube.
@@ -42,7 +45,7 @@ fn taken(tube: &TubeName, tender: Option<&Tended>) -> String {
     }
 }
 
-/// A tube and the tender that has it.
+/// A tube and the tender that has it, or had it and still ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tended {
     /// The tube.
@@ -53,6 +56,8 @@ pub struct Tended {
     pub host: String,
     /// Where it listens for orders; `None` if it does not.
     pub socket: Option<PathBuf>,
+    /// It ends, and has given up the tube: another tender may have that too.
+    pub leaving: bool,
 }
 
 impl Tended {
@@ -71,11 +76,44 @@ pub fn host() -> String {
 }
 
 /// What a file says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Content {
     pub(super) pid: u32,
     pub(super) host: String,
     pub(super) socket: Option<PathBuf>,
+    /// Of a tender that ends: what it tended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tubes: Vec<TubeName>,
+}
+
+impl Content {
+    /// What is said of this process.
+    pub(super) fn ours(socket: Option<PathBuf>, tubes: Vec<TubeName>) -> Content {
+        Content {
+            pid: std::process::id(),
+            host: host(),
+            socket,
+            tubes,
+        }
+    }
+}
+
+/// Has a file say this. Whoever looks meanwhile knows that it does not yet.
+pub(super) fn write(file: &File, content: &Content) -> io::Result<()> {
+    let mut line = serde_json::to_vec(content)?;
+    line.push(b'\n');
+    ofd::unlock(file, ANNOUNCED)?;
+    file.set_len(0)?;
+    file.write_all_at(&line, 0)?;
+    ofd::lock(file, ANNOUNCED)
+}
+
+/// What the name of the file of a tender that ends has at its end.
+pub(super) const LEAVING: &str = ".leaving";
+
+/// Whether it is the file of a tender that ends.
+pub(super) fn is_leaving(file: &std::ffi::OsStr) -> bool {
+    file.to_str().is_some_and(|name| name.ends_with(LEAVING))
 }
 
 /// No tube's name has a `%` in it.

@@ -1,11 +1,11 @@
 //! Looking who tends what.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, tube_of};
+use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, is_leaving, tube_of};
 use crate::beside;
 use crate::ofd;
 use crate::tube::TubeName;
@@ -13,38 +13,49 @@ use crate::tube::TubeName;
 /// The most bytes of a file that are read: a path has at most 4096, each of them six bytes in JSON.
 const LONGEST: u64 = 32 * 1024;
 
+/// The same of the file of a tender that ends, which names its tubes.
+const LONGEST_LEAVING: u64 = 4 * 1024 * 1024;
+
 /// How long a tender may take from its right to its announcement.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The tubes of a store that are tended at this moment, each with its tender.
+/// The tubes of a store that are tended at this moment, each with its tender, and those of tenders that end. A tender
+/// that is just giving up a tube may be found as both.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
     let folder = beside::tubes(store);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(source) => {
-            return Err(Error::Io {
-                path: folder,
-                source,
-            });
-        }
-    };
+    look(&folder).map_err(|source| Error::Io {
+        path: folder,
+        source,
+    })
+}
+
+fn look(folder: &Path) -> io::Result<Vec<Tended>> {
     let mut found = Vec::new();
-    for entry in entries {
-        let looked = entry.and_then(|entry| match tube_of(&entry.file_name()) {
-            Some(tube) => who(&entry.path(), &tube),
-            None => Ok(None),
-        });
-        found.extend(looked.map_err(|source| Error::Io {
-            path: folder.clone(),
-            source,
-        })?);
+    for path in files(folder)? {
+        if let Some(tube) = path.file_name().and_then(tube_of) {
+            found.extend(who(&path, &tube)?);
+        }
+    }
+    // After the tubes, and listed anew: whoever gave up a tube before that was looked at had made this file before.
+    for path in files(folder)? {
+        if path.file_name().is_some_and(is_leaving) {
+            found.extend(who_leaves(&path)?);
+        }
     }
     found.sort_by(|a, b| a.tube.cmp(&b.tube));
     Ok(found)
+}
+
+/// What is in the folder; nothing if it is not there.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The tender of a tube; `None` if nobody has it, or has only just taken it and not said so yet.
@@ -54,16 +65,10 @@ pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
     while ofd::is_locked(&file, RIGHT)? {
         // What is read while its tender is writing may be of the one before.
         if ofd::is_locked(&file, ANNOUNCED)?
-            && let Some(content) = read(path)?
+            && let Some(content) = read(&file, LONGEST)?
             && ofd::is_locked(&file, ANNOUNCED)?
         {
-            let Content { pid, host, socket } = content;
-            return Ok(Some(Tended {
-                tube: tube.clone(),
-                pid,
-                host,
-                socket,
-            }));
+            return Ok(Some(tended_by(content, tube.clone(), false)));
         }
         if Instant::now() >= until {
             break;
@@ -73,8 +78,43 @@ pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
     Ok(None)
 }
 
-fn read(path: &Path) -> io::Result<Option<Content>> {
+/// What a tender tended that ends; nothing if it has ended.
+fn who_leaves(path: &Path) -> io::Result<Vec<Tended>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    if !ofd::is_locked(&file, ANNOUNCED)? {
+        return Ok(Vec::new());
+    }
+    let Some(content) = read(&file, LONGEST_LEAVING)? else {
+        return Ok(Vec::new());
+    };
+    let tubes = content.tubes.clone();
+    let of_tube = tubes
+        .into_iter()
+        .map(|tube| tended_by(content.clone(), tube, true));
+    Ok(of_tube.collect())
+}
+
+fn tended_by(content: Content, tube: TubeName, leaving: bool) -> Tended {
+    let Content {
+        pid, host, socket, ..
+    } = content;
+    Tended {
+        tube,
+        pid,
+        host,
+        socket,
+        leaving,
+    }
+}
+
+/// By the descriptor: a file may be removed meanwhile.
+fn read(mut file: &File, longest: u64) -> io::Result<Option<Content>> {
     let mut text = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
+    file.rewind()?;
+    file.take(longest).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).ok())
 }

@@ -139,6 +139,10 @@ impl Tender {
             Closing::Stopping => tracing::info!(reason, running, "shutdown began"),
         }
         self.ending = true;
+        // The next tender need not wait for the last command: what still drains here counts there.
+        if let Err(error) = self.ownership.leave() {
+            tracing::warn!(reason = error.to_string(), "kept the tubes until the end");
+        }
         for pool in 0..self.pools.len() {
             let Some(closed) = self.pools.get_mut(pool) else {
                 continue;

@@ -22,7 +22,8 @@ use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
 
-const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
+/// Names the task by its number in the store.
+pub const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
 /// Names the tube of the task.
 pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";

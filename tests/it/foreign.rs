@@ -253,7 +253,9 @@ fn one_that_works_on_is_ended_by_stop_now() {
         let status = taskqueue.run(&["status", "--json"]).stdout;
         status.contains("reached its output")
     });
-    let left = taskqueue.run(&["stop", "--timeout", "1"]).failed(1);
+    let left = taskqueue
+        .run(&["stop", "--now", "--timeout", "1"])
+        .failed(1);
     for part in ["has not ended", "the worker t-1, process ", "task 1"] {
         assert!(left.contains(part), "no {part}: {left}");
     }

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{tend, until_busy, until_idle};
-use crate::support::Taskqueue;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{pool, status, tend, until_busy, until_idle};
+use crate::support::{Running, Taskqueue, until};
 
 fn exists(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -127,6 +130,63 @@ fn a_task_that_stops_its_own_tender_does_not_wait_for_itself() {
     let task = taskqueue.show("1");
     assert_eq!(task["status"], "done", "{task}");
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "deploying\n");
+}
+
+/// While one tender drains, the next one has the same tube.
+#[test]
+fn a_task_that_stops_two_tenders_of_its_tube_waits_for_the_one_that_is_not_its_own() {
+    let taskqueue = Taskqueue::embedded();
+    let (go, said) = (taskqueue.path("go"), taskqueue.path("said"));
+    let program = env!("CARGO_BIN_EXE_taskqueue");
+    taskqueue.configure(&format!(
+        "[commands.deploy]\nrun = [\"/bin/sh\", \"-c\", \"until [ -e {go} ]; do sleep 0.05; done; {program} stop --json --store {store} > {said}\"]\n",
+        go = go.display(),
+        said = said.display(),
+        store = taskqueue.store().display(),
+    ));
+    let old = tend(
+        &taskqueue,
+        1,
+        1,
+        &["--grace-period", "60", "--log", "error"],
+    );
+    until_idle(&taskqueue, 1);
+    taskqueue.run(&["put", "--use-tube", "t", "deploy"]).ok();
+    until_busy(&taskqueue, 1);
+    old.signal(Signal::TERM);
+    until("it drains", || pool(&taskqueue)["state"] == "draining");
+    let new = tend(&taskqueue, 1, 2, &["--log", "error"]);
+    until("both", || {
+        let tenders = status(&taskqueue)["tenders"].clone();
+        let mut pools = tenders
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["pools"][0]);
+        pools.any(|pool| pool["state"] == "tended" && pool["census"]["idle"] == 1)
+    });
+    let number = |tender: &Running| tender.pid().as_raw_nonzero().get();
+    let pids = [number(&old), number(&new)];
+    std::fs::write(&go, "").unwrap();
+    for tender in [old, new] {
+        let ended = tender.wait();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    }
+    let said: Value = serde_json::from_slice(&std::fs::read(&said).unwrap()).unwrap();
+    let tenders = said["tenders"].as_array().unwrap();
+    let mut ended: Vec<_> = tenders
+        .iter()
+        .map(|one| (one["pid"].clone(), one["ended"].clone()))
+        .collect();
+    ended.sort_by_key(|(_, ended)| ended.as_bool());
+    assert_eq!(
+        ended,
+        [
+            (pids[0].into(), false.into()),
+            (pids[1].into(), true.into())
+        ]
+    );
+    assert_eq!(taskqueue.show("1")["status"], "done");
 }
 
 /// The variables of another store's task say nothing of this one.

@@ -18,7 +18,7 @@ fn with_commands() -> (Taskqueue, PathBuf) {
         format!("[commands.{name}]\nrun = [\"/bin/sh\", \"-c\", \"{script}\", \"{log}\"]\n")
     };
     taskqueue.configure(&format!(
-        "{}{}{}",
+        "[commands.quick]\nrun = [\"/bin/true\"]\n{}{}{}",
         command("lone", "echo $$ >> $0; exec sleep 20"),
         command("slow", "echo $$ >> $0; sleep 20; echo end >> $0"),
         command(
@@ -323,4 +323,61 @@ fn what_commands_leave_behind_is_reaped_by_whoever_is_given_it() {
         let ended = running.wait();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{who}");
     }
+}
+
+/// As a deployment does it that does not wait: what waits is served beside what still runs.
+#[test]
+fn the_next_tender_takes_over_while_the_old_one_drains() {
+    let (taskqueue, log) = with_commands();
+    let who = ["tender", "--min-workers", "1", "--max-workers", "2"];
+    let old = begin(&taskqueue, &who, &["slow"]);
+    old.signal(Signal::TERM);
+    let found = || {
+        let said = taskqueue.run(&["status", "--json"]).json();
+        let states = said["tenders"].as_array().unwrap().iter();
+        let state = |tender: &serde_json::Value| tender["pools"][0]["state"].to_string();
+        states.map(state).collect::<Vec<_>>()
+    };
+    until("it drains", || found() == ["\"draining\""]);
+    for _ in 0..3 {
+        taskqueue.run(&["put", "--use-tube", "t", "quick"]).ok();
+    }
+    let mut new = taskqueue.start(&[
+        "tender",
+        "--use-tube",
+        "t",
+        "--max-workers",
+        "2",
+        "--log",
+        "error",
+    ]);
+    until("what waited", || {
+        (2..=4).all(|id| status(&taskqueue, &id.to_string()) == "done")
+    });
+    assert_eq!(status(&taskqueue, "1"), "running");
+    let mut both = found();
+    both.sort();
+    assert_eq!(both, ["\"draining\"", "\"tended\""]);
+    let census = || taskqueue.run(&["status", "--json"]).stdout;
+    assert!(
+        census().contains(r#""before":1"#),
+        "counts against max: {}",
+        census()
+    );
+    // Words for who tends the tube are for the new one.
+    taskqueue.run(&["scale", "t", "--max", "3"]).ok();
+    assert!(new.lives());
+    // Who stops, stops both.
+    taskqueue.run(&["stop", "--now"]).ok();
+    for tender in [old, new] {
+        let ended = tender.wait();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    }
+    assert_eq!(lines(&log).len(), 1, "not finished");
+    assert_eq!(came_to(&taskqueue, "1"), waits_again());
+    let left = fs::read_dir(taskqueue.path("t.db-tubes"))
+        .unwrap()
+        .flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().contains("leaving"));
+    assert_eq!(left.count(), 0);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A worker of another make: a tender keeps it alive as it does its own.
 
-    taskqueue tender --use-tube mail --worker-command "examples/worker.py 127.0.0.1 11300 ./send-mail"
+    taskqueue tender --use-tube mail --worker-protocol lines \
+        --worker-command "examples/worker.py 127.0.0.1 11300 ./send-mail"
 
 It takes jobs from beanstalkd and gives each body to a command, on its standard input: 0 deletes the job, anything else
 buries it. To its tender it speaks lines of JSON over the socket TASKQUEUE_TENDER_FD: "ready" once, "busy" and "idle"

@@ -150,6 +150,13 @@ impl Config {
             Some(Some(_)) | None => Err(error),
         }
     }
+
+    /// What is started as this tube's workers, if that is another program, which knows nothing of our tasks.
+    pub fn foreign_worker(&self, tube: &TubeName) -> Option<&[String]> {
+        let tube = self.tubes.get(tube)?;
+        let is_own = tube.worker_protocol == Some(Protocol::Own);
+        tube.worker_command.as_deref().filter(|_| !is_own)
+    }
 }
 
 /// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.

@@ -13,12 +13,14 @@
 //!   that was ready and is killed from outside has not.
 //! - A worker that was killed and does not end is waited for, but not by a tender that itself ends: that one leaves it
 //!   behind after [`KILLED_PATIENCE`].
-//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that was ready. Before that it may be the code of
-//!   whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
-//! - A worker that is not ready within [`Rules::ready_timeout`] is killed, and has crashed.
+//! - "Never again" ([`NEVER_AGAIN`]) is believed of a worker that has said how it stands. Before that it may be the
+//!   code of whatever was to start the worker: env, timeout and docker exit so when they fail themselves.
+//! - A worker that has promised to say that it is ready, and does not in time, is killed, and has crashed. One that
+//!   has promised nothing is never killed for want of a word: it is ready, and proved, once it has lived for a while
+//!   ([`Unready`]), and it is **silent** until it says something.
 //! - A worker told to go without haste (recycled, or one too many) is given no time limit while it
-//!   runs a command, and [`IDLE_PATIENCE`] while it runs none. So is one that closed its end of the
-//!   link: it goes by itself, or has shut its tender out and is of no more use to it.
+//!   runs a command, or is silent and so perhaps runs one, and [`IDLE_PATIENCE`] while it runs none. So is one that
+//!   closed its end of the link: it goes by itself, or has shut its tender out and is of no more use to it.
 //! - A worker that lacks what its work takes (it cannot record what became of its task, or start a command) is
 //!   **troubled** until it goes on: it counts as busy.
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
@@ -37,7 +39,7 @@ mod words;
 
 pub use crate::grace::{KILLED_PATIENCE, MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
-pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Why};
+pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready, Why};
 
 /// How long a worker must be ready to count as one that works.
 pub const PROVING: Duration = Duration::from_secs(1);
@@ -45,7 +47,7 @@ pub const PROVING: Duration = Duration::from_secs(1);
 /// How long a worker has to go that runs no command.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The exit code of a worker that was ready and must not be started again.
+/// The exit code of a worker that has said how it stands and must not be started again.
 pub const NEVER_AGAIN: i32 = 125;
 
 /// What a worker runs that is on its way out.
@@ -176,6 +178,10 @@ pub struct Worker {
     state: State,
     born: Duration,
     ready_at: Option<Duration>,
+    /// When it counts as ready without having said so.
+    presume_at: Option<Duration>,
+    /// It has said something of how it stands.
+    spoke: bool,
     /// From when it has a process.
     jitter: Option<Jitter>,
     outdated: bool,
@@ -194,6 +200,8 @@ impl Worker {
             state: State::Spawning,
             born: now,
             ready_at: None,
+            presume_at: None,
+            spoke: false,
             jitter: None,
             outdated: false,
             proved: false,
@@ -223,6 +231,11 @@ impl Worker {
     /// It lacks what its work takes, and keeps trying.
     pub fn troubled(&self) -> bool {
         self.troubled
+    }
+
+    /// It counts as ready, and has never said how it stands: it may be idle or busy.
+    pub fn silent(&self) -> bool {
+        self.ready_at.is_some() && !self.spoke
     }
 
     /// Jobs it says it has finished.
@@ -317,7 +330,7 @@ impl Worker {
             State::Idle { .. } | State::Busy { .. } if !self.proved => {
                 self.ready_at.map(|at| at.saturating_add(PROVING))
             }
-            State::Starting { ready_by } => ready_by,
+            State::Starting { ready_by } => ready_by.into_iter().chain(self.presume_at).min(),
             State::Stopping { kill_at, .. } => kill_at,
             State::Killed { leave_at, .. } => leave_at,
             State::Spawning | State::Idle { .. } | State::Busy { .. } | State::Gone => None,

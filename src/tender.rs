@@ -116,6 +116,18 @@ pub enum Protocol {
     Lines,
     /// Another program that prints `[[CHILD::READY]]` and `[[CHILD::BUSY]]`, and is told to go by TERM.
     Tokens,
+    /// Another program that says nothing, and is told to go by TERM.
+    None,
+}
+
+impl Protocol {
+    /// Whether such a worker has our end of a link.
+    fn has_link(self) -> bool {
+        match self {
+            Self::Own | Self::Lines => true,
+            Self::Tokens | Self::None => false,
+        }
+    }
 }
 
 /// Why a tender cannot start.
@@ -172,6 +184,8 @@ enum Event {
     LinkClosed(WorkerId),
     /// A worker's process has ended.
     Ended(WorkerId, Ended),
+    /// It is time to look at one that says nothing.
+    Look(WorkerId),
     /// A pool wants to be looked at.
     Due,
 }
@@ -195,6 +209,7 @@ impl fmt::Display for Event {
             Self::LeftPrinting(id, _) => write!(f, "{id} handed over what still prints"),
             Self::LinkClosed(id) => write!(f, "{id} closed its link"),
             Self::Ended(id, ended) => write!(f, "{id} ended with {ended}"),
+            Self::Look(id) => write!(f, "a look at {id}"),
             Self::Due => f.write_str("a deadline passed"),
         }
     }
@@ -401,6 +416,7 @@ impl Tender {
             Event::LeftPrinting(_, pipe) => self.sink.keep(pipe),
             Event::LinkClosed(id) => self.tell(id, lifecycle::Event::LinkClosed, now),
             Event::Ended(id, ended) => self.ended_with(id, ended, now),
+            Event::Look(id) => self.look(id, now),
             Event::Due => self.tend_all(),
         }
         self.release();

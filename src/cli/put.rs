@@ -12,10 +12,14 @@ use clap::Args;
 use super::configured::block_on;
 use super::{Failure, log};
 use crate::api::{Put, Queue, Receipt, json};
-use crate::broker;
+use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
 use crate::task::payload::{self, Body, Call, Native};
 use crate::tube::TubeName;
+
+mod foreign;
+
+pub use foreign::refusal;
 
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -34,6 +38,8 @@ Examples:
 
 Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded
 all the same and is put when the broker is back: a warning, and exit 0.
+In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
+bytes themselves and prints the word job and its number; anything else is refused.
 An argument that begins with a hyphen goes after --.")]
 pub struct Flags {
     /// The tube its job is put into
@@ -106,6 +112,16 @@ impl Order {
     fn apply(&self, put: Put) -> Put {
         put.priority(self.priority).delay(self.delay).ttr(self.ttr)
     }
+
+    /// A job for those who know nothing of tasks.
+    fn job(&self, body: Vec<u8>) -> NewJob {
+        NewJob {
+            body: body.into(),
+            priority: self.priority,
+            delay: self.delay,
+            ttr: self.ttr,
+        }
+    }
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
@@ -121,7 +137,15 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     }
     let put = match flags.command {
         Some(command) => call(&command, flags.arguments, &flags.options)?.into(),
-        None => Put::raw(read_body(&mut io::stdin().lock())?),
+        None => {
+            let body = read_body(&mut io::stdin().lock())?;
+            if config.foreign_worker(&order.tube).is_some() {
+                let job = order.job(body);
+                return foreign::put(config, &order.tube, job, order.json)
+                    .map(|()| ExitCode::SUCCESS);
+            }
+            Put::raw(body)
+        }
     };
     put_all(config, &order, [put])
 }
@@ -246,6 +270,9 @@ fn put_chunks(
     order: &Order,
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
+    if let Some(refusal) = refusal(config, &order.tube) {
+        return Err(refusal);
+    }
     let mut putter = Putter {
         queue: Queue::open(&config.broker, &config.store)?,
         order,

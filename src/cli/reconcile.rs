@@ -41,6 +41,14 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+    let mut named = flags.use_tube.iter();
+    if let Some(tube) = named.find(|tube| config.foreign_worker(tube).is_some()) {
+        return Err(Failure::usage(format!(
+            "the tube {tube} is served by another program, its worker_command, for which a task of ours means nothing; \
+             nothing was reconciled"
+        ))
+        .next("let its tasks run elsewhere: taskqueue regenerate --id ID --use-tube ANOTHER"));
+    }
     let (done, troubles) = match connect::existing(&config.store)? {
         None => (Summary::default(), Vec::new()),
         Some(_) => reconcile(&flags, config)?,
@@ -64,7 +72,11 @@ fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), 
     block_on(async {
         let mut broker = broker(config);
         let tubes = match flags.use_tube.as_slice() {
-            [] => store.call(|db| db.tubes_in_use()).await?,
+            [] => {
+                let mut tubes = store.call(|db| db.tubes_in_use()).await?;
+                tubes.retain(|tube| config.foreign_worker(tube).is_none());
+                tubes
+            }
             named => named.to_vec(),
         };
         let mut standing = Standing::newcomer(identity("reconcile", "", None));

@@ -41,6 +41,9 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         None => None,
     };
     block_on(async {
+        if let Some(queue) = &queue {
+            refuse_foreign(&flags, config, queue).await?;
+        }
         let mut answers = Vec::with_capacity(flags.id.len());
         for id in flags.id.into_iter().map(TaskId) {
             let regenerated = match &queue {
@@ -64,6 +67,40 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             false => ExitCode::FAILURE,
         })
     })
+}
+
+/// Refuses all of it if one would get into a tube whose workers know nothing of tasks.
+async fn refuse_foreign(flags: &Flags, config: &Config, queue: &Queue) -> Result<(), Failure> {
+    let refused = |tube: &TubeName, what: String| match config.foreign_worker(tube) {
+        None => Ok(()),
+        Some(_) => {
+            let reason = format!(
+                "{what} the tube {tube}, which is served by another program, its worker_command, for which a task of \
+                 ours means nothing; nothing was regenerated"
+            );
+            let next = "name a tube that taskqueue worker serves: --use-tube TUBE";
+            Err(Failure::usage(reason).next(next))
+        }
+    };
+    if let Some(tube) = &flags.use_tube {
+        return refused(tube, "--use-tube names".to_owned());
+    }
+    if !config
+        .tubes
+        .keys()
+        .any(|tube| config.foreign_worker(tube).is_some())
+    {
+        return Ok(());
+    }
+    for id in flags.id.iter().copied().map(TaskId) {
+        // What cannot be read is said by whoever tries it.
+        if let Ok(Some(task)) = queue.show(id).await
+            && let Ok(tube) = task.tube.parse::<TubeName>()
+        {
+            refused(&tube, format!("the task {id} is of"))?;
+        }
+    }
+    Ok(())
 }
 
 fn warn(receipt: &Receipt) {

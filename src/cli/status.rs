@@ -235,6 +235,10 @@ fn pool_text(text: &mut String, pool: &Pool) {
         Some(n) => add(format!("{n} left draining by an earlier tender")),
         None => add("those left by an earlier tender cannot be counted".to_owned()),
     }
+    let alive = pool.workers.iter().filter(|w| w.state == "alive").count();
+    if alive > 0 {
+        add(format!("{alive} do not say whether they work"));
+    }
     if pool.census.troubled > 0 {
         add(format!("{} in trouble", pool.census.troubled));
     }

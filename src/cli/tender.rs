@@ -16,15 +16,19 @@ use crate::connect;
 use crate::control::place;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
-use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules};
+use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready};
 use crate::ownership;
-use crate::pool::{self, SHRINK_AFTER};
+use crate::pool::{self, BadLimits, Limits, SHRINK_AFTER};
 use crate::process::environment::Environment;
 use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
 use crate::tube::TubeName;
+
+mod foreign;
+
+use foreign::{Foreign, Size};
 
 /// A pool's limits where nothing else is said.
 const MIN_WORKERS: u32 = 2;
@@ -141,8 +145,9 @@ pub struct Flags {
         env = "TASKQUEUE_WORKER_PROTOCOL",
         help = "How that reports [default: lines]",
         long_help = "How a --worker-command tells how it stands: with lines, by JSON over the descriptor that \
-                     TASKQUEUE_TENDER_FD names, or, with tokens, by printing the PHP TaskQueue's [[CHILD::READY]] and \
-                     [[CHILD::BUSY]] [default: lines]"
+                     TASKQUEUE_TENDER_FD names; with tokens, by printing the PHP TaskQueue's [[CHILD::READY]] and \
+                     [[CHILD::BUSY]]; with none, not at all, as any loop under a supervisor. With own it is taskqueue \
+                     worker, started by another program [default: lines, and it is not killed if it never speaks]"
     )]
     worker_protocol: Option<Protocol>,
     #[arg(
@@ -197,13 +202,17 @@ fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure
         .iter()
         .map(|tube| pool(tube.clone(), flags, config, global, grace))
         .collect::<Result<_, _>>()?;
+    let ours = |tube: &TubeName| {
+        let file = config.tubes.get(tube).cloned().unwrap_or_default();
+        foreign(flags, &file).is_none_or(|foreign| !foreign.reads_no_pointers())
+    };
     Ok(Read {
         pools,
         grace,
         scope: Scope {
             commands: Arc::new(config.commands.clone()),
             environment: Arc::new(environment(config)),
-            tubes,
+            tubes: tubes.into_iter().filter(ours).collect(),
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
@@ -261,7 +270,7 @@ pub fn startable(pool: &PoolSettings) -> Result<(), String> {
     let command = &pool.command;
     match command.protocol {
         tender::Protocol::Own => Ok(()),
-        tender::Protocol::Lines | tender::Protocol::Tokens => {
+        tender::Protocol::Lines | tender::Protocol::Tokens | tender::Protocol::None => {
             let (tube, program) = (&pool.tube, command.program.to_string_lossy());
             let found = explain::can_be_started(&program, &Environment::without(&[] as &[&str]));
             found.map_err(|reason| {
@@ -302,74 +311,85 @@ pub fn pool(
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
     let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    let max = flags
-        .max_workers
-        .or(file.max_workers)
-        .unwrap_or(MAX_WORKERS);
-    let min = flags
-        .min_workers
-        .or(file.min_workers)
-        .unwrap_or(MIN_WORKERS.min(max.max(1)));
-    let spare = flags
-        .spare_workers
-        .or(file.spare_workers)
-        .unwrap_or(SPARE_WORKERS);
-    let mode = flags
-        .mode
-        .or(file.mode)
-        .map_or_else(Default::default, pool::Mode::from);
-    let limits = mode
-        .limits(min, spare, max)
-        .map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
+    let foreign = foreign(flags, &file);
+    if foreign.is_none() && file.worker_protocol.is_some() {
+        return Err(Failure::usage(format!(
+            "the tube {tube} has a worker_protocol and no worker_command that could speak it"
+        )));
+    }
+    if foreign.as_ref().is_some_and(Foreign::is_unsaid) {
+        let reason = "nobody says how it reports: \"lines\" is tried, but if it says nothing, say \
+                      worker_protocol = \"none\"";
+        tracing::warn!(%tube, reason, "worker_command without a worker_protocol");
+    }
+    let size = size(flags, &file);
+    let limits = match &foreign {
+        Some(foreign) if foreign.says_nothing() => {
+            foreign::check(&tube, size)?;
+            pool::Mode::Static.limits(0, 0, size.max)
+        }
+        Some(_) | None => limits(size),
+    };
+    let limits =
+        limits.map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
     let shrink_after = flags.shrink_after.or(file.shrink_after.map(|span| span.0));
     Ok(PoolSettings {
         limits: limits.with_shrink_after(shrink_after.unwrap_or(SHRINK_AFTER)),
-        rules: rules(flags, &file),
-        command: match foreign_command(flags, &file)? {
-            Some(command) => command,
+        rules: rules(flags, &file, foreign.as_ref()),
+        command: match foreign {
+            Some(foreign) => foreign.command()?,
             None => own_command(&tube, config, global, grace)?,
         },
         tube,
     })
 }
 
+fn foreign(flags: &Flags, file: &Tube) -> Option<Foreign> {
+    Foreign::of(flags.worker_command.as_deref(), flags.worker_protocol, file)
+}
+
+/// What is said of a pool's size.
+fn size(flags: &Flags, file: &Tube) -> Size {
+    Size {
+        mode: flags.mode.or(file.mode),
+        min: flags.min_workers.or(file.min_workers),
+        spare: flags.spare_workers.or(file.spare_workers),
+        max: flags
+            .max_workers
+            .or(file.max_workers)
+            .unwrap_or(MAX_WORKERS),
+        jobs: flags.max_worker_jobs.or(file.max_worker_jobs),
+    }
+}
+
+fn limits(size: Size) -> Result<Limits, BadLimits> {
+    let max = size.max;
+    let min = size.min.unwrap_or(MIN_WORKERS.min(max.max(1)));
+    let spare = size.spare.unwrap_or(SPARE_WORKERS);
+    let mode = size.mode.map_or_else(Default::default, pool::Mode::from);
+    mode.limits(min, spare, max)
+}
+
 /// When a worker is replaced.
-fn rules(flags: &Flags, file: &Tube) -> Rules {
+fn rules(flags: &Flags, file: &Tube, foreign: Option<&Foreign>) -> Rules {
+    let (max_age, max_output) = match foreign {
+        Some(foreign) if foreign.says_nothing() => foreign::NEVER,
+        Some(_) | None => (MAX_AGE, MAX_OUTPUT),
+    };
     let age = file.max_worker_age.map(|span| span.0);
     Rules {
-        max_age: flags.max_worker_age.or(age).unwrap_or(MAX_AGE),
+        max_age: flags.max_worker_age.or(age).unwrap_or(max_age),
         max_output: flags
             .max_worker_buffer
             .or(file.max_worker_buffer)
-            .unwrap_or(MAX_OUTPUT),
+            .unwrap_or(max_output),
         max_jobs: flags.max_worker_jobs.or(file.max_worker_jobs).unwrap_or(0),
         max_memory: flags
             .max_worker_memory
             .or(file.max_worker_memory)
             .unwrap_or(0),
-        ready_timeout: READY_TIMEOUT,
+        unready: foreign.map_or(Unready::Killed(READY_TIMEOUT), Foreign::unready),
     }
-}
-
-/// A worker that is not ours, from the flag or the file.
-fn foreign_command(flags: &Flags, file: &Tube) -> Result<Option<WorkerCommand>, Failure> {
-    let words: Vec<OsString> = match (&flags.worker_command, &file.worker_command) {
-        (Some(text), _) => text.split_whitespace().map(OsString::from).collect(),
-        (None, Some(words)) => words.iter().map(OsString::from).collect(),
-        (None, None) => return Ok(None),
-    };
-    let mut words = words.into_iter();
-    let program = words
-        .next()
-        .ok_or_else(|| Failure::usage("--worker-command names no program"))?;
-    Ok(Some(WorkerCommand {
-        program,
-        arguments: words.collect(),
-        protocol: match flags.worker_protocol.or(file.worker_protocol) {
-            None | Some(Protocol::Lines) => tender::Protocol::Lines,
-            Some(Protocol::Tokens) => tender::Protocol::Tokens,
-        },
-    }))
 }
 
 /// Ourselves as a worker, with what was worked out here once: `taskqueue worker …`.

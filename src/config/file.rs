@@ -91,6 +91,8 @@ impl From<Mode> for pool::Mode {
 pub enum Protocol {
     Lines,
     Tokens,
+    None,
+    Own,
 }
 
 /// `[commands."NAME"]`

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lifecycle::{Ended, Jitter};
+use crate::lifecycle::{Ended, Jitter, Unready};
 use crate::pool::Mode;
 
 const RULES: Rules = Rules {
@@ -11,7 +11,7 @@ const RULES: Rules = Rules {
     max_output: 1000,
     max_jobs: 0,
     max_memory: 0,
-    ready_timeout: Duration::from_secs(30),
+    unready: Unready::Killed(Duration::from_secs(30)),
 };
 
 fn ms(milliseconds: u64) -> Duration {

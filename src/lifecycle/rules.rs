@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a worker may take to be ready, unless told otherwise. One that loads a framework needs
+/// How long a worker may take to be ready that has promised to say so. One that loads a framework needs
 /// seconds, on a machine that has just booted perhaps many.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -23,8 +23,20 @@ pub struct Rules {
     pub max_jobs: u64,
     /// The most bytes it may hold in memory between two jobs before it is replaced; zero: any number.
     pub max_memory: u64,
-    /// How long it may take to say that it is ready; zero: as long as it likes.
-    pub ready_timeout: Duration,
+    /// What becomes of one that does not say that it is ready.
+    pub unready: Unready,
+}
+
+/// What becomes of a worker that has not said that it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unready {
+    /// It may take as long as it likes.
+    #[default]
+    Waits,
+    /// It is killed after so long, and has crashed: it has promised to say so.
+    Killed(Duration),
+    /// It counts as ready once it has lived for so long: it says nothing, or nothing before its first job.
+    Presumed(Duration),
 }
 
 impl Rules {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Effect, Ended, Event, IDLE_PATIENCE, Illegal, KILLED_PATIENCE, MARGIN, NEVER_AGAIN, PROVING,
-    Rules, Running, State, TERM_TO_KILL, Why, Worker,
+    Rules, Running, State, TERM_TO_KILL, Unready, Why, Worker,
 };
 
 type Stepped = Result<Vec<Effect>, Illegal>;
@@ -13,10 +13,13 @@ impl Worker {
     pub(super) fn spawning(&mut self, rules: &Rules, event: Event, now: Duration) -> Stepped {
         match event {
             Event::Spawned { jitter } => {
-                let patience = rules.ready_timeout;
-                self.state = State::Starting {
-                    ready_by: (!patience.is_zero()).then(|| now.saturating_add(patience)),
+                let (ready_by, presume_at) = match rules.unready {
+                    Unready::Waits => (None, None),
+                    Unready::Killed(patience) => (Some(now.saturating_add(patience)), None),
+                    Unready::Presumed(moment) => (None, Some(now.saturating_add(moment))),
                 };
+                self.state = State::Starting { ready_by };
+                self.presume_at = presume_at;
                 self.jitter = Some(jitter);
                 Ok(vec![])
             }
@@ -48,6 +51,7 @@ impl Worker {
         match event {
             Event::Ready => {
                 self.ready_at = Some(now);
+                self.spoke = true;
                 self.state = State::Idle { since: now };
                 Ok(vec![])
             }
@@ -67,8 +71,18 @@ impl Worker {
                 };
                 Ok(vec![Effect::Kill, Effect::Crashed])
             }
+            Event::Due if self.presume_at.is_some_and(|at| now >= at) => {
+                // From its first moment on, as far as anybody can say: it has outlived the presumption.
+                self.ready_at = Some(self.born);
+                self.state = State::Idle { since: now };
+                Ok(self.prove(true))
+            }
             Event::Due => Ok(vec![]),
-            Event::LinkClosed => Ok(self.link_closed(None, now)),
+            Event::LinkClosed => {
+                // One that has promised no word perhaps works, and did not know what it closed.
+                let patience = self.idles(None).then_some(IDLE_PATIENCE);
+                Ok(self.link_closed(None, patience, now))
+            }
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn => self.illegal(event),
         }
@@ -78,7 +92,13 @@ impl Worker {
     pub(super) fn working(&mut self, event: Event, now: Duration) -> Stepped {
         let running = self.running();
         match event {
+            // It counted as ready before it said so.
+            Event::Ready if self.presume_at.is_some() => {
+                self.spoke = true;
+                Ok(vec![])
+            }
             Event::Busy { task, group } => {
+                self.spoke = true;
                 self.state = State::Busy {
                     since: now,
                     task,
@@ -87,6 +107,7 @@ impl Worker {
                 Ok(vec![])
             }
             Event::Troubled { task } => {
+                self.spoke = true;
                 self.troubled = true;
                 // Its 'busy' may have been left out for this.
                 if running.is_none() {
@@ -120,7 +141,10 @@ impl Worker {
                 let lasted = self.ready_at.map(|at| now.saturating_sub(at));
                 Ok(self.prove(lasted.is_some_and(|lasted| lasted >= PROVING)))
             }
-            Event::LinkClosed => Ok(self.link_closed(running, now)),
+            Event::LinkClosed => {
+                let patience = self.idles(running).then_some(IDLE_PATIENCE);
+                Ok(self.link_closed(running, patience, now))
+            }
             Event::Ended(ended) => Ok(self.ended(ended, now)),
             Event::Spawned { .. } | Event::CouldNotSpawn | Event::Ready => self.illegal(event),
         }
@@ -240,6 +264,7 @@ impl Worker {
         self.jobs = self.jobs.max(jobs);
         self.output = self.output.max(output);
         self.troubled = false;
+        self.spoke = true;
     }
 
     fn measured(&mut self, memory: u64, printed: u64) -> Stepped {
@@ -265,11 +290,18 @@ impl Worker {
         vec![Effect::Proved]
     }
 
+    /// Surely it runs no command: it has said so, or has yet to say what it promised to say before its first.
+    fn idles(&self, running: Option<Running>) -> bool {
+        let has_promised = matches!(self.state, State::Starting { ready_by: Some(_) });
+        running.is_none() && (self.spoke || has_promised)
+    }
+
     fn retire(&mut self, why: Why, running: Option<Running>, now: Duration) -> Vec<Effect> {
+        let idles = self.idles(running);
         self.state = State::Stopping {
             why,
             running,
-            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
+            kill_at: idles.then(|| now.saturating_add(IDLE_PATIENCE)),
         };
         vec![Effect::Drain { grace: None, why }]
     }
@@ -305,17 +337,22 @@ impl Worker {
     /// It is ending, or it shut its tender out. The first is a matter of milliseconds, or of what a foreign
     /// worker tidies up; in the second case it will finish its command and go, as it does when its tender
     /// has died.
-    fn link_closed(&mut self, running: Option<Running>, now: Duration) -> Vec<Effect> {
+    fn link_closed(
+        &mut self,
+        running: Option<Running>,
+        patience: Option<Duration>,
+        now: Duration,
+    ) -> Vec<Effect> {
         self.state = State::Stopping {
             why: Why::LinkClosed,
             running,
-            kill_at: running.is_none().then(|| now.saturating_add(IDLE_PATIENCE)),
+            kill_at: patience.map(|patience| now.saturating_add(patience)),
         };
         vec![]
     }
 
     fn ended(&mut self, ended: Ended, now: Duration) -> Vec<Effect> {
-        let effect = if ended == Ended::Exited(NEVER_AGAIN) && self.ready_at.is_some() {
+        let effect = if ended == Ended::Exited(NEVER_AGAIN) && self.spoke {
             Some(Effect::Refused)
         } else {
             self.crashed(ended, now).then_some(Effect::Crashed)

@@ -1,13 +1,14 @@
 use super::*;
 
 mod histories;
+mod silent;
 
 const RULES: Rules = Rules {
     max_age: Duration::from_secs(600),
     max_output: 1000,
     max_jobs: 50,
     max_memory: 1 << 20,
-    ready_timeout: Duration::from_secs(20),
+    unready: Unready::Killed(Duration::from_secs(20)),
 };
 const GRACE: Duration = Duration::from_secs(30);
 

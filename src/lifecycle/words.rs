@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Ended, Event, Running, State, Why};
+use super::{Ended, Event, Running, State, Why, Worker};
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,6 +43,17 @@ fn departing(
     match running {
         Some(Running { task, .. }) => write!(f, "{how} ({why}), busy with task {task}"),
         None => write!(f, "{how} ({why})"),
+    }
+}
+
+/// How it stands, as far as that is known.
+impl fmt::Display for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.state {
+            // Nobody knows whether it works.
+            State::Idle { .. } if self.silent() => f.write_str("alive"),
+            known => known.fmt(f),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use uuid::Uuid;
 
 use super::printed::{self, Printer, Told};
@@ -39,6 +39,9 @@ use crate::thread::OneShot;
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 
+/// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Between two tries to have a thread.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -55,19 +58,20 @@ pub(super) struct Child {
     reload: Option<Ticket>,
     kill: Arc<Notify>,
     complained: bool,
+    /// It has said something of how it stands.
+    spoke: bool,
+    protocol: Protocol,
     /// In the environment of one that is not ours, and of whatever it starts. What our own have started is found by its
     /// attempt's lock.
     mark: Option<Uuid>,
     /// What it has printed; nothing is counted of our own.
     printed: Arc<AtomicU64>,
-    /// Only of those that speak in tokens.
+    /// Only of those that hear no orders.
     leaving: Option<Leaving>,
     /// What it lacks, as long as it is in trouble.
     trouble: Option<String>,
     /// To have a TERM sent.
     terminate: Arc<Notify>,
-    /// Another program, which speaks our lines.
-    speaks_lines: bool,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -98,7 +102,7 @@ impl Child {
             .env(SLOT_VARIABLE, slot.as_fd().as_raw_fd().to_string())
             .env(NAME_VARIABLE, &name)
             .env(TUBE_VARIABLE, settings.tube.as_str());
-        if protocol != Protocol::Tokens {
+        if protocol.has_link() {
             command.env(FD_VARIABLE, theirs.as_raw_fd().to_string());
             rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         }
@@ -153,9 +157,10 @@ impl Child {
         let printed = listen(&mut process, &printer, told);
         let watched = Watched {
             process,
-            reports: (protocol != Protocol::Tokens).then_some(link.reports),
+            reports: protocol.has_link().then_some(link.reports),
             kill: Arc::clone(&kill),
             terminate: Arc::clone(&terminate),
+            looks: (protocol == Protocol::None).then(looks),
             ended: None,
             last_words: VecDeque::new(),
             is_own: protocol == Protocol::Own,
@@ -169,11 +174,12 @@ impl Child {
             reload: None,
             kill,
             complained: false,
+            spoke: false,
+            protocol,
+            terminate,
             mark,
             printed,
-            terminate,
-            speaks_lines: protocol == Protocol::Lines,
-            leaving: (protocol == Protocol::Tokens).then_some(Leaving {
+            leaving: (!protocol.has_link()).then_some(Leaving {
                 is_busy: false,
                 is_to_go: false,
             }),
@@ -220,11 +226,18 @@ impl Child {
         let is_own = self.mark.is_none();
         let Some(leaving) = &mut self.leaving else {
             let handed = accepted.filter(|_| is_own && order == Order::Reload);
+            // One that has never said a word of ours perhaps reads none either.
+            if self.protocol == Protocol::Lines && !self.spoke {
+                match order {
+                    Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
+                    Order::Reload | Order::Reopen | Order::Ping => {}
+                }
+            }
             let ticket = self.orders.send_with(order, handed)?;
             if order == Order::Reload {
                 self.reload = Some(ticket);
             }
-            if order == Order::Stop && self.speaks_lines {
+            if order == Order::Stop && self.protocol == Protocol::Lines {
                 self.terminate_soon();
             }
             return Ok(Some(ticket));
@@ -258,6 +271,7 @@ impl Child {
 
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
+        self.spoke = true;
         match report {
             Report::Troubled { reason, .. } => {
                 self.trouble = (!reason.is_empty()).then(|| reason.clone());
@@ -316,11 +330,13 @@ fn resident(statm: &str) -> Option<u64> {
 fn command(worker: &WorkerCommand) -> Command {
     let mut command = Command::new(match worker.protocol {
         Protocol::Own => program::found(&worker.program),
-        Protocol::Lines | Protocol::Tokens => worker.program.clone(),
+        Protocol::Lines | Protocol::Tokens | Protocol::None => worker.program.clone(),
     });
     match worker.protocol {
         Protocol::Own => command.arg0("taskqueue"),
-        Protocol::Lines | Protocol::Tokens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Protocol::Lines | Protocol::Tokens | Protocol::None => {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped())
+        }
     };
     command
         .args(&worker.arguments)
@@ -352,6 +368,8 @@ pub(super) struct Watched {
     reports: Option<Reports>,
     kill: Arc<Notify>,
     terminate: Arc<Notify>,
+    /// Of one that never says that it should be looked at.
+    looks: Option<Interval>,
     ended: Option<Ended>,
     /// What it had said and nobody had read when it ended.
     last_words: VecDeque<Result<Report, BadLine>>,
@@ -386,6 +404,7 @@ impl Watched {
                     }
                 }
                 status = self.process.wait() => self.reaped(status),
+                () = next_look(&mut self.looks) => return Event::Look(id),
                 () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
                 () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
             }
@@ -436,6 +455,20 @@ fn reported(id: WorkerId, said: Result<Report, BadLine>) -> Event {
     match said {
         Ok(report) => Event::Reported(id, report),
         Err(error) => Event::Garbled(id, error),
+    }
+}
+
+/// Begins one [`LOOK_EVERY`] from now.
+fn looks() -> Interval {
+    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+async fn next_look(looks: &mut Option<Interval>) {
+    match looks {
+        Some(looks) => drop(looks.tick().await),
+        None => std::future::pending().await,
     }
 }
 

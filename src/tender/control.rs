@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::{Event, Settings, Tender, status};
+use super::{Event, Protocol, Settings, Tender, status};
 use crate::control::{Answer, Call, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
@@ -173,6 +173,13 @@ impl Tender {
             return Err(format!("the pool was told to {closing}"));
         }
         let limits = scaled(pool.crew.limits()).map_err(|error| error.to_string())?;
+        let is_static = limits.min() == limits.max() && limits.spare() == 0;
+        if pool.settings.command.protocol == Protocol::None && !is_static {
+            return Err(format!(
+                "the workers of {tube} do not say who is busy, so there are always as many: give --min and --max the \
+                 same number"
+            ));
+        }
         self.limit(index, limits);
         Ok(Answer::Scaled(status::limits(tube, limits)))
     }

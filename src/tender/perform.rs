@@ -53,14 +53,7 @@ impl Tender {
         {
             child.said(&report);
             if matches!(report, Report::Idle { .. }) {
-                let memory = match pool.settings.rules.max_memory {
-                    0 => 0,
-                    _ => child.memory(),
-                };
-                let printed = child.printed();
-                if memory > 0 || printed > 0 {
-                    self.tell_only(id, lifecycle::Event::Measured { memory, printed }, now);
-                }
+                self.measure(id, now);
             }
         }
         let event = match report {
@@ -71,6 +64,28 @@ impl Tender {
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
         };
         self.tell(id, event, now);
+    }
+
+    /// Tells a worker's crew what can be seen of it from outside.
+    fn measure(&mut self, id: WorkerId, now: Duration) {
+        if let Some(pool) = self.pools.get(id.pool)
+            && let Some(child) = pool.children.get(&id.number)
+        {
+            let memory = match pool.settings.rules.max_memory {
+                0 => 0,
+                _ => child.memory(),
+            };
+            let printed = child.printed();
+            if memory > 0 || printed > 0 {
+                self.tell_only(id, lifecycle::Event::Measured { memory, printed }, now);
+            }
+        }
+    }
+
+    /// Looks at a worker that says nothing.
+    pub(super) fn look(&mut self, id: WorkerId, now: Duration) {
+        self.measure(id, now);
+        self.tend(id.pool);
     }
 
     /// A worker has answered an order. That it was told to go, it shows by going.
@@ -151,13 +166,12 @@ impl Tender {
             let tube = &pool.settings.tube;
             let known = pool.crew.worker(id.number);
             let was_busy = known.is_some_and(|worker| worker.running().is_some());
-            let state = known.map(|worker| *worker.state());
-            let expected = state.is_none_or(|state| state.ends_well(ended));
+            let expected = known.is_none_or(|worker| worker.state().ends_well(ended));
+            let state = known.map_or_else(String::new, ToString::to_string);
             // Only what ended in its own time may have left a daemon behind.
             if was_busy || ended != Ended::Exited(0) {
                 child.end_marked(&mut self.ends);
             }
-            let state = state.map_or_else(String::new, |state| state.to_string());
             let (worker, pid) = (child.name(), child.pid());
             if expected {
                 tracing::info!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
@@ -256,7 +270,9 @@ impl Tender {
         let pools = self.pools.iter().map(|pool| {
             let each = match pool.settings.command.protocol {
                 Protocol::Own => A_WORKER,
-                Protocol::Lines | Protocol::Tokens => A_WORKER.saturating_add(ITS_OUTPUT),
+                Protocol::Lines | Protocol::Tokens | Protocol::None => {
+                    A_WORKER.saturating_add(ITS_OUTPUT)
+                }
             };
             (u64::from(pool.crew.limits().max()), each)
         });

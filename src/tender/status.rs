@@ -101,7 +101,11 @@ fn census(census: Census) -> words::Census {
 }
 
 fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
-    let (state, why) = state(worker.state());
+    let (state, why) = match worker.state() {
+        // Nobody knows whether it works.
+        State::Idle { .. } if worker.silent() => ("alive", None),
+        known => state(known),
+    };
     words::Worker {
         name: child.map_or_else(String::new, |child| child.name().to_owned()),
         pid: child.map(Child::pid),

@@ -10,6 +10,9 @@ use taskqueue::broker::{Broker, TubeStats};
 
 use crate::support::{Beanstalkd, Running, TEND_ONE, Taskqueue, job, put, tube, until};
 
+mod silent;
+mod tube;
+
 /// What the workers of the examples run: `bad` fails, `long` starts another that has left the group.
 const COMMAND: &str = r#"#!/bin/sh
 body=$(cat)
@@ -69,6 +72,14 @@ fn stats(server: &Beanstalkd) -> Option<TubeStats> {
 fn lines(taskqueue: &Taskqueue, name: &str) -> Vec<String> {
     let text = fs::read_to_string(taskqueue.path(name)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
+}
+
+/// How the only one stands.
+fn stands(taskqueue: &Taskqueue) -> String {
+    let status = taskqueue.run(&["status", "--json"]).stdout;
+    let status: Value = serde_json::from_str(&status).unwrap_or_default();
+    let state = status.pointer("/tenders/0/pools/0/workers/0/state");
+    state.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// The only one there is.

@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use taskqueue::crew::Crew;
-use taskqueue::lifecycle::{Event, Jitter, Rules};
+use taskqueue::lifecycle::{Event, Jitter, Rules, Unready};
 use taskqueue::pool::{Demand, Limits, Mode};
 
 mod chance;
@@ -61,7 +61,7 @@ fn plan(chance: &mut Chance, length: Duration, away: &[world::Span]) -> Plan {
             max_output: u64::from(chance.between(0, 1)) * 6_000_000,
             max_jobs: u64::from(chance.between(0, 1)) * 500,
             max_memory: 0,
-            ready_timeout: Duration::from_secs(30),
+            unready: Unready::Killed(Duration::from_secs(30)),
         },
         length,
         rate: rate.clamp(0.0005, 0.5),

@@ -11,7 +11,7 @@ use taskqueue::broker::{
     Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
     Reservation, Reserve, TubeStats,
 };
-use taskqueue::lifecycle::{READY_TIMEOUT, Rules};
+use taskqueue::lifecycle::{READY_TIMEOUT, Rules, Unready};
 use taskqueue::pool::Limits;
 use taskqueue::signals::Asked;
 use taskqueue::tender::{self, PoolSettings, Protocol, Settings, WorkerCommand};
@@ -44,7 +44,7 @@ impl Scene {
             program: "python3",
             mode: "work",
             rules: Rules {
-                ready_timeout: READY_TIMEOUT,
+                unready: Unready::Killed(READY_TIMEOUT),
                 ..Rules::default()
             },
             grace: Duration::from_secs(5),

@@ -63,13 +63,15 @@ const PORTS: &[(&str, &[&str])] = &[
     ("process", &["fd", "file_id", "lives", "task"]),
     // Bytes for another process, which nobody can change.
     ("sealed", &[]),
+    // What runs beside a loop.
+    ("service", &["backoff", "crash", "thread"]),
     ("signals", &[]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     (
         "sqlite",
         &["beside", "clock", "crash", "file_id", "lives", "task"],
     ),
-    ("thread", &[]),
+    ("thread", &["crash"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a

@@ -32,7 +32,7 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["beside", "file_id", "tube"]),
+    ("control", &["beside", "file_id", "service", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
@@ -65,7 +65,7 @@ const PORTS: &[(&str, &[&str])] = &[
     ("sealed", &[]),
     // What runs beside a loop.
     ("service", &["backoff", "crash", "thread"]),
-    ("signals", &[]),
+    ("signals", &["service"]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     (
         "sqlite",
@@ -90,11 +90,15 @@ const SHELL: &[(&str, &[&str])] = &[
             "tube",
         ],
     ),
-    ("guard", &["ledger", "process", "reconcile", "signals"]),
+    (
+        "guard",
+        &["ledger", "process", "reconcile", "service", "signals"],
+    ),
     (
         "reconcile",
         &[
-            "broker", "clock", "crash", "lives", "process", "ledger", "task", "thread", "tube",
+            "broker", "clock", "crash", "lives", "process", "ledger", "service", "task", "thread",
+            "tube",
         ],
     ),
     (
@@ -115,6 +119,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "service",
             "signals",
             "thread",
             "tube",
@@ -163,6 +168,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "service",
             "signals",
             "task",
             "tender",

@@ -1,0 +1,261 @@
+//! Whatever runs beside a tender's loop panics once, as it begins, and then does its work all the same: whole processes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{Beanstalkd, Running, Taskqueue, until};
+
+/// Says which service panics. Its first time in each process, and no more.
+const PANIC_IN: &str = "TASKQUEUE_PANIC_IN";
+
+/// A tender in which a service has panicked, or will.
+struct Troubled {
+    service: &'static str,
+    taskqueue: Taskqueue,
+    tender: Running,
+}
+
+impl Troubled {
+    fn tend(taskqueue: Taskqueue, service: &'static str, more: &[&str]) -> Troubled {
+        taskqueue.configure(
+            "[commands.ok]\nrun = [\"true\"]\n\
+             [commands.slow]\nrun = [\"/bin/sh\", \"-c\", \"echo $$ >> pids; exec sleep 300\"]\n",
+        );
+        let tender = ["tender", "--use-tube", "t", "--spare-workers", "0"];
+        let log = ["--log-file", "log", "--grace-period", "0"];
+        let mut command = taskqueue.command(&[&tender[..], &log, more].concat());
+        command.env(PANIC_IN, service);
+        Troubled {
+            service,
+            tender: Running::start(command),
+            taskqueue,
+        }
+    }
+
+    fn put(&self, command: &str, times: usize) {
+        for _ in 0..times {
+            let put = ["put", "--use-tube", "t", command];
+            self.taskqueue.run(&put).ok();
+        }
+    }
+
+    fn number(&self, query: &str) -> i64 {
+        let sqlite = self.taskqueue.sqlite();
+        sqlite.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    fn until_done(&self, tasks: i64) {
+        let done = "SELECT count(*) FROM tasks WHERE status = 'done'";
+        until("done", || self.number(done) == tasks);
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.taskqueue.path("log")).unwrap_or_default()
+    }
+
+    /// The only pool of the only tender; null before there is one.
+    fn pool(&self) -> Value {
+        let ran = self.taskqueue.run(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        status["tenders"][0]["pools"][0].clone()
+    }
+
+    fn until_idle(&self, workers: u64) {
+        until("idle", || self.pool()["census"]["idle"] == workers);
+    }
+
+    fn kill_a_worker(&self) {
+        let pid = self.pool()["workers"][0]["pid"].as_i64().unwrap();
+        kill_process(pid_of(pid), Signal::KILL).unwrap();
+    }
+
+    /// It said which service has stopped and why; and it ends as it should.
+    fn end(self) {
+        let name = self.service;
+        let stopped = format!("service=\"{name}\" reason=\"panicked: asked for by {PANIC_IN}\"");
+        until("said", || self.said().contains(&stopped));
+        self.tender.signal(Signal::TERM);
+        let ran = self.tender.wait();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+}
+
+fn pid_of(number: i64) -> Pid {
+    Pid::from_raw(number.try_into().unwrap()).unwrap()
+}
+
+fn lives(pid: i64) -> bool {
+    fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+#[test]
+fn demand_is_asked_for() {
+    let more = ["--min-workers", "1", "--max-workers", "3"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "demand", &more);
+    troubled.until_idle(1);
+    troubled.put("slow", 5);
+    until("grown", || troubled.pool()["census"]["busy"] == 3);
+    troubled.end();
+}
+
+#[test]
+fn a_job_is_listened_for() {
+    let more = ["--mode", "ondemand", "--max-workers", "2"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "listener", &more);
+    troubled.put("ok", 1);
+    troubled.until_done(1);
+    troubled.end();
+}
+
+#[test]
+fn tubes_are_put_right() {
+    let mut server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure("[commands.ok]\nrun = [\"true\"]\n");
+    taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
+    server.restart();
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(taskqueue, "reconciler", &more);
+    troubled.until_done(1);
+    troubled.end();
+}
+
+#[test]
+fn what_a_dead_worker_left_is_ended() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "sweeper", &more);
+    troubled.put("slow", 1);
+    let pids = troubled.taskqueue.path("pids");
+    let pid = || fs::read_to_string(&pids).ok()?.lines().next()?.parse().ok();
+    until("a command", || pid().is_some_and(lives));
+    // Whoever claims the task ends what is left of it, too.
+    let paused = ["pause", "t", "--for", "60"];
+    troubled.taskqueue.run(&paused).ok();
+    until("known", || troubled.pool()["census"]["busy"] == 1);
+    troubled.kill_a_worker();
+    until("ended", || !lives(pid().unwrap()));
+    troubled.end();
+}
+
+#[test]
+fn people_are_heard() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "control socket", &more);
+    troubled.until_idle(1);
+    troubled.end();
+}
+
+#[test]
+fn one_conversation_is_cut_off_and_no_other() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "conversation", &more);
+    troubled.until_idle(1);
+    troubled.end();
+}
+
+#[test]
+fn workers_are_watched() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "watcher", &more);
+    troubled.until_idle(1);
+    let first = troubled.pool()["workers"][0]["pid"].clone();
+    troubled.kill_a_worker();
+    until("replaced", || {
+        let pool = troubled.pool();
+        pool["census"]["idle"] == 1 && pool["workers"][0]["pid"] != first
+    });
+    troubled.end();
+}
+
+#[test]
+fn what_foreign_workers_print_is_logged() {
+    let taskqueue = Taskqueue::embedded();
+    let script = taskqueue.path("prints");
+    fs::write(
+        &script,
+        "#!/bin/sh\necho '[[CHILD::READY]]'\necho I say >&2\nexec sleep 300\n",
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let worker = [
+        "--worker-command",
+        "./prints",
+        "--worker-protocol",
+        "tokens",
+    ];
+    let one = ["--min-workers", "1", "--max-workers", "1"];
+    let more = [worker, one].concat();
+    let troubled = Troubled::tend(taskqueue, "follower of output", &more);
+    troubled.until_idle(1);
+    until("logged", || troubled.said().contains("I say"));
+    troubled.end();
+}
+
+#[test]
+fn what_a_dead_foreign_worker_left_is_ended() {
+    let taskqueue = Taskqueue::embedded();
+    let script = taskqueue.path("leaves");
+    fs::write(
+        &script,
+        "#!/bin/sh\nsetsid sleep 300 &\necho $! >> pids\necho '[[CHILD::READY]]'\nexec sleep 300\n",
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let worker = [
+        "--worker-command",
+        "./leaves",
+        "--worker-protocol",
+        "tokens",
+    ];
+    let one = ["--min-workers", "1", "--max-workers", "1"];
+    let more = [worker, one].concat();
+    let troubled = Troubled::tend(taskqueue, "remains", &more);
+    troubled.until_idle(1);
+    let pids = fs::read_to_string(troubled.taskqueue.path("pids")).unwrap();
+    let left: i64 = pids.lines().next().unwrap().parse().unwrap();
+    troubled.kill_a_worker();
+    until("ended", || !lives(left));
+    troubled.end();
+}
+
+#[test]
+fn a_guard_is_kept() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "guard's keeper", &more);
+    troubled.until_idle(1);
+    let tender = troubled.tender.pid().as_raw_nonzero();
+    let guard = || {
+        let children =
+            fs::read_to_string(format!("/proc/{tender}/task/{tender}/children")).unwrap();
+        let mut children = children.split_ascii_whitespace();
+        let is = |pid: &&str| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|it| it == "tq-guard\n")
+        };
+        children.find(is).map(|pid| pid.parse().unwrap())
+    };
+    let first: i64 = guard().unwrap();
+    kill_process(pid_of(first), Signal::KILL).unwrap();
+    until("another", || guard().is_some_and(|pid| pid != first));
+    troubled.end();
+}
+
+#[test]
+fn signals_are_heard() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "signals", &more);
+    troubled.until_idle(1);
+    troubled.tender.signal(Signal::TTIN);
+    until("one more", || troubled.pool()["max"] == 2);
+    troubled.end();
+}
+
+#[test]
+fn lines_are_written() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let troubled = Troubled::tend(Taskqueue::embedded(), "log", &more);
+    until("written", || troubled.said().contains("worker started"));
+    troubled.end();
+}

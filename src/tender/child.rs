@@ -460,3 +460,6 @@ async fn next_report(reports: &mut Option<Reports>) -> Option<Result<Report, Bad
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

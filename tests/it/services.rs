@@ -1,9 +1,11 @@
-//! Whatever runs beside a tender's loop panics once, as it begins, and then does its work all the same: whole processes.
+//! Whatever runs beside a tender's loop panics once, as it begins, and does its work all the same: whole processes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::thread::sleep;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
@@ -258,4 +260,65 @@ fn lines_are_written() {
     let troubled = Troubled::tend(Taskqueue::embedded(), "log", &more);
     until("written", || troubled.said().contains("worker started"));
     troubled.end();
+}
+
+/// Threads that are lent something, in a process that puts and in one that works: whoever asked has an error, and what
+/// is asked next has not.
+#[test]
+fn what_lives_on_a_thread_goes_on() {
+    for thread in ["broker", "broker-opener", "store", "sweep"] {
+        let taskqueue = Taskqueue::embedded();
+        taskqueue.configure("[commands.ok]\nrun = [\"true\"]\n");
+        let with_a_panic = |args: &[&str]| {
+            let mut command = taskqueue.command(args);
+            command.env(PANIC_IN, thread);
+            Running::start(command).wait()
+        };
+        let put = ["put", "--use-tube", "t", "ok"];
+        let ran = with_a_panic(&put);
+        let is_needed = ran.stderr.contains("panicked");
+        assert_eq!(ran.code, Some(i32::from(is_needed)), "{thread}: {ran:?}");
+        taskqueue.run(&put).ok();
+        let work = ["worker", "--use-tube", "t", "--max-jobs", "1"];
+        let ran = with_a_panic(&work);
+        assert!(ran.stderr.contains("panicked"), "{thread}: {ran:?}");
+        assert_eq!(ran.code, Some(0), "{thread}: {ran:?}");
+        let done = "SELECT count(*) FROM tasks WHERE status = 'done'";
+        let sqlite = taskqueue.sqlite();
+        let done: i64 = sqlite.query_row(done, [], |row| row.get(0)).unwrap();
+        assert_eq!(done, 1, "{thread}");
+    }
+}
+
+#[test]
+fn people_are_heard_again_once_there_are_descriptors() {
+    let more = ["--min-workers", "1", "--max-workers", "1"];
+    let taskqueue = Taskqueue::embedded();
+    let troubled = Troubled::tend(taskqueue, "nobody", &more);
+    troubled.until_idle(1);
+    let tender = Some(troubled.tender.pid());
+    let none = Rlimit {
+        current: Some(0),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before = prlimit(tender, Resource::Nofile, none).unwrap();
+    let asks = troubled.taskqueue.start(&["status"]);
+    let said = || {
+        troubled
+            .said()
+            .matches("connections cannot be taken")
+            .count()
+    };
+    until("said", || said() == 1);
+    // Some ten more tries.
+    sleep(Duration::from_secs(1));
+    assert_eq!(said(), 1);
+    prlimit(tender, Resource::Nofile, before).unwrap();
+    assert_eq!(asks.wait().code, Some(0));
+    until("said", || {
+        troubled.said().contains("connections taken again")
+    });
+    troubled.until_idle(1);
+    troubled.tender.signal(Signal::TERM);
+    assert_eq!(troubled.tender.wait().code, Some(0));
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 mod circles;
+mod services;
 mod source;
 
 use source::{Source, files, paths_after, sources};

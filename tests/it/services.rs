@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
@@ -12,6 +12,9 @@ use crate::support::{Beanstalkd, Running, Taskqueue, until};
 
 /// Says which service panics. Its first time in each process, and no more.
 const PANIC_IN: &str = "TASKQUEUE_PANIC_IN";
+
+/// Sooner than others would do the work of a service that is not there.
+const SOON: Duration = Duration::from_secs(15);
 
 /// A tender in which a service has panicked, or will.
 struct Troubled {
@@ -138,7 +141,10 @@ fn what_a_dead_worker_left_is_ended() {
     troubled.taskqueue.run(&paused).ok();
     until("known", || troubled.pool()["census"]["busy"] == 1);
     troubled.kill_a_worker();
+    let killed = Instant::now();
     until("ended", || !lives(pid().unwrap()));
+    // By reconciliation it would be, half a minute after the one before.
+    assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
     troubled.end();
 }
 
@@ -193,6 +199,8 @@ fn what_foreign_workers_print_is_logged() {
     let troubled = Troubled::tend(taskqueue, "follower of output", &more);
     troubled.until_idle(1);
     until("logged", || troubled.said().contains("I say"));
+    let pool = troubled.pool();
+    assert_eq!(pool["started"], 1, "another was needed: {pool}");
     troubled.end();
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 pub struct Stage {
     directory: TempDir,
     ready: Arc<Mutex<Option<u64>>>,
-    panics: [Arc<AtomicBool>; 2],
+    panics: [Arc<AtomicU32>; 2],
     asked: Sender<Asked>,
     tender: JoinHandle<Result<(), tender::Error>>,
 }
@@ -77,8 +77,8 @@ impl Scene {
             command,
         };
         let ready = Arc::new(Mutex::new(Some(0)));
-        let panics: [Arc<AtomicBool>; 2] = Default::default();
-        let told = |panics: &Arc<AtomicBool>| Told {
+        let panics: [Arc<AtomicU32>; 2] = Default::default();
+        let told = |panics: &Arc<AtomicU32>| Told {
             ready: Arc::clone(&ready),
             panics: Arc::clone(panics),
         };
@@ -113,17 +113,16 @@ impl Stage {
         *self.ready.lock().unwrap() = jobs;
     }
 
-    /// Has the next question panic, of whoever asks how many jobs wait, and the next reserve of whoever listens.
+    /// Has the next question panic, of whoever asks how many jobs wait, and each reserve of whoever listens.
     pub fn panic(&self) {
-        for panics in &self.panics {
-            panics.store(true, Ordering::SeqCst);
-        }
+        self.panics[0].store(1, Ordering::SeqCst);
+        self.panics[1].store(FOR_EVER, Ordering::SeqCst);
     }
 
     /// Whether whoever asks how many jobs wait has panicked, and whoever listens.
     pub fn panicked(&self) -> [bool; 2] {
-        let will = |panics: &Arc<AtomicBool>| panics.load(Ordering::SeqCst);
-        [!will(&self.panics[0]), !will(&self.panics[1])]
+        let left = |panics: &Arc<AtomicU32>| panics.load(Ordering::SeqCst);
+        [left(&self.panics[0]) == 0, left(&self.panics[1]) < FOR_EVER]
     }
 
     pub fn ask(&self, asked: Asked) {
@@ -220,16 +219,22 @@ pub fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
-/// A broker that only tells how many jobs are ready. Once it is to panic, it does, and no more.
+/// More often than any test goes on.
+const FOR_EVER: u32 = 1000;
+
+/// A broker that only tells how many jobs are ready, and panics as often as it is to.
 struct Told {
     ready: Arc<Mutex<Option<u64>>>,
-    panics: Arc<AtomicBool>,
+    panics: Arc<AtomicU32>,
 }
 
 impl Told {
     fn may_panic(&self) {
-        let is_to = self.panics.swap(false, Ordering::SeqCst);
-        assert!(!is_to, "a broker that panics, on purpose");
+        let fewer = |left: u32| left.checked_sub(1);
+        let is_to = self
+            .panics
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+        assert!(is_to.is_err(), "a broker that panics, on purpose");
     }
 }
 

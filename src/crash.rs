@@ -2,7 +2,8 @@
 //!
 //! Each [`Point`] is a gap between two steps of which a process may have done the first and not the second. With the
 //! feature `crash-points`, which the tests switch on and a release build does not have, a process dies by `kill -9` of
-//! itself at the point that `TASKQUEUE_CRASH_AT` names, or stops at the one that `TASKQUEUE_STOP_AT` names.
+//! itself at the point that `TASKQUEUE_CRASH_AT` names, or stops at the one that `TASKQUEUE_STOP_AT` names. A service
+//! or a thread that `TASKQUEUE_PANIC_IN` names panics once.
 //! ARCHITECTURE.md has the table of what each leaves.
 
 /// A gap between two steps.
@@ -120,3 +121,26 @@ pub fn here(point: Point) {
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
 pub fn here(_: Point) {}
+
+/// The environment variable that names a service or a thread that panics when it begins, the first time.
+pub const PANIC_VARIABLE: &str = "TASKQUEUE_PANIC_IN";
+
+/// Panics if it was asked for and has not happened yet. Called by each service and thread as it begins.
+#[cfg(feature = "crash-points")]
+#[allow(clippy::panic, reason = "that is what it is for")]
+pub fn begins(name: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static ASKED: OnceLock<Option<String>> = OnceLock::new();
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    let asked = ASKED.get_or_init(|| std::env::var(PANIC_VARIABLE).ok());
+    if asked.as_deref() == Some(name) && !PANICKED.swap(true, Ordering::Relaxed) {
+        panic!("asked for by {PANIC_VARIABLE}");
+    }
+}
+
+/// Does nothing: this build has no crash points.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn begins(_: &str) {}

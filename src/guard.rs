@@ -28,12 +28,12 @@ use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::ledger::Open;
 use crate::process::{leftover, program};
 use crate::reconcile::{Looks, Sweep};
+use crate::service::{Service, Services};
 use crate::signals;
 
 /// What it calls itself, as `ps` and `pgrep` see it; never by a word that finds workers.
@@ -73,7 +73,7 @@ pub struct Post {
 pub struct Guard {
     workers: PipeWriter,
     dismissed: oneshot::Sender<()>,
-    keeping: JoinHandle<()>,
+    keeping: Services,
     /// Its process; 0 while there is none.
     pid: Arc<AtomicU32>,
 }
@@ -88,11 +88,19 @@ impl Guard {
         let (reader, workers) = pipe()?;
         let (dismissed, order) = oneshot::channel();
         let pid = Arc::default();
-        let first = start(&post, &reader, &pid, &mut false);
+        let mut keeping = Keeping {
+            post,
+            workers: reader,
+            guard: None,
+            dismissed: order,
+            pid: Arc::clone(&pid),
+            is_said: false,
+        };
+        keeping.start();
         Ok(Guard {
             workers,
             dismissed,
-            keeping: tokio::spawn(keep(post, reader, first, order, Arc::clone(&pid))),
+            keeping: Services::of(keeping),
             pid,
         })
     }
@@ -121,93 +129,99 @@ impl Guard {
         }
     }
 
-    /// Ends it: there is nothing to clean up after.
-    pub async fn dismiss(self) {
+    /// Ends it: there is nothing to clean up after. One that cannot be ended goes by itself, as after its parent's
+    /// death.
+    pub async fn dismiss(mut self) {
         let _ = self.dismissed.send(());
-        // It fails only if it panicked.
-        let _ = self.keeping.await;
+        // What keeps it there is in the log.
+        let _ = timeout(SETTLED, self.keeping.finish()).await;
     }
 }
 
 /// The guard's process, and the end of its standard input that nobody else has.
 type GuardProcess = (Child, Option<ChildStdin>);
 
-async fn keep(
+/// Starts a guard, and another whenever it ends.
+struct Keeping {
     post: Post,
     workers: PipeReader,
-    mut guard: Option<GuardProcess>,
-    mut dismissed: oneshot::Receiver<()>,
+    guard: Option<GuardProcess>,
+    dismissed: oneshot::Receiver<()>,
     pid: Arc<AtomicU32>,
-) {
-    // That none could be started is said once.
-    let mut is_said = guard.is_none();
-    loop {
-        let since = Instant::now();
-        if let Some((mut process, held)) = guard {
-            tokio::select! {
-                ended = process.wait() => {
-                    let reason = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
-                    tracing::warn!(reason, "guard ended; will start another");
-                }
-                order = &mut dismissed => {
-                    if order.is_ok() {
-                        // It fails when it has just ended by itself.
-                        let _ = process.kill().await;
+    /// That none could be started is said once.
+    is_said: bool,
+}
+
+impl Service for Keeping {
+    const NAME: &'static str = "guard's keeper";
+
+    async fn run(&mut self) -> Result<(), String> {
+        loop {
+            let since = Instant::now();
+            if let Some((process, _)) = &mut self.guard {
+                tokio::select! {
+                    ended = process.wait() => {
+                        let reason = ended.map_or_else(|e| e.to_string(), |status| status.to_string());
+                        tracing::warn!(reason, "guard ended; will start another");
                     }
-                    return;
+                    order = &mut self.dismissed => {
+                        if order.is_ok() {
+                            // It fails when it has just ended by itself.
+                            let _ = process.kill().await;
+                        }
+                        return Ok(());
+                    }
+                }
+                self.guard = None;
+                self.pid.store(0, Ordering::Relaxed);
+            }
+            if since.elapsed() < SETTLED {
+                tokio::select! {
+                    () = sleep(SETTLED) => {}
+                    _ = &mut self.dismissed => return Ok(()),
                 }
             }
-            drop(held);
-            pid.store(0, Ordering::Relaxed);
+            self.start();
         }
-        if since.elapsed() < SETTLED {
-            tokio::select! {
-                () = sleep(SETTLED) => {}
-                _ = &mut dismissed => return,
-            }
-        }
-        guard = start(&post, &workers, &pid, &mut is_said);
     }
 }
 
-fn start(
-    post: &Post,
-    workers: &PipeReader,
-    pid: &AtomicU32,
-    is_said: &mut bool,
-) -> Option<GuardProcess> {
-    let spawned = workers.try_clone().and_then(|workers| {
-        Command::new(program::found(post.program.as_os_str()))
-            .arg0(NAME)
-            .env(STORE_VARIABLE, &post.store)
-            .envs(post.environment.iter().cloned())
-            // What is started within a task is not to go as a part of it.
-            .env_remove(leftover::STORE_VARIABLE)
-            .env_remove(leftover::UUID_VARIABLE)
-            .env_remove(leftover::ATTEMPT_VARIABLE)
-            .stdin(Stdio::piped())
-            .stdout(workers)
-            // What is meant for the parent's group is not meant for it.
-            .process_group(0)
-            .spawn()
-    });
-    match spawned {
-        Ok(mut process) => {
-            // Taken here: waiting for the process would close it.
-            let held = process.stdin.take();
-            if std::mem::take(is_said) {
-                tracing::info!("started a guard at last");
+impl Keeping {
+    fn start(&mut self) {
+        let post = &self.post;
+        let spawned = self.workers.try_clone().and_then(|workers| {
+            Command::new(program::found(post.program.as_os_str()))
+                .arg0(NAME)
+                .env(STORE_VARIABLE, &post.store)
+                .envs(post.environment.iter().cloned())
+                // What is started within a task is not to go as a part of it.
+                .env_remove(leftover::STORE_VARIABLE)
+                .env_remove(leftover::UUID_VARIABLE)
+                .env_remove(leftover::ATTEMPT_VARIABLE)
+                .stdin(Stdio::piped())
+                .stdout(workers)
+                // What is meant for the parent's group is not meant for it.
+                .process_group(0)
+                .spawn()
+        });
+        self.guard = match spawned {
+            Ok(mut process) => {
+                // Taken here: waiting for the process would close it.
+                let held = process.stdin.take();
+                if std::mem::take(&mut self.is_said) {
+                    tracing::info!("started a guard at last");
+                }
+                self.pid.store(process.id().unwrap_or(0), Ordering::Relaxed);
+                Some((process, held))
             }
-            pid.store(process.id().unwrap_or(0), Ordering::Relaxed);
-            Some((process, held))
-        }
-        Err(error) => {
-            let program = post.program.display();
-            if !std::mem::replace(is_said, true) {
-                tracing::error!(%program, %error, "could not start a guard; will keep trying");
+            Err(error) => {
+                let program = post.program.display();
+                if !std::mem::replace(&mut self.is_said, true) {
+                    tracing::error!(%program, %error, "could not start a guard; will keep trying");
+                }
+                None
             }
-            None
-        }
+        };
     }
 }
 

@@ -13,7 +13,7 @@
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`beside`], [`sealed`], [`fd`], [`file_id`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
 
@@ -47,6 +47,7 @@ pub mod process;
 pub mod reconcile;
 pub mod sealed;
 pub mod seconds;
+pub mod service;
 pub mod signals;
 pub mod sqlite;
 pub mod task;

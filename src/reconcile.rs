@@ -33,7 +33,7 @@ mod verify;
 pub use announce::announce;
 pub use clean_up::clean_up;
 pub use remains::{end_remains, end_what_is_left};
-pub use service::{Scope, Service, tell};
+pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
 

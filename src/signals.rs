@@ -14,12 +14,14 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::thread::sleep;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
+
+use crate::service;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,37 +154,35 @@ pub fn listen(
     }
     let mut signals = Signals::new(ENDS.iter().chain(&NOTHING).chain(numbers))?;
     let (asked, receiver) = mpsc::channel(QUEUE);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            let mut told = false;
-            for signal in signals.forever() {
-                if NOTHING.contains(&signal) {
-                    continue;
-                }
-                match meaning(signal, told) {
-                    // That nobody listens any more means that the process is ending already.
-                    end @ (Asked::Drain | Asked::Stop) => drop(asked.try_send(end)),
-                    // Whoever sends hundreds to a process that is stuck can spare some.
-                    other => {
-                        if asked.capacity() > 2 {
-                            let _ = asked.try_send(other);
-                        }
+    let mut told = false;
+    let hear = move || {
+        for signal in signals.forever() {
+            if NOTHING.contains(&signal) {
+                continue;
+            }
+            match meaning(signal, told) {
+                // That nobody listens any more means that the process is ending already.
+                end @ (Asked::Drain | Asked::Stop) => drop(asked.try_send(end)),
+                // Whoever sends hundreds to a process that is stuck can spare some.
+                other => {
+                    if asked.capacity() > 2 {
+                        let _ = asked.try_send(other);
                     }
                 }
-                if ENDS.contains(&signal) && std::mem::replace(&mut told, true) {
-                    break;
-                }
             }
-            thread::sleep(patience);
-            hard();
-            // Without the exit handlers: whatever holds the process up may hold them up too.
-            signal_hook::low_level::exit(1);
-        })
-        .map_err(|error| {
-            let what = format!("cannot start the thread that hears signals: {error}");
-            io::Error::new(error.kind(), what)
-        })?;
+            if ENDS.contains(&signal) && std::mem::replace(&mut told, true) {
+                break;
+            }
+        }
+        sleep(patience);
+        hard();
+        // Without the exit handlers: whatever holds the process up may hold them up too.
+        signal_hook::low_level::exit(1);
+    };
+    service::on_thread("signals", None, hear).map_err(|error| {
+        let what = format!("cannot start the thread that hears signals: {error}");
+        io::Error::new(error.kind(), what)
+    })?;
     Ok(receiver)
 }
 

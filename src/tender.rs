@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::broker::Broker;
@@ -33,6 +32,7 @@ use crate::pool::{Demand, Limits};
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
 use crate::reconcile::{self, Sweeper};
+use crate::service::Services;
 use crate::signals::Asked;
 use crate::tube::TubeName;
 
@@ -80,7 +80,7 @@ pub struct Settings {
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
-    pub reconciler: Option<reconcile::Service>,
+    pub reconciler: Option<reconcile::Reconciler>,
 }
 
 /// What a tender is to know of one pool.
@@ -241,7 +241,9 @@ struct Tender {
     left: Option<u32>,
     sweeper: Sweeper,
     /// Those who end what workers have left running.
-    ends: JoinSet<()>,
+    ends: Services,
+    /// Those who watch workers and hear what they print, and who looks after the tubes.
+    beside: Services,
     guard: Option<Guard>,
     /// Each right is held until the tender is told to end, or the last worker of a tube that it leaves is gone.
     ownership: Ownership,
@@ -303,7 +305,7 @@ pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result
     } = tender;
     let last = async {
         // The runtime does not wait for those that have not begun when it ends.
-        while ends.join_next().await.is_some() {}
+        ends.finish().await;
         sweeper.finish().await;
     };
     match (timeout(LAST_LOOKS, last).await, guard) {
@@ -344,14 +346,16 @@ impl Tender {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let back = Arc::new(Notify::new());
+        let mut beside = Services::default();
         if let Some(reconciler) = settings.reconciler {
-            tokio::spawn(reconciler.run(Arc::clone(&back)));
+            beside.start(reconciler.woken_by(Arc::clone(&back)));
         }
         Self {
             listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
-            ends: JoinSet::new(),
+            ends: Services::default(),
+            beside,
             guard,
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
             pools: settings.pools.into_iter().map(Pool::new).collect(),

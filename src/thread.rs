@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::crash;
+
 type Piece = Box<dyn FnOnce() + Send>;
 type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
 
@@ -45,14 +47,16 @@ impl OneShot {
     ///
     /// # Errors
     /// When the system gives us none.
-    pub fn start(name: &str) -> Result<OneShot, NotRun> {
+    pub fn start(name: &'static str) -> Result<OneShot, NotRun> {
         let (work, piece) = oneshot::channel::<Piece>();
-        started(name, move || {
+        let work_off = move || {
+            crash::begins(name);
             // Nobody may have any.
             if let Ok(piece) = piece.blocking_recv() {
                 piece();
             }
-        })?;
+        };
+        started(name, None, work_off).map_err(no_thread)?;
         Ok(OneShot(work))
     }
 
@@ -72,13 +76,27 @@ impl OneShot {
     }
 }
 
-fn started(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), NotRun> {
-    let spawned = thread::Builder::new().name(name.into()).spawn(f);
-    spawned
-        .map(drop)
-        .map_err(|error: io::Error| NotRun::NoThread {
-            reason: error.to_string(),
-        })
+/// Starts a thread that nobody waits for, with a stack of so many bytes if that is said. It has to see itself to what
+/// becomes of a panic.
+///
+/// # Errors
+/// When the system gives us none.
+pub fn started(
+    name: &str,
+    stack: Option<usize>,
+    f: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let mut thread = thread::Builder::new().name(name.into());
+    if let Some(stack) = stack {
+        thread = thread.stack_size(stack);
+    }
+    thread.spawn(f).map(drop)
+}
+
+fn no_thread(error: io::Error) -> NotRun {
+    NotRun::NoThread {
+        reason: error.to_string(),
+    }
 }
 
 /// A `T` with a thread that it is lent to while nobody else has it. The thread begins with the first call.
@@ -181,14 +199,17 @@ impl<T: Send + 'static> Thread<T> {
         let (work, mut todo) = mpsc::channel::<Work<T>>(QUEUE);
         let owned = Arc::clone(owned.as_ref().ok_or(NotRun::Closed)?);
         let (ends, ended) = channel();
-        started(name, move || {
+        let name = *name;
+        let serve = move || {
             // Dropped last, also when a piece panics.
             let _ends = ends;
             let owned = owned;
+            crash::begins(name);
             while let Some(piece) = todo.blocking_recv() {
                 piece(&mut taken(&owned));
             }
-        })?;
+        };
+        started(name, None, serve).map_err(no_thread)?;
         *known = Some(Begun {
             work: work.clone(),
             ended,

@@ -283,12 +283,12 @@ pub fn startable(pool: &PoolSettings) -> Result<(), String> {
 }
 
 /// What puts the tubes right, with a session and a connection of its own.
-fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Service {
+fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Reconciler {
     let (broker_url, store) = (config.broker.clone(), config.store.clone());
     let beside = config.store.beside().to_owned();
-    reconcile::Service {
+    reconcile::Reconciler {
         broker: broker(config),
-        open: Box::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        open: Arc::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
         identity: identity("tender", "", None),
         tended: Arc::new(move || {
             let tended = ownership::tended(&beside).map_err(|error| error.to_string())?;

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Answer, Error, MAX_REQUEST, Request, place};
 use crate::file_id::FileId;
+use crate::service::{Service, Services};
 use crate::tube::TubeName;
 
 /// How many may ask at a time; more wait to be let in.
@@ -44,6 +45,9 @@ pub struct Server {
     socket: PathBuf,
     /// The socket's own file.
     file: FileId,
+    conversations: Services,
+    /// A connection could not be taken, and none was since.
+    is_full: bool,
 }
 
 impl Server {
@@ -69,6 +73,8 @@ impl Server {
                 listener,
                 socket,
                 file,
+                conversations: Services::default(),
+                is_full: false,
             }),
             Err(source) => Err(Error::Listen { socket, source }),
         }
@@ -85,7 +91,7 @@ impl Server {
 
     /// Takes questions for as long as the socket is where it was made, which is looked up each time that so long has
     /// passed. Folders of such files are swept, by a logout or after some days.
-    pub async fn run(self, calls: mpsc::Sender<Call>, look: Duration) {
+    pub async fn run(&mut self, calls: &mpsc::Sender<Call>, look: Duration) {
         let places = Arc::new(Semaphore::new(MOST));
         let mut looked = Instant::now();
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -101,19 +107,29 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let calls = calls.clone();
-                    tokio::spawn(async move {
-                        converse(stream, &calls).await;
-                        drop(place);
+                    if std::mem::take(&mut self.is_full) {
+                        tracing::info!("connections taken again");
+                    }
+                    self.conversations.start(Conversation {
+                        stream: Some(stream),
+                        calls: calls.clone(),
+                        _place: place,
                     });
                 }
                 // No descriptor is left, which may change.
                 Err(error) => {
-                    tracing::debug!(%error, "a connection was not taken");
+                    if !std::mem::replace(&mut self.is_full, true) {
+                        tracing::warn!(%error, "connections cannot be taken; will keep trying");
+                    }
                     sleep(Duration::from_millis(100)).await;
                 }
             }
         }
+    }
+
+    /// Waits until those who asked have their answers.
+    pub async fn finish(&mut self) {
+        self.conversations.finish().await;
     }
 }
 
@@ -150,6 +166,24 @@ fn remove_stale(folder: &Path, stem: &str) {
         if ours && refused(&entry.path()) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+struct Conversation {
+    /// Taken when it begins: what went wrong with one, another cannot put right. Whoever asked sees its end.
+    stream: Option<UnixStream>,
+    calls: mpsc::Sender<Call>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Service for Conversation {
+    const NAME: &'static str = "conversation";
+
+    async fn run(&mut self) -> Result<(), String> {
+        if let Some(stream) = self.stream.take() {
+            converse(stream, &self.calls).await;
+        }
+        Ok(())
     }
 }
 

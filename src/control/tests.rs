@@ -17,10 +17,10 @@ fn tube(name: &str) -> TubeName {
 
 /// A server in a folder of its own that refuses everything by naming it.
 fn echo(folder: &Path) -> PathBuf {
-    let server = Server::open(folder, Path::new("/t.db"), &tube("mail")).unwrap();
+    let mut server = Server::open(folder, Path::new("/t.db"), &tube("mail")).unwrap();
     let socket = server.socket().to_owned();
     let (calls, mut called) = mpsc::channel(4);
-    tokio::spawn(server.run(calls, Duration::from_millis(20)));
+    tokio::spawn(async move { server.run(&calls, Duration::from_millis(20)).await });
     tokio::spawn(async move {
         while let Some(Call { request, answer }) = called.recv().await {
             let reason = format!("{request:?}");
@@ -144,9 +144,9 @@ fn it_ends_when_its_socket_is_swept_and_leaves_the_next_one() {
         let runtime = folder.path().join("run");
         let open = || Server::open(&runtime, Path::new("/t.db"), &tube("mail")).unwrap();
         let (calls, _called) = tokio::sync::mpsc::channel(1);
-        let first = open();
+        let mut first = open();
         let socket = first.socket().to_owned();
-        let run = tokio::spawn(first.run(calls, Duration::from_millis(20)));
+        let run = tokio::spawn(async move { first.run(&calls, Duration::from_millis(20)).await });
         std::fs::remove_dir_all(&runtime).unwrap();
         let second = open();
         assert_eq!(second.socket(), socket);

@@ -68,7 +68,9 @@ impl Error {
 
     /// The thread that has the ledger has ended: a bug, or the process is on its way out.
     pub fn closed() -> Error {
-        Error::trouble("the store is closed")
+        Error::trouble(
+            "the thread that has the store ended before it answered; what was asked for may be done, or not",
+        )
     }
 
     /// The ledger did not answer in time.

@@ -13,6 +13,7 @@ use crate::ledger::cleanup::Forgotten;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{self, Ledger, Store};
 use crate::process::environment::Environment;
+use crate::service::Service;
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
 use crate::thread::{NotRun, OneShot};
@@ -32,12 +33,15 @@ pub struct Scope {
 /// Looks up the tubes that other tenders of the store tend, or says why it could not. It may block for moments.
 pub type TendedByOthers = dyn Fn() -> Result<Vec<TubeName>, String> + Send + Sync;
 
+/// Opens the store. It may wait for a lock.
+pub type OpenLedger = dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync;
+
 /// Everything that it needs: a session and a connection that are used for nothing else.
-pub struct Service {
+pub struct Reconciler {
     /// The session.
     pub broker: Box<dyn Broker>,
     /// Opens the store; asked again until it can.
-    pub open: Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>,
+    pub open: Arc<OpenLedger>,
     /// What it goes by, which may change while it runs.
     pub scope: watch::Receiver<Scope>,
     /// Who takes over dead attempts.
@@ -46,24 +50,41 @@ pub struct Service {
     pub tended: Arc<TendedByOthers>,
 }
 
-impl Service {
+impl Reconciler {
     /// A pass over every tube at once, every [`EVERY`], and whenever it is woken: for ever. After each pass a few
     /// workers that are dead and answer for nothing are forgotten, with their batch journals.
-    pub async fn run(self, wake: Arc<Notify>) {
-        let Service {
-            mut broker,
+    pub fn woken_by(self, wake: Arc<Notify>) -> impl Service {
+        Reconciling {
+            reconciler: self,
+            wake,
+        }
+    }
+}
+
+struct Reconciling {
+    reconciler: Reconciler,
+    wake: Arc<Notify>,
+}
+
+impl Service for Reconciling {
+    const NAME: &'static str = "reconciler";
+
+    /// Begun anew, it is another newcomer: what it had taken over is taken over from it, as from the dead.
+    async fn run(&mut self) -> Result<(), String> {
+        let Reconciling { reconciler, wake } = self;
+        let Reconciler {
+            broker,
             open,
-            mut scope,
+            scope,
             identity,
             tended,
-        } = self;
+        } = reconciler;
         let mut said = backlog::Said::default();
         let mut is_new = true;
-        let open = Arc::new(open);
         let mut store: Option<Store> = None;
         // From here on dead workers are to be forgotten.
         let mut forget_from = WorkerId::NOBODY;
-        let mut standing = Standing::newcomer(identity);
+        let mut standing = Standing::newcomer(identity.clone());
         let Scope {
             mut commands,
             mut environment,
@@ -84,7 +105,7 @@ impl Service {
                 is_new = true;
             }
             if store.is_none() {
-                store = match opened(Arc::clone(&open)).await {
+                store = match opened(Arc::clone(open)).await {
                     Ok(store) => Some(store),
                     Err(error) => {
                         let (tubes, error) = (tubes.clone(), error.into());
@@ -96,7 +117,7 @@ impl Service {
             if let Some(store) = &store {
                 if std::mem::take(&mut is_new) {
                     let backlog = store.call(|db| db.backlog()).await;
-                    match (backlog, tended_by_others(&tended).await) {
+                    match (backlog, tended_by_others(tended).await) {
                         (Ok(backlog), Ok(others)) => {
                             let all = tubes.iter().cloned().chain(others).collect();
                             said.say(&backlog, &commands, &all);
@@ -158,9 +179,7 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 }
 
 /// On a thread that may wait for a lock.
-async fn opened(
-    open: Arc<Box<dyn Fn() -> Result<Ledger, ledger::Error> + Send + Sync>>,
-) -> Result<Store, ledger::Error> {
+async fn opened(open: Arc<OpenLedger>) -> Result<Store, ledger::Error> {
     let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
     let thread = OneShot::start("opener").map_err(not_run)?;
     let opened = thread.run(move || open()).await.map_err(not_run)?;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::Remains;
 use crate::ledger::{self, Ledger, Open};
 use crate::lives::Holder;
 use crate::process::leftover::{self, Leftover};
+use crate::service::{Service, Services};
 use crate::task::id::AttemptId;
 use crate::thread::OneShot;
 
@@ -204,36 +204,26 @@ async fn look(thread: OneShot, mut sweep: Sweep, patience: Duration) -> Option<(
     looking.await.ok()
 }
 
-/// A thread, when one is to be had. That none is, is said once.
-async fn thread() -> OneShot {
-    let mut is_said = false;
-    loop {
-        match OneShot::start("sweep") {
-            Ok(thread) => return thread,
-            Err(error) if !is_said => {
-                tracing::warn!(%error, "could not look for what dead workers left running; will keep trying");
-                is_said = true;
-            }
-            Err(_) => {}
-        }
-        sleep(AGAIN).await;
-    }
-}
-
 /// Sweeps after each death, beside a loop.
 #[derive(Debug)]
 pub struct Sweeper {
     deaths: mpsc::Sender<()>,
-    service: JoinHandle<()>,
+    service: Services,
 }
 
 impl Sweeper {
     /// To be called within a runtime. Nothing is opened before somebody dies.
     pub fn start(open: Open) -> Sweeper {
         let (deaths, heard) = mpsc::channel(QUEUE);
+        let sweeping = Sweeping {
+            sweep: Sweep::of(Arc::clone(&open)),
+            open,
+            deaths: heard,
+            looks: None,
+        };
         Sweeper {
             deaths,
-            service: tokio::spawn(serve(open, heard)),
+            service: Services::of(sweeping),
         }
     }
 
@@ -244,35 +234,58 @@ impl Sweeper {
     }
 
     /// Waits until what the dead have left is gone, or cannot be found.
-    pub async fn finish(self) {
+    pub async fn finish(mut self) {
         drop(self.deaths);
-        // It fails only if it panicked.
-        let _ = self.service.await;
+        self.service.finish().await;
     }
 }
 
-async fn serve(open: Open, mut deaths: mpsc::Receiver<()>) {
-    let mut sweep = Sweep::of(Arc::clone(&open));
-    while deaths.recv().await.is_some() {
-        let mut looks = Looks::begin();
+struct Sweeping {
+    open: Open,
+    deaths: mpsc::Receiver<()>,
+    sweep: Sweep,
+    /// Those that are due after a death that was heard of.
+    looks: Option<Looks>,
+}
+
+impl Service for Sweeping {
+    const NAME: &'static str = "sweeper";
+
+    async fn run(&mut self) -> Result<(), String> {
         loop {
-            let looked;
-            (sweep, looked) = match look(thread().await, sweep, PATIENCE).await {
-                Some(done) => done,
-                // One that panicked took what it knew with it.
-                None => (Sweep::of(Arc::clone(&open)), Looked::Blind),
+            if self.looks.is_none() {
+                if self.deaths.recv().await.is_none() {
+                    return Ok(());
+                }
+                self.looks = Some(Looks::begin());
+            }
+            let looked = self.look().await?;
+            let again = self.looks.as_mut().and_then(|looks| looks.again(looked));
+            let Some(pause) = again else {
+                self.looks = None;
+                self.sweep.rest();
+                continue;
             };
-            let Some(pause) = looks.again(looked) else {
-                break;
-            };
-            match timeout(pause, deaths.recv()).await {
-                Ok(Some(())) => looks = Looks::begin(),
+            match timeout(pause, self.deaths.recv()).await {
+                Ok(Some(())) => self.looks = Some(Looks::begin()),
                 // Nobody dies any more.
                 Ok(None) => sleep(pause).await,
                 Err(_) => {}
             }
         }
-        sweep.rest();
+    }
+}
+
+impl Sweeping {
+    async fn look(&mut self) -> Result<Looked, String> {
+        let thread = OneShot::start("sweep").map_err(|error| error.to_string())?;
+        // One that panics takes what it knew with it.
+        let sweep = std::mem::replace(&mut self.sweep, Sweep::of(Arc::clone(&self.open)));
+        let Some((sweep, looked)) = look(thread, sweep, PATIENCE).await else {
+            return Ok(Looked::Blind);
+        };
+        self.sweep = sweep;
+        Ok(looked)
     }
 }
 

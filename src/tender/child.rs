@@ -20,12 +20,11 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{self, Command};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
-use super::printed::{self, Printer, Told};
-use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, perform};
+use super::printed::{Follower, Printer, Told};
+use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, due};
 use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{
     self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
@@ -34,6 +33,7 @@ use crate::link::{
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::process::{folder, limit, program};
+use crate::service::{Service, Services};
 use crate::thread::OneShot;
 
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
@@ -41,9 +41,6 @@ const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 
 /// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Between two tries to have a thread.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The most reports of a dead worker that are read: what it started may hold its end of the link
 /// and write on.
@@ -72,6 +69,8 @@ pub(super) struct Child {
     trouble: Option<String>,
     /// To have a TERM sent.
     terminate: Arc<Notify>,
+    /// To have it sent a while later.
+    terminate_soon: Arc<Notify>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -83,7 +82,7 @@ struct Leaving {
 }
 
 impl Child {
-    /// Starts a worker, and a task that sends what it does as events.
+    /// Starts a worker, and what sends as events what it does: that runs on when this is dropped.
     pub(super) fn spawn(
         settings: &PoolSettings,
         id: WorkerId,
@@ -91,6 +90,7 @@ impl Child {
         guarded: Option<BorrowedFd<'_>>,
         accepted: Option<BorrowedFd<'_>>,
         events: mpsc::Sender<Event>,
+        beside: &mut Services,
     ) -> io::Result<Self> {
         let name = format!("{}-{}", settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
@@ -144,7 +144,7 @@ impl Child {
         {
             limit::give(pid);
         }
-        let (kill, terminate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let [kill, terminate, terminate_soon] = [(); 3].map(|()| Arc::new(Notify::new()));
         let printer = Printer {
             worker: name.clone(),
             pid,
@@ -154,19 +154,23 @@ impl Child {
             id,
             events: events.clone(),
         });
-        let printed = listen(&mut process, &printer, told);
-        let watched = Watched {
+        let printed = listen(&mut process, &printer, told, beside);
+        beside.start(Watched {
+            id,
+            events,
             process,
             reports: protocol.has_link().then_some(link.reports),
             kill: Arc::clone(&kill),
             terminate: Arc::clone(&terminate),
+            terminate_soon: Arc::clone(&terminate_soon),
+            terminate_at: None,
             looks: (protocol == Protocol::None).then(looks),
             ended: None,
             last_words: VecDeque::new(),
+            has_begun: false,
             is_own: protocol == Protocol::Own,
             handed: VecDeque::new(),
-        };
-        tokio::spawn(perform::forward(id, watched, events));
+        });
         Ok(Self {
             name,
             pid,
@@ -179,6 +183,7 @@ impl Child {
             terminate,
             mark,
             printed,
+            terminate_soon,
             leaving: (!protocol.has_link()).then_some(Leaving {
                 is_busy: false,
                 is_to_go: false,
@@ -238,7 +243,8 @@ impl Child {
                 self.reload = Some(ticket);
             }
             if order == Order::Stop && self.protocol == Protocol::Lines {
-                self.terminate_soon();
+                // It does not have to heed the order, and may heed a TERM.
+                self.terminate_soon.notify_one();
             }
             return Ok(Some(ticket));
         };
@@ -248,15 +254,6 @@ impl Child {
             Order::Reload | Order::Reopen | Order::Ping => {}
         }
         Ok(None)
-    }
-
-    /// A program of others that does not heed the order may heed a TERM.
-    fn terminate_soon(&self) {
-        let terminate = Arc::clone(&self.terminate);
-        tokio::spawn(async move {
-            sleep(MARGIN).await;
-            terminate.notify_one();
-        });
     }
 
     /// Whether that is the answer to the last reload; true once.
@@ -294,23 +291,9 @@ impl Child {
     }
 
     /// Ends what it has left running, away from the loop.
-    pub(super) fn end_marked(&self, ends: &mut JoinSet<()>) {
+    pub(super) fn end_marked(&self, ends: &mut Services) {
         if let Some(mark) = self.mark {
-            ends.spawn(async move {
-                let thread = loop {
-                    match OneShot::start("remains") {
-                        Ok(thread) => break thread,
-                        Err(_) => sleep(AGAIN).await,
-                    }
-                };
-                let ending = move || leftover::end_marked(&mark.to_string());
-                let reason = match thread.run(ending).await {
-                    Ok(Ok(_)) => return,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                tracing::warn!(reason, "could not look for what a worker left running");
-            });
+            ends.start(Remains { mark });
         }
     }
 
@@ -348,40 +331,96 @@ fn command(worker: &WorkerCommand) -> Command {
 }
 
 /// Follows what it prints, if that was piped; where its bytes are counted.
-fn listen(process: &mut process::Child, printer: &Printer, told: Option<Told>) -> Arc<AtomicU64> {
+fn listen(
+    process: &mut process::Child,
+    printer: &Printer,
+    told: Option<Told>,
+    beside: &mut Services,
+) -> Arc<AtomicU64> {
     let bytes = Arc::new(AtomicU64::new(0));
     if let Some(stdout) = process.stdout.take() {
         let (printer, bytes) = (printer.clone(), Arc::clone(&bytes));
-        tokio::spawn(printed::follow(stdout, "stdout", printer, bytes, told));
+        beside.start(Follower::of(stdout, "stdout", printer, bytes, told));
     }
     if let Some(stderr) = process.stderr.take() {
         let (printer, bytes) = (printer.clone(), Arc::clone(&bytes));
-        tokio::spawn(printed::follow(stderr, "stderr", printer, bytes, None));
+        beside.start(Follower::of(stderr, "stderr", printer, bytes, None));
     }
     bytes
 }
 
-/// A worker's process, as the task that watches it holds it.
-pub(super) struct Watched {
+/// What a dead worker that was not ours has left running.
+struct Remains {
+    mark: Uuid,
+}
+
+impl Service for Remains {
+    const NAME: &'static str = "remains";
+
+    async fn run(&mut self) -> Result<(), String> {
+        let mark = self.mark.to_string();
+        let thread = OneShot::start("remains").map_err(|error| error.to_string())?;
+        let ended = thread.run(move || leftover::end_marked(&mark)).await;
+        if let Err(error) = ended.map_err(|error| error.to_string())? {
+            tracing::warn!(%error, "could not look for what a worker left running");
+        }
+        Ok(())
+    }
+}
+
+/// A worker's process, as it is watched: its lines, its end, and the order to kill it.
+struct Watched {
+    id: WorkerId,
+    events: mpsc::Sender<Event>,
     process: process::Child,
     /// Until its end of the link is closed.
     reports: Option<Reports>,
     kill: Arc<Notify>,
     terminate: Arc<Notify>,
+    terminate_soon: Arc<Notify>,
+    terminate_at: Option<Instant>,
     /// Of one that never says that it should be looked at.
     looks: Option<Interval>,
     ended: Option<Ended>,
     /// What it had said and nobody had read when it ended.
     last_words: VecDeque<Result<Report, BadLine>>,
+    has_begun: bool,
     /// The worker is one of our own.
     is_own: bool,
     /// What it has handed over.
     handed: VecDeque<OwnedFd>,
 }
 
+impl Service for Watched {
+    const NAME: &'static str = "watcher";
+
+    /// Begun anew, it believes no more that it understands what the worker says. How that stands is not known then: so
+    /// it is told to go, by what needs no link, and another takes its place.
+    async fn run(&mut self) -> Result<(), String> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            self.last_words.clear();
+            self.signal(kill_process, Signal::TERM);
+            if self.reports.take().is_some()
+                && self.events.send(Event::LinkClosed(self.id)).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+        loop {
+            let event = self.next().await;
+            let last = matches!(event, Event::Ended(..));
+            // Nobody listens any more when the tender has ended without waiting for its workers.
+            if self.events.send(event).await.is_err() || last {
+                return Ok(());
+            }
+        }
+    }
+}
+
 impl Watched {
     /// What it does next; [`Event::Ended`] is the last.
-    pub(super) async fn next(&mut self, id: WorkerId) -> Event {
+    async fn next(&mut self) -> Event {
+        let id = self.id;
         loop {
             if let Some(pipe) = self.handed.pop_front() {
                 return Event::LeftPrinting(id, pipe);
@@ -407,6 +446,11 @@ impl Watched {
                 () = next_look(&mut self.looks) => return Event::Look(id),
                 () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
                 () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
+                () = self.terminate_soon.notified() => self.terminate_at = Some(Instant::now() + MARGIN),
+                () = due(self.terminate_at) => {
+                    self.terminate_at = None;
+                    self.signal(kill_process, Signal::TERM);
+                }
             }
         }
     }
@@ -478,3 +522,6 @@ async fn next_report(reports: &mut Option<Reports>) -> Option<Result<Report, Bad
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::lifecycle::{MARGIN, TERM_TO_KILL};
 use crate::link::Order;
 use crate::ownership::Ownership;
 use crate::pool::{BadLimits, Limits};
+use crate::service::{Service, Services};
 use crate::signals::Asked;
 use crate::tube::TubeName;
 
@@ -31,6 +32,31 @@ pub(super) struct ControlSocket {
     events: mpsc::Sender<Event>,
     /// What was said last of why it cannot be opened.
     complaint: Option<String>,
+    listening: Services,
+}
+
+/// Listens, or waits to try again; then an event says that nobody listens.
+struct Listening {
+    server: Option<Server>,
+    calls: mpsc::Sender<Call>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Service for Listening {
+    const NAME: &'static str = "control socket";
+
+    async fn run(&mut self) -> Result<(), String> {
+        match &mut self.server {
+            Some(server) => server.run(&self.calls, AGAIN).await,
+            None => sleep(AGAIN).await,
+        }
+        // It fails when the tender has ended.
+        let _ = self.events.send(Event::SocketGone).await;
+        if let Some(server) = &mut self.server {
+            server.finish().await;
+        }
+        Ok(())
+    }
 }
 
 impl ControlSocket {
@@ -48,6 +74,7 @@ impl ControlSocket {
             calls,
             events,
             complaint: None,
+            listening: Services::default(),
         };
         (socket, called)
     }
@@ -64,29 +91,26 @@ impl ControlSocket {
                 .map(|()| server)
                 .map_err(|error| error.to_string())
         });
-        let (calls, events) = (self.calls.clone(), self.events.clone());
-        match opened {
+        let server = match opened {
             Ok(server) => {
                 if self.complaint.take().is_some() {
                     tracing::info!(socket = %server.socket().display(), "can be asked again");
                 }
-                tokio::spawn(async move {
-                    server.run(calls, AGAIN).await;
-                    // It fails when the tender has ended.
-                    let _ = events.send(Event::SocketGone).await;
-                });
+                Some(server)
             }
             Err(reason) => {
                 if self.complaint.as_ref() != Some(&reason) {
                     tracing::warn!(reason, "cannot be asked; will keep trying");
                 }
                 self.complaint = Some(reason);
-                tokio::spawn(async move {
-                    sleep(AGAIN).await;
-                    let _ = events.send(Event::SocketGone).await;
-                });
+                None
             }
-        }
+        };
+        self.listening.start(Listening {
+            server,
+            calls: self.calls.clone(),
+            events: self.events.clone(),
+        });
     }
 
     fn listen(&self, first: &TubeName) -> Result<Server, String> {

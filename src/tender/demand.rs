@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::Event;
 use crate::broker::{self, Broker, TubeStats};
 use crate::pool::Demand;
+use crate::service::{Service, Services};
 use crate::tube::TubeName;
 
 /// How long the broker has to answer.
@@ -18,49 +19,94 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Takes questions; each pool has at most one open, so there are never more than pools.
 pub(super) struct Asker {
     questions: mpsc::UnboundedSender<(usize, TubeName)>,
+    _asking: Services,
 }
 
 impl Asker {
     /// `back` hears when a broker that could not be reached can be again: it may be another one.
     pub(super) fn new(
-        mut broker: Box<dyn Broker>,
+        broker: Box<dyn Broker>,
         events: mpsc::Sender<Event>,
         back: Arc<Notify>,
     ) -> Self {
-        let (questions, mut asked) = mpsc::unbounded_channel::<(usize, TubeName)>();
-        tokio::spawn(async move {
-            let mut reachable = true;
-            while let Some((pool, tube)) = asked.recv().await {
-                let demand = match ask(broker.as_mut(), &tube).await {
-                    Ok(demand) => {
-                        if !reachable {
-                            tracing::info!("broker answered again");
-                            back.notify_one();
-                        }
-                        reachable = true;
-                        demand
-                    }
-                    Err(reason) => {
-                        // Once, and not for every try.
-                        if reachable {
-                            tracing::warn!(%tube, reason, "demand could not be asked for");
-                        }
-                        reachable = false;
-                        Demand::Unknown
-                    }
-                };
-                if events.send(Event::Demand { pool, demand }).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { questions }
+        let (questions, asked) = mpsc::unbounded_channel();
+        let asking = Asking {
+            broker,
+            asked,
+            events,
+            back,
+            reachable: true,
+            open: None,
+        };
+        Self {
+            questions,
+            _asking: Services::of(asking),
+        }
     }
 
     /// Asks; the answer comes as [`Event::Demand`], whatever it is.
     pub(super) fn ask(&self, pool: usize, tube: TubeName) {
-        // The task ends only with the loop.
+        // Those who answer end only with this.
         let _ = self.questions.send((pool, tube));
+    }
+}
+
+struct Asking {
+    broker: Box<dyn Broker>,
+    asked: mpsc::UnboundedReceiver<(usize, TubeName)>,
+    events: mpsc::Sender<Event>,
+    back: Arc<Notify>,
+    reachable: bool,
+    /// The pool whose question has no answer yet.
+    open: Option<usize>,
+}
+
+impl Service for Asking {
+    const NAME: &'static str = "demand";
+
+    async fn run(&mut self) -> Result<(), String> {
+        // A pool asks no more until its question is answered.
+        if let Some(pool) = self.open
+            && !self.answer(pool, Demand::Unknown).await
+        {
+            return Ok(());
+        }
+        while let Some((pool, tube)) = self.asked.recv().await {
+            self.open = Some(pool);
+            let demand = match ask(self.broker.as_mut(), &tube).await {
+                Ok(demand) => {
+                    if !self.reachable {
+                        tracing::info!("broker answered again");
+                        self.back.notify_one();
+                    }
+                    self.reachable = true;
+                    demand
+                }
+                Err(reason) => {
+                    // Once, and not for every try.
+                    if self.reachable {
+                        tracing::warn!(%tube, reason, "demand could not be asked for");
+                    }
+                    self.reachable = false;
+                    Demand::Unknown
+                }
+            };
+            if !self.answer(pool, demand).await {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Asking {
+    /// False if the tender has ended.
+    async fn answer(&mut self, pool: usize, demand: Demand) -> bool {
+        self.open = None;
+        self.events
+            .send(Event::Demand { pool, demand })
+            .await
+            .is_ok()
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Event;
 use crate::broker::{self, Broker, Reserve};
+use crate::service::{Service, Services};
 use crate::tube::TubeName;
 
 /// How long one reserve waits. beanstalkd may not wake who waits for a tube whose pause is lifted.
@@ -20,6 +21,7 @@ const AT_ONCE: usize = 1024;
 /// Takes the tubes to listen to; each pool has at most one there.
 pub(super) struct Listener {
     tubes: mpsc::Sender<Listening>,
+    _hearing: Services,
 }
 
 /// A tube that is listened to, and whose it is.
@@ -29,47 +31,84 @@ struct Listening {
 }
 
 impl Listener {
-    pub(super) fn new(mut broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
-        let (tubes, mut more) = mpsc::channel(AT_ONCE);
-        tokio::spawn(async move {
-            let mut all: Vec<Listening> = Vec::new();
-            loop {
-                let names: Vec<TubeName> = all.iter().map(|one| one.tube.clone()).collect();
-                let heard = tokio::select! {
-                    // The job that is just being reserved goes back with the connection.
-                    one = more.recv() => match one {
-                        Some(one) => {
-                            all.push(one);
-                            continue;
-                        }
-                        None => return,
-                    },
-                    heard = hear(broker.as_mut(), &names), if !all.is_empty() => heard,
-                };
-                let (woken, job) = match heard {
-                    Ok(None) => continue,
-                    Ok(Some(tube)) => (all.extract_if(.., |one| one.tube == tube).collect(), true),
-                    Err(error) => {
-                        tracing::debug!(
-                            reason = error.to_string(),
-                            "tubes could not be listened to"
-                        );
-                        (std::mem::take(&mut all), false)
-                    }
-                };
-                for Listening { pool, .. } in woken {
-                    if events.send(Event::Heard { pool, job }).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        Self { tubes }
+    pub(super) fn new(broker: Box<dyn Broker>, events: mpsc::Sender<Event>) -> Self {
+        let (tubes, more) = mpsc::channel(AT_ONCE);
+        let hearing = Hearing {
+            broker,
+            more,
+            events,
+            all: Vec::new(),
+        };
+        Self {
+            tubes,
+            _hearing: Services::of(hearing),
+        }
     }
 
     /// Listens; what comes of it comes as [`Event::Heard`], once. False if nobody can.
     pub(super) fn listen(&self, pool: usize, tube: TubeName) -> bool {
         self.tubes.try_send(Listening { pool, tube }).is_ok()
+    }
+}
+
+struct Hearing {
+    broker: Box<dyn Broker>,
+    more: mpsc::Receiver<Listening>,
+    events: mpsc::Sender<Event>,
+    /// Those that are listened to.
+    all: Vec<Listening>,
+}
+
+impl Service for Hearing {
+    const NAME: &'static str = "listener";
+
+    async fn run(&mut self) -> Result<(), String> {
+        // They ask for their demand until they listen again.
+        let unheard = std::mem::take(&mut self.all);
+        if !self.tell(unheard, false).await {
+            return Ok(());
+        }
+        loop {
+            let names: Vec<TubeName> = self.all.iter().map(|one| one.tube.clone()).collect();
+            let heard = tokio::select! {
+                // The job that is just being reserved goes back with the connection.
+                one = self.more.recv() => match one {
+                    Some(one) => {
+                        self.all.push(one);
+                        continue;
+                    }
+                    None => return Ok(()),
+                },
+                heard = hear(self.broker.as_mut(), &names), if !self.all.is_empty() => heard,
+            };
+            let (woken, job) = match heard {
+                Ok(None) => continue,
+                Ok(Some(tube)) => {
+                    let woken = self.all.extract_if(.., |one| one.tube == tube);
+                    (woken.collect(), true)
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    tracing::debug!(reason, "tubes could not be listened to");
+                    (std::mem::take(&mut self.all), false)
+                }
+            };
+            if !self.tell(woken, job).await {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Hearing {
+    /// False if the tender has ended.
+    async fn tell(&mut self, woken: Vec<Listening>, job: bool) -> bool {
+        for Listening { pool, .. } in woken {
+            if self.events.send(Event::Heard { pool, job }).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }
 

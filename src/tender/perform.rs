@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::child::Child;
-use super::{Event, Protocol, Tender, WorkerId};
+use super::{Protocol, Tender, WorkerId};
 use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
@@ -180,8 +180,6 @@ impl Tender {
                 tracing::warn!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
             }
         }
-        // Those that are over are forgotten.
-        while self.ends.try_join_next().is_some() {}
         if ended != Ended::Exited(0) {
             self.sweeper.died();
         }
@@ -236,8 +234,10 @@ impl Tender {
         let accepted = self.configuration.as_ref();
         let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
         let events = self.events.clone();
-        let spawned =
-            slot.and_then(|slot| Child::spawn(&pool.settings, id, slot, guarded, accepted, events));
+        let beside = &mut self.beside;
+        let spawned = slot.and_then(|slot| {
+            Child::spawn(&pool.settings, id, slot, guarded, accepted, events, beside)
+        });
         let event = match spawned {
             Ok(child) => {
                 let (name, pid, reason) = (child.name(), child.pid(), reason.to_string());
@@ -412,22 +412,6 @@ impl Tender {
             | Effect::Ask
             | Effect::Listen
             | Effect::Count => {}
-        }
-    }
-}
-
-/// The task that watches a worker: its lines, its end, and the order to kill it.
-pub(super) async fn forward(
-    id: WorkerId,
-    mut watched: super::child::Watched,
-    events: tokio::sync::mpsc::Sender<Event>,
-) {
-    loop {
-        let event = watched.next(id).await;
-        let last = matches!(event, Event::Ended(..));
-        // Nobody listens any more when the tender has ended without waiting for its workers.
-        if events.send(event).await.is_err() || last {
-            return;
         }
     }
 }

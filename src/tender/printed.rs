@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{Event, WorkerId};
 use crate::link::Report;
+use crate::service::Service;
 use crate::tube::TubeName;
 
 /// A worker takes jobs, or has ended one (the PHP TaskQueue's workers).
@@ -45,41 +46,79 @@ pub(super) struct Told {
 }
 
 /// Logs what comes until its end, counts its bytes, and tells what its tokens say, if it may have any.
-pub(super) async fn follow(
-    mut stream: impl AsyncRead + Unpin,
+pub(super) struct Follower<S> {
+    stream: S,
     name: &'static str,
     printer: Printer,
     bytes: Arc<AtomicU64>,
     told: Option<Told>,
-) {
-    let mut cutter = Cutter::new(told.is_some());
-    let mut heard = Heard::default();
-    let mut pace = Pace::default();
-    let mut piece = [0; READ];
-    loop {
-        // A stream that cannot be read has ended as far as we are concerned.
-        let size = stream.read(&mut piece).await.unwrap_or(0);
-        bytes.fetch_add(size as u64, Ordering::Relaxed);
-        let said = match piece.get(..size) {
-            None | Some([]) => cutter.end().into_iter().collect(),
-            Some(read) => cutter.push(read),
-        };
-        for said in said {
-            match said {
-                Said::Line(line) => pace.log(&printer, name, &line),
-                Said::Token(token) => {
-                    if let Some(told) = &told
-                        && let Some(report) = heard.hear(token)
-                        // The tender has ended.
-                        && told.events.send(Event::Reported(told.id, report)).await.is_err()
-                    {
-                        return;
+    heard: Heard,
+    pace: Pace,
+}
+
+impl<S> Follower<S> {
+    /// Of a stream of that name.
+    pub(super) fn of(
+        stream: S,
+        name: &'static str,
+        printer: Printer,
+        bytes: Arc<AtomicU64>,
+        told: Option<Told>,
+    ) -> Follower<S> {
+        Follower {
+            stream,
+            name,
+            printer,
+            bytes,
+            told,
+            heard: Heard::default(),
+            pace: Pace::default(),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin + Send + 'static> Service for Follower<S> {
+    const NAME: &'static str = "follower of output";
+
+    /// Begun anew, it leaves out the line that it had begun.
+    async fn run(&mut self) -> Result<(), String> {
+        let Follower {
+            stream,
+            name,
+            printer,
+            bytes,
+            told,
+            heard,
+            pace,
+        } = self;
+        let mut cutter = Cutter::new(told.is_some());
+        let mut piece = [0; READ];
+        loop {
+            // A stream that cannot be read has ended as far as we are concerned.
+            let size = stream.read(&mut piece).await.unwrap_or(0);
+            bytes.fetch_add(size as u64, Ordering::Relaxed);
+            let said = match piece.get(..size) {
+                None | Some([]) => cutter.end().into_iter().collect(),
+                Some(read) => cutter.push(read),
+            };
+            for said in said {
+                match said {
+                    Said::Line(line) => pace.log(printer, name, &line),
+                    Said::Token(token) => {
+                        if let Some(told) = &*told
+                            && let Some(report) = heard.hear(token)
+                            // The tender has ended.
+                            && told.events.send(Event::Reported(told.id, report)).await.is_err()
+                        {
+                            return Ok(());
+                        }
                     }
                 }
             }
-        }
-        if size == 0 {
-            return pace.end(&printer, name);
+            if size == 0 {
+                pace.end(printer, name);
+                return Ok(());
+            }
         }
     }
 }

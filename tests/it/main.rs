@@ -33,6 +33,7 @@ mod ownership;
 mod php;
 mod producers;
 mod readme;
+mod services;
 mod signals;
 mod store;
 mod structure;

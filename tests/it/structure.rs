@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 mod circles;
+mod services;
 mod source;
 
 use source::{Source, files, paths_after, sources};
@@ -32,7 +33,7 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["beside", "file_id", "tube"]),
+    ("control", &["beside", "file_id", "service", "tube"]),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
@@ -63,13 +64,15 @@ const PORTS: &[(&str, &[&str])] = &[
     ("process", &["fd", "file_id", "lives", "task"]),
     // Bytes for another process, which nobody can change.
     ("sealed", &[]),
-    ("signals", &[]),
+    // What runs beside a loop.
+    ("service", &["backoff", "crash", "thread"]),
+    ("signals", &["service"]),
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     (
         "sqlite",
         &["beside", "clock", "crash", "file_id", "lives", "task"],
     ),
-    ("thread", &[]),
+    ("thread", &["crash"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -88,11 +91,15 @@ const SHELL: &[(&str, &[&str])] = &[
             "tube",
         ],
     ),
-    ("guard", &["ledger", "process", "reconcile", "signals"]),
+    (
+        "guard",
+        &["ledger", "process", "reconcile", "service", "signals"],
+    ),
     (
         "reconcile",
         &[
-            "broker", "clock", "crash", "lives", "process", "ledger", "task", "thread", "tube",
+            "broker", "clock", "crash", "lives", "process", "ledger", "service", "task", "thread",
+            "tube",
         ],
     ),
     (
@@ -113,6 +120,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "service",
             "signals",
             "thread",
             "tube",
@@ -161,6 +169,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "service",
             "signals",
             "task",
             "tender",

@@ -77,6 +77,20 @@ async fn it_follows_the_jobs_that_are_ready() {
     stage.ended().await;
 }
 
+/// The pool's question was in hand, and it asks no more until that is answered; and it waits to hear of a job.
+#[tokio::test]
+async fn it_goes_on_when_whoever_asks_and_whoever_listens_for_it_has_panicked() {
+    let mut stage = Scene::of(0, 0, 3).raise();
+    stage.panic();
+    stage
+        .until("both have panicked", |stage| stage.panicked() == [true; 2])
+        .await;
+    stage.ready(Some(1000));
+    stage.until("max", |stage| stage.alive().len() == 3).await;
+    stage.ask(Asked::Drain);
+    stage.ended().await;
+}
+
 #[tokio::test]
 async fn a_killed_worker_is_replaced_at_once() {
     let mut stage = Scene::of(2, 0, 2).raise();

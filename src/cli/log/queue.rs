@@ -7,11 +7,10 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::sink::{Patience, Sink};
-use crate::signals;
+use crate::{service, signals};
 
 /// What may wait. From then on lines are dropped until half of them are written, so that what is lost is lost in one
 /// piece.
@@ -174,8 +173,7 @@ impl Queue {
                     since: Instant::now(),
                 };
                 drop(state);
-                let thread = thread::Builder::new().name("log".into()).stack_size(STACK);
-                if thread.spawn(|| self.serve()).is_err() {
+                if service::on_thread("log", Some(STACK), || self.serve()).is_err() {
                     let mut state = self.write(Patience::Work);
                     state.writer = Writer::Nobody;
                 }

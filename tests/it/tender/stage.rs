@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 pub struct Stage {
     directory: TempDir,
     ready: Arc<Mutex<Option<u64>>>,
+    panics: [Arc<AtomicU32>; 2],
     asked: Sender<Asked>,
     tender: JoinHandle<Result<(), tender::Error>>,
 }
@@ -75,17 +77,22 @@ impl Scene {
             command,
         };
         let ready = Arc::new(Mutex::new(Some(0)));
+        let panics: [Arc<AtomicU32>; 2] = Default::default();
+        let told = |panics: &Arc<AtomicU32>| Told {
+            ready: Arc::clone(&ready),
+            panics: Arc::clone(panics),
+        };
         let settings = Settings {
             existing: std::sync::Arc::new(|| Ok(None)),
             pools: vec![pool],
             store: directory.path().join("t.db"),
             grace: self.grace,
-            broker: Box::new(Told(Arc::clone(&ready))),
+            broker: Box::new(told(&panics[0])),
             runtime: Vec::new(),
             guard: None,
             configuration: None,
             reopen: || {},
-            listener: Box::new(Told(Arc::clone(&ready))),
+            listener: Box::new(told(&panics[1])),
             limit: self.limit,
             reconciler: None,
         };
@@ -93,6 +100,7 @@ impl Scene {
         Stage {
             directory,
             ready,
+            panics,
             asked,
             tender: tokio::spawn(tender::run(settings, receiver)),
         }
@@ -103,6 +111,18 @@ impl Stage {
     /// What the broker says waits; `None`: it cannot be reached.
     pub fn ready(&self, jobs: Option<u64>) {
         *self.ready.lock().unwrap() = jobs;
+    }
+
+    /// Has the next question panic, of whoever asks how many jobs wait, and each reserve of whoever listens.
+    pub fn panic(&self) {
+        self.panics[0].store(1, Ordering::SeqCst);
+        self.panics[1].store(FOR_EVER, Ordering::SeqCst);
+    }
+
+    /// Whether whoever asks how many jobs wait has panicked, and whoever listens.
+    pub fn panicked(&self) -> [bool; 2] {
+        let left = |panics: &Arc<AtomicU32>| panics.load(Ordering::SeqCst);
+        [left(&self.panics[0]) == 0, left(&self.panics[1]) < FOR_EVER]
     }
 
     pub fn ask(&self, asked: Asked) {
@@ -199,8 +219,24 @@ pub fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
-/// A broker that only tells how many jobs are ready.
-struct Told(Arc<Mutex<Option<u64>>>);
+/// More often than any test goes on.
+const FOR_EVER: u32 = 1000;
+
+/// A broker that only tells how many jobs are ready, and panics as often as it is to.
+struct Told {
+    ready: Arc<Mutex<Option<u64>>>,
+    panics: Arc<AtomicU32>,
+}
+
+impl Told {
+    fn may_panic(&self) {
+        let fewer = |left: u32| left.checked_sub(1);
+        let is_to = self
+            .panics
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+        assert!(is_to.is_err(), "a broker that panics, on purpose");
+    }
+}
 
 #[async_trait]
 impl Broker for Told {
@@ -211,7 +247,8 @@ impl Broker for Told {
         }
     }
     async fn stats_tube(&mut self, _: &TubeName) -> Result<Option<TubeStats>, Error> {
-        let told = *self.0.lock().unwrap();
+        self.may_panic();
+        let told = *self.ready.lock().unwrap();
         let ready = told.ok_or_else(|| Error::Unreachable {
             address: "nowhere".to_owned(),
             reason: "told so".to_owned(),
@@ -241,6 +278,7 @@ impl Broker for Told {
         }
     }
     async fn reserve(&mut self, _: &[TubeName], _: Duration) -> Result<Reserve, Error> {
+        self.may_panic();
         Err(Error::NotFound)
     }
     async fn touch(&mut self, _: Held) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! One story for each thing that must not be, told as little changed as possible from one where all is well.
 
 use super::journal::{Line, Moment, What};
-use super::judge::{Acknowledged, Attempt, Evidence, Ledger, Put, Row, Wrong, judge};
+use super::judge::{Acknowledged, Attempt, Evidence, Put, Row, judge};
+use super::ledger::{Ledger, Wrong};
 use super::task::{Key, Kind};
 
 const MS: u64 = 1_000_000;
@@ -60,7 +61,7 @@ fn well() -> Evidence {
         )]
         .into(),
         buried: 0,
-        left_over: Vec::new(),
+        ..Evidence::default()
     }
 }
 

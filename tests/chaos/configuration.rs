@@ -19,11 +19,11 @@ pub struct Settings {
     wrong: Option<&'static str>,
 }
 
-/// Lines for which a configuration is refused: what is no table, a key and a tube that make no sense.
+/// Lines for which a configuration is refused: what is no table, no key, no time and no command.
 const WRONG: [&str; 4] = [
     "[tubes\n",
     "wrokers = 3\n",
-    "[tubes.other]\nmin_workers = 3\nmax_workers = 2\n",
+    "grace_period = \"soon\"\n",
     "[commands.nothing]\nrun = []\n",
 ];
 
@@ -52,9 +52,18 @@ impl Settings {
 
     /// Others that nobody may go by.
     pub fn wrong(random: &mut Random) -> Settings {
+        let others = Settings::others(random);
+        if random.percent(20) {
+            // Fewer at the most than at the least.
+            return Settings {
+                most_for_calls: 1,
+                most_for_raw: 0,
+                ..others
+            };
+        }
         Settings {
             wrong: random.pick(&WRONG).copied(),
-            ..Settings::others(random)
+            ..others
         }
     }
 

@@ -252,20 +252,25 @@ fn judge_outcomes(
     for attempt in &row.attempts {
         let number = attempt.number;
         let outcome = attempt.outcome.as_deref().unwrap_or_default();
+        let has_said = |code: Option<i64>| {
+            let mut ends = journal.iter().filter(|line| line.attempt == number);
+            ends.any(|line| match line.what {
+                What::End(said) => code.is_none_or(|code| code == i64::from(said)),
+                What::Begin | What::ChildEnd | What::Overlap(_) => false,
+            })
+        };
         let is_possible = match outcome {
+            // That it is done without having said so is found elsewhere.
+            "exited" => attempt.exit_code == Some(0) || has_said(attempt.exit_code),
             "could_not_start" => false,
             "refused" => key.kind == Kind::Refused,
             "timed_out" => key.kind.takes_too_long(),
             _ => true,
         };
         let details = format!("attempt {number} is {outcome}");
-        let has_ended = |line: &Line| line.attempt == number && matches!(line.what, What::End(_));
         if !is_possible {
             ledger.find(Wrong::ImpossibleOutcome, Some(key), details);
-        } else if cut.contains(&(row.id, number))
-            && matches!(outcome, "signalled" | "exited")
-            && !journal.iter().any(has_ended)
-        {
+        } else if cut.contains(&(row.id, number)) && outcome == "signalled" && !has_said(None) {
             ledger.find(Wrong::Charged, Some(key), details);
         }
     }

@@ -1,7 +1,12 @@
 //! What is lacking for a while: room, on a disk and for processes and files; a lock; somebody who reads the log.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use super::super::somebody::Resource;
 use super::super::store;
@@ -10,9 +15,6 @@ use super::{Stage, Undo};
 
 /// How many more files may be opened than are.
 const MORE_FILES: u64 = 4;
-
-/// How much a log's disk still takes, in bytes.
-const MORE_LOG: u64 = 8 * 1024;
 
 /// A process that may have less than before.
 pub struct Limited {
@@ -31,10 +33,13 @@ impl Stage {
     }
 
     pub(super) fn fill_log(&mut self, until: Instant) -> Option<String> {
-        let but = self.random.below(MORE_LOG);
-        self.log_disk.as_ref()?.fill(but).ok()?;
+        self.log_disk.as_ref()?.fill(0).ok()?;
         self.later(until, Undo::EmptyLog);
-        Some(format!("{but} bytes are left"))
+        // The rest of the page that each ends in.
+        for log in fs::read_dir(self.shared.world.logs()).ok()?.flatten() {
+            write_until_full(log.path());
+        }
+        Some(String::new())
     }
 
     pub(super) fn lock(&mut self, until: Instant) -> Option<String> {
@@ -108,8 +113,23 @@ impl Stage {
             self.later(until, Undo::StartAgain(at, pid));
         } else {
             tap.sleep();
+            write_until_full(format!("/proc/{}/fd/2", pid.as_raw_nonzero()));
             self.later(until, Undo::Read(tap));
         }
         Some(format!("{pid:?}"))
     }
+}
+
+/// Ends of lines, which say nothing, until there is no room left. Whoever writes there too is not made to wait by it.
+fn write_until_full(path: impl AsRef<Path>) {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    let file = OpenOptions::new()
+        .append(true)
+        .custom_flags(flags)
+        .open(path);
+    // It may have gone.
+    while file
+        .as_ref()
+        .is_ok_and(|mut file| file.write(b"\n").is_ok())
+    {}
 }

@@ -267,6 +267,53 @@ fn no_process_is_left() {
 }
 
 #[test]
+fn a_stop_of_everything_is_charged_to_no_task() {
+    let charge = |evidence: &mut Evidence| {
+        evidence.cut.insert((1, 1));
+        evidence.rows[0].attempts[0] = attempt(1, "signalled", None);
+    };
+    check(charge, &[Wrong::Charged]);
+    // Its worker was killed before it could say so, or it was not by that stop that it ended.
+    let lost = |evidence: &mut Evidence| drop(evidence.cut.insert((1, 1)));
+    check(lost, &[]);
+    let another = |evidence: &mut Evidence| {
+        charge(evidence);
+        evidence.cut = [(1, 2), (2, 1)].into();
+    };
+    check(another, &[]);
+}
+
+#[test]
+fn attempts_end_as_commands_do() {
+    for (outcome, exit_code) in [
+        ("could_not_start", None),
+        ("refused", None),
+        ("timed_out", None),
+        ("exited", Some(101)),
+    ] {
+        let end = |evidence: &mut Evidence| {
+            evidence.rows[0].attempts[0] = attempt(1, outcome, exit_code);
+        };
+        check(end, &[Wrong::ImpossibleOutcome]);
+    }
+    let as_it_said = |evidence: &mut Evidence| {
+        evidence.rows[0].attempts[0] = attempt(1, "exited", Some(75));
+        journal(evidence).insert(1, line(15, 1, What::End(75)));
+    };
+    check(as_it_said, &[]);
+}
+
+#[test]
+fn tenders_answer_refuse_what_is_wrong_and_do_not_panic() {
+    let silent = |evidence: &mut Evidence| evidence.unanswered.push("status".into());
+    check(silent, &[Wrong::Unanswered]);
+    let accepted = |evidence: &mut Evidence| evidence.accepted = 1;
+    check(accepted, &[Wrong::Accepted]);
+    let panicked = |evidence: &mut Evidence| evidence.panics.push("a: panicked at b".into());
+    check(panicked, &[Wrong::Panicked]);
+}
+
+#[test]
 fn the_ledger_prints_every_count() {
     let mut evidence = well();
     evidence.buried = 3;

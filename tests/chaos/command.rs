@@ -165,7 +165,8 @@ impl Run {
     #[expect(clippy::zombie_processes, reason = "it is to outlive us")]
     fn leave(&self, stays: Duration) {
         fcntl_setfd(self.file.as_fd(), FdFlags::empty()).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // By its name there may be another one by now.
+        let mut command = Command::new("/proc/self/exe");
         command
             .arg("--child")
             .arg(self.file.as_raw_fd().to_string())

@@ -1,13 +1,15 @@
 //! Doing what is planned to go wrong, and undoing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 
+use super::ask::Questions;
 use super::disk::Disk;
 use super::journal::Moment;
 use super::plan::{Fault, Kind};
@@ -15,9 +17,22 @@ use super::producers::Shared;
 use super::proxy::Proxy;
 use super::random::Random;
 use super::server::Server;
+use super::somebody::Resource;
 use super::store;
+use super::tap::Tap;
 use super::tended::Tended;
 use super::world::{Process, Role};
+
+mod change;
+mod kill;
+mod lack;
+
+use change::Change;
+use kill::Draining;
+use lack::Limited;
+
+/// What cannot be undone yet is tried again after so long.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Everything that can be broken.
 pub struct Stage {
@@ -25,10 +40,19 @@ pub struct Stage {
     pub server: Option<Server>,
     pub proxy: Option<Proxy>,
     pub disk: Option<Disk>,
+    /// That of a log file.
+    pub log_disk: Option<Disk>,
     pub tended: Vec<Tended>,
     pub random: Random,
     /// How often each was done.
     pub done: BTreeMap<Kind, u64>,
+    /// Commands that were told to end with all around them, and when.
+    pub cut: Vec<(i32, Moment)>,
+    /// Commands that were killed by themselves.
+    killed: BTreeSet<i32>,
+    pub questions: Questions,
+    /// How often a configuration was accepted that is wrong.
+    pub accepted: u64,
     undos: Vec<(Instant, Undo)>,
 }
 
@@ -36,10 +60,16 @@ pub struct Stage {
 enum Undo {
     StartServer,
     Continue(Process),
-    ContinueTended(Pid),
     ContinueServer,
     Empty,
+    EmptyLog,
     Unlock(Connection),
+    Limit(Limited),
+    Read(Tap),
+    /// Who has no log any more gets another one.
+    StartAgain(usize, Pid),
+    Configure(Change, Vec<Child>),
+    KillDraining(Draining),
 }
 
 /// What cannot be done now may be possible in a moment.
@@ -56,9 +86,14 @@ impl Stage {
             server: None,
             proxy: None,
             disk: None,
+            log_disk: None,
             tended,
             random,
             done: BTreeMap::new(),
+            cut: Vec::new(),
+            killed: BTreeSet::new(),
+            questions: Questions::default(),
+            accepted: 0,
             undos: Vec::new(),
         }
     }
@@ -68,26 +103,41 @@ impl Stage {
         for tended in &mut self.tended {
             tended.tend(&self.shared.world);
         }
+        self.questions.tend(&self.shared.world);
         let now = Instant::now();
         let (due, later): (Vec<_>, Vec<_>) = self.undos.drain(..).partition(|(at, _)| *at <= now);
         self.undos = later;
         for (_, undo) in due {
-            self.undo(undo);
+            if let Some(undo) = self.undo(undo) {
+                self.later(now + SOON, undo);
+            }
         }
     }
 
-    /// Ends every fault now.
+    /// Ends every fault now, and asks how the tenders are.
     pub fn calm(&mut self) {
-        for (_, undo) in std::mem::take(&mut self.undos) {
-            self.undo(undo);
+        while !self.undos.is_empty() {
+            for (_, undo) in std::mem::take(&mut self.undos) {
+                if let Some(undo) = self.undo(undo) {
+                    self.later(Instant::now(), undo);
+                }
+            }
+            std::thread::sleep(SOON);
         }
+        self.questions.ask(&["status"]);
+        self.questions.ask(&["reload"]);
         if let Some(proxy) = &self.proxy {
             proxy.calm();
             self.done.insert(Kind::Cut, proxy.made());
         }
     }
 
-    fn undo(&mut self, undo: Undo) {
+    fn later(&mut self, at: Instant, undo: Undo) {
+        self.undos.push((at, undo));
+    }
+
+    /// What has to be put off.
+    fn undo(&mut self, undo: Undo) -> Option<Undo> {
         match undo {
             Undo::StartServer => {
                 if let Some(server) = &mut self.server {
@@ -102,20 +152,30 @@ impl Stage {
             Undo::Continue(process) => {
                 process.signal(Signal::CONT);
             }
-            Undo::ContinueTended(pid) => {
-                // Not reaped before it was seen to have ended, and then nobody else has its number yet.
-                if self.tended.iter().any(|t| t.pid() == Some(pid)) {
-                    let _ = kill_process(pid, Signal::CONT);
-                }
-            }
             Undo::Empty => {
                 if let Some(disk) = &self.disk {
                     disk.empty().unwrap();
                 }
             }
+            Undo::EmptyLog => {
+                if let Some(disk) = &self.log_disk {
+                    disk.empty().unwrap();
+                }
+            }
             // Its transaction is rolled back.
             Undo::Unlock(connection) => drop(connection),
+            Undo::Limit(limited) => self.unlimit(&limited),
+            Undo::Read(tap) => tap.wake(),
+            Undo::StartAgain(at, pid) => {
+                let tended = self.tended.get_mut(at);
+                if let Some(tended) = tended.filter(|tended| tended.pid() == Some(pid)) {
+                    tended.terminate();
+                }
+            }
+            Undo::Configure(how, asking) => return self.change_back(how, asking),
+            Undo::KillDraining(draining) => self.kill_draining(&draining),
         }
+        None
     }
 
     /// Does it, counts it, and notes when it was.
@@ -138,78 +198,80 @@ impl Stage {
     fn try_to(&mut self, fault: Fault) -> Option<String> {
         let until = Instant::now() + fault.lasts;
         match fault.kind {
-            Kind::KillWorker => self.signal_any(Role::Worker, Signal::KILL),
-            Kind::KillGuard => self.signal_any(Role::Guard, Signal::KILL),
-            Kind::KillCommand => self.signal_any(Role::Command, Signal::KILL),
-            Kind::KillPut => self.signal_any(Role::Put, Signal::KILL),
+            Kind::KillWorker => self.kill_any(Role::Worker),
+            Kind::KillGuard => self.kill_any(Role::Guard),
+            Kind::KillCommand => self.kill_any(Role::Command),
+            Kind::KillPut => self.kill_any(Role::Put),
             Kind::KillTender => {
-                let tender = self.any_tender()?;
-                let pid = self.tended.get(tender)?.pid();
-                self.tended.get_mut(tender)?.kill(fault.lasts);
+                let at = self.any_tender()?;
+                let tended = self.tended.get_mut(at)?;
+                let pid = tended.pid();
+                tended.kill(fault.lasts);
                 Some(format!("{pid:?}"))
             }
             Kind::KillTogether => {
                 let tender = self.any_tender()?;
                 Some(self.kill_with_workers(&[tender], fault.lasts))
             }
-            Kind::KillEverything => {
-                // Without a guard it is for those that start afterwards to end what was left.
-                for guard in self.shared.world.all(Role::Guard) {
-                    guard.signal(Signal::KILL);
-                }
-                let all: Vec<usize> = (0..self.tended.len()).collect();
-                let killed = self.kill_with_workers(&all, fault.lasts);
-                if let Some(server) = self.server.as_mut().filter(|server| server.is_up()) {
-                    server.kill();
-                    self.undos.push((until, Undo::StartServer));
-                }
-                Some(killed)
-            }
+            Kind::KillEverything => Some(self.kill_everything(fault.lasts)),
+            Kind::KillDrain => self.drain_and_kill(until),
             Kind::KillBroker => {
                 self.server.as_mut().filter(|server| server.is_up())?.kill();
-                self.undos.push((until, Undo::StartServer));
+                self.later(until, Undo::StartServer);
                 Some(String::new())
             }
             Kind::ForgetBroker => self.forget(until),
-            Kind::StopWorker => self.stop(Role::Worker, until),
-            Kind::StopCommand => self.stop(Role::Command, until),
+            Kind::StopWorker => {
+                let worker = self.any(&[Role::Worker]);
+                self.stop(worker, until)
+            }
+            Kind::StopCommand => {
+                let command = self.any(&[Role::Command]);
+                self.stop(command, until)
+            }
             Kind::StopTender => {
-                let tender = self.any_tender()?;
-                let pid = self.tended.get(tender)?.pid()?;
-                kill_process(pid, Signal::STOP).unwrap();
-                self.undos.push((until, Undo::ContinueTended(pid)));
-                Some(format!("{pid:?}"))
+                let at = self.any_tender()?;
+                let pid = self.tended.get(at)?.pid()?;
+                let tender = self.shared.world.process(pid);
+                self.stop(tender, until)
             }
             Kind::StopBroker => {
                 let server = self.server.as_ref().filter(|server| server.is_up())?;
                 server.signal(Signal::STOP);
-                self.undos.push((until, Undo::ContinueServer));
+                self.later(until, Undo::ContinueServer);
                 Some(String::new())
             }
             Kind::Restart => {
                 // It ends in its own time; what ended by itself is started again at once.
-                let tender = self.any_tender()?;
-                let tender = self.tended.get_mut(tender)?;
-                tender.terminate();
-                Some(format!("{:?}", tender.pid()))
+                let at = self.any_tender()?;
+                let tended = self.tended.get_mut(at)?;
+                tended.terminate();
+                Some(format!("{:?}", tended.pid()))
             }
+            Kind::HandOver => {
+                let at = self.any_tender()?;
+                let tended = self.tended.get_mut(at)?;
+                let pid = tended.pid();
+                tended.hand_over();
+                Some(format!("{pid:?}"))
+            }
+            Kind::TermEverything => self.term_everything(),
             Kind::Cut => {
                 self.proxy.as_ref()?.cut();
                 Some(String::new())
             }
-            Kind::Disk => {
-                let but = self.random.below(64 * 1024);
-                self.disk.as_ref()?.fill(but).ok()?;
-                self.undos.push((until, Undo::Empty));
-                Some(format!("{but} bytes are left"))
-            }
-            Kind::Lock => {
-                let connection = store::open(&self.shared.world.store()).ok()?;
-                connection.busy_timeout(Duration::from_secs(1)).ok()?;
-                connection.execute_batch("BEGIN IMMEDIATE").ok()?;
-                self.undos.push((until, Undo::Unlock(connection)));
-                Some(String::new())
-            }
+            Kind::Disk => self.fill(until),
+            Kind::Lock => self.lock(until),
+            Kind::NoProcess => self.limit(Resource::Processes, until),
+            Kind::NoDescriptor => self.limit(Resource::Descriptors, until),
+            Kind::LogGone => self.deafen(true, until),
+            Kind::LogHung => self.deafen(false, until),
+            Kind::LogFull => self.fill_log(until),
+            Kind::SweepSocket => self.sweep(),
+            Kind::ReplaceProgram => self.replace(),
+            Kind::ChangeConfig => self.change(Change::Read, until),
+            Kind::BreakConfig => self.change(Change::Refused, until),
+            Kind::SaveConfig => self.change(Change::Saved, until),
         }
     }
 
@@ -223,46 +285,10 @@ impl Stage {
         self.random.pick(&tenders).copied()
     }
 
-    fn any(&mut self, role: Role) -> Option<Process> {
-        let all = self.shared.world.all(role);
+    fn any(&mut self, roles: &[Role]) -> Option<Process> {
+        let mut all = self.shared.world.processes();
+        all.retain(|process| roles.contains(&process.role));
         self.random.pick(&all).cloned()
-    }
-
-    fn signal_any(&mut self, role: Role, signal: Signal) -> Option<String> {
-        let process = self.any(role)?;
-        let line = format!("{:?} {}", process.pid, process.line);
-        process.signal(signal).then_some(line)
-    }
-
-    fn stop(&mut self, role: Role, until: Instant) -> Option<String> {
-        let process = self.any(role)?;
-        let line = format!("{:?} {}", process.pid, process.line);
-        if !process.signal(Signal::STOP) {
-            return None;
-        }
-        self.undos.push((until, Undo::Continue(process)));
-        Some(line)
-    }
-
-    /// All in the same instant, or as near as one process can: the tenders first, so that they replace nobody.
-    fn kill_with_workers(&mut self, which: &[usize], away: Duration) -> String {
-        let world = &self.shared.world;
-        let pids: Vec<i32> = which
-            .iter()
-            .filter_map(|at| self.tended.get(*at)?.pid())
-            .map(|pid| pid.as_raw_nonzero().get())
-            .collect();
-        let mut workers = world.all(Role::Worker);
-        workers.retain(|worker| pids.contains(&worker.parent));
-        for at in which {
-            if let Some(tended) = self.tended.get_mut(*at) {
-                tended.kill(away);
-            }
-        }
-        for worker in &workers {
-            worker.signal(Signal::KILL);
-        }
-        format!("{pids:?} with {} workers", workers.len())
     }
 
     fn forget(&mut self, until: Instant) -> Option<String> {
@@ -270,7 +296,7 @@ impl Stage {
         let server = self.server.as_mut().filter(|server| server.is_up())?;
         server.kill();
         server.forget();
-        self.undos.push((until, Undo::StartServer));
+        self.later(until, Undo::StartServer);
         let known = loop {
             if let Ok(known) = store::foreign_keys(&store) {
                 break known;

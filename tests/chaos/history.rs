@@ -6,7 +6,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::judge::{Evidence, Finding};
+use super::judge::Evidence;
+use super::ledger::Finding;
 use super::store;
 use super::task::Key;
 

@@ -1,10 +1,10 @@
-//! From what was seen to a verdict: the ledger of a run, and everything in it that must not be.
+//! From what was seen to a verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::journal::{Line, What};
-use super::task::{End, Key};
+use super::ledger::{Ledger, Wrong};
+use super::task::{End, Key, Kind};
 
 /// Who said that a task was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,104 +55,14 @@ pub struct Evidence {
     pub buried: u64,
     /// Processes that were still there when all should have been gone.
     pub left_over: Vec<String>,
-}
-
-/// Something that must not be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wrong {
-    /// It was acknowledged, and there is no row.
-    Lost,
-    /// Two of its attempts ran at once.
-    Overlapping,
-    /// There are several rows.
-    Doubled,
-    /// It still waits or runs, though nothing keeps it from being done.
-    Stranded,
-    /// It ended as it could not.
-    ImpossibleEnd,
-    /// It is recorded as done, and its command did not come to its end.
-    NotDone,
-    /// It ran again after it was recorded as done.
-    RanAgain,
-    /// A run that no attempt in the store tells of, or two that one tells of.
-    Untold,
-    /// A row that nobody put.
-    Unknown,
-    /// Processes outlived everything.
-    LeftOver,
-}
-
-impl Wrong {
-    pub const ALL: [Wrong; 10] = [
-        Wrong::Lost,
-        Wrong::Overlapping,
-        Wrong::Doubled,
-        Wrong::Stranded,
-        Wrong::ImpossibleEnd,
-        Wrong::NotDone,
-        Wrong::RanAgain,
-        Wrong::Untold,
-        Wrong::Unknown,
-        Wrong::LeftOver,
-    ];
-
-    pub fn says(self) -> &'static str {
-        match self {
-            Wrong::Lost => "lost",
-            Wrong::Overlapping => "overlapping",
-            Wrong::Doubled => "recorded twice",
-            Wrong::Stranded => "left waiting for ever",
-            Wrong::ImpossibleEnd => "ended as they could not",
-            Wrong::NotDone => "done without having run to the end",
-            Wrong::RanAgain => "run again after done",
-            Wrong::Untold => "runs that no attempt tells of",
-            Wrong::Unknown => "rows that nobody put",
-            Wrong::LeftOver => "processes left over",
-        }
-    }
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub wrong: Wrong,
-    pub key: Option<Key>,
-    pub details: String,
-}
-
-/// What became of everything that was put.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ledger {
-    pub acknowledged: u64,
-    pub unacknowledged: u64,
-    /// Of the latter, those that have a row all the same.
-    pub recorded_all_the_same: u64,
-    /// Jobs of other producers that the broker forgot before anybody had seen them.
-    pub forgotten: u64,
-    /// Rows by status.
-    pub by_status: BTreeMap<String, u64>,
-    /// Jobs that are buried; a broker without a binlog has forgotten those that were before.
-    pub buried: u64,
-    /// Tasks whose command was begun more than once.
-    pub begun_again: u64,
-    /// How the attempts had ended that another one followed.
-    pub causes: BTreeMap<String, u64>,
-    pub findings: Vec<Finding>,
-}
-
-impl Ledger {
-    pub fn count(&self, wrong: Wrong) -> u64 {
-        let count = self.findings.iter().filter(|f| f.wrong == wrong).count();
-        count as u64
-    }
-
-    fn find(&mut self, wrong: Wrong, key: Option<&Key>, details: impl Into<String>) {
-        self.findings.push(Finding {
-            wrong,
-            key: key.cloned(),
-            details: details.into(),
-        });
-    }
+    /// Attempts, by task and number, whose commands were told to end together with all around them.
+    pub cut: BTreeSet<(i64, i64)>,
+    /// What tenders were asked and did not answer, though nothing kept them from it in the end.
+    pub unanswered: Vec<String>,
+    /// How often a configuration was accepted that is wrong.
+    pub accepted: u64,
+    /// Lines of logs in which somebody panicked.
+    pub panics: Vec<String>,
 }
 
 /// Judges what was seen once everything has settled.
@@ -182,13 +92,31 @@ pub fn judge(evidence: &Evidence) -> Ledger {
         }
         for row in rows {
             judge_row(&mut ledger, key, row, journal);
+            judge_outcomes(&mut ledger, key, row, journal, &evidence.cut);
         }
     }
-    if !evidence.left_over.is_empty() {
-        let details = evidence.left_over.join("\n");
-        ledger.find(Wrong::LeftOver, None, details);
-    }
+    judge_world(&mut ledger, evidence);
     ledger
+}
+
+/// What is no task's.
+fn judge_world(ledger: &mut Ledger, evidence: &Evidence) {
+    for (wrong, found) in [
+        (Wrong::LeftOver, &evidence.left_over),
+        (Wrong::Unanswered, &evidence.unanswered),
+        (Wrong::Panicked, &evidence.panics),
+    ] {
+        if !found.is_empty() {
+            ledger.find(wrong, None, found.join("\n"));
+        }
+    }
+    if evidence.accepted > 0 {
+        ledger.find(
+            Wrong::Accepted,
+            None,
+            format!("{} times", evidence.accepted),
+        );
+    }
 }
 
 fn judge_put(ledger: &mut Ledger, key: &Key, put: &Put, rows: usize) {
@@ -312,6 +240,42 @@ fn judge_attempt(ledger: &mut Ledger, key: &Key, row: &Row, attempt: &Attempt, j
     }
 }
 
+/// What commands do is known, and who was killed or told to end: an outcome that none of that explains is charged to a
+/// task that has no part in it.
+fn judge_outcomes(
+    ledger: &mut Ledger,
+    key: &Key,
+    row: &Row,
+    journal: &[Line],
+    cut: &BTreeSet<(i64, i64)>,
+) {
+    for attempt in &row.attempts {
+        let number = attempt.number;
+        let outcome = attempt.outcome.as_deref().unwrap_or_default();
+        let has_said = |code: Option<i64>| {
+            let mut ends = journal.iter().filter(|line| line.attempt == number);
+            ends.any(|line| match line.what {
+                What::End(said) => code.is_none_or(|code| code == i64::from(said)),
+                What::Begin | What::ChildEnd | What::Overlap(_) => false,
+            })
+        };
+        let is_possible = match outcome {
+            // That it is done without having said so is found elsewhere.
+            "exited" => attempt.exit_code == Some(0) || has_said(attempt.exit_code),
+            "could_not_start" => false,
+            "refused" => key.kind == Kind::Refused,
+            "timed_out" => key.kind.takes_too_long(),
+            _ => true,
+        };
+        let details = format!("attempt {number} is {outcome}");
+        if !is_possible {
+            ledger.find(Wrong::ImpossibleOutcome, Some(key), details);
+        } else if cut.contains(&(row.id, number)) && outcome == "signalled" && !has_said(None) {
+            ledger.find(Wrong::Charged, Some(key), details);
+        }
+    }
+}
+
 impl Attempt {
     fn is_done(&self) -> bool {
         self.outcome.as_deref() == Some("exited") && self.exit_code == Some(0)
@@ -323,39 +287,5 @@ impl Attempt {
             (Some(outcome), _) => outcome.clone(),
             (None, _) => "not ended".into(),
         }
-    }
-}
-
-impl fmt::Display for Ledger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |what: &str, count: u64, more: &str| {
-            let line = format!("  {what:<36}{count:>8}  {more}");
-            writeln!(f, "{}", line.trim_end())
-        };
-        let status = |name: &str| self.by_status.get(name).copied().unwrap_or(0);
-        line("put, acknowledged", self.acknowledged, "")?;
-        let more = format!("of which {} are recorded", self.recorded_all_the_same);
-        line("put, not acknowledged", self.unacknowledged, &more)?;
-        line(
-            "put by others, forgotten unseen",
-            self.forgotten,
-            "by a broker without a binlog: the producer's loss",
-        )?;
-        line("done", status("done"), "")?;
-        line("failed", status("failed"), "")?;
-        line("buried", self.buried, "jobs of tasks that failed")?;
-        line("cancelled", status("cancelled"), "")?;
-        line("waiting", status("waiting"), "")?;
-        line("running", status("running"), "")?;
-        let causes: Vec<String> = self
-            .causes
-            .iter()
-            .map(|(cause, count)| format!("{cause} {count}"))
-            .collect();
-        line("begun more than once", self.begun_again, &causes.join(", "))?;
-        for wrong in Wrong::ALL {
-            line(wrong.says(), self.count(wrong), "")?;
-        }
-        Ok(())
     }
 }

@@ -21,12 +21,15 @@
     reason = "a run that cannot go on must not pass for one that went well"
 )]
 
+mod ask;
 mod command;
+mod configuration;
 mod disk;
 mod faults;
 mod history;
 mod journal;
 mod judge;
+mod ledger;
 mod options;
 mod plan;
 mod producers;
@@ -34,7 +37,9 @@ mod proxy;
 mod random;
 mod run;
 mod server;
+mod somebody;
 mod store;
+mod tap;
 mod task;
 mod tended;
 mod world;

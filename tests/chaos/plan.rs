@@ -24,10 +24,23 @@ pub enum Kind {
     Cut,
     Disk,
     Lock,
+    TermEverything,
+    KillDrain,
+    HandOver,
+    NoProcess,
+    NoDescriptor,
+    LogGone,
+    LogHung,
+    LogFull,
+    SweepSocket,
+    ReplaceProgram,
+    ChangeConfig,
+    BreakConfig,
+    SaveConfig,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 30] = [
         Kind::KillWorker,
         Kind::KillTender,
         Kind::KillTogether,
@@ -45,6 +58,19 @@ impl Kind {
         Kind::Cut,
         Kind::Disk,
         Kind::Lock,
+        Kind::TermEverything,
+        Kind::KillDrain,
+        Kind::HandOver,
+        Kind::NoProcess,
+        Kind::NoDescriptor,
+        Kind::LogGone,
+        Kind::LogHung,
+        Kind::LogFull,
+        Kind::SweepSocket,
+        Kind::ReplaceProgram,
+        Kind::ChangeConfig,
+        Kind::BreakConfig,
+        Kind::SaveConfig,
     ];
 
     /// As `--skip` takes it.
@@ -67,6 +93,19 @@ impl Kind {
             Kind::Cut => "cut",
             Kind::Disk => "disk",
             Kind::Lock => "lock",
+            Kind::TermEverything => "term-everything",
+            Kind::KillDrain => "kill-drain",
+            Kind::HandOver => "hand-over",
+            Kind::NoProcess => "no-process",
+            Kind::NoDescriptor => "no-descriptor",
+            Kind::LogGone => "log-gone",
+            Kind::LogHung => "log-hung",
+            Kind::LogFull => "log-full",
+            Kind::SweepSocket => "sweep-socket",
+            Kind::ReplaceProgram => "replace-program",
+            Kind::ChangeConfig => "change-config",
+            Kind::BreakConfig => "break-config",
+            Kind::SaveConfig => "save-config",
         }
     }
 
@@ -89,6 +128,25 @@ impl Kind {
             Kind::Cut => "a connection is cut in the middle of a frame",
             Kind::Disk => "the store's disk is full for a while",
             Kind::Lock => "somebody else holds the store's write lock for a while",
+            Kind::TermEverything => {
+                "a tender, its workers and their commands are told to end at once"
+            }
+            Kind::KillDrain => "a tender, its workers or both are killed while they drain",
+            Kind::HandOver => "a tender is told to end, and the next one started while it drains",
+            Kind::NoProcess => "a tender or a worker can start no process for a while",
+            Kind::NoDescriptor => "a tender or a worker can open no file for a while",
+            Kind::LogGone => {
+                "the reader of a log is gone, until whoever writes it is started again"
+            }
+            Kind::LogHung => "the reader of a log sleeps for a while",
+            Kind::LogFull => "a log file's disk is full for a while",
+            Kind::SweepSocket => "the folder of sockets is removed, and the tenders are asked",
+            Kind::ReplaceProgram => {
+                "the program is replaced, and tenders or workers go on with the new one"
+            }
+            Kind::ChangeConfig => "the configuration is changed, read again, and changed back",
+            Kind::BreakConfig => "a wrong configuration is saved and refused, and put right",
+            Kind::SaveConfig => "a configuration is saved and not read again, and put right",
         }
     }
 
@@ -108,7 +166,20 @@ impl Kind {
             | Kind::StopCommand
             | Kind::Restart
             | Kind::Disk
-            | Kind::Lock => false,
+            | Kind::Lock
+            | Kind::TermEverything
+            | Kind::KillDrain
+            | Kind::HandOver
+            | Kind::NoProcess
+            | Kind::NoDescriptor
+            | Kind::LogGone
+            | Kind::LogHung
+            | Kind::LogFull
+            | Kind::SweepSocket
+            | Kind::ReplaceProgram
+            | Kind::ChangeConfig
+            | Kind::BreakConfig
+            | Kind::SaveConfig => false,
         }
     }
 
@@ -116,14 +187,28 @@ impl Kind {
     /// whatever was killed stays away.
     fn lasts(self) -> (u64, u64) {
         match self {
-            Kind::KillWorker | Kind::KillGuard | Kind::KillCommand | Kind::KillPut | Kind::Cut => {
-                (0, 1)
-            }
-            Kind::KillTender | Kind::KillTogether | Kind::Restart => (0, 1500),
+            Kind::KillWorker
+            | Kind::KillGuard
+            | Kind::KillCommand
+            | Kind::KillPut
+            | Kind::Cut
+            | Kind::TermEverything
+            | Kind::HandOver
+            | Kind::SweepSocket
+            | Kind::ReplaceProgram => (0, 1),
+            // A drain is over when the grace period is, of a second.
+            Kind::KillTender | Kind::KillTogether | Kind::Restart | Kind::KillDrain => (0, 1500),
             Kind::KillBroker | Kind::ForgetBroker | Kind::KillEverything => (50, 2500),
             Kind::StopWorker | Kind::StopCommand => (200, 7000),
             Kind::StopTender | Kind::StopBroker => (200, 5000),
-            Kind::Disk | Kind::Lock => (300, 4000),
+            Kind::Disk
+            | Kind::Lock
+            | Kind::NoProcess
+            | Kind::NoDescriptor
+            | Kind::LogGone
+            | Kind::LogHung
+            | Kind::LogFull => (300, 4000),
+            Kind::ChangeConfig | Kind::BreakConfig | Kind::SaveConfig => (500, 3000),
         }
     }
 
@@ -132,7 +217,15 @@ impl Kind {
         match self {
             Kind::KillWorker => 6,
             Kind::KillCommand | Kind::KillPut | Kind::Cut | Kind::StopWorker => 3,
-            Kind::KillTender | Kind::KillTogether | Kind::StopCommand | Kind::Lock => 2,
+            Kind::KillTender
+            | Kind::KillTogether
+            | Kind::StopCommand
+            | Kind::Lock
+            | Kind::TermEverything
+            | Kind::KillDrain
+            | Kind::HandOver
+            | Kind::NoProcess
+            | Kind::NoDescriptor => 2,
             Kind::KillGuard
             | Kind::KillEverything
             | Kind::KillBroker
@@ -140,7 +233,15 @@ impl Kind {
             | Kind::StopTender
             | Kind::StopBroker
             | Kind::Restart
-            | Kind::Disk => 1,
+            | Kind::Disk
+            | Kind::LogGone
+            | Kind::LogHung
+            | Kind::LogFull
+            | Kind::SweepSocket
+            | Kind::ReplaceProgram
+            | Kind::ChangeConfig
+            | Kind::BreakConfig
+            | Kind::SaveConfig => 1,
         }
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::judge::{Acknowledged, Put};
 use super::random::Random;
 use super::task::{Key, Kind};
-use super::world::{CALLS, RAW, World};
+use super::world::{CALLS, RAW, SPARE, World};
 
 /// What producers and the rest of the run share.
 pub struct Shared {
@@ -127,6 +127,10 @@ fn raw_kind(random: &mut Random) -> Kind {
     random.pick(&kinds).copied().unwrap_or(Kind::Quick)
 }
 
+fn raw_tube(random: &mut Random) -> &'static str {
+    if random.percent(30) { SPARE } else { RAW }
+}
+
 /// Key, and bytes that are no text.
 fn raw_body(key: &Key, random: &mut Random) -> Vec<u8> {
     let mut body = format!("{key}\n").into_bytes();
@@ -182,12 +186,8 @@ fn put_raw(shared: &Shared, random: &mut Random) {
     while shared.next(random) {
         let key = shared.key(raw_kind(random));
         let body = raw_body(&key, random);
-        put(
-            shared,
-            &["put", "--use-tube", RAW, "--stdin"],
-            &body,
-            &[key],
-        );
+        let arguments = ["put", "--use-tube", raw_tube(random), "--stdin"];
+        put(shared, &arguments, &body, &[key]);
     }
 }
 
@@ -262,7 +262,7 @@ fn put_one_foreign(
         _ => {
             let key = shared.key(raw_kind(random));
             let body = raw_body(&key, random);
-            (RAW, key, body, 1)
+            (raw_tube(random), key, body, 1)
         }
     };
     connection.use_tube(tube).ok()?;

@@ -1,7 +1,8 @@
 //! One run: break, settle, end, judge, tell.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +14,9 @@ use super::command::STAYS;
 use super::disk::{self, Disk};
 use super::faults::{Done, Stage};
 use super::history::{Archive, by_task};
-use super::journal;
-use super::judge::{self, Evidence, Ledger};
+use super::journal::{self, Moment, What};
+use super::judge::{self, Evidence};
+use super::ledger::Ledger;
 use super::options::{Broker, Options};
 use super::plan::{Fault, Kind, plan};
 use super::producers::{self, Shared};
@@ -43,6 +45,10 @@ const ENOUGH: Duration = Duration::from_secs(300);
 
 /// How long the tenders may take to end: their grace periods, and then some.
 const END: Duration = Duration::from_secs(30);
+
+/// How long the tenders may take to answer once nothing goes wrong: they look for their sockets every five seconds, and
+/// who has no right to a tube yet is started again and again.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Tasks whose histories are told; one tells most of what there is to know.
 const MOST_HISTORIES: usize = 12;
@@ -77,6 +83,15 @@ pub fn run(options: &Options, seed: u64) -> bool {
     let shared = Arc::new(Shared::new(world));
     let mut stage = Stage::new(Arc::clone(&shared), random.split(), tended::all());
     stage.disk = disk.ok();
+    let logs = shared.world.logs();
+    stage.log_disk = stage.disk.as_ref().and_then(|_| Disk::mount(&logs).ok());
+    // What is mounted is root's at first.
+    for folder in [&folder.join("disk"), &logs] {
+        shared.world.owner.owns(folder).unwrap();
+    }
+    if !shared.world.owner.is_bound() {
+        println!("chaos: no limit of processes binds us, so none can be lacking");
+    }
     stage.proxy = proxy;
     stage.server = server;
 
@@ -179,8 +194,19 @@ fn settle(stage: &mut Stage) -> Duration {
     begun.elapsed()
 }
 
+/// Waits until the tenders have answered; what they have not.
+fn hear(stage: &mut Stage) -> Vec<String> {
+    let begun = Instant::now();
+    while begun.elapsed() < ANSWER && !stage.questions.open().is_empty() {
+        stage.tend();
+        std::thread::sleep(TICK);
+    }
+    stage.questions.open()
+}
+
 /// Ends everything that we started, and gathers what was seen.
 fn end(stage: &mut Stage) -> Evidence {
+    let unanswered = hear(stage);
     for tended in &mut stage.tended {
         tended.terminate();
     }
@@ -196,8 +222,14 @@ fn end(stage: &mut Stage) -> Evidence {
         .collect();
     let puts = shared.puts.lock().unwrap().clone();
     let db = store::open(&shared.world.store()).unwrap();
+    let journals = journals(shared.world.folder(), puts.keys());
+    keep_logs(&shared.world);
     Evidence {
-        journals: journals(shared.world.folder(), puts.keys()),
+        cut: cut(&stage.cut, &journals),
+        unanswered,
+        accepted: stage.accepted,
+        panics: panics(shared.world.folder()),
+        journals,
         rows: store::rows(&db).unwrap(),
         buried: match &stage.server {
             Some(server) => server.buried(),
@@ -206,6 +238,51 @@ fn end(stage: &mut Stage) -> Evidence {
         puts,
         left_over,
     }
+}
+
+/// The attempts whose commands were told to end: those that last began as that process.
+fn cut(
+    told: &[(i32, Moment)],
+    journals: &BTreeMap<Key, Vec<journal::Line>>,
+) -> BTreeSet<(i64, i64)> {
+    let begins = || {
+        journals
+            .values()
+            .flatten()
+            .filter(|line| line.what == What::Begin)
+    };
+    let latest = |(pid, at): &(i32, Moment)| {
+        begins()
+            .filter(|line| i32::try_from(line.pid) == Ok(*pid) && line.at.steady < at.steady)
+            .max_by_key(|line| line.at.steady)
+            .map(|line| (line.task, line.attempt))
+    };
+    told.iter().filter_map(latest).collect()
+}
+
+/// Log files beside the other logs: their disk is gone when we are.
+fn keep_logs(world: &World) {
+    for entry in fs::read_dir(world.logs()).unwrap().flatten() {
+        let kept = world.folder().join("log").join(entry.file_name());
+        let log = fs::read(entry.path()).unwrap();
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(kept)
+            .unwrap();
+        file.write_all(&log).unwrap();
+    }
+}
+
+fn panics(world: &Path) -> Vec<String> {
+    let mut panics = Vec::new();
+    for entry in fs::read_dir(world.join("log")).unwrap().flatten() {
+        let text = fs::read(entry.path()).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().filter(|line| line.contains("panicked at"));
+        panics.extend(lines.map(|line| format!("{:?}: {line}", entry.file_name())));
+    }
+    panics
 }
 
 fn journals<'a>(
@@ -242,6 +319,12 @@ fn tell(stage: &Stage, ledger: &Ledger, kinds: &[Kind], settled: Duration) -> Ve
     println!(
         "  {:<36}{gave_up:>8}  and was started again",
         "ended by itself"
+    );
+    let (answered, longest) = (stage.questions.answered, stage.questions.longest);
+    println!(
+        "  {:<36}{answered:>8}  the longest after {} s",
+        "questions that tenders answered",
+        longest.as_secs()
     );
     println!("ledger, {} s after the last fault", settled.as_secs());
     print!("{ledger}");

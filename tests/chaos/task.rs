@@ -89,7 +89,22 @@ impl Kind {
         }
     }
 
-    /// Its table in the configuration, but for `run`. Attempts enough for every command that is killed on
+    /// Whether it is ended when its time is over.
+    pub fn takes_too_long(self) -> bool {
+        match self {
+            Kind::Stubborn | Kind::Stopping => true,
+            Kind::Quick
+            | Kind::Slow
+            | Kind::Flaky
+            | Kind::Failing
+            | Kind::Leaving
+            | Kind::Forking
+            | Kind::Printing
+            | Kind::Refused => false,
+        }
+    }
+
+    /// Its table in the configuration, but for `run` and `timeout`. Attempts enough for every command that is killed on
     /// purpose, so that what must be done is done in the end.
     pub fn settings(self) -> &'static str {
         match self {
@@ -103,7 +118,7 @@ impl Kind {
             }
             // Killed in its first attempt it has failed as well.
             Kind::Failing => "max_lost = 1000\non_failure = \"bury\"\n",
-            Kind::Stubborn | Kind::Stopping => "max_lost = 1000\ntimeout = 1\n",
+            Kind::Stubborn | Kind::Stopping => "max_lost = 1000\n",
             Kind::Refused => "",
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
 };
 
-use super::task::Kind;
+use super::configuration::Settings;
+use super::somebody::Somebody;
 
 /// Every process of a world has its folder in this variable.
 pub const WORLD_VARIABLE: &str = "TASKQUEUE_CHAOS";
@@ -21,10 +22,18 @@ pub const WORLD_VARIABLE: &str = "TASKQUEUE_CHAOS";
 /// The tube of called commands, and that of raw bodies.
 pub const CALLS: &str = "calls";
 pub const RAW: &str = "raw";
+/// Another tube of raw bodies, which is not always tended.
+pub const SPARE: &str = "spare";
+
+/// The program, and that of the commands, in a world's folder.
+const PROGRAM: &str = "bin/taskqueue";
+const COMMANDS: &str = "bin/chaos";
 
 pub struct World {
     folder: PathBuf,
     broker: String,
+    /// Whose all processes of the world are.
+    pub owner: Somebody,
 }
 
 /// What a process of the world is.
@@ -58,17 +67,38 @@ impl Process {
     }
 }
 
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.pid, self.line)
+    }
+}
+
 impl World {
     /// In an empty folder.
     pub fn new(folder: &Path, broker: String) -> World {
-        for name in ["log", "runs", "disk"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-        }
         let world = World {
             folder: folder.into(),
             broker,
+            owner: Somebody::new(),
         };
-        fs::write(folder.join("taskqueue.toml"), world.configuration()).unwrap();
+        world.owner.owns(folder).unwrap();
+        for name in ["log", "runs", "disk", "logs", "bin"] {
+            let folder = folder.join(name);
+            fs::create_dir_all(&folder).unwrap();
+            world.owner.owns(&folder).unwrap();
+        }
+        // Small ones are soon replaced.
+        let originals = [
+            (env!("CARGO_BIN_EXE_taskqueue").into(), PROGRAM),
+            (std::env::current_exe().unwrap(), COMMANDS),
+        ];
+        for (original, copy) in originals {
+            let copy = folder.join(copy);
+            let is_copied =
+                copied("strip", &["-o"], &copy, &original) || copied("cp", &[], &original, &copy);
+            assert!(is_copied, "{} cannot be copied", original.display());
+        }
+        world.configure(&Settings::usual());
         world
     }
 
@@ -80,21 +110,42 @@ impl World {
         self.folder.join("disk").join("t.db")
     }
 
-    fn configuration(&self) -> String {
-        let ourselves = std::env::current_exe().unwrap();
-        let run = |more: &str| format!("run = [{ourselves:?}, \"--task\"{more}]\n");
-        let mut text = format!("[tubes.{RAW}]\ncommand = \"raw\"\n");
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Refused) {
-            let name = kind.command();
-            text += &format!("[commands.{name:?}]\n{}{}", run(""), kind.settings());
+    /// Files of log that are on a disk of their own.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// Where the sockets of tenders are.
+    pub fn sockets(&self) -> PathBuf {
+        self.folder.join("taskqueue")
+    }
+
+    /// Saves the configuration. Nobody finds half of one.
+    pub fn configure(&self, settings: &Settings) {
+        let command = self.folder.join(COMMANDS);
+        for (name, text) in [
+            ("taskqueue.toml", settings.calls(&command)),
+            ("raw.toml", settings.raw(&command)),
+        ] {
+            let new = self.folder.join("new.toml");
+            fs::write(&new, text).unwrap();
+            fs::rename(new, self.folder.join(name)).unwrap();
         }
-        text += &format!("[commands.raw]\n{}{}", run(""), Kind::Quick.settings());
-        text
+    }
+
+    /// Has other files where the programs were; the ones before go on without a name.
+    pub fn replace_programs(&self) {
+        for name in [PROGRAM, COMMANDS] {
+            let (old, new) = (self.folder.join(name), self.folder.join("bin/new"));
+            assert!(copied("cp", &[], &old, &new), "{name} cannot be copied");
+            fs::rename(new, old).unwrap();
+        }
     }
 
     /// The program with these arguments, about to run, with nothing of our environment but `PATH`.
     pub fn taskqueue(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskqueue"));
+        let mut command = Command::new(self.folder.join(PROGRAM));
+        self.owner.becomes(&mut command);
         command
             .args(arguments)
             .current_dir(&self.folder)
@@ -116,13 +167,6 @@ impl World {
         command
     }
 
-    /// Starts the program with what it says appended to a log.
-    pub fn start(&self, log: &str, arguments: &[&str]) -> Child {
-        let mut command = self.taskqueue(arguments);
-        command.stdout(self.log(log)).stderr(self.log(log));
-        command.spawn().unwrap()
-    }
-
     pub fn log(&self, name: &str) -> File {
         let path = self.folder.join("log").join(name);
         OpenOptions::new()
@@ -138,12 +182,15 @@ impl World {
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter_map(Pid::from_raw)
             .filter(|pid| self.has(*pid))
-            .filter_map(|pid| {
-                let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-                // Still ours, now that the handle keeps its number from being another's.
-                self.has(pid).then(|| process(pid, handle))?
-            })
+            // Still ours, now that the handle keeps its number from being another's.
+            .filter_map(|pid| self.process(pid))
             .collect()
+    }
+
+    /// One of them.
+    pub fn process(&self, pid: Pid) -> Option<Process> {
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        self.has(pid).then(|| process(pid, handle))?
     }
 
     fn has(&self, pid: Pid) -> bool {
@@ -188,6 +235,15 @@ impl Drop for World {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// By another process: where we had the copy open to write to, whoever is just being forked would have it too, and who
+/// is written to cannot be started.
+fn copied(program: &str, flags: &[&str], first: &Path, second: &Path) -> bool {
+    let mut command = Command::new(program);
+    command.args(flags).args([first, second]);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn read(pid: Pid, file: &str) -> Vec<u8> {

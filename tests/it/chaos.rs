@@ -6,6 +6,8 @@
 mod journal;
 #[path = "../chaos/judge.rs"]
 mod judge;
+#[path = "../chaos/ledger.rs"]
+mod ledger;
 #[path = "../chaos/plan.rs"]
 mod plan;
 #[path = "../chaos/proxy.rs"]

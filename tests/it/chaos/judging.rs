@@ -1,7 +1,8 @@
 //! One story for each thing that must not be, told as little changed as possible from one where all is well.
 
 use super::journal::{Line, Moment, What};
-use super::judge::{Acknowledged, Attempt, Evidence, Ledger, Put, Row, Wrong, judge};
+use super::judge::{Acknowledged, Attempt, Evidence, Put, Row, judge};
+use super::ledger::{Ledger, Wrong};
 use super::task::{Key, Kind};
 
 const MS: u64 = 1_000_000;
@@ -60,7 +61,7 @@ fn well() -> Evidence {
         )]
         .into(),
         buried: 0,
-        left_over: Vec::new(),
+        ..Evidence::default()
     }
 }
 
@@ -263,6 +264,53 @@ fn every_row_was_put_by_somebody() {
 fn no_process_is_left() {
     let left = |evidence: &mut Evidence| evidence.left_over.push("1234 sleep".into());
     check(left, &[Wrong::LeftOver]);
+}
+
+#[test]
+fn a_stop_of_everything_is_charged_to_no_task() {
+    let charge = |evidence: &mut Evidence| {
+        evidence.cut.insert((1, 1));
+        evidence.rows[0].attempts[0] = attempt(1, "signalled", None);
+    };
+    check(charge, &[Wrong::Charged]);
+    // Its worker was killed before it could say so, or it was not by that stop that it ended.
+    let lost = |evidence: &mut Evidence| drop(evidence.cut.insert((1, 1)));
+    check(lost, &[]);
+    let another = |evidence: &mut Evidence| {
+        charge(evidence);
+        evidence.cut = [(1, 2), (2, 1)].into();
+    };
+    check(another, &[]);
+}
+
+#[test]
+fn attempts_end_as_commands_do() {
+    for (outcome, exit_code) in [
+        ("could_not_start", None),
+        ("refused", None),
+        ("timed_out", None),
+        ("exited", Some(101)),
+    ] {
+        let end = |evidence: &mut Evidence| {
+            evidence.rows[0].attempts[0] = attempt(1, outcome, exit_code);
+        };
+        check(end, &[Wrong::ImpossibleOutcome]);
+    }
+    let as_it_said = |evidence: &mut Evidence| {
+        evidence.rows[0].attempts[0] = attempt(1, "exited", Some(75));
+        journal(evidence).insert(1, line(15, 1, What::End(75)));
+    };
+    check(as_it_said, &[]);
+}
+
+#[test]
+fn tenders_answer_refuse_what_is_wrong_and_do_not_panic() {
+    let silent = |evidence: &mut Evidence| evidence.unanswered.push("status".into());
+    check(silent, &[Wrong::Unanswered]);
+    let accepted = |evidence: &mut Evidence| evidence.accepted = 1;
+    check(accepted, &[Wrong::Accepted]);
+    let panicked = |evidence: &mut Evidence| evidence.panics.push("a: panicked at b".into());
+    check(panicked, &[Wrong::Panicked]);
 }
 
 #[test]

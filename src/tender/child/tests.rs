@@ -21,6 +21,9 @@ async fn a_worker_that_is_watched_anew_is_told_to_go_and_its_end_is_told() {
         ended: None,
         last_words: VecDeque::from([Ok(Report::Ready)]),
         has_begun: true,
+        looks: None,
+        is_own: false,
+        handed: VecDeque::new(),
     });
     assert!(matches!(told.recv().await, Some(Event::LinkClosed(of)) if of == id));
     let Some(Event::Ended(of, ended)) = told.recv().await else {

@@ -24,6 +24,7 @@ mod shutdown;
 mod sizing;
 mod stops;
 mod suspended;
+mod terminal;
 mod trouble;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Commands as processes: start one in a group of its own, hear what it prints and how it ends, and
+//! Commands as processes: start one in a session of its own, hear what it prints and how it ends, and
 //! end what it left behind.
 
 pub mod command;

@@ -80,7 +80,7 @@ pub enum Event {
     Exited(Exit),
 }
 
-/// A command that has been started, in a process group of its own.
+/// A command that has been started, in a session of its own.
 #[derive(Debug)]
 pub struct Running {
     /// Readable when it has ended.
@@ -152,7 +152,7 @@ impl Running {
         is_watched(&self.process) && self.printed.as_ref().is_none_or(is_watched)
     }
 
-    /// Its process group, which has its own process id.
+    /// Its session and its process group, which have its own process id.
     pub fn group(&self) -> i32 {
         self.group.as_raw_nonzero().get()
     }

@@ -66,10 +66,10 @@ pub struct Start<'a> {
     pub inherited: Option<BorrowedFd<'a>>,
 }
 
-/// A process that has been started, in a group of its own.
+/// A process that has been started, in a session of its own.
 #[derive(Debug)]
 pub struct Process {
-    /// Its number, and its group's.
+    /// Its number, and that of its session and its group.
     pub pid: Pid,
     /// Readable when it has ended (pidfd_open(2)).
     pub pidfd: OwnedFd,
@@ -191,7 +191,8 @@ extern "C" fn become_program(child: *mut c_void) -> c_int {
 impl Child<'_> {
     /// Sets up what only the process itself can, and executes the program. Only system calls from here on.
     fn exec(&self) -> Result<std::convert::Infallible, Errno> {
-        rustix::process::setpgid(None, None)?;
+        // A session is a group too, and nobody from outside enters either of them (setpgid(2)). It has no terminal.
+        rustix::process::setsid()?;
         rustix::stdio::dup2_stdin(self.stdin)?;
         rustix::stdio::dup2_stdout(self.printed)?;
         rustix::stdio::dup2_stderr(self.printed)?;
@@ -324,18 +325,19 @@ mod tests {
     #[test]
     fn a_program_has_what_it_was_given() {
         let file = File::open("/dev/null").unwrap();
-        let script = "echo $0 $OWN; echo to stderr >&2; cat; readlink /proc/self/fd/$1; cut -d' ' -f5 /proc/$$/stat";
-        let script = format!("{script}; echo $$");
+        let script = "echo $0 $OWN; echo to stderr >&2; cat; readlink /proc/self/fd/$1; cut -d' ' -f5,6,7 /proc/$$/stat";
+        let script = format!("{script}; echo $$; : </dev/tty");
         let number = file.as_raw_fd().to_string();
         let argv = ["sh", "-c", &script, "name", &number];
         let printed = run(&ours(), &argv, &file).unwrap();
         let lines: Vec<&str> = printed.lines().collect();
-        let [name, error, descriptor, group, pid] = lines[..] else {
+        let [name, error, descriptor, place, pid, ..] = lines[..] else {
             panic!("{printed}");
         };
         assert_eq!([name, error], ["name its own", "to stderr"]);
         assert_eq!(descriptor, "/dev/null");
-        assert_eq!(group, pid, "a group of its own");
+        assert_eq!(place, format!("{pid} {pid} 0"), "group, session, terminal");
+        assert!(printed.contains("/dev/tty: No such device"), "{printed}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod shutdown;
 mod sizing;
 mod stops;
 mod suspended;
+mod terminal;
 mod trouble;
 
 use std::fs;

@@ -20,12 +20,14 @@ use crate::ledger::batch_journal::{self, BatchJournal, Done};
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Attempt, DeadAttempt, Entry, Ledger, Millis, Settlement, Store};
 use crate::link::Report;
+use crate::lives::sessions::Notes;
 use crate::process::environment::Environment;
 use crate::process::lack::Lack;
+use crate::process::leftover::Cleared;
 use crate::process::orphans::{self, Reaper};
 use crate::reconcile::{Memory, Standing, end_remains};
 use crate::task::command::Commands;
-use crate::task::id::TaskId;
+use crate::task::id::{TaskId, WorkerId};
 use crate::tube::TubeName;
 use crate::{clock, jitter};
 
@@ -103,6 +105,8 @@ struct Worker {
     questions: Questions,
     environment: Environment,
     journal: Option<BatchJournal>,
+    /// Where the sessions of commands are noted, if they can be.
+    notes: Option<Notes>,
     /// The command.
     run: Option<Run>,
     /// The name of the command that ran last.
@@ -112,7 +116,7 @@ struct Worker {
     /// What the ledger is told, on its thread.
     telling: UnderWay<Event>,
     /// What is left of an attempt, being ended.
-    clearing: UnderWay<bool>,
+    clearing: UnderWay<Cleared>,
     /// What has happened while effects were performed.
     ready: VecDeque<Event>,
     /// What is noted when the worker signs off, and whether it removes its journal.
@@ -144,6 +148,7 @@ impl Worker {
             memory: Memory::new(false),
             standing: Standing::Worker(me.clone()),
         };
+        let notes = notes(&store, me.id);
         Worker {
             me,
             name: identity.name,
@@ -159,6 +164,7 @@ impl Worker {
             reaper,
             environment,
             journal: None,
+            notes,
             run: None,
             command: String::new(),
             asking: None,
@@ -286,6 +292,11 @@ impl Worker {
                 }
             }
             Effect::Kill => self.signal(Signal::KILL),
+            Effect::Abandon => {
+                if let Some(run) = self.run.take() {
+                    run.abandon();
+                }
+            }
             Effect::EndRemains(dead) => self.end_remains(dead),
             Effect::Report(report) => self.control.report(report),
             Effect::Gap(point) => crash::here(point),
@@ -374,7 +385,15 @@ impl Worker {
         crash::here(Point::AttemptBegun);
         self.command.clone_from(&attempt.plan.name);
         let Questions { tube, store, .. } = &self.questions;
-        match run::start(attempt, tube, &self.environment, store, job, listen) {
+        match run::start(
+            attempt,
+            tube,
+            &self.environment,
+            store,
+            self.notes.as_ref(),
+            job,
+            listen,
+        ) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
@@ -405,14 +424,18 @@ impl Worker {
     }
 
     fn signal(&mut self, signal: Signal) {
-        if let Some(run) = &mut self.run {
-            run.signal(signal);
+        if let Some(run) = &mut self.run
+            && let Err(who) = run.signal(signal)
+        {
+            self.ready.push_back(Event::NotSignalled(who));
         }
     }
 
     fn end_remains(&mut self, dead: DeadAttempt) {
         let store = self.questions.store.clone();
-        let ending = async move { end_remains(&store, dead.id, dead.uuid).await };
+        // Whoever names nobody means its own.
+        let worker = dead.worker.unwrap_or(self.me.id);
+        let ending = async move { end_remains(&store, &dead, Some(worker)).await };
         self.clearing = Some(Box::pin(ending));
     }
 
@@ -450,6 +473,17 @@ fn patient_refusal(error: &ledger::Error) -> Unentered {
         true => Unentered::OfOneRow(error.to_string()),
         false => Unentered::Trouble(error.to_string()),
     }
+}
+
+/// What a command starts as another user is not found without, once its worker is dead.
+fn notes(store: &Store, worker: WorkerId) -> Option<Notes> {
+    store.lives().notes(worker).unwrap_or_else(|error| {
+        tracing::warn!(
+            %error,
+            "cannot note in which sessions commands run; what they start as another user may be overlooked"
+        );
+        None
+    })
 }
 
 fn now(start: Instant) -> Now {

@@ -42,7 +42,7 @@ impl Machine {
             | Phase::Beginning(_)
             | Phase::Running(_)
             | Phase::Held { .. }
-            | Phase::Leftovers(_)
+            | Phase::Leftovers { .. }
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),
         };

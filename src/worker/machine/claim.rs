@@ -13,6 +13,7 @@ use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::ledger::{Attempt, Claim, DeadAttempt, Jobless, Remains};
 use crate::link::Report;
+use crate::process::leftover::Cleared;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
 const MOST_CLAIMS: u32 = 8;
@@ -143,11 +144,16 @@ impl Machine {
         if !taken {
             return self.leave_claimant(claimant, Some(dead.priority));
         }
-        out.push(Effect::Say(Said::TookOver(dead.id)));
+        // Of one that is stuck that was said, and it is taken over again and again.
+        if !self.stuck.contains(dead.id) {
+            out.push(Effect::Say(Said::TookOver(dead.id)));
+        }
         match dead.remains {
             Remains::Unknown => self.clear(claimant, dead, true, out),
             // What still runs may stay.
-            Remains::Done | Remains::Unbegun => self.cleared(claimant, dead, true, true, out),
+            Remains::Done | Remains::Unbegun => {
+                self.cleared(claimant, dead, true, Cleared::Gone, out);
+            }
         }
     }
 
@@ -166,13 +172,18 @@ impl Machine {
         mut claimant: Claimant,
         dead: DeadAttempt,
         is_taken: bool,
-        well: bool,
+        cleared: Cleared,
         out: &mut Effects,
     ) {
-        if !well {
-            out.push(Effect::Say(Said::Stuck(dead.id)));
+        if let Some(reason) = cleared.reason() {
+            let (attempt, reason) = (dead.id, reason.to_owned());
+            // Once an attempt, and not once a try.
+            if self.stuck.insert(attempt) {
+                out.push(Effect::Say(Said::Stuck { attempt, reason }));
+            }
             return self.leave_claimant(claimant, Some(dead.priority));
         }
+        self.stuck.remove(dead.id);
         claimant.job.cleared = Some(dead.id.number);
         let lose = is_taken.then_some(dead);
         self.phase = Phase::Claiming { claimant, lose };
@@ -204,6 +215,7 @@ impl Machine {
             tell_at: None,
             times_out_at: None,
             stage: Stage::Running,
+            stuck: None,
         });
         out.push(Effect::Begin {
             attempt,

@@ -9,8 +9,9 @@
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
 //! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `Journaling`, `Looking`; `Recording` if the command could not be started |
+//! | not signalled | `Running` | `Disposing` if the worker goes |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
-//! | cleared | `Clearing`, `Leftovers` | `Claiming`, `Disposing`; `Journaling`, `Looking` |
+//! | cleared | `Clearing`, `Leftovers` | `Claiming`, `Disposing`; `Journaling`, `Looking`, `Leftovers` again |
 //!
 //! To come: cancelled and reported in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
 
@@ -39,6 +40,8 @@ pub enum EventKind {
     Began,
     /// `Event::Ended`.
     Ended,
+    /// `Event::NotSignalled`.
+    NotSignalled,
     /// `Event::Journaled`.
     Journaled,
     /// `Event::Cleared`.
@@ -117,7 +120,7 @@ const ANYWHERE: [EventKind; 8] = [
 fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
     match phase {
         PhaseKind::Beginning => &[EventKind::NotJournaled, EventKind::Began, EventKind::Ended],
-        PhaseKind::Running => &[EventKind::Ended],
+        PhaseKind::Running => &[EventKind::Ended, EventKind::NotSignalled],
         PhaseKind::Journaling => &[EventKind::Journaled],
         PhaseKind::Clearing | PhaseKind::Leftovers => &[EventKind::Cleared],
         PhaseKind::Idle

@@ -16,6 +16,7 @@ mod lacking;
 mod model;
 mod script;
 mod stage;
+mod stuck;
 mod told;
 mod world;
 

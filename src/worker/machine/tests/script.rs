@@ -130,6 +130,7 @@ impl Script {
             | Effect::WaitBriefly { .. }
             | Effect::Terminate
             | Effect::Kill
+            | Effect::Abandon
             | Effect::EndRemains(_)
             | Effect::Gap(_)
             | Effect::Leave { .. } => {}

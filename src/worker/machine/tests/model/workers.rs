@@ -1,6 +1,7 @@
 //! Workers that are hired, take their steps, and are killed.
 
 use super::*;
+use crate::process::leftover::Cleared;
 
 impl Model {
     pub(super) fn hire(&mut self) {
@@ -128,7 +129,7 @@ impl Model {
                 }
                 (_, true) => self.workers[at].clears.take().map(|dead| {
                     self.end_orphans(dead.id);
-                    Event::Cleared(true)
+                    Event::Cleared(Cleared::Gone)
                 }),
             };
             if event.is_some() {

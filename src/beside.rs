@@ -16,6 +16,11 @@ pub fn locks(store: &Path) -> PathBuf {
     named(store, "-locks")
 }
 
+/// In which sessions its workers' commands run.
+pub fn sessions(store: &Path) -> PathBuf {
+    named(store, "-sessions")
+}
+
 /// The bell of the embedded queue.
 pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")

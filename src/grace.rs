@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How long a worker gives its command between TERM and KILL.
 pub const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
+/// When a command still runs so long after its KILL, it does not end.
+pub const KILL_TO_STUCK: Duration = Duration::from_secs(1);
+
 /// What a worker may need beyond that to settle its task and go.
 pub const MARGIN: Duration = Duration::from_secs(2);
 

@@ -17,6 +17,9 @@ use crate::task::id::{AttemptId, WorkerId};
 
 pub mod locks;
 pub mod memory;
+pub mod sessions;
+
+use sessions::{Notes, Session};
 
 /// Somebody of whom it is known whether they live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +85,12 @@ pub trait Lives: Send + Sync + fmt::Debug {
 
     /// Where the processes of a holder can be found, if they can.
     fn trace(&self, holder: Holder) -> Option<Trace>;
+
+    /// Where a worker notes the sessions of its commands, if that is of any use here.
+    fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error>;
+
+    /// The session of an attempt that this worker began, if that is known.
+    fn session(&self, worker: WorkerId, attempt: AttemptId) -> Option<Session>;
 }
 
 /// That somebody lives. The holder counts as dead when this is dropped and no copy of its descriptor is open.

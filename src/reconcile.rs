@@ -297,10 +297,11 @@ impl Pass<'_> {
             return Ok(None);
         }
         tracing::warn!(task = task.0, attempt = number, tube = %self.tube, "took over a dead worker's attempt");
-        if !end_what_is_left(self.store, &dead).await {
+        if let Some(reason) = end_what_is_left(self.store, &dead).await.reason() {
             tracing::error!(
                 task = task.0,
                 attempt = number,
+                reason,
                 "could not end what an attempt left running; did not run its task again"
             );
             done.stuck += 1;

@@ -20,13 +20,15 @@ use crate::ledger::batch_journal::BatchJournal;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Attempt, DeadAttempt, Millis, Store};
 use crate::link::Report;
+use crate::lives::sessions::Notes;
 use crate::process::environment::Environment;
 use crate::process::lack::Lack;
+use crate::process::leftover::Cleared;
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
 use crate::reconcile::{Memory, Standing, clean_up, end_remains};
 use crate::task::command::Commands;
-use crate::task::id::TaskId;
+use crate::task::id::{TaskId, WorkerId};
 use crate::tube::TubeName;
 use crate::{clock, jitter};
 
@@ -103,6 +105,8 @@ struct Worker {
     machine: Machine,
     questions: Questions,
     journal: Option<BatchJournal>,
+    /// Where the sessions of commands are noted, if they can be.
+    notes: Option<Notes>,
     /// The command.
     run: Option<Run>,
     /// What prints on although its command has ended.
@@ -114,7 +118,7 @@ struct Worker {
     /// What the ledger is told, on its thread.
     telling: UnderWay<Event>,
     /// What is left of an attempt, being ended.
-    clearing: UnderWay<bool>,
+    clearing: UnderWay<Cleared>,
     /// The cleanup of an attempt, being run.
     cleaning: UnderWay<Event>,
     /// What has happened while effects were performed.
@@ -148,6 +152,7 @@ impl Worker {
             memory: Memory::new(false),
             standing: Standing::Worker(me.clone()),
         };
+        let notes = notes(&store, me.id);
         Worker {
             me,
             name: identity.name,
@@ -163,6 +168,7 @@ impl Worker {
             is_awaited,
             reaper,
             journal: None,
+            notes,
             run: None,
             sink: Sink::default(),
             command: String::new(),
@@ -294,6 +300,11 @@ impl Worker {
                 }
             }
             Effect::Kill => self.signal(Signal::KILL),
+            Effect::Abandon => {
+                if let Some(run) = self.run.take() {
+                    run.abandon();
+                }
+            }
             Effect::EndRemains(dead) => self.end_remains(dead),
             Effect::CleanUp(cleanup) => {
                 let (store, environment) = (
@@ -337,7 +348,8 @@ impl Worker {
             environment,
             ..
         } = &self.questions;
-        match run::start(attempt, tube, environment, store, job, listen) {
+        let notes = self.notes.as_ref();
+        match run::start(attempt, tube, environment, store, notes, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
@@ -374,14 +386,18 @@ impl Worker {
     }
 
     fn signal(&mut self, signal: Signal) {
-        if let Some(run) = &mut self.run {
-            run.signal(signal);
+        if let Some(run) = &mut self.run
+            && let Err(who) = run.signal(signal)
+        {
+            self.ready.push_back(Event::NotSignalled(who));
         }
     }
 
     fn end_remains(&mut self, dead: DeadAttempt) {
         let store = self.questions.store.clone();
-        let ending = async move { end_remains(&store, dead.id, dead.uuid).await };
+        // Whoever names nobody means its own.
+        let worker = dead.worker.unwrap_or(self.me.id);
+        let ending = async move { end_remains(&store, &dead, Some(worker)).await };
         self.clearing = Some(Box::pin(ending));
     }
 
@@ -404,6 +420,17 @@ impl Worker {
             Err(error) => tracing::warn!(worker, %error, "could not sign off"),
         }
     }
+}
+
+/// What a command starts as another user is not found without, once its worker is dead.
+fn notes(store: &Store, worker: WorkerId) -> Option<Notes> {
+    store.lives().notes(worker).unwrap_or_else(|error| {
+        tracing::warn!(
+            %error,
+            "cannot note in which sessions commands run; what they start as another user may be overlooked"
+        );
+        None
+    })
 }
 
 fn now(start: Instant) -> Now {

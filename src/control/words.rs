@@ -192,7 +192,8 @@ pub struct Worker {
     pub age: f64,
     /// The task that it runs, by its number in the store.
     pub task: Option<i64>,
-    /// It lacks what its work takes, and tries again: it cannot record what became of that task, or start a command.
+    /// It lacks what its work takes, and tries again: it cannot record what became of that task, or start a
+    /// command, or end one that is to end.
     pub troubled: bool,
     /// What it lacks, where it said so.
     #[serde(default)]

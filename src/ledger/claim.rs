@@ -354,6 +354,7 @@ fn newest_attempt(task: &TaskRow, remains: Remains) -> DeadAttempt {
         id: task.newest(),
         uuid: task.uuid,
         owner: task.owner,
+        worker: task.worker,
         priority: task.priority,
         remains,
     }

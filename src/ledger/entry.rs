@@ -122,6 +122,8 @@ pub struct DeadAttempt {
     pub uuid: Uuid,
     /// The worker that answers for it.
     pub owner: Option<WorkerId>,
+    /// The worker that began it; `None`: whoever has it ended.
+    pub worker: Option<WorkerId>,
     /// Its job's priority.
     pub priority: u32,
     /// What its worker has left.

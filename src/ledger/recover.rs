@@ -70,6 +70,7 @@ impl Ledger {
                         id,
                         uuid,
                         owner: Some(owner),
+                        worker,
                         priority,
                         remains: remains(&*self.journals, worker, id, ahead),
                     });

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
+use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside;
 use crate::clock::boot_id;
@@ -275,6 +276,20 @@ impl Lives for LockFile {
             file: self.path.clone(),
             byte: byte(holder),
         })
+    }
+
+    fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error> {
+        let opened = Notes::open(&self.database, worker);
+        opened.map(Some).map_err(|error| Error::Trouble {
+            what: format!(
+                "cannot write to {}: {error}",
+                beside::sessions(&self.database).display()
+            ),
+        })
+    }
+
+    fn session(&self, worker: WorkerId, attempt: AttemptId) -> Option<Session> {
+        sessions::find(&self.database, worker, attempt)
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::sessions::{Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
+use crate::task::id::{AttemptId, WorkerId};
 
 /// A table of who lives. Its clones are one table.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +78,14 @@ impl Lives for Memory {
     }
 
     fn trace(&self, _: Holder) -> Option<Trace> {
+        None
+    }
+
+    fn notes(&self, _: WorkerId) -> Result<Option<Notes>, Error> {
+        Ok(None)
+    }
+
+    fn session(&self, _: WorkerId, _: AttemptId) -> Option<Session> {
         None
     }
 }

@@ -30,6 +30,7 @@ use super::folder;
 use super::lack::{Lack, NotStarted};
 use super::spawn::{Process, Start, spawn};
 use crate::fd;
+use crate::lives::sessions::Note;
 use crate::task::state::Exit;
 
 mod rest;
@@ -67,6 +68,8 @@ pub struct Spec<'a> {
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.
     pub inherited: Option<BorrowedFd<'a>>,
+    /// Where the number of its session is noted before it begins.
+    pub note: Option<Note<'a>>,
     /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
     pub listen: bool,
 }
@@ -127,6 +130,7 @@ impl Running {
             stdin: stdin.as_fd(),
             printed: printer.as_fd(),
             inherited: spec.inherited,
+            note: spec.note,
         })?;
         let mut running = Running {
             process: Source::Unwatched(pidfd),
@@ -158,11 +162,23 @@ impl Running {
     }
 
     /// Sends a signal to the whole group. Only until it has exited: afterwards the number may be another's.
-    pub fn signal(&self, signal: Signal) {
-        if self.exit.is_none() {
-            // The group may be gone in this instant; its exit tells.
-            let _ = kill_process_group(self.group, signal);
+    ///
+    /// # Errors
+    /// When no process of the group is ours to signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
         }
+        match kill_process_group(self.group, signal) {
+            Err(Errno::PERM) => Err(Errno::PERM.into()),
+            // The group may be gone in this instant; its exit tells.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Leaves it to itself.
+    pub fn abandon(self) {
+        CURRENT.store(0, Ordering::Release);
     }
 
     /// Waits for the command's end, and lets nothing else go on meanwhile: for what takes less than to have the runtime

@@ -1,9 +1,12 @@
 //! Ending what attempts left running.
 //!
 //! Whom to end is found in `/proc`: first every process whose environment carries an attempt's token, wherever
-//! it has gone and whatever it has closed, and with it those of its process group that carry none; then, if an
-//! attempt's lock is still held, whoever has the locked descriptor open. Only the lock can say that nothing is
-//! left: it is asked last.
+//! it has gone and whatever it has closed, and with it those of its process group that carry none; then whoever is in
+//! the session that the attempt's command has begun; then, if an attempt's lock is still held, whoever has the locked
+//! descriptor open. Only session and lock can say that nothing is left: they are asked last.
+//!
+//! What has become another user's shows neither environment nor descriptors, and may not be signalled. It is still in
+//! its session: so it is known that the attempt has not ended, and who is to be ended by people.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -13,11 +16,13 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process_group};
 use uuid::Uuid;
 
 pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
 
+use crate::lives::sessions::{self, Session};
 use crate::lives::{self, Trace};
 use crate::task::id::AttemptId;
 
@@ -28,6 +33,12 @@ pub const MARK_VARIABLE: &str = "TASKQUEUE_WORKER_MARK";
 
 /// How long an attempt's processes are given to be gone after a KILL.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long those are waited for that are not ours to end: what they ran for may be gone, and they go too.
+const STRANGERS: Duration = Duration::from_millis(500);
+
+/// The first process of a session is born at most so many milliseconds after that was noted.
+const LATEST_BIRTH: u64 = 10_000;
 
 /// Between two looks at all processes: most are gone after the first, and what cannot be ended must not cost
 /// a core meanwhile.
@@ -45,6 +56,8 @@ pub struct Leftover {
     pub attempt: AttemptId,
     /// Where those of its processes can be found that do not carry its token.
     pub trace: Option<Trace>,
+    /// The session that its command has begun, if that is known.
+    pub session: Option<Session>,
 }
 
 /// What came of it.
@@ -53,50 +66,165 @@ pub struct Ended {
     /// How many processes were killed.
     pub killed: usize,
     /// The attempts whose processes could not be ended.
-    pub left: Vec<Leftover>,
+    pub left: Vec<Left>,
 }
 
-/// Ends every process of these attempts, all at once. An attempt is ended once its lock is free and nobody carries
-/// its token. Blocks for as long as `patience`.
+/// An attempt whose processes could not be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub attempt: AttemptId,
+    /// One of them that is not ours to end, in words, if it is for that.
+    pub stranger: Option<String>,
+}
+
+/// What came of an attempt whose processes were to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cleared {
+    /// Nothing is left.
+    Gone,
+    /// Something could not be ended, and holds the attempt's lock; or nobody could look.
+    Left,
+    /// Something that is not ours to end is left: which, in words. Perhaps it holds nothing.
+    Stranger(String),
+}
+
+impl Cleared {
+    /// Why the attempt is not cleared; `None` if it is.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Cleared::Gone => None,
+            Cleared::Left => Some("it does not end, or nobody could look"),
+            Cleared::Stranger(who) => Some(who),
+        }
+    }
+}
+
+/// What is left of an attempt after a look.
+struct Seen {
+    remains: Leftover,
+    stranger: Option<String>,
+}
+
+/// Ends every process of these attempts, all at once. An attempt is ended once its lock is free, its session empty, and
+/// nobody carries its token. Blocks for as long as `patience`, or more briefly where nothing is left but what is not
+/// ours to end.
 pub fn end(
     remains: Vec<Leftover>,
     patience: Duration,
     lives: impl Fn(&Leftover) -> Result<bool, lives::Error>,
 ) -> io::Result<Ended> {
-    let until = Instant::now() + patience;
-    let mut ended = Ended {
-        killed: 0,
-        left: remains,
+    let (begun, until) = (Instant::now(), Instant::now() + patience);
+    let unseen = |remains| Seen {
+        remains,
+        stranger: None,
     };
+    let mut left: Vec<Seen> = remains.into_iter().map(unseen).collect();
+    let mut total = 0;
     // Groups in which there was somebody to end.
     let mut groups = BTreeSet::new();
     let mut pause = SHORTEST_PAUSE;
-    while !ended.left.is_empty() {
-        let tokens: HashSet<Token> = ended.left.iter().map(token).collect();
+    while !left.is_empty() {
+        let tokens: HashSet<Token> = left.iter().map(|one| token(&one.remains)).collect();
         let by_token = |pid: Pid| table::token(pid).is_some_and(|token| tokens.contains(&token));
         // Who forks while we look is found in the next round; who has dropped the token is found by the lock.
         let killed = kill_all(&by_token, &mut groups)? + kill_company(&mut groups)?;
-        ended.killed += killed;
+        total += killed;
+        let mut is_hopeless = false;
         if killed == 0 {
+            let (found, killed) = look_at_sessions(left)?;
+            total += killed;
             let mut held = Vec::new();
-            for one in ended.left {
-                if lives(&one).map_err(io::Error::other)? {
-                    held.push(one);
+            left = Vec::new();
+            for (one, is_in_session) in found {
+                match lives(&one.remains).map_err(io::Error::other)? {
+                    true => held.push(one),
+                    false if is_in_session => left.push(one),
+                    false => {}
                 }
             }
-            ended.left = held;
-            let by_lock = |pid: Pid| holds_any(pid, &ended.left);
-            ended.killed += kill_all(&by_lock, &mut groups)?;
+            let by_lock = |pid: Pid| holds_any(pid, &held);
+            let killed = killed + kill_all(&by_lock, &mut groups)?;
+            total += killed;
+            left.extend(held);
+            is_hopeless = killed == 0 && left.iter().all(|one| one.stranger.is_some());
         }
-        if Instant::now() >= until {
+        let now = Instant::now();
+        if now >= until || is_hopeless && now >= begun + STRANGERS {
             break;
         }
-        if !ended.left.is_empty() {
+        if !left.is_empty() {
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-    Ok(ended)
+    let left = left.into_iter().map(|one| Left {
+        attempt: one.remains.attempt,
+        stranger: one.stranger,
+    });
+    Ok(Ended {
+        killed: total,
+        left: left.collect(),
+    })
+}
+
+/// Kills whoever is in a session of these attempts; how many. Says of each attempt whether there was anybody, and who
+/// it was if not ours to kill.
+fn look_at_sessions(left: Vec<Seen>) -> io::Result<(Vec<(Seen, bool)>, usize)> {
+    let (mut found, mut killed) = (Vec::new(), 0);
+    for mut one in left {
+        one.stranger = None;
+        let session = one.remains.session.filter(|session| !is_anothers(*session));
+        let mut is_populated = false;
+        if let Some(session) = session {
+            for pid in table::all()?.filter(|pid| is_member(*pid, session)) {
+                is_populated = true;
+                match table::try_kill(pid, |pid| is_member(pid, session)) {
+                    Ok(did) => killed += usize::from(did),
+                    Err(_) => one.stranger = Some(table::description(pid)),
+                }
+            }
+            // One that `/proc` does not show us (proc(5), "hidepid"): its group is there, and is not ours to signal.
+            let group = Pid::from_raw(session.id).filter(|_| !is_populated);
+            if group.map(test_kill_process_group) == Some(Err(Errno::PERM)) {
+                is_populated = true;
+                one.stranger = Some(format!(
+                    "somebody in session {} whom /proc hides",
+                    session.id
+                ));
+            }
+        }
+        found.push((one, is_populated));
+    }
+    Ok((found, killed))
+}
+
+/// Whether a process that lives is in a session, and was born in it.
+fn is_member(pid: Pid, session: Session) -> bool {
+    table::life(pid).is_some_and(|(place, born)| {
+        born >= session.since && place.is_some_and(|place| place.session == session.id)
+    })
+}
+
+/// Whether the session's number is another one's by now: its first process was born too late.
+fn is_anothers(session: Session) -> bool {
+    let first = Pid::from_raw(session.id).and_then(table::life);
+    let latest = session.since.saturating_add(sessions::ticks(LATEST_BIRTH));
+    first.is_some_and(|(_, born)| !(session.since..=latest).contains(&born))
+}
+
+/// What people know a process by.
+pub fn description(pid: i32) -> String {
+    Pid::from_raw(pid).map_or_else(String::new, table::description)
+}
+
+/// Whether others than its first process, which has been reaped, are in the process group that a session has begun
+/// with. Costs no look at all processes.
+pub fn has_company(group: i32) -> bool {
+    match Pid::from_raw(group).map(test_kill_process_group) {
+        Some(Ok(()) | Err(Errno::PERM)) => true,
+        Some(Err(_)) | None => false,
+    }
 }
 
 /// Ends every process that carries a mark in its environment, and those of their groups that carry no attempt's token;
@@ -162,14 +290,24 @@ fn kill_company(groups: &mut BTreeSet<Place>) -> io::Result<usize> {
 
 /// Whether a process has a descriptor open that holds an attempt's byte locked (proc(5), "fdinfo"). The
 /// byte alone would not do: every store has a file of locks, and counts from 1.
-fn holds_any(pid: Pid, remains: &[Leftover]) -> bool {
+fn holds_any(pid: Pid, left: &[Seen]) -> bool {
     let of = |folder: &str| PathBuf::from(format!("/proc/{}/{folder}", pid.as_raw_nonzero()));
     let Ok(entries) = fs::read_dir(of("fdinfo")) else {
         return false;
     };
     entries.flatten().any(|entry| {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let traces = remains.iter().filter_map(|one| one.trace.as_ref());
+        let traces = left
+            .iter()
+            .filter_map(|one| Some((&one.remains, one.remains.trace.as_ref()?)));
+        // Descriptors travel: who was there before the attempt, was handed one.
+        let is_older = |one: &Leftover| {
+            let since = one.session.map(|session| session.since);
+            since.is_some_and(|since| table::life(pid).is_some_and(|(_, born)| born < since))
+        };
+        let traces = traces
+            .filter(|(one, _)| !is_older(one))
+            .map(|(_, trace)| trace);
         let mut named = traces.filter(|trace| locks_byte(&text, trace.byte));
         // A file system may show other device numbers in the line itself than to whoever opens the file.
         named.any(|trace| {

@@ -28,6 +28,7 @@ use rustix::process::{
 use super::environment::Environment;
 use super::lack::{NotStarted, Step};
 use super::limit;
+use crate::lives::sessions::Note;
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
 const STACK: usize = 32 * 1024;
@@ -64,6 +65,8 @@ pub struct Start<'a> {
     pub printed: BorrowedFd<'a>,
     /// One more descriptor that it inherits, under the number that it has here.
     pub inherited: Option<BorrowedFd<'a>>,
+    /// Where the number of its session is to be noted before it begins.
+    pub note: Option<Note<'a>>,
 }
 
 /// A process that has been started, in a session of its own.
@@ -103,6 +106,7 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
         stdin: start.stdin,
         printed: start.printed,
         inherited: start.inherited,
+        note: start.note,
         descriptors: limit::before(),
         failed: AtomicI32::new(0),
         is_set_up: AtomicBool::new(false),
@@ -171,6 +175,7 @@ struct Child<'a> {
     stdin: BorrowedFd<'a>,
     printed: BorrowedFd<'a>,
     inherited: Option<BorrowedFd<'a>>,
+    note: Option<Note<'a>>,
     /// How many descriptors it may have, if that is not what we may.
     descriptors: Option<Rlimit>,
     /// Nothing is left to be done but to execute the program.
@@ -192,7 +197,10 @@ impl Child<'_> {
     /// Sets up what only the process itself can, and executes the program. Only system calls from here on.
     fn exec(&self) -> Result<std::convert::Infallible, Errno> {
         // A session is a group too, and nobody from outside enters either of them (setpgid(2)). It has no terminal.
-        rustix::process::setsid()?;
+        let session = rustix::process::setsid()?;
+        if let Some(note) = &self.note {
+            note.write(session.as_raw_nonzero().get());
+        }
         rustix::stdio::dup2_stdin(self.stdin)?;
         rustix::stdio::dup2_stdout(self.printed)?;
         rustix::stdio::dup2_stderr(self.printed)?;
@@ -310,6 +318,7 @@ mod tests {
             stdin: nothing.as_fd(),
             printed: printer.as_fd(),
             inherited: Some(inherited.as_fd()),
+            note: None,
         })?;
         drop(printer);
         wait(&process.pidfd);
@@ -325,8 +334,8 @@ mod tests {
     #[test]
     fn a_program_has_what_it_was_given() {
         let file = File::open("/dev/null").unwrap();
-        let script = "echo $0 $OWN; echo to stderr >&2; cat; readlink /proc/self/fd/$1; cut -d' ' -f5,6,7 /proc/$$/stat";
-        let script = format!("{script}; echo $$; : </dev/tty");
+        let script = "echo $0 $OWN; echo to stderr >&2; cat; readlink /proc/self/fd/$1";
+        let script = format!("{script}; cut -d' ' -f5,6,7 /proc/$$/stat; echo $$; : </dev/tty");
         let number = file.as_raw_fd().to_string();
         let argv = ["sh", "-c", &script, "name", &number];
         let printed = run(&ours(), &argv, &file).unwrap();

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 /// The environment variable with the store's own id. A producer may choose its task's uuid, and so may take one that
@@ -66,8 +68,28 @@ pub(super) fn all() -> io::Result<impl Iterator<Item = Pid>> {
 
 /// Where it belongs; `None` when it has ended, reaped or not.
 pub(super) fn place(pid: Pid) -> Option<Place> {
-    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    place_in(&stat)
+    place_in(&stat(pid)?)
+}
+
+/// Where it belongs and when it was born, in the kernel's ticks since boot; the place is `None` when it has ended and
+/// was not reaped.
+pub(super) fn life(pid: Pid) -> Option<(Option<Place>, u64)> {
+    let stat = stat(pid)?;
+    Some((place_in(&stat), born_in(&stat)?))
+}
+
+fn stat(pid: Pid) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()
+}
+
+/// What people know it by: its name and its user's number, as far as they are to be had.
+pub(super) fn description(pid: Pid) -> String {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let name = fs::read_to_string(format!("{folder}/comm")).unwrap_or_default();
+    let user = fs::metadata(&folder).map(|folder| folder.uid());
+    let user = user.map_or_else(|_| "?".to_owned(), |user| user.to_string());
+    let pid = pid.as_raw_nonzero();
+    format!("process {pid} ({}) of user {user}", name.trim_end())
 }
 
 /// Where we belong.
@@ -92,6 +114,11 @@ fn place_in(stat: &[u8]) -> Option<Place> {
         group: fields.next()?.ok()?,
         session: fields.next()?.ok()?,
     })
+}
+
+/// The twenty-second field (proc(5), "starttime").
+fn born_in(stat: &[u8]) -> Option<u64> {
+    fields(stat)?.nth(19)?.parse().ok()
 }
 
 /// What its environment said when it was started.
@@ -168,12 +195,19 @@ fn value_in<'a>(environment: &'a [u8], variable: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// Kills a process if it is `chosen`. The descriptor pins it: looked at again through that, its number cannot
-/// have become another's.
+/// Kills a process if it is `chosen`.
 pub(super) fn kill(pid: Pid, chosen: impl Fn(Pid) -> bool) -> bool {
-    chosen(pid)
-        && pidfd_open(pid, PidfdFlags::empty())
-            .is_ok_and(|process| chosen(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok())
+    chosen(pid) && try_kill(pid, chosen) == Ok(true)
+}
+
+/// The same of one that was found to be chosen; false where it is not any more. The descriptor pins it: looked at again
+/// through that, its number cannot have become another's. `PERM` where it is not ours to kill.
+pub(super) fn try_kill(pid: Pid, chosen: impl Fn(Pid) -> bool) -> Result<bool, Errno> {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) if chosen(pid) => pidfd_send_signal(&process, Signal::KILL).map(|()| true),
+        // It has ended since.
+        Ok(_) | Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +314,15 @@ mod tests {
         assert_eq!(place("71 (sh) X 1 70 9 0 -1 4"), None);
         assert_eq!(place("71 (sh) S 1"), None);
         assert_eq!(place(""), None);
+    }
+
+    #[test]
+    fn a_birth_is_the_twenty_second_field() {
+        let ours = life(getpid()).unwrap();
+        assert_eq!(ours.0, own_place());
+        let stat = "71 (a) b) S 1 70 9 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4711 4096 1";
+        assert_eq!(born_in(stat.as_bytes()), Some(4711));
+        assert_eq!(born_in(b"71 (sh) S 1"), None);
     }
 
     #[test]

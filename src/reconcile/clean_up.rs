@@ -42,7 +42,8 @@ struct Cleaning(Running);
 
 impl Drop for Cleaning {
     fn drop(&mut self) {
-        self.0.signal(Signal::KILL);
+        // One that became another user's is not ours to end.
+        let _ = self.0.signal(Signal::KILL);
         // One that is not gone yet is reaped with us.
         let _ = self.0.try_wait();
     }
@@ -96,7 +97,8 @@ async fn run(
     let exit = match timeout_at(until, exits(&mut cleaning.0, capture)).await {
         Ok(exit) => exit,
         Err(_) => {
-            cleaning.0.signal(Signal::KILL);
+            // One that became another user's is not waited for any longer either.
+            let _ = cleaning.0.signal(Signal::KILL);
             let until = Instant::now() + KILLED;
             // However that ends, it has taken too long.
             let _ = timeout_at(until, exits(&mut cleaning.0, capture)).await;
@@ -160,6 +162,7 @@ fn try_start(
         added: &own,
         stdin: None,
         inherited: None,
+        note: None,
         listen: true,
     });
     started.map_err(|NotStarted { lack, error }| {

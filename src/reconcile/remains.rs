@@ -2,33 +2,32 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::crash::{self, Point};
 use crate::ledger::Store;
 use crate::ledger::{DeadAttempt, Remains};
 use crate::lives::Holder;
-use crate::process::leftover::{self, Leftover, PATIENCE};
-use crate::task::id::AttemptId;
+use crate::process::leftover::{self, Cleared, Leftover, PATIENCE};
+use crate::task::id::WorkerId;
 use crate::thread::OneShot;
 
-/// Ends what a dead worker's attempt has left, unless that may stay. False if it could not.
-pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> bool {
+/// Ends what a dead worker's attempt has left, unless that may stay.
+pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> Cleared {
     match dead.remains {
-        Remains::Unknown => end_remains(store, dead.id, dead.uuid).await,
-        Remains::Done | Remains::Unbegun => true,
+        Remains::Unknown => end_remains(store, dead, dead.worker).await,
+        Remains::Done | Remains::Unbegun => Cleared::Gone,
     }
 }
 
-/// Ends what is left of an attempt, on a thread of its own: it may take seconds. False if it could not.
-pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool {
+/// Ends what is left of an attempt that this worker began, on a thread of its own: it may take seconds.
+pub async fn end_remains(store: &Store, dead: &DeadAttempt, worker: Option<WorkerId>) -> Cleared {
     let lives = Arc::clone(store.lives());
-    let holder = Holder::Attempt(attempt);
+    let holder = Holder::Attempt(dead.id);
     let remains = Leftover {
         store: store.id(),
-        uuid,
-        attempt,
+        uuid: dead.uuid,
+        attempt: dead.id,
         trace: lives.trace(holder),
+        session: worker.and_then(|worker| lives.session(worker, dead.id)),
     };
     let ending = move || leftover::end(vec![remains], PATIENCE, |_| lives.is_held(holder));
     let ended = match OneShot::start("remains") {
@@ -37,14 +36,16 @@ pub async fn end_remains(store: &Store, attempt: AttemptId, uuid: Uuid) -> bool 
     };
     crash::here(Point::RemainsEnded);
     match ended {
-        Ok(Ok(ended)) => ended.left.is_empty(),
+        Ok(Ok(ended)) => ended.left.into_iter().next().map_or(Cleared::Gone, |left| {
+            left.stranger.map_or(Cleared::Left, Cleared::Stranger)
+        }),
         Ok(Err(error)) => {
             tracing::error!(%error, "could not look for what an attempt left running");
-            false
+            Cleared::Left
         }
         Err(error) => {
             tracing::error!(%error, "could not look for what an attempt left running");
-            false
+            Cleared::Left
         }
     }
 }

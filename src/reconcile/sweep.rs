@@ -152,6 +152,7 @@ impl Sweep {
                 uuid: one.uuid,
                 attempt: one.id,
                 trace: lives.trace(Holder::Attempt(one.id)),
+                session: one.worker.and_then(|worker| lives.session(worker, one.id)),
             })
             .collect();
         if remains.is_empty() {

@@ -51,6 +51,9 @@
 //! either. Jobs that were claimed together are a machine of their own (`batch.rs`), and so is the command
 //! (`command.rs`).
 //!
+//! A command that does not end though it is to, and what one leaves that is not ours to end, is waited for
+//! (`stuck.rs`).
+//!
 //! A command that cannot be started is the task's fault, or the worker's trouble (`lacks.rs`): then `Beginning` leads
 //! to `Recording` that the attempt did not begin, to `Disposing` of its job, and to a pause.
 //!
@@ -63,6 +66,7 @@
 
 use std::time::Duration;
 
+use crate::grace::KILL_TO_STUCK;
 use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
@@ -82,6 +86,7 @@ mod outage;
 mod pace;
 mod phase;
 mod state;
+mod stuck;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -95,7 +100,7 @@ pub use mode::Mode;
 pub use state::{Machine, Rules};
 pub use table::Illegal;
 
-use command::Send;
+use command::{Send, Stage};
 use phase::{Claimant, Last, Phase, Running};
 use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
 use table::may_happen;
@@ -171,19 +176,21 @@ impl Machine {
                 }
                 other => self.phase = other,
             },
+            Event::NotSignalled(who) => self.does_not_end(who, out),
             Event::Journaled(well) => match self.phase.take() {
                 Phase::Journaling(finished) => self.journaled(finished, well, now, out),
                 other => self.phase = other,
             },
-            Event::Cleared(well) => match self.phase.take() {
+            Event::Cleared(cleared) => match self.phase.take() {
                 Phase::Clearing {
                     claimant,
                     dead,
                     is_taken,
                     cleanup,
-                } => self.cleared(claimant, dead, (is_taken, cleanup), well, out),
-                // What cannot be ended now keeps the next attempt from beginning.
-                Phase::Leftovers(finished) => self.clean_up(finished, now, out),
+                } => self.cleared(claimant, dead, (is_taken, cleanup), cleared, out),
+                Phase::Leftovers { finished, stranger } => {
+                    self.left_behind(finished, stranger, cleared, now, out);
+                }
                 other => self.phase = other,
             },
             Event::CleanedUp => match self.phase.take() {
@@ -284,6 +291,8 @@ impl Machine {
             Phase::Held { .. } => self.judge_what_is_held(now, out),
             Phase::Looking(_) => self.look_on(now, out),
             Phase::Recording(_) => self.leave_unrecorded(now, out),
+            Phase::Running(_) => self.leave_running(now, out),
+            Phase::Leftovers { .. } => self.look_for_strangers(now, out),
             Phase::Identifying { .. }
             | Phase::Claiming { .. }
             | Phase::Counting(_)
@@ -291,8 +300,6 @@ impl Machine {
             | Phase::Clearing { .. }
             | Phase::CleaningUpLost { .. }
             | Phase::Beginning(_)
-            | Phase::Running(_)
-            | Phase::Leftovers(_)
             | Phase::CleaningUp(_)
             | Phase::Journaling(_)
             | Phase::Disposing { .. }
@@ -378,6 +385,7 @@ impl Machine {
             times_out_at,
             facts,
             group,
+            stuck,
             ..
         }) = &mut self.phase
         else {
@@ -385,7 +393,13 @@ impl Machine {
         };
         let (at, send) = stage.advance(mode, *times_out_at, now.at);
         *stage = at;
-        let alarm = at.alarm(mode, *times_out_at);
+        let alarm = match (at, &stuck) {
+            // Whether the KILL was of use.
+            (Stage::Killed { at, .. }, None) => Some(at.saturating_add(KILL_TO_STUCK)),
+            (Stage::Killed { .. } | Stage::Terminated { .. } | Stage::Running, _) => {
+                at.alarm(mode, *times_out_at)
+            }
+        };
         out.extend(send.map(|send| match send {
             Send::Term => Effect::Terminate,
             Send::Kill => Effect::Kill,

@@ -12,11 +12,13 @@ use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
 use crate::ledger::{Attempt, Millis, Store};
+use crate::lives::sessions::Notes;
 use crate::lives::{Holder, Lives};
 use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
+use crate::process::leftover::{self, has_company};
 use crate::process::memory;
 use crate::process::variables::{
     ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
@@ -83,6 +85,7 @@ pub fn start(
     tube: &TubeName,
     environment: &Environment,
     store: &Store,
+    notes: Option<&Notes>,
     job: u64,
     listen: bool,
 ) -> Result<Run, Ended> {
@@ -102,6 +105,7 @@ pub fn start(
         added: &own,
         stdin: plan.stdin.clone(),
         inherited: attempt.alive.inherited(),
+        note: notes.map(|notes| notes.of(attempt.id)),
         listen,
     };
     let kills = memory::kills_lately();
@@ -178,19 +182,31 @@ impl Run {
 
     /// Asks the command to end, or kills it, with its group; unless the command has ended by itself, which nobody may
     /// have noticed yet. Nobody waits for more of its output from then on.
-    pub fn signal(&mut self, signal: Signal) {
+    ///
+    /// # Errors
+    /// Who it is, where no process of the group is ours to signal.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), String> {
         if self.exited.is_none() {
             // What is wrong comes again.
             let exit = self.running.try_wait().unwrap_or_default();
             self.exited = exit.map(Exited::with);
         }
-        match &mut self.exited {
-            Some(exited) => exited.late.hurry(),
-            None => {
-                self.was_signalled = true;
-                self.running.signal(signal);
-            }
+        if let Some(exited) = &mut self.exited {
+            exited.late.hurry();
+            return Ok(());
         }
+        match self.running.signal(signal) {
+            Ok(()) => {
+                self.was_signalled = true;
+                Ok(())
+            }
+            Err(_not_permitted) => Err(leftover::description(self.group())),
+        }
+    }
+
+    /// Leaves the command to itself.
+    pub fn abandon(self) {
+        self.running.abandon();
     }
 
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by
@@ -309,7 +325,8 @@ impl Run {
             quick,
             by_itself: !was_signalled,
             // What cannot be asked keeps the next attempt from beginning.
-            has_remains: !went_well && lives.is_held(holder).unwrap_or(false),
+            has_remains: !went_well
+                && (has_company(running.group()) || lives.is_held(holder).unwrap_or(false)),
         };
         (ended, running.into_unread())
     }

@@ -52,9 +52,34 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::TookOver(attempt) => {
             tracing::warn!(task = %attempt.task, attempt = attempt.number, "took over a dead worker's attempt");
         }
-        Said::Stuck(attempt) => tracing::error!(
+        Said::DoesNotEnd { attempt, reason } => tracing::warn!(
+            worker,
             task = %attempt.task,
             attempt = attempt.number,
+            command,
+            reason,
+            "cannot end a command; waits for it to end by itself, or for whoever may end it"
+        ),
+        Said::LeftBehind { attempt, who } => tracing::warn!(
+            worker,
+            task = %attempt.task,
+            attempt = attempt.number,
+            command,
+            reason = who,
+            "cannot end what a command left running; waits for it, for whoever may end it, or for another order"
+        ),
+        Said::LeftRunning { attempt, reason } => tracing::warn!(
+            worker,
+            task = %attempt.task,
+            attempt = attempt.number,
+            command,
+            reason,
+            "left what it cannot end; the task runs again once that has ended"
+        ),
+        Said::Stuck { attempt, reason } => tracing::error!(
+            task = %attempt.task,
+            attempt = attempt.number,
+            reason,
             "could not end what an attempt left running; did not run its task again"
         ),
         Said::Unsettled { job, error } => {

@@ -25,6 +25,7 @@ mod running;
 mod shutdown;
 mod sizing;
 mod stops;
+mod strangers;
 mod suspended;
 mod terminal;
 mod trouble;

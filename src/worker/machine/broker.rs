@@ -39,7 +39,7 @@ impl Machine {
             | Phase::Beginning(_)
             | Phase::Running(_)
             | Phase::Held { .. }
-            | Phase::Leftovers(_)
+            | Phase::Leftovers { .. }
             | Phase::CleaningUp(_)
             | Phase::Journaling(_)
             | Phase::Recording(_) => self.ask_beside(now),

@@ -14,6 +14,7 @@ use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::ledger::{Attempt, Claim, DeadAttempt, Jobless, Remains};
 use crate::link::Report;
+use crate::process::leftover::Cleared;
 use crate::task::command::Cleanup;
 
 /// A claim leads to a claim at most so often: ask for kicks, take over, end remains.
@@ -145,7 +146,10 @@ impl Machine {
         if !taken {
             return self.leave_claimant(claimant, Some(dead.priority));
         }
-        out.push(Effect::Say(Said::TookOver(dead.id)));
+        // Of one that is stuck that was said, and it is taken over again and again.
+        if !self.stuck.contains(dead.id) {
+            out.push(Effect::Say(Said::TookOver(dead.id)));
+        }
         match dead.remains {
             Remains::Unknown => self.clear(claimant, dead, true, cleanup, out),
             // What still runs may stay.
@@ -176,11 +180,15 @@ impl Machine {
         claimant: Claimant,
         dead: DeadAttempt,
         (is_taken, cleanup): (bool, Option<Arc<Cleanup>>),
-        well: bool,
+        cleared: Cleared,
         out: &mut Effects,
     ) {
-        if !well {
-            out.push(Effect::Say(Said::Stuck(dead.id)));
+        if let Some(reason) = cleared.reason() {
+            let (attempt, reason) = (dead.id, reason.to_owned());
+            // Once an attempt, and not once a try.
+            if self.stuck.insert(attempt) {
+                out.push(Effect::Say(Said::Stuck { attempt, reason }));
+            }
             return self.leave_claimant(claimant, Some(dead.priority));
         }
         match cleanup {
@@ -199,6 +207,7 @@ impl Machine {
         dead: DeadAttempt,
         is_taken: bool,
     ) {
+        self.stuck.remove(dead.id);
         claimant.job.cleared = Some(dead.id.number);
         let lose = is_taken.then_some(dead);
         self.phase = Phase::Claiming { claimant, lose };
@@ -230,6 +239,7 @@ impl Machine {
             tell_at: None,
             times_out_at: None,
             stage: Stage::Running,
+            stuck: None,
         });
         out.push(Effect::Begin {
             attempt,

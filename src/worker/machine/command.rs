@@ -35,6 +35,8 @@ pub enum Stage {
     Killed {
         /// Why the command was to end.
         cause: Cause,
+        /// When it was killed.
+        at: Duration,
     },
 }
 
@@ -55,7 +57,10 @@ impl Stage {
         times_out_at: Option<Duration>,
         now: Duration,
     ) -> (Stage, Option<Send>) {
-        let kill = |cause| (Stage::Killed { cause }, Some(Send::Kill));
+        let kill = |cause| {
+            let killed = Stage::Killed { cause, at: now };
+            (killed, Some(Send::Kill))
+        };
         let terminate = |cause| {
             let kill_at = now.saturating_add(TERM_TO_KILL);
             (Stage::Terminated { cause, kill_at }, Some(Send::Term))
@@ -102,7 +107,7 @@ impl Stage {
             (Stage::Running, Exit::Code(code)) => Outcome::Exited(code),
             (Stage::Running, Exit::Signal(SIGKILL)) if memory => Outcome::OutOfMemory,
             (Stage::Running, Exit::Signal(signal)) => Outcome::Signalled(signal),
-            (Stage::Terminated { cause, .. } | Stage::Killed { cause }, exit) => match cause {
+            (Stage::Terminated { cause, .. } | Stage::Killed { cause, .. }, exit) => match cause {
                 Cause::TimedOut => Outcome::TimedOut(exit),
                 Cause::Interrupted => Outcome::Interrupted(exit),
             },

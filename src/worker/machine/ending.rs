@@ -14,7 +14,7 @@ use super::phase::{Finished, Last, Looking, Phase, Recording, Running};
 use super::state::{Effects, Machine, Told, gap};
 use crate::broker::Reservation;
 use crate::crash::Point;
-use crate::ledger::{Claim, DeadAttempt, Entered, Jobless, Remains, Settlement};
+use crate::ledger::{Claim, Entered, Jobless, Settlement};
 use crate::link::Report;
 use crate::task::command::OnFailure;
 use crate::task::id::TaskId;
@@ -93,8 +93,12 @@ impl Machine {
             begun,
             started,
             stage,
+            stuck,
             ..
         } = running;
+        if stuck.is_some() {
+            self.forget_trouble(now);
+        }
         // What had ended before it could be asked to is judged by its exit.
         let stage = match ended.by_itself {
             true => Stage::Running,
@@ -129,14 +133,9 @@ impl Machine {
         };
         // Only what is done may leave a daemon behind.
         if ended.has_remains && !is_done {
-            out.push(Effect::EndRemains(DeadAttempt {
-                id: finished.facts.id,
-                uuid: finished.facts.uuid,
-                owner: None,
-                priority: finished.facts.priority,
-                remains: Remains::Unknown,
-            }));
-            self.phase = Phase::Leftovers(finished);
+            out.push(Effect::EndRemains(finished.remains()));
+            let stranger = None;
+            self.phase = Phase::Leftovers { finished, stranger };
         } else {
             self.clean_up(finished, now, out);
         }
@@ -286,8 +285,7 @@ impl Machine {
         self.batch_recorded(ours, out);
         if at_last {
             out.push(Effect::Say(Said::RecordedAtLast(last.attempt())));
-            // The tender believes that the worker is in trouble.
-            self.told = Told::NotSince(now.at);
+            self.forget_trouble(now);
         }
         let Finished {
             reservation,

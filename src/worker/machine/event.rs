@@ -13,6 +13,7 @@ use crate::ledger::announce::Again;
 use crate::ledger::{Attempt, DeadAttempt, Entered, Entry, Settlement};
 use crate::link::{Report, Ticket};
 use crate::process::lack::Lack;
+use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
@@ -68,10 +69,12 @@ pub enum Event {
     Began(i32),
     /// The command has ended, or could not be started.
     Ended(Box<Ended>),
+    /// A signal did not reach the command, which is not ours to signal: who that is, in words.
+    NotSignalled(String),
     /// Whether the outcome stands in the batch journal now.
     Journaled(bool),
-    /// Whether nothing is left any more of the attempt whose remains were to be ended.
-    Cleared(bool),
+    /// What came of the attempt whose remains were to be ended.
+    Cleared(Cleared),
     /// The cleanup that was to be run has ended, well or not.
     CleanedUp,
     /// Time has passed.
@@ -92,6 +95,7 @@ impl Event {
             Event::NotJournaled => EventKind::NotJournaled,
             Event::Began(_) => EventKind::Began,
             Event::Ended(_) => EventKind::Ended,
+            Event::NotSignalled(_) => EventKind::NotSignalled,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
             Event::CleanedUp => EventKind::CleanedUp,
@@ -309,6 +313,8 @@ pub enum Effect {
     Terminate,
     /// Kill the command.
     Kill,
+    /// Leave the command to itself, with its attempt's lock.
+    Abandon,
     /// End what is left of an attempt.
     EndRemains(DeadAttempt),
     /// Run an attempt's cleanup.
@@ -380,8 +386,34 @@ pub enum Said {
     Buried(TaskId),
     /// A dead worker's attempt is ours.
     TookOver(AttemptId),
-    /// Something of an attempt could not be ended.
-    Stuck(AttemptId),
+    /// Something of an attempt could not be ended, so that its task does not run again; said once an attempt.
+    Stuck {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// The command does not end though it was to; said once an attempt.
+    DoesNotEnd {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// The command has ended, and something that it left is not ours to end; said once an attempt.
+    LeftBehind {
+        /// Which.
+        attempt: AttemptId,
+        /// Who.
+        who: String,
+    },
+    /// The worker left while something of the attempt ran.
+    LeftRunning {
+        /// Which.
+        attempt: AttemptId,
+        /// What.
+        reason: String,
+    },
     /// A job could not be deleted, released or buried.
     Unsettled {
         /// The job.

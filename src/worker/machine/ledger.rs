@@ -39,9 +39,10 @@ impl Machine {
             }
             Phase::Looking(_) => self.together(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
-            Phase::Running(_) | Phase::Held { .. } | Phase::Leftovers(_) | Phase::CleaningUp(_) => {
-                self.entry_beside(now)
-            }
+            Phase::Running(_)
+            | Phase::Held { .. }
+            | Phase::Leftovers { .. }
+            | Phase::CleaningUp(_) => self.entry_beside(now),
             Phase::Idle => return self.tell_while_idle(now, out),
             Phase::Identifying { .. }
             | Phase::Counting(_)

@@ -78,7 +78,12 @@ pub enum Phase {
         until: Duration,
     },
     /// The command has ended, and what it left running is being ended.
-    Leftovers(Finished),
+    Leftovers {
+        /// The attempt.
+        finished: Finished,
+        /// What is not ours to end, and is waited for.
+        stranger: Option<Stranger>,
+    },
     /// The command was cut short, nothing of it runs any more here, and the attempt's cleanup is being run.
     CleaningUp(Finished),
     /// The outcome is being written to the batch journal.
@@ -113,7 +118,7 @@ impl Phase {
             Phase::Beginning(_) => PhaseKind::Beginning,
             Phase::Running(_) => PhaseKind::Running,
             Phase::Held { .. } => PhaseKind::Held,
-            Phase::Leftovers(_) => PhaseKind::Leftovers,
+            Phase::Leftovers { .. } => PhaseKind::Leftovers,
             Phase::CleaningUp(_) => PhaseKind::CleaningUp,
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,
@@ -221,6 +226,17 @@ pub struct Running {
     pub times_out_at: Option<Duration>,
     /// How far the ending of the command has come.
     pub stage: Stage,
+    /// Why the command does not end though it was to, which was said.
+    pub stuck: Option<String>,
+}
+
+/// What an attempt has left that is not ours to end.
+#[derive(Debug)]
+pub struct Stranger {
+    /// Who, in words.
+    pub who: String,
+    /// When it is looked for again; `None` while it is.
+    pub again_at: Option<Duration>,
 }
 
 /// An attempt whose outcome is known and not recorded.

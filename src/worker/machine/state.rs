@@ -1,6 +1,6 @@
 //! All that a worker has in mind: where its job stands, what it has of the broker, what it has to say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::crash::Point;
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entry, JobRef, Jobless};
 use crate::task::command::Commands;
-use crate::task::id::TaskId;
+use crate::task::id::{AttemptId, TaskId};
 use crate::tube::TubeName;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
@@ -96,6 +96,7 @@ pub struct Machine {
     pub prefetch: PrefetchSize,
     pub rest: Rest,
     pub lacks: Lacks,
+    pub stuck: StuckOnes,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -146,6 +147,33 @@ pub struct Rest {
     pub claims_fail: bool,
 }
 
+/// Attempts of which something could not be ended, which was said.
+#[derive(Debug, Default)]
+pub struct StuckOnes(BTreeSet<AttemptId>);
+
+impl StuckOnes {
+    /// As many as are remembered; where there are more, some are said again.
+    const MOST: usize = 100;
+
+    /// Whether it is to be said.
+    pub fn insert(&mut self, attempt: AttemptId) -> bool {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(attempt)
+    }
+
+    /// Whether it was said.
+    pub fn contains(&self, attempt: AttemptId) -> bool {
+        self.0.contains(&attempt)
+    }
+
+    /// Nothing of the attempt is left.
+    pub fn remove(&mut self, attempt: AttemptId) {
+        self.0.remove(&attempt);
+    }
+}
+
 /// What the tender knows of what a worker has done.
 #[derive(Debug, Clone, Copy)]
 pub enum Told {
@@ -187,6 +215,7 @@ impl Machine {
             prefetch: PrefetchSize::default(),
             rest,
             lacks: Lacks::default(),
+            stuck: StuckOnes::default(),
             jobs: 0,
             output: 0,
             told: Told::All,

@@ -9,8 +9,9 @@
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
 //! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `CleaningUp`, `Journaling`, `Looking`; `Recording` if the command could not be started |
+//! | not signalled | `Running` | `Disposing` if the worker goes |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
-//! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking` |
+//! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking`, `Leftovers` again |
 //! | cleaned up | `CleaningUp`, `CleaningUpLost` | `Journaling`, `Looking`; `Claiming` |
 //!
 //! To come: cancelled and reported in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
@@ -40,6 +41,8 @@ pub enum EventKind {
     Began,
     /// `Event::Ended`.
     Ended,
+    /// `Event::NotSignalled`.
+    NotSignalled,
     /// `Event::Journaled`.
     Journaled,
     /// `Event::Cleared`.
@@ -124,7 +127,7 @@ const ANYWHERE: [EventKind; 8] = [
 fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
     match phase {
         PhaseKind::Beginning => &[EventKind::NotJournaled, EventKind::Began, EventKind::Ended],
-        PhaseKind::Running => &[EventKind::Ended],
+        PhaseKind::Running => &[EventKind::Ended, EventKind::NotSignalled],
         PhaseKind::Journaling => &[EventKind::Journaled],
         PhaseKind::Clearing | PhaseKind::Leftovers => &[EventKind::Cleared],
         PhaseKind::CleaningUp | PhaseKind::CleaningUpLost => &[EventKind::CleanedUp],

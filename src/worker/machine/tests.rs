@@ -17,6 +17,7 @@ mod lacking;
 mod model;
 mod script;
 mod stage;
+mod stuck;
 mod told;
 mod world;
 

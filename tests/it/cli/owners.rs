@@ -67,6 +67,7 @@ fn what_root_makes_beside_a_store_belongs_to_the_stores_owner() {
     for name in [
         "t.db-bell",
         "t.db-locks",
+        "t.db-sessions",
         "t.db-tubes",
         "t.tube",
         "t.db-wal",

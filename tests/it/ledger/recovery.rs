@@ -71,6 +71,7 @@ pub fn a_living_workers_attempt_is_not_taken_over(new: New) {
         id: attempt.id,
         uuid: attempt.uuid,
         owner: Some(ledger.me.id),
+        worker: Some(ledger.me.id),
         priority: 5,
         remains: Remains::Unknown,
     };
@@ -212,6 +213,7 @@ pub fn what_a_worker_ran_that_was_told_to_go_is_interrupted(new: New) {
         let lose = Entry {
             lose: Some(DeadAttempt {
                 owner: Some(ledger.me.id),
+                worker: Some(ledger.me.id),
                 ..dead
             }),
             ..Entry::default()

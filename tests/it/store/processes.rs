@@ -3,10 +3,12 @@
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use taskqueue::lives::locks::LockFile;
-use taskqueue::lives::{Holder, Lives};
+use taskqueue::lives::sessions::Session;
+use taskqueue::lives::{Holder, Lives, Trace};
 use taskqueue::process::leftover::{self, Leftover};
 use taskqueue::task::id::TaskId;
 use tempfile::TempDir;
@@ -49,6 +51,7 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
         uuid: Uuid::now_v7(),
         attempt: nth(TaskId(7), 1),
         trace: ours.trace(attempt),
+        session: None,
     };
     let ended = leftover::end(vec![remains], leftover::PATIENCE, |_| {
         Lives::is_held(&ours, attempt)
@@ -60,4 +63,80 @@ fn who_holds_the_same_byte_for_another_store_is_left_alone() {
     let ended_by = |child: &mut Child| child.wait().unwrap().signal();
     assert_eq!(ended_by(&mut spared), Some(Signal::TERM.as_raw()));
     assert_eq!(ended_by(&mut left), Some(Signal::KILL.as_raw()));
+}
+
+/// A process that has begun a session, and carries neither token nor lock.
+fn leader() -> Child {
+    let mut command = Command::new("sleep");
+    // SAFETY: between fork and exec nothing but one system call is made.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            Ok(())
+        });
+    }
+    command.arg("60").spawn().unwrap()
+}
+
+/// In the kernel's ticks since boot.
+fn born(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let rest = stat.rsplit_once(')').unwrap().1;
+    rest.split_whitespace().nth(19).unwrap().parse().unwrap()
+}
+
+/// What comes of an attempt that has left this session, and whose lock is held as long as `lives` says.
+fn end_session(id: u32, since: u64, trace: Option<Trace>, held: bool) -> leftover::Ended {
+    let remains = Leftover {
+        store: Uuid::now_v7(),
+        uuid: Uuid::now_v7(),
+        attempt: nth(TaskId(7), 1),
+        trace,
+        session: Some(Session {
+            id: id.try_into().unwrap(),
+            since,
+        }),
+    };
+    leftover::end(vec![remains], Duration::from_millis(300), |_| Ok(held)).unwrap()
+}
+
+#[test]
+fn who_is_in_the_session_of_an_attempt_is_ended() {
+    let mut left = leader();
+    let ended = end_session(left.id(), born(&left), None, false);
+    assert!(ended.killed > 0 && ended.left.is_empty(), "{ended:?}");
+    assert_eq!(left.wait().unwrap().signal(), Some(9));
+}
+
+#[test]
+fn a_session_that_has_the_number_of_an_earlier_one_is_left_alone() {
+    let mut spared = leader();
+    let born = born(&spared);
+    // Born long after the note was written, and before that.
+    for since in [0, born + 1] {
+        let ended = end_session(spared.id(), since, None, false);
+        assert_eq!((ended.killed, ended.left), (0, vec![]), "{since}");
+    }
+    assert!(spared.try_wait().unwrap().is_none());
+    spared.kill().unwrap();
+    spared.wait().unwrap();
+}
+
+/// An attempt can hand its descriptors to anybody.
+#[test]
+fn who_was_there_before_an_attempt_is_not_killed_for_its_lock() {
+    let dir = TempDir::new().unwrap();
+    let locks = LockFile::of(&dir.path().join("t.db"), Uuid::now_v7());
+    locks.make().unwrap();
+    let attempt = Holder::Attempt(nth(TaskId(7), 1));
+    let mut older = holder(&locks, attempt);
+    let mut session = leader();
+    let since = born(&session).max(born(&older) + 1);
+    session.kill().unwrap();
+    session.wait().unwrap();
+    let ended = end_session(session.id(), since, locks.trace(attempt), true);
+    assert_eq!((ended.killed, ended.left.len()), (0, 1));
+    assert!(older.try_wait().unwrap().is_none());
+    older.kill().unwrap();
+    older.wait().unwrap();
 }

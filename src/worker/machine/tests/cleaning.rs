@@ -3,6 +3,7 @@
 use super::script::Script;
 use super::stage::{TERM, at, cleanup, dead, ended_by, told};
 use crate::ledger::{Claim, Entered, Remains};
+use crate::process::leftover::Cleared;
 use crate::task::id::{AttemptId, TaskId};
 use crate::worker::machine::event::Event;
 use crate::worker::machine::mode::Mode;
@@ -62,7 +63,7 @@ fn what_is_left_here_goes_before_what_is_left_elsewhere() {
     script.step(Event::Ended(ended_by(9, true)));
     assert_eq!(stands(&script), PhaseKind::Leftovers);
     assert!(script.cleanups.is_empty());
-    script.step(Event::Cleared(true));
+    script.step(Event::Cleared(Cleared::Gone));
     assert_eq!(stands(&script), PhaseKind::CleaningUp);
     assert_eq!(script.cleanups.len(), 1);
 }
@@ -96,7 +97,7 @@ fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
     });
     assert_eq!(stands(&script), PhaseKind::Clearing);
     assert!(script.cleanups.is_empty(), "something may run yet");
-    script.step(Event::Cleared(true));
+    script.step(Event::Cleared(Cleared::Gone));
     assert_eq!(stands(&script), PhaseKind::CleaningUpLost);
     assert_eq!(script.cleanups.len(), 1);
     assert!(!script.has_entry());
@@ -117,7 +118,7 @@ fn what_cannot_be_ended_here_is_not_cleaned_up_after() {
         cleanup: Some(cleanup(FIRST)),
         ..Entered::default()
     });
-    script.step(Event::Cleared(false));
+    script.step(Event::Cleared(Cleared::Left));
     assert_eq!(stands(&script), PhaseKind::Disposing);
     assert!(script.cleanups.is_empty());
 }

@@ -9,6 +9,7 @@ use super::stage::{
 use crate::broker::{Reservation, Reserve};
 use crate::ledger::{Attempt, Claim, Entered, Entry, Jobless, Remains};
 use crate::link::Report;
+use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Command, Commands};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::worker::machine::event::{Answer, Ask, Effect, Event, Now, Said, Unentered};
@@ -134,6 +135,7 @@ impl Script {
             | Effect::WaitBriefly { .. }
             | Effect::Terminate
             | Effect::Kill
+            | Effect::Abandon
             | Effect::EndRemains(_)
             | Effect::Gap(_)
             | Effect::Leave { .. } => {}
@@ -373,7 +375,7 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
                 });
             }
             if phase == PhaseKind::CleaningUpLost {
-                script.step(Event::Cleared(true));
+                script.step(Event::Cleared(Cleared::Gone));
             }
         }
         PhaseKind::Beginning => {

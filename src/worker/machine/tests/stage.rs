@@ -10,6 +10,7 @@ use crate::broker::{self, Reservation};
 use crate::ledger::{Attempt, DeadAttempt, Remains};
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
+use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Command, Plan};
 use crate::task::id::{AttemptId, PutId};
 use crate::task::output::Captured;
@@ -43,7 +44,7 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 14] = [
+pub const EVENTS: [EventKind; 15] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::Configured,
@@ -54,6 +55,7 @@ pub const EVENTS: [EventKind; 14] = [
     EventKind::NotJournaled,
     EventKind::Began,
     EventKind::Ended,
+    EventKind::NotSignalled,
     EventKind::Journaled,
     EventKind::Cleared,
     EventKind::CleanedUp,
@@ -207,6 +209,7 @@ pub fn dead(id: AttemptId, remains: Remains) -> DeadAttempt {
         id,
         uuid: Uuid::from_u128(id.task.0.unsigned_abs().into()),
         owner: None,
+        worker: None,
         priority: 1024,
         remains,
     }
@@ -259,8 +262,9 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::NotJournaled => Event::NotJournaled,
         EventKind::Began => Event::Began(7),
         EventKind::Ended => Event::Ended(ended(0, false, false)),
+        EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
         EventKind::Journaled => Event::Journaled(true),
-        EventKind::Cleared => Event::Cleared(true),
+        EventKind::Cleared => Event::Cleared(Cleared::Gone),
         EventKind::CleanedUp => Event::CleanedUp,
         EventKind::Due => Event::Due,
     }
@@ -283,6 +287,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::NotJournaled
         | EventKind::Began
         | EventKind::Ended
+        | EventKind::NotSignalled
         | EventKind::Journaled
         | EventKind::Cleared
         | EventKind::CleanedUp

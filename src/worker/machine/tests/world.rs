@@ -13,6 +13,7 @@ use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entered, Entry, JobRef, Jobless, Remains, TaskRef};
 use crate::link::{Reply, Report, Ticket};
 use crate::process::lack::Lack;
+use crate::process::leftover::Cleared;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Next;
@@ -430,6 +431,10 @@ impl World {
 
     fn cleared(&mut self) -> Event {
         self.clearing = false;
-        Event::Cleared(!self.tape.one_in(6))
+        Event::Cleared(match self.tape.pick(12) {
+            0 | 1 => Cleared::Left,
+            2 | 3 => Cleared::Stranger("somebody".into()),
+            _ => Cleared::Gone,
+        })
     }
 }

@@ -76,6 +76,8 @@ impl Model {
                     }
                 }
             }
+            // Each is ours to kill, and ends in time.
+            Effect::Abandon => panic!("left a command"),
             Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),
             Effect::CleanUp(cleanup) => self.workers[at].cleans = Some(cleanup),
             Effect::Report(_) | Effect::Gap(_) | Effect::Say(_) => {}

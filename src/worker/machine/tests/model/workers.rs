@@ -1,6 +1,7 @@
 //! Workers that are hired, take their steps, and are killed.
 
 use super::*;
+use crate::process::leftover::Cleared;
 
 impl Model {
     pub(super) fn hire(&mut self) {
@@ -130,7 +131,7 @@ impl Model {
                 }
                 (3, true) => self.workers[at].clears.take().map(|dead| {
                     self.end_orphans(dead.id);
-                    Event::Cleared(true)
+                    Event::Cleared(Cleared::Gone)
                 }),
                 (_, true) => self.workers[at].cleans.take().map(|cleanup| {
                     self.clean_up(&cleanup);

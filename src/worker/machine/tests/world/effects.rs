@@ -100,11 +100,20 @@ impl World {
             }
             // Or it has ended in this instant.
             Effect::Terminate | Effect::Kill => {
-                self.signalled = self.running.is_some();
                 assert!(
                     self.running.is_some() || !self.ready.is_empty(),
                     "nothing runs"
                 );
+                if self.running.is_some() && self.tape.one_in(4) {
+                    let who = "somebody".to_owned();
+                    self.ready.push_back(Event::NotSignalled(who));
+                } else {
+                    self.signalled |= self.running.is_some();
+                }
+            }
+            Effect::Abandon => {
+                assert_ne!(self.told, Mode::Working, "leaves its command for no reason");
+                assert!(self.running.take().is_some(), "nothing runs");
             }
             Effect::EndRemains(_) => {
                 assert!(!self.clearing && self.running.is_none());

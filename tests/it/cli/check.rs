@@ -42,7 +42,7 @@ fn every_finding_has_its_line() {
     taskqueue.configure(
         "[commands.a]\nrun = ['/nowhere/at/all']\n[commands.b]\ntimeout = 3\nrun = ['./script']\n\
          [commands.c]\nrun = ['./elsewhere']\n\
-         [tubes.u]\nworker_command = ['no-such-program-anywhere']\n",
+         [tubes.u]\nworker_command = ['no-such-program-anywhere']\nworker_protocol = 'lines'\n",
     );
     taskqueue.keep_store_at(taskqueue.path("script/t.db"));
     let ran = taskqueue.run(&["check"]);

@@ -47,7 +47,7 @@ fn the_rules_hold_in_long_histories() {
 #[test]
 fn histories_come_everywhere() {
     let mut seen: HashMap<(PhaseKind, EventKind), u64> = HashMap::new();
-    for seed in 100..=105 {
+    for seed in 100..=115 {
         let mut world = World::from_seed(seed, 60_000);
         world.play();
         for (key, count) in world.seen {

@@ -61,8 +61,8 @@ fn a_command_that_cannot_be_signalled_is_said_once_and_judged_by_its_exit() {
     assert_eq!(entry.settle[0].outcome, Outcome::Exited(0));
 }
 
-/// Told to go at once, a worker leaves what no KILL has reached, and at once; what was killed and does not end, a moment
-/// later. A command that is ours to end is not left.
+/// Told to go at once, a worker leaves what no KILL has reached, and at once; what was killed and does not end, a
+/// moment later. A command that is ours to end is not left.
 #[test]
 fn a_worker_that_must_go_leaves_what_does_not_end() {
     for refused in [true, false] {

@@ -5,7 +5,7 @@
 //! other end any more.
 //!
 //! The runtime watches one descriptor, however many pipes there are: an epoll instance with all of them. What prints
-//! without end is read as fast as [`PAUSE`] lets it be, and waits for the rest of the time.
+//! without end is read as fast as a pause lets it be, and waits for the rest of the time.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -6,8 +6,11 @@
 //!                    └────── faults ──────┘            store ─▶ judge ◀────┘
 //! ```
 //!
+//! `plan` lists the faults, and `faults/` does and undoes them: processes that are killed, stopped or told to end
+//! (`kill`), what is lacking for a while (`lack`), what is changed under those that use it (`change`).
+//!
 //! Whether two attempts of a task overlapped is said by the commands themselves, which know nothing of our
-//! store. `judge` and `plan` are pure; `tests/it/chaos.rs` tests them.
+//! store. `judge`, `ledger` and `plan` are pure; `tests/it/chaos.rs` tests them.
 
 #![allow(
     unsafe_code,

@@ -150,8 +150,14 @@ fn break_things(stage: &mut Stage, plan: Vec<Fault>, time: Duration) {
             plan.into_iter().partition(|fault| fault.at <= now);
         for fault in due {
             if stage.perform(fault) == Done::NotNow {
+                // A put is over in a moment, so whoever is to kill one looks for one all the time.
+                let wait = if fault.kind == Kind::KillPut {
+                    TICK
+                } else {
+                    LATER
+                };
                 later.push(Fault {
-                    at: now + LATER,
+                    at: now + wait,
                     ..fault
                 });
             }

@@ -50,7 +50,8 @@ impl Stage {
         Some(String::new())
     }
 
-    /// A tender or a worker can have no more of it than it has.
+    /// A tender or a worker can have no more of it than it has; of processes, all workers of a tender can have no more
+    /// either, as where a service may have so many.
     pub(super) fn limit(&mut self, resource: Resource, until: Instant) -> Option<String> {
         let owner = self.shared.world.owner;
         if resource == Resource::Processes && !owner.is_bound() {
@@ -70,9 +71,18 @@ impl Stage {
                 open.ok()?.count() as u64 + self.random.below(MORE_FILES)
             }
         };
+        let few = few.to_string();
         let line = format!("{few} instead of {soft}, {process}");
-        if !owner.limit(process.pid, resource, &few.to_string()) {
+        // It is limited with its tender, or has gone.
+        if few == soft || !owner.limit(process.pid, resource, &few) {
             return None;
+        }
+        if resource == Resource::Processes {
+            let mut workers = self.shared.world.all(Role::Worker);
+            workers.retain(|worker| worker.parent == process.pid.as_raw_nonzero().get());
+            for worker in workers {
+                owner.limit(worker.pid, resource, &few);
+            }
         }
         let limited = Limited {
             process,

@@ -11,11 +11,11 @@
     reason = "a process that borrows our memory until it is another program: no safe code can say so"
 )]
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -29,6 +29,9 @@ use super::environment::Environment;
 use super::lack::{NotStarted, Step};
 use super::limit;
 use crate::lives::sessions::Note;
+
+/// The first descriptor after the standard ones.
+const FIRST: c_uint = 3;
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
 const STACK: usize = 32 * 1024;
@@ -63,7 +66,7 @@ pub struct Start<'a> {
     pub stdin: BorrowedFd<'a>,
     /// Its standard output and its standard error.
     pub printed: BorrowedFd<'a>,
-    /// One more descriptor that it inherits, under the number that it has here.
+    /// The only other descriptor that it inherits, under the number that it has here.
     pub inherited: Option<BorrowedFd<'a>>,
     /// Where the number of its session is to be noted before it begins.
     pub note: Option<Note<'a>>,
@@ -205,8 +208,14 @@ impl Child<'_> {
         rustix::stdio::dup2_stdout(self.printed)?;
         rustix::stdio::dup2_stderr(self.printed)?;
         // The child has descriptors of its own: nothing else can inherit this one by accident.
-        if let Some(inherited) = self.inherited {
-            rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+        match self.inherited {
+            None => close(FIRST, c_uint::MAX),
+            Some(inherited) => {
+                rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+                let number = inherited.as_raw_fd().unsigned_abs();
+                close(FIRST, number.saturating_sub(1));
+                close(number.saturating_add(1), c_uint::MAX);
+            }
         }
         if let Some(descriptors) = self.descriptors {
             setrlimit(Resource::Nofile, descriptors)?;
@@ -235,6 +244,17 @@ impl Child<'_> {
             failed = Errno::ACCESS;
         }
         Err(failed)
+    }
+}
+
+/// Closes the child's descriptors of these numbers (close_range(2)), be they ours or of whoever started us. Those that
+/// are closed on exec would be so only after the thread that waits for us goes on, and much later if others have their
+/// turns first: somebody may find a lock held by then that they were told is free.
+fn close(first: c_uint, last: c_uint) {
+    if first <= last {
+        // SAFETY: the child uses none of them any more, and those of the thread that waits stay open. A kernel older
+        // than Linux 5.9 does nothing, and exec closes most.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }
 
@@ -297,7 +317,6 @@ fn list(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
 mod tests {
     use std::fs::{self, File, Permissions};
     use std::io::Read;
-    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -347,6 +366,40 @@ mod tests {
         assert_eq!(descriptor, "/dev/null");
         assert_eq!(place, format!("{pid} {pid} 0"), "group, session, terminal");
         assert!(printed.contains("/dev/tty: No such device"), "{printed}");
+    }
+
+    /// Not even what is not closed on exec: so all was closed before.
+    #[test]
+    fn a_program_has_only_the_descriptor_that_it_is_to_have() {
+        let files = [(); 3].map(|()| tempfile::tempfile().unwrap());
+        for file in &files {
+            rustix::io::fcntl_setfd(file, FdFlags::empty()).unwrap();
+        }
+        let [before, inherited, after] = &files;
+        let has = |file: &File, inherited: Option<&File>| {
+            let argv = ["test", "-e", &format!("/proc/self/fd/{}", file.as_raw_fd())];
+            let nothing = File::open("/dev/null").unwrap();
+            let process = spawn(&Start {
+                argv: &argv.map(String::from),
+                environment: &ours(),
+                added: &[],
+                stdin: nothing.as_fd(),
+                printed: nothing.as_fd(),
+                inherited: inherited.map(File::as_fd),
+                note: None,
+            });
+            let id = WaitId::PidFd(process.as_ref().unwrap().pidfd.as_fd());
+            let ended = waitid(id, WaitIdOptions::EXITED).unwrap().unwrap();
+            ended.exit_status() == Some(0)
+        };
+        let found = files.each_ref().map(|file| has(file, Some(inherited)));
+        assert_eq!(found, [false, true, false]);
+        let found = files.each_ref().map(|file| has(file, None));
+        assert_eq!(found, [false; 3]);
+        assert!(
+            before.metadata().is_ok() && after.metadata().is_ok(),
+            "ours are open"
+        );
     }
 
     #[test]

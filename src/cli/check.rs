@@ -150,10 +150,18 @@ fn look(config: &Config, global: &Global) -> Vec<Finding> {
     };
     let environment = worker::environment(config);
     for (name, command) in config.commands.configured() {
-        let program = command.run.first().map_or("", String::as_str);
-        if let Err(why) = can_be_started(program, &environment) {
-            let failure = Failure::new(format!("{program} cannot be started: {why}"));
-            found(Some(format!("commands.\"{name}\".run")), true, failure);
+        let programs = [
+            ("run", Some(&command.run)),
+            ("cleanup", command.cleanup.as_ref()),
+        ];
+        for (key, argv) in programs {
+            let Some(program) = argv.and_then(|argv| argv.first()) else {
+                continue;
+            };
+            if let Err(why) = can_be_started(program, &environment) {
+                let failure = Failure::new(format!("{program} cannot be started: {why}"));
+                found(Some(format!("commands.\"{name}\".{key}")), true, failure);
+            }
         }
     }
     for (key, failure) in refused(config, global) {

@@ -7,6 +7,8 @@
 //! The note is written by the command's own process, before that is the command. So whoever finds the worker dead finds
 //! the note of whatever the worker has started. Nothing is flushed: a note names its boot.
 //!
+//! The file does not grow with the number of workers that there ever were.
+//!
 //! A note says whom to look at, and not who lives. A number may have become another session's: so it comes with the
 //! time of the birth, and with the pid namespace in which it is a number at all.
 
@@ -24,6 +26,10 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 /// A note's room, which no page ends in: so a note is written whole.
 const NOTE: usize = 64;
+
+/// As many notes have room: workers whose numbers are so far apart share one. A worker whose note was taken has none,
+/// as where no note can be written.
+const NOTES: u64 = 16 * 1024;
 
 /// What precedes the session's number in it: boot, pid namespace, task, attempt, birth.
 const HEAD: usize = 16 + 4 * 8;
@@ -134,7 +140,8 @@ pub fn ticks(millis: u64) -> u64 {
 
 /// Ids begin at 1.
 fn offset(worker: WorkerId) -> Option<u64> {
-    u64::try_from(worker.0).ok()?.checked_mul(NOTE as u64)
+    let number = u64::try_from(worker.0).ok()?;
+    Some(number % NOTES * NOTE as u64)
 }
 
 /// Where a session's number means something: this boot, and our pid namespace.
@@ -184,6 +191,15 @@ mod tests {
         // Another worker by that number, in a store that was put back.
         let notes = Notes::open(&store, second).unwrap();
         assert_eq!(find(&store, second, attempt(8, 3)), None);
+        // However many workers there were.
+        let last = WorkerId(i64::MAX);
+        Notes::open(&store, last)
+            .unwrap()
+            .of(attempt(9, 1))
+            .write(12);
+        assert_eq!(find(&store, last, attempt(9, 1)).map(|it| it.id), Some(12));
+        let length = fs::metadata(beside::sessions(&store)).unwrap().len();
+        assert!(length <= NOTES * NOTE as u64, "{length}");
         // A number that is none of ours.
         notes.of(attempt(0, 0)).write(0);
         assert_eq!(find(&store, second, attempt(0, 0)), None);

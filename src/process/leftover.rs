@@ -169,29 +169,36 @@ pub fn end(
 }
 
 /// Kills whoever is in a session of these attempts; how many. Says of each attempt whether there was anybody, and who
-/// it was if not ours to kill.
+/// it was if not ours to kill. One look at all processes, and none where no session is known.
 fn look_at_sessions(left: Vec<Seen>) -> io::Result<(Vec<(Seen, bool)>, usize)> {
+    let sessions = left.iter().filter_map(|one| one.remains.session);
+    let sessions: Vec<Session> = sessions.filter(|one| !is_anothers(*one)).collect();
+    let mut members: Vec<(Pid, Session)> = Vec::new();
+    if !sessions.is_empty() {
+        for pid in table::all()? {
+            let of = sessions.iter().find(|session| is_member(pid, **session));
+            members.extend(of.map(|session| (pid, *session)));
+        }
+    }
     let (mut found, mut killed) = (Vec::new(), 0);
     for mut one in left {
         one.stranger = None;
-        let session = one.remains.session.filter(|session| !is_anothers(*session));
         let mut is_populated = false;
+        let session = one.remains.session.filter(|one| sessions.contains(one));
         if let Some(session) = session {
-            for pid in table::all()?.filter(|pid| is_member(*pid, session)) {
+            for (pid, _) in members.iter().filter(|(_, of)| *of == session) {
                 is_populated = true;
-                match table::try_kill(pid, |pid| is_member(pid, session)) {
+                match table::try_kill(*pid, |pid| is_member(pid, session)) {
                     Ok(did) => killed += usize::from(did),
-                    Err(_) => one.stranger = Some(table::description(pid)),
+                    Err(_) => one.stranger = Some(table::description(*pid)),
                 }
             }
             // One that `/proc` does not show us (proc(5), "hidepid"): its group is there, and is not ours to signal.
             let group = Pid::from_raw(session.id).filter(|_| !is_populated);
             if group.map(test_kill_process_group) == Some(Err(Errno::PERM)) {
                 is_populated = true;
-                one.stranger = Some(format!(
-                    "somebody in session {} whom /proc hides",
-                    session.id
-                ));
+                let who = format!("somebody in session {} whom /proc hides", session.id);
+                one.stranger = Some(who);
             }
         }
         found.push((one, is_populated));
@@ -216,15 +223,6 @@ fn is_anothers(session: Session) -> bool {
 /// What people know a process by.
 pub fn description(pid: i32) -> String {
     Pid::from_raw(pid).map_or_else(String::new, table::description)
-}
-
-/// Whether others than its first process, which has been reaped, are in the process group that a session has begun
-/// with. Costs no look at all processes.
-pub fn has_company(group: i32) -> bool {
-    match Pid::from_raw(group).map(test_kill_process_group) {
-        Some(Ok(()) | Err(Errno::PERM)) => true,
-        Some(Err(_)) | None => false,
-    }
 }
 
 /// Ends every process that carries a mark in its environment, and those of their groups that carry no attempt's token;
@@ -305,10 +303,9 @@ fn holds_any(pid: Pid, left: &[Seen]) -> bool {
             let since = one.session.map(|session| session.since);
             since.is_some_and(|since| table::life(pid).is_some_and(|(_, born)| born < since))
         };
-        let traces = traces
-            .filter(|(one, _)| !is_older(one))
+        let mut named = traces
+            .filter(|(one, trace)| locks_byte(&text, trace.byte) && !is_older(one))
             .map(|(_, trace)| trace);
-        let mut named = traces.filter(|trace| locks_byte(&text, trace.byte));
         // A file system may show other device numbers in the line itself than to whoever opens the file.
         named.any(|trace| {
             let opened = fs::metadata(of("fd").join(entry.file_name()));

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
@@ -60,7 +61,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Keeps the end of a pipe that is read from, and whose reads do not wait.
+    /// Keeps the end of a pipe that is read from. Its reads do not wait from then on.
     pub fn keep(&mut self, pipe: OwnedFd) {
         let is_full = self.pipes.len() >= MOST;
         let has_no_room = limit::left(&pipe).is_some_and(|(_, left)| left < ROOM);
@@ -79,6 +80,7 @@ impl Sink {
     }
 
     fn watch(&mut self, pipe: &OwnedFd, number: u64) -> io::Result<()> {
+        rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
         let epoll = match &mut self.epoll {
             Some(epoll) => epoll,
             none @ None => {
@@ -173,14 +175,11 @@ mod tests {
     use std::io::{PipeWriter, Write};
     use std::thread;
 
-    use rustix::fs::{OFlags, fcntl_setfl};
-
     use super::*;
 
     /// Both ends of a pipe that was handed to a sink.
     fn kept(sink: &mut Sink) -> PipeWriter {
         let (reader, writer) = io::pipe().unwrap();
-        fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
         sink.keep(reader.into());
         writer
     }

@@ -6,29 +6,23 @@
 //! current-thread runtime: the other threads, of signals and of the log, start nothing. (The usual way,
 //! `pre_exec`, makes std fork where it could `posix_spawn`.)
 
-use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use rustix::fs::FileType;
 use rustix::io::FdFlags;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Pid;
 use tokio::process::{self, Command};
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::printed::{Follower, Printer, Told};
-use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId, due};
-use crate::lifecycle::{Ended, MARGIN};
+use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId};
 use crate::link::{
-    self, BadLine, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order,
-    Orders, Report, Reports, SLOT_VARIABLE, Ticket,
+    self, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders,
+    Report, SLOT_VARIABLE, Ticket,
 };
 use crate::ownership::Slot;
 use crate::process::leftover::{self, MARK_VARIABLE};
@@ -36,15 +30,12 @@ use crate::process::{folder, limit, program};
 use crate::service::{Service, Services};
 use crate::thread::OneShot;
 
+mod watched;
+
+use watched::{Watched, Wishes};
+
 /// The environment variable that tells any worker, also one that takes no arguments, its tube.
 const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
-
-/// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// The most reports of a dead worker that are read: what it started may hold its end of the link
-/// and write on.
-const LAST_WORDS: usize = 1000;
 
 /// A worker's process, as the loop holds it.
 pub(super) struct Child {
@@ -53,7 +44,7 @@ pub(super) struct Child {
     orders: Orders,
     /// The last reload's, until it is answered.
     reload: Option<Ticket>,
-    kill: Arc<Notify>,
+    wishes: Wishes,
     complained: bool,
     /// It has said something of how it stands.
     spoke: bool,
@@ -67,10 +58,6 @@ pub(super) struct Child {
     leaving: Option<Leaving>,
     /// What it lacks, as long as it is in trouble.
     trouble: Option<String>,
-    /// To have a TERM sent.
-    terminate: Arc<Notify>,
-    /// To have it sent a while later.
-    terminate_soon: Arc<Notify>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -144,7 +131,7 @@ impl Child {
         {
             limit::give(pid);
         }
-        let [kill, terminate, terminate_soon] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let wishes = Wishes::default();
         let printer = Printer {
             worker: name.clone(),
             pid,
@@ -155,35 +142,19 @@ impl Child {
             events: events.clone(),
         });
         let printed = listen(&mut process, &printer, told, beside);
-        beside.start(Watched {
-            id,
-            events,
-            process,
-            reports: protocol.has_link().then_some(link.reports),
-            kill: Arc::clone(&kill),
-            terminate: Arc::clone(&terminate),
-            terminate_soon: Arc::clone(&terminate_soon),
-            terminate_at: None,
-            looks: (protocol == Protocol::None).then(looks),
-            ended: None,
-            last_words: VecDeque::new(),
-            has_begun: false,
-            is_own: protocol == Protocol::Own,
-            handed: VecDeque::new(),
-        });
+        let watched = Watched::of(id, process, link.reports, protocol, wishes.clone(), events);
+        beside.start(watched);
         Ok(Self {
             name,
             pid,
             orders: link.orders,
             reload: None,
-            kill,
+            wishes,
             complained: false,
             spoke: false,
             protocol,
-            terminate,
             mark,
             printed,
-            terminate_soon,
             leaving: (!protocol.has_link()).then_some(Leaving {
                 is_busy: false,
                 is_to_go: false,
@@ -234,7 +205,7 @@ impl Child {
             // One that has never said a word of ours perhaps reads none either.
             if self.protocol == Protocol::Lines && !self.spoke {
                 match order {
-                    Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
+                    Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
                     Order::Reload | Order::Reopen | Order::Ping => {}
                 }
             }
@@ -244,13 +215,13 @@ impl Child {
             }
             if order == Order::Stop && self.protocol == Protocol::Lines {
                 // It does not have to heed the order, and may heed a TERM.
-                self.terminate_soon.notify_one();
+                self.wishes.terminate_soon.notify_one();
             }
             return Ok(Some(ticket));
         };
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
-            Order::Drain { .. } | Order::Stop => self.terminate.notify_one(),
+            Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
             Order::Reload | Order::Reopen | Order::Ping => {}
         }
         Ok(None)
@@ -279,7 +250,7 @@ impl Child {
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
             if leaving.is_to_go && !leaving.is_busy {
-                self.terminate.notify_one();
+                self.wishes.terminate.notify_one();
             }
         }
     }
@@ -287,7 +258,7 @@ impl Child {
     /// Kills it, and what it started in its own process group.
     pub(super) fn kill(&self) {
         // By the task that reaps it, so that the number cannot have become somebody else's.
-        self.kill.notify_one();
+        self.wishes.kill.notify_one();
     }
 
     /// Ends what it has left running, away from the loop.
@@ -367,161 +338,3 @@ impl Service for Remains {
         Ok(())
     }
 }
-
-/// A worker's process, as it is watched: its lines, its end, and the order to kill it.
-struct Watched {
-    id: WorkerId,
-    events: mpsc::Sender<Event>,
-    process: process::Child,
-    /// Until its end of the link is closed.
-    reports: Option<Reports>,
-    kill: Arc<Notify>,
-    terminate: Arc<Notify>,
-    terminate_soon: Arc<Notify>,
-    terminate_at: Option<Instant>,
-    /// Of one that never says that it should be looked at.
-    looks: Option<Interval>,
-    ended: Option<Ended>,
-    /// What it had said and nobody had read when it ended.
-    last_words: VecDeque<Result<Report, BadLine>>,
-    has_begun: bool,
-    /// The worker is one of our own.
-    is_own: bool,
-    /// What it has handed over.
-    handed: VecDeque<OwnedFd>,
-}
-
-impl Service for Watched {
-    const NAME: &'static str = "watcher";
-
-    /// Begun anew, it believes no more that it understands what the worker says. How that stands is not known then: so
-    /// it is told to go, by what needs no link, and another takes its place.
-    async fn run(&mut self) -> Result<(), String> {
-        if std::mem::replace(&mut self.has_begun, true) {
-            self.last_words.clear();
-            self.signal(kill_process, Signal::TERM);
-            if self.reports.take().is_some()
-                && self.events.send(Event::LinkClosed(self.id)).await.is_err()
-            {
-                return Ok(());
-            }
-        }
-        loop {
-            let event = self.next().await;
-            let last = matches!(event, Event::Ended(..));
-            // Nobody listens any more when the tender has ended without waiting for its workers.
-            if self.events.send(event).await.is_err() || last {
-                return Ok(());
-            }
-        }
-    }
-}
-
-impl Watched {
-    /// What it does next; [`Event::Ended`] is the last.
-    async fn next(&mut self) -> Event {
-        let id = self.id;
-        loop {
-            if let Some(pipe) = self.handed.pop_front() {
-                return Event::LeftPrinting(id, pipe);
-            }
-            if let Some(said) = self.last_words.pop_front() {
-                return reported(id, said);
-            }
-            if let Some(ended) = self.ended {
-                return Event::Ended(id, ended);
-            }
-            tokio::select! {
-                said = next_report(&mut self.reports) => {
-                    self.take_what_is_handed_over();
-                    match said {
-                        Some(said) => return reported(id, said),
-                        None => {
-                            self.reports = None;
-                            return Event::LinkClosed(id);
-                        }
-                    }
-                }
-                status = self.process.wait() => self.reaped(status),
-                () = next_look(&mut self.looks) => return Event::Look(id),
-                () = self.kill.notified() => self.signal(kill_process_group, Signal::KILL),
-                () = self.terminate.notified() => self.signal(kill_process, Signal::TERM),
-                () = self.terminate_soon.notified() => self.terminate_at = Some(Instant::now() + MARGIN),
-                () = due(self.terminate_at) => {
-                    self.terminate_at = None;
-                    self.signal(kill_process, Signal::TERM);
-                }
-            }
-        }
-    }
-
-    fn reaped(&mut self, status: io::Result<ExitStatus>) {
-        self.ended = Some(match status {
-            Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => Ended::Exited(code),
-                (None, signal) => Ended::Signalled(signal.unwrap_or(0)),
-            },
-            // Only when somebody else has reaped it: it is gone, and how is not known.
-            Err(_) => Ended::Signalled(0),
-        });
-        if let Some(reports) = &mut self.reports {
-            let said = std::iter::from_fn(|| reports.arrived());
-            self.last_words = said.take(LAST_WORDS).collect();
-        }
-        self.take_what_is_handed_over();
-    }
-
-    /// Only a pipe, and only of our own: a read of something else might never come back.
-    fn take_what_is_handed_over(&mut self) {
-        let Some(reports) = &mut self.reports else {
-            return;
-        };
-        while let Some(descriptor) = reports.handed() {
-            let stat = rustix::fs::fstat(&descriptor);
-            let is_pipe = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_fifo());
-            if self.is_own && is_pipe {
-                self.handed.push_back(descriptor);
-            }
-        }
-    }
-
-    fn signal(&self, send: fn(Pid, Signal) -> rustix::io::Result<()>, signal: Signal) {
-        // There is a number only as long as the process has not been reaped.
-        let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // It fails when all are gone already.
-            let _ = send(pid, signal);
-        }
-    }
-}
-
-fn reported(id: WorkerId, said: Result<Report, BadLine>) -> Event {
-    match said {
-        Ok(report) => Event::Reported(id, report),
-        Err(error) => Event::Garbled(id, error),
-    }
-}
-
-/// Begins one [`LOOK_EVERY`] from now.
-fn looks() -> Interval {
-    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
-}
-
-async fn next_look(looks: &mut Option<Interval>) {
-    match looks {
-        Some(looks) => drop(looks.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_report(reports: &mut Option<Reports>) -> Option<Result<Report, BadLine>> {
-    match reports {
-        Some(reports) => reports.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,7 @@ use crate::process::command::{Event, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
-use crate::process::leftover::{self, has_company};
+use crate::process::leftover;
 use crate::process::memory;
 use crate::process::variables::{
     ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
@@ -326,7 +326,7 @@ impl Run {
             by_itself: !was_signalled,
             // What cannot be asked keeps the next attempt from beginning.
             has_remains: !went_well
-                && (has_company(running.group()) || lives.is_held(holder).unwrap_or(false)),
+                && (running.has_company() || lives.is_held(holder).unwrap_or(false)),
         };
         (ended, running.into_unread())
     }

@@ -36,8 +36,9 @@ impl Running {
         poll_fn(|cx| self.poll_printed(cx)).await
     }
 
-    /// Whether anybody is left in the command's process group. The group's number cannot be another's while somebody
-    /// is; else the answer may be wrong, and no signal may rest on it.
+    /// Whether anybody is left in the command's process group once the command has exited. Costs no look at all
+    /// processes. The group's number cannot be another's while somebody is in it; else the answer may be wrong, and no
+    /// signal may rest on it.
     pub fn has_company(&self) -> bool {
         match test_kill_process_group(self.group) {
             // Somebody to whom we may send nothing is somebody.

@@ -42,6 +42,7 @@ fn every_finding_has_its_line() {
     taskqueue.configure(
         "[commands.a]\nrun = ['/nowhere/at/all']\n[commands.b]\ntimeout = 3\nrun = ['./script']\n\
          [commands.c]\nrun = ['./elsewhere']\n\
+         [commands.d]\nrun = ['/bin/true']\ncleanup = ['/nowhere/either']\n\
          [tubes.u]\nworker_command = ['no-such-program-anywhere']\nworker_protocol = 'lines'\n",
     );
     taskqueue.keep_store_at(taskqueue.path("script/t.db"));
@@ -51,14 +52,15 @@ fn every_finding_has_its_line() {
         "taskqueue.toml:2: commands.\"a\".run: /nowhere/at/all cannot be started: there is no such file",
         "taskqueue.toml:5: commands.\"b\".run: ./script cannot be started: ./script may not be executed",
         "taskqueue.toml:7: commands.\"c\".run: ./elsewhere cannot be started: its first line is '#!/no/such/php'",
-        "taskqueue.toml:9: tubes.\"u\".worker_command: the worker command no-such-program-anywhere of the tube u cannot",
+        "taskqueue.toml:10: commands.\"d\".cleanup: /nowhere/either cannot be started: there is no such file",
+        "taskqueue.toml:12: tubes.\"u\".worker_command: the worker command no-such-program-anywhere of the tube u cannot",
         // These two are said by variables, and not by the file.
         "\nstore: cannot open the store ",
         "\nbroker: cannot reach ",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
-    assert_eq!(ran.stdout.lines().count(), 6, "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 7, "{}", ran.stdout);
 }
 
 #[test]

@@ -15,10 +15,10 @@ use super::source::{Source, sources};
 const KNOWN: &[&[&str]] = &[&[
     "tender",
     "tender/child",
+    "tender/child/watched",
     "tender/control",
     "tender/demand",
     "tender/listener",
-    "tender/perform",
     "tender/ping",
     "tender/printed",
     "tender/reload",

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
 use super::{lines, number, status};
-use crate::support::{Ran, Running, Taskqueue, until};
+use crate::support::{Ran, Running, TEND_ONE, Taskqueue, until};
 
 /// A user that nobody is.
 const SOMEBODY: u32 = 54_217;
@@ -119,18 +119,7 @@ fn a_command_that_cannot_be_signalled_is_said_and_waited_for() {
         return;
     };
     run(&taskqueue, &["put", "--use-tube", "t", "root"]).ok();
-    let tender = start(
-        &taskqueue,
-        &[
-            "tender",
-            "--use-tube",
-            "t",
-            "--min-workers",
-            "1",
-            "--max-workers",
-            "1",
-        ],
-    );
+    let tender = start(&taskqueue, &TEND_ONE);
     let pid = stranger(&taskqueue, 1);
     let trouble = || {
         let status: Value = run(&taskqueue, &["status", "--json"]).json();

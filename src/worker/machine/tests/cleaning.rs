@@ -85,8 +85,8 @@ fn a_worker_that_goes_cleans_up_first() {
     assert_eq!(script.last_entry().unwrap().settle.len(), 1);
 }
 
-#[test]
-fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
+/// A worker that has just taken over a dead worker's attempt, whose command has a cleanup.
+fn taken_over() -> Script {
     let mut script = Script::new();
     script.reserves_pointer();
     script.claim_says(Claim::Dead(dead(FIRST, Remains::Unknown)));
@@ -95,6 +95,12 @@ fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
         cleanup: Some(cleanup(FIRST)),
         ..Entered::default()
     });
+    script
+}
+
+#[test]
+fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
+    let mut script = taken_over();
     assert_eq!(stands(&script), PhaseKind::Clearing);
     assert!(script.cleanups.is_empty(), "something may run yet");
     script.step(Event::Cleared(Cleared::Gone));
@@ -110,14 +116,7 @@ fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
 /// It is not known to be gone here: whoever tries next cleans up.
 #[test]
 fn what_cannot_be_ended_here_is_not_cleaned_up_after() {
-    let mut script = Script::new();
-    script.reserves_pointer();
-    script.claim_says(Claim::Dead(dead(FIRST, Remains::Unknown)));
-    script.is_told(Entered {
-        taken: true,
-        cleanup: Some(cleanup(FIRST)),
-        ..Entered::default()
-    });
+    let mut script = taken_over();
     script.step(Event::Cleared(Cleared::Left));
     assert_eq!(stands(&script), PhaseKind::Disposing);
     assert!(script.cleanups.is_empty());

@@ -1,6 +1,10 @@
 //! A worker's process, watched.
 
+use tokio::process::Command;
+
 use super::*;
+use crate::link;
+use crate::service::Services;
 
 /// Who watches it has panicked: what the worker says may be misunderstood.
 #[tokio::test]
@@ -9,22 +13,11 @@ async fn a_worker_that_is_watched_anew_is_told_to_go_and_its_end_is_told() {
     let process = Command::new("sleep").arg("300").spawn().unwrap();
     let (events, mut told) = mpsc::channel(8);
     let id = WorkerId { pool: 0, number: 1 };
-    let _watching = Services::of(Watched {
-        id,
-        events,
-        process,
-        reports: Some(link.reports),
-        kill: Arc::default(),
-        terminate: Arc::default(),
-        terminate_soon: Arc::default(),
-        terminate_at: None,
-        ended: None,
-        last_words: VecDeque::from([Ok(Report::Ready)]),
-        has_begun: true,
-        looks: None,
-        is_own: false,
-        handed: VecDeque::new(),
-    });
+    let wishes = Wishes::default();
+    let mut watched = Watched::of(id, process, link.reports, Protocol::Lines, wishes, events);
+    watched.has_begun = true;
+    watched.last_words.push_back(Ok(Report::Ready));
+    let _watching = Services::of(watched);
     assert!(matches!(told.recv().await, Some(Event::LinkClosed(of)) if of == id));
     let Some(Event::Ended(of, ended)) = told.recv().await else {
         panic!("no end was told");

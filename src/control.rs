@@ -29,7 +29,7 @@ pub use words::{Answer, Request};
 pub const MAX_REQUEST: u64 = 4096;
 
 /// The longest answer, its end included, in bytes: some hundred for each of very many workers.
-pub const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Why a tender does not listen, or could not be asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Finding the tenders of a store, and asking them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -103,6 +104,17 @@ impl Reached {
         })
     }
 
+    /// What is advised where it cannot be asked to end.
+    fn how_to_end(&self, more: &str) -> String {
+        let Self { pid, host, .. } = self;
+        match may_be_killed(*pid, host) {
+            true => format!("end it with: kill {pid}{more}"),
+            false => format!(
+                "end it where it was started: its service, its container, or a signal TERM to it on {host}"
+            ),
+        }
+    }
+
     /// Connects and asks. The connection is good for waiting for the tender's end.
     ///
     /// # Errors
@@ -130,7 +142,7 @@ impl Reached {
         let Some(socket) = &self.socket else {
             return Err(failed(
                 "it does not listen; its log says why".to_owned(),
-                format!("end it with: kill {pid}"),
+                self.how_to_end(""),
             ));
         };
         let asked = Client::connect(socket, patience).and_then(|mut client| {
@@ -144,14 +156,24 @@ impl Reached {
             Ok(answered) => Ok(answered),
             Err(error @ control::Error::Connect { .. }) => Err(failed(
                 error.to_string(),
-                format!("ask on {host}, as the user that it runs as, or: kill {pid}"),
+                format!(
+                    "ask on {host}, as the user that it runs as, or {}",
+                    self.how_to_end("")
+                ),
             )),
             Err(error) => Err(failed(
                 error.to_string(),
-                format!("end it with: kill {pid}, a second time to end it at once"),
+                self.how_to_end(", a second time to end it at once"),
             )),
         }
     }
+}
+
+/// Whether a tender may well be the process of that number here. The number is what it says of itself, and in a
+/// container it counts from 1.
+fn may_be_killed(pid: u32, host: &str) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    pid > 1 && host == ownership::host() && name.trim_end() == env!("CARGO_PKG_NAME")
 }
 
 /// An answer of another kind than what was asked for.

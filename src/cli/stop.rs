@@ -57,7 +57,8 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let found = some_tenders(store, &flags.use_tube)?;
     let around = tenders_around_us(store, &found);
     let (mut asked, mut tenders) = (Vec::new(), Vec::new());
-    // All are told before one is waited for.
+    let mut failed = Ok(());
+    // All are told before one is waited for, and one that cannot be told keeps none from it.
     for tender in found {
         let answer = match tender.ask(&Request::Stop { now: flags.now }) {
             Ok(answer) => answer,
@@ -66,7 +67,10 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
                 tenders.push(json!({ "pid": tender.pid, "host": tender.host, "ended": true }));
                 continue;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                failed = failed.and(Err(failure));
+                continue;
+            }
         };
         match answer {
             // It waits for us.
@@ -78,7 +82,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
                 let patience = flags.timeout.unwrap_or(needs);
                 asked.push((tender, client, begun.checked_add(patience)));
             }
-            (_, other) => return Err(odd(&other)),
+            (_, other) => failed = failed.and(Err(odd(&other))),
         }
     }
     let within: Vec<Value> = tenders
@@ -106,7 +110,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         )?;
     }
     if left.is_empty() {
-        return Ok(());
+        return failed;
     }
     let waited = begun.elapsed().as_secs();
     Err(Failure::new(format!(

@@ -1,14 +1,40 @@
 //! The end of whoever asks. It blocks, with limits.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::{Answer, Error, MAX_ANSWER, Request};
 
 /// How long a tender may take to answer. Its loop never waits, so one that takes longer is stopped or stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two tries to connect where too many wait to be let in.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Connects to a socket. Where too many wait there to be let in, the system would wait for ever (unix(7)); this does so
+/// for as long as `patience`, and then says `WouldBlock`.
+pub(super) fn connect_within(socket: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let begun = Instant::now();
+    let address = SocketAddrUnix::new(socket)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let opened = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    loop {
+        match connect(&opened, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN) if begun.elapsed() < patience => thread::sleep(PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let stream = UnixStream::from(opened);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
 
 /// A connection to a tender.
 #[derive(Debug)]
@@ -24,15 +50,15 @@ impl Client {
     /// # Errors
     /// When nobody listens there.
     pub fn connect(socket: &Path, patience: Duration) -> Result<Client, Error> {
-        let connected = UnixStream::connect(socket).and_then(|stream| {
-            stream.set_write_timeout(Some(patience))?;
-            Ok(stream)
-        });
-        match connected {
+        match connect_within(socket, patience) {
             Ok(stream) => Ok(Client {
                 socket: socket.to_owned(),
                 stream: BufReader::new(stream),
                 patience,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Error::NoAnswer {
+                socket: socket.to_owned(),
+                reason: late(patience),
             }),
             Err(source) => Err(Error::Connect {
                 socket: socket.to_owned(),
@@ -49,9 +75,7 @@ impl Client {
         let line = self.exchange(request).map_err(|error| Error::NoAnswer {
             socket: self.socket.clone(),
             reason: match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    format!("none within {}s; is it stopped?", self.patience.as_secs())
-                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(self.patience),
                 io::ErrorKind::UnexpectedEof => "it went away".to_owned(),
                 _ => error.to_string(),
             },
@@ -62,19 +86,36 @@ impl Client {
         })
     }
 
+    /// The whole of it takes no longer than the patience, however slowly the answer drips.
     fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+        let begun = Instant::now();
+        let patience = self.patience;
+        let left = || Some(patience.saturating_sub(begun.elapsed())).filter(|left| !left.is_zero());
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
+        self.stream.get_ref().set_write_timeout(Some(patience))?;
         self.stream.get_mut().write_all(&line)?;
-        self.stream
-            .get_ref()
-            .set_read_timeout(Some(self.patience))?;
         let mut answer = Vec::new();
-        let mut limited = (&mut self.stream).take(MAX_ANSWER);
-        limited.read_until(b'\n', &mut answer)?;
-        match answer.last() {
-            Some(b'\n') => Ok(answer),
-            Some(_) | None => Err(io::ErrorKind::UnexpectedEof.into()),
+        loop {
+            let left = left().ok_or(io::ErrorKind::TimedOut)?;
+            self.stream.get_ref().set_read_timeout(Some(left))?;
+            let some = match self.stream.fill_buf() {
+                Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(some) => some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = some.iter().position(|byte| *byte == b'\n');
+            let piece = end.map_or(some.len(), |end| end.saturating_add(1));
+            answer.extend(some.iter().take(piece));
+            self.stream.consume(piece);
+            if end.is_some() {
+                return Ok(answer);
+            }
+            if answer.len() >= MAX_ANSWER {
+                let reason = format!("no line of at most {MAX_ANSWER} bytes came");
+                return Err(io::Error::other(reason));
+            }
         }
     }
 
@@ -104,4 +145,8 @@ impl Client {
             }
         }
     }
+}
+
+fn late(patience: Duration) -> String {
+    format!("none within {}s; is it stopped?", patience.as_secs())
 }

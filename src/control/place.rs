@@ -12,6 +12,9 @@ use super::Error;
 use crate::beside;
 use crate::tube::TubeName;
 
+/// As whom those are shown who have no number (proc_sys_kernel(5), "overflowuid").
+const OVERFLOW_USER: u32 = 65534;
+
 /// The folders in which a tender of a store may listen, the best first: what the unit says (`RUNTIME_DIRECTORY`),
 /// `XDG_RUNTIME_DIR`, the user's own in `/run`, one beside the store, which is seen wherever the store is seen, and one
 /// in `/tmp`. Which it is, the tender says beside the store, and nobody guesses.
@@ -69,7 +72,42 @@ pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
         let mode = found.mode() & 0o777;
         return Err(wrong(format!("others may enter it, its mode is {mode:o}")));
     }
-    Ok(())
+    let whole = fs::canonicalize(folder).map_err(|error| wrong(error.to_string()))?;
+    match whole.ancestors().skip(1).find_map(weakness) {
+        Some(weakness) => Err(wrong(weakness)),
+        None => Ok(()),
+    }
+}
+
+/// What allows others to put another folder in the place of one in this folder, if anything does. A folder that
+/// a group may write to is that group's own affair.
+fn weakness(folder: &Path) -> Option<String> {
+    let found = match fs::metadata(folder) {
+        Ok(found) => found,
+        Err(error) => return Some(format!("{}: {error}", folder.display())),
+    };
+    let (of, user) = (found.uid(), rustix::process::geteuid().as_raw());
+    if ![user, 0].contains(&of) && !is_unmapped(of) {
+        return Some(format!(
+            "{} belongs to user {of}, who may replace it",
+            folder.display()
+        ));
+    }
+    // In a sticky folder, only the owner of an entry may replace it.
+    if found.mode() & 0o002 != 0 && found.mode() & 0o1000 == 0 {
+        return Some(format!(
+            "anybody may replace it, for anybody may write to {}",
+            folder.display()
+        ));
+    }
+    None
+}
+
+/// Whether so is shown whoever has no number in our user namespace, as root of the machine may have none
+/// (user_namespaces(7), "unmapped user and group IDs").
+fn is_unmapped(user: u32) -> bool {
+    let all = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    user == OVERFLOW_USER && all.split_ascii_whitespace().next_back() != Some("4294967295")
 }
 
 /// What the names of the sockets of a store's tenders begin with: a tender is known by the first of its tubes.

@@ -1,11 +1,11 @@
 //! A tender's end: questions become calls, which its loop answers.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::future::pending;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::client::connect_within;
 use super::{Answer, Error, MAX_REQUEST, Request, place};
 use crate::file_id::FileId;
 use crate::service::{Service, Services};
 use crate::tube::TubeName;
 
-/// How many may ask at a time; more wait to be let in.
+/// How many may ask at a time. For one more, the one who has been silent longest has to go.
 const MOST: usize = 32;
+
+/// How many may wait for the tender's end, beside those who ask.
+const MOST_WAITING: usize = 256;
 
 /// How many tenders of one number, store and tube are told apart.
 const MOST_OF_A_NUMBER: u32 = 16;
@@ -93,8 +97,10 @@ impl Server {
     /// passed. Folders of such files are swept, by a logout or after some days.
     pub async fn run(&mut self, calls: &mpsc::Sender<Call>, look: Duration) {
         let places = Arc::new(Semaphore::new(MOST));
+        let ends = Arc::new(Semaphore::new(MOST_WAITING));
+        let mut silent = Silent::default();
         let mut looked = Instant::now();
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        loop {
             let accepted = timeout_at(looked + look, self.listener.accept()).await;
             if looked.elapsed() >= look {
                 looked = Instant::now();
@@ -110,10 +116,18 @@ impl Server {
                     if std::mem::take(&mut self.is_full) {
                         tracing::info!("connections taken again");
                     }
+                    if places.available_permits() == 0 {
+                        silent.send_one_away();
+                    }
+                    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                        return;
+                    };
                     self.conversations.start(Conversation {
                         stream: Some(stream),
+                        sent_away: silent.with_one_more(),
                         calls: calls.clone(),
-                        _place: place,
+                        place: Some(place),
+                        ends: Arc::clone(&ends),
                     });
                 }
                 // No descriptor is left, which may change.
@@ -148,8 +162,16 @@ fn free(folder: &Path, ours: &str) -> PathBuf {
     let first = folder.join(format!("{ours}.sock"));
     let more = (2..=MOST_OF_A_NUMBER).map(|n| folder.join(format!("{ours}-{n}.sock")));
     let mut names = std::iter::once(first.clone()).chain(more);
-    let is_free = |name: &PathBuf| StdUnixStream::connect(name).is_err();
+    let is_free = |name: &PathBuf| !is_heard(name);
     names.find(is_free).unwrap_or(first)
+}
+
+/// Whether somebody listens there, be it that too many wait to be let in.
+fn is_heard(socket: &Path) -> bool {
+    match connect_within(socket, Duration::ZERO) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Removes the sockets of dead tenders of the same store and tube: nobody listens there.
@@ -159,12 +181,34 @@ fn remove_stale(folder: &Path, stem: &str) {
     };
     for entry in entries.flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(stem);
-        let refused = |path: &Path| {
-            StdUnixStream::connect(path)
+        let is_refused = |path: &Path| {
+            connect_within(path, Duration::ZERO)
                 .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
         };
-        if ours && refused(&entry.path()) {
+        if ours && is_refused(&entry.path()) {
             let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Those who have not said yet what they want, who came first first.
+#[derive(Default)]
+struct Silent(VecDeque<oneshot::Sender<()>>);
+
+impl Silent {
+    /// One more. What is returned is dropped when it has said what it wants, or hears that it has to go.
+    fn with_one_more(&mut self) -> oneshot::Receiver<()> {
+        self.0.retain(|one| !one.is_closed());
+        let (send_away, sent_away) = oneshot::channel();
+        self.0.push_back(send_away);
+        sent_away
+    }
+
+    fn send_one_away(&mut self) {
+        while let Some(first) = self.0.pop_front() {
+            if first.send(()).is_ok() {
+                return;
+            }
         }
     }
 }
@@ -172,8 +216,12 @@ fn remove_stale(folder: &Path, stem: &str) {
 struct Conversation {
     /// Taken when it begins: what went wrong with one, another cannot put right. Whoever asked sees its end.
     stream: Option<UnixStream>,
+    sent_away: oneshot::Receiver<()>,
     calls: mpsc::Sender<Call>,
-    _place: OwnedSemaphorePermit,
+    /// Given back before the tender's end is waited for.
+    place: Option<OwnedSemaphorePermit>,
+    /// The places of those who wait for that.
+    ends: Arc<Semaphore>,
 }
 
 impl Service for Conversation {
@@ -181,29 +229,53 @@ impl Service for Conversation {
 
     async fn run(&mut self) -> Result<(), String> {
         if let Some(stream) = self.stream.take() {
-            converse(stream, &self.calls).await;
+            self.converse(stream).await;
         }
         Ok(())
     }
 }
 
-/// One question and its answer.
-async fn converse(mut stream: UnixStream, calls: &mpsc::Sender<Call>) {
-    let answer = match timeout(PATIENCE, question(&mut stream)).await {
-        Ok(Ok(request)) => ask(request, calls).await,
-        Ok(Err(reason)) => Some(Answer::Refused { reason }),
-        Err(_) => None,
-    };
-    let Some(answer) = answer else {
-        return;
-    };
-    let Ok(mut line) = serde_json::to_vec(&answer) else {
-        return;
-    };
-    line.push(b'\n');
-    let written = timeout(PATIENCE, stream.write_all(&line)).await;
-    if matches!((written, answer), (Ok(Ok(())), Answer::Stopping { .. })) {
-        until_the_end(stream).await;
+impl Conversation {
+    /// One question and its answer.
+    async fn converse(&mut self, mut stream: UnixStream) {
+        let asked = tokio::select! {
+            biased;
+            asked = timeout(PATIENCE, question(&mut stream)) => asked.ok(),
+            _ = &mut self.sent_away => None,
+        };
+        self.sent_away.close();
+        let answer = match asked {
+            Some(Ok(request)) => ask(request, &self.calls).await,
+            Some(Err(reason)) => Some(Answer::Refused { reason }),
+            None => None,
+        };
+        let (answer, end) = match answer {
+            Some(stopping @ Answer::Stopping { .. }) => self.with_place_to_wait(stopping),
+            Some(answer) => (answer, None),
+            None => return,
+        };
+        let Ok(mut line) = serde_json::to_vec(&answer) else {
+            return;
+        };
+        line.push(b'\n');
+        let written = timeout(PATIENCE, stream.write_all(&line)).await;
+        if let (Ok(Ok(())), Some(_end)) = (written, end) {
+            drop(self.place.take());
+            until_the_end(stream).await;
+        }
+    }
+
+    /// Whoever stops a tender may wait for its end, unless very many do.
+    fn with_place_to_wait(&self, stopping: Answer) -> (Answer, Option<OwnedSemaphorePermit>) {
+        match Arc::clone(&self.ends).try_acquire_owned() {
+            Ok(place) => (stopping, Some(place)),
+            Err(_) => {
+                let reason = format!(
+                    "it was told, and ends; {MOST_WAITING} others wait for that, and no more may wait with them"
+                );
+                (Answer::Refused { reason }, None)
+            }
+        }
     }
 }
 

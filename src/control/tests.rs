@@ -154,3 +154,119 @@ fn it_ends_when_its_socket_is_swept_and_leaves_the_next_one() {
         assert!(socket.exists());
     });
 }
+
+/// As many as may ask hang on and say nothing; those who ask get their answers all the same.
+#[tokio::test]
+async fn who_is_silent_makes_room_for_who_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = echo(&folder.path().join("taskqueue"));
+    let silent: Vec<UnixStream> = (0..100)
+        .map(|_| UnixStream::connect(&socket).unwrap())
+        .collect();
+    let to = socket.clone();
+    let ask = move || {
+        let mut client = Client::connect(&to, Duration::from_secs(3))?;
+        client.ask(&Request::Status)
+    };
+    let answer = blocking(ask).await.unwrap();
+    drop(silent);
+    assert!(matches!(answer, Answer::Refused { reason } if reason == "Status"));
+}
+
+/// Whoever waits for the end of a tender takes no place of those who ask.
+#[tokio::test]
+async fn many_may_wait_for_the_end_and_more_are_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::open(
+        &folder.path().join("taskqueue"),
+        Path::new("/t.db"),
+        &tube("mail"),
+    )
+    .unwrap();
+    let socket = server.socket().to_owned();
+    let (calls, mut called) = mpsc::channel(4);
+    tokio::spawn(async move { server.run(&calls, Duration::from_millis(20)).await });
+    tokio::spawn(async move {
+        while let Some(Call { answer, .. }) = called.recv().await {
+            drop(answer.send(Answer::Stopping { within_ms: 1 }));
+        }
+    });
+    let (answers, clients) = blocking(move || {
+        let mut clients = Vec::new();
+        let mut ask = || {
+            let mut client = Client::connect(&socket, Duration::from_secs(3)).unwrap();
+            let answer = client.ask(&Request::Stop { now: true }).unwrap();
+            clients.push(client);
+            answer
+        };
+        let answers: Vec<Answer> = (0..257).map(|_| ask()).collect();
+        (answers, clients)
+    })
+    .await;
+    drop(clients);
+    let (last, most) = answers.split_last().unwrap();
+    assert!(
+        most.iter()
+            .all(|answer| matches!(answer, Answer::Stopping { .. }))
+    );
+    let said = matches!(last, Answer::Refused { reason } if reason.contains("256 others wait"));
+    assert!(said, "{last:?}");
+}
+
+/// A deadline is that of the whole answer, and of the way in.
+#[test]
+fn nobody_is_waited_for_longer_than_the_patience() {
+    let folder = tempfile::tempdir().unwrap();
+    let patience = Duration::from_millis(300);
+    let dripping = folder.path().join("dripping");
+    let listener = std::os::unix::net::UnixListener::bind(&dripping).unwrap();
+    let drips = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while stream.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let begun = std::time::Instant::now();
+    let mut client = Client::connect(&dripping, patience).unwrap();
+    let error = client.ask(&Request::Status).unwrap_err();
+    drop(client);
+    drips.join().unwrap();
+    assert!(matches!(error, Error::NoAnswer { .. }), "{error}");
+
+    let full = folder.path().join("full");
+    let address = rustix::net::SocketAddrUnix::new(&full).unwrap();
+    let listener = rustix::net::socket(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
+    rustix::net::bind(&listener, &address).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let first = UnixStream::connect(&full).unwrap();
+    let error = Client::connect(&full, patience).unwrap_err();
+    drop(first);
+    assert!(matches!(error, Error::NoAnswer { .. }), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_folder_that_others_may_replace_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path().join("anybodys");
+    let runtime = parent.join("deep").join("taskqueue");
+    place::prepare(&runtime).unwrap();
+    let mode = |mode| std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(mode));
+    mode(0o777).unwrap();
+    let error = place::prepare(&runtime).unwrap_err().to_string();
+    assert!(error.contains("anybody may write to"), "{error}");
+    // As /tmp is.
+    mode(0o1777).unwrap();
+    place::prepare(&runtime).unwrap();
+    if rustix::process::geteuid().is_root() {
+        mode(0o755).unwrap();
+        std::os::unix::fs::chown(&parent, Some(4711), None).unwrap();
+        let error = place::prepare(&runtime).unwrap_err().to_string();
+        assert!(error.contains("belongs to user 4711"), "{error}");
+    }
+}

@@ -101,6 +101,25 @@ fn one_of_several_tenders_is_picked_by_its_tube() {
     assert_eq!(super::pool(&taskqueue)["tube"], "t");
 }
 
+/// The others end all the same; and what is advised for the one is for that process.
+#[test]
+fn one_that_does_not_answer_keeps_none_from_ending() {
+    let taskqueue = Taskqueue::embedded();
+    let deaf = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    let other = taskqueue.start(&["tender", "--use-tube", "u", "--log", "error"]);
+    until("both", || {
+        status(&taskqueue)["tenders"].as_array().unwrap().len() == 2
+    });
+    deaf.signal(Signal::STOP);
+    let said = taskqueue.run(&["stop", "--timeout", "20"]).failed(1);
+    deaf.signal(Signal::CONT);
+    let advice = format!("kill {}", deaf.pid());
+    for part in ["cannot be asked", "is it stopped?", &advice] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(other.wait().code, Some(0));
+}
+
 /// A task that deploys: whatever keeps the tender starts it again, and the task is done.
 #[test]
 fn a_task_that_stops_its_own_tender_does_not_wait_for_itself() {

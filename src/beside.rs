@@ -21,6 +21,11 @@ pub fn sessions(store: &Path) -> PathBuf {
     named(store, "-sessions")
 }
 
+/// The folder with a file for each attempt that runs.
+pub fn attempts(store: &Path) -> PathBuf {
+    named(store, "-attempts")
+}
+
 /// The bell of the embedded queue.
 pub fn bell(store: &Path) -> PathBuf {
     named(store, "-bell")

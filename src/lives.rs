@@ -10,11 +10,13 @@
 //! | [`memory`] | an entry in a table, which is let go when somebody is killed in a made-up time |
 
 use std::fmt;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use crate::task::id::{AttemptId, WorkerId};
 
+mod attempts;
 pub mod locks;
 pub mod memory;
 pub mod sessions;
@@ -89,6 +91,9 @@ pub trait Lives: Send + Sync + fmt::Debug {
     /// Where a worker notes the sessions of its commands, if that is of any use here.
     fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error>;
 
+    /// Removes what attempts have left beside the store of which nothing lives any more.
+    fn tidy(&self) -> Result<(), Error>;
+
     /// The session of an attempt that this worker began, if that is known.
     fn session(&self, worker: WorkerId, attempt: AttemptId) -> Option<Session>;
 }
@@ -103,8 +108,12 @@ impl Alive {
         Alive(Box::new(held))
     }
 
-    /// The descriptor that a command has to inherit to be known as alive, if there is one.
-    pub fn inherited(&self) -> Option<BorrowedFd<'_>> {
+    /// The descriptor that a command has to inherit to be known as alive, if there is one. It is made when it is first
+    /// asked for.
+    ///
+    /// # Errors
+    /// When it cannot be made: no command may begin.
+    pub fn inherited(&self) -> io::Result<Option<BorrowedFd<'_>>> {
         self.0.inherited()
     }
 }
@@ -112,5 +121,5 @@ impl Alive {
 /// What an adapter keeps for a holder. Dropping it lets go.
 pub trait Held: Send + Sync + fmt::Debug {
     /// As of [`Alive::inherited`].
-    fn inherited(&self) -> Option<BorrowedFd<'_>>;
+    fn inherited(&self) -> io::Result<Option<BorrowedFd<'_>>>;
 }

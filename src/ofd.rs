@@ -22,6 +22,11 @@ pub fn lock(file: &File, byte: i64) -> io::Result<()> {
     set(file, byte, libc::F_WRLCK)
 }
 
+/// The same for several at once, through descriptors that need not be open for writing.
+pub fn lock_shared(file: &File, byte: i64) -> io::Result<()> {
+    set(file, byte, libc::F_RDLCK)
+}
+
 /// Lets a byte go, whichever copy of the descriptor locked it.
 pub fn unlock(file: &File, byte: i64) -> io::Result<()> {
     set(file, byte, libc::F_UNLCK)

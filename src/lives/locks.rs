@@ -2,9 +2,12 @@
 //! embedded broker.
 //!
 //! A lock ([`ofd`]) belongs to a descriptor and every copy of it that a fork or an exec handed on, and the
-//! kernel drops it when the last copy is closed. So an attempt's lock is held for as long as a process of
-//! that attempt exists, whoever its parent is by now. No pid that is used again, no reboot and no other container's
+//! kernel drops it when the last copy is closed. No pid that is used again, no reboot and no other container's
 //! pid namespace can confuse that.
+//!
+//! These descriptors stay with us. An attempt's byte is its worker's; its command inherits the lock of a file of the
+//! attempt's own ([`attempts`]), so that the attempt is held for as long as a process of it exists, whoever its parent
+//! is by now.
 //!
 //! Whoever looks into another file, or at other bytes than those that are held, sees nobody alive. So the file has the
 //! id of its store in it, and a number that says which bytes are whose; a file without them is not believed. A new
@@ -20,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
+use super::attempts::{self, Inherited};
 use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside;
@@ -153,12 +157,20 @@ impl LockFile {
         Ok(Lock { file })
     }
 
-    /// Whether anybody holds a byte.
+    /// Whether anybody holds a byte, or has inherited what says that an attempt lives.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
         let seen = self.seen()?;
         let there = fs::metadata(&self.path).map_err(|e| self.missing(e))?;
         self.is_the_same(seen, &there)?;
-        ofd::is_locked(&seen.file, byte(holder))
+        if ofd::is_locked(&seen.file, byte(holder))? {
+            return Ok(true);
+        }
+        match holder {
+            Holder::Attempt(id) => attempts::clear(&attempts::path(&self.database, id)),
+            Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => {
+                Ok(false)
+            }
+        }
     }
 
     /// Makes the file, or names the store in the one that is there.
@@ -257,7 +269,12 @@ pub(crate) fn take_turn(store: &Path) -> io::Result<Lock> {
 impl Lives for LockFile {
     fn hold(&self, holder: Holder) -> Result<Alive, Error> {
         match self.take(holder) {
-            Ok(lock) => Ok(Alive::new(lock)),
+            Ok(lock) => Ok(Alive::new(Living {
+                inherited: OnceLock::new(),
+                database: self.database.clone(),
+                holder,
+                _lock: lock,
+            })),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(Error::Taken(holder)),
             Err(error) => Err(self.trouble(&error)),
         }
@@ -272,10 +289,21 @@ impl Lives for LockFile {
     }
 
     fn trace(&self, holder: Holder) -> Option<Trace> {
-        Some(Trace {
-            file: self.path.clone(),
-            byte: byte(holder),
-        })
+        match holder {
+            Holder::Attempt(id) => Some(Trace {
+                file: attempts::path(&self.database, id),
+                byte: attempts::BYTE,
+            }),
+            Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => None,
+        }
+    }
+
+    fn tidy(&self) -> Result<(), Error> {
+        let all = attempts::all(&self.database);
+        for attempt in all.map_err(|error| self.trouble(&error))? {
+            Lives::is_held(self, Holder::Attempt(attempt))?;
+        }
+        Ok(())
     }
 
     fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error> {
@@ -293,9 +321,28 @@ impl Lives for LockFile {
     }
 }
 
-impl Held for Lock {
-    fn inherited(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+/// Somebody who lives. What an attempt's command inherits goes before the lock.
+#[derive(Debug)]
+struct Living {
+    inherited: OnceLock<Inherited>,
+    database: PathBuf,
+    holder: Holder,
+    _lock: Lock,
+}
+
+impl Held for Living {
+    fn inherited(&self) -> io::Result<Option<BorrowedFd<'_>>> {
+        let Holder::Attempt(id) = self.holder else {
+            return Ok(None);
+        };
+        let inherited = match self.inherited.get() {
+            Some(inherited) => inherited,
+            None => {
+                let made = Inherited::make(&self.database, id)?;
+                self.inherited.get_or_init(|| made)
+            }
+        };
+        Ok(inherited.file().map(File::as_fd))
     }
 }
 
@@ -340,6 +387,76 @@ mod tests {
         assert!(locks.is_held(attempt).unwrap(), "a copy is open");
         drop(copy);
         assert!(!locks.is_held(attempt).unwrap());
+    }
+
+    #[test]
+    fn a_command_can_turn_what_it_inherits_against_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = made(&dir);
+        let of = |task, number| {
+            Holder::Attempt(AttemptId {
+                task: TaskId(task),
+                number,
+            })
+        };
+        let alive = locks.hold(of(7, 1)).unwrap();
+        let inherited = alive.inherited().unwrap().unwrap();
+        let inherited = File::from(inherited.try_clone_to_owned().unwrap());
+        assert!(inherited.write_all_at(b"x", 0).is_err() && inherited.set_len(1 << 40).is_err());
+        // No lock that keeps others waiting, and of those that do not: all.
+        assert!(ofd::lock(&inherited, 1).is_err());
+        let bytes = [
+            0,
+            1,
+            byte(of(7, 2)),
+            byte(of(8, 1)),
+            byte(Holder::Worker(WorkerId(1))),
+        ];
+        for byte in bytes {
+            ofd::lock_shared(&inherited, byte).unwrap();
+        }
+        drop(alive);
+        assert!(locks.is_held(of(7, 1)).unwrap());
+        for other in [of(7, 2), of(8, 1), Holder::Worker(WorkerId(1))] {
+            assert!(!locks.is_held(other).unwrap(), "{other}");
+            let alive = locks.hold(other).unwrap();
+            assert!(alive.inherited().is_ok());
+        }
+    }
+
+    #[test]
+    fn an_attempts_file_goes_when_nothing_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = made(&dir);
+        let holder = |task| {
+            Holder::Attempt(AttemptId {
+                task: TaskId(task),
+                number: 1,
+            })
+        };
+        let files = || attempts::all(&locks.database).unwrap().len();
+        let alive = locks.hold(holder(1)).unwrap();
+        assert_eq!(files(), 0, "nothing has been started");
+        assert!(alive.inherited().unwrap().is_some());
+        assert_eq!(files(), 1);
+        drop(alive);
+        assert_eq!(files(), 0);
+
+        // What three attempts have left, of which the last goes on.
+        let mut left: Vec<_> = (1..=3)
+            .map(|task| {
+                let alive = locks.hold(holder(task)).unwrap();
+                let inherited = alive.inherited().unwrap().unwrap();
+                inherited.try_clone_to_owned().unwrap()
+            })
+            .collect();
+        assert_eq!(files(), 3);
+        left.drain(..2);
+        assert!(!locks.is_held(holder(1)).unwrap());
+        assert_eq!(files(), 2);
+        locks.tidy().unwrap();
+        assert_eq!(files(), 1);
+        assert!(locks.is_held(holder(3)).unwrap());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who lives, in memory: for tests and models, which kill whom they like.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -85,6 +86,10 @@ impl Lives for Memory {
         Ok(None)
     }
 
+    fn tidy(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn session(&self, _: WorkerId, _: AttemptId) -> Option<Session> {
         None
     }
@@ -99,8 +104,8 @@ struct Entry {
 }
 
 impl Held for Entry {
-    fn inherited(&self) -> Option<BorrowedFd<'_>> {
-        None
+    fn inherited(&self) -> io::Result<Option<BorrowedFd<'_>>> {
+        Ok(None)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ledger::Remains;
 use crate::ledger::{self, Ledger, Open};
-use crate::lives::Holder;
+use crate::lives::{self, Holder};
 use crate::process::leftover::{self, Leftover};
 use crate::service::{Service, Services};
 use crate::task::id::AttemptId;
@@ -86,6 +86,8 @@ impl Looks {
 enum Error {
     #[error(transparent)]
     Store(#[from] ledger::Error),
+    #[error(transparent)]
+    Lives(#[from] lives::Error),
     #[error("cannot look at all processes: {0}")]
     Processes(#[from] io::Error),
 }
@@ -136,7 +138,10 @@ impl Sweep {
         let db = match &mut self.db {
             Some(db) => db,
             none => match (self.open)()? {
-                Some(db) => none.insert(db),
+                Some(db) => {
+                    db.lives().tidy()?;
+                    none.insert(db)
+                }
                 None => return Ok(Looked::Clean),
             },
         };

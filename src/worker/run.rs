@@ -99,12 +99,20 @@ pub fn start(
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
+    let inherited = match attempt.alive.inherited() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            let why = NotStarted::setup(error);
+            let reason = could_not_start(&attempt, environment, &why);
+            return Err(not_started(why.lack, reason));
+        }
+    };
     let spec = || Spec {
         argv: &plan.argv,
         environment,
         added: &own,
         stdin: plan.stdin.clone(),
-        inherited: attempt.alive.inherited(),
+        inherited,
         note: notes.map(|notes| notes.of(attempt.id)),
         listen,
     };

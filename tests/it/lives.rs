@@ -55,7 +55,7 @@ fn several_live_at_once(lives: &dyn Lives) {
 
 fn what_a_command_inherits_keeps_it_alive(lives: &dyn Lives) {
     let alive = lives.hold(attempt(7, 1)).unwrap();
-    let Some(inherited) = alive.inherited() else {
+    let Some(inherited) = alive.inherited().unwrap() else {
         return;
     };
     let copy = inherited.try_clone_to_owned().unwrap();

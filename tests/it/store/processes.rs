@@ -19,7 +19,7 @@ use crate::ledger::nth;
 /// A process that inherits an attempt's lock and carries no token.
 fn holder(locks: &LockFile, attempt: Holder) -> Child {
     let alive = locks.hold(attempt).unwrap();
-    let descriptor = alive.inherited().unwrap().as_raw_fd();
+    let descriptor = alive.inherited().unwrap().unwrap().as_raw_fd();
     let mut command = Command::new("sleep");
     // SAFETY: between fork and exec nothing but one system call is made, on a descriptor that is open.
     unsafe {

@@ -56,11 +56,11 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
     ];
     assert_eq!(&seen[..11], expected);
     assert_eq!(seen[11], seen[12], "a process group of its own");
-    // Of what is its worker's, it has the descriptor that holds the attempt's lock, and no other.
+    // Of descriptors, it has one that holds the attempt's lock, and none that is its worker's.
     let held = |what: &str| seen[13..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
         (
-            held("t.db-locks"),
+            held("t.db-attempts/1-1"),
             held("t.db"),
             held("socket:"),
             held("inotify")

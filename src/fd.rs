@@ -29,6 +29,16 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
+/// Has all descriptors that this process was started with closed on exec, but for the first three (close_range(2)):
+/// what whoever starts us has forgotten to close is no business of those that we start. A kernel older than Linux 5.11
+/// does nothing. What is to be taken of them, is to be taken before.
+pub fn keep_from_those_we_start() {
+    const FIRST: libc::c_uint = 3;
+    let (last, flags) = (libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    // SAFETY: a flag of descriptors is set that whatever Rust opens has anyway; none is closed here.
+    unsafe { libc::syscall(libc::SYS_close_range, FIRST, last, flags) };
+}
+
 /// Has the runtime watch whether there is something to read.
 pub fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open, and the same descriptor, for as long as it is, which is as long as the result.

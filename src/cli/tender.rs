@@ -14,6 +14,7 @@ use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
 use crate::control::place;
+use crate::fd;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready};
@@ -162,6 +163,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
+    fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &config, global)?;
     let (scope, scoped) = watch::channel(read.scope);

@@ -16,6 +16,7 @@ use super::global::{
 use super::{Failure, guard, log};
 use crate::config::{Config, Written, duration};
 use crate::connect;
+use crate::fd;
 use crate::grace::WORKER_STUCK;
 use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
@@ -111,6 +112,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         // And by it its guard knows that we live.
         let _guarded = link::inherited(link::GUARD_VARIABLE).transpose()?;
+        fd::keep_from_those_we_start();
         // Before anything that waits for a store to be there: one that cannot be opened is told at once.
         let store = Store::over(configured::ledger(&config, Durability::ProcessDeath)?);
         let guard = match tender {

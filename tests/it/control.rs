@@ -2,6 +2,7 @@
 
 mod accepted;
 mod backlog;
+mod descriptors;
 mod folders;
 mod log;
 mod pause;

@@ -160,6 +160,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "config",
             "connect",
             "control",
+            "fd",
             "grace",
             "guard",
             "ledger",

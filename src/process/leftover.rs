@@ -1,8 +1,8 @@
 //! Ending what attempts left running.
 //!
 //! Whom to end is found in `/proc`: first every process whose environment carries an attempt's token, wherever
-//! it has gone and whatever it has closed, and with it those of its process group that carry none; then whoever is in
-//! the session that the attempt's command has begun; then, if an attempt's lock is still held, whoever has the locked
+//! it has gone and whatever it has closed, and with it those of its process group and user that carry none; then whoever
+//! is in the session that the attempt's command has begun; then, if an attempt's lock is still held, whoever has the locked
 //! descriptor open. Only session and lock can say that nothing is left: they are asked last.
 //!
 //! What has become another user's shows neither environment nor descriptors, and may not be signalled. It is still in
@@ -121,7 +121,7 @@ pub fn end(
     };
     let mut left: Vec<Seen> = remains.into_iter().map(unseen).collect();
     let mut total = 0;
-    // Groups in which there was somebody to end.
+    // Where there was somebody to end.
     let mut groups = BTreeSet::new();
     let mut pause = SHORTEST_PAUSE;
     while !left.is_empty() {
@@ -250,13 +250,27 @@ fn token(remains: &Leftover) -> Token {
     }
 }
 
+/// A group in which there was somebody to end, and whose that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    place: Place,
+    user: u32,
+}
+
+/// The group of a process that lives, as its user's.
+fn group(pid: Pid) -> Option<Group> {
+    let place = table::place(pid)?;
+    let user = table::user(pid)?;
+    Some(Group { place, user })
+}
+
 /// Kills every process that `chosen` chooses, and notes their groups; how many.
-fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Place>) -> io::Result<usize> {
+fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Group>) -> io::Result<usize> {
     let mut killed = 0;
     for pid in table::all()?.filter(|pid| chosen(*pid)) {
-        let place = table::place(pid);
+        let group = group(pid);
         if table::kill(pid, chosen) {
-            groups.extend(place);
+            groups.extend(group);
             killed += 1;
         }
     }
@@ -264,20 +278,25 @@ fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Place>) -> io::R
 }
 
 /// Kills those in these groups that carry no token at all: started by the same command, with another environment
-/// and without its descriptors. A group in which nobody is left is forgotten, for its number may become another's.
-fn kill_company(groups: &mut BTreeSet<Place>) -> io::Result<usize> {
-    let own = table::own_place();
-    groups.retain(|place| place.group != 0 && Some(place.group) != own.map(|own| own.group));
+/// and without its descriptors. A program may write into its own environment what it likes, and so must not have anybody
+/// killed whom its user could not kill. A group in which nobody is left is forgotten, for its number may become another's.
+fn kill_company(groups: &mut BTreeSet<Group>) -> io::Result<usize> {
+    let own = table::own_place().map(|own| own.group);
+    groups.retain(|group| group.place.group != 0 && Some(group.place.group) != own);
     if groups.is_empty() {
         return Ok(0);
     }
     let (mut killed, mut met) = (0, BTreeSet::new());
     for pid in table::all()? {
-        let Some(place) = table::place(pid).filter(|place| groups.contains(place)) else {
+        let place = table::place(pid);
+        if !groups.iter().any(|group| Some(group.place) == place) {
+            continue;
+        }
+        let Some(found) = group(pid).filter(|found| groups.contains(found)) else {
             continue;
         };
-        met.insert(place);
-        let is_company = |pid| table::place(pid) == Some(place) && table::token(pid).is_none();
+        met.insert(found);
+        let is_company = |pid| group(pid) == Some(found) && table::token(pid).is_none();
         if table::kill(pid, is_company) {
             killed += 1;
         }

@@ -92,6 +92,14 @@ pub(super) fn description(pid: Pid) -> String {
     format!("process {pid} ({}) of user {user}", name.trim_end())
 }
 
+/// Whose it is: the real user, which no program can choose for itself. Who owns its folder in `/proc` would not do:
+/// that is root's where a program does not let itself be looked at (proc(5)).
+pub(super) fn user(pid: Pid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Where we belong.
 pub(super) fn own_place() -> Option<Place> {
     place(getpid())

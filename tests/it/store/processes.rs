@@ -140,3 +140,45 @@ fn who_was_there_before_an_attempt_is_not_killed_for_its_lock() {
     older.kill().unwrap();
     older.wait().unwrap();
 }
+
+/// A program may write the marks of an attempt into its own environment, in whatever group it is.
+#[test]
+fn nobody_is_killed_for_being_in_a_group_with_another_users_process() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run as root: whether other users' processes are spared was not tested");
+        return;
+    }
+    let (store, uuid) = (Uuid::now_v7(), Uuid::now_v7());
+    let sleep = |group: i32| {
+        let mut command = Command::new("sleep");
+        command.arg("60").env_clear().process_group(group);
+        command
+    };
+    let mut first = sleep(0).spawn().unwrap();
+    let group = i32::try_from(first.id()).unwrap();
+    let mark = |command: &mut Command| {
+        command
+            .env("TASKQUEUE_STORE_ID", store.to_string())
+            .env("TASKQUEUE_UUID", uuid.to_string())
+            .env("TASKQUEUE_ATTEMPT", "1")
+            .spawn()
+            .unwrap()
+    };
+    let mut marked = mark(sleep(group).uid(65534));
+    let mut theirs = sleep(group).uid(65534).spawn().unwrap();
+    let remains = Leftover {
+        store,
+        uuid,
+        attempt: nth(TaskId(7), 1),
+        trace: None,
+        session: None,
+    };
+    let ended = leftover::end(vec![remains], leftover::PATIENCE, |_| Ok(false)).unwrap();
+    assert_eq!((ended.killed, ended.left), (2, vec![]));
+    for child in [&mut marked, &mut theirs] {
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+    assert!(first.try_wait().unwrap().is_none(), "it was root's");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}

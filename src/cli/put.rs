@@ -14,7 +14,7 @@ use super::{Failure, log};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
-use crate::task::payload::{self, Body, Call, Native};
+use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::tube::TubeName;
 
 mod foreign;
@@ -154,7 +154,7 @@ fn call(command: &str, arguments: Vec<String>, options: &[String]) -> Result<Cal
     let wrong = |e: payload::Refusal| Failure::usage(e.to_string());
     Ok(Call {
         command: command.parse().map_err(wrong)?,
-        arguments,
+        arguments: arguments.into_iter().map(Argument::of_text).collect(),
         options: Call::parse_options(options).map_err(wrong)?,
     })
 }

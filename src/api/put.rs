@@ -10,7 +10,7 @@ use crate::broker;
 use crate::ledger::Millis;
 use crate::ledger::put::NewTask;
 use crate::seconds::whole_seconds;
-use crate::task::command::Content;
+use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
 use crate::task::payload::{Argument, Call, OptionValue, Refusal};
 use crate::tube::TubeName;
@@ -73,6 +73,12 @@ impl Put {
             delay: Duration::ZERO,
             ttr: DEFAULT_TTR,
         }
+    }
+
+    /// Why a worker that has these commands would not run it, were it put into this tube.
+    pub fn refusal(&self, commands: &Commands, tube: &TubeName) -> Option<Refusal> {
+        let content = self.content.as_ref().ok()?;
+        commands.plan(self.uuid, tube, content).err()
     }
 
     /// Roughly how many bytes it takes up, for those who put many in one go.

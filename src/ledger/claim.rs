@@ -82,7 +82,10 @@ impl Writing<'_> {
         let Some(task) = self.find_or_add(job)? else {
             return Ok(None);
         };
-        if task.attempt > 0 || is_astray(&task, job) || judge(self.found(&task, job)?) != Verdict::Begin {
+        if task.attempt > 0
+            || is_astray(&task, job)
+            || judge(self.found(&task, job)?) != Verdict::Begin
+        {
             return Ok(None);
         }
         let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {

@@ -34,6 +34,7 @@ run = ["/bin/false"]
 on_failure = "bury"
 [commands."say"]
 run = ["/bin/echo"]
+options = "any"
 [commands."killed"]
 run = ["/bin/sh", "-c", "kill -9 $$"]
 [commands."senseless"]

@@ -11,7 +11,6 @@ use std::{env, fs, io, iter};
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::folder;
 use crate::task::command::{Command, Commands, OnFailure, Options};
-use crate::task::payload::CommandName;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -19,6 +18,7 @@ pub mod duration;
 mod error;
 mod file;
 mod lines;
+mod listed;
 mod producer;
 mod types;
 mod written;
@@ -26,6 +26,7 @@ mod written;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 pub use lines::line_of;
+pub use producer::EXAMPLE_COMMAND;
 pub use written::Written;
 
 use error::Wrong;
@@ -33,9 +34,6 @@ use file::File;
 
 /// How long commands may go on once their worker was told to stop, unless configured.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(30);
-
-/// The command that `add-example-task` queues. What it runs needs no configuration; whether it may run does.
-pub const EXAMPLE_COMMAND: &str = "taskqueue:example-task-worker";
 
 /// What flags and environment say; each wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -234,7 +232,7 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     }
     for (pattern, given) in &file.commands {
         let at = |key: &str| format!("commands.\"{pattern}\"{key}");
-        if !is_pattern(pattern) {
+        if !producer::is_pattern(pattern) {
             return Err(wrong(
                 at(""),
                 "a command's name has letters, digits, - _ and :, and may end in *".into(),
@@ -293,14 +291,6 @@ fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
     match argv.iter().any(|element| element.contains('\0')) {
         true => Err("an element has a NUL in it"),
         false => Ok(()),
-    }
-}
-
-fn is_pattern(pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) => prefix.parse::<CommandName>().is_ok(),
-        None => pattern.parse::<CommandName>().is_ok(),
     }
 }
 

@@ -30,8 +30,9 @@ Examples:
   taskqueue check --config /etc/taskqueue/new.toml --json
 
 Looks whether the configuration can be read and makes sense, its programs are there and may be run, the broker
-answers and the store can be written to. Prints the lists of options that tasks in the store would need and the
-configuration lacks: without them such tasks are refused. Call it as the tender's user, in its folder and with its variables.
+answers and the store can be written to. Prints the lists of options that tasks in the store would need and that the
+configuration lacks: without them such tasks are refused.
+Call it as the tender's user, in its folder and with its variables.
 It starts nothing and makes no store; one of an earlier version is brought up to date, as by every command.
 Exits with 0 if nothing is wrong, with 2 if the configuration is, and with 1 if only what it names is.")]
 pub struct Flags {

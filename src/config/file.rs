@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::duration::Span;
-use super::producer;
+use super::listed::Given;
 use crate::pool;
 
 /// The whole file.
@@ -119,7 +119,7 @@ pub struct Command {
     pub stdin: Option<Stdin>,
     #[serde(default)]
     pub dash_arguments: bool,
-    pub options: Option<producer::Given>,
+    pub options: Option<Given>,
     pub on_failure: Option<OnFailure>,
 }
 

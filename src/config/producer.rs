@@ -1,56 +1,20 @@
 //! What producers may ask for, as the configuration says it: options, a tube's commands, and the example.
 
 use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::error::{Error, Wrong};
 use super::file::{self, File, Tube};
-use super::{EXAMPLE_COMMAND, is_pattern};
+use super::listed::Given;
 use crate::process::program;
 use crate::task::command::{Command, Commands, Options};
-use crate::task::payload::{OptionName, Refusal};
+use crate::task::payload::{CommandName, OptionName, Refusal};
 use crate::tube::TubeName;
+
+/// The command that `add-example-task` queues. What it runs needs no configuration; whether it may run does.
+pub const EXAMPLE_COMMAND: &str = "taskqueue:example-task-worker";
 
 /// The option that `add-example-task` gives to its command.
 const EXAMPLE_OPTION: &str = "message";
-
-/// `options = [ … ]`, or `options = "any"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given {
-    Any,
-    Named(Vec<String>),
-}
-
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Given;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of options' names, or \"any\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Given, E> {
-                match word {
-                    "any" => Ok(Given::Any),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
-                }
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Given, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(names)).map(Given::Named)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
 
 /// The options of a command. Where it reads the whole body, they are a part of what it reads: any will do, unless it is
 /// said which.
@@ -133,4 +97,13 @@ pub(super) fn limit(
         commands.take_raw_only(tube.clone());
     }
     Ok(())
+}
+
+/// Whether it can be a command's name, or a pattern.
+pub(super) fn is_pattern(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(prefix) => prefix.parse::<CommandName>().is_ok(),
+        None => pattern.parse::<CommandName>().is_ok(),
+    }
 }

@@ -69,8 +69,7 @@ impl Asked {
             }
             let list = self.0.entry(table).or_default();
             let names = allowed.iter().chain(&refused);
-            list.options
-                .extend(names.map(|name| name.as_str().to_owned()));
+            list.options.extend(names.cloned());
             list.tasks = list.tasks.saturating_add(1);
         }
     }
@@ -96,8 +95,8 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Tasks of the newest {NEWEST} in the store have options that are refused by this configuration. Where it is \
-             right to\ngive them to the command, write:"
+            "Of the newest {NEWEST} tasks in the store, some have options that this configuration refuses. Where it is \
+             right\nto give them to the command, write:"
         )?;
         for (table, list) in &self.0 {
             let names: Vec<String> = list

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::api::Put;
 use crate::cli::log;
 use crate::config::{Config, EXAMPLE_COMMAND};
+use crate::task::payload::Refusal;
 use crate::tube::TubeName;
 
 /// So many reasons are told; a batch may have a million.
@@ -43,6 +44,10 @@ impl<'a> Doubt<'a> {
             let Some(refusal) = put.refusal(&self.config.commands, self.tube) else {
                 continue;
             };
+            // A worker may have been given a command for bodies as it was started: worker … -- COMMAND.
+            if matches!(refusal, Refusal::NoRawCommand { .. }) {
+                continue;
+            }
             let becomes = match refusal.is_for_want_of_a_command() {
                 true => "wait for its command",
                 false => "be refused",

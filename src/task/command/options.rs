@@ -66,11 +66,11 @@ pub(super) fn check(
         let is_there = option.1 != OptionValue::Off;
         is_there && !options.take(&option.0) && !given.is_some_and(|given| given.has(option))
     };
-    let refused: Vec<OptionName> = call
+    let refused: Vec<String> = call
         .options
         .iter()
         .filter(is_refused)
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name.to_string())
         .collect();
     if refused.is_empty() {
         return Ok(());
@@ -80,7 +80,7 @@ pub(super) fn check(
         table: table.into(),
         allowed: match options {
             Options::Any => Vec::new(),
-            Options::Named(names) => names.iter().cloned().collect(),
+            Options::Named(names) => names.iter().map(OptionName::to_string).collect(),
         },
         refused,
     })

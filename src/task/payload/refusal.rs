@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use super::name::OptionName;
 use super::rules::BadName;
 use super::type_name::TypeName;
 
@@ -138,9 +137,9 @@ pub enum Refusal {
         /// What stands in the configuration: its name, or a pattern.
         table: String,
         /// Those that it may be given.
-        allowed: Vec<OptionName>,
+        allowed: Vec<String>,
         /// Those that it was given and may not be, in their order.
-        refused: Vec<OptionName>,
+        refused: Vec<String>,
     },
     /// The configuration says which commands the tube runs, and this is none of them.
     #[error(
@@ -203,7 +202,7 @@ impl Refusal {
 const NAMED: usize = 8;
 
 /// Options by their names, as far as a reason has room for them.
-fn named(options: &[OptionName]) -> String {
+fn named(options: &[String]) -> String {
     let names = options.iter().take(NAMED).map(|name| format!("\"{name}\""));
     let names = names.collect::<Vec<_>>().join(", ");
     let noun = match options {
@@ -216,7 +215,7 @@ fn named(options: &[OptionName]) -> String {
     }
 }
 
-fn them(options: &[OptionName]) -> &'static str {
+fn them(options: &[String]) -> &'static str {
     match options {
         [_] => "it",
         _ => "them",
@@ -224,7 +223,7 @@ fn them(options: &[OptionName]) -> &'static str {
 }
 
 /// The elements of a list in the configuration.
-fn list(allowed: &[OptionName], refused: &[OptionName]) -> String {
+fn list(allowed: &[String], refused: &[String]) -> String {
     let names = allowed.iter().chain(refused.iter().take(NAMED));
     let mut names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
     if refused.len() > NAMED {

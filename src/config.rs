@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, io, iter};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
-use crate::process::{folder, program};
-use crate::task::command::{Command, Commands, OnFailure};
-use crate::task::payload::CommandName;
+use crate::process::folder;
+use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -18,12 +18,15 @@ pub mod duration;
 mod error;
 mod file;
 mod lines;
+mod listed;
+mod producer;
 mod types;
 mod written;
 
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 pub use lines::line_of;
+pub use producer::EXAMPLE_COMMAND;
 pub use written::Written;
 
 use error::Wrong;
@@ -31,9 +34,6 @@ use file::File;
 
 /// How long commands may go on once their worker was told to stop, unless configured.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(30);
-
-/// The command that `add-example-task` queues. It needs no configuration.
-pub const EXAMPLE_COMMAND: &str = "taskqueue:example-task-worker";
 
 /// What flags and environment say; each wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -225,23 +225,29 @@ fn default_store() -> Result<StoreUrl, Error> {
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
-    let run = vec![
-        program::found(program::name().as_os_str())
-            .to_string_lossy()
-            .into_owned(),
-        "example-task-worker".into(),
-    ];
-    commands.add(EXAMPLE_COMMAND, Command::new(run));
+    if producer::has_example(file) {
+        let example = producer::example();
+        let example = example.map_err(|e| wrong(EXAMPLE_COMMAND.into(), e.to_string()))?;
+        commands.add(EXAMPLE_COMMAND, example);
+    }
     for (pattern, given) in &file.commands {
         let at = |key: &str| format!("commands.\"{pattern}\"{key}");
-        if !is_pattern(pattern) {
+        if !producer::is_pattern(pattern) {
             return Err(wrong(
                 at(""),
                 "a command's name has letters, digits, - _ and :, and may end in *".into(),
             ));
         }
+        let known = match pattern.as_str() {
+            EXAMPLE_COMMAND => commands.find(pattern).map(Arc::clone),
+            _ => None,
+        };
+        let run = match &known {
+            Some(example) if given.run.is_empty() => &example.run,
+            Some(_) | None => &given.run,
+        };
         let cleanup = given.cleanup.as_ref().map(|cleanup| (".cleanup", cleanup));
-        for (key, argv) in iter::once((".run", &given.run)).chain(cleanup) {
+        for (key, argv) in iter::once((".run", run)).chain(cleanup) {
             may_be_started(argv).map_err(|why| wrong(at(key), why.into()))?;
         }
         for (key, value) in [
@@ -262,7 +268,14 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
                 "must be more than 0; leave it out for no timeout".into(),
             ));
         }
-        commands.add(pattern, command(given));
+        let options = producer::options(given);
+        let options = options.map_err(|e| wrong(at(".options"), e.to_string()))?;
+        let options = match &known {
+            Some(example) if given.options.is_none() => example.options.clone(),
+            Some(_) | None => options,
+        };
+        let run = run.clone();
+        commands.add(pattern, command(given, run, options));
     }
     Ok(commands)
 }
@@ -281,19 +294,11 @@ fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
     }
 }
 
-fn is_pattern(pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) => prefix.parse::<CommandName>().is_ok(),
-        None => pattern.parse::<CommandName>().is_ok(),
-    }
-}
-
-fn command(given: &file::Command) -> Command {
+fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command {
     let (rules, backoff) = (Rules::default(), GrowingWait::default());
     let spans = given.backoff.as_ref();
     Command {
-        run: given.run.clone(),
+        run,
         cleanup: given.cleanup.clone(),
         timeout: given.timeout.map(|span| span.0),
         retry: Rules {
@@ -307,6 +312,7 @@ fn command(given: &file::Command) -> Command {
         },
         body_on_stdin: given.stdin == Some(file::Stdin::Body),
         dash_arguments: given.dash_arguments,
+        options,
         on_failure: match given.on_failure {
             Some(file::OnFailure::Bury) => OnFailure::Bury,
             Some(file::OnFailure::Delete) | None => OnFailure::Delete,
@@ -333,6 +339,7 @@ fn tubes(
                 format!("there is no [commands.\"{command}\"]"),
             ));
         }
+        producer::limit(&tube, given, commands, wrong)?;
         if given.worker_command.as_ref().is_some_and(Vec::is_empty) {
             return Err(wrong(at(".worker_command"), "no program is named".into()));
         }

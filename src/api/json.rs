@@ -82,7 +82,7 @@ impl<'a> Task<'a> {
             uuid: task.uuid.to_string(),
             tube: &task.tube,
             command: task.command.as_deref(),
-            arguments: raw(&task.arguments),
+            arguments: texts(&task.arguments),
             options: raw(&task.options),
             status: task.status.as_str(),
             reason: task.reason.as_deref(),
@@ -112,6 +112,24 @@ fn raw(text: &str) -> Cow<'_, RawValue> {
         // A string can always be written.
         Err(_) => to_raw_value(text).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned),
     }
+}
+
+/// Arguments, all of them strings: what a command gets of a number are its digits.
+fn texts(arguments: &str) -> Cow<'_, RawValue> {
+    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(arguments) else {
+        return raw(arguments);
+    };
+    let is_text = |element: &&RawValue| element.get().starts_with('"');
+    if elements.iter().all(is_text) {
+        return raw(arguments);
+    }
+    let text = |element: &&RawValue| match is_text(element) {
+        true => element.get().to_owned(),
+        false => serde_json::Value::from(element.get()).to_string(),
+    };
+    let texts: Vec<String> = elements.iter().map(text).collect();
+    let texts = RawValue::from_string(format!("[{}]", texts.join(",")));
+    texts.map_or_else(|_| raw(arguments), Cow::Owned)
 }
 
 impl<'a> Attempt<'a> {

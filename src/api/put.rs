@@ -10,9 +10,9 @@ use crate::broker;
 use crate::ledger::Millis;
 use crate::ledger::put::NewTask;
 use crate::seconds::whole_seconds;
-use crate::task::command::Content;
+use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
-use crate::task::payload::{Call, OptionValue, Refusal};
+use crate::task::payload::{Argument, Call, OptionValue, Refusal};
 use crate::tube::TubeName;
 
 /// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
@@ -75,16 +75,23 @@ impl Put {
         }
     }
 
+    /// Why a worker that has these commands would not run it, were it put into this tube.
+    pub fn refusal(&self, commands: &Commands, tube: &TubeName) -> Option<Refusal> {
+        let content = self.content.as_ref().ok()?;
+        commands.plan(self.uuid, tube, content).err()
+    }
+
     /// Roughly how many bytes it takes up, for those who put many in one go.
     pub fn size(&self) -> usize {
         self.content.as_ref().map_or(0, Content::size)
     }
 
-    /// Adds an argument: one element of the argv, whatever is in it.
+    /// Adds an argument: one element of the argv, whatever is in it. One that begins with a hyphen needs the
+    /// command's leave, unless it is a number.
     #[must_use]
     pub fn argument(self, argument: impl Into<String>) -> Put {
         self.change(|call| {
-            call.arguments.push(argument.into());
+            call.arguments.push(Argument::of_text(argument.into()));
             Ok(())
         })
     }

@@ -19,6 +19,10 @@ use crate::task::id::WorkerId;
 use crate::tube::TubeName;
 use crate::{broker, connect, ownership};
 
+mod asked;
+
+use asked::Asked;
+
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -26,7 +30,9 @@ Examples:
   taskqueue check --config /etc/taskqueue/new.toml --json
 
 Looks whether the configuration can be read and makes sense, its programs are there and may be run, the broker
-answers and the store can be written to. Call it as the tender's user, in its folder and with its variables.
+answers and the store can be written to. Prints the lists of options that tasks in the store would need and that the
+configuration lacks: without them such tasks are refused.
+Call it as the tender's user, in its folder and with its variables.
 It starts nothing and makes no store; one of an earlier version is brought up to date, as by every command.
 Exits with 0 if nothing is wrong, with 2 if the configuration is, and with 1 if only what it names is.")]
 pub struct Flags {
@@ -51,6 +57,8 @@ struct Checked {
     file: Option<PathBuf>,
     is_empty: bool,
     findings: Vec<Finding>,
+    /// What is missing for tasks that are in the store. None of it is wrong by itself.
+    asked: Asked,
 }
 
 pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
@@ -71,10 +79,25 @@ fn as_json(checked: &Checked) -> Value {
     let of = |one: &Finding| json!({ "line": one.line, "key": one.key, "reason": one.reason });
     let findings: Vec<Value> = checked.findings.iter().map(of).collect();
     let file = checked.file.as_ref().map(|file| file.to_string_lossy());
-    json!({ "ok": findings.is_empty(), "file": file, "findings": findings })
+    let mut checked_as_json =
+        json!({ "ok": findings.is_empty(), "file": file, "findings": findings });
+    if !checked.asked.is_empty()
+        && let Some(object) = checked_as_json.as_object_mut()
+    {
+        object.insert("missing".into(), checked.asked.as_json());
+    }
+    checked_as_json
 }
 
 fn print(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
+    print_findings(out, checked)?;
+    match checked.asked.is_empty() {
+        true => Ok(()),
+        false => write!(out, "\n{}", checked.asked),
+    }
+}
+
+fn print_findings(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     let file = checked.file.as_ref().map(|file| file.display());
     for one in &checked.findings {
         if let (Some(file), Some(line)) = (&file, one.line) {
@@ -107,14 +130,16 @@ fn check(global: &Global) -> Checked {
                 file: error.file().map(folder::named),
                 is_empty: false,
                 findings: vec![wrong(error, &Written::default())],
+                asked: Asked::default(),
             };
         }
     };
-    let findings = match Config::of(written.clone(), &overrides) {
+    let (findings, asked) = match Config::of(written.clone(), &overrides) {
         Ok(config) => look(&config, global),
-        Err(error) => vec![wrong(error, &written)],
+        Err(error) => (vec![wrong(error, &written)], Asked::default()),
     };
     Checked {
+        asked,
         is_empty: written.is_empty_file(),
         file: written.file.map(|file| folder::named(&file)),
         findings,
@@ -137,7 +162,7 @@ fn wrong(error: Error, written: &Written) -> Finding {
 }
 
 /// All that a command would stumble over.
-fn look(config: &Config, global: &Global) -> Vec<Finding> {
+fn look(config: &Config, global: &Global) -> (Vec<Finding>, Asked) {
     let mut findings = Vec::new();
     let mut found = |key: Option<String>, is_in_file: bool, failure: Failure| {
         let key_in_file = key.as_ref().filter(|_| is_in_file);
@@ -167,13 +192,14 @@ fn look(config: &Config, global: &Global) -> Vec<Finding> {
     for (key, failure) in refused(config, global) {
         found(key, true, failure);
     }
-    if let Err(failure) = store(config) {
+    let asked = store(config).unwrap_or_else(|failure| {
         found(Some("store".into()), global.store.is_none(), failure);
-    }
+        Asked::default()
+    });
     if let Err(failure) = answers(config) {
         found(Some("broker".into()), global.broker.is_none(), failure);
     }
-    findings
+    (findings, asked)
 }
 
 /// What a tender of every configured tube would refuse: each key that is wrong, and why. The variables of a tender's
@@ -196,15 +222,18 @@ fn refused(config: &Config, global: &Global) -> Vec<(Option<String>, Failure)> {
     config.tubes.keys().filter_map(of).collect()
 }
 
-/// Whether the store can be written to, or made, and its tubes be tended.
-fn store(config: &Config) -> Result<(), Failure> {
+/// Whether the store can be written to, or made, and its tubes be tended; and what its tasks ask for.
+fn store(config: &Config) -> Result<Asked, Failure> {
     let store = config.store.canonical()?;
+    let mut asked = Asked::default();
     if let Some(mut ledger) = connect::existing(&store)? {
         // As a worker whose store was in trouble does.
         ledger.prove(WorkerId::NOBODY)?;
+        asked = Asked::of(&ledger, config)?;
     }
     let tubes: Vec<_> = config.tubes.keys().cloned().collect();
-    Ok(ownership::could_take(store.beside(), &tubes)?)
+    ownership::could_take(store.beside(), &tubes)?;
+    Ok(asked)
 }
 
 fn answers(config: &Config) -> Result<(), Failure> {

@@ -44,8 +44,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at the store.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What the demo's tasks run, beside the example that is built in.
+/// What the demo's tasks run.
 const CONFIGURATION: &str = r#"
+[commands."taskqueue:example-task-worker"]
+
 [commands."demo:count"]
 run = ["/bin/sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.1; done"]
 

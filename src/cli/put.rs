@@ -14,12 +14,15 @@ use super::{Failure, log};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
-use crate::task::payload::{self, Body, Call, Native};
+use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::tube::TubeName;
 
+mod doubt;
 mod foreign;
 
 pub use foreign::refusal;
+
+use doubt::Doubt;
 
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -40,7 +43,8 @@ Prints the task's id once it is recorded. If the broker cannot be reached, the t
 all the same and is put when the broker is back: a warning, and exit 0.
 In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
 bytes themselves and prints the word job and its number; anything else is refused.
-An argument that begins with a hyphen goes after --.")]
+An argument that begins with a hyphen goes after --.
+What workers would refuse by the configuration that is here is recorded all the same, with a warning.")]
 pub struct Flags {
     /// The tube its job is put into
     #[arg(long, value_name = "TUBE")]
@@ -154,7 +158,7 @@ fn call(command: &str, arguments: Vec<String>, options: &[String]) -> Result<Cal
     let wrong = |e: payload::Refusal| Failure::usage(e.to_string());
     Ok(Call {
         command: command.parse().map_err(wrong)?,
-        arguments,
+        arguments: arguments.into_iter().map(Argument::of_text).collect(),
         options: Call::parse_options(options).map_err(wrong)?,
     })
 }
@@ -276,6 +280,7 @@ fn put_chunks(
     let mut putter = Putter {
         queue: Queue::open(&config.broker, &config.store)?,
         order,
+        doubt: Doubt::new(config, &order.tube),
         warned: false,
         all_well: true,
         printing: Ok(()),
@@ -297,6 +302,7 @@ fn put_chunks(
             }
         }
         putter.put(chunk).await?;
+        putter.doubt.end();
         Ok(if putter.all_well {
             ExitCode::SUCCESS
         } else {
@@ -308,6 +314,7 @@ fn put_chunks(
 struct Putter<'a> {
     queue: Queue,
     order: &'a Order,
+    doubt: Doubt<'a>,
     /// The broker was reported as being in trouble.
     warned: bool,
     all_well: bool,
@@ -323,6 +330,7 @@ impl Putter<'_> {
 
     /// Records tasks, then puts their jobs, then tells their ids. Whoever reads an id may rely on the task.
     async fn put(&mut self, puts: Vec<Put>) -> Result<(), Failure> {
+        let doubts = self.doubt.of(&puts);
         let answers = self.queue.put_all(&self.order.tube, puts).await?;
         let trouble = |answer: &Result<Receipt, _>| answer.as_ref().ok()?.trouble.clone();
         if let Some(error) = answers.iter().find_map(trouble) {
@@ -336,6 +344,9 @@ impl Putter<'_> {
             }
         }
         self.print(&recorded);
+        for doubt in doubts {
+            log::say(format_args!("taskqueue: warning: {doubt}"));
+        }
         Ok(())
     }
 

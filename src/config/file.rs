@@ -1,12 +1,16 @@
 //! The configuration file as it is written: `taskqueue.toml(5)`. Keys that are not here are refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::duration::Span;
+use super::listed::Given;
 use crate::pool;
 
 /// The whole file.
@@ -54,6 +58,11 @@ pub struct Tube {
     pub worker_protocol: Option<Protocol>,
     /// The command that gets raw bodies.
     pub command: Option<String>,
+    /// The commands that its tasks may ask for, by names and patterns; all, where this is not said.
+    pub commands: Option<Vec<String>>,
+    /// All bodies are raw, whatever they say.
+    #[serde(default)]
+    pub raw_only: bool,
     /// Attempts of a task that may be lost, where its command says nothing of it.
     pub max_lost: Option<u32>,
 }
@@ -99,6 +108,8 @@ pub enum Protocol {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
+    /// Where it is missing, the example's is known, and nobody else's.
+    #[serde(default)]
     pub run: Vec<String>,
     pub cleanup: Option<Vec<String>>,
     pub timeout: Option<Span>,
@@ -108,6 +119,7 @@ pub struct Command {
     pub stdin: Option<Stdin>,
     #[serde(default)]
     pub dash_arguments: bool,
+    pub options: Option<Given>,
     pub on_failure: Option<OnFailure>,
 }
 
@@ -143,7 +155,66 @@ pub struct Type {
     /// Fields of the body, in the order of the arguments.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// An option, and the field of the body that is its value. Where each stands tells their order.
+    /// An option, and where its value is from. Where each stands tells their order.
     #[serde(default)]
-    pub options: BTreeMap<String, Spanned<String>>,
+    pub options: BTreeMap<String, Spanned<TypeOption>>,
+}
+
+/// `NAME = "FIELD"`, `NAME = { field = "FIELD", default = … }`, or `NAME = { value = … }`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypeOption {
+    /// The field of the body that is its value.
+    pub field: Option<String>,
+    /// Its value where the body has no such field.
+    pub default: Option<toml::Value>,
+    /// Its value, whatever the body says.
+    pub value: Option<toml::Value>,
+}
+
+impl<'de> Deserialize<'de> for TypeOption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        /// What may stand in its table.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            field: Option<String>,
+            default: Option<toml::Value>,
+            value: Option<toml::Value>,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = TypeOption;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a string, which names a field, or a table with field, default or value",
+                )
+            }
+
+            fn visit_str<E: serde::de::Error>(self, field: &str) -> Result<TypeOption, E> {
+                Ok(TypeOption {
+                    field: Some(field.into()),
+                    default: None,
+                    value: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TypeOption, A::Error> {
+                let Table {
+                    field,
+                    default,
+                    value,
+                } = Table::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(TypeOption {
+                    field,
+                    default,
+                    value,
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }

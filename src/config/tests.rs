@@ -53,10 +53,9 @@ fn a_whole_file() {
         panic!("the type is not there");
     };
     assert_eq!(call.command.as_str(), "app:x");
-    assert_eq!(call.arguments, ["1"]);
+    assert_eq!(call.arguments_json(), r#"["1"]"#);
     assert_eq!(call.options_json(), r#"{"zest":2,"message":"t"}"#);
     assert!(config.commands.find("other").is_none());
-    assert!(config.commands.find(EXAMPLE_COMMAND).is_some());
 }
 
 #[test]
@@ -124,7 +123,51 @@ fn what_is_wrong_is_named() {
         ),
         (
             "[types.T]\ncommand = 'x'\noptions = { a = true }",
-            "expected a string",
+            "expected a string, which names a field, or a table",
+        ),
+        (
+            "[commands.x]\nrun = ['x']\noptions = 'some'",
+            "expected an array of options' names, or \"any\"",
+        ),
+        (
+            "[commands.x]\nrun = ['x']\noptions = ['--a']",
+            "commands.\"x\".options: the option name \"--a\" begins with a hyphen",
+        ),
+        (
+            "[commands.x]\noptions = ['a']",
+            "commands.\"x\".run: no program",
+        ),
+        (
+            "[tubes.t]\ncommands = ['y', 'z:*']\n[commands.y]\nrun = ['x']",
+            "tubes.\"t\".commands: there is no [commands.\"z:*\"], nor one that it stands for",
+        ),
+        (
+            "[tubes.t]\ncommands = ['a b']",
+            "tubes.\"t\".commands: \"a b\" is no command's name",
+        ),
+        (
+            "[tubes.t]\nraw_only = true",
+            "tubes.\"t\".raw_only: needs a command",
+        ),
+        (
+            "[tubes.t]\nraw_only = true\ncommand = 'y'\ncommands = ['y']\n[commands.y]\nrun = ['x']",
+            "tubes.\"t\".commands: means nothing beside raw_only",
+        ),
+        (
+            "[types.T]\ncommand = 'x'\noptions = { a = {} }",
+            "types.\"T\".options.\"a\": needs a field or a value",
+        ),
+        (
+            "[types.T]\ncommand = 'x'\noptions = { a = { field = 'a', value = 1 } }",
+            "types.\"T\".options.\"a\": has both a field and a value",
+        ),
+        (
+            "[types.T]\ncommand = 'x'\noptions = { a = { value = [] } }",
+            "types.\"T\".options.\"a\": a value is a string, a number, true or false",
+        ),
+        (
+            "[types.T]\ncommand = 'x'\noptions = { a = { fields = 'a' } }",
+            "unknown field `fields`",
         ),
         ("broker = 'redis://x'", "broker: 'redis://x' is no broker"),
     ];
@@ -132,5 +175,111 @@ fn what_is_wrong_is_named() {
         let error = read(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text:?} gave\n{error}");
         assert!(error.contains("/etc/t.toml"), "{error}");
+    }
+}
+
+/// A plan's argv without its program, or the reason why there is none.
+fn planned(config: &Config, tube: &str, body: &'static str) -> Result<String, String> {
+    let content = crate::task::command::Content::Unread(bytes::Bytes::from_static(body.as_bytes()));
+    let plan = config
+        .commands
+        .plan(uuid::Uuid::nil(), &tube.parse().unwrap(), &content);
+    plan.map(|plan| plan.argv[1..].join(" "))
+        .map_err(|refusal| refusal.to_string())
+}
+
+#[test]
+fn what_producers_may_ask_for_is_said_here() {
+    let config = read(
+        r#"
+        [tubes.few]
+        commands = ["say", "app:*"]
+        [tubes.bytes]
+        command = "take"
+        raw_only = true
+        [commands.say]
+        run = ["say"]
+        options = ["a"]
+        [commands."app:x"]
+        run = ["x"]
+        options = "any"
+        [commands.take]
+        run = ["take", "bytes"]
+        [commands.reads]
+        run = ["reads"]
+        stdin = "body"
+        [types.T]
+        command = "say"
+        options = { fixed = { value = 3 }, b = { field = "f", default = "d" }, flag = { value = true } }
+        "#,
+    )
+    .unwrap();
+    let a = r#"{"taskqueue":1,"command":"say","options":{"a":1}}"#;
+    let x = r#"{"taskqueue":1,"command":"app:x","options":{"anything":1}}"#;
+    let c = r#"{"taskqueue":1,"command":"say","options":{"c":1}}"#;
+    for (tube, body, expected) in [
+        ("few", a, Ok("--a=1")),
+        ("few", x, Ok("--anything=1")),
+        ("few", c, Err("the option \"c\"")),
+        (
+            "few",
+            r#"{"taskqueue":1,"command":"take"}"#,
+            Err("may not run in tube few"),
+        ),
+        ("few", "T::{}", Ok("--fixed=3 --b=d --flag")),
+        (
+            "few",
+            r#"T::{"f":"e","fixed":4}"#,
+            Ok("--fixed=3 --b=e --flag"),
+        ),
+        ("other", r#"{"taskqueue":1,"command":"take"}"#, Ok("bytes")),
+        (
+            "other",
+            r#"{"taskqueue":1,"command":"reads","options":{"q":1}}"#,
+            Ok(""),
+        ),
+        ("bytes", a, Ok("bytes")),
+    ] {
+        match (planned(&config, tube, body), expected) {
+            (Ok(argv), Ok(expected)) => assert_eq!(argv, expected, "{body}"),
+            (Err(reason), Err(part)) => assert!(reason.contains(part), "{body}: {reason}"),
+            (found, _) => panic!("{tube} {body}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_example_runs_where_the_file_says_so_or_says_nothing() {
+    let other = "[commands.x]\nrun = ['x']\n";
+    let named = format!("[commands.'{EXAMPLE_COMMAND}']\n");
+    for (text, may_run) in [
+        (String::new(), true),
+        ("[tubes.t]\nmax_workers = 3".into(), true),
+        (other.into(), false),
+        (format!("{other}{named}"), true),
+        (format!("{other}{named}timeout = '1m'"), true),
+        (
+            format!("{other}[types.T]\ncommand = '{EXAMPLE_COMMAND}'"),
+            true,
+        ),
+        (
+            format!("{other}[tubes.t]\ncommands = ['{EXAMPLE_COMMAND}']"),
+            true,
+        ),
+        (
+            format!("{other}[tubes.t]\ncommand = '{EXAMPLE_COMMAND}'"),
+            true,
+        ),
+    ] {
+        let config = read(&text).unwrap();
+        let body = r#"{"taskqueue":1,"command":"taskqueue:example-task-worker","arguments":["1"],"options":{"message":"hog"}}"#;
+        match planned(&config, "other", body) {
+            Ok(argv) => assert_eq!(argv, "example-task-worker 1 --message=hog", "{text}"),
+            Err(reason) => assert!(
+                reason.contains(&named[..named.len() - 1].replace('\'', "\"")),
+                "{reason}"
+            ),
+        }
+        assert_eq!(planned(&config, "other", body).is_ok(), may_run, "{text}");
     }
 }

@@ -45,6 +45,9 @@ impl Writing<'_> {
         let Some(task) = self.find_or_add(job)? else {
             return Ok(Claim::DeleteJob { task: None });
         };
+        if is_astray(&task, job) {
+            return Ok(self.astray(&task, job));
+        }
         let verdict = judge(self.found(&task, job)?);
         match verdict {
             Verdict::Begin | Verdict::BeginAnew if self.may_have_left(&task, job)? => {
@@ -79,7 +82,10 @@ impl Writing<'_> {
         let Some(task) = self.find_or_add(job)? else {
             return Ok(None);
         };
-        if task.attempt > 0 || judge(self.found(&task, job)?) != Verdict::Begin {
+        if task.attempt > 0
+            || is_astray(&task, job)
+            || judge(self.found(&task, job)?) != Verdict::Begin
+        {
             return Ok(None);
         }
         let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
@@ -90,6 +96,27 @@ impl Writing<'_> {
             number: 1,
         };
         self.run(task, job, first, plan, true).map(Some)
+    }
+
+    /// A job in another tube than its task's is one too many: the task has its own where it belongs, or is to have it.
+    /// No producer who may put into one tube runs another tube's tasks, and what has moved is announced where it is
+    /// now.
+    fn astray(&self, task: &TaskRow, job: &JobRef) -> Claim {
+        tracing::warn!(
+            task = %task.id,
+            job = job.id,
+            tube = %job.tube,
+            belongs = %task.tube,
+            "found a job too many: it names a task of another tube, which runs there"
+        );
+        Claim::DeleteJob {
+            task: match job.task {
+                // It is the very job that the row was made for, before the row moved.
+                TaskRef::Nameless(_) => Some(task.id),
+                // A copy: the row's own job may still be there.
+                TaskRef::Pointer(_) | TaskRef::Named(..) => None,
+            },
+        }
     }
 
     /// Whether something of the attempt before may be left. Only the newest attempt can have left anything: it began
@@ -346,6 +373,11 @@ impl Writing<'_> {
             priority: task.priority,
         })
     }
+}
+
+/// Whether a job waits in another tube than the task that it names.
+pub(super) fn is_astray(task: &TaskRow, job: &JobRef) -> bool {
+    task.tube != job.tube
 }
 
 /// Whoever runs a task, or ran it last.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::announce::{Again, Jobs, next_put, next_puts};
-use super::claim::Writing;
+use super::claim::{Writing, is_astray};
 use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
 use super::rows::part;
 use super::worker::{Me, note_deleted};
@@ -161,6 +161,7 @@ impl Writing<'_> {
     /// The same for the task of a job. A row that makes no sense keeps no other task from being put.
     fn put_for(&self, job: &JobRef, jobs: Option<Jobs>) -> Result<Option<Again>, Failed> {
         let put = part(self.rows, || match self.find_or_add(job)? {
+            Some(task) if is_astray(&task, job) => Ok(None),
             Some(task) => next_put(self.rows, task.id, None, self.now, jobs),
             None => Ok(None),
         });

@@ -67,8 +67,8 @@ fn waiting<'a>(
         let tended = tended.iter().find(|tube| tube.as_str() == row.tube);
         let wait = match (tended, &row.wants) {
             (None, _) => Wait::Tube(&row.tube),
-            (Some(_), Wants::Command(command))
-                if commands.find(command).is_none() && !commands.takes_every_body() =>
+            (Some(tube), Wants::Command(command))
+                if commands.find(command).is_none() && !commands.chooses_for(tube) =>
             {
                 Wait::Command(command)
             }

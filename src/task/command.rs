@@ -1,6 +1,6 @@
 //! What may run: the configured commands, and the way from a task's content to an argv.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,16 @@ use uuid::Uuid;
 
 use super::id::AttemptId;
 use super::payload::{
-    self, Body, Call, Described, Mapping, Native, NotNative, OptionValue, Refusal, TypeName,
+    self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
+    TypeName,
 };
 use super::retry;
 use crate::tube::TubeName;
+
+mod options;
+mod pattern;
+
+pub use options::Options;
 
 /// One configured command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +34,11 @@ pub struct Command {
     pub retry: retry::Rules,
     /// Gets the whole native body on stdin, and nothing of it in its argv, which may be too short for it.
     pub body_on_stdin: bool,
-    /// Takes arguments that begin with a hyphen.
+    /// Takes arguments that begin with a hyphen. A number below zero needs no such leave.
     pub dash_arguments: bool,
+    /// The options that its tasks may give to it. Where it reads the whole body, options are a part of that, and no
+    /// element of its argv.
+    pub options: Options,
     /// What becomes of the job of a task that failed.
     pub on_failure: OnFailure,
 }
@@ -44,6 +53,7 @@ impl Command {
             retry: retry::Rules::default(),
             body_on_stdin: false,
             dash_arguments: false,
+            options: Options::default(),
             on_failure: OnFailure::Delete,
         }
     }
@@ -74,7 +84,7 @@ impl Content {
     pub fn size(&self) -> usize {
         match self {
             Content::Call(call) => {
-                let arguments = call.arguments.iter().map(String::len);
+                let arguments = call.arguments.iter().map(|one| one.as_str().len());
                 let options = call.options.iter().map(|(_, value)| match value {
                     OptionValue::Text(text) | OptionValue::Number(text) => text.len(),
                     OptionValue::Flag | OptionValue::Off => 0,
@@ -147,6 +157,12 @@ pub struct Commands {
     types: BTreeMap<TypeName, Mapping>,
     max_lost: BTreeMap<TubeName, u32>,
     every_body: Option<(String, Arc<Command>)>,
+    /// The options that types give to the commands of these names.
+    given: BTreeMap<CommandName, options::Given>,
+    /// The patterns of the commands that a tube runs, where it does not run all.
+    scopes: BTreeMap<TubeName, Vec<String>>,
+    /// Tubes whose bodies are for their own commands, whatever the bodies say.
+    raw_only: BTreeSet<TubeName>,
 }
 
 impl Commands {
@@ -197,6 +213,8 @@ impl Commands {
     pub fn take_type(&mut self, name: TypeName, mapping: Mapping) -> bool {
         let known = self.find(mapping.command.as_str()).is_some();
         if known {
+            let given = self.given.entry(mapping.command.clone()).or_default();
+            given.add(&mapping);
             self.types.insert(name, mapping);
         }
         known
@@ -223,14 +241,56 @@ impl Commands {
         self.every_body = Some((name, command.into()));
     }
 
-    /// Whether all bodies go to one command unread.
+    /// Whether a name or a pattern may stand for a command that is configured.
+    pub fn has(&self, pattern: &str) -> bool {
+        let mut configured = self.configured();
+        configured.any(|(name, _)| pattern::may_meet(pattern, &name))
+    }
+
+    /// Says which commands the tasks of a tube may ask for, by names and patterns.
+    pub fn limit(&mut self, tube: TubeName, patterns: Vec<String>) {
+        self.scopes.insert(tube, patterns);
+    }
+
+    /// Takes the bodies of a tube for content of the tube's own command, whatever they say.
+    pub fn take_raw_only(&mut self, tube: TubeName) {
+        self.raw_only.insert(tube);
+    }
+
+    /// Whether all bodies of all tubes go to one command unread.
     pub fn takes_every_body(&self) -> bool {
         self.every_body.is_some()
+    }
+
+    /// Whether the configuration says that bodies of this tube are not read.
+    pub fn is_raw_only(&self, tube: &TubeName) -> bool {
+        self.raw_only.contains(tube)
+    }
+
+    /// Whether no task of a tube chooses its command.
+    pub fn chooses_for(&self, tube: &TubeName) -> bool {
+        self.takes_every_body() || self.is_raw_only(tube)
     }
 
     /// Whether a tube has a command for raw bodies.
     pub fn takes_raw(&self, tube: &TubeName) -> bool {
         self.takes_every_body() || self.raw.contains_key(tube)
+    }
+
+    /// Whether tasks of a tube may ask for the command of that name.
+    fn may_run_in(&self, tube: &TubeName, name: &str) -> bool {
+        let Some(patterns) = self.scopes.get(tube) else {
+            return true;
+        };
+        patterns.iter().any(|pattern| pattern::is_of(pattern, name))
+    }
+
+    /// What the configuration calls the command of that name by: its own entry, else the longest pattern.
+    fn table(&self, name: &str) -> Option<String> {
+        let configured = self.configured().map(|(table, _)| table);
+        let of_it = configured.filter(|table| pattern::is_of(table, name));
+        // Its own name is shorter than a pattern only where the pattern is that name and a *.
+        of_it.max_by_key(|table| (!table.ends_with('*'), table.len()))
     }
 
     /// The command of that name: by its own entry, else by the longest pattern.
@@ -247,20 +307,27 @@ impl Commands {
     /// Decides how a task's content is run in a tube, or why not.
     pub fn plan(&self, uuid: Uuid, tube: &TubeName, content: &Content) -> Result<Plan, Refusal> {
         match content {
-            Content::Call(call) => self.plan_call(uuid, call),
+            Content::Call(call) => self.plan_call(uuid, tube, call),
             Content::Raw(body) => self.plan_raw(tube, body, None),
             Content::Unread(body) => self.plan_unread(uuid, tube, body),
         }
     }
 
-    fn plan_call(&self, uuid: Uuid, call: &Call) -> Result<Plan, Refusal> {
-        if let Some((name, command)) = &self.every_body {
-            return Ok(fed(name, command, call.to_body(uuid).into()));
+    fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
+        if self.chooses_for(tube) {
+            return self.plan_raw(tube, &call.to_body(uuid).into(), None);
         }
         let name = call.command.as_str();
         let command = self.find(name).ok_or_else(|| Refusal::NotConfigured {
             command: name.into(),
         })?;
+        if !self.may_run_in(tube, name) {
+            return Err(Refusal::NotInTube {
+                command: name.into(),
+                tube: tube.to_string(),
+            });
+        }
+        self.check_options(call, command)?;
         if command.body_on_stdin {
             return Ok(fed(name, command, call.to_body(uuid).into()));
         }
@@ -272,15 +339,25 @@ impl Commands {
         })
     }
 
+    fn check_options(&self, call: &Call, command: &Command) -> Result<(), Refusal> {
+        if call.options.is_empty() || command.options == Options::Any {
+            return Ok(());
+        }
+        let name = call.command.as_str();
+        let table = self.table(name).unwrap_or_else(|| name.into());
+        let given = self.given.get(&call.command);
+        options::check(call, &table, &command.options, given)
+    }
+
     /// Everybody else's body, which may say in itself what it is.
     fn plan_unread(&self, task: Uuid, tube: &TubeName, body: &Bytes) -> Result<Plan, Refusal> {
-        if self.every_body.is_some() {
+        if self.chooses_for(tube) {
             return self.plan_raw(tube, body, None);
         }
         match self.read(body) {
             Body::Refused(refusal) => Err(refusal),
             // It could not be read when its job came, and another configuration reads it.
-            Body::Native(Native { uuid: None, call }) => self.plan_call(task, &call),
+            Body::Native(Native { uuid: None, call }) => self.plan_call(task, tube, &call),
             // What can be run of these has become a call, or was another task's, before it came here.
             Body::Native(Native {
                 uuid: Some(uuid), ..
@@ -328,74 +405,4 @@ fn named(configured: &[String], name: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::payload::OptionName;
-    use super::*;
-
-    const BODY: &[u8] = br#"Acme\Task::{"taskIdentifier":"12","message":"hello","wait":"1"}"#;
-
-    fn commands(with_type: bool) -> Commands {
-        let mut commands = Commands::default();
-        commands.add("example", Command::new(vec!["run".into()]));
-        commands.add("raw", Command::new(vec!["cat".into()]));
-        assert!(commands.take_raw("raw".parse().unwrap(), "raw"));
-        let message: OptionName = "message".parse().unwrap();
-        let mapping = |command: &str| Mapping {
-            command: command.parse().unwrap(),
-            arguments: vec!["wait".into()],
-            options: vec![(message.clone(), "message".into())],
-        };
-        assert!(!commands.take_type("Other".parse().unwrap(), mapping("missing")));
-        if with_type {
-            assert!(commands.take_type(r"Acme\Task".parse().unwrap(), mapping("example")));
-        }
-        commands
-    }
-
-    fn plan(commands: &Commands, tube: &str, body: &'static [u8]) -> Result<Plan, String> {
-        let content = Content::Unread(Bytes::from_static(body));
-        let plan = commands.plan(Uuid::max(), &tube.parse().unwrap(), &content);
-        plan.map_err(|refusal| refusal.to_string())
-    }
-
-    /// As of a task that was refused, when its type was configured after that.
-    #[test]
-    fn a_body_of_a_configured_type_runs_in_any_tube() {
-        for tube in ["native", "raw"] {
-            let plan = plan(&commands(true), tube, BODY).unwrap();
-            assert_eq!(plan.name, "example");
-            assert_eq!(plan.argv, ["run", "1", "--message=hello"]);
-            assert_eq!(plan.stdin, None);
-            let cut = super::tests::plan(&commands(true), tube, br#"Acme\Task::{"wait":"#);
-            let reason = cut.unwrap_err();
-            assert!(reason.starts_with("what follows the body's type is not JSON"));
-        }
-    }
-
-    #[test]
-    fn a_body_of_another_type_is_raw_or_refused() {
-        let raw = plan(&commands(false), "raw", BODY).unwrap();
-        assert_eq!(
-            (raw.name.as_str(), raw.stdin.as_deref()),
-            ("raw", Some(BODY))
-        );
-        assert_eq!(
-            plan(&commands(false), "native", BODY).unwrap_err(),
-            "the body's type is not configured; add [types.\"Acme\\\\Task\"] to run it; and tube native has no \
-             command for raw bodies"
-        );
-        let code = plan(&commands(true), "native", b"std::move(x)").unwrap_err();
-        assert!(code.starts_with("not JSON"), "{code}");
-    }
-
-    #[test]
-    fn one_command_for_every_body_gets_those_of_a_type_too() {
-        let mut commands = commands(true);
-        commands.take_every_body("all".into(), Command::new(vec!["cat".into()]));
-        let plan = plan(&commands, "native", BODY).unwrap();
-        assert_eq!(
-            (plan.name.as_str(), plan.stdin.as_deref()),
-            ("all", Some(BODY))
-        );
-    }
-}
+mod tests;

@@ -26,8 +26,8 @@ mod rules;
 mod tests;
 mod type_name;
 
-pub use body::{Body, Call, Native, OptionValue, Pointer};
-pub use described::{Described, Mapping};
+pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};
+pub use described::{Described, Mapping, Source};
 pub use name::{CommandName, OptionName};
 pub use read::read;
 pub use refusal::{NotNative, Place, Refusal};
@@ -50,10 +50,22 @@ impl Pointer {
 }
 
 impl Call {
-    /// The arguments as a JSON array of strings.
+    /// The arguments as a JSON array of strings, but for negative numbers.
     pub fn arguments_json(&self) -> String {
-        let arguments: Vec<String> = self.arguments.iter().map(|text| quoted(text)).collect();
+        let argument = |argument: &Argument| match argument {
+            Argument::Negative(digits) if is_number(digits) => digits.clone(),
+            // A number that is none is kept as the text that the argv would get.
+            Argument::Negative(text) | Argument::Text(text) => quoted(text),
+        };
+        let arguments: Vec<String> = self.arguments.iter().map(argument).collect();
         format!("[{}]", arguments.join(","))
+    }
+
+    /// The same, all of them strings: as rows of earlier versions have them.
+    pub fn arguments_as_texts(&self) -> String {
+        let arguments = self.arguments.iter();
+        let texts: Vec<String> = arguments.map(|one| quoted(one.as_str())).collect();
+        format!("[{}]", texts.join(","))
     }
 
     /// The options as a JSON object, in their order.
@@ -139,14 +151,19 @@ pub fn argv(call: &Call, run: &[String], dash_arguments: bool) -> Result<Vec<Str
     }));
     for (index, argument) in call.arguments.iter().enumerate() {
         let place = Place::Argument(index + 1);
-        if argument.starts_with('-') && !dash_arguments {
+        let text = argument.as_str();
+        let is_number = match argument {
+            Argument::Text(_) => false,
+            Argument::Negative(digits) => is_number(digits),
+        };
+        if text.starts_with('-') && !is_number && !dash_arguments {
             return Err(Refusal::LeadingHyphen {
                 place,
-                argument: excerpt(argument),
+                argument: excerpt(text),
                 command: call.command.to_string(),
             });
         }
-        argv.push(without_nul(place, argument.clone())?);
+        argv.push(without_nul(place, text.to_owned())?);
     }
     for (name, value) in &call.options {
         let value = match value {

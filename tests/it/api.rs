@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::support::{Beanstalkd, NOBODY, Taskqueue, reserve, tube};
 
-const COMMANDS: &str = "[commands.argv]\nrun = ['/bin/echo']\n[commands.cat]\nrun = ['/bin/cat']
+const COMMANDS: &str =
+    "[commands.argv]\nrun = ['/bin/echo']\noptions = 'any'\n[commands.cat]\nrun = ['/bin/cat']
 [tubes.t]\ncommand = 'cat'";
 
 fn open(taskqueue: &Taskqueue, broker: &str) -> Queue {

@@ -29,19 +29,24 @@ const COMMANDS: &str = r#"
 run = ["/bin/true"]
 [commands."no"]
 run = ["/bin/false"]
+options = ["x"]
 [commands."bury"]
 run = ["/bin/false"]
 on_failure = "bury"
 [commands."say"]
 run = ["/bin/echo"]
+options = "any"
 [commands."killed"]
 run = ["/bin/sh", "-c", "kill -9 $$"]
+options = ["x"]
 [commands."senseless"]
 run = ["./senseless"]
+options = ["x"]
 [commands."cat"]
 run = ["/bin/cat"]
 [tubes.raw]
 command = "cat"
 [commands.strict]
 run = ["/bin/true"]
+options = ["x"]
 "#;

@@ -20,9 +20,11 @@
 //!
 //! | command | `run` | |
 //! |---|---|---|
-//! | `safe` | a recorder | |
-//! | `dashes` | the recorder | arguments may begin with a hyphen |
-//! | `ns:*` | the recorder, `{command}` | so the name comes first in `argv` |
+//! | `safe` | a recorder | takes any options |
+//! | `dashes` | the recorder | takes any options, and arguments may begin with a hyphen |
+//! | `few` | the recorder | takes the options `copies` and `format` |
+//! | `ns:*` | the recorder, `{command}` | takes any options; so the name comes first in `argv` |
+//! | `raw` | the recorder | takes no options |
 //!
 //! | type | command | arguments | options |
 //! |---|---|---|---|
@@ -30,6 +32,7 @@
 //! | `Acme\Dashes` | `dashes` | `a`, `b` | |
 //! | `Acme\Ns` | `ns:hello` | | `z`, then `a` |
 //! | `Acme\Bare` | `safe` | | |
+//! | `Acme\Few` | `few` | | `to`, then `kind`, which is always `fixed` |
 //!
 //! A field has the name of its option.
 #![allow(

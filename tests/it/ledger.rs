@@ -4,6 +4,7 @@
 //! ledger: write what makes a stage of it, and name it at the end of this file. To add a case: write it in one of the
 //! modules, and name it in the macro's list.
 
+mod astray;
 mod batch_journals;
 mod claims;
 mod cleanup;
@@ -42,6 +43,10 @@ use crate::support::tube;
 macro_rules! suite {
     ($ledger:ident, $new:path) => {
         suite! { $ledger, $new,
+            astray::a_pointer_in_another_tube_is_one_too_many,
+            astray::a_copy_by_uuid_in_another_tube_is_one_too_many,
+            astray::a_task_that_moved_runs_where_it_is_now,
+            astray::a_row_with_a_number_for_a_text_is_the_same_task,
             claims::a_task_of_ours_runs_once,
             claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,

@@ -47,7 +47,7 @@ fn run(name: &str, interpreter: &str, port: u16) -> Output {
 
 fn configured(server: &Beanstalkd) -> Taskqueue {
     let taskqueue = Taskqueue::with(server);
-    taskqueue.configure("[commands.'invoice:send']\nrun = ['/usr/bin/printf', '[%s]']");
+    taskqueue.configure("[commands.'invoice:send']\nrun = ['/usr/bin/printf', '[%s]']\noptions = ['format', 'copy', 'note']");
     taskqueue
 }
 

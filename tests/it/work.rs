@@ -3,6 +3,7 @@
 mod ahead;
 mod answers;
 mod apart;
+mod asked;
 mod awkward;
 mod batches;
 mod claims;

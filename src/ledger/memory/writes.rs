@@ -65,7 +65,8 @@ impl Rows for Transaction<'_> {
         let asks_the_same = |row: &TaskRow| match (&row.content, content) {
             (Content::Call(one), Content::Call(other)) => {
                 one.command == other.command
-                    && one.arguments_json() == other.arguments_json()
+                    && [other.arguments_json(), other.arguments_as_texts()]
+                        .contains(&one.arguments_json())
                     && one.options_json() == other.options_json()
             }
             (

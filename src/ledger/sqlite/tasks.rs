@@ -73,8 +73,8 @@ pub(super) fn same_task(
     let columns = Columns::of(content);
     Ok(change
         .prepare_cached(
-            "SELECT id FROM tasks WHERE uuid = ?1 AND arguments IS ?2 AND options IS ?3 AND body IS ?4
-                AND (body IS NOT NULL OR command IS ?5)",
+            "SELECT id FROM tasks WHERE uuid = ?1 AND (arguments IS ?2 OR arguments IS ?6) AND options IS ?3
+                AND body IS ?4 AND (body IS NOT NULL OR command IS ?5)",
         )?
         .query_row(
             params![
@@ -82,7 +82,8 @@ pub(super) fn same_task(
                 columns.arguments,
                 columns.options,
                 columns.body,
-                columns.command
+                columns.command,
+                as_texts(content)
             ],
             |row| row.get(0),
         )
@@ -339,6 +340,14 @@ impl<'a> Columns<'a> {
                 body: Some(body),
             },
         }
+    }
+}
+
+/// A call's arguments as an earlier version has recorded them, to which a number below zero was a text.
+fn as_texts(content: &Content) -> Option<String> {
+    match content {
+        Content::Call(call) => Some(call.arguments_as_texts()),
+        Content::Raw(_) | Content::Unread(_) => None,
     }
 }
 

@@ -2,7 +2,49 @@
 
 use uuid::Uuid;
 
+use super::json::is_number;
 use super::{CommandName, NotNative, OptionName, Refusal};
+
+/// One argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// A string; or a number that does not begin with a hyphen, which is as good as its digits.
+    Text(String),
+    /// A number below zero, or `-0`, with the very digits that it was written with: no option's name.
+    Negative(String),
+}
+
+impl Argument {
+    /// A number as JSON has it, by its digits.
+    pub(super) fn number(digits: &str) -> Argument {
+        match digits.starts_with('-') {
+            true => Argument::Negative(digits.into()),
+            false => Argument::Text(digits.into()),
+        }
+    }
+
+    /// From where everything is a text, as on a command line: one that is a number and nothing else counts as one.
+    pub fn of_text(text: String) -> Argument {
+        match text.starts_with('-') && is_number(&text) {
+            true => Argument::Negative(text),
+            false => Argument::Text(text),
+        }
+    }
+
+    /// The element of the argv.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Argument::Text(text) | Argument::Negative(text) => text,
+        }
+    }
+}
+
+/// A text, whatever it looks like.
+impl<T: Into<String>> From<T> for Argument {
+    fn from(text: T) -> Argument {
+        Argument::Text(text.into())
+    }
+}
 
 /// What an option is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +65,7 @@ pub struct Call {
     /// Which configured command.
     pub command: CommandName,
     /// Its arguments, each a whole element.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<Argument>,
     /// Its options in the order in which they were written, no name twice.
     pub options: Vec<(OptionName, OptionValue)>,
 }

@@ -17,7 +17,7 @@ use super::json::{self, Value};
 use super::read::{argument, is_empty, not_json, option, wrong};
 use super::rules::MAX_NAME_LEN;
 use super::type_name::{TypeName, is_class_name};
-use super::{Call, CommandName, OptionName, Place, Refusal};
+use super::{Argument, Call, CommandName, OptionName, OptionValue, Place, Refusal};
 
 /// What separates the type from its fields.
 const SEPARATOR: &[u8] = b"::";
@@ -68,15 +68,50 @@ pub struct Mapping {
     pub command: CommandName,
     /// The fields that are its arguments, in this order.
     pub arguments: Vec<String>,
-    /// Its options, and the field of each.
-    pub options: Vec<(OptionName, String)>,
+    /// Its options, and where the value of each is from.
+    pub options: Vec<(OptionName, Source)>,
+}
+
+/// Where an option's value is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A field of the body. Where the body has no such field, the option has this value, if any.
+    Field {
+        /// The field's name.
+        field: String,
+        /// What the class gives the property that no body names.
+        default: Option<OptionValue>,
+    },
+    /// The configuration: no body changes it.
+    Fixed(OptionValue),
+}
+
+impl Source {
+    /// What the configuration gives of itself.
+    pub fn configured(&self) -> Option<&OptionValue> {
+        match self {
+            Source::Field { default, .. } => default.as_ref(),
+            Source::Fixed(value) => Some(value),
+        }
+    }
+}
+
+/// A field without a default.
+impl<T: Into<String>> From<T> for Source {
+    fn from(field: T) -> Source {
+        Source::Field {
+            field: field.into(),
+            default: None,
+        }
+    }
 }
 
 impl Mapping {
     /// Makes a call of a body's fields.
     ///
     /// A field that is an argument must be there. One that is an option may be missing, `false` or
-    /// `null`, and the option then isn't given.
+    /// `null`, and the option then isn't given; a missing one may have a default. The texts of PHP's serializers
+    /// stand for numbers too, so a text that is a number counts as one.
     pub fn call(&self, described: &Described<'_>) -> Result<Call, Refusal> {
         let fields = read(described.fields)?;
         let positional = |(index, field): (usize, &String)| {
@@ -84,11 +119,19 @@ impl Mapping {
                 field: field.clone(),
                 argument: index + 1,
             })?;
-            argument(Place::Field(field.clone()), Value::of(raw))
+            match argument(Place::Field(field.clone()), Value::of(raw))? {
+                Argument::Text(text) => Ok(Argument::of_text(text)),
+                number @ Argument::Negative(_) => Ok(number),
+            }
         };
-        let given = |(name, field): &(OptionName, String)| {
-            let raw = fields.get(field)?;
-            let value = option(Place::Field(field.clone()), Value::of(raw));
+        let given = |(name, source): &(OptionName, Source)| {
+            let value = match source {
+                Source::Fixed(value) => Ok(value.clone()),
+                Source::Field { field, default } => match fields.get(field) {
+                    Some(raw) => option(Place::Field(field.clone()), Value::of(raw)),
+                    None => Ok(default.clone()?),
+                },
+            };
             Some(value.map(|value| (name.clone(), value)))
         };
         Ok(Call {

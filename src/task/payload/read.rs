@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::excerpt::excerpt;
 use super::json::{self, Member, Value};
-use super::{Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal};
+use super::{
+    Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
+};
 
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
@@ -174,7 +176,7 @@ fn read_uuid(key: &'static str, raw: &RawValue) -> Result<Uuid, Refusal> {
 }
 
 /// Reads an array of arguments. A number becomes the digits that it was written with.
-pub(super) fn arguments(value: Value<'_>) -> Result<Vec<String>, Refusal> {
+pub(super) fn arguments(value: Value<'_>) -> Result<Vec<Argument>, Refusal> {
     let place = Place::Member("arguments");
     let Value::Array(array) = value else {
         return Err(wrong(place, &value, "an array"));
@@ -185,10 +187,10 @@ pub(super) fn arguments(value: Value<'_>) -> Result<Vec<String>, Refusal> {
 }
 
 /// Reads one argument.
-pub(super) fn argument(place: Place, value: Value<'_>) -> Result<String, Refusal> {
+pub(super) fn argument(place: Place, value: Value<'_>) -> Result<Argument, Refusal> {
     match value {
-        Value::Text(text) => without_nul(place, text),
-        Value::Number(digits) => Ok(digits.to_owned()),
+        Value::Text(text) => without_nul(place, text).map(Argument::Text),
+        Value::Number(digits) => Ok(Argument::number(digits)),
         other => Err(wrong(place, &other, "a string or a number")),
     }
 }

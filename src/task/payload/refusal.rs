@@ -128,6 +128,30 @@ pub enum Refusal {
         /// The command's name.
         command: String,
     },
+    /// The configuration does not say that the command takes these.
+    #[error("the command {command} may not be given {}; if it is to take {}, write options = [{}] under \
+             [commands.{table:?}]", named(.refused), them(.refused), list(.allowed, .refused))]
+    OptionsNotAllowed {
+        /// The command's name.
+        command: String,
+        /// What stands in the configuration: its name, or a pattern.
+        table: String,
+        /// Those that it may be given.
+        allowed: Vec<String>,
+        /// Those that it was given and may not be, in their order.
+        refused: Vec<String>,
+    },
+    /// The configuration says which commands the tube runs, and this is none of them.
+    #[error(
+        "the command {command} may not run in tube {tube}; to run it there, add \"{command}\" to commands of \
+             [tubes.{tube:?}]"
+    )]
+    NotInTube {
+        /// The command's name.
+        command: String,
+        /// The tube's name.
+        tube: String,
+    },
     /// The configuration names no program, and a payload's argument must never become one.
     #[error("the command {command:?} has no program to run")]
     NoProgram {
@@ -172,6 +196,40 @@ impl Refusal {
             Refusal::NotConfigured { .. } | Refusal::NoRawCommand { .. }
         )
     }
+}
+
+/// The most options that a reason names.
+const NAMED: usize = 8;
+
+/// Options by their names, as far as a reason has room for them.
+fn named(options: &[String]) -> String {
+    let names = options.iter().take(NAMED).map(|name| format!("\"{name}\""));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let noun = match options {
+        [_] => "the option",
+        _ => "the options",
+    };
+    match options.len().saturating_sub(NAMED) {
+        0 => format!("{noun} {names}"),
+        more => format!("{noun} {names} and {more} more"),
+    }
+}
+
+fn them(options: &[String]) -> &'static str {
+    match options {
+        [_] => "it",
+        _ => "them",
+    }
+}
+
+/// The elements of a list in the configuration.
+fn list(allowed: &[String], refused: &[String]) -> String {
+    let names = allowed.iter().chain(refused.iter().take(NAMED));
+    let mut names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    if refused.len() > NAMED {
+        names.push("…".into());
+    }
+    names.join(", ")
 }
 
 fn prefix(why: &Option<NotNative>) -> String {

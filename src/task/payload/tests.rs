@@ -43,8 +43,10 @@ fn a_call_becomes_whole_elements() {
     for (members, expected) in table {
         assert_eq!(tail(members).unwrap(), *expected, "{members}");
     }
+    let numbers = tail(r#""command":"x","arguments":[-0.0,-5,-1e9]"#).unwrap();
+    assert_eq!(numbers, ["-0.0", "-5", "-1e9"]);
     assert_eq!(
-        tail(r#""command":"x","arguments":["a",-0.0]"#)
+        tail(r#""command":"x","arguments":["a","-0.0"]"#)
             .unwrap_err()
             .to_string(),
         "argument 2 begins with a hyphen, which the command \"x\" does not allow: \"-0.0\""
@@ -240,6 +242,10 @@ fn an_argv_never_holds_what_the_kernel_would_cut() {
     let mut call = native(r#"{"taskqueue":1,"command":"x"}"#).call;
     call.arguments = vec!["a\0b".into()];
     assert!(argv(&call, &["run".into()], true).is_err());
+    // Nor what passes for a number without being one.
+    call.arguments = vec![Argument::Negative("-x".into())];
+    assert!(argv(&call, &["run".into()], false).is_err());
+    assert_eq!(call.arguments_json(), r#"["-x"]"#);
     call.arguments.clear();
     call.options = vec![("n".parse().unwrap(), OptionValue::Number("\0".into()))];
     assert!(argv(&call, &["run".into()], true).is_err());
@@ -300,7 +306,9 @@ fn call() -> impl Strategy<Value = Call> {
         options
     });
     let command = "[a-zA-Z0-9_:][a-zA-Z0-9_:-]{0,20}".prop_map(|name| name.parse().unwrap());
-    (command, prop::collection::vec(text(), 0..6), options).prop_map(
+    let negative = "-(0|[1-9][0-9]{0,20})".prop_map(Argument::Negative);
+    let argument = prop_oneof![4 => text().prop_map(Argument::Text), 1 => negative];
+    (command, prop::collection::vec(argument, 0..6), options).prop_map(
         |(command, arguments, options)| Call {
             command,
             arguments,
@@ -363,7 +371,8 @@ proptest! {
         let argv = argv(&call, &run, true).unwrap();
         prop_assert_eq!(&argv[..2], &run[..]);
         let (arguments, options) = argv[2..].split_at(call.arguments.len());
-        prop_assert_eq!(arguments, &call.arguments[..]);
+        let texts: Vec<&str> = call.arguments.iter().map(Argument::as_str).collect();
+        prop_assert_eq!(arguments, &texts[..]);
         let mut given = call.options.iter().filter(|(_, value)| *value != OptionValue::Off);
         for element in options {
             let (name, value) = given.next().unwrap();
@@ -380,7 +389,10 @@ proptest! {
 
     #[test]
     fn a_leading_hyphen_needs_leave(call in call()) {
-        let hyphen = call.arguments.iter().any(|argument| argument.starts_with('-'));
+        let hyphen = call.arguments.iter().any(|argument| match argument {
+            Argument::Text(text) => text.starts_with('-'),
+            Argument::Negative(_) => false,
+        });
         prop_assert_eq!(argv(&call, &["run".into()], false).is_err(), hyphen);
     }
 }

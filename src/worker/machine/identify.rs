@@ -11,7 +11,7 @@ use crate::ledger::Millis;
 use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
 use crate::task::fingerprint::fingerprint;
-use crate::task::payload::{Body, Native};
+use crate::task::payload::{self, Body, Native, Pointer};
 use crate::tube::TubeName;
 
 /// The longest that we leave a job to the workers of the store it points into.
@@ -55,14 +55,30 @@ pub enum Identified {
 
 /// Reads a job's body.
 pub fn read(reservation: &Reservation, tube: &TubeName, store: Uuid, commands: &Commands) -> Read {
-    match commands.read(&reservation.body) {
-        Body::Pointer(pointer) if pointer.store == store => Read::Ours(JobRef {
+    let ours = |pointer: Pointer| {
+        Read::Ours(JobRef {
             tube: tube.clone(),
             id: reservation.id,
             kicks: None,
             cleared: None,
             task: TaskRef::Pointer(pointer.uuid),
-        }),
+        })
+    };
+    if commands.is_raw_only(tube) {
+        return match payload::read(&reservation.body) {
+            // Nothing is read here but what we write ourselves, byte for byte: a task of this store has no other job.
+            Body::Pointer(pointer)
+                if pointer.store == store && pointer.to_body() == *reservation.body =>
+            {
+                ours(pointer)
+            }
+            Body::Pointer(_) | Body::Native(_) | Body::Refused(_) | Body::Other(_) => {
+                Read::Foreign(Foreign::Unread)
+            }
+        };
+    }
+    match commands.read(&reservation.body) {
+        Body::Pointer(pointer) if pointer.store == store => ours(pointer),
         Body::Pointer(pointer) => Read::Foreign(Foreign::Elsewhere(pointer.store)),
         // Or one command gets it as it is.
         Body::Native(native) if !commands.takes_every_body() => {

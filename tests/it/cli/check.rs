@@ -173,3 +173,55 @@ fn a_store_that_may_only_be_read_is_found() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn the_options_that_tasks_use_are_listed_as_they_are_to_be_written() {
+    let taskqueue = Taskqueue::embedded();
+    let config = |options: &str| {
+        format!(
+            "[commands.a]\nrun = ['true']\n{options}[commands.'b:*']\nrun = ['true']\n[commands.c]\nrun = ['cat']\n\
+             stdin = 'body'\n[tubes.t]\n"
+        )
+    };
+    taskqueue.configure(&config("options = 'any'\n"));
+    for put in [
+        &["a", "--option", "format=pdf"][..],
+        &["a", "--option", "copies=2", "--option", "format=x"],
+        &["a"],
+        &["b:x", "--option", "quiet"],
+        &["c", "--option", "whatever"],
+        &["nobody", "--option", "x"],
+    ] {
+        taskqueue.run(&[&["put", "--use-tube", "t"], put].concat());
+    }
+    taskqueue.configure(&config("options = ['zest']\n"));
+    // What is refused is no reason to allow it.
+    taskqueue.run(&["put", "--use-tube", "hostile", "a", "--option", "exec=id"]);
+    taskqueue.work("hostile", 1);
+    let said = taskqueue.run(&["check"]);
+    let (first, lists) = said.stdout.split_once("\n\n").unwrap();
+    assert!(
+        said.code == Some(0) && first.starts_with("OK: "),
+        "{said:?}"
+    );
+    assert_eq!(
+        lists.split_once("\n\n").unwrap().1,
+        "[commands.\"a\"]\noptions = [\"copies\", \"format\", \"zest\"]   # used by 2 tasks\n\n\
+         [commands.\"b:*\"]\noptions = [\"quiet\"]   # used by 1 task\n"
+    );
+    let said = taskqueue.run(&["check", "--json"]).json();
+    assert_eq!(said["ok"], json!(true));
+    assert_eq!(
+        said["missing"],
+        json!([
+            { "key": "commands.\"a\".options", "options": ["copies", "format", "zest"], "tasks": 2 },
+            { "key": "commands.\"b:*\".options", "options": ["quiet"], "tasks": 1 },
+        ])
+    );
+    taskqueue.configure(
+        &config("options = ['zest', 'copies', 'format']\n")
+            .replace("'b:*']\n", "'b:*']\noptions = 'any'\n"),
+    );
+    let said = taskqueue.run(&["check", "--json"]).json();
+    assert!(said.get("missing").is_none(), "{said}");
+}

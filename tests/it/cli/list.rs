@@ -34,18 +34,21 @@ fn tasks() -> (Beanstalkd, Taskqueue) {
         } else {
             "hello"
         };
-        taskqueue
-            .run(&[
-                "put",
-                "--use-tube",
-                "t",
-                command,
-                "--option",
-                "x=1",
-                "--",
-                argument,
-            ])
-            .ok();
+        let put = taskqueue.run(&[
+            "put",
+            "--use-tube",
+            "t",
+            command,
+            "--option",
+            "x=1",
+            "--",
+            argument,
+        ]);
+        // What will be refused is warned of.
+        assert_eq!(
+            (put.code, put.stderr.is_empty()),
+            (Some(0), command != "strict")
+        );
     }
     // One is refused; it counts as a job too.
     taskqueue.run(&["put", "--use-tube", "t", "ok"]).ok();
@@ -288,9 +291,8 @@ fn nothing_that_a_producer_says_reaches_the_terminal() {
             &format!("x={evil}"),
         ])
         .ok();
-    taskqueue
-        .run(&["put", "--use-tube", "t", "unknown", evil])
-        .ok();
+    let warned = taskqueue.run(&["put", "--use-tube", "t", "unknown", evil]);
+    assert_eq!(warned.code, Some(0), "{warned:?}");
     super::other(&server, "t")
         .put(
             evil.as_bytes(),

@@ -307,3 +307,53 @@ fn a_batch_of_large_tasks_is_not_collected_first() {
     let put = putting.wait_with_output().unwrap();
     assert_eq!(put.stdout, b"1\n2\n3\n4\n5\n");
 }
+
+#[test]
+fn what_the_configuration_would_refuse_is_said_once_a_reason() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.a]\nrun = ['true']\n[tubes.none]\ncommands = []\n");
+    for (tube, put, said) in [
+        (
+            "t",
+            &["a", "--option", "x"][..],
+            "it will be refused: the command a may not be given the option \"x\"; if",
+        ),
+        (
+            "t",
+            &["b"],
+            "it will wait for its command: the command b is not configured; add [commands.\"b\"]",
+        ),
+        (
+            "none",
+            &["a"],
+            "it will be refused: the command a may not run in tube none",
+        ),
+    ] {
+        let ran = taskqueue.run(&[&["put", "--use-tube", tube], put].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let warning =
+            format!("taskqueue: warning: the task is recorded, and by this configuration {said}");
+        assert!(ran.stderr.starts_with(&warning), "{ran:?}");
+    }
+    let same = r#"{"taskqueue":1,"command":"a","options":{"same":1}}"#;
+    let others =
+        (0..20).map(|n| format!(r#"{{"taskqueue":1,"command":"a","options":{{"o{n}":1}}}}"#));
+    let batch: Vec<String> = [same; 5]
+        .map(String::from)
+        .into_iter()
+        .chain(others)
+        .collect();
+    let ran = taskqueue.run_with(
+        &["put", "--use-tube", "t", "--batch", "-"],
+        batch.join("\n").as_bytes(),
+    );
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(0), 25));
+    assert_eq!(ran.stderr.matches("the option \"same\"").count(), 1);
+    assert_eq!(ran.stderr.lines().count(), 9, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .ends_with("warning: 13 more tasks will not run by this configuration\n"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use taskqueue::task::payload::{Body, Call, Native, Pointer, argv, read};
+use taskqueue::task::payload::{Argument, Body, Call, Native, Pointer, argv, read};
 use uuid::Uuid;
 
 use super::damage::{damaged, damages};
-use super::manual::{Asked, Meaning, meaning};
+use super::manual::{Asked, Given, Meaning, meaning};
 use crate::corpus;
 
 /// Beyond that a body takes long and says nothing new.
@@ -251,7 +251,14 @@ pub fn asked(call: &Call) -> Asked {
     };
     Asked {
         command: call.command.to_string(),
-        arguments: call.arguments.clone(),
+        arguments: call
+            .arguments
+            .iter()
+            .map(|argument| Given {
+                element: argument.as_str().to_owned(),
+                negative: matches!(argument, Argument::Negative(_)),
+            })
+            .collect(),
         options: call
             .options
             .iter()

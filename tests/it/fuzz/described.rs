@@ -7,7 +7,7 @@ use taskqueue::task::payload::{Described, Mapping};
 use super::bodies::asked;
 use super::damage::{damaged, damages};
 use super::json::Json;
-use super::manual::{Asked, argument, option};
+use super::manual::{Asked, Given, argument, option};
 
 const SEEDS: &[&[u8]] = &[
     br#"Acme\Task\Invoice::{"a":"12","b":"pdf","taskIdentifier":"9"}"#,
@@ -79,12 +79,22 @@ fn call(fields: &[u8]) -> Option<Asked> {
     let get = |name: &str| members.iter().find(|(key, _)| key.as_deref() == Some(name));
     Some(Asked {
         command: "run".into(),
-        arguments: vec![argument(&get("a")?.1)?],
+        arguments: vec![text_or_number(argument(&get("a")?.1)?)],
         options: match get("b") {
             Some((_, value)) => vec![("x".into(), option("x", value)?)],
             None => Vec::new(),
         },
     })
+}
+
+/// A text that is a number and nothing else is one.
+fn text_or_number(given: Given) -> Given {
+    let whole = Json::Number(given.element.clone());
+    let is_number = Json::read(given.element.as_bytes()).is_some_and(|value| value == whole);
+    Given {
+        negative: given.element.starts_with('-') && is_number,
+        ..given
+    }
 }
 
 fn mapping() -> Mapping {

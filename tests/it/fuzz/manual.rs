@@ -20,9 +20,17 @@ pub enum Meaning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     pub command: String,
-    pub arguments: Vec<String>,
+    pub arguments: Vec<Given>,
     /// As they will stand in the argument list; None for what is not given.
     pub options: Vec<(String, Option<String>)>,
+}
+
+/// An argument: the element that it becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub element: String,
+    /// A number below zero, of which the hyphen is a part.
+    pub negative: bool,
 }
 
 pub fn meaning(body: &[u8]) -> Meaning {
@@ -108,10 +116,19 @@ fn uuid(value: &Json) -> Option<Uuid> {
     all_hex.then(|| Uuid::from_u128(u128::from_str_radix(&digits, 16).unwrap()))
 }
 
-pub fn argument(value: &Json) -> Option<String> {
+pub fn argument(value: &Json) -> Option<Given> {
     match value {
-        Json::Number(digits) => Some(digits.clone()),
-        Json::Text(text) => text.clone().filter(|text| !text.contains('\0')),
+        Json::Number(digits) => Some(Given {
+            element: digits.clone(),
+            negative: digits.starts_with('-'),
+        }),
+        Json::Text(text) => text
+            .clone()
+            .filter(|text| !text.contains('\0'))
+            .map(|element| Given {
+                element,
+                negative: false,
+            }),
         Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }
@@ -133,7 +150,9 @@ pub fn option(name: &str, value: &Json) -> Option<Option<String>> {
     match value {
         Json::Bool(true) => Some(Some(format!("--{name}"))),
         Json::Bool(false) | Json::Null => Some(None),
-        Json::Number(_) | Json::Text(_) => Some(Some(format!("--{name}={}", argument(value)?))),
+        Json::Number(_) | Json::Text(_) => {
+            Some(Some(format!("--{name}={}", argument(value)?.element)))
+        }
         Json::Array(_) | Json::Object(_) => None,
     }
 }
@@ -145,12 +164,16 @@ impl Asked {
             && self
                 .arguments
                 .iter()
-                .any(|argument| argument.starts_with('-'))
+                .any(|argument| argument.element.starts_with('-') && !argument.negative)
         {
             return None;
         }
         let mut argv = vec!["run".to_owned(), self.command.clone()];
-        argv.extend(self.arguments.iter().cloned());
+        argv.extend(
+            self.arguments
+                .iter()
+                .map(|argument| argument.element.clone()),
+        );
         argv.extend(
             self.options
                 .iter()

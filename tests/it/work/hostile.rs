@@ -92,16 +92,18 @@ fn becomes_what_the_corpus_says(
 fn configure(taskqueue: &Taskqueue, recorder: &str) {
     let run = format!("run = [\"/bin/sh\", \"{recorder}\"]");
     taskqueue.configure(&format!(
-        "[commands.safe]\n{run}\n\
-         [commands.dashes]\n{run}\ndash_arguments = true\n\
-         [commands.\"ns:*\"]\nrun = [\"/bin/sh\", \"{recorder}\", \"{{command}}\"]\n\
+        "[commands.safe]\n{run}\noptions = \"any\"\n\
+         [commands.dashes]\n{run}\ndash_arguments = true\noptions = \"any\"\n\
+         [commands.few]\n{run}\noptions = [\"format\", \"copies\"]\n\
+         [commands.\"ns:*\"]\noptions = \"any\"\nrun = [\"/bin/sh\", \"{recorder}\", \"{{command}}\"]\n\
          [commands.raw]\n{run}\n\
          [tubes.raw]\ncommand = \"raw\"\n\
          [types.'Acme\\Hello']\ncommand = \"safe\"\narguments = [\"wait\"]\n\
          options = {{ message = \"message\" }}\n\
          [types.'Acme\\Dashes']\ncommand = \"dashes\"\narguments = [\"a\", \"b\"]\n\
          [types.'Acme\\Ns']\ncommand = \"ns:hello\"\noptions = {{ z = \"z\", a = \"a\" }}\n\
-         [types.'Acme\\Bare']\ncommand = \"safe\"\n"
+         [types.'Acme\\Bare']\ncommand = \"safe\"\n\
+         [types.'Acme\\Few']\ncommand = \"few\"\noptions = {{ to = \"to\", kind = {{ value = \"fixed\" }} }}\n"
     ));
 }
 

@@ -332,6 +332,21 @@ impl Running {
     }
 }
 
+impl Running {
+    /// The signal that has stopped it, if it is stopped now and goes on only after CONT. What was stopped and goes on is
+    /// not: as long as nobody takes a stop away (WNOWAIT), the kernel tells of one that lasts alone (`waitid(2)`).
+    pub fn stopped_by(&self) -> Option<i32> {
+        if self.exit.is_some() {
+            return None;
+        }
+        let process = WaitId::PidFd(self.process.descriptor().as_fd());
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // What is wrong shows at its end.
+        let status = waitid(process, look).ok().flatten()?;
+        status.stopping_signal()
+    }
+}
+
 impl Source {
     fn descriptor(&self) -> &OwnedFd {
         match self {

@@ -58,6 +58,8 @@ pub(super) struct Child {
     leaving: Option<Leaving>,
     /// What it lacks, as long as it is in trouble.
     trouble: Option<String>,
+    /// What it said that people are to see of its command.
+    notice: Option<String>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -160,6 +162,7 @@ impl Child {
                 is_to_go: false,
             }),
             trouble: None,
+            notice: None,
         })
     }
 
@@ -237,6 +240,11 @@ impl Child {
         self.trouble.as_deref()
     }
 
+    /// What it said that people are to see of its command.
+    pub(super) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
         self.spoke = true;
@@ -244,8 +252,12 @@ impl Child {
             Report::Troubled { reason, .. } => {
                 self.trouble = (!reason.is_empty()).then(|| reason.clone());
             }
-            Report::Idle { .. } => self.trouble = None,
-            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+            Report::Idle { .. } => {
+                self.trouble = None;
+                self.notice = None;
+            }
+            Report::Busy { notice, .. } => self.notice.clone_from(notice),
+            Report::Ready | Report::Answered { .. } => {}
         }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });

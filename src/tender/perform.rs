@@ -58,7 +58,7 @@ impl Tender {
         }
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
-            Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
+            Report::Busy { task, group, .. } => lifecycle::Event::Busy { task, group },
             Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),

@@ -122,6 +122,7 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
             .filter(|_| worker.troubled())
             .and_then(Child::trouble)
             .map(str::to_owned),
+        notice: child.and_then(Child::notice).map(str::to_owned),
         jobs: worker.jobs(),
         output: worker.output(),
         memory: child.map(Child::memory).filter(|bytes| *bytes > 0),

@@ -10,6 +10,7 @@ use super::mode::Mode;
 use super::pace::SHORT;
 use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
+use super::suspended::Suspension;
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::ledger::{Attempt, Claim, DeadAttempt, Jobless, Remains};
@@ -240,6 +241,9 @@ impl Machine {
             times_out_at: None,
             stage: Stage::Running,
             stuck: None,
+            look_at: Running::first_look(now),
+            suspension: Suspension::Going,
+            notice: None,
         });
         out.push(Effect::Begin {
             attempt,
@@ -271,14 +275,7 @@ impl Machine {
         if self.taken_for_busy {
             running.tell_at = Some(soon);
         } else {
-            let task = running.facts.id.task;
-            self.report(
-                Report::Busy {
-                    task: task.0,
-                    group,
-                },
-                out,
-            );
+            self.report(running.busy(now.at), out);
         }
         if self.pace.is_short() && self.mode == Mode::Working {
             let until = running.times_out_at.map_or(soon, |at| at.min(soon));

@@ -43,6 +43,7 @@ mod listener;
 mod perform;
 mod ping;
 mod printed;
+mod pulse;
 mod reload;
 mod status;
 

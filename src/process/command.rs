@@ -330,11 +330,9 @@ impl Running {
         }
         Ok(self.exit)
     }
-}
 
-impl Running {
-    /// The signal that has stopped it, if it is stopped now and goes on only after CONT. What was stopped and goes on is
-    /// not: as long as nobody takes a stop away (WNOWAIT), the kernel tells of one that lasts alone (`waitid(2)`).
+    /// The signal that has stopped it, if it is stopped now and goes on only after CONT. The kernel tells of no stop
+    /// that is over, and goes on telling of one that lasts, as long as nobody takes it away (waitid(2), "WNOWAIT").
     pub fn stopped_by(&self) -> Option<i32> {
         if self.exit.is_some() {
             return None;

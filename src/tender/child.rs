@@ -185,6 +185,21 @@ impl Child {
         statm.ok().and_then(|text| resident(&text)).unwrap_or(0)
     }
 
+    /// The letter by which the kernel says what its process does (proc(5)).
+    pub(super) fn state(&self) -> Option<char> {
+        leftover::state(self.pid)
+    }
+
+    /// What its process does, for one of which more is expected.
+    pub(super) fn state_in_words(&self) -> String {
+        match self.state() {
+            Some('T') => "its process is stopped (state T)".to_owned(),
+            Some('t') => "its process is being traced (state t)".to_owned(),
+            Some(state) => format!("its process hangs (state {state})"),
+            None => "its process cannot be looked at".to_owned(),
+        }
+    }
+
     /// Bytes that it has printed itself, as far as that is ours to count.
     pub(super) fn printed(&self) -> u64 {
         self.printed.load(Ordering::Relaxed)

@@ -58,7 +58,9 @@ impl Tender {
         }
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
-            Report::Busy { task, group, .. } => lifecycle::Event::Busy { task, group },
+            Report::Busy {
+                task, group, left, ..
+            } => return self.is_busy(id, lifecycle::Event::Busy { task, group }, left, now),
             Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
@@ -91,6 +93,8 @@ impl Tender {
     /// A worker has answered an order. That it was told to go, it shows by going.
     fn answered(&mut self, id: WorkerId, ticket: Ticket, reply: &Reply) {
         self.ponged(id, ticket);
+        let now = self.now();
+        self.tell(id, lifecycle::Event::Answered, now);
         let Some(pool) = self.pools.get_mut(id.pool) else {
             return;
         };
@@ -104,7 +108,7 @@ impl Tender {
         }
     }
 
-    fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
+    pub(super) fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
         let Some(pool) = self.pools.get_mut(id.pool) else {
             return;
         };
@@ -210,6 +214,10 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Leave { worker } => self.leave_behind(pool, worker),
+                Effect::Ping { worker } => self.poke(pool, worker),
+                Effect::Look { worker } => self.look_at(pool, worker),
+                Effect::Unresponsive { worker } => self.say_unresponsive(pool, worker),
+                Effect::Responsive { worker } => self.say_responsive(pool, worker),
                 Effect::Ask => self.ask(pool),
                 Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
@@ -328,6 +336,10 @@ impl Tender {
                 Some(State::Killed {
                     why: Why::NotReady, ..
                 }) => "did not say in time that it is ready",
+                Some(State::Killed {
+                    why: Why::Unresponsive,
+                    ..
+                }) => "does not answer, and its command's time is up",
                 _ => "did not go in time",
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
@@ -409,6 +421,10 @@ impl Tender {
             | Effect::Stop { .. }
             | Effect::Kill { .. }
             | Effect::Leave { .. }
+            | Effect::Ping { .. }
+            | Effect::Look { .. }
+            | Effect::Unresponsive { .. }
+            | Effect::Responsive { .. }
             | Effect::Ask
             | Effect::Listen
             | Effect::Count => {}

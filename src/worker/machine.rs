@@ -52,7 +52,7 @@
 //! (`command.rs`).
 //!
 //! A command that does not end though it is to, and what one leaves that is not ours to end, is waited for
-//! (`stuck.rs`). One that is stopped is noticed (`suspended.rs`).
+//! (`stuck.rs`). One that is stopped is noticed (`suspension.rs`).
 //!
 //! A command that cannot be started is the task's fault, or the worker's trouble (`lacks.rs`): then `Beginning` leads
 //! to `Recording` that the attempt did not begin, to `Disposing` of its job, and to a pause.
@@ -88,6 +88,7 @@ mod phase;
 mod state;
 mod stuck;
 mod suspended;
+mod suspension;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -401,11 +402,19 @@ impl Machine {
         let is_told = running.tell_at.take_if(|at| *at <= now.at).is_some();
         let tell_at = running.tell_at;
         if is_told {
-            let busy = running.busy(now.at);
-            self.report(busy, out);
+            self.report_running(now, out);
         }
         for at in alarm.into_iter().chain(tell_at) {
             self.wake_at(at);
+        }
+    }
+
+    /// Tells the tender of the command that runs.
+    fn report_running(&mut self, now: Now, out: &mut Effects) {
+        if let Phase::Running(running) = &self.phase {
+            self.believed_over_at = running.times_out_at;
+            let busy = running.busy(now.at);
+            self.report(busy, out);
         }
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::command::Stage;
 use super::event::Ended;
 use super::identify::{Foreign, Read};
-use super::suspended::Suspension;
+use super::suspension::Suspension;
 use super::table::PhaseKind;
 use crate::broker::{JobId, Reservation};
 use crate::ledger::Millis;

@@ -2,6 +2,7 @@
 //! twice.
 
 mod commands;
+mod workers;
 
 use std::fs;
 use std::thread::sleep;

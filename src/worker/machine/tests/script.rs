@@ -87,17 +87,24 @@ impl Script {
     pub fn running_for(timeout: Option<Duration>) -> Script {
         let mut script = Script::new();
         script.reserves_pointer();
-        let id = AttemptId {
-            task: TaskId(1),
-            number: 1,
-        };
+        script.claims_for(TaskId(1), timeout);
+        script
+    }
+
+    /// What was entered is, and a command begins that may run for so long.
+    pub fn claims_for(&mut self, task: TaskId, timeout: Option<Duration>) {
+        let id = AttemptId { task, number: 1 };
         let command = Command {
             timeout,
             ..Command::new(vec!["job".into()])
         };
-        let alive = script.locks.take(id);
-        script.claim_says(Claim::Begun(attempt(id, command, false, false, alive)));
-        script
+        let alive = self.locks.take(id);
+        let ours = self.pending.as_ref().map_or(0, |entry| entry.settle.len());
+        self.is_told(Entered {
+            ours: vec![true; ours],
+            claim: Some(Claim::Begun(attempt(id, command, false, false, alive))),
+            ..Entered::default()
+        });
     }
 
     /// The same for a foreign producer's job.

@@ -7,7 +7,7 @@ use super::stage::at;
 use crate::link::Report;
 use crate::task::id::TaskId;
 use crate::worker::machine::event::{Event, Said};
-use crate::worker::machine::suspended::{LOOK_EVERY, LOOKS_TO_SAY};
+use crate::worker::machine::suspension::{LOOK_EVERY, LOOKS_TO_SAY};
 
 const STOP: i32 = 19;
 const TTIN: i32 = 21;
@@ -142,5 +142,32 @@ fn the_tender_is_told_how_long_a_command_may_run_on() {
             _ => None,
         });
         assert_eq!(said, Some(left.map(Duration::from_secs)));
+    }
+}
+
+/// In a full tube the tender hears only now and then of the commands; but never may it take one for late that is not.
+#[test]
+fn a_command_that_may_run_for_longer_is_told_of_at_once() {
+    let second = Duration::from_secs(1);
+    // How long the first and the second command may run, and whether the second is told of.
+    let table = [
+        (None, None, false),
+        (None, Some(second), false),
+        (Some(second), Some(second), false),
+        (Some(second), None, true),
+        (Some(second), Some(9 * second), true),
+        (Some(9 * second), Some(second), false),
+    ];
+    for (first, next, is_told) in table {
+        let mut script = Script::running_for(first);
+        let reports = script.reports.len();
+        script.ends_quickly(at(1_000));
+        script.answer_exchange(1);
+        script.claims_for(TaskId(2), next);
+        let told =
+            script.reports.iter().skip(reports).any(
+                |report| matches!(report, Report::Busy { task: 2, left, .. } if *left == next),
+            );
+        assert_eq!(told, is_told, "{first:?} {next:?}");
     }
 }

@@ -10,7 +10,7 @@ use crate::support::{TEND_ONE, Taskqueue, until};
 use crate::work::{lines, number, status};
 
 /// A store of its own with one command, and a task of it.
-fn with_task(command: &str, more: &str) -> Taskqueue {
+pub(super) fn with_task(command: &str, more: &str) -> Taskqueue {
     let taskqueue = Taskqueue::embedded();
     let run = format!("[commands.job]\nrun = [\"/bin/sh\", \"-c\", {command:?}]\n{more}");
     taskqueue.configure(&run);
@@ -19,21 +19,25 @@ fn with_task(command: &str, more: &str) -> Taskqueue {
 }
 
 /// The process that a command has written the number of.
-fn begun(taskqueue: &Taskqueue) -> Pid {
+pub(super) fn begun(taskqueue: &Taskqueue) -> Pid {
     let log = taskqueue.path("log");
     until("begun", || lines(&log).len() == 1);
     let pid = lines(&log).first().unwrap().parse().unwrap();
     Pid::from_raw(pid).unwrap()
 }
 
-/// What the first worker's line of `status` says beside how it stands, in JSON and for people.
-fn notice(taskqueue: &Taskqueue) -> Option<String> {
+/// What the first worker's line of `status` says beside how it stands.
+pub(super) fn notice(taskqueue: &Taskqueue) -> Option<String> {
     let seen: Value = taskqueue.run(&["status", "--json"]).json();
-    let notice = seen["tenders"][0]["pools"][0]["workers"][0]["notice"].clone();
-    let notice = notice.as_str()?.to_owned();
-    let text = taskqueue.run(&["status"]).ok();
-    assert!(text.contains(&notice), "{text}");
-    Some(notice)
+    let notice = seen["tenders"][0]["pools"][0]["workers"][0]["notice"].as_str();
+    notice.map(str::to_owned)
+}
+
+/// Waits until people are shown that.
+pub(super) fn is_shown(taskqueue: &Taskqueue, notice: &str) {
+    until("shown to people", || {
+        taskqueue.run(&["status"]).ok().contains(notice)
+    });
 }
 
 #[test]
@@ -48,6 +52,7 @@ fn a_command_that_is_stopped_is_said_and_shown_until_it_goes_on() {
         notice(&taskqueue).unwrap(),
         "the command of task 1 is stopped, by SIGSTOP"
     );
+    is_shown(&taskqueue, "the command of task 1 is stopped, by SIGSTOP");
     kill_process(command, Signal::CONT).unwrap();
     until("shown no more", || notice(&taskqueue).is_none());
     assert_eq!(status(&taskqueue, "1"), "running");

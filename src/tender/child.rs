@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::printed::{Follower, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId};
+use crate::ledger::Open;
 use crate::link::{
     self, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders,
     Report, SLOT_VARIABLE, Ticket,
@@ -74,7 +75,7 @@ impl Child {
     /// Starts a worker, and what sends as events what it does: that runs on when this is dropped.
     pub(super) fn spawn(
         settings: &PoolSettings,
-        id: WorkerId,
+        (id, store): (WorkerId, Open),
         slot: Slot,
         guarded: Option<BorrowedFd<'_>>,
         accepted: Option<BorrowedFd<'_>>,
@@ -144,7 +145,14 @@ impl Child {
             events: events.clone(),
         });
         let printed = listen(&mut process, &printer, told, beside);
-        let watched = Watched::of(id, process, link.reports, protocol, wishes.clone(), events);
+        let watched = Watched::of(
+            (id, name.clone(), store),
+            process,
+            link.reports,
+            protocol,
+            wishes.clone(),
+            events,
+        );
         beside.start(watched);
         Ok(Self {
             name,
@@ -286,6 +294,11 @@ impl Child {
     pub(super) fn kill(&self) {
         // By the task that reaps it, so that the number cannot have become somebody else's.
         self.wishes.kill.notify_one();
+    }
+
+    /// The same for one that hangs, once that is noted.
+    pub(super) fn kill_hung(&self) {
+        self.wishes.kill_hung.notify_one();
     }
 
     /// Ends what it has left running, away from the loop.

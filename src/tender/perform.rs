@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::Child;
@@ -243,8 +244,17 @@ impl Tender {
         let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
         let events = self.events.clone();
         let beside = &mut self.beside;
+        let store = Arc::clone(&self.existing);
         let spawned = slot.and_then(|slot| {
-            Child::spawn(&pool.settings, id, slot, guarded, accepted, events, beside)
+            Child::spawn(
+                &pool.settings,
+                (id, store),
+                slot,
+                guarded,
+                accepted,
+                events,
+                beside,
+            )
         });
         let event = match spawned {
             Ok(child) => {
@@ -332,18 +342,25 @@ impl Tender {
         {
             let tube = &pool.settings.tube;
             let state = pool.crew.worker(worker).map(|worker| *worker.state());
-            let reason = match state {
-                Some(State::Killed {
-                    why: Why::NotReady, ..
-                }) => "did not say in time that it is ready",
+            let hangs = matches!(
+                state,
                 Some(State::Killed {
                     why: Why::Unresponsive,
                     ..
-                }) => "does not answer, and its command's time is up",
+                })
+            );
+            let reason = match state {
+                _ if hangs => "does not answer, and the time of its command is up",
+                Some(State::Killed {
+                    why: Why::NotReady, ..
+                }) => "did not say in time that it is ready",
                 _ => "did not go in time",
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
-            child.kill();
+            match hangs {
+                true => child.kill_hung(),
+                false => child.kill(),
+            }
         }
     }
 

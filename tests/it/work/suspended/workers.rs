@@ -33,7 +33,8 @@ fn the_timeout_of_a_stopped_workers_command_is_kept_by_its_tender() {
         "{took:?}"
     );
     until("recorded", || status(&taskqueue, "1") == "failed");
-    let lost = "SELECT count(*) FROM attempts WHERE outcome = 'lost'";
+    let lost =
+        "SELECT count(*) FROM attempts WHERE outcome = 'lost' AND reason LIKE '%did not answer%'";
     assert_eq!(number(&taskqueue, lost), 1);
     // Another took its place.
     let worker = worker.as_raw_nonzero().to_string();

@@ -197,10 +197,14 @@ impl Crew {
         event: Event,
         now: Duration,
     ) -> Result<Vec<Effect>, Error> {
+        let ran = self.worker(number).and_then(Worker::running);
         let mut effects = self.step(number, event, now)?;
         self.decide_at = Some(now);
         match (event, self.closing) {
-            (Event::Busy { .. }, _) => self.demand = self.demand.less_one(),
+            // What it says again of the same task, it took no further job for.
+            (Event::Busy { task, group }, _) if ran != Some(lifecycle::Running { task, group }) => {
+                self.demand = self.demand.less_one();
+            }
             (Event::Spawned { .. }, Some(closing)) => {
                 effects.extend(self.step(number, last_order(closing), now)?);
             }
@@ -361,6 +365,10 @@ impl Crew {
             lifecycle::Effect::Stop => Some(Effect::Stop { worker }),
             lifecycle::Effect::Kill => Some(Effect::Kill { worker }),
             lifecycle::Effect::Leave => Some(Effect::Leave { worker }),
+            lifecycle::Effect::Ping => Some(Effect::Ping { worker }),
+            lifecycle::Effect::Look => Some(Effect::Look { worker }),
+            lifecycle::Effect::Unresponsive => Some(Effect::Unresponsive { worker }),
+            lifecycle::Effect::Responsive => Some(Effect::Responsive { worker }),
             lifecycle::Effect::Proved => {
                 self.memory.back_off = before.proved(born);
                 (self.memory.back_off != before).then_some(Effect::Recovered { worker })

@@ -23,6 +23,8 @@
 //!   closed its end of the link: it goes by itself, or has shut its tender out and is of no more use to it.
 //! - A worker that lacks what its work takes (it cannot record what became of its task, or start a command) is
 //!   **troubled** until it goes on: it counts as busy.
+//! - A worker that promises to answer while it runs a command is asked now and then. One that does not answer is said,
+//!   and killed once its command's time is up ([`pulse`]).
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
 //!
@@ -30,7 +32,9 @@
 
 use std::time::Duration;
 
+mod answers;
 mod event;
+mod pulse;
 mod rules;
 mod steps;
 #[cfg(test)]
@@ -39,6 +43,8 @@ mod words;
 
 pub use crate::grace::{KILLED_PATIENCE, MARGIN, TERM_TO_KILL};
 pub use event::{Ended, Event};
+use pulse::Pulse;
+
 pub use rules::{Jitter, MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready, Why};
 
 /// How long a worker must be ready to count as one that works.
@@ -145,6 +151,14 @@ pub enum Effect {
     Crashed,
     /// It said that it must not be started again.
     Refused,
+    /// Ask it for an answer.
+    Ping,
+    /// Look whether its process is stopped ([`Event::Looked`]).
+    Look,
+    /// It does not answer while it runs a command.
+    Unresponsive,
+    /// It answers again.
+    Responsive,
 }
 
 /// What a worker is counted as.
@@ -191,6 +205,7 @@ pub struct Worker {
     output: u64,
     printed: u64,
     memory: u64,
+    pulse: Pulse,
 }
 
 impl Worker {
@@ -210,6 +225,7 @@ impl Worker {
             output: 0,
             printed: 0,
             memory: 0,
+            pulse: Pulse::Unwatched,
         }
     }
 
@@ -260,6 +276,11 @@ impl Worker {
             State::Stopping { running, .. } | State::Killed { running, .. } => running,
             State::Spawning | State::Starting { .. } | State::Idle { .. } | State::Gone => None,
         }
+    }
+
+    /// Since when it has not answered while it runs a command, if that is long enough to be said.
+    pub fn unresponsive_since(&self) -> Option<Duration> {
+        self.pulse.unresponsive_since()
     }
 
     /// What it is counted as.
@@ -326,7 +347,7 @@ impl Worker {
 
     /// When it wants an [`Event::Due`].
     pub fn deadline(&self) -> Option<Duration> {
-        match self.state {
+        let due = match self.state {
             State::Idle { .. } | State::Busy { .. } if !self.proved => {
                 self.ready_at.map(|at| at.saturating_add(PROVING))
             }
@@ -334,7 +355,8 @@ impl Worker {
             State::Stopping { kill_at, .. } => kill_at,
             State::Killed { leave_at, .. } => leave_at,
             State::Spawning | State::Idle { .. } | State::Busy { .. } | State::Gone => None,
-        }
+        };
+        due.into_iter().chain(self.pulse.deadline()).min()
     }
 
     /// Lets an event happen. After [`Illegal`] nothing has changed.
@@ -344,7 +366,7 @@ impl Worker {
         event: Event,
         now: Duration,
     ) -> Result<Vec<Effect>, Illegal> {
-        match self.state {
+        let mut effects = match self.state {
             State::Spawning => self.spawning(rules, event, now),
             State::Starting { ready_by } => self.starting(event, now, ready_by),
             State::Idle { .. } | State::Busy { .. } => self.working(event, now),
@@ -359,7 +381,9 @@ impl Worker {
                 leave_at,
             } => self.killed(event, now, (why, running, leave_at)),
             State::Gone => self.gone(event),
-        }
+        }?;
+        effects.extend(self.beat(event, now));
+        Ok(effects)
     }
 
     fn illegal(&self, event: Event) -> Result<Vec<Effect>, Illegal> {

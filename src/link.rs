@@ -5,6 +5,8 @@
 //! ```text
 //! worker → tender   {"report":"ready"}
 //!                   {"report":"busy","task":12,"group":4711}
+//!                   {"report":"busy","task":12,"group":4711,"left_ms":3000}       so long until the command times out
+//!                   {"report":"busy","task":12,"group":4711,"notice":"the command is stopped"}
 //!                   {"report":"troubled","task":12,"reason":"the disk is full"}       until the next "idle"
 //!                   {"report":"idle","jobs":3,"output":1048}
 //!                   {"report":"answered","ticket":7}      the order of that number is done,
@@ -34,7 +36,9 @@
 //! and throws that away.
 //!
 //! An order without a ticket is obeyed and not answered. An order that a worker does not know is to be passed over, and
-//! a worker that answers nothing does no wrong. What a worker has not answered by its end, nobody answers.
+//! a worker that answers nothing does no wrong, but for one that says how long a command may run on (`left_ms`): when
+//! that time is up, and the worker has not answered a ping for a while, its tender kills it, so that the command ends.
+//! What a worker has not answered by its end, nobody answers.
 //!
 //! End of file is how each learns at once that the other is gone. What the worker's end holds must
 //! never be inherited by a command: a task could pose as its worker, and its worker's death would

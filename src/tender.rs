@@ -43,6 +43,7 @@ mod listener;
 mod perform;
 mod ping;
 mod printed;
+mod pulse;
 mod reload;
 mod status;
 
@@ -239,6 +240,8 @@ struct Tender {
     listener: listener::Listener,
     /// How many workers may still be started.
     left: Option<u32>,
+    /// Opens the store, if it is there.
+    existing: Open,
     sweeper: Sweeper,
     /// Those who end what workers have left running.
     ends: Services,
@@ -354,6 +357,7 @@ impl Tender {
             listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
+            existing: settings.existing,
             ends: Services::default(),
             beside,
             guard,

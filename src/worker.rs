@@ -300,6 +300,10 @@ impl Worker {
                 }
             }
             Effect::Kill => self.signal(Signal::KILL),
+            Effect::Look => {
+                let stopped_by = self.run.as_ref().and_then(Run::stopped_by);
+                self.ready.push_back(Event::Looked(stopped_by));
+            }
             Effect::Abandon => {
                 if let Some(run) = self.run.take() {
                     run.abandon();

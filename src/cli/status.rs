@@ -270,11 +270,12 @@ fn pool_text(text: &mut String, pool: &Pool) {
 fn worker_text(text: &mut String, worker: &Worker) {
     let dash = || "-".to_owned();
     let trouble = match (worker.troubled, &worker.trouble, &worker.reason) {
-        (true, Some(trouble), _) => format!("in trouble: {trouble}"),
-        (true, None, _) => "in trouble".to_owned(),
-        (false, _, Some(reason)) => reason.clone(),
-        (false, _, None) => String::new(),
+        (true, Some(trouble), _) => Some(format!("in trouble: {trouble}")),
+        (true, None, _) => Some("in trouble".to_owned()),
+        (false, _, reason) => reason.clone(),
     };
+    let both = [trouble, worker.notice.clone()];
+    let remarks: Vec<String> = both.into_iter().flatten().collect();
     line(
         text,
         WORKER,
@@ -286,7 +287,7 @@ fn worker_text(text: &mut String, worker: &Worker) {
             &worker.task.map_or_else(dash, |task| task.to_string()),
             &worker.jobs.to_string(),
             &worker.memory.map_or_else(dash, bytes),
-            &trouble,
+            &remarks.join("; "),
         ],
     );
 }

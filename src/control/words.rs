@@ -198,6 +198,9 @@ pub struct Worker {
     /// What it lacks, where it said so.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// What else is seen of it, in words: that its command is stopped, or that it does not answer.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Jobs it has finished.
     pub jobs: u64,
     /// Bytes printed by it and its commands.

@@ -56,6 +56,26 @@ pub enum Effect {
         /// Which.
         worker: Number,
     },
+    /// Ask it for an answer.
+    Ping {
+        /// Which.
+        worker: Number,
+    },
+    /// Look whether its process is stopped.
+    Look {
+        /// Which.
+        worker: Number,
+    },
+    /// Say that a worker does not answer while it runs a command.
+    Unresponsive {
+        /// Which.
+        worker: Number,
+    },
+    /// Say that a worker answers again.
+    Responsive {
+        /// Which.
+        worker: Number,
+    },
     /// Ask the broker for the pool's demand.
     Ask,
     /// Wait for the pool's first job.

@@ -166,6 +166,18 @@ fn a_job_that_was_taken_is_not_counted_as_ready() {
     assert_eq!(spawned(&crew.tend(ms(4000))), [2]);
 }
 
+/// As a worker does whose command is stopped, and goes on.
+#[test]
+fn what_is_said_again_of_one_task_takes_no_further_job() {
+    let mut crew = crew(1, 0, 9);
+    crew.demanded(Demand::Ready(3), ms(3000));
+    for (task, left) in [(1, 2), (1, 2), (2, 1), (2, 1)] {
+        let busy = Event::Busy { task, group: 1 };
+        crew.happened(1, busy, ms(3001)).unwrap();
+        assert_eq!(crew.demand(), Demand::Ready(left), "{task}");
+    }
+}
+
 #[test]
 fn a_pool_without_workers_sleeps_until_the_first_job() {
     let mut crew = Crew::new(Mode::Ondemand.limits(2, 1, 3).unwrap(), RULES);

@@ -151,12 +151,13 @@ impl Writing<'_> {
         }))
     }
 
-    /// What an attempt came to that its worker did not end. That a worker is killed that was told to go is no sign that
-    /// it died of its task.
+    /// What an attempt came to that its worker did not end. A worker that was killed since it hangs may have been told
+    /// to go, and did not hear it. That any other is killed that was told to go is no sign that it died of its task.
     fn cut_off_or_lost(&self, ran_by: &RanBy) -> Outcome {
-        match ran_by.was_told {
-            true => Outcome::CutOff,
-            false => Outcome::Lost(why_lost(ran_by.boot.as_deref(), &self.lives.boot())),
+        match (ran_by.was_hung, ran_by.was_told) {
+            (true, _) => Outcome::Lost(Loss::WorkerHung),
+            (false, true) => Outcome::CutOff,
+            (false, false) => Outcome::Lost(why_lost(ran_by.boot.as_deref(), &self.lives.boot())),
         }
     }
 

@@ -228,6 +228,9 @@ pub trait Rows: Reads {
     /// Writes that a worker was told to go, unless that is written.
     fn set_told(&self, worker: WorkerId, told: Millis) -> Result<(), Failed>;
 
+    /// Writes that the latest worker of that name and process is killed since it hangs, unless that is written.
+    fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed>;
+
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
 

@@ -52,6 +52,11 @@ impl Ledger {
         })
     }
 
+    /// Notes that a worker is killed since it hangs: it does not answer, and its command's time is up.
+    pub fn note_hung(&mut self, name: &str, pid: u32, now: Millis) -> Result<(), Error> {
+        self.change(|rows| rows.set_hung(name, pid, now))
+    }
+
     /// Records that a worker ends, and of which tasks it knows that their producers' own jobs are deleted.
     pub fn sign_off(
         &mut self,

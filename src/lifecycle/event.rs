@@ -56,6 +56,18 @@ pub enum Event {
         /// The task's id.
         task: i64,
     },
+    /// It promises to answer while it runs the command that it said it runs.
+    Watched {
+        /// How long that command may run on, if not for ever.
+        left: Option<Duration>,
+    },
+    /// It answered something.
+    Answered,
+    /// The tender looked at the process of one that has not answered.
+    Looked {
+        /// It is stopped (state T).
+        is_stopped: bool,
+    },
     /// The tender looked at it from outside.
     Measured {
         /// Bytes it holds in memory; 0 where that is not known.

@@ -69,6 +69,8 @@ pub enum Why {
     Outdated,
     /// It did not say in time that it is ready.
     NotReady,
+    /// It did not answer, and did not keep its command's time.
+    Unresponsive,
     /// The tender ends.
     Shutdown,
     /// It closed its end of the link, or is just ending: it can no longer be told anything.
@@ -81,6 +83,7 @@ impl Why {
         match self {
             Self::Aged | Self::Output | Self::Jobs | Self::Memory | Self::Outdated => true,
             Self::Surplus | Self::Shutdown | Self::LinkClosed | Self::NotReady => false,
+            Self::Unresponsive => false,
         }
     }
 }

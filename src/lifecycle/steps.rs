@@ -36,6 +36,9 @@ impl Worker {
             | Event::Busy { .. }
             | Event::Idle { .. }
             | Event::Troubled { .. }
+            | Event::Watched { .. }
+            | Event::Answered
+            | Event::Looked { .. }
             | Event::Measured { .. }
             | Event::LinkClosed
             | Event::Ended(_) => self.illegal(event),
@@ -60,6 +63,7 @@ impl Worker {
                 self.working(event, now)
             }
             Event::Measured { memory, printed } => self.measured(memory, printed),
+            Event::Watched { .. } | Event::Answered | Event::Looked { .. } => Ok(vec![]),
             Event::Retire { why } => Ok(self.retire(why, None, now)),
             Event::Drain { grace } => Ok(self.drain(None, grace, now)),
             Event::Stop => Ok(self.stop(Why::Shutdown, None, None, now)),
@@ -120,6 +124,7 @@ impl Worker {
                 Ok(vec![])
             }
             Event::Measured { memory, printed } => self.measured(memory, printed),
+            Event::Watched { .. } | Event::Answered | Event::Looked { .. } => Ok(vec![]),
             Event::Idle { jobs, output } => {
                 self.count(jobs, output);
                 let since = match self.state {
@@ -170,6 +175,7 @@ impl Worker {
                 Ok(vec![])
             }
             Event::Measured { memory, printed } => self.measured(memory, printed),
+            Event::Watched { .. } | Event::Answered | Event::Looked { .. } => Ok(vec![]),
             Event::Idle { jobs, output } => {
                 self.count(jobs, output);
                 let kill_at = match running {
@@ -233,6 +239,9 @@ impl Worker {
             | Event::Busy { .. }
             | Event::Idle { .. }
             | Event::Troubled { .. }
+            | Event::Watched { .. }
+            | Event::Answered
+            | Event::Looked { .. }
             | Event::Measured { .. }
             | Event::Retire { .. }
             | Event::Due
@@ -248,6 +257,9 @@ impl Worker {
             | Event::Busy { .. }
             | Event::Idle { .. }
             | Event::Troubled { .. }
+            | Event::Watched { .. }
+            | Event::Answered
+            | Event::Looked { .. }
             | Event::Measured { .. }
             | Event::Retire { .. }
             | Event::Drain { .. }
@@ -388,6 +400,6 @@ pub(super) fn unhurried(why: Why) -> bool {
         | Why::Memory
         | Why::Outdated
         | Why::LinkClosed => true,
-        Why::Shutdown | Why::NotReady => false,
+        Why::Shutdown | Why::NotReady | Why::Unresponsive => false,
     }
 }

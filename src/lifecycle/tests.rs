@@ -1,6 +1,7 @@
 use super::*;
 
 mod histories;
+mod pulse;
 mod silent;
 
 const RULES: Rules = Rules {
@@ -38,6 +39,10 @@ const MEASURED: Event = Event::Measured {
     memory: 99,
     printed: 0,
 };
+const WATCHED: Event = Event::Watched {
+    left: Some(Duration::from_secs(3)),
+};
+const LOOKED: Event = Event::Looked { is_stopped: true };
 const DRAIN: Event = Event::Drain { grace: GRACE };
 const AGED: Event = Event::Retire { why: Why::Aged };
 const EXIT_0: Event = Event::Ended(Ended::Exited(0));
@@ -70,17 +75,20 @@ fn every_state_meets_every_event() {
         Event::Stop,
         Event::Due,
         Event::LinkClosed,
+        WATCHED,
+        Event::Answered,
+        LOOKED,
         EXIT_0,
     ];
     // s: to stopping, i: idle, b: busy, g: gone, t: starting, .: stays, !: illegal
     let table = [
-        "tg!!!!!!!!.!!",
-        "!!ibib.ssS.sg",
-        "!!!bib.ssS.sg",
-        "!!!bib.ssS.sg",
-        "!!.......S..g",
-        "!!..........g",
-        "!!..........!",
+        "tg!!!!!!!!.!!!!!",
+        "!!ibib.ssS.s...g",
+        "!!!bib.ssS.s...g",
+        "!!!bib.ssS.s...g",
+        "!!.......S.....g",
+        "!!.............g",
+        "!!.............!",
     ];
     for ((name, road), row) in roads.iter().zip(table) {
         for (event, expected) in events.iter().zip(row.chars()) {

@@ -14,6 +14,7 @@ impl fmt::Display for Why {
             Self::Memory => "reached its memory",
             Self::Outdated => "another program is configured",
             Self::NotReady => "was not ready in time",
+            Self::Unresponsive => "did not answer, and its command's time was up",
             Self::Shutdown => "shutting down",
             Self::LinkClosed => "closed its link",
         })
@@ -75,6 +76,13 @@ impl fmt::Display for Event {
             Self::Busy { task, group } => write!(f, "busy with task {task} in group {group}"),
             Self::Idle { jobs, output } => write!(f, "idle after {jobs} jobs and {output} bytes"),
             Self::Troubled { task } => write!(f, "in trouble with task {task}"),
+            Self::Watched { left: None } => f.write_str("answers while it runs a command"),
+            Self::Watched { left: Some(left) } => {
+                write!(f, "answers while it runs a command, for {left:?} more")
+            }
+            Self::Answered => f.write_str("answered"),
+            Self::Looked { is_stopped: true } => f.write_str("looked at: stopped"),
+            Self::Looked { is_stopped: false } => f.write_str("looked at: not stopped"),
             Self::Measured { memory, printed } => {
                 write!(f, "measured: {memory} bytes in memory, {printed} printed")
             }

@@ -45,8 +45,19 @@ fn lines_read_as_documented() {
             Report::Busy {
                 task: 12,
                 group: 4711,
+                left: None,
+                notice: None,
             },
             r#"{"report":"busy","task":12,"group":4711}"#,
+        ),
+        (
+            Report::Busy {
+                task: 12,
+                group: 4711,
+                left: Some(Duration::from_secs(3)),
+                notice: Some("it is stopped".into()),
+            },
+            r#"{"report":"busy","task":12,"group":4711,"left_ms":3000,"notice":"it is stopped"}"#,
         ),
         (
             Report::Troubled {
@@ -141,7 +152,12 @@ fn what_is_unknown_is_tolerated_and_what_is_left_out_is_zero() {
     let newer = br#"{"memory":9.5,"report":"busy","nested":{"a":[1]},"task":7}"#;
     assert_eq!(
         Report::decode(newer).unwrap(),
-        Report::Busy { task: 7, group: 0 }
+        Report::Busy {
+            task: 7,
+            group: 0,
+            left: None,
+            notice: None,
+        }
     );
     assert_eq!(
         Report::decode(br#"{"report":"idle"}"#).unwrap(),
@@ -225,7 +241,12 @@ fn full() -> (Worker, Tender, Report) {
     for jobs in 0..50_000 {
         tender.report(Report::Idle { jobs, output: 0 });
     }
-    let last = Report::Busy { task: 1, group: 2 };
+    let last = Report::Busy {
+        task: 1,
+        group: 2,
+        left: None,
+        notice: None,
+    };
     tender.report(last.clone());
     (worker, tender, last)
 }

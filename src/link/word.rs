@@ -18,6 +18,11 @@ pub enum Report {
         task: i64,
         /// The command's process group; 0 if there is none to tell.
         group: i32,
+        /// How long the command may run on before its time is up; none if it may for ever, or that is not said. Whoever
+        /// says it also answers pings while a command runs.
+        left: Option<Duration>,
+        /// What people are to see of the command, as that it is stopped. What is longer than 600 bytes is cut.
+        notice: Option<String>,
     },
     /// It lacks what its work takes: what became of its task cannot be recorded, or no command can be started. It keeps
     /// trying and takes no other job meanwhile; the next [`Report::Idle`] says that it goes on.
@@ -90,7 +95,6 @@ pub struct Ordered {
 impl Order {
     /// To drain, with the command's time to run on as a duration.
     pub fn drain(grace: Option<Duration>) -> Self {
-        let milliseconds = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         Self::Drain {
             grace_ms: grace.map(milliseconds),
         }
@@ -132,6 +136,10 @@ struct ReportLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notice: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     jobs: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<u64>,
@@ -169,6 +177,8 @@ impl Report {
             report,
             task: None,
             group: None,
+            left_ms: None,
+            notice: None,
             jobs: None,
             output: None,
             ticket: None,
@@ -177,9 +187,16 @@ impl Report {
         };
         line(&match *self {
             Self::Ready => empty(ReportWord::Ready),
-            Self::Busy { task, group } => ReportLine {
+            Self::Busy {
+                task,
+                group,
+                left,
+                ref notice,
+            } => ReportLine {
                 task: Some(task),
                 group: Some(group),
+                left_ms: left.map(milliseconds),
+                notice: notice.as_deref().map(cut),
                 ..empty(ReportWord::Busy)
             },
             Self::Troubled { task, ref reason } => ReportLine {
@@ -214,6 +231,8 @@ impl Report {
             ReportWord::Busy => Self::Busy {
                 task: read.task.unwrap_or(0),
                 group: read.group.unwrap_or(0),
+                left: read.left_ms.map(Duration::from_millis),
+                notice: read.notice.as_deref().map(cut),
             },
             ReportWord::Troubled => Self::Troubled {
                 task: read.task.unwrap_or(0),
@@ -273,6 +292,10 @@ impl Ordered {
         let ticket = ticket.map(Ticket);
         Ok(Self { order, ticket })
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As much of a reason as is told, in bytes. JSON escapes a byte to six at the most, and what else a line says takes

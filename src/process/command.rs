@@ -330,6 +330,19 @@ impl Running {
         }
         Ok(self.exit)
     }
+
+    /// The signal that has stopped it, if it is stopped now and goes on only after CONT. The kernel tells of no stop
+    /// that is over, and goes on telling of one that lasts, as long as nobody takes it away (waitid(2), "WNOWAIT").
+    pub fn stopped_by(&self) -> Option<i32> {
+        if self.exit.is_some() {
+            return None;
+        }
+        let process = WaitId::PidFd(self.process.descriptor().as_fd());
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // What is wrong shows at its end.
+        let status = waitid(process, look).ok().flatten()?;
+        status.stopping_signal()
+    }
 }
 
 impl Source {

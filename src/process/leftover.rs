@@ -225,6 +225,12 @@ pub fn description(pid: i32) -> String {
     Pid::from_raw(pid).map_or_else(String::new, table::description)
 }
 
+/// The letter by which the kernel says what a process does (proc(5), "state"); `T` is stopped.
+pub fn state(pid: u32) -> Option<char> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+    table::state(pid)
+}
+
 /// Ends every process that carries a mark in its environment, and those of their groups that carry no attempt's token;
 /// how many there were. Blocks until none is left, or for [`PATIENCE`].
 pub fn end_marked(mark: &str) -> io::Result<usize> {

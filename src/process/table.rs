@@ -82,6 +82,11 @@ fn stat(pid: Pid) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()
 }
 
+/// The letter by which the kernel says what it does (proc(5), "state"); `T` is stopped.
+pub(super) fn state(pid: Pid) -> Option<char> {
+    fields(&stat(pid)?)?.next()?.chars().next()
+}
+
 /// What people know it by: its name and its user's number, as far as they are to be had.
 pub(super) fn description(pid: Pid) -> String {
     let folder = format!("/proc/{}", pid.as_raw_nonzero());

@@ -100,7 +100,7 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
             ..before
         },
         Outcome::Interrupted(_) | Outcome::CutOff | Outcome::Lost(Loss::MachineRestarted) => before,
-        Outcome::Lost(Loss::WorkerDied) => Budget {
+        Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Budget {
             lost: before.lost.saturating_add(1),
             ..before
         },
@@ -113,10 +113,12 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
         }
         Outcome::Refused { reason } => failed(reason.clone()),
         Outcome::Exited(EX_DATAERR) => failed(format!("exit code {EX_DATAERR}: bad data")),
-        Outcome::Lost(Loss::WorkerDied) if after.lost >= rules.max_lost.unwrap_or(MAX_LOST) => {
+        Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung)
+            if after.lost >= rules.max_lost.unwrap_or(MAX_LOST) =>
+        {
             failed(format!("its worker died {} times", after.lost))
         }
-        Outcome::Lost(Loss::WorkerDied) => Next::Wait(Duration::ZERO),
+        Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Next::Wait(Duration::ZERO),
         Outcome::Exited(code) => again(format!("exit code {code}"), rules, after),
         Outcome::Signalled(signal) => again(format!("ended by signal {signal}"), rules, after),
         Outcome::OutOfMemory => again(OUT_OF_MEMORY.into(), rules, after),
@@ -207,6 +209,18 @@ mod tests {
                 spent(2, 0),
                 wait(0),
                 spent(2, 1),
+            ),
+            (
+                Outcome::Lost(Loss::WorkerHung),
+                spent(2, 0),
+                wait(0),
+                spent(2, 1),
+            ),
+            (
+                Outcome::Lost(Loss::WorkerHung),
+                spent(0, 2),
+                failed("its worker died 3 times"),
+                spent(0, 3),
             ),
             (
                 Outcome::Lost(Loss::MachineRestarted),

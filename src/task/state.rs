@@ -106,9 +106,14 @@ pub enum Outcome {
 pub enum Loss {
     /// Its worker died. The task may be why.
     WorkerDied,
+    /// Its worker did not answer, did not keep the command's time, and was killed for that.
+    WorkerHung,
     /// The machine was restarted, and everything died.
     MachineRestarted,
 }
+
+const WORKER_HUNG: &str =
+    "its worker did not answer, and was killed when the time of the command was up";
 
 /// The signal that nobody survives, by its number.
 const SIGKILL: i32 = 9;
@@ -189,6 +194,7 @@ impl Outcome {
             Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
             Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
             Outcome::CutOff => Some("its worker was told to go, and killed before it had gone"),
+            Outcome::Lost(Loss::WorkerHung) => Some(WORKER_HUNG),
             Outcome::Lost(Loss::MachineRestarted) => Some("the machine was restarted"),
             Outcome::Exited(_)
             | Outcome::Signalled(_)

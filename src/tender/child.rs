@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::printed::{Follower, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId};
+use crate::ledger::Open;
 use crate::link::{
     self, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders,
     Report, SLOT_VARIABLE, Ticket,
@@ -58,6 +59,8 @@ pub(super) struct Child {
     leaving: Option<Leaving>,
     /// What it lacks, as long as it is in trouble.
     trouble: Option<String>,
+    /// What it said that people are to see of its command.
+    notice: Option<String>,
 }
 
 /// How far a worker that hears no orders has come in going.
@@ -72,7 +75,7 @@ impl Child {
     /// Starts a worker, and what sends as events what it does: that runs on when this is dropped.
     pub(super) fn spawn(
         settings: &PoolSettings,
-        id: WorkerId,
+        (id, store): (WorkerId, Open),
         slot: Slot,
         guarded: Option<BorrowedFd<'_>>,
         accepted: Option<BorrowedFd<'_>>,
@@ -142,7 +145,14 @@ impl Child {
             events: events.clone(),
         });
         let printed = listen(&mut process, &printer, told, beside);
-        let watched = Watched::of(id, process, link.reports, protocol, wishes.clone(), events);
+        let watched = Watched::of(
+            (id, name.clone(), store),
+            process,
+            link.reports,
+            protocol,
+            wishes.clone(),
+            events,
+        );
         beside.start(watched);
         Ok(Self {
             name,
@@ -160,6 +170,7 @@ impl Child {
                 is_to_go: false,
             }),
             trouble: None,
+            notice: None,
         })
     }
 
@@ -180,6 +191,21 @@ impl Child {
     pub(super) fn memory(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid));
         statm.ok().and_then(|text| resident(&text)).unwrap_or(0)
+    }
+
+    /// The letter by which the kernel says what its process does (proc(5)).
+    pub(super) fn state(&self) -> Option<char> {
+        leftover::state(self.pid)
+    }
+
+    /// What its process does, for one of which more is expected.
+    pub(super) fn state_in_words(&self) -> String {
+        match self.state() {
+            Some('T') => "its process is stopped (state T)".to_owned(),
+            Some('t') => "its process is being traced (state t)".to_owned(),
+            Some(state) => format!("its process hangs (state {state})"),
+            None => "its process cannot be looked at".to_owned(),
+        }
     }
 
     /// Bytes that it has printed itself, as far as that is ours to count.
@@ -237,6 +263,11 @@ impl Child {
         self.trouble.as_deref()
     }
 
+    /// What it said that people are to see of its command.
+    pub(super) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
     /// Takes note of what it said.
     pub(super) fn said(&mut self, report: &Report) {
         self.spoke = true;
@@ -244,8 +275,12 @@ impl Child {
             Report::Troubled { reason, .. } => {
                 self.trouble = (!reason.is_empty()).then(|| reason.clone());
             }
-            Report::Idle { .. } => self.trouble = None,
-            Report::Ready | Report::Busy { .. } | Report::Answered { .. } => {}
+            Report::Idle { .. } => {
+                self.trouble = None;
+                self.notice = None;
+            }
+            Report::Busy { notice, .. } => self.notice.clone_from(notice),
+            Report::Ready | Report::Answered { .. } => {}
         }
         if let Some(leaving) = &mut self.leaving {
             leaving.is_busy = matches!(report, Report::Busy { .. });
@@ -259,6 +294,11 @@ impl Child {
     pub(super) fn kill(&self) {
         // By the task that reaps it, so that the number cannot have become somebody else's.
         self.wishes.kill.notify_one();
+    }
+
+    /// The same for one that hangs, once that is noted.
+    pub(super) fn kill_hung(&self) {
+        self.wishes.kill_hung.notify_one();
     }
 
     /// Ends what it has left running, away from the loop.

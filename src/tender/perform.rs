@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::Child;
@@ -58,7 +59,9 @@ impl Tender {
         }
         let event = match report {
             Report::Ready => lifecycle::Event::Ready,
-            Report::Busy { task, group } => lifecycle::Event::Busy { task, group },
+            Report::Busy {
+                task, group, left, ..
+            } => return self.is_busy(id, lifecycle::Event::Busy { task, group }, left, now),
             Report::Troubled { task, .. } => lifecycle::Event::Troubled { task },
             Report::Idle { jobs, output } => lifecycle::Event::Idle { jobs, output },
             Report::Answered { ticket, reply } => return self.answered(id, ticket, &reply),
@@ -91,6 +94,8 @@ impl Tender {
     /// A worker has answered an order. That it was told to go, it shows by going.
     fn answered(&mut self, id: WorkerId, ticket: Ticket, reply: &Reply) {
         self.ponged(id, ticket);
+        let now = self.now();
+        self.tell(id, lifecycle::Event::Answered, now);
         let Some(pool) = self.pools.get_mut(id.pool) else {
             return;
         };
@@ -104,7 +109,7 @@ impl Tender {
         }
     }
 
-    fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
+    pub(super) fn tell_only(&mut self, id: WorkerId, event: lifecycle::Event, now: Duration) {
         let Some(pool) = self.pools.get_mut(id.pool) else {
             return;
         };
@@ -210,6 +215,10 @@ impl Tender {
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
                 Effect::Kill { worker } => self.kill(pool, worker),
                 Effect::Leave { worker } => self.leave_behind(pool, worker),
+                Effect::Ping { worker } => self.poke(pool, worker),
+                Effect::Look { worker } => self.look_at(pool, worker),
+                Effect::Unresponsive { worker } => self.say_unresponsive(pool, worker),
+                Effect::Responsive { worker } => self.say_responsive(pool, worker),
                 Effect::Ask => self.ask(pool),
                 Effect::Listen => self.listen(pool),
                 Effect::Count => self.count(pool),
@@ -235,8 +244,17 @@ impl Tender {
         let accepted = accepted.map(|configuration| configuration.accepted.as_fd());
         let events = self.events.clone();
         let beside = &mut self.beside;
+        let store = Arc::clone(&self.existing);
         let spawned = slot.and_then(|slot| {
-            Child::spawn(&pool.settings, id, slot, guarded, accepted, events, beside)
+            Child::spawn(
+                &pool.settings,
+                (id, store),
+                slot,
+                guarded,
+                accepted,
+                events,
+                beside,
+            )
         });
         let event = match spawned {
             Ok(child) => {
@@ -324,14 +342,25 @@ impl Tender {
         {
             let tube = &pool.settings.tube;
             let state = pool.crew.worker(worker).map(|worker| *worker.state());
+            let hangs = matches!(
+                state,
+                Some(State::Killed {
+                    why: Why::Unresponsive,
+                    ..
+                })
+            );
             let reason = match state {
+                _ if hangs => "does not answer, and the time of its command is up",
                 Some(State::Killed {
                     why: Why::NotReady, ..
                 }) => "did not say in time that it is ready",
                 _ => "did not go in time",
             };
             tracing::warn!(worker = child.name(), pid = child.pid(), %tube, reason, "worker killed");
-            child.kill();
+            match hangs {
+                true => child.kill_hung(),
+                false => child.kill(),
+            }
         }
     }
 
@@ -409,6 +438,10 @@ impl Tender {
             | Effect::Stop { .. }
             | Effect::Kill { .. }
             | Effect::Leave { .. }
+            | Effect::Ping { .. }
+            | Effect::Look { .. }
+            | Effect::Unresponsive { .. }
+            | Effect::Responsive { .. }
             | Effect::Ask
             | Effect::Listen
             | Effect::Count => {}

@@ -248,7 +248,12 @@ impl Heard {
             Token::Busy if !self.is_busy => {
                 self.is_ready = true;
                 self.is_busy = true;
-                Some(Report::Busy { task: 0, group: 0 })
+                Some(Report::Busy {
+                    task: 0,
+                    group: 0,
+                    left: None,
+                    notice: None,
+                })
             }
             Token::Ready | Token::Busy => None,
         }
@@ -351,7 +356,12 @@ mod tests {
         let mut heard = Heard::default();
         let mut hear = |token| heard.hear(token);
         let idle = |jobs| Some(Report::Idle { jobs, output: 0 });
-        let busy = Some(Report::Busy { task: 0, group: 0 });
+        let busy = Some(Report::Busy {
+            task: 0,
+            group: 0,
+            left: None,
+            notice: None,
+        });
         assert_eq!(hear(Token::Ready), Some(Report::Ready));
         assert_eq!(hear(Token::Ready), None);
         assert_eq!(hear(Token::Busy), busy);

@@ -122,10 +122,20 @@ fn one(worker: &Worker, child: Option<&Child>, now: Duration) -> words::Worker {
             .filter(|_| worker.troubled())
             .and_then(Child::trouble)
             .map(str::to_owned),
+        notice: notice(worker, child, now),
         jobs: worker.jobs(),
         output: worker.output(),
         memory: child.map(Child::memory).filter(|bytes| *bytes > 0),
     }
+}
+
+fn notice(worker: &Worker, child: Option<&Child>, now: Duration) -> Option<String> {
+    let child = child?;
+    let Some(since) = worker.unresponsive_since() else {
+        return child.notice().map(str::to_owned);
+    };
+    let (seconds, why) = (now.saturating_sub(since).as_secs(), child.state_in_words());
+    Some(format!("has not answered for {seconds} s: {why}"))
 }
 
 fn state(state: &State) -> (&'static str, Option<Why>) {

@@ -52,7 +52,7 @@
 //! (`command.rs`).
 //!
 //! A command that does not end though it is to, and what one leaves that is not ours to end, is waited for
-//! (`stuck.rs`).
+//! (`stuck.rs`). One that is stopped is noticed (`suspension.rs`).
 //!
 //! A command that cannot be started is the task's fault, or the worker's trouble (`lacks.rs`): then `Beginning` leads
 //! to `Recording` that the attempt did not begin, to `Disposing` of its job, and to a pause.
@@ -87,6 +87,8 @@ mod pace;
 mod phase;
 mod state;
 mod stuck;
+mod suspended;
+mod suspension;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -101,7 +103,7 @@ pub use state::{Machine, Rules};
 pub use table::Illegal;
 
 use command::{Send, Stage};
-use phase::{Claimant, Last, Phase, Running};
+use phase::{Claimant, Last, Phase};
 use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
 use table::may_happen;
 
@@ -177,6 +179,7 @@ impl Machine {
                 other => self.phase = other,
             },
             Event::NotSignalled(who) => self.does_not_end(who, out),
+            Event::Looked(stopped_by) => self.looked(stopped_by, now, out),
             Event::Journaled(well) => match self.phase.take() {
                 Phase::Journaling(finished) => self.journaled(finished, well, now, out),
                 other => self.phase = other,
@@ -265,6 +268,7 @@ impl Machine {
         self.wake = None;
         while self.advance(now, out) {}
         self.mind_command(now, out);
+        self.look_at_command(now, out);
         self.tell_the_ledger(now, out);
         self.ask_the_broker(now, out);
         self.tell_when_idle(now, out);
@@ -379,42 +383,38 @@ impl Machine {
     /// Sends the command what is due, and tells the tender of it.
     fn mind_command(&mut self, now: Now, out: &mut Effects) {
         let mode = self.mode;
-        let Phase::Running(Running {
-            stage,
-            tell_at,
-            times_out_at,
-            facts,
-            group,
-            stuck,
-            ..
-        }) = &mut self.phase
-        else {
+        let Phase::Running(running) = &mut self.phase else {
             return;
         };
-        let (at, send) = stage.advance(mode, *times_out_at, now.at);
-        *stage = at;
-        let alarm = match (at, &stuck) {
+        let (at, send) = running.stage.advance(mode, running.times_out_at, now.at);
+        running.stage = at;
+        let alarm = match (at, &running.stuck) {
             // Whether the KILL was of use.
             (Stage::Killed { at, .. }, None) => Some(at.saturating_add(KILL_TO_STUCK)),
             (Stage::Killed { .. } | Stage::Terminated { .. } | Stage::Running, _) => {
-                at.alarm(mode, *times_out_at)
+                at.alarm(mode, running.times_out_at)
             }
         };
         out.extend(send.map(|send| match send {
             Send::Term => Effect::Terminate,
             Send::Kill => Effect::Kill,
         }));
-        let is_told = tell_at.take_if(|at| *at <= now.at).is_some();
-        let busy = Report::Busy {
-            task: facts.id.task.0,
-            group: *group,
-        };
-        let tell_at = *tell_at;
+        let is_told = running.tell_at.take_if(|at| *at <= now.at).is_some();
+        let tell_at = running.tell_at;
         if is_told {
-            self.report(busy, out);
+            self.report_running(now, out);
         }
         for at in alarm.into_iter().chain(tell_at) {
             self.wake_at(at);
+        }
+    }
+
+    /// Tells the tender of the command that runs.
+    fn report_running(&mut self, now: Now, out: &mut Effects) {
+        if let Phase::Running(running) = &self.phase {
+            self.believed_over_at = running.times_out_at;
+            let busy = running.busy(now.at);
+            self.report(busy, out);
         }
     }
 

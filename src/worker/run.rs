@@ -212,6 +212,11 @@ impl Run {
         }
     }
 
+    /// The signal that has stopped the command, if it is stopped (state T) and goes on only after CONT.
+    pub fn stopped_by(&self) -> Option<i32> {
+        self.running.stopped_by()
+    }
+
     /// Leaves the command to itself.
     pub fn abandon(self) {
         self.running.abandon();

@@ -60,6 +60,29 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             reason,
             "cannot end a command; waits for it to end by itself, or for whoever may end it"
         ),
+        Said::IsStopped {
+            attempt,
+            signal,
+            since,
+            times_out,
+        } => {
+            let (task, attempt, for_s) = (attempt.task, attempt.number, since.as_secs());
+            let said = match times_out {
+                true => {
+                    "a command is stopped; it goes on after SIGCONT, or is ended when its time is up"
+                }
+                false => "a command is stopped; it goes on after SIGCONT, and has no timeout",
+            };
+            tracing::warn!(worker, %task, attempt, command, signal, for_s, "{said}");
+        }
+        Said::GoesOn { attempt, after } => tracing::info!(
+            worker,
+            task = %attempt.task,
+            attempt = attempt.number,
+            command,
+            after_s = after.as_secs(),
+            "a command that was stopped goes on"
+        ),
         Said::LeftBehind { attempt, who } => tracing::warn!(
             worker,
             task = %attempt.task,

@@ -76,6 +76,7 @@ macro_rules! suite {
             recovery::a_task_that_kills_its_workers_fails_in_the_end,
             recovery::what_died_with_the_machine_is_not_counted,
             recovery::what_a_worker_ran_that_was_told_to_go_is_interrupted,
+            recovery::what_a_worker_ran_that_hung_is_lost_for_that,
             recovery::how_often_a_task_may_be_lost_says_its_command_or_its_tube,
             recovery::nothing_begins_while_something_of_the_attempt_before_is_left,
             recovery::what_cannot_have_left_anything_is_not_looked_for,

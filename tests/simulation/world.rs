@@ -372,6 +372,11 @@ impl World {
                 }
                 // Whatever is killed ends.
                 Effect::Leave { .. } => {}
+                // None promises to answer.
+                Effect::Ping { .. }
+                | Effect::Look { .. }
+                | Effect::Unresponsive { .. }
+                | Effect::Responsive { .. } => {}
                 Effect::Ask => {
                     let takes = if self.away() { 2000 } else { 1 };
                     self.later(Duration::from_millis(takes), Next::Answer);

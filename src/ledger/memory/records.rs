@@ -73,4 +73,5 @@ pub(super) struct WorkerRow {
     pub worker: NewWorker,
     pub boot: String,
     pub told: Option<Millis>,
+    pub hung: Option<Millis>,
 }

@@ -295,6 +295,7 @@ impl Rows for Transaction<'_> {
             },
             boot: known.map(|known| known.boot.clone()),
             was_told: known.is_some_and(|known| known.told.is_some()),
+            was_hung: known.is_some_and(|known| known.hung.is_some()),
         })
     }
 
@@ -427,11 +428,24 @@ impl Rows for Transaction<'_> {
             worker: worker.clone(),
             boot: boot.to_owned(),
             told: None,
+            hung: None,
         })
     }
 
     /// Nobody reads it.
     fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_meant = |row: &WorkerRow| row.worker.name == name && row.worker.pid == pid;
+        let mut newest = tables.workers().iter().rev();
+        let found = newest.find(|(_, row)| is_meant(row));
+        if let Some((id, mut row)) = found.map(|(id, row)| (*id, row.clone())) {
+            row.hung.get_or_insert(at);
+            tables.write_worker(id, Some(row));
+        }
         Ok(())
     }
 

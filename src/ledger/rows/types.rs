@@ -183,6 +183,8 @@ pub struct RanBy {
     pub boot: Option<String>,
     /// The worker had been told to go.
     pub was_told: bool,
+    /// The worker was killed since it did not answer and its command's time was up.
+    pub was_hung: bool,
 }
 
 /// A put that has begun.

@@ -90,11 +90,13 @@ pub(super) fn ran_by(change: &Connection, task: TaskId) -> Result<RanBy, Failed>
             name: row.get(1)?,
             boot: row.get(2)?,
             was_told: row.get(3)?,
+            was_hung: row.get(4)?,
         })
     };
     Ok(change
         .prepare_cached(
-            "SELECT worker, coalesce(name, CAST(worker AS TEXT), ''), boot, told IS NOT NULL
+            "SELECT worker, coalesce(name, CAST(worker AS TEXT), ''), boot, told IS NOT NULL,
+                hung IS NOT NULL
              FROM tasks LEFT JOIN workers ON workers.id = worker WHERE tasks.id = ?1",
         )?
         .query_row([task], ran_by)?)

@@ -262,6 +262,10 @@ impl Rows for Connected<'_> {
         workers::set_told(self.0, worker, told)
     }
 
+    fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed> {
+        workers::set_hung(self.0, name, pid, at)
+    }
+
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
         workers::forget(self.0, worker)
     }

@@ -39,6 +39,22 @@ pub(super) fn set_told(change: &Connection, worker: WorkerId, told: Millis) -> R
     Ok(())
 }
 
+/// No worker of before is meant, whose number another process has by now.
+pub(super) fn set_hung(
+    change: &Connection,
+    name: &str,
+    pid: u32,
+    at: Millis,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE workers SET hung = ?3
+             WHERE id = (SELECT max(id) FROM workers WHERE name = ?1 AND pid = ?2) AND hung IS NULL",
+        )?
+        .execute(params![name, pid, at])?;
+    Ok(())
+}
+
 pub(super) fn all(look: &Connection) -> Result<Vec<Known>, Failed> {
     let mut select = look.prepare_cached(
         "SELECT name, pid,

@@ -16,6 +16,9 @@ fn event() -> impl Strategy<Value = Event> {
         any::<i64>().prop_map(|task| Event::Troubled { task }),
         (any::<u64>(), any::<u64>())
             .prop_map(|(memory, printed)| Event::Measured { memory, printed }),
+        prop::option::of(0_u64..100).prop_map(|left| Event::Watched { left: left.map(s) }),
+        Just(Event::Answered),
+        any::<bool>().prop_map(|is_stopped| Event::Looked { is_stopped }),
         Just(AGED),
         (0_u64..100).prop_map(|grace| Event::Drain { grace: s(grace) }),
         Just(Event::Stop),
@@ -33,7 +36,11 @@ fn is_arrow(from: &State, to: &State) -> bool {
         State::Starting { .. } => !matches!(to, State::Spawning),
         State::Idle { .. } | State::Busy { .. } => matches!(
             to,
-            State::Idle { .. } | State::Busy { .. } | State::Stopping { .. } | State::Gone
+            State::Idle { .. }
+                | State::Busy { .. }
+                | State::Stopping { .. }
+                | State::Killed { .. }
+                | State::Gone
         ),
         State::Stopping { .. } => matches!(
             to,
@@ -41,6 +48,17 @@ fn is_arrow(from: &State, to: &State) -> bool {
         ),
         State::Killed { .. } => matches!(to, State::Killed { .. } | State::Gone),
         State::Gone => *to == State::Gone,
+    }
+}
+
+/// Whether nobody does it twice to one worker.
+fn is_done_once(effect: Effect) -> bool {
+    match effect {
+        Effect::Drain { grace, .. } => grace.is_none(),
+        Effect::Stop | Effect::Ping | Effect::Look | Effect::Unresponsive | Effect::Responsive => {
+            false
+        }
+        Effect::Kill | Effect::Leave | Effect::Proved | Effect::Crashed | Effect::Refused => true,
     }
 }
 
@@ -148,7 +166,7 @@ proptest! {
             prop_assert!(worker.proved() || !before.proved(), "unproved: {what}");
             for effect in effects {
                 prop_assert!(*before.state() != State::Gone, "{effect:?} for nobody: {what}");
-                if !matches!(effect, Effect::Drain { grace: Some(_), .. } | Effect::Stop) {
+                if is_done_once(effect) {
                     prop_assert!(!once.contains(&effect), "twice {effect:?}: {what}");
                     once.push(effect);
                 }

@@ -12,12 +12,15 @@ use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::super::{Event, Protocol, WorkerId, due};
+use crate::clock;
+use crate::ledger::Open;
 use crate::lifecycle::{Ended, MARGIN};
 use crate::link::{BadLine, Report, Reports};
 use crate::service::Service;
+use crate::thread::OneShot;
 
 /// A worker that says nothing is looked at so often: what it holds in memory, and has printed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -26,11 +29,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// and write on.
 const LAST_WORDS: usize = 1000;
 
+/// How long the kill of a worker that hangs waits for the store.
+const NOTED_WITHIN: Duration = Duration::from_secs(2);
+
 /// What a tender asks of whoever watches a worker.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wishes {
     /// To have the worker's group killed.
     pub(super) kill: Arc<Notify>,
+    /// To have it killed since it hangs, once that is noted.
+    pub(super) kill_hung: Arc<Notify>,
     /// To have a TERM sent.
     pub(super) terminate: Arc<Notify>,
     /// To have it sent a while later.
@@ -40,6 +48,8 @@ pub(super) struct Wishes {
 /// A worker's process, as it is watched: its lines, its end, and the order to kill it.
 pub(super) struct Watched {
     id: WorkerId,
+    name: String,
+    store: Open,
     events: mpsc::Sender<Event>,
     process: process::Child,
     /// Until its end of the link is closed.
@@ -87,7 +97,7 @@ impl Service for Watched {
 impl Watched {
     /// The process of a worker that has just been started, and its end of the link.
     pub(super) fn of(
-        id: WorkerId,
+        (id, name, store): (WorkerId, String, Open),
         process: process::Child,
         reports: Reports,
         protocol: Protocol,
@@ -96,6 +106,8 @@ impl Watched {
     ) -> Watched {
         Watched {
             id,
+            name,
+            store,
             events,
             process,
             reports: protocol.has_link().then_some(reports),
@@ -137,6 +149,10 @@ impl Watched {
                 status = self.process.wait() => self.reaped(status),
                 () = next_look(&mut self.looks) => return Event::Look(id),
                 () = self.wishes.kill.notified() => self.signal(kill_process_group, Signal::KILL),
+                () = self.wishes.kill_hung.notified() => {
+                    self.note_hung().await;
+                    self.signal(kill_process_group, Signal::KILL);
+                }
                 () = self.wishes.terminate.notified() => self.signal(kill_process, Signal::TERM),
                 () = self.wishes.terminate_soon.notified() => self.terminate_at = Some(Instant::now() + MARGIN),
                 () = due(self.terminate_at) => {
@@ -145,6 +161,31 @@ impl Watched {
                 }
             }
         }
+    }
+
+    /// Has it in the store why the worker's attempt is lost, before anybody can claim its task. A store that takes its
+    /// time keeps nobody from being killed.
+    async fn note_hung(&self) {
+        let Some(pid) = self.process.id() else {
+            return;
+        };
+        let (open, name) = (Arc::clone(&self.store), self.name.clone());
+        let note = move || match open()? {
+            Some(mut store) => store.note_hung(&name, pid, clock::now()),
+            None => Ok(()),
+        };
+        let noted = match OneShot::start(Self::NAME) {
+            Ok(thread) => timeout(NOTED_WITHIN, thread.run(note)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let reason = match noted {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it took longer than {NOTED_WITHIN:?}"),
+        };
+        let worker = self.name.as_str();
+        tracing::warn!(worker, pid, reason, "could not note why a worker is killed");
     }
 
     fn reaped(&mut self, status: io::Result<ExitStatus>) {

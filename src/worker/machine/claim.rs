@@ -10,6 +10,7 @@ use super::mode::Mode;
 use super::pace::SHORT;
 use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
+use super::suspension::{LOOK_EVERY, Suspension};
 use crate::broker::{self, Reservation};
 use crate::crash::Point;
 use crate::ledger::{Attempt, Claim, DeadAttempt, Jobless, Remains};
@@ -240,6 +241,9 @@ impl Machine {
             times_out_at: None,
             stage: Stage::Running,
             stuck: None,
+            look_at: now.at.saturating_add(LOOK_EVERY),
+            suspension: Suspension::Going,
+            notice: None,
         });
         out.push(Effect::Begin {
             attempt,
@@ -268,23 +272,16 @@ impl Machine {
         let timeout = running.facts.command.timeout;
         running.times_out_at = timeout.map(|timeout| now.at.saturating_add(timeout));
         let soon = now.at.saturating_add(SHORT);
-        if self.taken_for_busy {
-            running.tell_at = Some(soon);
-        } else {
-            let task = running.facts.id.task;
-            self.report(
-                Report::Busy {
-                    task: task.0,
-                    group,
-                },
-                out,
-            );
+        let until = running.times_out_at.map_or(soon, |at| at.min(soon));
+        let is_known = self.taken_for_busy && may_last(self.believed_over_at, running.times_out_at);
+        running.tell_at = is_known.then_some(soon);
+        self.phase = Phase::Running(running);
+        if !is_known {
+            self.report_running(now, out);
         }
         if self.pace.is_short() && self.mode == Mode::Working {
-            let until = running.times_out_at.map_or(soon, |at| at.min(soon));
             out.push(Effect::WaitBriefly { until });
         }
-        self.phase = Phase::Running(running);
         // Told while the command was being started.
         self.say_what_may_finish(now, out);
     }
@@ -360,5 +357,15 @@ impl Machine {
                 waiting,
             },
         );
+    }
+}
+
+/// Whether a tender that believes that a command's time is up then need not hear at once of one whose time is up later:
+/// it would end a worker that does not answer too soon.
+fn may_last(believed: Option<Duration>, over_at: Option<Duration>) -> bool {
+    match (believed, over_at) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(believed), Some(at)) => at <= believed.saturating_add(LOOK_EVERY),
     }
 }

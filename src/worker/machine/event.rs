@@ -71,6 +71,8 @@ pub enum Event {
     Ended(Box<Ended>),
     /// A signal did not reach the command, which is not ours to signal: who that is, in words.
     NotSignalled(String),
+    /// The command was looked at: which signal has stopped it; `None`: it is not stopped.
+    Looked(Option<i32>),
     /// Whether the outcome stands in the batch journal now.
     Journaled(bool),
     /// What came of the attempt whose remains were to be ended.
@@ -96,6 +98,7 @@ impl Event {
             Event::Began(_) => EventKind::Began,
             Event::Ended(_) => EventKind::Ended,
             Event::NotSignalled(_) => EventKind::NotSignalled,
+            Event::Looked(_) => EventKind::Looked,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
             Event::CleanedUp => EventKind::CleanedUp,
@@ -313,6 +316,8 @@ pub enum Effect {
     Terminate,
     /// Kill the command.
     Kill,
+    /// Look whether the command is stopped.
+    Look,
     /// Leave the command to itself, with its attempt's lock.
     Abandon,
     /// End what is left of an attempt.
@@ -399,6 +404,24 @@ pub enum Said {
         attempt: AttemptId,
         /// Why.
         reason: String,
+    },
+    /// The command is stopped, and not only for a moment.
+    IsStopped {
+        /// Which.
+        attempt: AttemptId,
+        /// The signal that has stopped it.
+        signal: String,
+        /// For how long that has been seen.
+        since: Duration,
+        /// It is ended when its time is up.
+        times_out: bool,
+    },
+    /// The command goes on that was said to be stopped.
+    GoesOn {
+        /// Which.
+        attempt: AttemptId,
+        /// For how long that had been seen.
+        after: Duration,
     },
     /// The command has ended, and something that it left is not ours to end; said once an attempt.
     LeftBehind {

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::command::Stage;
 use super::event::Ended;
 use super::identify::{Foreign, Read};
+use super::suspension::Suspension;
 use super::table::PhaseKind;
 use crate::broker::{JobId, Reservation};
 use crate::ledger::Millis;
 use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
+use crate::link::Report;
 use crate::task::command::{Cleanup, Command};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::retry::Budget;
@@ -228,6 +230,24 @@ pub struct Running {
     pub stage: Stage,
     /// Why the command does not end though it was to, which was said.
     pub stuck: Option<String>,
+    /// When it is to be looked whether the command is stopped.
+    pub look_at: Duration,
+    /// Whether it is, as far as was seen.
+    pub suspension: Suspension,
+    /// What the tender is to show of the command, beside that it runs.
+    pub notice: Option<String>,
+}
+
+impl Running {
+    /// What the tender is told of it.
+    pub fn busy(&self, now: Duration) -> Report {
+        Report::Busy {
+            task: self.facts.id.task.0,
+            group: self.group,
+            left: self.times_out_at.map(|at| at.saturating_sub(now)),
+            notice: self.notice.clone(),
+        }
+    }
 }
 
 /// What an attempt has left that is not ours to end.

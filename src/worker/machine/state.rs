@@ -102,6 +102,8 @@ pub struct Machine {
     pub told: Told,
     /// The tender takes the worker for busy, perhaps with another task.
     pub taken_for_busy: bool,
+    /// When it believes that the command's time is up.
+    pub believed_over_at: Option<Duration>,
     pub wake: Option<Duration>,
 }
 
@@ -220,6 +222,7 @@ impl Machine {
             output: 0,
             told: Told::All,
             taken_for_busy: false,
+            believed_over_at: None,
             wake: None,
         }
     }

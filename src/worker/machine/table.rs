@@ -9,6 +9,7 @@
 //! | not journaled | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
 //! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `CleaningUp`, `Journaling`, `Looking`; `Recording` if the command could not be started |
+//! | looked | everywhere: the command may have ended since | |
 //! | not signalled | `Running` | `Disposing` if the worker goes |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
 //! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking`, `Leftovers` again |
@@ -43,6 +44,8 @@ pub enum EventKind {
     Ended,
     /// `Event::NotSignalled`.
     NotSignalled,
+    /// `Event::Looked`.
+    Looked,
     /// `Event::Journaled`.
     Journaled,
     /// `Event::Cleared`.
@@ -112,7 +115,7 @@ impl fmt::Display for Illegal {
 }
 
 /// What may happen wherever a worker stands. Whether an answer is one to what was asked, the question says.
-const ANYWHERE: [EventKind; 8] = [
+const ANYWHERE: [EventKind; 9] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::Configured,
@@ -121,6 +124,7 @@ const ANYWHERE: [EventKind; 8] = [
     EventKind::Entered,
     EventKind::Proved,
     EventKind::JournalMade,
+    EventKind::Looked,
 ];
 
 /// What else may happen to a worker that stands there.

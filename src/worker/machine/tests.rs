@@ -18,6 +18,7 @@ mod model;
 mod script;
 mod stage;
 mod stuck;
+mod suspended;
 mod told;
 mod world;
 

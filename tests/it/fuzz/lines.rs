@@ -1,5 +1,7 @@
 //! Lines between a tender and a worker that is not ours.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use taskqueue::link::{Lines, MAX_LINE, Order, Ordered, Reply, Report, Ticket};
@@ -39,7 +41,18 @@ const WORDS: &[&[u8]] = &[
 fn report() -> impl Strategy<Value = Report> {
     prop_oneof![
         Just(Report::Ready),
-        (any::<i64>(), any::<i32>()).prop_map(|(task, group)| Report::Busy { task, group }),
+        (
+            any::<i64>(),
+            any::<i32>(),
+            any::<Option<u64>>(),
+            prop::option::of(".{0,60}")
+        )
+            .prop_map(|(task, group, left, notice)| Report::Busy {
+                task,
+                group,
+                left: left.map(Duration::from_millis),
+                notice,
+            }),
         (any::<i64>(), ".{0,60}").prop_map(|(task, reason)| Report::Troubled { task, reason }),
         (any::<u64>(), any::<u64>()).prop_map(|(jobs, output)| Report::Idle { jobs, output }),
         (any::<u64>(), reply()).prop_map(|(ticket, reply)| Report::Answered {

@@ -235,6 +235,60 @@ pub fn what_a_worker_ran_that_was_told_to_go_is_interrupted(new: New) {
     }
 }
 
+/// Also where it was told to go: it may not have heard that. Another one of its name is not meant.
+pub fn what_a_worker_ran_that_hung_is_lost_for_that(new: New) {
+    // Of which worker it is noted, whether that was told to go, and how the attempt ended.
+    let hung = "did not answer";
+    let table = [
+        ("them", 1, false, "lost", Some(hung)),
+        ("them", 1, true, "lost", Some(hung)),
+        ("them", 2, false, "lost", None),
+        ("they", 1, false, "lost", None),
+        ("them", 2, true, "interrupted", Some("told to go")),
+    ];
+    for (name, pid, is_told, outcome, reason) in table {
+        let mut ledger = new();
+        let (id, job) = put(&mut ledger.db, NOW);
+        let before = register(&mut ledger.db, "them");
+        let them = register(&mut ledger.db, "them");
+        let commands = ledger.commands.clone();
+        let attempt = begun(claim(&mut ledger.db, &them.me, &commands, &job, NOW).unwrap());
+        let told = Entry {
+            told: is_told,
+            ..Entry::default()
+        };
+        enter(&mut ledger.db, &them.me, told).unwrap();
+        ledger.db.note_hung(name, pid, NOW).unwrap();
+        drop((before, them, attempt));
+        let Claim::Dead(dead) = ledger.claim(&job) else {
+            panic!("it is dead");
+        };
+        assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+        let lose = Entry {
+            lose: Some(DeadAttempt {
+                owner: Some(ledger.me.id),
+                worker: Some(ledger.me.id),
+                ..dead
+            }),
+            ..Entry::default()
+        };
+        enter(&mut ledger.db, &ledger.me, lose).unwrap();
+        let shown = ledger.db.show(Key::Id(id)).unwrap().unwrap();
+        let last = shown.attempts.last().unwrap();
+        assert_eq!(
+            last.outcome.as_deref(),
+            Some(outcome),
+            "{name} {pid} {is_told}"
+        );
+        let said = last.reason.as_deref();
+        assert_eq!(said.is_some(), reason.is_some(), "{said:?}");
+        assert!(
+            said.unwrap_or("").contains(reason.unwrap_or("")),
+            "{said:?}"
+        );
+    }
+}
+
 fn job_cleared(job: &JobRef, attempt: i64) -> JobRef {
     JobRef {
         cleared: Some(attempt),

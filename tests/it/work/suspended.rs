@@ -1,6 +1,9 @@
 //! Processes that are stopped for a while and go on: nothing is taken from them that they still have, and nothing runs
 //! twice.
 
+mod commands;
+mod workers;
+
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;

@@ -14,7 +14,15 @@ async fn a_worker_that_is_watched_anew_is_told_to_go_and_its_end_is_told() {
     let (events, mut told) = mpsc::channel(8);
     let id = WorkerId { pool: 0, number: 1 };
     let wishes = Wishes::default();
-    let mut watched = Watched::of(id, process, link.reports, Protocol::Lines, wishes, events);
+    let (name, store): (_, Open) = ("t-1".to_owned(), Arc::new(|| Ok(None)));
+    let mut watched = Watched::of(
+        (id, name, store),
+        process,
+        link.reports,
+        Protocol::Lines,
+        wishes,
+        events,
+    );
     watched.has_begun = true;
     watched.last_words.push_back(Ok(Report::Ready));
     let _watching = Services::of(watched);

@@ -35,6 +35,8 @@ pub struct Script {
     running: Option<Box<Attempt>>,
     locks: Locks,
     jobs: u64,
+    /// How often the command was to be looked at.
+    pub looks: usize,
 }
 
 impl Script {
@@ -61,6 +63,7 @@ impl Script {
             running: None,
             locks: Locks::new(),
             jobs: 0,
+            looks: 0,
         };
         script.step(Event::Due);
         script
@@ -78,6 +81,30 @@ impl Script {
             false,
         );
         script
+    }
+
+    /// The same with a command that may run for so long.
+    pub fn running_for(timeout: Option<Duration>) -> Script {
+        let mut script = Script::new();
+        script.reserves_pointer();
+        script.claims_for(TaskId(1), timeout);
+        script
+    }
+
+    /// What was entered is, and a command begins that may run for so long.
+    pub fn claims_for(&mut self, task: TaskId, timeout: Option<Duration>) {
+        let id = AttemptId { task, number: 1 };
+        let command = Command {
+            timeout,
+            ..Command::new(vec!["job".into()])
+        };
+        let alive = self.locks.take(id);
+        let ours = self.pending.as_ref().map_or(0, |entry| entry.settle.len());
+        self.is_told(Entered {
+            ours: vec![true; ours],
+            claim: Some(Claim::Begun(attempt(id, command, false, false, alive))),
+            ..Entered::default()
+        });
     }
 
     /// The same for a foreign producer's job.
@@ -118,6 +145,7 @@ impl Script {
             }
             Effect::Report(report) => self.reports.push(report),
             Effect::Say(said) => self.said.push(said),
+            Effect::Look => self.looks += 1,
             Effect::CleanUp(cleanup) => self.cleanups.push(cleanup),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),

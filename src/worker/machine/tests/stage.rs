@@ -44,7 +44,7 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 15] = [
+pub const EVENTS: [EventKind; 16] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::Configured,
@@ -56,6 +56,7 @@ pub const EVENTS: [EventKind; 15] = [
     EventKind::Began,
     EventKind::Ended,
     EventKind::NotSignalled,
+    EventKind::Looked,
     EventKind::Journaled,
     EventKind::Cleared,
     EventKind::CleanedUp,
@@ -263,6 +264,7 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::Began => Event::Began(7),
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
+        EventKind::Looked => Event::Looked(Some(19)),
         EventKind::Journaled => Event::Journaled(true),
         EventKind::Cleared => Event::Cleared(Cleared::Gone),
         EventKind::CleanedUp => Event::CleanedUp,
@@ -288,6 +290,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::Began
         | EventKind::Ended
         | EventKind::NotSignalled
+        | EventKind::Looked
         | EventKind::Journaled
         | EventKind::Cleared
         | EventKind::CleanedUp

@@ -288,6 +288,8 @@ impl World {
         let some = Duration::from_micros(200 * (1 + self.tape.pick(250)));
         let then = match self.tape.is_over() {
             true => Duration::MAX,
+            // Some commands run for long.
+            false if self.running.is_some() && self.tape.one_in(4) => self.now.at + some * 40,
             false => self.now.at + some,
         };
         // Never past the time that the worker wants to be woken at, but for a little.

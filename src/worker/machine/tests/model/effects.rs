@@ -76,6 +76,10 @@ impl Model {
                     }
                 }
             }
+            Effect::Look => {
+                let stopped_by = self.dice.one_in(2).then_some(19);
+                self.workers[at].ready.push_back(Event::Looked(stopped_by));
+            }
             // Each is ours to kill, and ends in time.
             Effect::Abandon => panic!("left a command"),
             Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),

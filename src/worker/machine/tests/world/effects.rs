@@ -111,6 +111,11 @@ impl World {
                     self.signalled |= self.running.is_some();
                 }
             }
+            Effect::Look => {
+                assert!(self.running.is_some(), "looks at nothing");
+                let stopped_by = (self.tape.one_in(2)).then_some(19);
+                self.ready.push_back(Event::Looked(stopped_by));
+            }
             Effect::Abandon => {
                 assert_ne!(self.told, Mode::Working, "leaves its command for no reason");
                 assert!(self.running.take().is_some(), "nothing runs");

@@ -191,6 +191,8 @@ pub struct Worker {
     output: u64,
     printed: u64,
     memory: u64,
+    /// How long a command may take between TERM and KILL.
+    kill_after: Duration,
 }
 
 impl Worker {
@@ -210,6 +212,7 @@ impl Worker {
             output: 0,
             printed: 0,
             memory: 0,
+            kill_after: TERM_TO_KILL,
         }
     }
 
@@ -344,6 +347,7 @@ impl Worker {
         event: Event,
         now: Duration,
     ) -> Result<Vec<Effect>, Illegal> {
+        self.kill_after = rules.kill_after.max(TERM_TO_KILL);
         match self.state {
             State::Spawning => self.spawning(rules, event, now),
             State::Starting { ready_by } => self.starting(event, now, ready_by),

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
+use crate::task::conditions::Limit;
+
 /// The environment variable that tells a worker which soft limit its commands are to have, where its tender has raised
 /// its own. A worker takes it out of the environment of its commands.
 pub const VARIABLE: &str = "TASKQUEUE_NOFILE";
@@ -54,6 +56,18 @@ pub fn told() -> Option<String> {
     before()
         .and_then(|limit| limit.current)
         .map(|soft| soft.to_string())
+}
+
+/// What the system calls it.
+pub fn resource(limit: Limit) -> Resource {
+    match limit {
+        Limit::Nofile => Resource::Nofile,
+        Limit::Nproc => Resource::Nproc,
+        Limit::Core => Resource::Core,
+        Limit::Cpu => Resource::Cpu,
+        Limit::Memory => Resource::As,
+        Limit::FileSize => Resource::Fsize,
+    }
 }
 
 /// Gives a process the limit that it is to have. One that is gone needs none.

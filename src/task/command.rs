@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
 use super::payload::{
     self, Body, Call, Described, Mapping, Native, NotNative, OptionValue, Refusal, TypeName,
@@ -32,6 +33,8 @@ pub struct Command {
     pub dash_arguments: bool,
     /// What becomes of the job of a task that failed.
     pub on_failure: OnFailure,
+    /// As whom, where and with what it runs.
+    pub conditions: ByTube,
 }
 
 impl Command {
@@ -45,6 +48,7 @@ impl Command {
             body_on_stdin: false,
             dash_arguments: false,
             on_failure: OnFailure::Delete,
+            conditions: ByTube::default(),
         }
     }
 }
@@ -114,6 +118,8 @@ pub struct Cleanup {
     pub command: String,
     /// The program and its arguments, one element each.
     pub argv: Vec<String>,
+    /// As whom, where and with what it runs: as the attempt's command.
+    pub conditions: Arc<Conditions>,
 }
 
 impl Plan {
@@ -133,6 +139,7 @@ impl Plan {
             job,
             command: self.name.clone(),
             argv,
+            conditions: Arc::clone(self.command.conditions.of(tube)),
         }))
     }
 }
@@ -147,9 +154,32 @@ pub struct Commands {
     types: BTreeMap<TypeName, Mapping>,
     max_lost: BTreeMap<TubeName, u32>,
     every_body: Option<(String, Arc<Command>)>,
+    /// Of what has no table of its own.
+    conditions: ByTube,
 }
 
 impl Commands {
+    /// Says under which conditions each command runs that is here: by its pattern, `None` for those that come without a
+    /// table of their own.
+    pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {
+        self.conditions = of(None);
+        let prefixes = self.prefixes.iter_mut();
+        let prefixes = prefixes.map(|(prefix, command)| (format!("{prefix}*"), command));
+        let exact = self.exact.iter_mut();
+        let exact = exact.map(|(name, command)| (name.clone(), command));
+        for (pattern, command) in exact.chain(prefixes) {
+            Arc::make_mut(command).conditions = of(Some(&pattern));
+        }
+        // These are some of the above.
+        let mut raw = std::mem::take(&mut self.raw);
+        for (name, command) in raw.values_mut() {
+            if let Some(known) = self.find(name) {
+                *command = Arc::clone(known);
+            }
+        }
+        self.raw = raw;
+    }
+
     /// Adds a command by its name, or by a pattern such as `app:*`.
     pub fn add(&mut self, pattern: &str, command: Command) {
         match pattern.strip_suffix('*') {
@@ -219,7 +249,8 @@ impl Commands {
     }
 
     /// Gives every body, of whatever form, to one command.
-    pub fn take_every_body(&mut self, name: String, command: Command) {
+    pub fn take_every_body(&mut self, name: String, mut command: Command) {
+        command.conditions = self.conditions.clone();
         self.every_body = Some((name, command.into()));
     }
 

@@ -66,7 +66,7 @@
 
 use std::time::Duration;
 
-use crate::grace::KILL_TO_STUCK;
+use crate::grace::{KILL_TO_STUCK, TERM_TO_KILL};
 use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
@@ -391,7 +391,9 @@ impl Machine {
         else {
             return;
         };
-        let (at, send) = stage.advance(mode, *times_out_at, now.at);
+        let conditions = facts.command.conditions.of(&self.rules.tube);
+        let kill_after = conditions.kill_after.unwrap_or(TERM_TO_KILL);
+        let (at, send) = stage.advance(mode, *times_out_at, kill_after, now.at);
         *stage = at;
         let alarm = match (at, &stuck) {
             // Whether the KILL was of use.

@@ -24,6 +24,7 @@ use crate::process::variables::{
     ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
     UUID_VARIABLE,
 };
+use crate::task::conditions::Conditions;
 use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -90,6 +91,8 @@ pub fn start(
     listen: bool,
 ) -> Result<Run, Ended> {
     let (plan, id) = (&attempt.plan, store.id());
+    let conditions = plan.command.conditions.of(tube);
+    let environment = environment.under(&conditions.variables);
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &id),
@@ -101,11 +104,12 @@ pub fn start(
     ];
     let spec = || Spec {
         argv: &plan.argv,
-        environment,
+        environment: &environment,
         added: &own,
         stdin: plan.stdin.clone(),
         inherited: attempt.alive.inherited(),
         note: notes.map(|notes| notes.of(attempt.id)),
+        conditions,
         listen,
     };
     let kills = memory::kills_lately();
@@ -113,7 +117,7 @@ pub fn start(
     let running = match started.or_else(|why| start_with_less(why, store, spec)) {
         Ok(running) => running,
         Err(why) => {
-            let reason = could_not_start(&attempt, environment, &why);
+            let reason = could_not_start(&attempt, &environment, conditions, &why);
             return Err(not_started(why.lack, reason));
         }
     };
@@ -156,7 +160,12 @@ fn start_with_less<'a>(
     started
 }
 
-fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarted) -> String {
+fn could_not_start(
+    attempt: &Attempt,
+    environment: &Environment,
+    conditions: &Conditions,
+    why: &NotStarted,
+) -> String {
     let plan = &attempt.plan;
     let program = plan.argv.first().map_or("", String::as_str);
     let (command, error) = (&plan.name, &why.error);
@@ -167,9 +176,12 @@ fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarte
         Lack::Folder => {
             format!("could not start {program}: the working directory is gone: {error}")
         }
+        Lack::Condition => format!("could not start {program} as {command} asks for: {error}"),
         Lack::Program | Lack::Sense => {
-            let why = explain(program, environment, error);
-            format!("could not start {program}, which {command} runs: {why}")
+            let why = explain(program, environment, conditions.directory.as_deref(), error);
+            let identity = conditions.identity.as_ref();
+            let whom = identity.map_or_else(String::new, |who| format!(" as {}", who.name));
+            format!("could not start {program}, which {command} runs{whom}: {why}")
         }
     }
 }

@@ -5,6 +5,7 @@
 //! and who starts commands has it looked up ([`Levels::settle`]).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,13 +60,7 @@ impl Levels {
             if let (false, Some(shared)) = (has_own, &shared) {
                 return ByTube::clone(shared);
             }
-            let mut of = |tube| {
-                let settled = self.settled(&asker, tube, pattern);
-                Arc::new(settled.unwrap_or_else(|why| {
-                    wrong.push(why);
-                    Conditions::default()
-                }))
-            };
+            let mut of = |tube| Arc::new(self.settled(&asker, tube, pattern, &mut wrong));
             let usual = of(None);
             let others = self
                 .tubes
@@ -150,45 +145,49 @@ impl Levels {
         tables
     }
 
+    /// What holds in a tube; what of that is wrong is left out, and noted.
     fn settled(
         &self,
         asker: &Asker,
         tube: Option<&TubeName>,
         pattern: Option<&str>,
-    ) -> Result<Conditions, Wrong> {
+        wrong: &mut Vec<Wrong>,
+    ) -> Conditions {
         let tables = self.tables(tube, pattern);
-        let (account, identity) = identity(&tables, asker)?;
+        let (account, identity) = identity(&tables, asker).unwrap_or_else(|why| {
+            wrong.push(why);
+            (None, None)
+        });
         let mut variables = variables(&tables);
         if let Some(account) = &account {
             know(account, &mut variables);
         }
-        let directory = match first(&tables, "directory", |given| given.directory.clone()) {
-            Some((key, directory)) => Some(self.directory(account.as_ref(), key, directory)?),
-            None => None,
-        };
-        let limits = limits(&tables, asker)?;
+        let directory = first(&tables, "directory", |given| given.directory.clone());
+        let directory = directory.map(|(key, name)| self.directory(account.as_ref(), key, name));
+        let directory = directory.transpose().unwrap_or_else(|why| {
+            // Of a user who is not known it is said already.
+            wrong.extend(Some(why).filter(|_| wrong.is_empty()));
+            None
+        });
         let nice = first(&tables, "nice", |given| given.nice);
         if let Some((key, nice)) = &nice {
-            asker.may_be_so_nice(key, *nice)?;
+            wrong.extend(asker.may_be_so_nice(key, *nice).err());
         }
-        let value = |found: Option<(String, i32)>| found.map(|(_, value)| value);
-        Ok(Conditions {
+        let mut given = tables.iter().map(|(_, given)| *given);
+        Conditions {
             identity,
             directory,
             variables,
-            umask: tables.iter().find_map(|(_, given)| given.mask()),
-            nice: value(nice),
-            oom_score_adjust: tables.iter().find_map(|(_, given)| given.oom_score_adjust),
-            limits,
-            no_new_privileges: tables
-                .iter()
-                .find_map(|(_, given)| given.no_new_privileges)
+            umask: given.clone().find_map(Given::mask),
+            nice: nice.map(|(_, nice)| nice),
+            oom_score_adjust: given.clone().find_map(|given| given.oom_score_adjust),
+            limits: limits(&tables, asker, wrong),
+            no_new_privileges: given
+                .clone()
+                .find_map(|given| given.no_new_privileges)
                 .unwrap_or(false),
-            kill_after: tables
-                .iter()
-                .find_map(|(_, given)| given.kill_after)
-                .map(|span| span.0),
-        })
+            kill_after: given.find_map(|given| given.kill_after).map(|span| span.0),
+        }
     }
 
     fn directory(
@@ -379,17 +378,22 @@ fn know(whom: &Whom, variables: &mut conditions::Variables) {
     }
 }
 
-fn limits(tables: &[Level<'_>], asker: &Asker) -> Result<BTreeMap<Limit, Option<u64>>, Wrong> {
+fn limits(
+    tables: &[Level<'_>],
+    asker: &Asker,
+    wrong: &mut Vec<Wrong>,
+) -> BTreeMap<Limit, Option<u64>> {
     let mut limits = BTreeMap::new();
     for (begin, given) in tables {
         for (limit, most) in given.limits.iter().flat_map(super::given::Limits::all) {
-            if !limits.contains_key(&limit) {
-                asker.may_have(&format!("{begin}limits.{}", limit.word()), limit, most)?;
-                limits.insert(limit, most);
+            if let Entry::Vacant(free) = limits.entry(limit) {
+                free.insert(most);
+                let key = format!("{begin}limits.{}", limit.word());
+                wrong.extend(asker.may_have(&key, limit, most).err());
             }
         }
     }
-    Ok(limits)
+    limits
 }
 
 impl Asker {
@@ -418,22 +422,24 @@ impl Asker {
     }
 
     /// Whether a limit can be given by us.
-    fn may_have(&self, key: &str, limit: Limit, most: Option<u64>) -> Result<(), Wrong> {
-        let Some(hard) = getrlimit(limit::resource(limit))
-            .maximum
-            .filter(|_| self.user != 0)
-        else {
-            return Ok(());
-        };
-        match most {
-            Some(most) if most <= hard => Ok(()),
-            Some(_) | None => {
+    fn may_have(&self, key: &str, of: Limit, most: Option<u64>) -> Result<(), Wrong> {
+        let is_more = |than: u64| most.is_none_or(|most| most > than);
+        if of == Limit::Nofile
+            && let Some(all) = limit::most_descriptors().filter(|all| is_more(*all))
+        {
+            let why = format!("the kernel gives nobody more than {all}; see: sysctl fs.nr_open");
+            return Err((key.to_owned(), why));
+        }
+        let hard = getrlimit(limit::resource(of)).maximum;
+        match hard.filter(|hard| self.user != 0 && is_more(*hard)) {
+            Some(hard) => {
                 let ours = &self.name;
                 let why = format!(
                     "only root can give more than the hard limit, {hard}, and this is {ours}"
                 );
                 Err((key.to_owned(), why))
             }
+            None => Ok(()),
         }
     }
 

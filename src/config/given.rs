@@ -233,7 +233,7 @@ impl<'de> Deserialize<'de> for Amount {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
                 amount(text).ok_or_else(|| {
                     E::custom(format!(
-                        "'{text}' is no limit: write a number, also with K, M, G or T, such as \"512M\", or \"unlimited\""
+                        "'{text}' is no limit: write a number, also with K, M, G or T as in \"512M\", or \"unlimited\""
                     ))
                 })
             }

@@ -3,6 +3,7 @@
 //! The soft limit is often 1024, for the sake of programs that keep descriptors in tables of that size (select(2)). We
 //! do not, so we may have as many as the hard limit lets us. What we start gets the limit that we were started with.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
@@ -56,6 +57,12 @@ pub fn told() -> Option<String> {
     before()
         .and_then(|limit| limit.current)
         .map(|soft| soft.to_string())
+}
+
+/// As many as the kernel lets anybody have (proc(5), "nr_open"), where that is known.
+pub fn most_descriptors() -> Option<u64> {
+    let said = fs::read_to_string("/proc/sys/fs/nr_open").ok()?;
+    said.trim().parse().ok()
 }
 
 /// What the system calls it.

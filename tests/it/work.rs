@@ -3,6 +3,7 @@
 mod ahead;
 mod answers;
 mod apart;
+mod as_whom;
 mod awkward;
 mod batches;
 mod claims;

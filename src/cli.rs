@@ -163,7 +163,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::List(flags) => list::run(flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
-        Command::Reconcile(flags) => return reconcile::run(flags, &load()?),
+        Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),

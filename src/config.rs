@@ -11,18 +11,22 @@ use std::{env, fs, io, iter};
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::folder;
 use crate::task::command::{Command, Commands, OnFailure, Options};
+use crate::task::conditions::ByTube;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
+mod conditions;
 pub mod duration;
 mod error;
 mod file;
+mod given;
 mod lines;
 mod listed;
 mod producer;
 mod types;
 mod written;
 
+pub use conditions::Levels;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 pub use lines::line_of;
@@ -31,6 +35,7 @@ pub use written::Written;
 
 use error::Wrong;
 use file::File;
+use given::Given;
 
 /// How long commands may go on once their worker was told to stop, unless configured.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(30);
@@ -61,8 +66,10 @@ pub struct Config {
     pub withheld: Vec<String>,
     /// The tubes that the file names.
     pub tubes: BTreeMap<TubeName, Tube>,
-    /// What may run.
+    /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
     pub commands: Commands,
+    /// As whom, where and with what commands run.
+    pub levels: Levels,
 }
 
 impl Config {
@@ -93,6 +100,7 @@ impl Config {
         let mut commands = commands(&file, &wrong)?;
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
+        let levels = levels(&file, &at, &wrong)?;
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -119,7 +127,28 @@ impl Config {
             withheld: file.withhold_environment,
             tubes,
             commands,
+            levels,
         })
+    }
+
+    /// Has the users and groups looked up that commands run as, which takes whoever is to start some.
+    ///
+    /// # Errors
+    /// The first of what is wrong.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        match self.unsettled().into_iter().next() {
+            None => Ok(()),
+            Some((key, reason)) => Err(Error::Value {
+                path: self.written.file.clone().unwrap_or_default(),
+                key,
+                reason,
+            }),
+        }
+    }
+
+    /// The same; all that is wrong, by keys.
+    pub fn unsettled(&mut self) -> Vec<(String, String)> {
+        self.levels.settle(&mut self.commands)
     }
 
     /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept
@@ -223,6 +252,32 @@ fn default_store() -> Result<StoreUrl, Error> {
     Ok(state.join("taskqueue/taskqueue.db").into())
 }
 
+/// As whom, where and with what commands run, as far as that is judged without asking the machine.
+fn levels(file: &File, at: &Path, wrong: &Wrong<'_>) -> Result<Levels, Error> {
+    let check = |begin: &str, given: Given| {
+        let checked = given.check();
+        checked.map_err(|(key, why)| wrong(format!("{begin}.{key}"), why))?;
+        Ok(given)
+    };
+    let mut levels = Levels {
+        folder: folder::named(at.parent().unwrap_or(Path::new(""))),
+        defaults: check("defaults", file.defaults.clone())?,
+        ..Levels::default()
+    };
+    for (name, table) in &file.tubes {
+        let given = check(&format!("tubes.\"{name}\""), given::given!(table))?;
+        // Its name was judged before.
+        levels
+            .tubes
+            .extend(name.parse().ok().map(|tube| (tube, given)));
+    }
+    for (pattern, table) in &file.commands {
+        let given = check(&format!("commands.\"{pattern}\""), given::given!(table))?;
+        levels.commands.insert(pattern.clone(), given);
+    }
+    Ok(levels)
+}
+
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
     if producer::has_example(file) {
@@ -317,6 +372,7 @@ fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command
             Some(file::OnFailure::Bury) => OnFailure::Bury,
             Some(file::OnFailure::Delete) | None => OnFailure::Delete,
         },
+        conditions: ByTube::default(),
     }
 }
 

@@ -206,6 +206,8 @@ pub struct Worker {
     printed: u64,
     memory: u64,
     pulse: Pulse,
+    /// How long a command may take between TERM and KILL.
+    kill_after: Duration,
 }
 
 impl Worker {
@@ -226,6 +228,7 @@ impl Worker {
             printed: 0,
             memory: 0,
             pulse: Pulse::Unwatched,
+            kill_after: TERM_TO_KILL,
         }
     }
 
@@ -366,6 +369,7 @@ impl Worker {
         event: Event,
         now: Duration,
     ) -> Result<Vec<Effect>, Illegal> {
+        self.kill_after = rules.kill_after.max(TERM_TO_KILL);
         let mut effects = match self.state {
             State::Spawning => self.spawning(rules, event, now),
             State::Starting { ready_by } => self.starting(event, now, ready_by),

@@ -1,6 +1,7 @@
 //! Commands as processes: start one in a session of its own, hear what it prints and how it ends, and
 //! end what it left behind.
 
+pub mod accounts;
 pub mod command;
 pub mod environment;
 pub mod explain;

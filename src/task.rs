@@ -4,6 +4,7 @@
 pub type Millis = i64;
 
 pub mod command;
+pub mod conditions;
 pub mod fingerprint;
 pub mod id;
 pub mod output;

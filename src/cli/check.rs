@@ -135,7 +135,7 @@ fn check(global: &Global) -> Checked {
         }
     };
     let (findings, asked) = match Config::of(written.clone(), &overrides) {
-        Ok(config) => look(&config, global),
+        Ok(mut config) => look(&mut config, global),
         Err(error) => (vec![wrong(error, &written)], Asked::default()),
     };
     Checked {
@@ -162,8 +162,10 @@ fn wrong(error: Error, written: &Written) -> Finding {
 }
 
 /// All that a command would stumble over.
-fn look(config: &Config, global: &Global) -> (Vec<Finding>, Asked) {
+fn look(config: &mut Config, global: &Global) -> (Vec<Finding>, Asked) {
     let mut findings = Vec::new();
+    let unsettled = config.unsettled();
+    let config = &*config;
     let mut found = |key: Option<String>, is_in_file: bool, failure: Failure| {
         let key_in_file = key.as_ref().filter(|_| is_in_file);
         findings.push(Finding {
@@ -173,17 +175,29 @@ fn look(config: &Config, global: &Global) -> (Vec<Finding>, Asked) {
             is_usage: failure.is_usage(),
         });
     };
+    for (key, why) in unsettled {
+        found(Some(key), true, Failure::usage(why));
+    }
+    for (key, directory) in config.levels.directories() {
+        if !directory.is_dir() {
+            let why = format!("there is no directory {}", directory.display());
+            found(Some(key), true, Failure::new(why));
+        }
+    }
     let environment = worker::environment(config);
     for (name, command) in config.commands.configured() {
         let programs = [
             ("run", Some(&command.run)),
             ("cleanup", command.cleanup.as_ref()),
         ];
+        let conditions = command.conditions.usual();
+        let environment = environment.under(&conditions.variables);
+        let directory = conditions.directory.as_deref();
         for (key, argv) in programs {
             let Some(program) = argv.and_then(|argv| argv.first()) else {
                 continue;
             };
-            if let Err(why) = can_be_started(program, &environment) {
+            if let Err(why) = can_be_started(program, &environment, directory) {
                 let failure = Failure::new(format!("{program} cannot be started: {why}"));
                 found(Some(format!("commands.\"{name}\".{key}")), true, failure);
             }

@@ -40,7 +40,9 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+pub fn run(flags: Flags, mut config: Config) -> Result<ExitCode, Failure> {
+    // Cleanups run as their commands do.
+    config.settle()?;
     let mut named = flags.use_tube.iter();
     if let Some(tube) = named.find(|tube| config.foreign_worker(tube).is_some()) {
         return Err(Failure::usage(format!(
@@ -51,7 +53,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     }
     let (done, troubles) = match connect::existing(&config.store)? {
         None => (Summary::default(), Vec::new()),
-        Some(_) => reconcile(&flags, config)?,
+        Some(_) => reconcile(&flags, &config)?,
     };
     let printed = print(&flags, done);
     for trouble in &troubles {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
-use super::worker::{environment, identity};
+use super::worker::{environment, identity, say_who_is_root};
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
@@ -165,7 +165,8 @@ pub struct Flags {
 pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Failure> {
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
-    let read = read(&flags, &config, global)?;
+    let read = read(&flags, &mut config, global)?;
+    say_who_is_root(config.levels.unnamed(&read.scope.tubes));
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
         pools: read.pools,
@@ -194,7 +195,9 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
 }
 
 /// What the tender is to do by the flags and the configuration.
-fn read(flags: &Flags, config: &Config, global: &Global) -> Result<Read, Failure> {
+fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Failure> {
+    config.settle()?;
+    let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),
         named => named.to_vec(),
@@ -255,7 +258,7 @@ fn reader(
         if !flags.use_tube.is_empty() && tubes != known {
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
-        let read = read(&flags, &config, &global).map_err(|failure| failure.to_string())?;
+        let read = read(&flags, &mut config, &global).map_err(|failure| failure.to_string())?;
         // Where workers are started.
         folder::enter().map_err(|error| error.to_string())?;
         for pool in &read.pools {
@@ -274,7 +277,8 @@ pub fn startable(pool: &PoolSettings) -> Result<(), String> {
         tender::Protocol::Own => Ok(()),
         tender::Protocol::Lines | tender::Protocol::Tokens | tender::Protocol::None => {
             let (tube, program) = (&pool.tube, command.program.to_string_lossy());
-            let found = explain::can_be_started(&program, &Environment::without(&[] as &[&str]));
+            let found =
+                explain::can_be_started(&program, &Environment::without(&[] as &[&str]), None);
             found.map_err(|reason| {
                 format!(
                     "the worker command {program} of the tube {tube} cannot be started: {reason}"
@@ -325,6 +329,13 @@ pub fn pool(
         tracing::warn!(%tube, reason, "worker_command without a worker_protocol");
     }
     let size = size(flags, &file);
+    let reads_no_tasks = foreign.as_ref().is_some_and(Foreign::reads_no_pointers);
+    if reads_no_tasks && config.levels.are_in(&tube) {
+        return Err(Failure::usage(format!(
+            "as whom, where and with what commands run is said for the tube {tube}, whose worker_command runs what it \
+             likes; have that program started so, by setpriv or a script"
+        )));
+    }
     let limits = match &foreign {
         Some(foreign) if foreign.says_nothing() => {
             foreign::check(&tube, size)?;
@@ -337,7 +348,10 @@ pub fn pool(
     let shrink_after = flags.shrink_after.or(file.shrink_after.map(|span| span.0));
     Ok(PoolSettings {
         limits: limits.with_shrink_after(shrink_after.unwrap_or(SHRINK_AFTER)),
-        rules: rules(flags, &file, foreign.as_ref()),
+        rules: Rules {
+            kill_after: config.levels.kill_after(&tube).unwrap_or_default(),
+            ..rules(flags, &file, foreign.as_ref())
+        },
         command: match foreign {
             Some(foreign) => foreign.command()?,
             None => own_command(&tube, config, global, grace)?,
@@ -391,6 +405,7 @@ fn rules(flags: &Flags, file: &Tube, foreign: Option<&Foreign>) -> Rules {
             .or(file.max_worker_memory)
             .unwrap_or(0),
         unready: foreign.map_or(Unready::Killed(READY_TIMEOUT), Foreign::unready),
+        ..Rules::default()
     }
 }
 

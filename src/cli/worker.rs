@@ -94,7 +94,18 @@ enum Source {
 pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
     let (mut config, source) = load(global)?;
     config.store = config.store.canonical()?;
+    config.settle()?;
     take_every_body(&mut config, &flags.command);
+    match source {
+        Source::Tender => {}
+        Source::File => {
+            let tube = std::slice::from_ref(&flags.use_tube);
+            say_who_is_root(match flags.command.as_slice() {
+                [] => config.levels.unnamed(tube),
+                _ => usize::from(!config.levels.is_named(&flags.use_tube)),
+            });
+        }
+    }
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
         configure: reader(&config, source, &flags.command, global),
@@ -193,12 +204,26 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         if let Err(error) = folder::enter() {
             tracing::warn!(%error, "stayed in the folder that it was started in");
         }
+        if let Err(error) = config.settle() {
+            return Err(Failure::from(error).to_string());
+        }
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {
             environment: environment(&config),
             commands: Arc::new(config.commands),
         }))
     })
+}
+
+/// Says of so many commands that they run as root, without anybody having said so.
+pub fn say_who_is_root(commands: usize) {
+    if commands > 0 && rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            commands,
+            "commands run as root, since nothing names their user; write user = \"NAME\" into [defaults], or into the \
+             table of a tube or a command, or user = \"root\" where that is meant"
+        );
+    }
 }
 
 /// This process, as the store is to know it: by its name, or by what it is, its host and its number.

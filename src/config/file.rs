@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -10,7 +11,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::duration::Span;
-use super::listed::Given;
+use super::given::{Given, Limits, Name, Variables};
+use super::listed;
 use crate::pool;
 
 /// The whole file.
@@ -22,6 +24,8 @@ pub struct File {
     pub grace_period: Option<Span>,
     #[serde(default)]
     pub withhold_environment: Vec<String>,
+    #[serde(default)]
+    pub defaults: Given,
     #[serde(default)]
     pub tubes: BTreeMap<String, Tube>,
     #[serde(default)]
@@ -65,6 +69,28 @@ pub struct Tube {
     pub raw_only: bool,
     /// Attempts of a task that may be lost, where its command says nothing of it.
     pub max_lost: Option<u32>,
+    /// As whom its tasks run, unless their commands say it.
+    pub user: Option<Name>,
+    /// In which group.
+    pub group: Option<Name>,
+    /// Where.
+    pub directory: Option<PathBuf>,
+    /// What becomes of the environment.
+    pub environment: Option<Variables>,
+    /// What is not named of the environment is left out.
+    pub clear_environment: Option<bool>,
+    /// In octal digits.
+    pub umask: Option<String>,
+    /// From -20 to 19.
+    pub nice: Option<i32>,
+    /// From -1000 to 1000.
+    pub oom_score_adjust: Option<i32>,
+    /// As much as they may use.
+    pub limits: Option<Limits>,
+    /// They can gain no rights.
+    pub no_new_privileges: Option<bool>,
+    /// The time between TERM and KILL.
+    pub kill_after: Option<Span>,
 }
 
 /// `mode = "…"`: php-fpm's words. What each means stands in the help of `--mode`.
@@ -119,8 +145,19 @@ pub struct Command {
     pub stdin: Option<Stdin>,
     #[serde(default)]
     pub dash_arguments: bool,
-    pub options: Option<Given>,
+    pub options: Option<listed::Given>,
     pub on_failure: Option<OnFailure>,
+    pub user: Option<Name>,
+    pub group: Option<Name>,
+    pub directory: Option<PathBuf>,
+    pub environment: Option<Variables>,
+    pub clear_environment: Option<bool>,
+    pub umask: Option<String>,
+    pub nice: Option<i32>,
+    pub oom_score_adjust: Option<i32>,
+    pub limits: Option<Limits>,
+    pub no_new_privileges: Option<bool>,
+    pub kill_after: Option<Span>,
 }
 
 /// `backoff = { … }`: a [`GrowingWait`](crate::task::retry::GrowingWait), as far as it is given.

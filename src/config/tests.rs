@@ -1,7 +1,7 @@
 use super::*;
 use crate::task::payload::{Body, Native};
 
-fn read(text: &str) -> Result<Config, Error> {
+pub(super) fn read(text: &str) -> Result<Config, Error> {
     let overrides = Overrides {
         store: Some(StoreUrl::Sqlite("/s/t.db".into())),
         ..Overrides::default()

@@ -12,6 +12,7 @@ const RULES: Rules = Rules {
     max_jobs: 0,
     max_memory: 0,
     unready: Unready::Killed(Duration::from_secs(30)),
+    kill_after: Duration::ZERO,
 };
 
 fn ms(milliseconds: u64) -> Duration {

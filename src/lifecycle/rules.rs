@@ -25,6 +25,8 @@ pub struct Rules {
     pub max_memory: u64,
     /// What becomes of one that does not say that it is ready.
     pub unready: Unready,
+    /// How long its commands may take between TERM and KILL, at the most; zero: as usual.
+    pub kill_after: Duration,
 }
 
 /// What becomes of a worker that has not said that it is ready.

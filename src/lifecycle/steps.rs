@@ -320,7 +320,7 @@ impl Worker {
 
     fn drain(&mut self, running: Option<Running>, grace: Duration, now: Duration) -> Vec<Effect> {
         let why = Why::Shutdown;
-        let patience = grace.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
+        let patience = grace.saturating_add(self.kill_after).saturating_add(MARGIN);
         self.state = State::Stopping {
             why,
             running,

@@ -10,6 +10,7 @@ const RULES: Rules = Rules {
     max_jobs: 50,
     max_memory: 1 << 20,
     unready: Unready::Killed(Duration::from_secs(20)),
+    kill_after: Duration::ZERO,
 };
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, Timespec};
+use rustix::fs::{Gid, OFlags, Timespec, Uid, fchown};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
@@ -31,6 +31,7 @@ use super::lack::{Lack, NotStarted};
 use super::spawn::{Process, Start, spawn};
 use crate::fd;
 use crate::lives::sessions::Note;
+use crate::task::conditions::{Conditions, Identity};
 use crate::task::state::Exit;
 
 mod rest;
@@ -70,6 +71,8 @@ pub struct Spec<'a> {
     pub inherited: Option<BorrowedFd<'a>>,
     /// Where the number of its session is noted before it begins.
     pub note: Option<Note<'a>>,
+    /// As whom, where and with what it runs.
+    pub conditions: &'a Conditions,
     /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
     pub listen: bool,
 }
@@ -123,6 +126,9 @@ impl Running {
         })?;
         let (stdin, feeding) = Stdin::of(spec.stdin).map_err(NotStarted::setup)?;
         let (printed, printer) = printed().map_err(NotStarted::setup)?;
+        if let Some(identity) = &spec.conditions.identity {
+            give(identity, &stdin, &printer);
+        }
         let Process { pid, pidfd } = spawn(&Start {
             argv: spec.argv,
             environment: spec.environment,
@@ -131,6 +137,7 @@ impl Running {
             printed: printer.as_fd(),
             inherited: spec.inherited,
             note: spec.note,
+            conditions: spec.conditions,
         })?;
         let mut running = Running {
             process: Source::Unwatched(pidfd),
@@ -408,6 +415,18 @@ impl Stdin {
         };
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok((Stdin::Body(reader), Feeding::begin(writer, body)?))
+    }
+}
+
+/// Has a command's pipes belong to its user, who may then open them by their names: `/dev/stdout` is one. Where we have
+/// no right to that, the command does without.
+fn give(identity: &Identity, stdin: &Stdin, printer: &OwnedFd) {
+    let (user, group) = (Uid::from_raw(identity.user), Gid::from_raw(identity.group));
+    let _ = fchown(printer, Some(user), Some(group));
+    match stdin {
+        // That is everybody's.
+        Stdin::Nothing(_) => {}
+        Stdin::Body(reader) => drop(fchown(reader, Some(user), Some(group))),
     }
 }
 

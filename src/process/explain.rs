@@ -23,8 +23,13 @@ const SHOWN: usize = 80;
 /// The bytes that some editors put before a text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What is wrong with a program of which the system said that.
-pub fn explain(program: &str, environment: &Environment, error: &io::Error) -> String {
+/// What is wrong with a program of which the system said that. It was to be started in this directory, if not in ours.
+pub fn explain(
+    program: &str,
+    environment: &Environment,
+    directory: Option<&Path>,
+    error: &io::Error,
+) -> String {
     let Some(errno) = Errno::from_io_error(error) else {
         return error.to_string();
     };
@@ -32,7 +37,7 @@ pub fn explain(program: &str, environment: &Environment, error: &io::Error) -> S
         Errno::TOOBIG => Some(too_big()),
         Errno::TXTBSY => Some("somebody is writing to it".to_owned()),
         Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::NOEXEC | Errno::PERM => {
-            file_is(program, environment, errno)
+            file_is(program, environment, directory, errno)
         }
         _ => None,
     };
@@ -42,20 +47,25 @@ pub fn explain(program: &str, environment: &Environment, error: &io::Error) -> S
     }
 }
 
-/// Whether a program can be started from our folder, as far as that is seen without starting it.
+/// Whether a program can be started from this directory, if not from ours, as far as that is seen without starting it.
 ///
 /// # Errors
 /// Why not, in words that say what to do.
-pub fn can_be_started(program: &str, environment: &Environment) -> Result<(), String> {
+pub fn can_be_started(
+    program: &str,
+    environment: &Environment,
+    directory: Option<&Path>,
+) -> Result<(), String> {
     let paths = environment.paths_of(program).unwrap_or_default();
-    let mut files = paths.iter().map(path).filter(|path| can_be_run(path));
+    let paths = paths.iter().map(|name| path(name, directory));
+    let mut files = paths.filter(|path| can_be_run(path));
     let wrong = match files.next() {
         // The system looks on in PATH where an interpreter is missing.
         Some(first) if lacks_interpreter(&first) && files.all(|file| lacks_interpreter(&file)) => {
             there(&first, Errno::NOENT)
         }
         Some(_) => return Ok(()),
-        None => file_is(program, environment, Errno::ACCESS),
+        None => file_is(program, environment, directory, Errno::ACCESS),
     };
     Err(wrong.unwrap_or_else(|| "it is no file that can be executed".to_owned()))
 }
@@ -86,24 +96,33 @@ fn too_big() -> String {
         .to_owned()
 }
 
-fn file_is(program: &str, environment: &Environment, errno: Errno) -> Option<String> {
+fn file_is(
+    program: &str,
+    environment: &Environment,
+    directory: Option<&Path>,
+    errno: Errno,
+) -> Option<String> {
     let paths = environment.paths_of(program).unwrap_or_default();
     let found = paths
         .iter()
-        .map(path)
+        .map(|name| path(name, directory))
         .find(|path| fs::symlink_metadata(path).is_ok());
     match found {
         Some(path) => there(&path, errno),
-        None => Some(nowhere(program)),
+        None => Some(nowhere(program, directory)),
     }
 }
 
-fn path(name: &CString) -> PathBuf {
-    OsStr::from_bytes(name.to_bytes()).into()
+fn path(name: &CString, directory: Option<&Path>) -> PathBuf {
+    let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+    directory.map_or_else(|| name.to_owned(), |directory| directory.join(name))
 }
 
-fn nowhere(program: &str) -> String {
-    let here = std::env::current_dir();
+fn nowhere(program: &str, directory: Option<&Path>) -> String {
+    let here = match directory {
+        Some(directory) => Ok(directory.to_owned()),
+        None => std::env::current_dir(),
+    };
     let here = here.map_or_else(|_| String::new(), |here| here.display().to_string());
     match program {
         "" => "no program is named".to_owned(),
@@ -222,13 +241,13 @@ mod tests {
         ] {
             // Root may execute nothing that nobody may.
             let path = folder.path().join(name);
-            let said = explain(path.to_str().unwrap(), &environment, &errno.into());
+            let said = explain(path.to_str().unwrap(), &environment, None, &errno.into());
             assert!(said.contains(words), "{name}: {said}");
             assert!(said.contains("os error"), "{name}: {said}");
         }
         let can_be_started = |name: &str| {
             let path = folder.path().join(name);
-            super::can_be_started(path.to_str().unwrap(), &environment)
+            super::can_be_started(path.to_str().unwrap(), &environment, None)
         };
         make("args", "#! /bin/sh -e\n", 0o755);
         make("long", &format!("#!/{}", "x".repeat(300)), 0o755);
@@ -249,9 +268,9 @@ mod tests {
             let said = can_be_started(name).unwrap_err();
             assert!(said.contains(words), "{name}: {said}");
         }
-        let said = explain("no-such-program", &environment, &Errno::NOENT.into());
+        let said = explain("no-such-program", &environment, None, &Errno::NOENT.into());
         assert!(said.contains("PATH"), "{said}");
-        let said = explain("./no/such", &environment, &Errno::NOENT.into());
+        let said = explain("./no/such", &environment, None, &Errno::NOENT.into());
         assert!(said.contains("no such file in /"), "{said}");
     }
 }

@@ -9,6 +9,8 @@ use rustix::io::Errno;
 pub enum Step {
     /// Pipes, files and the process were made.
     Setup,
+    /// The process was to meet the conditions under which the command runs.
+    Condition,
     /// The process was to become the program, or what the program gets was put together for that.
     Program,
 }
@@ -20,6 +22,8 @@ pub enum Lack {
     Room,
     /// The folder that commands are to run in.
     Folder,
+    /// One of the conditions under which the command is to run: what is configured, or the rights to see to it.
+    Condition,
     /// The program is not there, somebody writes to it, or it may not be executed.
     Program,
     /// Nothing that could come back: what the task asks for can never be started.
@@ -33,12 +37,14 @@ impl Lack {
             // The system was not asked: there is a null where none may be.
             return match step {
                 Step::Setup => Lack::Room,
+                Step::Condition => Lack::Condition,
                 Step::Program => Lack::Sense,
             };
         };
         match (errno, step) {
             (Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE, _) => Lack::Room,
             (_, Step::Setup) => Lack::Room,
+            (_, Step::Condition) => Lack::Condition,
             (Errno::TOOBIG | Errno::NOEXEC, Step::Program) => Lack::Sense,
             // Most are said of files that a deployment has half replaced, or of a file server that is away.
             (_, Step::Program) => Lack::Program,
@@ -98,6 +104,12 @@ mod tests {
             let error = io::Error::from(errno);
             assert_eq!(Lack::of(Step::Setup, &error), at_setup, "{error}");
             assert_eq!(Lack::of(Step::Program, &error), at_program, "{error}");
+            let room = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+            let at_condition = match room.contains(&errno) {
+                true => Lack::Room,
+                false => Lack::Condition,
+            };
+            assert_eq!(Lack::of(Step::Condition, &error), at_condition, "{error}");
         }
         let null = io::Error::new(io::ErrorKind::InvalidInput, "a null byte");
         assert_eq!(Lack::of(Step::Program, &null), Lack::Sense);

@@ -3,11 +3,14 @@
 //! The soft limit is often 1024, for the sake of programs that keep descriptors in tables of that size (select(2)). We
 //! do not, so we may have as many as the hard limit lets us. What we start gets the limit that we were started with.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+use crate::task::conditions::Limit;
 
 /// The environment variable that tells a worker which soft limit its commands are to have, where its tender has raised
 /// its own. A worker takes it out of the environment of its commands.
@@ -54,6 +57,24 @@ pub fn told() -> Option<String> {
     before()
         .and_then(|limit| limit.current)
         .map(|soft| soft.to_string())
+}
+
+/// As many as the kernel lets anybody have (proc(5), "nr_open"), where that is known.
+pub fn most_descriptors() -> Option<u64> {
+    let said = fs::read_to_string("/proc/sys/fs/nr_open").ok()?;
+    said.trim().parse().ok()
+}
+
+/// What the system calls it.
+pub fn resource(limit: Limit) -> Resource {
+    match limit {
+        Limit::Nofile => Resource::Nofile,
+        Limit::Nproc => Resource::Nproc,
+        Limit::Core => Resource::Core,
+        Limit::Cpu => Resource::Cpu,
+        Limit::Memory => Resource::As,
+        Limit::FileSize => Resource::Fsize,
+    }
 }
 
 /// Gives a process the limit that it is to have. One that is gone needs none.

@@ -5,6 +5,10 @@
 //! `dup2`. Beside `/bin/true` that is a tenth of what the whole process costs. No library starts processes without it,
 //! so this is the part of it that a worker needs: the child borrows our memory until it is the other program
 //! (`CLONE_VM`, `CLONE_VFORK` in clone(2)), which costs the same however much we hold, and we get its pidfd with it.
+//!
+//! A child that becomes another user borrows nothing: others of that user's processes may stop it, and it is to hold
+//! up nobody then; and nothing of root's is to hang on whom the kernel lets read a memory that both have. It has a
+//! copy, as of fork(2), and tells what went wrong through a pipe (`told`).
 
 #![allow(
     unsafe_code,
@@ -17,18 +21,23 @@ use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, setrlimit,
-    waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid,
 };
 
 use super::environment::Environment;
 use super::lack::{NotStarted, Step};
-use super::limit;
 use crate::lives::sessions::Note;
+use crate::task::conditions::Conditions;
+
+pub mod conditions;
+mod told;
+
+use conditions::Ready;
+use told::{Failure, Told};
 
 /// The first descriptor after the standard ones.
 const FIRST: c_uint = 3;
@@ -70,6 +79,8 @@ pub struct Start<'a> {
     pub inherited: Option<BorrowedFd<'a>>,
     /// Where the number of its session is to be noted before it begins.
     pub note: Option<Note<'a>>,
+    /// As whom, where and with what it runs.
+    pub conditions: &'a Conditions,
 }
 
 /// A process that has been started, in a session of its own.
@@ -102,6 +113,10 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
     }
     let environment = start.environment.entries().iter();
     let environment = environment.map(|one| one.as_ptr()).chain(added.pointers());
+    let told = match start.conditions.identity {
+        Some(_) => Some(Told::new().map_err(NotStarted::setup)?),
+        None => None,
+    };
     let child = Child {
         paths: list(paths.iter().map(|one| one.as_ptr())),
         argv: list(argv.pointers()),
@@ -110,18 +125,23 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
         printed: start.printed,
         inherited: start.inherited,
         note: start.note,
-        descriptors: limit::before(),
+        conditions: Ready::of(start.conditions).map_err(senseless)?,
+        teller: told.as_ref().map(Told::teller),
         failed: AtomicI32::new(0),
-        is_set_up: AtomicBool::new(false),
+        step: AtomicU8::new(0),
     };
     let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
     let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let borrows = match &told {
+        Some(_) => 0,
+        None => libc::CLONE_VM | libc::CLONE_VFORK,
+    };
+    let flags = borrows | libc::CLONE_PIDFD | libc::SIGCHLD;
     let heard = block_all();
     // SAFETY: the stack grows downwards from the end of what was allocated, which clone(2) wants aligned by 16, and is
-    // left alone till the call returns; so is all that `child` borrows. Until the child has ended or is another
-    // program, which is when the call returns, this thread does not run; others may, and what the child does is safe
-    // beside them.
+    // left alone till the call returns; so is all that `child` borrows. A child that borrows them is another program or
+    // has ended when the call returns, and till then this thread does not run; others may, and what the child does is
+    // safe beside them. One that does not has copies of its own.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(STACK);
         let top = top.sub(top.addr() % 16);
@@ -150,15 +170,15 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
     }
     // SAFETY: the kernel has just opened it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    match child.failed.load(Ordering::Acquire) {
-        0 => Ok(Process { pid, pidfd }),
-        code => {
+    let failure = match told {
+        Some(told) => told.hear(&pidfd),
+        None => child.failure(),
+    };
+    match failure {
+        None => Ok(Process { pid, pidfd }),
+        Some(failure) => {
             wait(&pidfd);
-            let step = match child.is_set_up.load(Ordering::Acquire) {
-                true => Step::Program,
-                false => Step::Setup,
-            };
-            Err(NotStarted::at(step, io::Error::from_raw_os_error(code)))
+            Err(failure.not_started(start.conditions))
         }
     }
 }
@@ -179,11 +199,12 @@ struct Child<'a> {
     printed: BorrowedFd<'a>,
     inherited: Option<BorrowedFd<'a>>,
     note: Option<Note<'a>>,
-    /// How many descriptors it may have, if that is not what we may.
-    descriptors: Option<Rlimit>,
-    /// Nothing is left to be done but to execute the program.
-    is_set_up: AtomicBool,
-    /// Why it did not become the program, as an error's number.
+    conditions: Ready,
+    /// Where it tells why it did not become the program, if it does not borrow our memory.
+    teller: Option<BorrowedFd<'a>>,
+    /// In which step that was, as a [`Failure`] has it.
+    step: AtomicU8,
+    /// Why, as an error's number.
     failed: AtomicI32,
 }
 
@@ -191,14 +212,39 @@ struct Child<'a> {
 extern "C" fn become_program(child: *mut c_void) -> c_int {
     // SAFETY: it is the `Child` of the thread that waits for us, and neither changes it.
     let child = unsafe { &*child.cast::<Child<'_>>() };
-    let Err(error) = child.exec();
-    child.failed.store(error.raw_os_error(), Ordering::Release);
+    let Err(failure) = child.exec();
+    match child.teller {
+        Some(teller) => failure.tell(teller),
+        None => {
+            child.step.store(failure.step, Ordering::Release);
+            child.failed.store(failure.error, Ordering::Release);
+        }
+    }
     127
 }
 
 impl Child<'_> {
+    /// Why it did not become the program, of one that borrowed our memory.
+    fn failure(&self) -> Option<Failure> {
+        match self.failed.load(Ordering::Acquire) {
+            0 => None,
+            error => Some(Failure {
+                step: self.step.load(Ordering::Acquire),
+                error,
+            }),
+        }
+    }
+
     /// Sets up what only the process itself can, and executes the program. Only system calls from here on.
-    fn exec(&self) -> Result<std::convert::Infallible, Errno> {
+    fn exec(&self) -> Result<std::convert::Infallible, Failure> {
+        self.set_up().map_err(Failure::setup)?;
+        self.conditions
+            .meet()
+            .map_err(|(condition, error)| Failure::condition(condition, error))?;
+        self.become_it().map_err(Failure::program)
+    }
+
+    fn set_up(&self) -> Result<(), Errno> {
         // A session is a group too, and nobody from outside enters either of them (setpgid(2)). It has no terminal.
         let session = rustix::process::setsid()?;
         if let Some(note) = &self.note {
@@ -208,24 +254,30 @@ impl Child<'_> {
         rustix::stdio::dup2_stdout(self.printed)?;
         rustix::stdio::dup2_stderr(self.printed)?;
         // The child has descriptors of its own: nothing else can inherit this one by accident.
-        match self.inherited {
-            None => close(FIRST, c_uint::MAX),
-            Some(inherited) => {
-                rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
-                let number = inherited.as_raw_fd().unsigned_abs();
-                close(FIRST, number.saturating_sub(1));
-                close(number.saturating_add(1), c_uint::MAX);
-            }
+        if let Some(inherited) = self.inherited {
+            rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
         }
-        if let Some(descriptors) = self.descriptors {
-            setrlimit(Resource::Nofile, descriptors)?;
+        // Those that it keeps, in order; the teller's is closed on exec.
+        let number = |descriptor: BorrowedFd<'_>| descriptor.as_raw_fd().unsigned_abs();
+        let kept = match (self.inherited.map(number), self.teller.map(number)) {
+            (Some(one), Some(other)) => [Some(one.min(other)), Some(one.max(other))],
+            (one, other) => [one, other],
+        };
+        let mut first = FIRST;
+        for number in kept.into_iter().flatten() {
+            close(first, number.saturating_sub(1));
+            first = number.saturating_add(1);
         }
+        close(first, c_uint::MAX);
         for signal in HANDLED {
             // SAFETY: back to what the system does.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
         block_only(&no_signals());
-        self.is_set_up.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn become_it(&self) -> Result<std::convert::Infallible, Errno> {
         let (mut denied, mut failed) = (false, Errno::NOENT);
         // A null ends each list.
         for path in self.paths.iter().take_while(|path| !path.is_null()) {
@@ -338,6 +390,7 @@ mod tests {
             printed: printer.as_fd(),
             inherited: Some(inherited.as_fd()),
             note: None,
+            conditions: &Conditions::default(),
         })?;
         drop(printer);
         wait(&process.pidfd);
@@ -387,6 +440,7 @@ mod tests {
                 printed: nothing.as_fd(),
                 inherited: inherited.map(File::as_fd),
                 note: None,
+                conditions: &Conditions::default(),
             });
             let id = WaitId::PidFd(process.as_ref().unwrap().pidfd.as_fd());
             let ended = waitid(id, WaitIdOptions::EXITED).unwrap().unwrap();

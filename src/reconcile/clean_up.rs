@@ -144,7 +144,9 @@ fn try_start(
         job,
         command,
         argv,
+        conditions,
     } = cleanup;
+    let environment = environment.under(&conditions.variables);
     let mut own: Vec<(&'static str, &dyn Display)> = vec![
         (TASK_VARIABLE, &attempt.task),
         (STORE_VARIABLE, &store),
@@ -158,18 +160,24 @@ fn try_start(
     }
     let started = Running::start(Spec {
         argv,
-        environment,
+        environment: &environment,
         added: &own,
         stdin: None,
         inherited: None,
         note: None,
+        conditions,
         listen: true,
     });
     started.map_err(|NotStarted { lack, error }| {
         let program = argv.first().map_or("", String::as_str);
         let reason = match lack {
-            Lack::Room | Lack::Folder => error.to_string(),
-            Lack::Program | Lack::Sense => explain(program, environment, &error),
+            Lack::Room | Lack::Folder | Lack::Condition => error.to_string(),
+            Lack::Program | Lack::Sense => explain(
+                program,
+                &environment,
+                conditions.directory.as_deref(),
+                &error,
+            ),
         };
         (lack, reason)
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
@@ -41,6 +42,8 @@ pub struct Command {
     pub options: Options,
     /// What becomes of the job of a task that failed.
     pub on_failure: OnFailure,
+    /// As whom, where and with what it runs.
+    pub conditions: ByTube,
 }
 
 impl Command {
@@ -55,6 +58,7 @@ impl Command {
             dash_arguments: false,
             options: Options::default(),
             on_failure: OnFailure::Delete,
+            conditions: ByTube::default(),
         }
     }
 }
@@ -124,6 +128,8 @@ pub struct Cleanup {
     pub command: String,
     /// The program and its arguments, one element each.
     pub argv: Vec<String>,
+    /// As whom, where and with what it runs: as the attempt's command.
+    pub conditions: Arc<Conditions>,
 }
 
 impl Plan {
@@ -143,6 +149,7 @@ impl Plan {
             job,
             command: self.name.clone(),
             argv,
+            conditions: Arc::clone(self.command.conditions.of(tube)),
         }))
     }
 }
@@ -163,9 +170,32 @@ pub struct Commands {
     scopes: BTreeMap<TubeName, Vec<String>>,
     /// Tubes whose bodies are for their own commands, whatever the bodies say.
     raw_only: BTreeSet<TubeName>,
+    /// Of what has no table of its own.
+    conditions: ByTube,
 }
 
 impl Commands {
+    /// Says under which conditions each command runs that is here: by its pattern, `None` for those that come without a
+    /// table of their own.
+    pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {
+        self.conditions = of(None);
+        let prefixes = self.prefixes.iter_mut();
+        let prefixes = prefixes.map(|(prefix, command)| (format!("{prefix}*"), command));
+        let exact = self.exact.iter_mut();
+        let exact = exact.map(|(name, command)| (name.clone(), command));
+        for (pattern, command) in exact.chain(prefixes) {
+            Arc::make_mut(command).conditions = of(Some(&pattern));
+        }
+        // These are some of the above.
+        let mut raw = std::mem::take(&mut self.raw);
+        for (name, command) in raw.values_mut() {
+            if let Some(known) = self.find(name) {
+                *command = Arc::clone(known);
+            }
+        }
+        self.raw = raw;
+    }
+
     /// Adds a command by its name, or by a pattern such as `app:*`.
     pub fn add(&mut self, pattern: &str, command: Command) {
         match pattern.strip_suffix('*') {
@@ -237,7 +267,8 @@ impl Commands {
     }
 
     /// Gives every body, of whatever form, to one command.
-    pub fn take_every_body(&mut self, name: String, command: Command) {
+    pub fn take_every_body(&mut self, name: String, mut command: Command) {
+        command.conditions = self.conditions.clone();
         self.every_body = Some((name, command.into()));
     }
 

@@ -171,7 +171,9 @@ impl Tender {
             false => (Closing::Draining { grace: self.grace }, self.grace),
         };
         self.close(how, self.now());
-        let within = grace.saturating_add(TERM_TO_KILL).saturating_add(MARGIN);
+        let each = self.pools.iter().map(|pool| pool.settings.rules.kill_after);
+        let kill_after = each.fold(TERM_TO_KILL, Duration::max);
+        let within = grace.saturating_add(kill_after).saturating_add(MARGIN);
         Answer::Stopping {
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
         }

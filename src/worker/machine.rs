@@ -66,7 +66,7 @@
 
 use std::time::Duration;
 
-use crate::grace::KILL_TO_STUCK;
+use crate::grace::{KILL_TO_STUCK, TERM_TO_KILL};
 use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
@@ -386,7 +386,11 @@ impl Machine {
         let Phase::Running(running) = &mut self.phase else {
             return;
         };
-        let (at, send) = running.stage.advance(mode, running.times_out_at, now.at);
+        let conditions = running.facts.command.conditions.of(&self.rules.tube);
+        let kill_after = conditions.kill_after.unwrap_or(TERM_TO_KILL);
+        let (at, send) = running
+            .stage
+            .advance(mode, running.times_out_at, kill_after, now.at);
         running.stage = at;
         let alarm = match (at, &running.stuck) {
             // Whether the KILL was of use.

@@ -24,6 +24,7 @@ use crate::process::variables::{
     ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
     UUID_VARIABLE,
 };
+use crate::task::conditions::Conditions;
 use crate::task::output::{Capture, Captured};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -90,6 +91,8 @@ pub fn start(
     listen: bool,
 ) -> Result<Run, Ended> {
     let (plan, id) = (&attempt.plan, store.id());
+    let conditions = plan.command.conditions.of(tube);
+    let environment = environment.under(&conditions.variables);
     let own: [(&'static str, &dyn Display); 7] = [
         (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &id),
@@ -99,29 +102,25 @@ pub fn start(
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
-    let inherited = match attempt.alive.inherited() {
-        Ok(inherited) => inherited,
-        Err(error) => {
-            let why = NotStarted::setup(error);
-            let reason = could_not_start(&attempt, environment, &why);
-            return Err(not_started(why.lack, reason));
-        }
-    };
-    let spec = || Spec {
-        argv: &plan.argv,
-        environment,
-        added: &own,
-        stdin: plan.stdin.clone(),
-        inherited,
-        note: notes.map(|notes| notes.of(attempt.id)),
-        listen,
+    let try_to_start = || {
+        let inherited = attempt.alive.inherited().map_err(NotStarted::setup)?;
+        Running::start(Spec {
+            argv: &plan.argv,
+            environment: &environment,
+            added: &own,
+            stdin: plan.stdin.clone(),
+            inherited,
+            note: notes.map(|notes| notes.of(attempt.id)),
+            conditions,
+            listen,
+        })
     };
     let kills = memory::kills_lately();
-    let started = Running::start(spec());
-    let running = match started.or_else(|why| start_with_less(why, store, spec)) {
+    let started = try_to_start();
+    let running = match started.or_else(|why| start_with_less(why, store, try_to_start)) {
         Ok(running) => running,
         Err(why) => {
-            let reason = could_not_start(&attempt, environment, &why);
+            let reason = could_not_start(&attempt, &environment, conditions, &why);
             return Err(not_started(why.lack, reason));
         }
     };
@@ -144,10 +143,10 @@ pub fn start(
 
 /// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can
 /// run a command, however many workers there are.
-fn start_with_less<'a>(
+fn start_with_less(
     why: NotStarted,
     store: &Store,
-    spec: impl Fn() -> Spec<'a>,
+    try_to_start: impl Fn() -> Result<Running, NotStarted>,
 ) -> Result<Running, NotStarted> {
     if why.lack != Lack::Room || !store.make_room() {
         return Err(why);
@@ -156,7 +155,7 @@ fn start_with_less<'a>(
     for _ in 0..ROOM_TRIES {
         // A thread that has ended is counted for a moment longer.
         thread::sleep(ROOM_SOON);
-        started = Running::start(spec());
+        started = try_to_start();
         if started.is_ok() {
             break;
         }
@@ -164,7 +163,12 @@ fn start_with_less<'a>(
     started
 }
 
-fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarted) -> String {
+fn could_not_start(
+    attempt: &Attempt,
+    environment: &Environment,
+    conditions: &Conditions,
+    why: &NotStarted,
+) -> String {
     let plan = &attempt.plan;
     let program = plan.argv.first().map_or("", String::as_str);
     let (command, error) = (&plan.name, &why.error);
@@ -175,9 +179,12 @@ fn could_not_start(attempt: &Attempt, environment: &Environment, why: &NotStarte
         Lack::Folder => {
             format!("could not start {program}: the working directory is gone: {error}")
         }
+        Lack::Condition => format!("could not start {program} as {command} asks for: {error}"),
         Lack::Program | Lack::Sense => {
-            let why = explain(program, environment, error);
-            format!("could not start {program}, which {command} runs: {why}")
+            let why = explain(program, environment, conditions.directory.as_deref(), error);
+            let identity = conditions.identity.as_ref();
+            let whom = identity.map_or_else(String::new, |who| format!(" as {}", who.name));
+            format!("could not start {program}, which {command} runs{whom}: {why}")
         }
     }
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod answers;
 mod apart;
+mod as_whom;
 mod asked;
 mod awkward;
 mod batches;

@@ -62,6 +62,7 @@ fn plan(chance: &mut Chance, length: Duration, away: &[world::Span]) -> Plan {
             max_jobs: u64::from(chance.between(0, 1)) * 500,
             max_memory: 0,
             unready: Unready::Killed(Duration::from_secs(30)),
+            kill_after: Duration::ZERO,
         },
         length,
         rate: rate.clamp(0.0005, 0.5),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::event::How;
 use super::mode::Mode;
-use crate::grace::TERM_TO_KILL;
 use crate::task::state::{Exit, Outcome};
 
 /// The signal that the kernel sends, and everybody.
@@ -50,11 +49,12 @@ pub enum Send {
 }
 
 impl Stage {
-    /// Where it stands now, and what is to be sent for that.
+    /// Where it stands now, and what is to be sent for that. `kill_after` is the time between TERM and KILL.
     pub fn advance(
         self,
         mode: Mode,
         times_out_at: Option<Duration>,
+        kill_after: Duration,
         now: Duration,
     ) -> (Stage, Option<Send>) {
         let kill = |cause| {
@@ -62,7 +62,7 @@ impl Stage {
             (killed, Some(Send::Kill))
         };
         let terminate = |cause| {
-            let kill_at = now.saturating_add(TERM_TO_KILL);
+            let kill_at = now.saturating_add(kill_after);
             (Stage::Terminated { cause, kill_at }, Some(Send::Term))
         };
         match (self, mode) {

@@ -44,7 +44,7 @@ enum Whose {
 /// Whose trouble it is when that has been lacking for so long.
 fn whose(lack: Lack, lasted: Duration) -> Whose {
     match lack {
-        Lack::Room | Lack::Folder => Whose::Worker,
+        Lack::Room | Lack::Folder | Lack::Condition => Whose::Worker,
         Lack::Program if lasted < MISSING => Whose::Worker,
         Lack::Program | Lack::Sense => Whose::Task,
     }
@@ -117,7 +117,7 @@ impl Lacks {
     /// A command could not be started.
     pub fn could_not_start(&mut self, lack: Lack, program: &str, now: Now) -> Judged {
         let before = match lack {
-            Lack::Room | Lack::Folder => self.own.filter(|(own, _)| *own == lack),
+            Lack::Room | Lack::Folder | Lack::Condition => self.own.filter(|(own, _)| *own == lack),
             Lack::Program => self.programs.get(program).map(|seen| (lack, *seen)),
             Lack::Sense => None,
         };
@@ -130,7 +130,7 @@ impl Lacks {
         let wait = wait_after(seen.times, LONGEST);
         let (pause, delay) = match lack {
             // Others may have room.
-            Lack::Room | Lack::Folder => {
+            Lack::Room | Lack::Folder | Lack::Condition => {
                 self.own = Some((lack, seen));
                 (wait, Duration::ZERO)
             }
@@ -206,6 +206,7 @@ mod tests {
         for (lack, at_once, within_a_minute, later) in [
             (Lack::Room, Whose::Worker, Whose::Worker, Whose::Worker),
             (Lack::Folder, Whose::Worker, Whose::Worker, Whose::Worker),
+            (Lack::Condition, Whose::Worker, Whose::Worker, Whose::Worker),
             (Lack::Program, Whose::Worker, Whose::Worker, Whose::Task),
             (Lack::Sense, Whose::Task, Whose::Task, Whose::Task),
         ] {

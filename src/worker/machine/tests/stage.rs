@@ -201,6 +201,7 @@ pub fn cleanup(attempt: AttemptId) -> Arc<Cleanup> {
         job: None,
         command: "job".into(),
         argv: vec!["tidy".into(), "job".into()],
+        conditions: Arc::default(),
     })
 }
 

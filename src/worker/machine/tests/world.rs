@@ -360,7 +360,7 @@ impl World {
     /// Of a program nobody here says how long it has been missing.
     pub(super) fn is_worker_s_trouble(&self, attempt: AttemptId) -> bool {
         match self.unstarted.get(&attempt) {
-            Some(Lack::Room | Lack::Folder) => true,
+            Some(Lack::Room | Lack::Folder | Lack::Condition) => true,
             Some(Lack::Program | Lack::Sense) | None => false,
         }
     }

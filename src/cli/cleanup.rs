@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::configured::block_on;
+use super::out::out;
 use super::{Failure, log};
 use crate::api::{Cleaned, Cleanup, Ended, Queue, json};
 use crate::config::{Config, duration};
@@ -61,7 +62,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
             "taskqueue: warning: {why}; tasks stay whose jobs may be there"
         ));
     }
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     if flags.json {
         serde_json::to_writer(&mut out, &json::Cleaned::of(&cleaned)).map_err(io::Error::from)?;
         writeln!(out)?;

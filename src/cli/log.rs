@@ -28,9 +28,11 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::global::{Global, LogFormat};
 use crate::address::canonical;
+use crate::harmless;
 
 mod filter;
 mod queue;
+mod shape;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -85,13 +87,14 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     EVENTS.get_or_init(|| queue);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || Line(queue))
+        .with_writer(move || Line { queue, json })
         // It would print them, and panic where it cannot.
         .log_internal_errors(false)
         .with_target(false);
     let begun = match json {
         true => log.json().flatten_event(true).try_init(),
         false => log
+            .fmt_fields(shape::fields())
             .with_ansi(global.log_file.is_none() && has_colours())
             .try_init(),
     };
@@ -106,9 +109,10 @@ fn unwritable(file: &Path, error: &io::Error) -> Failure {
         .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
-/// Tells people something on stderr: a warning, or what went wrong.
+/// Tells people something on stderr: a warning, or what went wrong. Their terminal obeys nothing of it.
 pub fn say(line: fmt::Arguments<'_>) {
-    STDERR.push(format!("{line}\n").into_bytes(), PATIENCE);
+    let line = format!("{line}\n");
+    STDERR.push(harmless::lines(&line).into_owned().into_bytes(), PATIENCE);
 }
 
 /// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
@@ -157,11 +161,18 @@ fn panicked(panic: &PanicHookInfo<'_>) {
 }
 
 /// An event, which `tracing` writes as a whole.
-struct Line(&'static Queue);
+struct Line {
+    queue: &'static Queue,
+    json: bool,
+}
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes.to_vec(), Duration::ZERO);
+        let line = match self.json {
+            true => shape::json(bytes),
+            false => bytes.to_vec(),
+        };
+        self.queue.push(line, Duration::ZERO);
         Ok(bytes.len())
     }
 

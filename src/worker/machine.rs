@@ -90,6 +90,7 @@ mod stuck;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vain;
 
 pub use event::{
     Answer, Ask, By, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete,

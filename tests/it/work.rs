@@ -29,6 +29,7 @@ mod strangers;
 mod suspended;
 mod terminal;
 mod trouble;
+mod vain;
 
 use std::fs;
 use std::path::Path;

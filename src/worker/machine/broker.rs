@@ -6,6 +6,7 @@ use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
 use super::identify::{Read, read};
 use super::phase::{Disposition, Look, Phase};
 use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
+use super::vain::is_early;
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
 use crate::crash::Point;
 use crate::ledger::Jobless;
@@ -77,7 +78,7 @@ impl Machine {
             false => EVERY,
             true => Duration::ZERO,
         };
-        Some((Asked::Reserve, Ask::Reserve { wait }))
+        Some((Asked::Reserve { at: now.at, wait }, Ask::Reserve { wait }))
     }
 
     /// The jobs before this one are deleted first, so that none is kept by a broker that is slow with this one.
@@ -202,7 +203,10 @@ impl Machine {
     pub(super) fn answered(&mut self, answer: Answer, now: Now, out: &mut Effects) -> Option<()> {
         match (self.broker.take()?, answer) {
             (asked, Answer::Interrupted) if asked.can_be_interrupted() => {}
-            (Asked::Reserve, Answer::Reserved(reserved)) => self.reserved(reserved, now, out),
+            (Asked::Reserve { at, wait }, Answer::Reserved(reserved)) => {
+                let is_early = is_early(wait, now.at.saturating_sub(at));
+                self.reserved(reserved, is_early, now, out);
+            }
             (Asked::Exchange(asked), Answer::Exchanged { deleted, reserved }) => {
                 self.note(deleted, out);
                 self.exchanged(asked, reserved, out);
@@ -238,13 +242,25 @@ impl Machine {
         Some(())
     }
 
-    fn reserved(&mut self, reserved: Result<Reserve, broker::Error>, now: Now, out: &mut Effects) {
+    fn reserved(
+        &mut self,
+        reserved: Result<Reserve, broker::Error>,
+        is_early: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
         match reserved {
             Ok(Reserve::Job(reservation)) => match self.is_leaving() {
                 true => self.next.push_back(reservation),
                 false => self.start(reservation, now, out),
             },
-            Ok(Reserve::TimedOut) => self.connected(out),
+            Ok(Reserve::TimedOut) => {
+                self.connected(out);
+                match is_early {
+                    true => self.asked_in_vain(now, out),
+                    false => self.rest.vain.ends(),
+                }
+            }
             Ok(Reserve::DeadlineSoon) => {
                 self.rest.pause_until = Some(now.at.saturating_add(DEADLINE_PAUSE));
             }
@@ -323,12 +339,14 @@ impl Machine {
             } => match known {
                 Ok(Some(known)) => {
                     self.connected(out);
+                    self.rest.vain.ends();
                     self.identified(reservation, foreign, known, now, out);
                 }
                 // The job is not ours any more.
                 Ok(None) => {
                     self.connected(out);
                     self.rest(now);
+                    self.asked_in_vain(now, out);
                 }
                 // The reservation may have gone with the connection. A broker that gives jobs and dies of the first
                 // question must not be asked again at once.
@@ -421,6 +439,19 @@ impl Machine {
     pub(super) fn connected(&mut self, out: &mut Effects) {
         if self.rest.outage.ends() {
             out.push(Effect::Say(Said::Reachable));
+        }
+    }
+
+    /// The broker has answered at once, and there is nothing to do.
+    fn asked_in_vain(&mut self, now: Now, out: &mut Effects) {
+        let slower = self.rest.vain.comes(now.jitter);
+        if slower.is_told {
+            out.push(Effect::Say(Said::InVain));
+        }
+        if !slower.wait.is_zero() {
+            // What the worker lacks may keep it from jobs for longer.
+            let until = Some(now.at.saturating_add(slower.wait));
+            self.rest.pause_until = self.rest.pause_until.max(until);
         }
     }
 

@@ -359,6 +359,17 @@ pub enum Said {
         /// The store that it points into.
         store: uuid::Uuid,
     },
+    /// A pointer into another store, for which nobody has come for long.
+    BuriedElsewhere {
+        /// The job.
+        job: JobId,
+        /// The store that it points into.
+        store: uuid::Uuid,
+        /// How many this worker has buried, with this one.
+        buried: u64,
+    },
+    /// The broker has answered at once and with nothing, again and again; said once until it does otherwise.
+    InVain,
     /// No claim could be made.
     CouldNotClaim {
         /// The job.

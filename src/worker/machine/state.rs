@@ -14,6 +14,7 @@ use super::mode::Mode;
 use super::outage::Outage;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
+use super::vain::Vain;
 use crate::broker::{Held, JobId, Reservation};
 use crate::crash::Point;
 use crate::ledger::announce::Again;
@@ -97,6 +98,8 @@ pub struct Machine {
     pub rest: Rest,
     pub lacks: Lacks,
     pub stuck: StuckOnes,
+    /// Pointers into other stores that were buried.
+    pub buried_elsewhere: u64,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -137,6 +140,8 @@ pub struct Rest {
     pub since: Duration,
     /// How the worker stands with its broker.
     pub outage: Outage,
+    /// The broker's answers in a row that led to nothing.
+    pub vain: Vain,
     /// No job is taken before then.
     pub pause_until: Option<Duration>,
     /// When the tube is to be put right; `None`: that is a tender's.
@@ -216,6 +221,7 @@ impl Machine {
             rest,
             lacks: Lacks::default(),
             stuck: StuckOnes::default(),
+            buried_elsewhere: 0,
             jobs: 0,
             output: 0,
             told: Told::All,
@@ -232,7 +238,12 @@ pub type Effects = Vec<Effect>;
 #[derive(Debug)]
 pub enum Asked {
     /// [`Ask::Reserve`]
-    Reserve,
+    Reserve {
+        /// Since when.
+        at: Duration,
+        /// How long the broker is to wait for a job.
+        wait: Duration,
+    },
     /// [`Ask::Exchange`]: how many jobs.
     Exchange(usize),
     /// [`Ask::Know`]
@@ -278,7 +289,7 @@ impl Asked {
     /// Nothing is lost but the connection if the answer is not waited for.
     pub fn can_be_interrupted(&self) -> bool {
         match self {
-            Asked::Reserve | Asked::Reconcile => true,
+            Asked::Reserve { .. } | Asked::Reconcile => true,
             Asked::Exchange(_)
             | Asked::Know(_)
             | Asked::KnowAll(_)

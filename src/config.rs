@@ -11,6 +11,7 @@ use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::{folder, program};
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::payload::CommandName;
+use crate::task::refused::Keep;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -342,6 +343,12 @@ fn tubes(
             }
             commands.set_max_lost(tube.clone(), max_lost);
         }
+        let usual = Keep::default();
+        let keep = Keep {
+            tasks: given.max_refused.unwrap_or(usual.tasks),
+            bytes: given.max_refused_bytes.unwrap_or(usual.bytes),
+        };
+        commands.set_keep_refused(tube.clone(), keep);
         tubes.insert(tube, given.clone());
     }
     Ok(tubes)

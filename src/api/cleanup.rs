@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::queue::Queue;
-use crate::broker::{self, Broker, JobId, JobState};
+use crate::broker;
 use crate::clock::now;
 use crate::ledger::cleanup::{Old, SoFar, Unsure};
 use crate::ledger::{self, Ledger, Millis};
-use crate::task::fingerprint::fingerprint;
+use crate::reconcile::gone_or_buried;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
@@ -197,8 +197,8 @@ impl Queue {
         Ok(Asked { kept, may_go })
     }
 
-    /// Asks for the jobs of some tasks, deletes those that are buried, and notes which are gone; a dry run only asks. How
-    /// many this broker knows of, and how many of them are gone.
+    /// Asks for the jobs of some tasks, deletes those that are buried, and notes which are gone; a dry run only asks.
+    /// How many this broker knows of, and how many of them are gone.
     async fn ask_for(
         &self,
         unsure: Vec<Unsure>,
@@ -240,45 +240,6 @@ struct Asked {
     kept: Option<Kept>,
     /// So many of their tasks go, or would.
     may_go: u64,
-}
-
-/// Those of the tasks whose jobs are not there, once those that are buried are deleted. What waits at the broker comes
-/// round by itself, and is deleted then by whoever finds that its task has ended.
-async fn gone_or_buried(
-    broker: &mut dyn Broker,
-    some: &[Unsure],
-    dry_run: bool,
-) -> Result<Vec<TaskId>, broker::Error> {
-    let jobs: Vec<JobId> = some.iter().map(|task| task.job).collect();
-    let bodies = broker.peek_all(&jobs).await?;
-    let (mut gone, mut there) = (Vec::new(), Vec::new());
-    for (task, body) in some.iter().zip(bodies) {
-        // Another body under its number is a job of another instance of the broker.
-        match body.is_some_and(|body| fingerprint(&body) == task.hash) {
-            true => there.push(task),
-            false => gone.push(task.id),
-        }
-    }
-    let jobs: Vec<JobId> = there.iter().map(|task| task.job).collect();
-    let stats = match jobs.as_slice() {
-        [] => Vec::new(),
-        jobs => broker.stats_jobs(jobs).await?,
-    };
-    for (task, stats) in there.into_iter().zip(stats) {
-        let is_gone = match stats {
-            None => true,
-            Some(stats) if stats.state != JobState::Buried => false,
-            Some(_) if dry_run => true,
-            // Somebody may have kicked it in this instant: whoever has it keeps it, and its task stays.
-            Some(_) => match broker.remove(task.job).await {
-                Ok(()) => true,
-                Err(broker::Error::NotFound) => false,
-                Err(error) => return Err(error),
-            },
-        };
-        gone.extend(is_gone.then_some(task.id));
-    }
-    Ok(gone)
 }
 
 /// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and

@@ -19,7 +19,8 @@ Examples:
   taskqueue cleanup --period 30d --status failed --status cancelled
   17 4 * * *  taskqueue cleanup --period 7d     (a crontab line)
 
-Purges the record of tasks that have ended. What waits or runs is never deleted.")]
+Purges the record of tasks that have ended. What waits or runs is never deleted.
+Of a task that another producer put and that was refused, the buried job goes too.")]
 pub struct Flags {
     /// Delete what ended longer ago than this
     ///

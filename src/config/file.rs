@@ -56,6 +56,10 @@ pub struct Tube {
     pub command: Option<String>,
     /// Attempts of a task that may be lost, where its command says nothing of it.
     pub max_lost: Option<u32>,
+    /// Refused tasks of others that are kept.
+    pub max_refused: Option<u64>,
+    /// The bytes of their bodies that are kept.
+    pub max_refused_bytes: Option<u64>,
 }
 
 /// `mode = "…"`: php-fpm's words. What each means stands in the help of `--mode`.

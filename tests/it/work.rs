@@ -21,6 +21,7 @@ mod memory;
 mod orphans;
 mod reconcile;
 mod recovery;
+mod refused;
 mod running;
 mod shutdown;
 mod sizing;

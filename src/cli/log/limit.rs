@@ -1,7 +1,7 @@
 //! Lines of one kind, as many as people read: what a stranger can cause a million times is written some hundred times,
 //! and counted.
 //!
-//! A kind is a place in the program. That lines of one kind may be of different tasks is why there may be hundreds; what
+//! A kind is a place in the program. Lines of one kind may be of different tasks, and so there may be hundreds; what
 //! each task came to is in the store.
 
 use std::mem;
@@ -134,7 +134,8 @@ pub(super) fn message(event: &[u8], json: bool) -> String {
     let event = String::from_utf8_lossy(event);
     if json {
         let event: serde_json::Value = serde_json::from_str(&event).unwrap_or_default();
-        return event["message"].as_str().unwrap_or_default().to_owned();
+        let message = event.get("message").and_then(serde_json::Value::as_str);
+        return message.unwrap_or_default().to_owned();
     }
     let mut plain = String::new();
     for (at, part) in event.split("\u{1b}[").enumerate() {

@@ -11,6 +11,7 @@ use crate::broker::{self, Held, JobId, Reservation, Reserve};
 use crate::crash::Point;
 use crate::ledger::Jobless;
 use crate::task::id::TaskId;
+use crate::task::refused::Counted;
 
 /// How long no job is taken when a reservation of ours is about to run out that could not be settled.
 const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
@@ -72,6 +73,10 @@ impl Machine {
             .is_some_and(|at| self.is_due(at, now))
         {
             return Some((Asked::Reconcile, Ask::Reconcile));
+        }
+        if std::mem::take(&mut self.rest.keeps_some) {
+            let keep = self.commands.keep_refused(&self.rules.tube);
+            return Some((Asked::KeepSome, Ask::KeepSome(keep)));
         }
         // After an outage, whether the broker answers is to be known before there is a job.
         let wait = match self.rest.outage.lasts() {
@@ -231,6 +236,7 @@ impl Machine {
                 self.disposed(job, waiting, true, answer, out);
             }
             (Asked::Announce, Answer::Announced) => {}
+            (Asked::KeepSome, Answer::KeptSome) => {}
             (Asked::Reconcile, Answer::Reconciled) => {
                 self.rest.reconcile_at = Some(now.at.saturating_add(EVERY));
             }
@@ -439,6 +445,18 @@ impl Machine {
     pub(super) fn connected(&mut self, out: &mut Effects) {
         if self.rest.outage.ends() {
             out.push(Effect::Say(Said::Reachable));
+        }
+    }
+
+    /// A body that may not run is kept, and now and then it is looked at how many there are.
+    pub(super) fn refused(&mut self, bytes: usize) {
+        let keep = self.commands.keep_refused(&self.rules.tube);
+        let since = self.rest.refused.unwrap_or_default().with(bytes as u64);
+        let is_first = self.rest.refused.is_none();
+        self.rest.refused = Some(since);
+        if is_first || keep.is_to_be_looked_at(since) {
+            self.rest.keeps_some = true;
+            self.rest.refused = Some(Counted::default());
         }
     }
 

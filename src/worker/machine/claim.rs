@@ -110,6 +110,9 @@ impl Machine {
                 priority,
             } => {
                 out.push(Effect::Say(Said::Refused { task, reason }));
+                if !claimant.job.is_pointer() {
+                    self.refused(claimant.reservation.body.len());
+                }
                 self.count(0);
                 self.tell(now, out);
                 self.bury(claimant.reservation, Some(priority));

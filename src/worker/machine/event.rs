@@ -17,6 +17,7 @@ use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
+use crate::task::refused::Keep;
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
@@ -201,6 +202,8 @@ pub enum Ask {
     Announce(Vec<Again>),
     /// Put the tube right: a pass of reconciliation.
     Reconcile,
+    /// Delete the oldest of the refused tasks, beyond what is kept, with their jobs.
+    KeepSome(Keep),
 }
 
 /// What the broker answers.
@@ -229,6 +232,8 @@ pub enum Answer {
     Announced,
     /// To [`Ask::Reconcile`].
     Reconciled,
+    /// To [`Ask::KeepSome`].
+    KeptSome,
 }
 
 /// What a broker knows of a job.

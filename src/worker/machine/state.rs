@@ -21,6 +21,7 @@ use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entry, JobRef, Jobless};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
+use crate::task::refused::Counted;
 use crate::tube::TubeName;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
@@ -148,6 +149,10 @@ pub struct Rest {
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// What was refused since it was looked at how much of that is kept; `None`: that was never looked at.
+    pub refused: Option<Counted>,
+    /// That is to be looked at.
+    pub keeps_some: bool,
     /// The latest claim could not be made, which was said.
     pub claims_fail: bool,
 }
@@ -272,6 +277,8 @@ pub enum Asked {
     Announce,
     /// [`Ask::Reconcile`]
     Reconcile,
+    /// [`Ask::KeepSome`]
+    KeepSome,
 }
 
 /// What the broker is asked about a job for.
@@ -289,7 +296,7 @@ impl Asked {
     /// Nothing is lost but the connection if the answer is not waited for.
     pub fn can_be_interrupted(&self) -> bool {
         match self {
-            Asked::Reserve { .. } | Asked::Reconcile => true,
+            Asked::Reserve { .. } | Asked::Reconcile | Asked::KeepSome => true,
             Asked::Exchange(_)
             | Asked::Know(_)
             | Asked::KnowAll(_)

@@ -45,6 +45,7 @@ mod cleanup;
 mod error;
 pub mod json;
 mod look;
+mod numbers;
 mod put;
 mod queue;
 mod record;

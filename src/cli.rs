@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -22,6 +22,7 @@ mod help;
 mod list;
 mod log;
 mod man;
+mod out;
 mod pause;
 mod ping;
 mod print;
@@ -171,7 +172,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(flags) => demo::run(&flags, global.broker.as_ref()),
         Command::Completions(flags) => completions::run(&flags, &shape()),
         Command::ManPage => man::page(&Cli::command())
-            .and_then(|page| io::stdout().write_all(&page))
+            .and_then(|page| out::out(false).write_all(&page))
             .map_err(Failure::from),
     };
     done.map(|()| ExitCode::SUCCESS)

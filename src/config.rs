@@ -12,6 +12,7 @@ use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::folder;
 use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::conditions::ByTube;
+use crate::task::refused::Keep;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -405,6 +406,12 @@ fn tubes(
             }
             commands.set_max_lost(tube.clone(), max_lost);
         }
+        let usual = Keep::default();
+        let keep = Keep {
+            tasks: given.max_refused.unwrap_or(usual.tasks),
+            bytes: given.max_refused_bytes.unwrap_or(usual.bytes),
+        };
+        commands.set_keep_refused(tube.clone(), keep);
         tubes.insert(tube, given.clone());
     }
     Ok(tubes)

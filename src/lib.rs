@@ -15,7 +15,7 @@
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
-//! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`] | decisions: no clock, no files, no runtime |
+//! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`], [`harmless`] | decisions: no clock, no files, no runtime |
 
 pub mod address;
 pub mod api;
@@ -35,6 +35,7 @@ pub mod fd;
 pub mod file_id;
 pub mod grace;
 pub mod guard;
+pub mod harmless;
 pub mod jitter;
 pub mod ledger;
 pub mod lifecycle;

@@ -24,6 +24,7 @@ use crate::tube::TubeName;
 mod announce;
 mod backlog;
 mod clean_up;
+mod refused;
 mod remains;
 mod service;
 mod sweep;
@@ -32,6 +33,7 @@ mod verify;
 
 pub use announce::announce;
 pub use clean_up::clean_up;
+pub use refused::{gone_or_buried, keep_some};
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};

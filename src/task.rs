@@ -9,5 +9,6 @@ pub mod fingerprint;
 pub mod id;
 pub mod output;
 pub mod payload;
+pub mod refused;
 pub mod retry;
 pub mod state;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::queue::Queue;
-use crate::broker::{self, JobId};
+use crate::broker;
 use crate::clock::now;
 use crate::ledger::cleanup::{Old, SoFar, Unsure};
 use crate::ledger::{self, Ledger, Millis};
-use crate::task::fingerprint::fingerprint;
+use crate::reconcile::gone_or_buried;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
@@ -139,20 +139,21 @@ impl Cleanup {
 impl Queue {
     /// Deletes old tasks with their attempts and output, a few at a time: whoever uses the store hardly waits.
     ///
-    /// Other producers' tasks go once their jobs are gone. Where a worker died before it could note that, the broker
-    /// is asked; tasks of which it is not known stay ([`Cleaned::kept`]).
+    /// Other producers' tasks go once their jobs are gone. Where that is not noted, the broker is asked: a job that is
+    /// buried is deleted with its task, and tasks of which it is not known stay ([`Cleaned::kept`]).
     ///
     /// A future that is dropped leaves some deleted and others not.
     pub async fn cleanup(&self, cleanup: &Cleanup) -> Result<Cleaned, Error> {
         let old = cleanup.old(now());
+        let Asked { kept, may_go } = self.ask_for_jobs(&old, cleanup.dry_run).await?;
         if cleanup.dry_run {
-            let would_delete = self.store().call(move |db| db.count_old(&old)).await?;
+            let known = self.store().call(move |db| db.count_old(&old)).await?;
             return Ok(Cleaned {
-                would_delete,
-                ..Cleaned::default()
+                deleted: 0,
+                would_delete: known.saturating_add(may_go),
+                kept,
             });
         }
-        let kept = self.ask_for_jobs(&old).await?;
         let mut so_far = SoFar::default();
         while !so_far.is_over() {
             let old = old.clone();
@@ -169,10 +170,10 @@ impl Queue {
         })
     }
 
-    /// A worker notes when a producer's own job has gone, and may die before it can. Whether such a job is still there,
-    /// the broker knows; where it cannot be asked, these tasks stay.
-    async fn ask_for_jobs(&self, old: &Old) -> Result<Option<Kept>, Error> {
-        let (mut after, mut elsewhere) = (TaskId::BEFORE_ALL, 0);
+    /// A worker notes when a producer's own job has gone, and may die before it can; and it buries the job of a task
+    /// that is refused. What has become of such a job, the broker knows; where it cannot be asked, these tasks stay.
+    async fn ask_for_jobs(&self, old: &Old, dry_run: bool) -> Result<Asked, Error> {
+        let (mut after, mut elsewhere, mut may_go) = (TaskId::BEFORE_ALL, 0, 0);
         loop {
             let old = old.clone();
             let unsure = self.store().call(move |db| db.unsure(&old, after)).await?;
@@ -180,19 +181,29 @@ impl Queue {
                 break;
             };
             after = last.id;
-            match self.ask_for(unsure).await? {
-                Ok(others) => elsewhere += others,
-                Err(error) => return Ok(Some(Kept::Unasked(error))),
+            let all = unsure.len() as u64;
+            match self.ask_for(unsure, dry_run).await? {
+                Ok((ours, gone)) => {
+                    elsewhere += all.saturating_sub(ours);
+                    may_go += gone;
+                }
+                Err(error) => {
+                    let kept = Some(Kept::Unasked(error));
+                    return Ok(Asked { kept, may_go });
+                }
             }
         }
-        Ok(match elsewhere {
-            0 => None,
-            tasks => Some(Kept::Elsewhere { tasks }),
-        })
+        let kept = (elsewhere > 0).then_some(Kept::Elsewhere { tasks: elsewhere });
+        Ok(Asked { kept, may_go })
     }
 
-    /// Asks for the jobs of some tasks, and notes which are gone. How many are another broker's.
-    async fn ask_for(&self, unsure: Vec<Unsure>) -> Result<Result<u64, broker::Error>, Error> {
+    /// Asks for the jobs of some tasks, deletes those that are buried, and notes which are gone; a dry run only asks.
+    /// How many this broker knows of, and how many of them are gone.
+    async fn ask_for(
+        &self,
+        unsure: Vec<Unsure>,
+        dry_run: bool,
+    ) -> Result<Result<(u64, u64), broker::Error>, Error> {
         let mut session = match self.session().await {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),
@@ -201,29 +212,34 @@ impl Queue {
             Ok(instance) => instance,
             Err(error) => return Ok(Err(error)),
         };
-        let all = unsure.len();
         let ours = self
             .store()
             .call(move |db| of_this_broker(db, unsure, &instance));
         let ours = ours.await?;
-        let mut gone = Vec::new();
+        let (mut gone, mut trouble) = (Vec::new(), None);
         for some in ours.chunks(AT_ONCE) {
-            let jobs: Vec<JobId> = some.iter().map(|task| task.job).collect();
-            let bodies = match session.broker.peek_all(&jobs).await {
-                Ok(bodies) => bodies,
-                Err(error) => return Ok(Err(error)),
-            };
-            for (task, body) in some.iter().zip(bodies) {
-                // Another body under its number is a job of another instance of the broker.
-                let there = body.is_some_and(|body| fingerprint(&body) == task.hash);
-                gone.extend((!there).then_some(task.id));
+            match gone_or_buried(session.broker.as_mut(), some, dry_run).await {
+                Ok(these) => gone.extend(these),
+                Err(error) => {
+                    trouble = Some(error);
+                    break;
+                }
             }
         }
-        if !gone.is_empty() {
+        let counts = (ours.len() as u64, gone.len() as u64);
+        // Also of those before the trouble: their jobs are deleted.
+        if !gone.is_empty() && !dry_run {
             self.store().call(move |db| db.note_deleted(&gone)).await?;
         }
-        Ok(Ok(all.saturating_sub(ours.len()) as u64))
+        Ok(trouble.map_or(Ok(counts), Err))
     }
+}
+
+/// What the broker said of jobs of which nothing was noted.
+struct Asked {
+    kept: Option<Kept>,
+    /// So many of their tasks go, or would.
+    may_go: u64,
 }
 
 /// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and

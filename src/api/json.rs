@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::cleanup;
 use super::error::Error;
+use super::numbers;
 use super::put::Receipt;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
@@ -104,11 +105,14 @@ impl<'a> Task<'a> {
     }
 }
 
-/// JSON as it stands in a row. What is none, by everybody's reading but SQLite's, is a string: one row's nonsense keeps
-/// no other from being listed.
+/// JSON as it stands in a row, but for numbers that not everybody can read. What is none, by everybody's reading but
+/// SQLite's, is a string: one row's nonsense keeps no other from being listed.
 fn raw(text: &str) -> Cow<'_, RawValue> {
-    match serde_json::from_str(text) {
-        Ok(raw) => Cow::Borrowed(raw),
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) => match numbers::readable(raw.get()) {
+            Cow::Borrowed(_) => Cow::Borrowed(raw),
+            Cow::Owned(text) => RawValue::from_string(text).map_or(Cow::Borrowed(raw), Cow::Owned),
+        },
         // A string can always be written.
         Err(_) => to_raw_value(text).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned),
     }

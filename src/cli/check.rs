@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::configured::{block_on, broker};
 use super::global::Global;
+use super::out::out;
 use super::{tender, variables, worker};
 use crate::address::BrokerUrl;
 use crate::config::{self, Config, Error, Written, line_of};
@@ -63,7 +64,7 @@ struct Checked {
 
 pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
     let checked = check(global);
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     match flags.json {
         true => writeln!(out, "{}", as_json(&checked))?,
         false => print(&mut out, &checked)?,

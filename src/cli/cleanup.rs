@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::configured::block_on;
+use super::out::out;
 use super::{Failure, log};
 use crate::api::{Cleaned, Cleanup, Ended, Queue, json};
 use crate::config::{Config, duration};
@@ -18,7 +19,8 @@ Examples:
   taskqueue cleanup --period 30d --status failed --status cancelled
   17 4 * * *  taskqueue cleanup --period 7d     (a crontab line)
 
-Purges the record of tasks that have ended. What waits or runs is never deleted.")]
+Purges the record of tasks that have ended. What waits or runs is never deleted.
+Of a task that another producer put and that was refused, the buried job goes too.")]
 pub struct Flags {
     /// Delete what ended longer ago than this
     ///
@@ -61,7 +63,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
             "taskqueue: warning: {why}; tasks stay whose jobs may be there"
         ));
     }
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     if flags.json {
         serde_json::to_writer(&mut out, &json::Cleaned::of(&cleaned)).map_err(io::Error::from)?;
         writeln!(out)?;

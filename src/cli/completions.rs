@@ -1,10 +1,11 @@
 //! `taskqueue completions`
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::{Args, Command, ValueEnum};
 
 use super::Failure;
+use super::out::out;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -46,5 +47,5 @@ pub fn run(flags: &Flags, shape: &Command) -> Result<(), Failure> {
     // Into memory first: the generator has no answer to a reader that goes away.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut visible, "taskqueue", &mut script);
-    Ok(io::stdout().write_all(&script)?)
+    Ok(out(false).write_all(&script)?)
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::Failure;
+use super::out::{is_terminal, out};
 use crate::address::{BrokerUrl, StoreUrl};
 use crate::connect;
 use crate::ledger::read::{DisplayedStatus, Filter, Key, Task};
@@ -78,12 +79,12 @@ pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
     let mut asked = signals::listen(&[], LIMIT, || {})?;
     let stage = Stage::new(broker)?;
     let folder = stage.dir.path().display();
-    writeln!(io::stdout(), "queueing {TASKS} tasks in {folder}")?;
+    writeln!(out(false), "queueing {TASKS} tasks in {folder}")?;
     for task in 1..=TASKS {
         stage.put(&arguments(task))?;
     }
     let mut tender = stage.tend()?;
-    let mut board = Board::new(TASKS, io::stdout().is_terminal());
+    let mut board = Board::new(TASKS, is_terminal());
     let begun = Instant::now();
     let over = loop {
         thread::sleep(LOOK);
@@ -111,7 +112,7 @@ pub fn run(_: &Flags, broker: Option<&BrokerUrl>) -> Result<(), Failure> {
     tender.end()?;
     let (tasks, workers) = stage.look()?;
     let summary = summary(&tasks, &workers, begun.elapsed());
-    io::stdout().write_all(summary.as_bytes())?;
+    out(false).write_all(summary.as_bytes())?;
     over
 }
 

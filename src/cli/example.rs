@@ -1,6 +1,6 @@
 //! `taskqueue add-example-task` and `taskqueue example-task-worker`
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::out::as_it_is;
 use super::put::{Order, put_all};
 use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
@@ -63,7 +64,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
 
 /// What it prints is what it has printed since its first version.
 pub fn work(flags: WorkFlags) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = as_it_is();
     writeln!(out, "I HAVE A MESSAGE FOR YOU!")?;
     for _ in 0..flags.wait {
         thread::sleep(Duration::from_secs(1));

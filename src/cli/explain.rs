@@ -1,15 +1,17 @@
 //! `taskqueue explain`
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
 
 use super::Failure;
+use super::out::out;
 use super::print::span;
 use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
+use crate::harmless::one_line;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -37,7 +39,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             (_, Answer::Explained { decisions }) => decisions,
             (_, other) => return Err(odd(&other)),
         };
-        let mut out = io::stdout().lock();
+        let mut out = out(json);
         if json {
             let object = json!({ "tube": tube, "decisions": decisions });
             writeln!(out, "{object}")?;
@@ -56,8 +58,8 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
                 format!("{} ago", span(one.until)),
                 one.times,
                 one.target,
-                one.decision,
-                one.reason
+                one_line(&one.decision),
+                one_line(&one.reason)
             )?;
         }
     }

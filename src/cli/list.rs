@@ -7,9 +7,11 @@ use clap::builder::PossibleValuesParser;
 
 use super::Failure;
 use super::configured::block_on;
-use super::print::{harmless, local};
+use super::out::out;
+use super::print::local;
 use crate::api::{Filter, Queue, Status, Task, json};
 use crate::config::Config;
+use crate::harmless::one_line;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -46,7 +48,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         tube: flags.use_tube.as_ref().map(TubeName::to_string),
         command: flags.command,
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(out(flags.json));
     begin(&mut out, flags.json)?;
     let count = match Queue::open_existing(&config.broker, &config.store)? {
         Some(queue) => block_on(rows(&mut out, &queue, &filter, flags.limit, flags.json))?,
@@ -107,8 +109,8 @@ fn row(out: &mut impl Write, task: &Task, json: bool, count: u64) -> Result<(), 
         "{:>8}  {:9}  {:16}  {:32}  {:>8}  {:19}  {}",
         task.id,
         task.status,
-        task.tube,
-        harmless(task.command.as_deref().unwrap_or("-")),
+        one_line(&task.tube),
+        one_line(task.command.as_deref().unwrap_or("-")),
         task.attempts_total,
         local(Some(task.created)),
         local(task.finished),

@@ -25,12 +25,20 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracing::Metadata;
+use tracing::callsite::Identifier;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
 use super::Failure;
 use super::global::{Global, LogFormat};
 use crate::address::canonical;
+use crate::harmless;
 
 mod filter;
+mod limit;
 mod queue;
+mod shape;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -83,15 +91,24 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
         }
     };
     EVENTS.get_or_init(|| queue);
+    // Who looks that closely wants to see everything.
+    let is_limited = filter
+        .max_level_hint()
+        .is_none_or(|level| level < LevelFilter::DEBUG);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || Line(queue))
+        .with_writer(Lines {
+            queue,
+            json,
+            is_limited,
+        })
         // It would print them, and panic where it cannot.
         .log_internal_errors(false)
         .with_target(false);
     let begun = match json {
         true => log.json().flatten_event(true).try_init(),
         false => log
+            .fmt_fields(shape::fields())
             .with_ansi(global.log_file.is_none() && has_colours())
             .try_init(),
     };
@@ -106,9 +123,10 @@ fn unwritable(file: &Path, error: &io::Error) -> Failure {
         .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
-/// Tells people something on stderr: a warning, or what went wrong.
+/// Tells people something on stderr: a warning, or what went wrong. Their terminal obeys nothing of it.
 pub fn say(line: fmt::Arguments<'_>) {
-    STDERR.push(format!("{line}\n").into_bytes(), PATIENCE);
+    let line = format!("{line}\n");
+    STDERR.push(harmless::lines(&line).into_owned().into_bytes(), PATIENCE);
 }
 
 /// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
@@ -156,12 +174,55 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     }
 }
 
+/// What other programs print as workers has a limit of its own, for each of them.
+const LIMITED_ELSEWHERE: &str = "taskqueue::tender::printed";
+
+/// Where events become lines.
+struct Lines {
+    queue: &'static Queue,
+    json: bool,
+    is_limited: bool,
+}
+
 /// An event, which `tracing` writes as a whole.
-struct Line(&'static Queue);
+struct Line {
+    queue: &'static Queue,
+    json: bool,
+    /// Of which there may be only so many.
+    kind: Option<Identifier>,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        let Lines { queue, json, .. } = *self;
+        Line {
+            queue,
+            json,
+            kind: None,
+        }
+    }
+
+    fn make_writer_for(&self, event: &Metadata<'_>) -> Line {
+        let is_limited = self.is_limited && event.target() != LIMITED_ELSEWHERE;
+        Line {
+            kind: is_limited.then(|| event.callsite()),
+            ..self.make_writer()
+        }
+    }
+}
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes.to_vec(), Duration::ZERO);
+        let line = match self.json {
+            true => shape::json(bytes),
+            false => bytes.to_vec(),
+        };
+        match &self.kind {
+            Some(kind) => self.queue.event(kind, line),
+            None => self.queue.push(line, Duration::ZERO),
+        }
         Ok(bytes.len())
     }
 

@@ -1,6 +1,6 @@
 //! `taskqueue pause` and `taskqueue resume`
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Failure;
 use super::configured::{block_on, broker};
+use super::out::out;
 use crate::broker;
 use crate::config::{Config, duration};
 use crate::tube::TubeName;
@@ -62,7 +63,7 @@ pub fn pause(flags: &PauseFlags, config: &Config) -> Result<(), Failure> {
             .next(format!("to end one: taskqueue resume {tube}")));
     }
     set(tube, time.unwrap_or(FOR_EVER), config)?;
-    let mut out = io::stdout().lock();
+    let mut out = out(*json);
     match (json, time) {
         (true, _) => {
             let seconds = time.map(|time| time.as_secs_f64());
@@ -78,7 +79,7 @@ pub fn pause(flags: &PauseFlags, config: &Config) -> Result<(), Failure> {
 pub fn resume(flags: &ResumeFlags, config: &Config) -> Result<(), Failure> {
     let ResumeFlags { tube, json } = flags;
     set(tube, Duration::ZERO, config)?;
-    let mut out = io::stdout().lock();
+    let mut out = out(*json);
     match json {
         true => writeln!(out, "{}", json!({ "tube": tube, "paused": false }))?,
         false => writeln!(out, "{tube} is not paused")?,

@@ -1,6 +1,6 @@
 //! `taskqueue ping`
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Failure;
 use super::configured::{block_on, broker};
 use super::failure::next_step;
+use super::out::out;
 use super::reach::{odd, tenders};
 use crate::broker::{self, Broker, NewJob, Reserve};
 use crate::config::Config;
@@ -41,7 +42,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let outcome = block_on(async { Ok(round_trip(broker(config).as_mut()).await) })?;
     let took = begun.elapsed().as_secs_f64() * 1000.0;
     let outcome = outcome.and_then(|()| by_workers(config));
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     match (&outcome, flags.json) {
         (Ok(workers), true) => writeln!(
             out,

@@ -1,6 +1,5 @@
 //! How tasks look to people.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,22 +31,6 @@ pub fn span(seconds: f64) -> String {
     }
 }
 
-/// Text from outside, with nothing in it that a terminal would obey; lines stay lines.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(odd) {
-        return text.into();
-    }
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if odd(c) => clean.extend(c.escape_default()),
-            c => clean.push(c),
-        }
-    }
-    clean.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,14 +48,5 @@ mod tests {
         for (seconds, said) in table {
             assert_eq!(span(seconds), said);
         }
-    }
-
-    #[test]
-    fn a_terminal_obeys_nothing() {
-        assert_eq!(harmless("a\nb\tc ä"), "a\nb\tc ä");
-        assert_eq!(
-            harmless("\x1b[31mred\u{9b}x\0"),
-            "\\u{1b}[31mred\\u{9b}x\\u{0}"
-        );
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::configured::block_on;
+use super::out::out;
 use super::{Failure, log};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
@@ -385,7 +386,7 @@ impl Putter<'_> {
 }
 
 fn print(recorded: &[Receipt], as_json: bool) -> io::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(out(as_json));
     for receipt in recorded {
         if as_json {
             serde_json::to_writer(&mut out, &json::Put::of(receipt))?;

@@ -8,6 +8,7 @@ use super::Failure;
 use crate::address::StoreUrl;
 use crate::control::client::PATIENCE;
 use crate::control::{self, Answer, Client, Request};
+use crate::harmless::one_line;
 use crate::ownership;
 use crate::tube::TubeName;
 
@@ -133,6 +134,7 @@ impl Reached {
         patience: Duration,
     ) -> Result<(Client, Answer), Failure> {
         let Self { pid, host, .. } = self;
+        let host = one_line(host);
         let failed = |error: String, next: String| {
             Failure::new(format!(
                 "the tender, process {pid} on {host}, cannot be asked: {error}"
@@ -151,18 +153,19 @@ impl Reached {
         });
         match asked {
             Ok((_, Answer::Refused { reason })) => Err(Failure::new(format!(
-                "the tender, process {pid} on {host}, refused: {reason}"
+                "the tender, process {pid} on {host}, refused: {}",
+                one_line(&reason)
             ))),
             Ok(answered) => Ok(answered),
             Err(error @ control::Error::Connect { .. }) => Err(failed(
-                error.to_string(),
+                one_line(&error.to_string()).into_owned(),
                 format!(
                     "ask on {host}, as the user that it runs as, or {}",
                     self.how_to_end("")
                 ),
             )),
             Err(error) => Err(failed(
-                error.to_string(),
+                one_line(&error.to_string()).into_owned(),
                 self.how_to_end(", a second time to end it at once"),
             )),
         }

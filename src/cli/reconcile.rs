@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::configured::{self, block_on, broker};
 use super::failure::next_step;
+use super::out::out;
 use super::worker::{environment, identity};
 use super::{Failure, log};
 use crate::config::Config;
@@ -124,7 +125,7 @@ fn print(flags: &Flags, done: Summary) -> io::Result<()> {
         stuck,
         put,
     } = done;
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     if flags.json {
         let figures = json!({
             "dry_run": flags.dry_run, "lost": lost, "failed": failed, "stuck": stuck, "put": put,

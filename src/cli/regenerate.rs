@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::configured::block_on;
+use super::out::out;
 use super::{Failure, log};
 use crate::api::json::Regenerated;
 use crate::api::{Error, NotRegenerated, Queue, Receipt};
@@ -113,7 +114,7 @@ fn warn(receipt: &Receipt) {
 }
 
 fn print(answers: &[(TaskId, Result<Receipt, Error>)], as_json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = out(as_json);
     if as_json {
         let answers = answers.iter();
         let all: Vec<_> = answers

@@ -1,14 +1,16 @@
 //! `taskqueue reload`
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
 
 use super::Failure;
+use super::out::out;
 use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
+use crate::harmless::one_line;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -36,7 +38,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             (_, Answer::Reloaded { changed, kept }) => (changed, kept),
             (_, other) => return Err(odd(&other)),
         };
-        let mut out = io::stdout().lock();
+        let mut out = out(false);
         let pid = tender.pid;
         if flags.json {
             tenders.push(json!({ "pid": pid, "changed": changed, "kept": kept }));
@@ -44,14 +46,14 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         }
         writeln!(out, "the tender, process {pid}, has read its configuration")?;
         for change in changed {
-            writeln!(out, "  {change}")?;
+            writeln!(out, "  {}", one_line(&change))?;
         }
         for change in kept {
-            writeln!(out, "  unchanged: {change}")?;
+            writeln!(out, "  unchanged: {}", one_line(&change))?;
         }
     }
     if flags.json {
-        writeln!(io::stdout(), "{}", json!({ "tenders": tenders }))?;
+        writeln!(out(true), "{}", json!({ "tenders": tenders }))?;
     }
     Ok(())
 }

@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::Failure;
+use super::out::out;
 use super::reach::{odd, tending};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
+use crate::harmless::one_line;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -59,7 +61,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             (_, Answer::Scaled(limits)) => limits,
             (_, other) => return Err(odd(&other)),
         };
-        let mut out = io::stdout().lock();
+        let mut out = out(json);
         if json {
             let line = serde_json::to_string(&limits).map_err(io::Error::from)?;
             writeln!(out, "{line}")?;
@@ -67,7 +69,10 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
             writeln!(
                 out,
                 "{}: at least {}, {} spare, at most {}",
-                limits.tube, limits.min, limits.spare, limits.max
+                one_line(&limits.tube),
+                limits.min,
+                limits.spare,
+                limits.max
             )?;
         }
     }

@@ -7,10 +7,12 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::configured::block_on;
-use super::print::{harmless, local};
+use super::out::out;
+use super::print::local;
 use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
+use crate::harmless::{lines, one_line};
 use crate::ledger::read::{Attempt, Key, Task};
 use crate::task::id::TaskId;
 
@@ -44,7 +46,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
         None => None,
     };
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     let Some(task) = task else {
         if flags.json {
             log::say(format_args!("gone"));
@@ -67,7 +69,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
 fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
     let mut line = |name: &str, value: &str| {
         // Indented, so that a value of several lines cannot pass for other lines.
-        let value = harmless(value.trim_end()).replace('\n', "\n           ");
+        let value = value.trim_end().replace('\n', "\n           ");
         writeln!(out, "{name:9}  {value}")
     };
     line("id", &task.id.to_string())?;
@@ -113,15 +115,15 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         out,
         "\nattempt {} by {}: {ended}\n  {} to {}",
         attempt.number,
-        harmless(&attempt.worker),
+        one_line(&attempt.worker),
         local(Some(attempt.started)),
         local(attempt.finished),
     )?;
     if let Some(reason) = &attempt.reason {
-        writeln!(out, "  {}", harmless(reason))?;
+        writeln!(out, "  {}", reason.trim_end().replace('\n', "\n  "))?;
     }
     if let Some(kept) = &attempt.output {
-        for line in harmless(&kept.to_text()).lines() {
+        for line in lines(&kept.to_text()).lines() {
             writeln!(out, "  | {line}")?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -11,13 +11,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::print::{harmless, span};
+use super::out::{is_terminal, out};
+use super::print::span;
 use super::reach::{odd, tenders};
 use crate::address::StoreUrl;
 use crate::api::json as shape;
 use crate::connect;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
+use crate::harmless::one_line;
 use crate::ledger::counts::Counts;
 use crate::tube::TubeName;
 
@@ -47,15 +49,15 @@ pub struct Flags {
 pub fn run(flags: Flags, store: &StoreUrl) -> Result<ExitCode, Failure> {
     loop {
         let seen = look(&flags, store)?;
-        let mut out = io::stdout().lock();
+        let mut out = out(flags.json);
         let text = match flags.json {
             true => format!("{}\n", seen.json()),
             false => seen.text(),
         };
-        let clear = flags.watch && !flags.json && out.is_terminal();
-        // The place at the top, then nothing below it.
-        let before = if clear { "\x1b[H\x1b[2J" } else { "" };
-        write!(out, "{before}{text}")?;
+        if flags.watch && !flags.json && is_terminal() {
+            out.clear()?;
+        }
+        out.write_all(text.as_bytes())?;
         out.flush()?;
         drop(out);
         if !flags.watch {
@@ -173,7 +175,7 @@ const WORKER: [usize; 8] = [24, 9, 10, 8, 8, 8, 9, 0];
 fn line<const N: usize>(text: &mut String, widths: [usize; N], words: [&str; N]) {
     let mut row = String::new();
     for (word, width) in words.iter().zip(widths) {
-        row.push_str(&format!("{:<width$}", harmless(word)));
+        row.push_str(&format!("{:<width$}", one_line(word)));
         row.push(' ');
     }
     text.push_str(row.trim_end());
@@ -188,7 +190,7 @@ fn tender_text(text: &mut String, tender: &Status) {
         age,
         pools,
     } = tender;
-    let up = span(*age);
+    let (up, host, version) = (span(*age), one_line(host), one_line(version));
     // Writing to a string does not fail.
     let _ = writeln!(
         text,

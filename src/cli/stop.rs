@@ -8,12 +8,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::out::out;
 use super::reach::{Reached, odd, some_tenders};
 use crate::address::StoreUrl;
 use crate::config::duration;
 use crate::connect;
 use crate::control::words::Worker;
 use crate::control::{Answer, Request};
+use crate::harmless::one_line;
 use crate::process::leftover::STORE_VARIABLE;
 use crate::process::variables::{TASK_VARIABLE, TUBE_VARIABLE};
 use crate::tube::TubeName;
@@ -102,7 +104,7 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     }
     print(&flags, &tenders)?;
     for tender in within.iter().filter(|_| !flags.json) {
-        let mut out = io::stdout().lock();
+        let mut out = out(flags.json);
         let pid = &tender["pid"];
         writeln!(
             out,
@@ -141,7 +143,7 @@ fn workers_left(tender: &Reached) -> Vec<String> {
         let task = worker
             .task
             .map_or_else(String::new, |task| format!(", with task {task}"));
-        format!("the worker {}{process}{task}", worker.name)
+        format!("the worker {}{process}{task}", one_line(&worker.name))
     });
     named.take(NAMED).collect()
 }
@@ -190,7 +192,7 @@ fn tube_around_us(store: &StoreUrl) -> Option<TubeName> {
 }
 
 fn print(flags: &Flags, tenders: &[Value]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = out(flags.json);
     if flags.json {
         return writeln!(out, "{}", json!({ "tenders": tenders }));
     }

@@ -4,11 +4,12 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::builder::Resettable;
+use clap::builder::{Resettable, Styles};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, Command};
 
 use super::Failure;
+use crate::harmless::is_odd;
 
 /// The command line without the variables that count for nothing: those that are set and empty, as compose files and
 /// units make them, and those whose flag is given. (`clap` reads the variable of a flag that every subcommand takes
@@ -65,9 +66,25 @@ pub fn heed<T>(parsed: Result<T, clap::Error>, command: &Command) -> Result<T, F
         Ok(parsed) => check(command).map(|()| parsed),
         Err(error) => {
             check(command)?;
-            named(error, command).exit()
+            let error = named(error, command);
+            if !is_strange() {
+                error.exit();
+            }
+            // Without colours, so that all the escapes in it are a stranger's.
+            let plain = command.clone().styles(Styles::plain());
+            let said = error.with_cmd(&plain).render().ansi().to_string();
+            Err(Failure::usage(
+                said.trim_end().trim_start_matches("error: "),
+            ))
         }
     }
+}
+
+/// Whether something is among arguments and variables that must not reach a terminal.
+fn is_strange() -> bool {
+    let ours = env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"TASKQUEUE_"));
+    let mut words = env::args_os().chain(ours.map(|(_, value)| value));
+    words.any(|word| word.to_string_lossy().contains(is_odd))
 }
 
 /// Nobody would find the store with a quote in its name.

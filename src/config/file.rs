@@ -69,6 +69,10 @@ pub struct Tube {
     pub raw_only: bool,
     /// Attempts of a task that may be lost, where its command says nothing of it.
     pub max_lost: Option<u32>,
+    /// Refused tasks of others that are kept.
+    pub max_refused: Option<u64>,
+    /// The bytes of their bodies that are kept.
+    pub max_refused_bytes: Option<u64>,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.

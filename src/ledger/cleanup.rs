@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use super::error::Error;
 pub use super::rows::{Old, Unsure};
+use super::worker::note_deleted;
 use super::{Ledger, Millis};
 use crate::crash::{self, Point};
 use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
+use crate::task::refused::Keep;
+use crate::task::state::Status;
+use crate::tube::TubeName;
 
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
@@ -99,6 +103,24 @@ impl Ledger {
     /// Whether any of the newest tasks of a tube has had a job in this instance of the broker.
     pub fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Error> {
         self.look(|rows| rows.has_been_at(tube, instance))
+    }
+
+    /// The newest refused tasks of a tube that came by others' jobs and are beyond what is kept. Not all at once, and
+    /// never more of them than a little: who has deleted them asks again.
+    pub fn refused_beyond(&self, tube: &TubeName, keep: Keep) -> Result<Vec<Unsure>, Error> {
+        self.look(|rows| rows.refused_beyond(tube, keep, BATCH))
+    }
+
+    /// Deletes tasks that have failed and whose jobs are gone. How many there were.
+    pub fn delete_refused(&mut self, tasks: &[TaskId]) -> Result<u64, Error> {
+        let failed = Old {
+            statuses: vec![Status::Failed],
+            before: Millis::MAX,
+        };
+        self.change(|rows| {
+            note_deleted(rows, tasks)?;
+            rows.delete_old(&failed, tasks)
+        })
     }
 
     /// How many tasks [`Ledger::cleanup`] would delete.

@@ -12,6 +12,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
@@ -68,6 +69,14 @@ pub trait Reads {
 
     /// Tasks that would go if it were known that their jobs are deleted, from one on.
     fn unsure(&self, old: &Old, after: TaskId, limit: usize) -> Result<Vec<Unsure>, Failed>;
+
+    /// Refused tasks of a tube that came by others' jobs: those beyond what is kept, the newest first.
+    fn refused_beyond(
+        &self,
+        tube: &TubeName,
+        keep: Keep,
+        limit: usize,
+    ) -> Result<Vec<Unsure>, Failed>;
 
     /// Whether any of the newest tasks of a tube has had a job in this instance of the broker.
     fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed>;

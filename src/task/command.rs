@@ -13,6 +13,7 @@ use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
     TypeName,
 };
+use super::refused::Keep;
 use super::retry;
 use crate::tube::TubeName;
 
@@ -163,6 +164,7 @@ pub struct Commands {
     raw: BTreeMap<TubeName, (String, Arc<Command>)>,
     types: BTreeMap<TypeName, Mapping>,
     max_lost: BTreeMap<TubeName, u32>,
+    keep_refused: BTreeMap<TubeName, Keep>,
     every_body: Option<(String, Arc<Command>)>,
     /// The options that types give to the commands of these names.
     given: BTreeMap<CommandName, options::Given>,
@@ -227,6 +229,16 @@ impl Commands {
     /// Says how many attempts of a tube's tasks may be lost, where their commands say nothing of it.
     pub fn set_max_lost(&mut self, tube: TubeName, max_lost: u32) {
         self.max_lost.insert(tube, max_lost);
+    }
+
+    /// Says how much is kept of what is refused in a tube.
+    pub fn set_keep_refused(&mut self, tube: TubeName, keep: Keep) {
+        self.keep_refused.insert(tube, keep);
+    }
+
+    /// How much is kept of what is refused in a tube.
+    pub fn keep_refused(&self, tube: &TubeName) -> Keep {
+        self.keep_refused.get(tube).copied().unwrap_or_default()
     }
 
     /// The rules for a task of a tube; `None`: it may not run, or not any more.

@@ -3,7 +3,7 @@
 //! A broker tells of a job only whoever reserves it. So it is reserved and given back, as it was, before a worker
 //! is started: that takes longer than the giving back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -14,6 +14,12 @@ use crate::tube::TubeName;
 
 /// How long one reserve waits. beanstalkd may not wake who waits for a tube whose pause is lifted.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// So many answers in a row that say at once that there is nothing are taken as they come.
+const FREE: u32 = 3;
+
+/// The pause after as many; each after that is twice as long, up to [`PATIENCE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// So many tubes may wait to be listened to. Those of a tender with more are asked about again and again instead.
 const AT_ONCE: usize = 1024;
@@ -38,6 +44,7 @@ impl Listener {
             more,
             events,
             all: Vec::new(),
+            in_vain: 0,
         };
         Self {
             tubes,
@@ -57,6 +64,8 @@ struct Hearing {
     events: mpsc::Sender<Event>,
     /// Those that are listened to.
     all: Vec<Listening>,
+    /// How many reserves in a row came back too early, and with nothing.
+    in_vain: u32,
 }
 
 impl Service for Hearing {
@@ -69,6 +78,8 @@ impl Service for Hearing {
             return Ok(());
         }
         loop {
+            let pause = pause(self.in_vain);
+            let begun = Instant::now();
             let names: Vec<TubeName> = self.all.iter().map(|one| one.tube.clone()).collect();
             let heard = tokio::select! {
                 // The job that is just being reserved goes back with the connection.
@@ -79,11 +90,19 @@ impl Service for Hearing {
                     }
                     None => return Ok(()),
                 },
-                heard = hear(self.broker.as_mut(), &names), if !self.all.is_empty() => heard,
+                heard = hear(self.broker.as_mut(), &names, pause), if !self.all.is_empty() => heard,
             };
             let (woken, job) = match heard {
-                Ok(None) => continue,
+                Ok(None) => {
+                    let took = begun.elapsed().saturating_sub(pause);
+                    self.in_vain = match took < PATIENCE / 2 {
+                        true => self.in_vain.saturating_add(1),
+                        false => 0,
+                    };
+                    continue;
+                }
                 Ok(Some(tube)) => {
+                    self.in_vain = 0;
                     let woken = self.all.extract_if(.., |one| one.tube == tube);
                     (woken.collect(), true)
                 }
@@ -112,11 +131,26 @@ impl Hearing {
     }
 }
 
-/// The tube of the first job there is, if one came.
+/// How long a broker is not asked that has said so often, at once, that there is nothing. A few such answers may be
+/// true: somebody else has had the job.
+fn pause(in_vain: u32) -> Duration {
+    match in_vain.checked_sub(FREE) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST_PAUSE
+            .saturating_mul(1 << doublings.min(10))
+            .min(PATIENCE),
+    }
+}
+
+/// The tube of the first job there is, if one came, after a pause.
 async fn hear(
     broker: &mut dyn Broker,
     tubes: &[TubeName],
+    pause: Duration,
 ) -> Result<Option<TubeName>, broker::Error> {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     let reservation = match broker.reserve(tubes, PATIENCE).await? {
         Reserve::Job(reservation) => reservation,
         Reserve::TimedOut | Reserve::DeadlineSoon => return Ok(None),
@@ -130,5 +164,19 @@ async fn hear(
     {
         Ok(()) | Err(broker::Error::NotFound) => Ok(Some(stats.tube)),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_says_nothing_at_once_is_asked_ever_more_slowly() {
+        let pauses: Vec<u128> = (0..12).map(|n| pause(n).as_millis()).collect();
+        assert_eq!(
+            pauses,
+            [0, 0, 0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]
+        );
     }
 }

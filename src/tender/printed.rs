@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Event, WorkerId};
+use crate::harmless;
 use crate::link::Report;
 use crate::service::Service;
 use crate::tube::TubeName;
@@ -187,14 +188,7 @@ impl Cutter {
             return None;
         }
         // What a terminal would take for an order is shown for what it is.
-        let mut text: String = text
-            .chars()
-            .flat_map(|c| match c {
-                '\t' => vec![c],
-                c if c.is_control() => c.escape_default().collect(),
-                c => vec![c],
-            })
-            .collect();
+        let mut text = harmless::lines(text).into_owned();
         if left_out > 0 {
             text.push_str(&format!(" … and {left_out} bytes more"));
         }

@@ -69,6 +69,21 @@ impl Questions {
                 }
                 Answer::Announced
             }
+            Ask::KeepSome(keep) => {
+                match reconcile::keep_some(broker, &self.store, &self.tube, keep).await {
+                    Ok(0) => {}
+                    Ok(tasks) => tracing::warn!(
+                        tube = %self.tube,
+                        tasks,
+                        kept = keep.tasks,
+                        bytes = keep.bytes,
+                        "deleted the oldest refused tasks with their jobs; no more are kept"
+                    ),
+                    // The next reserve finds the same broker, and the next claim the same store.
+                    Err(error) => tracing::debug!(%error, "could not delete refused tasks"),
+                }
+                Answer::KeptSome
+            }
             Ask::Reconcile => {
                 self.reconcile(&mut session).await;
                 Answer::Reconciled

@@ -92,6 +92,7 @@ mod suspension;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vain;
 
 pub use event::{
     Answer, Ask, By, Deleted, Effect, Ended, Event, Haste, How, Known, Now, Said, ToDelete,

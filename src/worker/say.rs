@@ -28,6 +28,19 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::Elsewhere { job, store } => {
             tracing::warn!(job, %tube, %store, "left a job to the workers of another store");
         }
+        Said::BuriedElsewhere { job, store, buried } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %store,
+            buried,
+            "buried a job of another store: for a day nobody of that store has come for it"
+        ),
+        Said::InVain => tracing::warn!(
+            worker,
+            %tube,
+            "the broker answers at once, and has nothing; asks it no more often than every two seconds"
+        ),
         Said::CouldNotClaim {
             job,
             error,

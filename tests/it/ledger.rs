@@ -86,6 +86,7 @@ macro_rules! suite {
             batch_journals::without_its_batch_journal_a_dead_worker_s_attempts_are_lost,
             batch_journals::a_task_whose_turn_does_not_come_waits_as_before,
             cleanup::what_ended_before_goes_and_nothing_else,
+            cleanup::the_oldest_refused_tasks_are_beyond_what_is_kept,
             cleanup::a_foreign_task_stays_until_its_job_is_known_to_be_gone,
             cleanup::more_than_a_batch_goes_and_progress_is_told,
             cleanup::workers_are_forgotten_when_they_are_dead_and_run_nothing,

@@ -396,3 +396,44 @@ fn a_terminal_that_stops_or_is_gone_stops_no_worker() {
     until("all are tried", || count(&taskqueue, "failed") == 40);
     ends_in_time(worker);
 }
+
+/// What a stranger can cause any number of times is written some hundred times, and counted.
+#[test]
+fn lines_of_one_kind_are_some_and_a_count() {
+    let taskqueue = configured();
+    let refused = r#"{"taskqueue":1,"command":"bad","arguments":["-x"]}"#;
+    let work = ["worker", "--use-tube", "t", "--max-jobs", "1001"];
+    for format in ["text", "json"] {
+        put_lines(&taskqueue, &format!("{refused}\n"), 1000);
+        put(&taskqueue, "bad", 1);
+        let ran = taskqueue.run(&[&work[..], &["--log-format", format]].concat());
+        let count = |what: &str| {
+            ran.stderr
+                .lines()
+                .filter(|line| line.contains(what))
+                .count()
+        };
+        // A window may have ended meanwhile, on a machine that is slow.
+        let written =
+            count("refused a task and buried its job") - count("more such lines were left out");
+        assert!((300..1000).contains(&written), "{written}");
+        assert_eq!(count("failed a task"), 1, "one kind hides no other");
+        let notes = ran
+            .stderr
+            .lines()
+            .filter_map(|line| line.split_once("more such lines were left out"));
+        let number = |note: &str| {
+            let digits = note
+                .split_once("lines")
+                .unwrap()
+                .1
+                .trim_start_matches(['"', ':', '=']);
+            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap();
+            digits[..end].parse::<usize>().unwrap()
+        };
+        let left_out: usize = notes
+            .map(|(before, after)| number(&format!("{after}{before}")))
+            .sum();
+        assert_eq!(written + left_out, 1000, "{}", ran.stderr);
+    }
+}

@@ -14,6 +14,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("crew", &["backoff", "lifecycle", "pool"]),
     ("grace", &[]),
+    ("harmless", &[]),
     ("lifecycle", &["grace"]),
     ("pool", &["backoff"]),
     ("seconds", &[]),
@@ -112,6 +113,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "crew",
             "grace",
             "guard",
+            "harmless",
             "jitter",
             "ledger",
             "lifecycle",
@@ -163,6 +165,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "fd",
             "grace",
             "guard",
+            "harmless",
             "ledger",
             "lifecycle",
             "link",
@@ -404,6 +407,30 @@ fn only_the_log_tells_people_anything_on_stderr() {
     for source in others {
         let words = ONLY_IN_THE_LOG.iter().filter(|word| source.names(word));
         wrong.extend(words.map(|word| format!("{} names {word}", source.path.display())));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What prints escapes what strangers wrote, and so whatever prints goes through there. The guard only waits for the
+/// end of its stdout.
+const MAY_HAVE_STDOUT: [&str; 2] = ["cli::out", "guard"];
+
+#[test]
+fn whatever_prints_escapes_what_strangers_wrote() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let own = source.module.join("::");
+        let words = [
+            "io::stdout",
+            "stdout()",
+            "Stdout",
+            "StdoutLock",
+            "stdio::stdout",
+        ];
+        if !MAY_HAVE_STDOUT.contains(&own.as_str()) {
+            let used = words.iter().filter(|word| source.names(word));
+            wrong.extend(used.map(|word| format!("{} names {word}", source.path.display())));
+        }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -23,6 +23,7 @@ mod memory;
 mod orphans;
 mod reconcile;
 mod recovery;
+mod refused;
 mod running;
 mod shutdown;
 mod sizing;
@@ -31,6 +32,7 @@ mod strangers;
 mod suspended;
 mod terminal;
 mod trouble;
+mod vain;
 
 use std::fs;
 use std::path::Path;

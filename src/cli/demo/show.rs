@@ -8,7 +8,8 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::print::harmless;
+use crate::cli::out::out;
+use crate::harmless::{lines, one_line};
 use crate::ledger::read::{DisplayedStatus, Task};
 use crate::ledger::worker::Known;
 use crate::task::id::TaskId;
@@ -101,7 +102,7 @@ impl Bars {
 
 impl Told {
     fn update(&mut self, tasks: &[Task], workers: &[Known]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = out(false);
         for worker in workers {
             if !self.workers.contains(&worker.name) {
                 writeln!(out, "worker {} (pid {}) started", worker.name, worker.pid)?;
@@ -177,11 +178,11 @@ fn failure(text: &mut String, task: &Task) {
         "task {} ({}) failed: {}; in a store that stays, `taskqueue show {}` says what it printed:",
         task.id,
         command(task),
-        harmless(reason),
+        one_line(reason),
         task.id
     );
     for kept in task.attempts.iter().filter_map(|a| a.output.as_ref()) {
-        for line in harmless(&kept.to_text()).lines() {
+        for line in lines(&kept.to_text()).lines() {
             let _ = writeln!(text, "  | {line}");
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::super::print::harmless;
+use crate::harmless::one_line;
 
 /// Levels separated by commas, each for all events or, as in `taskqueue::worker=debug`, for those of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl FromStr for Filter {
             return Err(format!(
                 "'{}' is no level of events: levels are off, error, warn, info, debug and trace; a filter names \
                  modules too, as in taskqueue::worker=debug,info",
-                harmless(word)
+                one_line(word)
             ));
         }
         let filter = Filter(text.to_owned());

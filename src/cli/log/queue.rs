@@ -6,9 +6,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::callsite::Identifier;
+
+use super::limit::{LeftOut, Limits, message};
 use super::sink::{Patience, Sink};
 use crate::{service, signals};
 
@@ -36,6 +40,10 @@ pub(super) struct Queue {
     progress: Condvar,
     /// Locked for as long as a write takes.
     sink: Mutex<Sink>,
+    /// How many events of each kind there were of late. Locked before the state, if both are.
+    limits: Mutex<Limits<Identifier>>,
+    /// Whether events are JSON.
+    json: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -89,11 +97,14 @@ impl Queue {
             work: Condvar::new(),
             progress: Condvar::new(),
             sink: Mutex::new(Sink::stderr(false)),
+            limits: Mutex::new(Limits::new()),
+            json: AtomicBool::new(false),
         }
     }
 
     /// Says where lines go. Before there are any.
     pub(super) fn write_to(&self, sink: Sink) {
+        self.json.store(sink.is_json(), Ordering::Relaxed);
         *lock(&self.sink) = sink;
     }
 
@@ -110,6 +121,27 @@ impl Queue {
         self.wake(state);
     }
 
+    /// Leaves an event of a kind, unless there are more of that kind than anybody reads: then it is counted.
+    pub(super) fn event(&'static self, kind: &Identifier, event: Vec<u8>) {
+        let json = self.json.load(Ordering::Relaxed);
+        let now = Instant::now();
+        let mut limits = lock(&self.limits);
+        let over = limits.over(now);
+        let is_admitted = limits.admit(kind, now, || message(&event, json));
+        drop(limits);
+        self.say_left_out(&over);
+        if is_admitted {
+            self.push(event, Duration::ZERO);
+        }
+    }
+
+    fn say_left_out(&'static self, over: &[LeftOut]) {
+        let json = self.json.load(Ordering::Relaxed);
+        for left_out in over {
+            self.push(left_out.note(json), Duration::ZERO);
+        }
+    }
+
     /// Has the file opened again before another line is written.
     pub(super) fn reopen(&'static self) {
         let mut state = lock(&self.state);
@@ -120,6 +152,8 @@ impl Queue {
     /// Waits until everything is written, but no longer than that, and no longer for a write that has taken long
     /// already.
     pub(super) fn end(&'static self, until: Instant) {
+        let left_out = lock(&self.limits).end(Instant::now());
+        self.say_left_out(&left_out);
         let mut state = lock(&self.state);
         if state.in_debt {
             state.entries.push_back(Entry::Dropped(0));
@@ -182,7 +216,7 @@ impl Queue {
     }
 
     /// The thread's whole life.
-    fn serve(&self) {
+    fn serve(&'static self) {
         signals::leave_to_others();
         loop {
             let mut state = self.write(Patience::Thread);
@@ -191,7 +225,17 @@ impl Queue {
                 .work
                 .wait_timeout_while(state, LINGER, |state| !state.has_work());
             let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            if !state.has_work() {
+            if state.has_work() {
+                continue;
+            }
+            drop(state);
+            // Nobody else may have a line to leave for hours.
+            let mut limits = lock(&self.limits);
+            let (over, owes) = (limits.over(Instant::now()), limits.owes());
+            drop(limits);
+            self.say_left_out(&over);
+            state = lock(&self.state);
+            if !state.has_work() && !owes {
                 state.writer = Writer::Nobody;
                 return;
             }

@@ -73,6 +73,11 @@ impl Sink {
         })
     }
 
+    /// Whether what it has to say itself is JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Opens the file again by its name, if there is one.
     pub(super) fn reopen(&mut self) {
         let To::File { path, file } = &mut self.to else {

@@ -1,12 +1,13 @@
 //! Tubes whose workers are another program: no task of ours is recorded there, and no pointer is put.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use serde_json::json;
 
 use crate::broker::NewJob;
 use crate::cli::Failure;
 use crate::cli::configured::{block_on, broker};
+use crate::cli::out::out;
 use crate::config::Config;
 use crate::tube::TubeName;
 
@@ -37,7 +38,7 @@ pub fn put(config: &Config, tube: &TubeName, job: NewJob, as_json: bool) -> Resu
                  {tube}: {failure}"
             ))
         })?;
-        let mut out = io::stdout().lock();
+        let mut out = out(as_json);
         // A bare number would be taken for a task's.
         let printed = match as_json {
             true => writeln!(out, "{}", json!({ "id": null, "job": job, "uuid": null })),

@@ -15,7 +15,8 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
-use crate::task::state::Status;
+use crate::task::refused::{Counted, Keep};
+use crate::task::state::{Outcome, Status};
 use crate::tube::TubeName;
 
 /// So many of the newest tasks of a tube say where it has been.
@@ -129,6 +130,38 @@ impl Reads for Transaction<'_> {
             })
         });
         Ok(unsure.take(limit).collect())
+    }
+
+    fn refused_beyond(
+        &self,
+        tube: &TubeName,
+        keep: Keep,
+        limit: usize,
+    ) -> Result<Vec<Unsure>, Failed> {
+        let tables = self.0.borrow();
+        let mut counted = Counted::default();
+        let refused = tables.tasks().iter().rev().filter_map(|(id, row)| {
+            let newest = AttemptId {
+                task: *id,
+                number: row.attempt,
+            };
+            let (mark, numbered) = (row.foreign?, row.job.as_ref()?);
+            let outcome = &tables.attempt(newest)?.outcome;
+            let is_refused =
+                row.status == Status::Failed && matches!(outcome, Outcome::Refused { .. });
+            (is_refused && row.tube == *tube).then(|| {
+                let unsure = Unsure {
+                    id: *id,
+                    job: numbered.job,
+                    hash: mark.hash,
+                    tube: row.tube.to_string(),
+                    instance: numbered.instance.clone(),
+                };
+                (unsure, row.content.size() as u64)
+            })
+        });
+        let beyond = refused.skip_while(|(_, size)| keep.has_room(&mut counted, *size));
+        Ok(beyond.map(|(unsure, _)| unsure).take(limit).collect())
     }
 
     fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed> {

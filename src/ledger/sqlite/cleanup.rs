@@ -7,6 +7,8 @@ use crate::ledger::error::Failed;
 use crate::ledger::rows::{Old, Unsure};
 use crate::task::Millis;
 use crate::task::id::TaskId;
+use crate::task::refused::{Counted, Keep};
+use crate::tube::TubeName;
 
 fn condition(old: &Old) -> String {
     let words: Vec<String> = old
@@ -86,19 +88,58 @@ pub(super) fn unsure(
     limit: usize,
 ) -> Result<Vec<Unsure>, Failed> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let unsure = |row: &rusqlite::Row<'_>| {
-        Ok(Unsure {
-            id: row.get(0)?,
-            job: row.get::<_, i64>(1)?.unsigned_abs(),
-            hash: row.get(2)?,
-            tube: some_text(row, 3)?,
-            instance: some_text(row, 4)?,
-        })
-    };
     Ok(look
         .prepare_cached(&unsure_sql(old))?
-        .query_map(params![Millis::MIN, old.before, after, limit], unsure)?
+        .query_map(params![Millis::MIN, old.before, after, limit], unsure_of)?
         .collect::<Result<_, _>>()?)
+}
+
+/// So many tasks that have failed are looked through for those that were refused, the newest first: a worker asks
+/// between two jobs.
+const LOOKED_THROUGH: usize = 100_000;
+
+/// Of all that failed, in the order of an index.
+pub(super) fn refused_sql() -> String {
+    format!(
+        "SELECT id, job, hash, tube, instance,
+            coalesce(length(body), 0) + coalesce(length(arguments), 0) + coalesce(length(options), 0)
+         FROM (SELECT * FROM tasks WHERE status = 'failed' AND status <> 'done' ORDER BY id DESC LIMIT {LOOKED_THROUGH})
+            AS newest JOIN foreign_jobs ON foreign_jobs.task = newest.id
+         WHERE tube = ?1 AND EXISTS
+            (SELECT 1 FROM attempts WHERE task = newest.id AND number = newest.attempt AND outcome = 'refused')"
+    )
+}
+
+pub(super) fn refused_beyond(
+    look: &Connection,
+    tube: &TubeName,
+    keep: Keep,
+    limit: usize,
+) -> Result<Vec<Unsure>, Failed> {
+    let mut statement = look.prepare_cached(&refused_sql())?;
+    let mut rows = statement.query([tube.as_str()])?;
+    let (mut counted, mut beyond) = (Counted::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let size = row.get::<_, i64>(5)?.unsigned_abs();
+        if keep.has_room(&mut counted, size) {
+            continue;
+        }
+        beyond.push(unsure_of(row)?);
+        if beyond.len() == limit {
+            break;
+        }
+    }
+    Ok(beyond)
+}
+
+fn unsure_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Unsure> {
+    Ok(Unsure {
+        id: row.get(0)?,
+        job: row.get::<_, i64>(1)?.unsigned_abs(),
+        hash: row.get(2)?,
+        tube: some_text(row, 3)?,
+        instance: some_text(row, 4)?,
+    })
 }
 
 const BEEN_AT: &str = "SELECT 1 FROM

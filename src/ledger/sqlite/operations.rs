@@ -16,6 +16,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
@@ -67,6 +68,15 @@ impl Reads for Connected<'_> {
 
     fn unsure(&self, old: &Old, after: TaskId, limit: usize) -> Result<Vec<Unsure>, Failed> {
         cleanup::unsure(self.0, old, after, limit)
+    }
+
+    fn refused_beyond(
+        &self,
+        tube: &TubeName,
+        keep: Keep,
+        limit: usize,
+    ) -> Result<Vec<Unsure>, Failed> {
+        cleanup::refused_beyond(self.0, tube, keep, limit)
     }
 
     fn has_been_at(&self, tube: &str, instance: &str) -> Result<bool, Failed> {

@@ -76,6 +76,16 @@ fn queries_go_by_their_indices() {
         let sorts = sql == cleanup::unsure_sql(&old);
         assert_eq!(plan.contains("TEMP B-TREE"), sorts, "{sql}\n{plan}");
     }
+    // What failed is looked through from the newest on, as far as is needed.
+    let newest = plan(&db, &cleanup::refused_sql());
+    assert!(
+        newest.contains("tasks USING INDEX tasks_status"),
+        "{newest}"
+    );
+    assert!(
+        !newest.contains("TEMP B-TREE") && !newest.contains("MATERIALIZE"),
+        "{newest}"
+    );
     // Whatever is filtered for, nothing is sorted: a list comes from the newest on, and stops.
     for status in [None, Some("done"), Some("failed")] {
         for tube in [None, Some("t")] {

@@ -6,10 +6,12 @@ use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
 use super::identify::{Read, read};
 use super::phase::{Disposition, Look, Phase};
 use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
+use super::vain::is_early;
 use crate::broker::{self, Held, JobId, Reservation, Reserve};
 use crate::crash::Point;
 use crate::ledger::Jobless;
 use crate::task::id::TaskId;
+use crate::task::refused::Counted;
 
 /// How long no job is taken when a reservation of ours is about to run out that could not be settled.
 const DEADLINE_PAUSE: Duration = Duration::from_secs(1);
@@ -72,12 +74,16 @@ impl Machine {
         {
             return Some((Asked::Reconcile, Ask::Reconcile));
         }
+        if std::mem::take(&mut self.rest.keeps_some) {
+            let keep = self.commands.keep_refused(&self.rules.tube);
+            return Some((Asked::KeepSome, Ask::KeepSome(keep)));
+        }
         // After an outage, whether the broker answers is to be known before there is a job.
         let wait = match self.rest.outage.lasts() {
             false => EVERY,
             true => Duration::ZERO,
         };
-        Some((Asked::Reserve, Ask::Reserve { wait }))
+        Some((Asked::Reserve { at: now.at, wait }, Ask::Reserve { wait }))
     }
 
     /// The jobs before this one are deleted first, so that none is kept by a broker that is slow with this one.
@@ -202,7 +208,10 @@ impl Machine {
     pub(super) fn answered(&mut self, answer: Answer, now: Now, out: &mut Effects) -> Option<()> {
         match (self.broker.take()?, answer) {
             (asked, Answer::Interrupted) if asked.can_be_interrupted() => {}
-            (Asked::Reserve, Answer::Reserved(reserved)) => self.reserved(reserved, now, out),
+            (Asked::Reserve { at, wait }, Answer::Reserved(reserved)) => {
+                let is_early = is_early(wait, now.at.saturating_sub(at));
+                self.reserved(reserved, is_early, now, out);
+            }
             (Asked::Exchange(asked), Answer::Exchanged { deleted, reserved }) => {
                 self.note(deleted, out);
                 self.exchanged(asked, reserved, out);
@@ -227,6 +236,7 @@ impl Machine {
                 self.disposed(job, waiting, true, answer, out);
             }
             (Asked::Announce, Answer::Announced) => {}
+            (Asked::KeepSome, Answer::KeptSome) => {}
             (Asked::Reconcile, Answer::Reconciled) => {
                 self.rest.reconcile_at = Some(now.at.saturating_add(EVERY));
             }
@@ -238,13 +248,25 @@ impl Machine {
         Some(())
     }
 
-    fn reserved(&mut self, reserved: Result<Reserve, broker::Error>, now: Now, out: &mut Effects) {
+    fn reserved(
+        &mut self,
+        reserved: Result<Reserve, broker::Error>,
+        is_early: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
         match reserved {
             Ok(Reserve::Job(reservation)) => match self.is_leaving() {
                 true => self.next.push_back(reservation),
                 false => self.start(reservation, now, out),
             },
-            Ok(Reserve::TimedOut) => self.connected(out),
+            Ok(Reserve::TimedOut) => {
+                self.connected(out);
+                match is_early {
+                    true => self.asked_in_vain(now, out),
+                    false => self.rest.vain.ends(),
+                }
+            }
             Ok(Reserve::DeadlineSoon) => {
                 self.rest.pause_until = Some(now.at.saturating_add(DEADLINE_PAUSE));
             }
@@ -323,12 +345,14 @@ impl Machine {
             } => match known {
                 Ok(Some(known)) => {
                     self.connected(out);
+                    self.rest.vain.ends();
                     self.identified(reservation, foreign, known, now, out);
                 }
                 // The job is not ours any more.
                 Ok(None) => {
                     self.connected(out);
                     self.rest(now);
+                    self.asked_in_vain(now, out);
                 }
                 // The reservation may have gone with the connection. A broker that gives jobs and dies of the first
                 // question must not be asked again at once.
@@ -421,6 +445,31 @@ impl Machine {
     pub(super) fn connected(&mut self, out: &mut Effects) {
         if self.rest.outage.ends() {
             out.push(Effect::Say(Said::Reachable));
+        }
+    }
+
+    /// A body that may not run is kept, and now and then it is looked at how many there are.
+    pub(super) fn refused(&mut self, bytes: usize) {
+        let keep = self.commands.keep_refused(&self.rules.tube);
+        let since = self.rest.refused.unwrap_or_default().with(bytes as u64);
+        let is_first = self.rest.refused.is_none();
+        self.rest.refused = Some(since);
+        if is_first || keep.is_to_be_looked_at(since) {
+            self.rest.keeps_some = true;
+            self.rest.refused = Some(Counted::default());
+        }
+    }
+
+    /// The broker has answered at once, and there is nothing to do.
+    fn asked_in_vain(&mut self, now: Now, out: &mut Effects) {
+        let slower = self.rest.vain.comes(now.jitter);
+        if slower.is_told {
+            out.push(Effect::Say(Said::InVain));
+        }
+        if !slower.wait.is_zero() {
+            // What the worker lacks may keep it from jobs for longer.
+            let until = Some(now.at.saturating_add(slower.wait));
+            self.rest.pause_until = self.rest.pause_until.max(until);
         }
     }
 

@@ -35,6 +35,7 @@ impl Machine {
         self.phase = match read {
             Read::Ours(job) => {
                 self.connected(out);
+                self.rest.vain.ends();
                 Phase::Claiming {
                     claimant: Claimant::new(reservation, job),
                     lose: None,
@@ -66,12 +67,23 @@ impl Machine {
             }
             Identified::Elsewhere {
                 store,
-                delay,
+                leave: Some(delay),
                 priority,
             } => {
                 let job = reservation.id;
                 out.push(Effect::Say(Said::Elsewhere { job, store }));
                 self.release(reservation, None, Some(priority), delay);
+            }
+            Identified::Elsewhere {
+                store,
+                leave: None,
+                priority,
+            } => {
+                let job = reservation.id;
+                self.buried_elsewhere = self.buried_elsewhere.saturating_add(1);
+                let buried = self.buried_elsewhere;
+                out.push(Effect::Say(Said::BuriedElsewhere { job, store, buried }));
+                self.bury(reservation, Some(priority));
             }
         }
     }
@@ -99,6 +111,9 @@ impl Machine {
                 priority,
             } => {
                 out.push(Effect::Say(Said::Refused { task, reason }));
+                if !claimant.job.is_pointer() {
+                    self.refused(claimant.reservation.body.len());
+                }
                 self.count(0);
                 self.tell(now, out);
                 self.bury(claimant.reservation, Some(priority));

@@ -17,6 +17,7 @@ use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
+use crate::task::refused::Keep;
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
@@ -204,6 +205,8 @@ pub enum Ask {
     Announce(Vec<Again>),
     /// Put the tube right: a pass of reconciliation.
     Reconcile,
+    /// Delete the oldest of the refused tasks, beyond what is kept, with their jobs.
+    KeepSome(Keep),
 }
 
 /// What the broker answers.
@@ -232,6 +235,8 @@ pub enum Answer {
     Announced,
     /// To [`Ask::Reconcile`].
     Reconciled,
+    /// To [`Ask::KeepSome`].
+    KeptSome,
 }
 
 /// What a broker knows of a job.
@@ -364,6 +369,17 @@ pub enum Said {
         /// The store that it points into.
         store: uuid::Uuid,
     },
+    /// A pointer into another store, for which nobody has come for long.
+    BuriedElsewhere {
+        /// The job.
+        job: JobId,
+        /// The store that it points into.
+        store: uuid::Uuid,
+        /// How many this worker has buried, with this one.
+        buried: u64,
+    },
+    /// The broker has answered at once and with nothing, again and again; said once until it does otherwise.
+    InVain,
     /// No claim could be made.
     CouldNotClaim {
         /// The job.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::event::{Known, Now};
-use crate::broker::Reservation;
+use crate::broker::{JobStats, Reservation};
 use crate::ledger::Millis;
 use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
@@ -16,6 +16,12 @@ use crate::tube::TubeName;
 
 /// The longest that we leave a job to the workers of the store it points into.
 const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
+
+/// That many times we leave a job to them: at these pauses, about a day.
+const MOST_ROUNDS: u64 = 296;
+
+/// For as long, at the least, since it was put.
+const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a job's body says.
 #[derive(Debug)]
@@ -46,8 +52,8 @@ pub enum Identified {
     Elsewhere {
         /// The other store's id.
         store: Uuid,
-        /// How long to leave the job to somebody else.
-        delay: Duration,
+        /// How long to leave the job to somebody else; `None`: it has been left to them for long enough.
+        leave: Option<Duration>,
         /// The job's priority.
         priority: u32,
     },
@@ -101,7 +107,7 @@ pub fn identify(
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
-                delay: growing(known.stats.releases),
+                leave: elsewhere(&known.stats),
                 priority: known.stats.priority,
             };
         }
@@ -135,8 +141,51 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     }
 }
 
+/// How long a pointer into another store is left to that store's workers this time. `None` once they have not come for
+/// it for about a day, since it was put or last kicked: it goes round for nobody. Where the job is released by others
+/// too, so that the count means less time, its age says so.
+fn elsewhere(stats: &JobStats) -> Option<Duration> {
+    let rounds = stats.kicks.saturating_add(1).saturating_mul(MOST_ROUNDS);
+    let is_left = stats.releases < rounds || stats.age < LEFT_FOR;
+    is_left.then(|| growing(stats.releases))
+}
+
 /// 1, 2, 4 … seconds.
 fn growing(releases: u64) -> Duration {
     let doublings = u32::try_from(releases).unwrap_or(u32::MAX).min(16);
     Duration::from_secs(1 << doublings).min(LONGEST_ELSEWHERE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::machine::tests::stage;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    #[test]
+    fn a_pointer_into_another_store_is_left_to_it_for_a_day_and_then_no_more() {
+        for (releases, kicks, age, leave) in [
+            (0, 0, 0, Some(1)),
+            (3, 0, 15, Some(8)),
+            (8, 0, 600, Some(256)),
+            (9, 0, 900, Some(300)),
+            (295, 0, DAY, Some(300)),
+            (296, 0, DAY - 1, Some(300)),
+            (296, 0, DAY, None),
+            (u64::MAX, 0, u64::MAX, None),
+            // Whoever kicks it wants it to be tried again.
+            (296, 1, 2 * DAY, Some(300)),
+            (592, 1, 2 * DAY, None),
+            (u64::MAX, u64::MAX, u64::MAX, None),
+        ] {
+            let mut stats = stage::known(kicks).stats;
+            (stats.releases, stats.age) = (releases, Duration::from_secs(age));
+            let expected = leave.map(Duration::from_secs);
+            assert_eq!(elsewhere(&stats), expected, "{releases} {kicks} {age}");
+        }
+        let rounds: Duration = (0..MOST_ROUNDS).map(growing).sum();
+        let about = Duration::from_secs(DAY - 600)..Duration::from_secs(DAY + 600);
+        assert!(about.contains(&rounds), "{rounds:?}");
+    }
 }

@@ -14,12 +14,14 @@ use super::mode::Mode;
 use super::outage::Outage;
 use super::pace::{Pace, PrefetchSize};
 use super::phase::Phase;
+use super::vain::Vain;
 use crate::broker::{Held, JobId, Reservation};
 use crate::crash::Point;
 use crate::ledger::announce::Again;
 use crate::ledger::{Claim, Entry, JobRef, Jobless};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
+use crate::task::refused::Counted;
 use crate::tube::TubeName;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
@@ -97,6 +99,8 @@ pub struct Machine {
     pub rest: Rest,
     pub lacks: Lacks,
     pub stuck: StuckOnes,
+    /// Pointers into other stores that were buried.
+    pub buried_elsewhere: u64,
     pub jobs: u64,
     pub output: u64,
     pub told: Told,
@@ -139,12 +143,18 @@ pub struct Rest {
     pub since: Duration,
     /// How the worker stands with its broker.
     pub outage: Outage,
+    /// The broker's answers in a row that led to nothing.
+    pub vain: Vain,
     /// No job is taken before then.
     pub pause_until: Option<Duration>,
     /// When the tube is to be put right; `None`: that is a tender's.
     pub reconcile_at: Option<Duration>,
     /// The ledger is in trouble; when an entry is tried again.
     pub prove_at: Option<Duration>,
+    /// What was refused since it was looked at how much of that is kept; `None`: that was never looked at.
+    pub refused: Option<Counted>,
+    /// That is to be looked at.
+    pub keeps_some: bool,
     /// The latest claim could not be made, which was said.
     pub claims_fail: bool,
 }
@@ -218,6 +228,7 @@ impl Machine {
             rest,
             lacks: Lacks::default(),
             stuck: StuckOnes::default(),
+            buried_elsewhere: 0,
             jobs: 0,
             output: 0,
             told: Told::All,
@@ -235,7 +246,12 @@ pub type Effects = Vec<Effect>;
 #[derive(Debug)]
 pub enum Asked {
     /// [`Ask::Reserve`]
-    Reserve,
+    Reserve {
+        /// Since when.
+        at: Duration,
+        /// How long the broker is to wait for a job.
+        wait: Duration,
+    },
     /// [`Ask::Exchange`]: how many jobs.
     Exchange(usize),
     /// [`Ask::Know`]
@@ -264,6 +280,8 @@ pub enum Asked {
     Announce,
     /// [`Ask::Reconcile`]
     Reconcile,
+    /// [`Ask::KeepSome`]
+    KeepSome,
 }
 
 /// What the broker is asked about a job for.
@@ -281,7 +299,7 @@ impl Asked {
     /// Nothing is lost but the connection if the answer is not waited for.
     pub fn can_be_interrupted(&self) -> bool {
         match self {
-            Asked::Reserve | Asked::Reconcile => true,
+            Asked::Reserve { .. } | Asked::Reconcile | Asked::KeepSome => true,
             Asked::Exchange(_)
             | Asked::Know(_)
             | Asked::KnowAll(_)

@@ -16,7 +16,7 @@ mod jobs;
 mod lacking;
 mod model;
 mod script;
-mod stage;
+pub mod stage;
 mod stuck;
 mod suspended;
 mod told;

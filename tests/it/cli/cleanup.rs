@@ -66,6 +66,47 @@ fn a_foreign_task_goes_once_its_job_has_gone() {
     );
 }
 
+/// A body that is refused is buried, and its task would stay for ever if its job did.
+#[test]
+fn a_refused_task_goes_with_its_buried_job() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.configure(COMMANDS);
+    let mut other = other(&server, "t");
+    let minute = std::time::Duration::from_secs(60);
+    let mut jobs = Vec::new();
+    for body in [b"garbage", b"rubbish", b"garbage"] {
+        jobs.push(
+            other
+                .put(body, 0, std::time::Duration::ZERO, minute)
+                .unwrap(),
+        );
+    }
+    taskqueue.work("t", 3);
+    // Somebody wants to see this one run again: it waits, and stays.
+    other.kick_job(jobs[1]).unwrap();
+    let failed = ["cleanup", "--period", "0", "--status", "failed"];
+    let would = taskqueue.run(&[&failed[..], &["--dry-run"]].concat()).ok();
+    assert_eq!(would, "would delete 2 tasks\n");
+    assert!(other.peek(jobs[0]).is_ok(), "a dry run deletes nothing");
+    assert_eq!(taskqueue.run(&failed).ok(), "deleted 2 tasks\n");
+    for (job, is_there) in jobs.iter().zip([false, true, false]) {
+        assert_eq!(other.peek(*job).is_ok(), is_there, "{job}");
+    }
+    assert_eq!(
+        taskqueue
+            .run(&["list", "--json"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    // Refused once more, it goes like the others.
+    taskqueue.work("t", 1);
+    assert_eq!(taskqueue.run(&failed).ok(), "deleted 1 task\n");
+}
+
 #[test]
 fn a_broker_that_never_had_a_job_is_not_believed_that_it_has_gone() {
     let (mut server, wrong) = (Beanstalkd::start(), Beanstalkd::start());

@@ -4,7 +4,9 @@ use taskqueue::ledger::cleanup::{Old, SoFar};
 use taskqueue::ledger::read::Key;
 use taskqueue::ledger::{AfterLoss, Claim, Entry, TaskRef};
 use taskqueue::ledger::{Ledger, Millis};
+use taskqueue::task::command::Content;
 use taskqueue::task::id::WorkerId;
+use taskqueue::task::refused::Keep;
 use taskqueue::task::state::Status;
 
 use super::{NOW, New, Stage, TaskId, foreign, job_ref, put, register, taken_over};
@@ -77,6 +79,59 @@ pub fn a_foreign_task_stays_until_its_job_is_known_to_be_gone(new: New) {
     ));
     ledger.db.note_deleted(&[task]).unwrap();
     assert_eq!(cleanup(&mut ledger, &done), 1);
+}
+
+pub fn the_oldest_refused_tasks_are_beyond_what_is_kept(new: New) {
+    const BODY: &str = r#"{"taskqueue":1,"command":"-rf"}"#;
+    let mut ledger = new();
+    let mut refused = Vec::new();
+    for number in 1..=5 {
+        let mut job = foreign(&number.to_string());
+        (job.content, job.body) = (Content::Unread(BODY.into()), BODY.into());
+        match ledger.claim(&job_ref(number, TaskRef::Nameless(job))) {
+            Claim::Refused { task, .. } => refused.push(task),
+            other => panic!("{other:?}"),
+        }
+    }
+    // One of ours that failed, and another's that failed by itself, are not what is meant.
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.failed(attempt);
+    let attempt = ledger.begin(&job_ref(9, TaskRef::Nameless(foreign("hello"))));
+    ledger.failed(attempt);
+
+    let size = BODY.len() as u64;
+    let beyond = |ledger: &Stage, tube: &str, tasks, bytes| {
+        let beyond = ledger
+            .db
+            .refused_beyond(&tube.parse().unwrap(), Keep { tasks, bytes })
+            .unwrap();
+        beyond.iter().map(|one| one.id).collect::<Vec<TaskId>>()
+    };
+    let newest_first: Vec<TaskId> = refused.iter().rev().copied().collect();
+    for (tasks, bytes, kept) in [
+        (5, u64::MAX, 5),
+        (3, u64::MAX, 3),
+        (0, u64::MAX, 0),
+        (9, 2 * size, 2),
+        (9, 3 * size - 1, 2),
+        (9, 0, 0),
+    ] {
+        assert_eq!(
+            beyond(&ledger, "t", tasks, bytes),
+            newest_first[kept..],
+            "{tasks} {bytes}"
+        );
+    }
+    assert_eq!(beyond(&ledger, "other", 0, 0), []);
+    assert_eq!(ledger.db.delete_refused(&newest_first[3..]).unwrap(), 2);
+    assert_eq!(beyond(&ledger, "t", 0, 0), newest_first[..3]);
+    let running = ledger.begin(&job_ref(10, TaskRef::Nameless(foreign("on"))));
+    assert_eq!(
+        ledger.db.delete_refused(&[running.id.task]).unwrap(),
+        0,
+        "what runs stays, whoever asks"
+    );
 }
 
 pub fn more_than_a_batch_goes_and_progress_is_told(new: New) {

@@ -70,6 +70,7 @@ impl Model {
                 Answer::Announced
             }
             Ask::Reconcile => Answer::Reconciled,
+            Ask::KeepSome(_) => Answer::KeptSome,
         })
     }
 
@@ -102,6 +103,7 @@ impl Model {
             Ask::Release { .. } | Ask::Bury { .. } => Answer::Settled(Err(error())),
             Ask::Announce(_) => Answer::Announced,
             Ask::Reconcile => Answer::Reconciled,
+            Ask::KeepSome(_) => Answer::KeptSome,
         }
     }
 }

@@ -26,6 +26,7 @@ impl World {
             | Ask::Know(_)
             | Ask::KnowAll(_)
             | Ask::Announce(_)
+            | Ask::KeepSome(_)
             | Ask::Reconcile => {}
         }
         self.asked = Some(ask);
@@ -144,6 +145,7 @@ impl World {
             }
             Ask::Announce(_) => Answer::Announced,
             Ask::Reconcile => Answer::Reconciled,
+            Ask::KeepSome(_) => Answer::KeptSome,
         })
     }
 

@@ -7,7 +7,10 @@ impl World {
         match effect {
             Effect::Ask(ask) => self.is_asked(ask),
             Effect::Interrupt => {
-                let is_asked = matches!(self.asked, Some(Ask::Reserve { .. } | Ask::Reconcile));
+                let is_asked = matches!(
+                    self.asked,
+                    Some(Ask::Reserve { .. } | Ask::KeepSome(_) | Ask::Reconcile)
+                );
                 assert!(is_asked);
                 // Two words may come before the answer to the first.
                 let is_interrupted =

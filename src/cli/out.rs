@@ -1,0 +1,99 @@
+//! Where results are printed: nothing that a stranger wrote gets past it as an order to a terminal.
+//!
+//! Whatever prints to stdout prints through [`Out`], whether stdout is a terminal or not, as `journalctl` does it.
+//! (`ls` and `git` escape for a terminal only, since programs read what they print into a pipe. What programs read here
+//! is `--json`, which loses nothing.)
+
+use std::io::{self, IsTerminal, StdoutLock, Write};
+
+use crate::harmless::{self, Spelling};
+
+/// Stdout, for text or for JSON. Each write has whole characters, as those of `write!` and of a serializer have.
+#[derive(Debug)]
+pub struct Out<W = StdoutLock<'static>> {
+    to: W,
+    spelling: Spelling,
+}
+
+/// Stdout for JSON, or for people.
+pub fn out(json: bool) -> Out {
+    let spelling = match json {
+        true => Spelling::Json,
+        false => Spelling::Text,
+    };
+    let to = io::stdout().lock();
+    Out { to, spelling }
+}
+
+/// Stdout for what a command of ours prints as a task's command: its worker keeps that as it is.
+pub fn as_it_is() -> StdoutLock<'static> {
+    io::stdout().lock()
+}
+
+/// Whether people look on.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+impl<W: Write> Out<W> {
+    /// Goes to the top of the terminal, with nothing below: the one order that is meant.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.to.write_all(b"\x1b[H\x1b[2J")
+    }
+}
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for chunk in bytes.utf8_chunks() {
+            let text = chunk.valid();
+            let text = match self.spelling {
+                Spelling::Text => harmless::lines(text),
+                Spelling::Json => harmless::json(text),
+            };
+            self.to.write_all(text.as_bytes())?;
+            if !chunk.invalid().is_empty() {
+                self.to.write_all("\u{fffd}".as_bytes())?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(spelling: Spelling, bytes: &[u8]) -> String {
+        let mut out = Out {
+            to: Vec::new(),
+            spelling,
+        };
+        out.write_all(bytes).unwrap();
+        String::from_utf8(out.to).unwrap()
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_orders_either() {
+        let bytes = b"ok \x9b31m \xff\x1b[2J \xc2\n";
+        assert_eq!(
+            printed(Spelling::Text, bytes),
+            "ok \u{fffd}31m \u{fffd}\\u{1b}[2J \u{fffd}\n"
+        );
+    }
+
+    #[test]
+    fn json_is_spelt_as_json() {
+        let object = serde_json::json!({ "a": "\u{9b}\u{202e}" }).to_string();
+        assert_eq!(
+            printed(Spelling::Json, object.as_bytes()),
+            r#"{"a":"\u009b\u202e"}"#
+        );
+    }
+}

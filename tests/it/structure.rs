@@ -24,7 +24,7 @@ const CORE: &[(&str, &[&str])] = &[
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
     // Files and folders beside a store, for whoever keeps some there.
-    ("beside", &["task"]),
+    ("beside", &["file_id", "task", "trust"]),
     // The embedded broker is rows of the store's own file.
     (
         "broker",
@@ -57,7 +57,10 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("link", &["fd"]),
-    ("lives", &["beside", "clock", "file_id", "ofd", "task"]),
+    (
+        "lives",
+        &["beside", "clock", "file_id", "ofd", "task", "trust"],
+    ),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("ownership", &["beside", "ofd", "tube"]),
@@ -70,9 +73,13 @@ const PORTS: &[(&str, &[&str])] = &[
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     (
         "sqlite",
-        &["beside", "clock", "crash", "file_id", "lives", "task"],
+        &[
+            "beside", "clock", "crash", "file_id", "lives", "task", "trust",
+        ],
     ),
     ("thread", &["crash"]),
+    // Whose a file is, and whether we believe them.
+    ("trust", &["file_id"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -150,7 +157,7 @@ const SHELL: &[(&str, &[&str])] = &[
 /// Flags, environment, files, printing.
 const EDGE: &[(&str, &[&str])] = &[
     // How a broker and a store are named.
-    ("address", &[]),
+    ("address", &["trust"]),
     (
         "cli",
         &[

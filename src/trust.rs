@@ -85,6 +85,26 @@ impl Found {
         is_ours(self.user)
     }
 
+    /// That it has no other name.
+    ///
+    /// # Errors
+    /// How many it has.
+    pub fn has_one_name(&self) -> Result<(), Distrust> {
+        match self.links {
+            0 | 1 => Ok(()),
+            links => Err(Distrust::Linked { links }),
+        }
+    }
+
+    /// Whether a stranger may have put it there so that something else is opened, or that somebody waits.
+    pub fn is_trap(&self) -> Option<Distrust> {
+        let leads_elsewhere = self.is_link() || self.kind == FileType::Fifo;
+        (leads_elsewhere && !self.is_ours()).then_some(Distrust::Trap {
+            kind: kind(self.kind),
+            user: self.user,
+        })
+    }
+
     /// That it is a regular file that has no other name and that not everybody may write to.
     ///
     /// # Errors
@@ -95,9 +115,7 @@ impl Found {
                 kind: kind(self.kind),
             });
         }
-        if self.links > 1 {
-            return Err(Distrust::Linked { links: self.links });
-        }
+        self.has_one_name()?;
         match self.is_everybodys() {
             true => Err(Distrust::Everybodys),
             false => Ok(()),
@@ -126,6 +144,14 @@ pub enum Distrust {
     NoFile {
         /// What it is.
         kind: &'static str,
+    },
+    /// A stranger made it, and it leads elsewhere, or nowhere.
+    #[error("it is {kind} of {}, who is neither root nor you; remove it, or name another", name(*.user))]
+    Trap {
+        /// What it is.
+        kind: &'static str,
+        /// Its owner.
+        user: u32,
     },
     /// Something else stands where a folder should.
     #[error("it is no folder; see who put it there, and remove it")]

@@ -180,13 +180,16 @@ const EDGE: &[(&str, &[&str])] = &[
             "signals",
             "task",
             "tender",
+            "trust",
             "tube",
             "worker",
         ],
     ),
     (
         "config",
-        &["address", "pool", "process", "sealed", "task", "tube"],
+        &[
+            "address", "pool", "process", "sealed", "task", "trust", "tube",
+        ],
     ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),

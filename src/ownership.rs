@@ -161,10 +161,22 @@ impl Ownership {
 /// # Errors
 /// When the folder, or a file in it, could not be written to.
 pub fn could_take(store: &Path, tubes: &[TubeName]) -> Result<(), Error> {
-    let folder = beside::tubes(store);
-    let files = tubes.iter().map(|tube| folder.join(file_name(tube)));
-    files.chain([folder.clone()]).try_for_each(|path| {
+    let around = beside::tubes(store);
+    let files = tubes.iter().map(|tube| around.join(file_name(tube)));
+    files.chain([around.clone()]).try_for_each(|path| {
         beside::could_be_written(&path).map_err(|source| Error::Io { path, source })
+    })?;
+    let there = match folder(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|error| of_folder(store, error))?,
+    };
+    tubes.iter().try_for_each(|tube| {
+        let path = around.join(file_name(tube));
+        let found = there.look(&path).and_then(|found| match found {
+            Some(found) => Ok(there.trust(&found)?),
+            None => Ok(()),
+        });
+        found.map_err(|source| Error::Io { path, source })
     })
 }
 

@@ -92,7 +92,10 @@ impl Found {
     pub fn has_one_name(&self) -> Result<(), Distrust> {
         match self.links {
             0 | 1 => Ok(()),
-            links => Err(Distrust::Linked { links }),
+            links => Err(Distrust::Linked {
+                links,
+                user: self.user,
+            }),
         }
     }
 
@@ -113,6 +116,7 @@ impl Found {
         if !self.is_regular() {
             return Err(Distrust::NoFile {
                 kind: kind(self.kind),
+                user: self.user,
             });
         }
         self.has_one_name()?;
@@ -139,11 +143,14 @@ pub fn is_our_group(group: u32) -> bool {
 pub enum Distrust {
     /// Something else stands where a file should.
     #[error(
-        "it is {kind}, and only a regular file is opened here; see who put it there, and remove it"
+        "it is {kind} of {}, and only a regular file is opened here; remove it once you know what it is for",
+        name(*.user)
     )]
     NoFile {
         /// What it is.
         kind: &'static str,
+        /// Its owner.
+        user: u32,
     },
     /// A stranger made it, and it leads elsewhere, or nowhere.
     #[error("it is {kind} of {}, who is neither root nor you; remove it, or name another", name(*.user))]
@@ -158,9 +165,13 @@ pub enum Distrust {
     NoFolder,
     /// By another name it may be something else.
     #[error(
-        "it has {links} names (hard links), and by another of them it may be something else; leave it one name only"
+        "it has {links} names (hard links) and belongs to {}: by another name it may be something else; leave it one \
+         name only",
+        name(*.user)
     )]
     Linked {
+        /// Its owner.
+        user: u32,
         /// How many names it has.
         links: u64,
     },

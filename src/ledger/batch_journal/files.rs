@@ -291,6 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn none_is_made_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let other = folder.path().join("other");
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, files.path(WORKER)).unwrap();
+        let error = files.make(WORKER).unwrap_err();
+        assert!(error.what.contains("it is a symbolic link"), "{error:?}");
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+        assert_eq!(files.read(WORKER, attempt(1, 1)), None);
+        // The link goes, and what it leads to stays.
+        files.remove(WORKER);
+        files.make(WORKER).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+    }
+
+    #[test]
     fn what_is_cut_off_or_overwritten_in_part_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = files(&folder);

@@ -72,7 +72,9 @@ fn what_is_no_file_of_ours_is_neither_followed_nor_waited_for_nor_cut() {
             }
             assert_eq!(all_of(&precious), before, "{suffix}, {trap}");
             clear(&at);
-            kept.map(|kept| fs::write(&at, kept).unwrap());
+            if let Some(kept) = kept {
+                fs::write(&at, kept).unwrap();
+            }
         }
     }
     taskqueue.run(&["list"]).ok();
@@ -130,6 +132,10 @@ fn tubes_are_tended_in_no_folder_and_no_file_of_others() {
             let said = taskqueue.run(args).failed(1);
             assert!(said.contains(why), "{trap}: {said}");
         }
+        taskqueue.configure("[tubes.t]\n");
+        let checked = taskqueue.run(&["check"]);
+        assert!(checked.stdout.contains("t.tube: "), "{trap}: {checked:?}");
+        assert!(checked.stdout.contains(why), "{trap}: {checked:?}");
         assert_eq!(all_of(&precious), before, "{trap}");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, fs, io, iter};
+use std::{env, iter};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::process::folder;
@@ -24,6 +23,7 @@ mod given;
 mod lines;
 mod listed;
 mod producer;
+mod source;
 mod types;
 mod written;
 
@@ -46,6 +46,8 @@ pub const GRACE_PERIOD: Duration = Duration::from_secs(30);
 pub struct Overrides {
     /// The configuration file.
     pub config: Option<PathBuf>,
+    /// That file was found before, where nobody named one, and is believed no more than then.
+    pub found: bool,
     /// The broker.
     pub broker: Option<BrokerUrl>,
     /// The store.
@@ -117,6 +119,7 @@ impl Config {
             }
             (None, None) => default_store()?,
         };
+        let store = canonical(&store)?;
         Ok(Config {
             written: Written {
                 file: written.file.map(|file| folder::named(&file)),
@@ -159,7 +162,7 @@ impl Config {
     /// When that cannot be made out.
     pub fn store(overrides: &Overrides) -> Result<StoreUrl, Error> {
         if let Some(store) = &overrides.store {
-            return Ok(store.clone());
+            return canonical(store);
         }
         // Read once: of a pipe there is nothing more.
         let written = read(overrides)?;
@@ -172,9 +175,9 @@ impl Config {
         };
         let table = written.text.parse::<toml::Table>().ok();
         match table.as_ref().map(|table| table.get("store")) {
-            Some(None) => default_store(),
+            Some(None) => canonical(&default_store()?),
             Some(Some(toml::Value::String(store))) => match written_at(path, store) {
-                Ok(store) => Ok(store),
+                Ok(store) => canonical(&store),
                 Err(_) => Err(error),
             },
             Some(Some(_)) | None => Err(error),
@@ -192,40 +195,23 @@ impl Config {
 /// What stands in the file that is named, or else in the first that exists, whatever is wrong with it.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, and when it is not to be believed.
 pub fn read(overrides: &Overrides) -> Result<Written, Error> {
-    let file = overrides.config.clone().or_else(|| {
-        ["taskqueue.toml", "/etc/taskqueue/taskqueue.toml"]
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|path| path.exists())
-    });
-    let text = match &file {
-        Some(path) => text_of(path).map_err(|source| Error::Unreadable {
-            path: path.clone(),
-            source,
-        })?,
-        None => String::new(),
-    };
-    Ok(Written { file, text })
-}
-
-fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let most = written::MOST;
-    fs::File::open(path)?
-        .take(most.saturating_add(1))
-        .read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > most) {
-        return Err(io::Error::other(format!("it has more than {most} bytes")));
-    }
-    Ok(text)
+    source::read(overrides.config.as_deref(), overrides.found)
 }
 
 /// A store as a file says it: meant from where that file is.
 fn written_at(file: &Path, store: &str) -> Result<StoreUrl, BadStoreUrl> {
     let folder = file.parent().unwrap_or(Path::new(""));
     Ok(StoreUrl::read(store.as_ref())?.seen_from(folder))
+}
+
+/// By its one name, which everything that is beside it is named after.
+fn canonical(store: &StoreUrl) -> Result<StoreUrl, Error> {
+    store.canonical().map_err(|source| Error::Store {
+        store: store.clone(),
+        source,
+    })
 }
 
 fn default_store() -> Result<StoreUrl, Error> {

@@ -10,10 +10,14 @@ use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
 /// A session with a broker. It connects when it is first used.
 pub fn broker(broker: &BrokerUrl, store: &StoreUrl) -> Box<dyn Broker> {
-    let StoreUrl::Sqlite(file) = store;
     match broker {
         BrokerUrl::Beanstalkd { host, port } => Box::new(beanstalkd::Client::new(host, *port)),
-        BrokerUrl::Embedded => Box::new(Embedded::new(file)),
+        BrokerUrl::Embedded => {
+            // What is wrong with the name is said when it is opened.
+            let store = store.canonical().unwrap_or_else(|_| store.clone());
+            let StoreUrl::Sqlite(file) = &store;
+            Box::new(Embedded::new(file))
+        }
     }
 }
 

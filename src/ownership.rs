@@ -22,8 +22,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::beside::{self, Folder};
+use crate::ofd;
 use crate::tube::TubeName;
-use crate::{beside, ofd};
 
 mod files;
 mod leaving;
@@ -34,7 +35,7 @@ pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
 
-use files::{Content, RIGHT, file_name, write};
+use files::{Content, RIGHT, file_name, folder, of_folder, write};
 use leaving::Leaving;
 use look::who;
 
@@ -46,7 +47,6 @@ const FAREWELL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Ownership {
     store: PathBuf,
-    folder: PathBuf,
     tubes: Vec<Right>,
     /// Where this process listens, as was said last.
     socket: Option<PathBuf>,
@@ -69,26 +69,25 @@ impl Ownership {
     /// # Errors
     /// When a tender that lives has one of them, or when the folder cannot be written to.
     pub fn take(store: &Path, tubes: &[TubeName]) -> Result<Ownership, Error> {
-        let folder = beside::tubes(store);
-        beside::make_folder(&folder, store).map_err(|source| Error::Io {
-            path: folder.clone(),
-            source,
-        })?;
+        let made = beside::make_around(store).and_then(|()| {
+            let around = Folder::of(store)?;
+            around.make_folder(&beside::tubes(store))
+        });
+        let folder = made.map_err(|error| of_folder(store, error))?;
         // Everybody takes them in the same order, so of two that want the same, one gets all it wants.
         let tubes: BTreeSet<&TubeName> = tubes.iter().collect();
         let tubes = tubes
             .into_iter()
-            .map(|tube| Right::take(&folder, store, tube))
+            .map(|tube| Right::take(&folder, tube))
             .collect::<Result<_, _>>()?;
         let mut ownership = Ownership {
             store: store.into(),
-            folder,
             tubes,
             socket: None,
             leaving: None,
         };
         ownership.announce(None)?;
-        leaving::remove_stale(&ownership.folder);
+        leaving::remove_stale(&folder);
         Ok(ownership)
     }
 
@@ -97,9 +96,8 @@ impl Ownership {
     /// # Errors
     /// As [`Ownership::take`]. One that we have already is one that is taken.
     pub fn add(&mut self, tubes: &BTreeSet<TubeName>) -> Result<(), Error> {
-        let rights = tubes
-            .iter()
-            .map(|tube| Right::take(&self.folder, &self.store, tube));
+        let folder = folder(&self.store).map_err(|error| of_folder(&self.store, error))?;
+        let rights = tubes.iter().map(|tube| Right::take(&folder, tube));
         let more: Vec<Right> = rights.collect::<Result<_, _>>()?;
         self.say(&more)?;
         self.tubes.extend(more);
@@ -143,14 +141,14 @@ impl Ownership {
 
     fn say_leaving(&self, tubes: Vec<TubeName>) -> Result<Leaving, Error> {
         let content = Content::ours(self.socket.clone(), tubes);
-        Leaving::say(&self.folder, &self.store, content)
+        Leaving::say(&self.store, content)
     }
 
     fn say(&self, rights: &[Right]) -> Result<(), Error> {
         let content = Content::ours(self.socket.clone(), Vec::new());
         for Right { tube, file, .. } in rights {
             write(file, &content).map_err(|source| Error::Io {
-                path: self.folder.join(file_name(tube)),
+                path: beside::tubes(&self.store).join(file_name(tube)),
                 source,
             })?;
         }
@@ -163,17 +161,30 @@ impl Ownership {
 /// # Errors
 /// When the folder, or a file in it, could not be written to.
 pub fn could_take(store: &Path, tubes: &[TubeName]) -> Result<(), Error> {
-    let folder = beside::tubes(store);
-    let files = tubes.iter().map(|tube| folder.join(file_name(tube)));
-    files.chain([folder.clone()]).try_for_each(|path| {
+    let around = beside::tubes(store);
+    let files = tubes.iter().map(|tube| around.join(file_name(tube)));
+    files.chain([around.clone()]).try_for_each(|path| {
         beside::could_be_written(&path).map_err(|source| Error::Io { path, source })
+    })?;
+    let there = match folder(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|error| of_folder(store, error))?,
+    };
+    tubes.iter().try_for_each(|tube| {
+        let path = around.join(file_name(tube));
+        let found = there.look(&path).and_then(|found| match found {
+            Some(found) => Ok(there.trust(&found)?),
+            None => Ok(()),
+        });
+        found.map_err(|source| Error::Io { path, source })
     })
 }
 
 impl Right {
-    fn take(folder: &Path, store: &Path, tube: &TubeName) -> Result<Right, Error> {
-        let path = folder.join(file_name(tube));
-        let taken = beside::open(&path, store).and_then(|file| take_right(&file).map(|()| file));
+    fn take(folder: &Folder, tube: &TubeName) -> Result<Right, Error> {
+        let path = folder.path().join(file_name(tube));
+        let opened = folder.open_or_make(&path);
+        let taken = opened.and_then(|file| take_right(&file).map(|()| file));
         match taken {
             Ok(file) => Ok(Right {
                 tube: tube.clone(),
@@ -182,7 +193,7 @@ impl Right {
             }),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(Error::Taken {
                 tube: tube.clone(),
-                tender: who(&path, tube).ok().flatten().map(Box::new),
+                tender: who(folder, &path, tube).ok().flatten().map(Box::new),
             }),
             Err(source) => Err(Error::Io { path, source }),
         }

@@ -7,10 +7,12 @@
 //! that reads and then wants to write could otherwise fail in the middle, with nothing to wait for.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::beside::Folder;
 use crate::file_id::FileId;
 use crate::lives::locks::LockFile;
 
@@ -50,6 +52,8 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
+    /// The folder that it was found in.
+    folder: Arc<Folder>,
 }
 
 impl Database {
@@ -61,6 +65,11 @@ impl Database {
     /// The file's own id, made with it.
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// The folder that it was found in.
+    pub fn folder(&self) -> &Arc<Folder> {
+        &self.folder
     }
 
     /// The file of locks beside it.

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{self, Path, PathBuf};
 use std::str::FromStr;
 
+use crate::trust::resolved;
+
 /// Where tasks are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,13 +81,13 @@ impl StoreUrl {
         }
     }
 
-    /// The same store, also when a symbolic link on the way to its folder is switched.
+    /// The same store by its one name, after which all is named that is beside it: absolute, without symbolic links.
     ///
     /// # Errors
-    /// When this process has no folder.
+    /// When this process has no folder; and when the name is a link of a stranger's in a folder such as `/tmp`.
     pub fn canonical(&self) -> io::Result<StoreUrl> {
         let StoreUrl::Sqlite(file) = self;
-        canonical(file).map(StoreUrl::Sqlite)
+        resolved(file).map(StoreUrl::Sqlite)
     }
 
     /// The store that is meant from a folder.

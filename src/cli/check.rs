@@ -152,7 +152,10 @@ fn wrong(error: Error, written: &Written) -> Finding {
     let (line, key, reason) = match error {
         Error::Value { key, reason, .. } => (line_of(&written.text, &key), Some(key), reason),
         Error::Syntax { line, reason, .. } => (line, None, reason),
-        Error::Unreadable { .. } | Error::NoStore => (None, None, error.to_string()),
+        Error::Unreadable { .. }
+        | Error::Distrusted { .. }
+        | Error::Store { .. }
+        | Error::NoStore => (None, None, error.to_string()),
     };
     Finding {
         line,

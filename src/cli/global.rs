@@ -34,6 +34,9 @@ pub(super) struct Global {
     /// Where none is named: ./taskqueue.toml, or else /etc/taskqueue/taskqueue.toml, or else none
     #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub(super) config: Option<PathBuf>,
+    /// Nobody named it.
+    #[arg(skip)]
+    pub(super) found: bool,
     /// Where jobs wait, such as beanstalk://127.0.0.1:11300
     ///
     /// Or embedded: in the store itself, without a server
@@ -71,6 +74,7 @@ impl Global {
     pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),
+            found: self.found,
             broker: self.broker.clone(),
             store: self.store.clone(),
         }

@@ -54,6 +54,7 @@ pub fn main() -> ExitCode {
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {
             config: None,
+            found: false,
             broker: None,
             store: None,
             log: text(LOG_VARIABLE).and_then(|filter| filter.parse().ok()),

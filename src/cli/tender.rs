@@ -233,6 +233,7 @@ fn reader(
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
     let mut text = first.written.text.clone();
     // That file and no other, by its name: what stands there may be another file by now.
+    global.found = global.config.is_none();
     global.config = first.written.file.clone();
     Box::new(move || {
         let mut config = global.load().map_err(|failure| failure.to_string())?;

@@ -180,6 +180,7 @@ const NOT_ARRIVED: &str = "what the tender has accepted did not come with the or
 fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> Configure {
     let (broker, store) = (config.broker.clone(), config.store.clone());
     let (argv, mut global) = (argv.to_vec(), global.clone());
+    global.found = global.config.is_none();
     global.config = config.written.file.clone();
     Box::new(move |reload| {
         let read = match (reload, source) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::address::StoreUrl;
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +15,17 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody may have written the file whom we do not believe.
+    #[error(
+        "the configuration {} is not read, for it names programs: {reason}",
+        path.display()
+    )]
+    Distrusted {
+        /// The file.
+        path: PathBuf,
+        /// Whom, and what to do.
+        reason: String,
     },
     /// The file is no TOML, has a key that does not exist, or a value of the wrong kind.
     #[error("the configuration {} is wrong:\n{reason}", path.display())]
@@ -34,6 +47,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Where the store is cannot be made out.
+    #[error("cannot use the store {store}: {source}")]
+    Store {
+        /// As it was named.
+        store: StoreUrl,
+        /// Why.
+        source: io::Error,
+    },
     /// No place for the store can be thought of.
     #[error(
         "there is no place for a store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME says where; \
@@ -47,9 +68,10 @@ impl Error {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Error::Unreadable { path, .. }
+            | Error::Distrusted { path, .. }
             | Error::Syntax { path, .. }
             | Error::Value { path, .. } => Some(path),
-            Error::NoStore => None,
+            Error::Store { .. } | Error::NoStore => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::sealed;
 
 /// The most bytes that a configuration may have.
-pub const MOST: u64 = 4 * 1024 * 1024;
+pub const MOST: u64 = 1024 * 1024;
 
 /// As much as a file's name may have beside that.
 const NAME: u64 = 64 * 1024;

@@ -51,7 +51,8 @@ pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
 
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
     let lives = Arc::new(database.locks().clone());
-    let journals = Arc::new(Files::beside(database.path(), database.id()));
+    let folder = Arc::clone(database.folder());
+    let journals = Arc::new(Files::within(folder, database.path(), database.id()));
     let backend = Sqlite {
         database,
         keeps_jobs,
@@ -117,7 +118,7 @@ impl Backend for Sqlite {
 
     fn ring(&self) {
         if self.keeps_jobs {
-            Bell::beside(self.database.path()).ring();
+            Bell::of(&self.database).ring();
         }
     }
 

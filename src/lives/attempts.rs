@@ -8,14 +8,11 @@
 //! The file is there for as long as the command runs, and longer only where something of the attempt is left. Whoever
 //! finds one that nobody holds removes it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
-
-use crate::beside;
+use crate::beside::{self, Folder};
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId};
 
@@ -25,6 +22,7 @@ pub(super) const BYTE: i64 = 0;
 /// The file of an attempt whose worker lives. Dropping it removes the file, unless a copy of the descriptor is open.
 #[derive(Debug)]
 pub(super) struct Inherited {
+    folder: Folder,
     path: PathBuf,
     /// Gone while the file is looked at for the last time.
     file: Option<File>,
@@ -32,32 +30,29 @@ pub(super) struct Inherited {
 
 impl Inherited {
     /// Makes the file. Whoever calls holds the attempt's byte in the file of all locks.
-    pub(super) fn make(store: &Path, attempt: AttemptId) -> io::Result<Inherited> {
+    pub(super) fn make(around: &Folder, store: &Path, attempt: AttemptId) -> io::Result<Inherited> {
         let path = path(store, attempt);
-        Inherited::at(&path, store).map_err(|error| {
+        Inherited::at(around, store, &path).map_err(|error| {
             let reason = format!("cannot make {}: {error}", path.display());
             io::Error::new(error.kind(), reason)
         })
     }
 
-    fn at(path: &Path, store: &Path) -> io::Result<Inherited> {
-        let file = match create(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                beside::make_folder(&beside::attempts(store), store)?;
-                create(path)?
-            }
+    fn at(around: &Folder, store: &Path, path: &Path) -> io::Result<Inherited> {
+        let folder = around.make_folder(&beside::attempts(store))?;
+        let file = match folder.create_to_read(path) {
             // An attempt of that number was begun before, in a store of which a copy was put back.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_held(path)? => {
-                remove(path)?;
-                create(path)?
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && !is_held(&folder, path)? =>
+            {
+                remove(&folder, path)?;
+                folder.create_to_read(path)?
             }
             created => created?,
         };
         ofd::lock_shared(&file, BYTE)?;
-        if geteuid().is_root() {
-            beside::give(&file, store);
-        }
         Ok(Inherited {
+            folder,
             path: path.to_owned(),
             file: Some(file),
         })
@@ -72,7 +67,7 @@ impl Drop for Inherited {
     fn drop(&mut self) {
         drop(self.file.take());
         // One that cannot be looked at is found again.
-        let _ = clear(&self.path);
+        let _ = clear(&self.folder, &self.path);
     }
 }
 
@@ -91,54 +86,54 @@ fn attempt_of(name: &str) -> Option<AttemptId> {
     })
 }
 
-/// The attempts that have files beside a store.
-pub(super) fn all(store: &Path) -> io::Result<Vec<AttemptId>> {
-    match fs::read_dir(beside::attempts(store)) {
-        Ok(entries) => Ok(entries
-            .flatten()
-            .filter_map(|entry| attempt_of(entry.file_name().to_str()?))
-            .collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+/// The folder of these files, if it is there.
+fn folder(around: &Folder, store: &Path) -> io::Result<Option<Folder>> {
+    match around.folder(&beside::attempts(store)) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether anything has the file open with its lock. Removes the file if not: whoever calls has seen that nobody holds
-/// the attempt's byte in the file of all locks, so nobody is about to lock this.
-pub(super) fn clear(path: &Path) -> io::Result<bool> {
-    let held = is_held(path)?;
+/// The attempts that have files beside a store.
+pub(super) fn all(around: &Folder, store: &Path) -> io::Result<Vec<AttemptId>> {
+    let Some(folder) = folder(around, store)? else {
+        return Ok(Vec::new());
+    };
+    let names = folder.names()?.into_iter();
+    Ok(names
+        .filter_map(|name| attempt_of(name.to_str()?))
+        .collect())
+}
+
+/// Whether anything of an attempt has its file open with its lock. Removes the file if not: whoever calls has seen that
+/// nobody holds the attempt's byte in the file of all locks, so nobody is about to lock this.
+pub(super) fn is_alive(around: &Folder, store: &Path, attempt: AttemptId) -> io::Result<bool> {
+    match folder(around, store)? {
+        Some(folder) => clear(&folder, &path(store, attempt)),
+        None => Ok(false),
+    }
+}
+
+fn clear(folder: &Folder, path: &Path) -> io::Result<bool> {
+    let held = is_held(folder, path)?;
     if !held {
         // Of a store that is only looked at, it stays.
-        let _ = remove(path);
+        let _ = remove(folder, path);
     }
     Ok(held)
 }
 
-fn is_held(path: &Path) -> io::Result<bool> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    match options.open(path) {
-        Ok(file) => ofd::is_locked(&file, BYTE),
+fn is_held(folder: &Folder, path: &Path) -> io::Result<bool> {
+    match folder.read(path) {
+        Ok(opened) => ofd::is_locked(&opened.file, BYTE),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Whoever may enter the folder may look at it, as which user it is made.
-fn create(path: &Path) -> io::Result<File> {
-    let flags = libc::O_CREAT | libc::O_EXCL;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .mode(0o444)
-        .custom_flags(flags)
-        .open(path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+fn remove(folder: &Folder, path: &Path) -> io::Result<()> {
+    match folder.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }

@@ -14,7 +14,7 @@
 //! file is made only where nobody can hold the old one any more, because every worker that is known began before the
 //! machine was started. A file of an earlier version is made ours only where nobody holds a byte of it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -26,11 +26,12 @@ use uuid::Uuid;
 use super::attempts::{self, Inherited};
 use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
-use crate::beside;
+use crate::beside::{self, Folder, Opened};
 use crate::clock::boot_id;
 use crate::file_id::FileId;
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::trust::is_distrust;
 
 /// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the
 /// id of its row, had no number. Workers have these bytes in all.
@@ -55,6 +56,7 @@ pub struct LockFile {
     database: PathBuf,
     /// The store's id, which is to be in the file.
     store: Uuid,
+    folder: Arc<OnceLock<Arc<Folder>>>,
     seen: Arc<OnceLock<Seen>>,
 }
 
@@ -127,8 +129,25 @@ impl LockFile {
             path: beside::locks(path),
             database: path.into(),
             store,
+            folder: Arc::default(),
             seen: Arc::default(),
         }
+    }
+
+    /// The same in the folder in which the store was found.
+    pub fn within(folder: Arc<Folder>, path: &Path, store: Uuid) -> LockFile {
+        LockFile {
+            folder: Arc::new(OnceLock::from(folder)),
+            ..LockFile::of(path, store)
+        }
+    }
+
+    fn folder(&self) -> io::Result<&Folder> {
+        if let Some(folder) = self.folder.get() {
+            return Ok(folder);
+        }
+        let found = Folder::of(&self.database)?;
+        Ok(self.folder.get_or_init(|| Arc::new(found)))
     }
 
     /// Where it is.
@@ -150,9 +169,9 @@ impl LockFile {
     /// `WouldBlock` when somebody else holds it.
     pub fn take(&self, holder: Holder) -> io::Result<Lock> {
         let seen = self.seen()?;
-        let opened = OpenOptions::new().read(true).write(true).open(&self.path);
-        let file = opened.map_err(|e| self.missing(e))?;
-        self.is_the_same(seen, &file.metadata()?)?;
+        let opened = self.folder()?.open(&self.path);
+        let Opened { file, id } = opened.map_err(|e| self.missing(e))?;
+        self.is_the_same(seen, id)?;
         ofd::lock(&file, byte(holder))?;
         Ok(Lock { file })
     }
@@ -160,13 +179,16 @@ impl LockFile {
     /// Whether anybody holds a byte, or has inherited what says that an attempt lives.
     pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
         let seen = self.seen()?;
-        let there = fs::metadata(&self.path).map_err(|e| self.missing(e))?;
-        self.is_the_same(seen, &there)?;
+        let there = self
+            .folder()?
+            .look(&self.path)?
+            .ok_or_else(|| self.lost())?;
+        self.is_the_same(seen, there.id)?;
         if ofd::is_locked(&seen.file, byte(holder))? {
             return Ok(true);
         }
         match holder {
-            Holder::Attempt(id) => attempts::clear(&attempts::path(&self.database, id)),
+            Holder::Attempt(id) => attempts::is_alive(self.folder()?, &self.database, id),
             Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => {
                 Ok(false)
             }
@@ -175,15 +197,25 @@ impl LockFile {
 
     /// Makes the file, or names the store in the one that is there.
     pub fn make(&self) -> io::Result<()> {
-        let (file, is_new) = beside::open_or_create(&self.path)?;
+        let folder = self.folder()?;
+        let (file, is_new) = folder.open_or_create(&self.path)?;
         let name = format!("{}\n", self.name());
         // Whoever dies between the two leaves a file that still names the store.
         file.write_all_at(name.as_bytes(), 0)?;
         file.set_len(name.len() as u64)?;
         if is_new {
-            beside::give(&file, &self.database);
+            folder.give(&file);
         }
         Ok(())
+    }
+
+    /// That no stranger has put something else in the file's place. What else is wrong with the file is said when it
+    /// is needed.
+    pub(crate) fn is_trusted(&self) -> Result<(), Error> {
+        match self.seen() {
+            Err(error) if is_distrust(&error) => Err(self.trouble(&error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Whether the file is not there, or is not to be believed.
@@ -202,11 +234,11 @@ impl LockFile {
         if let Some(seen) = self.seen.get() {
             return Ok(seen);
         }
-        let file = File::open(&self.path).map_err(|e| self.missing(e))?;
+        let opened = self.folder()?.read(&self.path);
+        let Opened { file, id } = opened.map_err(|e| self.missing(e))?;
         if !says(&file, &self.name())? {
             return Err(self.lost());
         }
-        let id = FileId::of(&file.metadata()?);
         Ok(self.seen.get_or_init(|| Seen { id, file }))
     }
 
@@ -218,14 +250,14 @@ impl LockFile {
     /// Whether the file is this store's, of the layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
-            let file = File::open(&self.path)?;
+            let file = self.folder()?.read(&self.path)?.file;
             Ok(says(&file, &self.store.to_string())? && !ofd::is_any_locked(&file, 1, SESSIONS)?)
         };
         is_free().unwrap_or(false)
     }
 
-    fn is_the_same(&self, seen: &Seen, there: &fs::Metadata) -> io::Result<()> {
-        if seen.id == FileId::of(there) {
+    fn is_the_same(&self, seen: &Seen, there: FileId) -> io::Result<()> {
+        if seen.id == there {
             return Ok(());
         }
         Err(io::Error::other(
@@ -271,7 +303,7 @@ impl Lives for LockFile {
         match self.take(holder) {
             Ok(lock) => Ok(Alive::new(Living {
                 inherited: OnceLock::new(),
-                database: self.database.clone(),
+                locks: self.clone(),
                 holder,
                 _lock: lock,
             })),
@@ -299,7 +331,9 @@ impl Lives for LockFile {
     }
 
     fn tidy(&self) -> Result<(), Error> {
-        let all = attempts::all(&self.database);
+        let all = self
+            .folder()
+            .and_then(|folder| attempts::all(folder, &self.database));
         for attempt in all.map_err(|error| self.trouble(&error))? {
             Lives::is_held(self, Holder::Attempt(attempt))?;
         }
@@ -307,17 +341,18 @@ impl Lives for LockFile {
     }
 
     fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error> {
-        let opened = Notes::open(&self.database, worker);
+        let notes = beside::sessions(&self.database);
+        let opened = self
+            .folder()
+            .and_then(|folder| Notes::open(folder, &notes, worker));
         opened.map(Some).map_err(|error| Error::Trouble {
-            what: format!(
-                "cannot write to {}: {error}",
-                beside::sessions(&self.database).display()
-            ),
+            what: format!("cannot write to {}: {error}", notes.display()),
         })
     }
 
     fn session(&self, worker: WorkerId, attempt: AttemptId) -> Option<Session> {
-        sessions::find(&self.database, worker, attempt)
+        let notes = beside::sessions(&self.database);
+        sessions::find(self.folder().ok()?, &notes, worker, attempt)
     }
 }
 
@@ -325,7 +360,7 @@ impl Lives for LockFile {
 #[derive(Debug)]
 struct Living {
     inherited: OnceLock<Inherited>,
-    database: PathBuf,
+    locks: LockFile,
     holder: Holder,
     _lock: Lock,
 }
@@ -338,7 +373,8 @@ impl Held for Living {
         let inherited = match self.inherited.get() {
             Some(inherited) => inherited,
             None => {
-                let made = Inherited::make(&self.database, id)?;
+                let LockFile { database, .. } = &self.locks;
+                let made = Inherited::make(self.locks.folder()?, database, id)?;
                 self.inherited.get_or_init(|| made)
             }
         };
@@ -349,6 +385,7 @@ impl Held for Living {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::fs;
 
     use super::*;
 
@@ -434,7 +471,10 @@ mod tests {
                 number: 1,
             })
         };
-        let files = || attempts::all(&locks.database).unwrap().len();
+        let files = || {
+            let folder = locks.folder().unwrap();
+            attempts::all(folder, &locks.database).unwrap().len()
+        };
         let alive = locks.hold(holder(1)).unwrap();
         assert_eq!(files(), 0, "nothing has been started");
         assert!(alive.inherited().unwrap().is_some());

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::beside;
+use crate::beside::Folder;
 use crate::clock::{boot_id, since_boot};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
@@ -61,11 +61,11 @@ pub struct Note<'a> {
 }
 
 impl Notes {
-    /// Those of a worker of this store. What the worker of that number before has noted is gone.
-    pub fn open(store: &Path, worker: WorkerId) -> io::Result<Notes> {
+    /// Those of a worker, in that file of a store's folder. What the worker of that number before has noted is gone.
+    pub fn open(folder: &Folder, notes: &Path, worker: WorkerId) -> io::Result<Notes> {
         let place = place().ok_or(io::ErrorKind::Unsupported)?;
         let offset = offset(worker).ok_or(io::ErrorKind::InvalidInput)?;
-        let file = beside::open(&beside::sessions(store), store)?;
+        let file = folder.open_or_make(notes)?;
         // Its room on the disk, too.
         file.write_all_at(&[0; NOTE], offset)?;
         Ok(Notes {
@@ -110,9 +110,14 @@ impl Note<'_> {
 }
 
 /// The session of an attempt that a worker has begun; `None` if the worker has noted another since, or none.
-pub fn find(store: &Path, worker: WorkerId, attempt: AttemptId) -> Option<Session> {
+pub fn find(
+    folder: &Folder,
+    notes: &Path,
+    worker: WorkerId,
+    attempt: AttemptId,
+) -> Option<Session> {
     let mut text = [0; NOTE];
-    let file = File::open(beside::sessions(store)).ok()?;
+    let file = folder.read(notes).ok()?.file;
     file.read_exact_at(&mut text, offset(worker)?).ok()?;
     let (here, rest) = text.split_at_checked(24)?;
     let mut numbers = rest.chunks_exact(8).map(|bytes| {
@@ -160,21 +165,23 @@ fn place() -> Option<[u8; 24]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::beside;
 
     #[test]
     fn a_note_is_found_by_worker_and_attempt_until_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("t.db");
+        let (place, notes_at) = (Folder::of(&store).unwrap(), beside::sessions(&store));
         let attempt = |task, number| AttemptId {
             task: TaskId(task),
             number,
         };
         let (first, second) = (WorkerId(1), WorkerId(65));
-        assert_eq!(find(&store, first, attempt(7, 1)), None);
-        let notes = Notes::open(&store, second).unwrap();
+        assert_eq!(find(&place, &notes_at, first, attempt(7, 1)), None);
+        let notes = Notes::open(&place, &notes_at, second).unwrap();
         let before = now();
         notes.of(attempt(7, 1)).write(4711);
-        let found = find(&store, second, attempt(7, 1)).unwrap();
+        let found = find(&place, &notes_at, second, attempt(7, 1)).unwrap();
         assert_eq!(found.id, 4711);
         assert!((before..=now()).contains(&found.since));
         for (worker, other) in [
@@ -182,26 +189,29 @@ mod tests {
             (second, attempt(8, 1)),
             (first, attempt(7, 1)),
         ] {
-            assert_eq!(find(&store, worker, other), None);
+            assert_eq!(find(&place, &notes_at, worker, other), None);
         }
         notes.of(attempt(8, 3)).write(i32::MAX);
-        assert_eq!(find(&store, second, attempt(7, 1)), None);
-        let found = find(&store, second, attempt(8, 3));
+        assert_eq!(find(&place, &notes_at, second, attempt(7, 1)), None);
+        let found = find(&place, &notes_at, second, attempt(8, 3));
         assert_eq!(found.map(|it| it.id), Some(i32::MAX));
         // Another worker by that number, in a store that was put back.
-        let notes = Notes::open(&store, second).unwrap();
-        assert_eq!(find(&store, second, attempt(8, 3)), None);
+        let notes = Notes::open(&place, &notes_at, second).unwrap();
+        assert_eq!(find(&place, &notes_at, second, attempt(8, 3)), None);
         // However many workers there were.
         let last = WorkerId(i64::MAX);
-        Notes::open(&store, last)
+        Notes::open(&place, &notes_at, last)
             .unwrap()
             .of(attempt(9, 1))
             .write(12);
-        assert_eq!(find(&store, last, attempt(9, 1)).map(|it| it.id), Some(12));
-        let length = fs::metadata(beside::sessions(&store)).unwrap().len();
+        assert_eq!(
+            find(&place, &notes_at, last, attempt(9, 1)).map(|it| it.id),
+            Some(12)
+        );
+        let length = fs::metadata(&notes_at).unwrap().len();
         assert!(length <= NOTES * NOTE as u64, "{length}");
         // A number that is none of ours.
         notes.of(attempt(0, 0)).write(0);
-        assert_eq!(find(&store, second, attempt(0, 0)), None);
+        assert_eq!(find(&place, &notes_at, second, attempt(0, 0)), None);
     }
 }

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::beside::{self, Folder};
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -73,6 +74,17 @@ pub fn host() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+/// The folder of a store's tubes, which is there.
+pub(super) fn folder(store: &Path) -> io::Result<Folder> {
+    Folder::of(store)?.folder(&beside::tubes(store))
+}
+
+/// That the folder cannot be used.
+pub(super) fn of_folder(store: &Path, source: io::Error) -> Error {
+    let path = beside::tubes(store);
+    Error::Io { path, source }
 }
 
 /// What a file says.

@@ -1,15 +1,16 @@
 //! What a tender that ends is found by, once it has given up its tubes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::files::{ANNOUNCED, Content, Error, LEAVING, is_leaving, write};
+use super::files::{ANNOUNCED, Content, Error, LEAVING, folder, is_leaving, write};
+use crate::beside::{self, Folder};
+use crate::ofd;
 use crate::tube::TubeName;
-use crate::{beside, ofd};
 
 /// How long after its last change a file that is not locked may still be one whose tender is about to lock it.
 const STALE: Duration = Duration::from_secs(10);
@@ -17,6 +18,7 @@ const STALE: Duration = Duration::from_secs(10);
 /// The file of a tender that ends. Dropping this removes the file.
 #[derive(Debug)]
 pub(super) struct Leaving {
+    folder: Folder,
     path: PathBuf,
     /// Held locked.
     file: File,
@@ -26,11 +28,13 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// Makes a file that says it. Each time another file: so what is locked is whole, and never changes.
-    pub(super) fn say(folder: &Path, store: &Path, content: Content) -> Result<Leaving, Error> {
-        let path = folder.join(format!("{}{LEAVING}", Uuid::now_v7()));
-        let said = beside::open(&path, store).and_then(|file| {
+    pub(super) fn say(store: &Path, content: Content) -> Result<Leaving, Error> {
+        let path = beside::tubes(store).join(format!("{}{LEAVING}", Uuid::now_v7()));
+        let said = folder(store).and_then(|folder| {
+            let file = folder.open_or_make(&path)?;
             // From here on a file that cannot be written is removed.
             let leaving = Leaving {
+                folder,
                 path: path.clone(),
                 file,
                 tubes: content.tubes.clone(),
@@ -49,28 +53,30 @@ impl Leaving {
 impl Drop for Leaving {
     fn drop(&mut self) {
         // A file that stays counts for nothing, and is removed by a tender to come.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.folder.remove(&self.path);
     }
 }
 
 /// Removes the files of tenders that were killed while they ended.
-pub(super) fn remove_stale(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_leaving(&entry.file_name())) {
+pub(super) fn remove_stale(folder: &Folder) {
+    let names = folder.names().unwrap_or_default();
+    for name in names.iter().filter(|name| is_leaving(name)) {
+        let name = Path::new(name);
         let is_stale = || {
-            let modified = entry.metadata()?.modified()?;
+            let file = folder.read(name)?.file;
+            let modified = file.metadata()?.modified()?;
             let is_old = modified.elapsed().is_ok_and(|age| age > STALE);
-            let file = File::open(entry.path())?;
             Ok::<_, io::Error>(is_old && !ofd::is_locked(&file, ANNOUNCED)?)
         };
         if is_stale().unwrap_or(false) {
-            let _ = fs::remove_file(entry.path());
+            let _ = folder.remove(name);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::SystemTime;
 
     use super::*;

@@ -1,12 +1,14 @@
 //! Looking who tends what.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::files::{ANNOUNCED, Content, Error, RIGHT, Tended, is_leaving, tube_of};
-use crate::beside;
+use super::files::{
+    ANNOUNCED, Content, Error, RIGHT, Tended, folder, is_leaving, of_folder, tube_of,
+};
+use crate::beside::Folder;
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -25,43 +27,33 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
-    let folder = beside::tubes(store);
-    look(&folder).map_err(|source| Error::Io {
-        path: folder,
-        source,
-    })
+    match folder(store).and_then(|folder| look(&folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        looked => looked.map_err(|error| of_folder(store, error)),
+    }
 }
 
-fn look(folder: &Path) -> io::Result<Vec<Tended>> {
+fn look(folder: &Folder) -> io::Result<Vec<Tended>> {
     let mut found = Vec::new();
-    for path in files(folder)? {
-        if let Some(tube) = path.file_name().and_then(tube_of) {
-            found.extend(who(&path, &tube)?);
+    for name in folder.names()? {
+        if let Some(tube) = tube_of(&name) {
+            found.extend(who(folder, Path::new(&name), &tube)?);
         }
     }
     // After the tubes, and listed anew: whoever gave up a tube before that was looked at had made this file before.
-    for path in files(folder)? {
-        if path.file_name().is_some_and(is_leaving) {
-            found.extend(who_leaves(&path)?);
+    for name in folder.names()? {
+        if is_leaving(&name) {
+            found.extend(who_leaves(folder, Path::new(&name))?);
         }
     }
     found.sort_by(|a, b| a.tube.cmp(&b.tube));
     Ok(found)
 }
 
-/// What is in the folder; nothing if it is not there.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
 /// The tender of a tube; `None` if nobody has it, or has only just taken it and not said so yet.
-pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
+pub(super) fn who(folder: &Folder, path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
     let until = Instant::now() + PATIENCE;
-    let file = File::open(path)?;
+    let file = folder.read(path)?.file;
     while ofd::is_locked(&file, RIGHT)? {
         // What is read while its tender is writing may be of the one before.
         if ofd::is_locked(&file, ANNOUNCED)?
@@ -79,9 +71,9 @@ pub(super) fn who(path: &Path, tube: &TubeName) -> io::Result<Option<Tended>> {
 }
 
 /// What a tender tended that ends; nothing if it has ended.
-fn who_leaves(path: &Path) -> io::Result<Vec<Tended>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+fn who_leaves(folder: &Folder, path: &Path) -> io::Result<Vec<Tended>> {
+    let file = match folder.read(path) {
+        Ok(opened) => opened.file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
-use super::files::file_name;
+use super::files::{file_name, folder};
 use super::{Ownership, Right};
+use crate::ofd;
 use crate::tube::TubeName;
-use crate::{beside, ofd};
 
 /// The workers' bytes.
 const FIRST_SLOT: i64 = 1;
@@ -61,10 +62,9 @@ impl Ownership {
     /// # Errors
     /// When its file cannot be opened or locked; and when the tube is none of ours.
     pub fn slot(&mut self, tube: &TubeName) -> io::Result<Slot> {
-        let path = self.folder.join(file_name(tube));
-        let store = self.store.clone();
+        let folder = folder(&self.store)?;
         let right = self.right(tube)?;
-        let file = beside::open(&path, &store)?;
+        let file = folder.open_or_make(Path::new(&file_name(tube)))?;
         for slot in FIRST_SLOT..=LAST_SLOT {
             match ofd::lock(&file, slot) {
                 Ok(()) => {

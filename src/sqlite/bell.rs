@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::beside;
+use super::Database;
+use crate::beside::{self, Folder};
 use crate::crash::{self, Point};
 
 /// The bell beside a store.
@@ -14,6 +16,8 @@ use crate::crash::{self, Point};
 pub struct Bell {
     path: PathBuf,
     store: PathBuf,
+    /// The store's folder, if it is known already.
+    folder: Option<Arc<Folder>>,
 }
 
 impl Bell {
@@ -22,6 +26,15 @@ impl Bell {
         Bell {
             path: beside::bell(store),
             store: store.into(),
+            folder: None,
+        }
+    }
+
+    /// The bell of an open store.
+    pub fn of(database: &Database) -> Bell {
+        Bell {
+            folder: Some(Arc::clone(database.folder())),
+            ..Bell::beside(database.path())
         }
     }
 
@@ -32,7 +45,10 @@ impl Bell {
 
     /// Opens it, making it where it is not. It is opened anew each time: somebody may have removed it.
     pub fn open(&self) -> io::Result<File> {
-        beside::open(&self.path, &self.store)
+        match &self.folder {
+            Some(folder) => folder.open_or_make(&self.path),
+            None => beside::open(&self.path, &self.store),
+        }
     }
 
     /// Rings. What was committed stands whether anybody hears it or not, and those who wait look now and then all

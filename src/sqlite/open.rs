@@ -1,23 +1,23 @@
 //! Opening the file: who may read it, SQLite's settings, the schema.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::process::geteuid;
 use uuid::Uuid;
 
 use super::journal::Journal;
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Durability, Error, Failed};
-use crate::beside;
+use crate::beside::{self, Folder};
 use crate::clock::boot_id;
-use crate::file_id::FileId;
 use crate::lives;
 use crate::lives::locks::{Lock, LockFile, take_turn};
+use crate::trust::{Distrust, Found, resolved};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -26,85 +26,110 @@ mod embedded {
 impl Database {
     /// Opens the store, making it or bringing its schema up to date where needed.
     pub fn open(path: &Path, durability: Durability) -> Result<Database, Error> {
-        create_private(path).map_err(|e| open_error(path, &e))?;
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        migrate(path, &mut connection)?;
-        Database::new(path, connection, durability)
+        let made = create_private(path).map_err(|e| open_error(path, &e))?;
+        Database::open_made(made, durability)
+    }
+
+    fn open_made(file: Standing, durability: Durability) -> Result<Database, Error> {
+        let mut connection = file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        migrate(&file.path, &mut connection)?;
+        Database::new(file, connection, durability)
     }
 
     /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet.
     pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
-        match path.try_exists() {
-            Ok(false) => return Ok(None),
-            Ok(true) => {}
+        let file = match standing(path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
             Err(e) => return Err(open_error(path, &e)),
-        }
+        };
         // A reader of a WAL database writes to its shared memory: read-only would fail where nobody has it open.
-        let connection = match connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        let connection = match file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE) {
             Ok(connection) => connection,
-            Err(Error::Open { .. }) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Err(Error::Open { .. }) => file.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             Err(other) => return Err(other),
         };
-        if is_current(path, &connection)? {
-            return Database::new(path, connection, Durability::ProcessDeath).map(Some);
+        if is_current(&file.path, &connection)? {
+            return Database::new(file, connection, Durability::ProcessDeath).map(Some);
         }
-        match version(path, &connection)? {
+        match version(&file.path, &connection)? {
             None => Ok(None),
-            Some(_) => Database::open(path, Durability::ProcessDeath).map(Some),
+            Some(_) => Database::open_made(file, Durability::ProcessDeath).map(Some),
         }
     }
 
     fn new(
-        path: &Path,
+        file: Standing,
         mut connection: Connection,
         durability: Durability,
     ) -> Result<Database, Error> {
-        keep_journal(&connection, false).map_err(|e| Error::sqlite(path, e))?;
+        let Standing {
+            path,
+            folder,
+            found,
+        } = file;
+        keep_journal(&connection, false).map_err(|e| Error::sqlite(&path, e))?;
         // Room for every statement of a worker's loop, so that none is prepared twice. Nor is any for the values that
         // it gets: a plan that went by those of one row would be made anew for the next.
         connection.set_prepared_statement_cache_capacity(64);
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-            .map_err(|e| Error::sqlite(path, e))?;
+            .map_err(|e| Error::sqlite(&path, e))?;
         let id: [u8; 16] = connection
             .query_row("SELECT id FROM store", [], |row| row.get(0))
-            .map_err(|e| Error::sqlite(path, e))?;
-        let locks = LockFile::of(path, Uuid::from_bytes(id));
+            .map_err(|e| Error::sqlite(&path, e))?;
+        let locks = LockFile::within(Arc::clone(&folder), &path, Uuid::from_bytes(id));
+        locks.is_trusted().map_err(Error::Lives)?;
         // Whoever then asks it for anything is told that it could not be made.
         let _ = make_where_nobody_lives(&locks, &mut connection);
-        let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(path, e))?;
+        let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(&path, e))?;
         Ok(Database {
             connection,
             journal,
             durability,
             survives: None,
             copies_journal: true,
-            path: path.into(),
+            path,
             id: Uuid::from_bytes(id),
             locks,
-            opened: FileId::at(path).map_err(|e| open_error(path, &e))?,
+            opened: found.id,
+            folder,
         })
     }
 }
 
-/// Makes the file and its folder, for their owner only; the file for the group too whose folder it is.
-fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+/// A store's file that is there and may be opened, as it was looked at.
+struct Standing {
+    /// Without symbolic links: all that is beside the store is named after this.
+    path: PathBuf,
+    folder: Arc<Folder>,
+    found: Found,
+}
+
+/// What stands at that path; `None` if nothing does.
+fn standing(path: &Path) -> io::Result<Option<Standing>> {
+    let path = resolved(path)?;
+    match Folder::of(&path) {
+        Ok(folder) => Ok(folder.store().copied().map(|found| Standing {
+            path,
+            folder: Arc::new(folder),
+            found,
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
-        Ok(file) => beside::share(&file, path),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(e),
+}
+
+/// Makes the file and its folder where they are not, for their owner only; the file for the group too whose folder it
+/// is.
+fn create_private(path: &Path) -> io::Result<Standing> {
+    if let Some(file) = standing(path)? {
+        return Ok(file);
     }
+    let path = resolved(path)?;
+    beside::make_around(&path)?;
+    Folder::of(&path)?.open_or_create(&path)?;
+    standing(&path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
 fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
@@ -114,22 +139,61 @@ fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     }
 }
 
-fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
-    let file = Path::new(".").join(path);
-    let mut journal = file.clone().into_os_string();
-    journal.push("-wal");
-    let journal = std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0);
-    let mut connection =
-        Connection::open_with_flags(file, flags).map_err(|e| open_error(path, &e))?;
-    connection
-        .busy_handler(Some(wait_for_lock))
-        // What turns out not to be ours is left as it is, its journal too.
-        .and_then(|()| keep_journal(&connection, journal))
-        .map_err(|e| Error::sqlite(path, e))?;
-    set_foreign_keys(path, &connection, true)?;
-    Ok(connection)
+impl Standing {
+    /// Opens it. SQLite follows no link to any of its files, but it opens whatever else stands there, and gives to the
+    /// store's owner what root opens: so that is looked at before.
+    fn connect(&self, access: OpenFlags) -> Result<Connection, Error> {
+        let Standing { path, .. } = self;
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let journal = self
+            .look_at_journals()
+            .map_err(|error| open_error(path, &error))?;
+        // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
+        let mut connection = Connection::open_with_flags(Path::new(".").join(path), flags)
+            .map_err(|e| open_error(path, &e))?;
+        connection
+            .busy_handler(Some(wait_for_lock))
+            // What turns out not to be ours is left as it is, its journal too.
+            .and_then(|()| keep_journal(&connection, journal))
+            .map_err(|e| Error::sqlite(path, e))?;
+        set_foreign_keys(path, &connection, true)?;
+        Ok(connection)
+    }
+
+    /// Whether there is a write-ahead log with something in it.
+    fn look_at_journals(&self) -> io::Result<bool> {
+        let mut is_in_use = false;
+        for suffix in ["-wal", "-shm", "-journal"] {
+            let file = beside::named(&self.path, suffix);
+            if let Some(found) = self.look_at(&file)? {
+                is_in_use |= suffix == "-wal" && found.length > 0;
+            }
+        }
+        Ok(is_in_use)
+    }
+
+    /// One that root has just made is root's for a moment, before SQLite gives it away.
+    fn look_at(&self, file: &Path) -> io::Result<Option<Found>> {
+        let mut patience = 20;
+        loop {
+            let Some(found) = self.folder.look(file)? else {
+                return Ok(None);
+            };
+            let is_being_made = found.user == 0 && self.found.user != 0 && geteuid().is_root();
+            match self.folder.trust(&found) {
+                Ok(()) if !is_being_made => return Ok(Some(found)),
+                Ok(()) if patience > 0 => {
+                    patience -= 1;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(()) => {
+                    let (user, owner) = (found.user, self.found.user);
+                    return Err(Distrust::Strangers { user, owner }.of(file).into());
+                }
+                Err(why) => return Err(why.of(file).into()),
+            }
+        }
+    }
 }
 
 fn set_foreign_keys(path: &Path, connection: &Connection, on: bool) -> Result<(), Error> {

@@ -39,4 +39,5 @@ mod store;
 mod structure;
 mod support;
 mod tender;
+mod trust;
 mod work;

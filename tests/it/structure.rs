@@ -25,7 +25,7 @@ const CORE: &[(&str, &[&str])] = &[
 /// One kind of I/O each.
 const PORTS: &[(&str, &[&str])] = &[
     // Files and folders beside a store, for whoever keeps some there.
-    ("beside", &["task"]),
+    ("beside", &["file_id", "task", "trust"]),
     // The embedded broker is rows of the store's own file.
     (
         "broker",
@@ -58,7 +58,10 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("link", &["fd"]),
-    ("lives", &["beside", "clock", "file_id", "ofd", "task"]),
+    (
+        "lives",
+        &["beside", "clock", "file_id", "ofd", "task", "trust"],
+    ),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
     ("ownership", &["beside", "ofd", "tube"]),
@@ -71,9 +74,13 @@ const PORTS: &[(&str, &[&str])] = &[
     // What the ledger in SQLite and the embedded broker share, so that neither knows the other.
     (
         "sqlite",
-        &["beside", "clock", "crash", "file_id", "lives", "task"],
+        &[
+            "beside", "clock", "crash", "file_id", "lives", "task", "trust",
+        ],
     ),
     ("thread", &["crash"]),
+    // Whose a file is, and whether we believe them.
+    ("trust", &["file_id"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -152,7 +159,7 @@ const SHELL: &[(&str, &[&str])] = &[
 /// Flags, environment, files, printing.
 const EDGE: &[(&str, &[&str])] = &[
     // How a broker and a store are named.
-    ("address", &[]),
+    ("address", &["trust"]),
     (
         "cli",
         &[
@@ -177,13 +184,16 @@ const EDGE: &[(&str, &[&str])] = &[
             "signals",
             "task",
             "tender",
+            "trust",
             "tube",
             "worker",
         ],
     ),
     (
         "config",
-        &["address", "pool", "process", "sealed", "task", "tube"],
+        &[
+            "address", "pool", "process", "sealed", "task", "trust", "tube",
+        ],
     ),
     // Which adapter is meant by which name.
     ("connect", &["address", "api", "broker", "ledger"]),

@@ -55,8 +55,9 @@ impl BellWatch {
         let inotify = self.inotify.insert(inotify);
         // Makes it where it is not.
         self.bell.open()?;
-        // The last three tell of a file that is taken away.
-        let what = WatchFlags::MODIFY
+        // The last three of them tell of a file that is taken away.
+        let what = WatchFlags::DONT_FOLLOW
+            | WatchFlags::MODIFY
             | WatchFlags::ATTRIB
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF;

@@ -92,7 +92,7 @@ impl Queue {
         let mut database = Database::open(&setup.store, Durability::ProcessDeath)?;
         begin_boot(&mut database)?;
         Ok(Queue {
-            bell: Bell::beside(&setup.store),
+            bell: Bell::of(&database),
             max_job_size: setup.settings.max_job_size,
             database,
             session: None,

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{fstat, lstat, stat};
 use rustix::io::{Errno, write};
 use serde_json::json;
+
+use crate::trust::Found;
 
 /// A pipe that has room at all has room for so much.
 const PIECE: usize = 4096;
@@ -227,10 +230,23 @@ fn note(lost: &Lost, json: bool) -> String {
     }
 }
 
+/// Where its folder is somebody else's, they may have put a link there to a file of ours, or a FIFO.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    match lstat(path).map(Found::from) {
+        Ok(found) => match found.is_trap() {
+            Some(trap) => return Err(trap.into()),
+            None if found.is_link() => {}
+            None => drop(options.custom_flags(libc::O_NOFOLLOW)),
+        },
+        Err(_) => drop(options.custom_flags(libc::O_NOFOLLOW)),
+    }
+    let file = options.open(path)?;
+    let found = Found::from(fstat(&file)?);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    if found.is_regular() && !Found::from(stat(folder)?).is_ours() {
+        found.has_one_name()?;
+    }
+    Ok(file)
 }

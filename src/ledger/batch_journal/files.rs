@@ -5,16 +5,17 @@
 //! A note is never changed; when all is recorded, the next ones are written over the first. What is left behind them
 //! says nothing: a task is looked up by its attempt's number, and that has been recorded.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{BatchJournal, Done, Journal, Journaled, Journals, Trouble};
-use crate::beside;
+use crate::beside::{self, Folder};
 use crate::clock::boot_id;
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -35,6 +36,8 @@ const MOST: u64 = 1 << 20;
 /// The files of a store's workers.
 #[derive(Debug, Clone)]
 pub struct Files {
+    /// The store's folder, in which it was found.
+    folder: Arc<Folder>,
     /// Where the store is.
     store: PathBuf,
     /// The store's id, which is to be in each.
@@ -51,8 +54,9 @@ struct Written {
 
 impl Files {
     /// Those of the store at this path, with this id. Nothing is opened yet.
-    pub fn beside(store: &Path, id: Uuid) -> Files {
+    pub fn within(folder: Arc<Folder>, store: &Path, id: Uuid) -> Files {
         Files {
+            folder,
             store: store.into(),
             id,
         }
@@ -71,19 +75,19 @@ impl Files {
 
     fn text(&self, worker: WorkerId) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let file = File::open(self.path(worker))?;
+        let file = self.folder.read(&self.path(worker))?.file;
         io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut text)?;
         Ok(text)
     }
 
     fn make_file(&self, worker: WorkerId) -> io::Result<Written> {
         let head = self.head(worker).ok_or(io::ErrorKind::Unsupported)?;
-        let (file, is_new) = beside::open_or_create(&self.path(worker))?;
+        let (file, is_new) = self.folder.open_or_create(&self.path(worker))?;
         // Nothing of one that was left here, by the worker that had this number in a store put back since, say.
         file.set_len(0)?;
         file.write_all_at(head.as_bytes(), 0)?;
         if is_new {
-            beside::give(&file, &self.store);
+            self.folder.give(&file);
         }
         let end = HEAD as u64;
         Ok(Written { file, end })
@@ -116,7 +120,7 @@ impl Journals for Files {
 
     fn remove(&self, worker: WorkerId) {
         // Most have none. One that stays says nothing.
-        let _ = fs::remove_file(self.path(worker));
+        let _ = self.folder.remove(&self.path(worker));
     }
 }
 
@@ -208,6 +212,8 @@ fn check(text: &[u8]) -> [u8; CHECK] {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const WORKER: WorkerId = WorkerId(7);
@@ -217,8 +223,14 @@ mod tests {
         AttemptId { task, number }
     }
 
+    fn of(folder: &tempfile::TempDir, id: u128) -> Files {
+        let store = folder.path().join("t.db");
+        let folder = Folder::of(&store).unwrap();
+        Files::within(Arc::new(folder), &store, Uuid::from_u128(id))
+    }
+
     fn files(folder: &tempfile::TempDir) -> Files {
-        Files::beside(&folder.path().join("t.db"), Uuid::from_u128(1))
+        of(folder, 1)
     }
 
     fn done(started: Option<Millis>, output: &[u8]) -> Done {
@@ -279,6 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn none_is_made_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder);
+        let other = folder.path().join("other");
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, files.path(WORKER)).unwrap();
+        let error = files.make(WORKER).unwrap_err();
+        assert!(error.what.contains("it is a symbolic link"), "{error:?}");
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+        assert_eq!(files.read(WORKER, attempt(1, 1)), None);
+        // The link goes, and what it leads to stays.
+        files.remove(WORKER);
+        files.make(WORKER).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+    }
+
+    #[test]
     fn what_is_cut_off_or_overwritten_in_part_says_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = files(&folder);
@@ -307,7 +336,7 @@ mod tests {
         let here = files.path(WORKER);
         fs::copy(&here, files.path(WorkerId(8))).unwrap();
         assert_eq!(files.read(WorkerId(8), attempt(1, 1)), None);
-        let other = Files::beside(&folder.path().join("t.db"), Uuid::from_u128(2));
+        let other = of(&folder, 2);
         assert_eq!(other.read(WORKER, attempt(1, 1)), None);
         let text = fs::read(&here).unwrap();
         let boot = boot_id();

@@ -130,16 +130,16 @@ fn a_store_that_may_only_be_read_is_found() {
     taskqueue.run(&["put", "--use-tube", "t", "a"]).ok();
     let folder = taskqueue.path("");
     let check = |folder_mode, store_mode| {
-        // That may set the folder's mode.
+        // That may set the folder's mode. It leaves the group, which is root's.
         let command = taskqueue.command_as(65_534, &["check"]);
         fs::set_permissions(&folder, Permissions::from_mode(folder_mode)).unwrap();
         fs::set_permissions(taskqueue.store(), Permissions::from_mode(store_mode)).unwrap();
         let locks = taskqueue.path("t.db-locks");
-        fs::set_permissions(locks, Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(locks, Permissions::from_mode(0o664)).unwrap();
         Running::start(command).wait()
     };
-    assert_eq!(check(0o777, 0o666).code, Some(0));
-    for (folder_mode, store_mode) in [(0o755, 0o666), (0o777, 0o644), (0o755, 0o644)] {
+    assert_eq!(check(0o775, 0o664).code, Some(0));
+    for (folder_mode, store_mode) in [(0o755, 0o664), (0o775, 0o644), (0o755, 0o644)] {
         let ran = check(folder_mode, store_mode);
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(
@@ -149,15 +149,15 @@ fn a_store_that_may_only_be_read_is_found() {
     }
     // So is the file that says who lives.
     let command = taskqueue.command_as(65_534, &["check"]);
-    fs::set_permissions(taskqueue.store(), Permissions::from_mode(0o666)).unwrap();
-    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(taskqueue.store(), Permissions::from_mode(0o664)).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o775)).unwrap();
     fs::set_permissions(taskqueue.path("t.db-locks"), Permissions::from_mode(0o600)).unwrap();
     let ran = Running::start(command).wait();
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.contains("the file of locks "), "{ran:?}");
     // The folder beside the store, or the one that the store is to be made in, is another's.
     fs::create_dir(taskqueue.path("t.db-tubes")).unwrap();
-    let ran = check(0o777, 0o666);
+    let ran = check(0o775, 0o664);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
         ran.stdout.contains("t.db-tubes: Permission denied"),

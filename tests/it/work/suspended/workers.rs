@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::commands::{begun, is_shown, notice, with_task};
+use super::commands::{is_busy, is_shown, notice, with_task};
 use crate::support::{TEND_ONE, Taskqueue, until};
 use crate::work::{exists, number, status};
 
@@ -22,7 +22,7 @@ fn the_timeout_of_a_stopped_workers_command_is_kept_by_its_tender() {
         "timeout = 3\nmax_lost = 1\n",
     );
     let tender = taskqueue.start(&TEND_ONE);
-    let command = begun(&taskqueue).as_raw_nonzero().to_string();
+    let command = is_busy(&taskqueue).as_raw_nonzero().to_string();
     let worker = owner(&taskqueue);
     let since = Instant::now();
     kill_process(worker, Signal::STOP).unwrap();
@@ -54,7 +54,7 @@ fn the_timeout_of_a_stopped_workers_command_is_kept_by_its_tender() {
 fn a_stopped_worker_is_said_and_shown_until_it_goes_on_and_loses_nothing() {
     let taskqueue = with_task("echo $$ >> log; while ! [ -e go ]; do sleep 0.05; done", "");
     let tender = taskqueue.start(&TEND_ONE);
-    begun(&taskqueue);
+    is_busy(&taskqueue);
     let worker = owner(&taskqueue);
     kill_process(worker, Signal::STOP).unwrap();
     until("shown", || notice(&taskqueue).is_some());
@@ -86,7 +86,7 @@ fn a_worker_that_was_stopped_for_a_moment_is_not_killed() {
         "timeout = 1\nmax_attempts = 1\n",
     );
     let tender = taskqueue.start(&TEND_ONE);
-    begun(&taskqueue);
+    is_busy(&taskqueue);
     let worker = owner(&taskqueue);
     kill_process(worker, Signal::STOP).unwrap();
     std::thread::sleep(Duration::from_secs(3));

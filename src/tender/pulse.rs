@@ -73,7 +73,7 @@ impl Tender {
                 %tube,
                 task,
                 reason,
-                "worker does not answer; it is ended only when the time of its command is up"
+                "worker does not answer; will be killed once its command has timed out, if that can"
             );
         }
     }

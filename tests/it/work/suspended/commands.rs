@@ -19,18 +19,29 @@ pub(super) fn with_task(command: &str, more: &str) -> Taskqueue {
 }
 
 /// The process that a command has written the number of.
-pub(super) fn begun(taskqueue: &Taskqueue) -> Pid {
+fn begun(taskqueue: &Taskqueue) -> Pid {
     let log = taskqueue.path("log");
     until("begun", || lines(&log).len() == 1);
     let pid = lines(&log).first().unwrap().parse().unwrap();
     Pid::from_raw(pid).unwrap()
 }
 
-/// What the first worker's line of `status` says beside how it stands.
-pub(super) fn notice(taskqueue: &Taskqueue) -> Option<String> {
+/// The first worker's line of `status`.
+fn worker(taskqueue: &Taskqueue) -> Value {
     let seen: Value = taskqueue.run(&["status", "--json"]).json();
-    let notice = seen["tenders"][0]["pools"][0]["workers"][0]["notice"].as_str();
-    notice.map(str::to_owned)
+    seen["tenders"][0]["pools"][0]["workers"][0].clone()
+}
+
+/// What that says beside how the worker stands.
+pub(super) fn notice(taskqueue: &Taskqueue) -> Option<String> {
+    worker(taskqueue)["notice"].as_str().map(str::to_owned)
+}
+
+/// Waits until the command has begun, and the tender knows that.
+pub(super) fn is_busy(taskqueue: &Taskqueue) -> Pid {
+    let command = begun(taskqueue);
+    until("busy", || worker(taskqueue)["task"] == 1);
+    command
 }
 
 /// Waits until people are shown that.
@@ -44,7 +55,7 @@ pub(super) fn is_shown(taskqueue: &Taskqueue, notice: &str) {
 fn a_command_that_is_stopped_is_said_and_shown_until_it_goes_on() {
     let taskqueue = with_task("echo $$ >> log; while ! [ -e go ]; do sleep 0.05; done", "");
     let tender = taskqueue.start(&TEND_ONE);
-    let command = begun(&taskqueue);
+    let command = is_busy(&taskqueue);
     assert_eq!(notice(&taskqueue), None);
     kill_process(command, Signal::STOP).unwrap();
     until("shown", || notice(&taskqueue).is_some());

@@ -18,7 +18,10 @@ use crate::tube::TubeName;
 #[command(after_long_help = "\
 Examples:
   taskqueue add-example-task --total-tasks 10 --use-tube test
-  taskqueue worker --use-tube test --max-jobs 10")]
+  taskqueue worker --use-tube test --max-jobs 10
+
+Beside other commands of a configuration the example runs only where that names it; these lines are enough:
+  [commands.\"taskqueue:example-task-worker\"]")]
 pub struct AddFlags {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 1)]

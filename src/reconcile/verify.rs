@@ -1,6 +1,6 @@
 //! Looking for the jobs of tasks that wait, and putting those that the broker has forgotten.
 
-use crate::broker;
+use crate::broker::{self, JobStats};
 use crate::clock::now;
 use crate::crash::{self, Point};
 use crate::ledger::Millis;
@@ -75,15 +75,26 @@ impl Pass<'_> {
                 .iter()
                 .filter_map(|unverified| unverified.job)
                 .collect();
+            let is_of_today =
+                |unverified: &UnverifiedJob| unverified.instance.as_deref() == Some(today);
             let mut bodies = self.broker.peek_all(&jobs).await?.into_iter();
+            // A number that today's instance has given to a job is nobody else's.
+            let stats = match some.iter().all(is_of_today) {
+                true => Vec::new(),
+                false => self.broker.stats_jobs(&jobs).await?,
+            };
+            let mut stats = stats.into_iter();
             for unverified in some {
-                let body = unverified.job.and_then(|_| bodies.next().flatten());
-                let is_there = match body {
-                    Some(body) => self.is_it(unverified, &body, today).await?,
-                    None => false,
+                let (body, stats) = match unverified.job {
+                    Some(_) => (bodies.next().flatten(), stats.next().flatten()),
+                    None => (None, None),
                 };
+                let is_its = body.is_some_and(|body| self.has_body(unverified, &body));
+                let is_there = is_its
+                    && (is_of_today(unverified)
+                        || stats.is_some_and(|stats| self.is_it(unverified, &stats)));
                 match is_there {
-                    true if unverified.instance.as_deref() == Some(today) => {}
+                    true if is_of_today(unverified) => {}
                     true => found.push(unverified.put),
                     false => missing.push(unverified.put),
                 }
@@ -99,48 +110,29 @@ impl Pass<'_> {
         self.put(missing).await
     }
 
-    /// Whether the job with this body is the one that is looked for.
-    async fn is_it(
-        &mut self,
-        unverified: &UnverifiedJob,
-        body: &[u8],
-        today: &str,
-    ) -> Result<bool, Error> {
+    /// Whether the job that is looked for has this body.
+    fn has_body(&self, unverified: &UnverifiedJob, body: &[u8]) -> bool {
         match &unverified.fingerprint {
             Fingerprint::Pointer => {
                 let pointer = Pointer {
                     uuid: unverified.uuid,
                     store: self.store.id(),
                 };
-                if body != pointer.to_body().as_slice() {
-                    return Ok(false);
-                }
-                // A number that this instance has given to the job is nobody else's.
-                if unverified.instance.as_deref() == Some(today) {
-                    return Ok(true);
-                }
-                let Some(job) = unverified.job else {
-                    return Ok(false);
-                };
-                // In another tube the pointer is somebody's copy, and no worker heeds it there.
-                let stats = self.broker.stats_job(job).await?;
-                Ok(stats.is_some_and(|stats| stats.tube == *self.tube))
+                body == pointer.to_body().as_slice()
             }
-            Fingerprint::Foreign { hash, birth } => {
-                if fingerprint(body) != *hash {
-                    return Ok(false);
-                }
-                if unverified.instance.as_deref() == Some(today) {
-                    return Ok(true);
-                }
-                let Some(job) = unverified.job else {
-                    return Ok(false);
-                };
-                Ok(self.broker.stats_job(job).await?.is_some_and(|stats| {
-                    let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
-                    let seems = now().saturating_sub(age);
-                    seems.saturating_sub(*birth).saturating_abs() <= SAME_BIRTH
-                }))
+            Fingerprint::Foreign { hash, .. } => fingerprint(body) == *hash,
+        }
+    }
+
+    /// Whether a job with the number and the body of one of another instance is that job, by what the broker knows.
+    fn is_it(&self, unverified: &UnverifiedJob, stats: &JobStats) -> bool {
+        match &unverified.fingerprint {
+            // In another tube a pointer is somebody's copy, and no worker heeds it there.
+            Fingerprint::Pointer => stats.tube == *self.tube,
+            Fingerprint::Foreign { birth, .. } => {
+                let age = Millis::try_from(stats.age.as_millis()).unwrap_or(Millis::MAX);
+                let seems = now().saturating_sub(age);
+                seems.saturating_sub(*birth).saturating_abs() <= SAME_BIRTH
             }
         }
     }

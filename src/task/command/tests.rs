@@ -97,13 +97,16 @@ fn argv_or_reason(
         .map_err(|refusal| refusal.to_string())
 }
 
+/// The argv without its program, or how the reason begins.
+type Expected = Result<&'static [&'static str], &'static str>;
+
 #[test]
 fn a_command_is_given_the_options_that_are_listed() {
     let none = Options::default;
     let listed = || Options::Named([name("format"), name("copies")].into());
     let two = r#"{"checkpoint":1,"checkpoint-action":"exec=id"}"#;
     #[rustfmt::skip]
-    let table: &[(Options, &str, Result<&[&str], &str>)] = &[
+    let table: &[(Options, &str, Expected)] = &[
         (none(), "{}", Ok(&[])),
         (none(), r#"{"format":false,"x":null}"#, Ok(&[])),
         (none(), r#"{"format":"pdf"}"#, Err("the command app:x may not be given the option \"format\"; if it is to \

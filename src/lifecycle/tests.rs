@@ -405,3 +405,20 @@ fn a_shutdown_ends_in_a_kill() {
     assert_eq!(worker.step(&RULES, Event::Due, s(18)).unwrap(), []);
     assert_eq!(worker.step(&RULES, KILLED, s(18)).unwrap(), []);
 }
+
+/// Commands that may take long between TERM and KILL are not cut short by a tender that is in no hurry.
+#[test]
+fn a_shutdown_waits_for_as_long_as_commands_may_take_to_end() {
+    for (kill_after, patience) in [(s(0), s(5)), (s(3), s(5)), (s(60), s(60))] {
+        let rules = Rules {
+            kill_after,
+            ..RULES
+        };
+        let mut worker = Worker::new(s(0));
+        for event in [SPAWNED, Event::Ready, BUSY, DRAIN] {
+            worker.step(&rules, event, s(1)).unwrap();
+        }
+        let end = s(1) + GRACE + patience + MARGIN;
+        assert_eq!(worker.deadline(), Some(end), "{kill_after:?}");
+    }
+}

@@ -124,13 +124,20 @@ fn every_key_of_the_configuration_is_in_its_page() {
             r".SS [types.\(dqNAME\(dq]",
             "[types.a]\ncommand = 'a'\nx_ = 1",
         ),
+        (".SS [defaults]", "[defaults]\nx_ = 1"),
+        (".SS limits = { ... }", "[defaults]\nlimits = { x_ = 1 }"),
         (
             ".SS backoff = { ... }",
             "[commands.a]\nrun = ['a']\nbackoff = { x_ = 1 }",
         ),
     ];
+    // These may stand in each of their tables.
+    let shared = set(tags(section(&page, ".SS [defaults]")));
     for (heading, toml) in table {
-        let described = set(tags(section(&page, heading)));
+        let mut described = set(tags(section(&page, heading)));
+        if toml.starts_with("[tubes.") || toml.starts_with("[commands.") && !toml.contains('{') {
+            described.extend(shared.clone());
+        }
         assert_eq!(described, expected(toml), "{heading}");
     }
     let commands = section(&page, r".SS [commands.\(dqNAME\(dq]");
@@ -230,6 +237,7 @@ fn the_example_has_every_key() {
     let page = text("man/taskqueue.toml.5");
     // Tables are seen by their members; another program as worker is for few.
     let left_out = [
+        "defaults",
         "tubes",
         "commands",
         "types",

@@ -99,7 +99,9 @@ impl Tour {
         let said = String::from_utf8(output.stdout)
             .unwrap()
             .replace(&self.port, PORT);
-        let said: Vec<&str> = said.lines().collect();
+        // Of what only root is told, the tour says nothing.
+        let is_for_all = |line: &&str| !line.contains("WARN commands run as root, since nothing");
+        let said: Vec<&str> = said.lines().filter(is_for_all).collect();
         let alike = matches(&said, expected);
         if !alike {
             self.wrong.push(format!("$ {line}\n{}", said.join("\n")));

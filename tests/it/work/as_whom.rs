@@ -317,7 +317,8 @@ fn what_a_worker_cannot_give_is_its_trouble_and_said_once() {
         0,
         "nothing is spent"
     );
-    assert_eq!(status(&taskqueue, "1"), "waiting");
+    // Between two tries.
+    until("given back", || status(&taskqueue, "1") == "waiting");
     fs::set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
     let well = "SELECT count(*) FROM tasks WHERE status = 'done' AND attempt = 1 AND lost = 0";
     until("done", || number(&taskqueue, well) == 3);

@@ -4,6 +4,7 @@
 mod bodies;
 mod damage;
 mod described;
+mod errors;
 mod json;
 mod lines;
 mod manual;

@@ -111,7 +111,8 @@ impl Reached {
         match may_be_killed(*pid, host) {
             true => format!("end it with: kill {pid}{more}"),
             false => format!(
-                "end it where it was started: its service, its container, or a signal TERM to it on {host}"
+                "end it where it was started: its service, its container, or a signal TERM to it on {}",
+                one_line(host)
             ),
         }
     }

@@ -1,9 +1,9 @@
 //! Ending what attempts left running.
 //!
 //! Whom to end is found in `/proc`: first every process whose environment carries an attempt's token, wherever
-//! it has gone and whatever it has closed, and with it those of its process group and user that carry none; then whoever
-//! is in the session that the attempt's command has begun; then, if an attempt's lock is still held, whoever has the locked
-//! descriptor open. Only session and lock can say that nothing is left: they are asked last.
+//! it has gone and whatever it has closed, and with it those of its process group and user that carry none; then
+//! whoever is in the session that the attempt's command has begun; then, if an attempt's lock is still held, whoever
+//! has the locked descriptor open. Only session and lock can say that nothing is left: they are asked last.
 //!
 //! What has become another user's shows neither environment nor descriptors, and may not be signalled. It is still in
 //! its session: so it is known that the attempt has not ended, and who is to be ended by people.
@@ -284,8 +284,9 @@ fn kill_all(chosen: &dyn Fn(Pid) -> bool, groups: &mut BTreeSet<Group>) -> io::R
 }
 
 /// Kills those in these groups that carry no token at all: started by the same command, with another environment
-/// and without its descriptors. A program may write into its own environment what it likes, and so must not have anybody
-/// killed whom its user could not kill. A group in which nobody is left is forgotten, for its number may become another's.
+/// and without its descriptors. A program may write into its own environment what it likes, and so must not have
+/// anybody killed whom its user could not kill. A group in which nobody is left is forgotten, for its number may become
+/// another's.
 fn kill_company(groups: &mut BTreeSet<Group>) -> io::Result<usize> {
     let own = table::own_place().map(|own| own.group);
     groups.retain(|group| group.place.group != 0 && Some(group.place.group) != own);

@@ -45,7 +45,9 @@ fn the_narrowest_table_wins_key_by_key() {
         environment = ['A', 'Z']
         [commands.c]
         run = ['x']
-        directory = 'down/there'";
+        directory = 'down/there'
+        [types]
+        'Example' = { command = 'taskqueue:example-task-worker' }";
     let limit = |found: &Conditions, limit| found.limits.get(&limit).copied();
     let shown = |found: &Conditions| {
         let named = found.variables.named.iter();

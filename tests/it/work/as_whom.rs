@@ -25,7 +25,7 @@ fn is_root(what: &str) -> bool {
 /// A folder that everybody may enter, and one command that runs that script.
 fn with_script(script: &str, rest: &str) -> Taskqueue {
     let taskqueue = Taskqueue::embedded();
-    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o1777)).unwrap();
     configure(&taskqueue, script, rest);
     taskqueue
 }
@@ -380,7 +380,7 @@ fn without_root_another_user_is_refused_at_the_start_and_at_a_reload() {
         let complaint = run(args).failed(2);
         assert!(complaint.contains(refused), "{complaint}");
     }
-    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o1777)).unwrap();
     // Whoever puts runs nothing.
     run(&["put", "--use-tube", "t", "look"]).ok();
     let checked = run(&["check"]);
@@ -484,7 +484,7 @@ fn a_cleanup_runs_as_its_command() {
     );
     let open = taskqueue.path("open");
     fs::create_dir(&open).unwrap();
-    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
     taskqueue.run(&["put", "--use-tube", "t", "look"]).ok();
     taskqueue.work("t", 1);
     assert_eq!(taskqueue.show("1")["attempts"][0]["outcome"], "timed_out");
@@ -521,7 +521,7 @@ fn what_another_users_command_leaves_running_is_ended() {
     );
     let open = taskqueue.path("open");
     fs::create_dir(&open).unwrap();
-    fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
     taskqueue.run(&["put", "--use-tube", "t", "look"]).ok();
     let worker = start(
         &taskqueue,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, geteuid, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -163,6 +163,11 @@ impl Taskqueue {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // In somebody else's folder a configuration is not read unless it is named.
+        let is_ours = |found: fs::Metadata| found.uid() == geteuid().as_raw();
+        if !fs::metadata(self.dir.path()).is_ok_and(is_ours) {
+            command.env("TASKQUEUE_CONFIG", self.path("taskqueue.toml"));
+        }
         command
     }
 

@@ -124,7 +124,9 @@ fn folder_of(path: &Path) -> io::Result<(Found, PathBuf)> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     };
-    Ok((Found::from(stat(folder)?), folder::named(folder)))
+    // By its name, without a dot.
+    let at = folder::named(path).parent().map(Path::to_owned);
+    Ok((Found::from(stat(folder)?), at.unwrap_or_default()))
 }
 
 /// Whether whoever may put something else in its folder is root, or us, or of a group of ours.

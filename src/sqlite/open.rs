@@ -155,6 +155,10 @@ impl Standing {
             .busy_handler(Some(wait_for_lock))
             // What turns out not to be ours is left as it is, its journal too.
             .and_then(|()| keep_journal(&connection, journal))
+            // Its schema may be a stranger's work, and have views and triggers that call what is not harmless.
+            .and_then(|()| {
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+            })
             .map_err(|e| Error::sqlite(path, e))?;
         set_foreign_keys(path, &connection, true)?;
         Ok(connection)
@@ -351,6 +355,21 @@ fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_may_call_nothing_that_does_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        for _ in 0..2 {
+            let database = Database::open(&path, Durability::ProcessDeath).unwrap();
+            let sql = "PRAGMA trusted_schema";
+            let trusted: i64 = database
+                .connection
+                .query_row(sql, [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(trusted, 0);
+        }
+    }
 
     #[test]
     fn the_newest_version_is_that_of_the_newest_migration() {

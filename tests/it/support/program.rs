@@ -167,6 +167,11 @@ impl Taskqueue {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // In somebody else's folder a configuration is not read unless it is named.
+        let is_ours = |found: fs::Metadata| found.uid() == geteuid().as_raw();
+        if !fs::metadata(self.dir.path()).is_ok_and(is_ours) {
+            command.env("TASKQUEUE_CONFIG", self.path("taskqueue.toml"));
+        }
         command
     }
 

@@ -371,6 +371,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::lack::Lack;
     use super::*;
 
     /// Runs something with no input to its end; what it printed.
@@ -515,5 +516,61 @@ mod tests {
         // No child is left to be waited for.
         let left = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         assert!(matches!(left, Err(Errno::CHILD) | Ok(None)), "{left:?}");
+    }
+
+    /// It has a memory of its own then, and says through a pipe what went wrong.
+    #[test]
+    fn a_program_of_another_user_is_started_or_says_why_not() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not run as root: another user's program was not tested");
+            return;
+        }
+        let dumpable = || rustix::process::dumpable_behavior().unwrap();
+        let before = dumpable();
+        let nothing = File::open("/dev/null").unwrap();
+        let mut conditions = Conditions {
+            identity: Some(crate::task::conditions::Identity {
+                name: "somebody".into(),
+                user: 65_534,
+                group: 65_533,
+                groups: vec![65_533, 65_532],
+            }),
+            ..Conditions::default()
+        };
+        let run = |argv: &[&str], conditions: &Conditions| {
+            let (mut printed, printer) = io::pipe().unwrap();
+            let argv: Vec<String> = argv.iter().map(|word| String::from(*word)).collect();
+            let process = spawn(&Start {
+                argv: &argv,
+                environment: &ours(),
+                added: &[],
+                stdin: nothing.as_fd(),
+                printed: printer.as_fd(),
+                inherited: Some(nothing.as_fd()),
+                note: None,
+                conditions,
+            })?;
+            drop(printer);
+            wait(&process.pidfd);
+            let mut text = String::new();
+            printed.read_to_string(&mut text).unwrap();
+            Ok::<_, NotStarted>(text)
+        };
+        let script = "id -u; id -g; id -G; ls /proc/$$/fd | wc -l";
+        let printed = run(&["sh", "-c", script], &conditions).unwrap();
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines, ["65534", "65533", "65533 65532", "4"]);
+        let missing = run(&["/nowhere"], &conditions).unwrap_err();
+        let errno = Errno::from_io_error(&missing.error);
+        assert_eq!((missing.lack, errno), (Lack::Program, Some(Errno::NOENT)));
+        conditions.directory = Some("/no/such/folder".into());
+        let lost = run(&["true"], &conditions).unwrap_err();
+        assert_eq!(lost.lack, Lack::Condition);
+        let said = lost.error.to_string();
+        assert!(
+            said.starts_with("cannot enter /no/such/folder as somebody: No such"),
+            "{said}"
+        );
+        assert_eq!(dumpable(), before, "ours is ours alone");
     }
 }

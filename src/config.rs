@@ -22,9 +22,12 @@ mod file;
 mod given;
 mod lines;
 mod listed;
+pub mod near;
 mod producer;
+pub mod size;
 mod source;
 mod types;
+mod words;
 mod written;
 
 pub use conditions::Levels;
@@ -93,7 +96,7 @@ impl Config {
             line: e
                 .span()
                 .and_then(|span| lines::line_at(&written.text, span.start)),
-            reason: e.to_string().trim_end().into(),
+            reason: words::said(e.message(), e.span(), &written.text),
         })?;
         let wrong = |key: String, reason: String| Error::Value {
             path: at.clone(),
@@ -301,7 +304,10 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
             ),
         ] {
             if value == Some(0) {
-                return Err(wrong(at(key), "must be at least 1".into()));
+                return Err(wrong(
+                    at(key),
+                    "must be at least 1; leave it out for the default".into(),
+                ));
             }
         }
         if given.timeout.is_some_and(|span| span.0.is_zero()) {
@@ -325,7 +331,11 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
 /// Whether a program and its arguments can be that, or what is wrong with them.
 fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
     match argv.first().map(String::as_str) {
-        None | Some("") => return Err("no program is named"),
+        None | Some("") => {
+            return Err(
+                "no program is named; write one and its arguments, such as [\"/usr/bin/send\", \"-v\"]",
+            );
+        }
         // Or the body would choose the program.
         Some("{command}") => return Err("the program itself must be named"),
         Some(_) => {}
@@ -379,23 +389,31 @@ fn tubes(
         {
             return Err(wrong(
                 at(".command"),
-                format!("there is no [commands.\"{command}\"]"),
+                format!(
+                    "there is no [commands.\"{command}\"]; add that table, or name one that is there"
+                ),
             ));
         }
         producer::limit(&tube, given, commands, wrong)?;
         if given.worker_command.as_ref().is_some_and(Vec::is_empty) {
-            return Err(wrong(at(".worker_command"), "no program is named".into()));
+            return Err(wrong(
+                at(".worker_command"),
+                "no program is named; write one, such as [\"/usr/bin/loop\"]".into(),
+            ));
         }
         if let Some(max_lost) = given.max_lost {
             if max_lost == 0 {
-                return Err(wrong(at(".max_lost"), "must be at least 1".into()));
+                return Err(wrong(
+                    at(".max_lost"),
+                    "must be at least 1; leave it out for the default".into(),
+                ));
             }
             commands.set_max_lost(tube.clone(), max_lost);
         }
         let usual = Keep::default();
         let keep = Keep {
             tasks: given.max_refused.unwrap_or(usual.tasks),
-            bytes: given.max_refused_bytes.unwrap_or(usual.bytes),
+            bytes: given.max_refused_bytes.map_or(usual.bytes, |size| size.0),
         };
         commands.set_keep_refused(tube.clone(), keep);
         tubes.insert(tube, given.clone());

@@ -35,7 +35,7 @@ pub struct Flags {
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", value_parser = super::number::any, default_value_t = 100)]
     limit: u64,
     /// Print a JSON array
     #[arg(long)]

@@ -30,6 +30,15 @@ pub fn as_it_is() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
+/// Prints what was asked for about the command line itself, in colours where people look on.
+///
+/// # Errors
+/// When that cannot be written.
+pub fn help(text: &clap::Error) -> io::Result<()> {
+    text.print()?;
+    io::stdout().flush()
+}
+
 /// Whether people look on.
 pub fn is_terminal() -> bool {
     io::stdout().is_terminal()

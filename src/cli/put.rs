@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::configured::block_on;
 use super::out::out;
-use super::{Failure, log};
+use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
@@ -68,7 +68,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
     /// Its job's priority; 0 is the most urgent
-    #[arg(long, value_name = "N", default_value_t = broker::DEFAULT_PRIORITY)]
+    #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
     /// Run it this much later
     ///
@@ -219,7 +219,7 @@ impl Iterator for TaskLines {
                     return Some(Err(self.wrong(format!("it has more than {MAX_BODY} bytes"))));
                 }
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Line::Whole(line)) => return Some(self.task(&line)),
+                Ok(Line::Whole(line)) => return Some(self.task(line.trim_ascii_end())),
                 Err(error) => {
                     self.input = None;
                     return Some(Err(

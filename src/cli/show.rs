@@ -36,9 +36,11 @@ fn key(text: &str) -> Result<Key, String> {
     if let Ok(id) = text.parse() {
         return Ok(Key::Id(TaskId(id)));
     }
-    Uuid::parse_str(text)
-        .map(Key::Uuid)
-        .map_err(|_| "neither a task's number nor a uuid".into())
+    Uuid::parse_str(text).map(Key::Uuid).map_err(|_| {
+        format!(
+            "'{text}' is neither a task's number, such as 12, nor a uuid; taskqueue list has both"
+        )
+    })
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {

@@ -13,7 +13,7 @@ use super::configured::{self, block_on, broker};
 use super::global::{
     BROKER_VARIABLE, CONFIG_VARIABLE, GRACE_PERIOD_VARIABLE, Global, STORE_VARIABLE,
 };
-use super::{Failure, guard, log};
+use super::{Failure, guard, log, number};
 use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::fd;
@@ -49,7 +49,7 @@ pub struct Flags {
     #[arg(long, value_name = "TUBE")]
     use_tube: TubeName,
     /// End after so many jobs, run or refused
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::from_1)]
     max_jobs: Option<u64>,
     #[arg(
         long,

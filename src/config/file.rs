@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::given::{Given, Limits, Name, Variables};
 use super::listed;
+use super::size::Bytes;
 use crate::pool;
 
 /// The whole file.
@@ -51,11 +52,11 @@ pub struct Tube {
     /// A worker older than this is replaced when it is idle.
     pub max_worker_age: Option<Span>,
     /// A worker that printed more bytes than this, with its commands, is replaced when it is idle.
-    pub max_worker_buffer: Option<u64>,
+    pub max_worker_buffer: Option<Bytes>,
     /// A worker that finished so many jobs is replaced.
     pub max_worker_jobs: Option<u64>,
     /// A worker that holds so many bytes in memory after a job is replaced.
-    pub max_worker_memory: Option<u64>,
+    pub max_worker_memory: Option<Bytes>,
     /// What is started as a worker, instead of ourselves.
     pub worker_command: Option<Vec<String>>,
     /// How that tells how it stands.
@@ -72,7 +73,7 @@ pub struct Tube {
     /// Refused tasks of others that are kept.
     pub max_refused: Option<u64>,
     /// The bytes of their bodies that are kept.
-    pub max_refused_bytes: Option<u64>,
+    pub max_refused_bytes: Option<Bytes>,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.

@@ -1,5 +1,6 @@
 //! Opening the file: who may read it, SQLite's settings, the schema.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::process::geteuid;
 use uuid::Uuid;
 
+use super::error::said;
 use super::journal::Journal;
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Durability, Error, Failed};
@@ -295,9 +297,21 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .set_grouped(true)
         .run(connection)
         .map(drop)
-        .map_err(|e| migrate_error(e.to_string()));
+        .map_err(|e| migrate_error(cause(path, &e)));
     set_foreign_keys(path, connection, true)?;
     migrated
+}
+
+/// Why a migration failed: what SQLite said, and not who asked.
+fn cause(path: &Path, error: &refinery::Error) -> String {
+    let mut why = error.source();
+    while let Some(error) = why {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            return said(path, error);
+        }
+        why = error.source();
+    }
+    error.to_string()
 }
 
 fn no_turn(path: &Path, error: &io::Error) -> Error {

@@ -353,7 +353,7 @@ fn a_file_that_is_no_database_is_left_alone() {
     std::fs::write(&path, "my only copy\n".repeat(1000)).unwrap();
     let error = refused(&path);
     assert!(matches!(error, Trouble::Open { .. }), "{error:?}");
-    assert!(error.to_string().contains("not a database"), "{error}");
+    assert!(error.to_string().contains("no SQLite database"), "{error}");
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Check(flags) => return check::run(flags, global),
         Command::Stop(flags) => stop::run(flags, &global.store()?),
         Command::Put(flags) => return put::run(flags, &load()?),
-        Command::List(flags) => list::run(flags, &load()?),
+        Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),

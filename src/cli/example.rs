@@ -55,6 +55,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,
         ttr: DEFAULT_TTR,
+        strict: false,
         json: flags.json,
     };
     let task = |_| {

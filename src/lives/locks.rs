@@ -6,7 +6,7 @@
 //! pid namespace can confuse that.
 //!
 //! These descriptors stay with us. An attempt's byte is its worker's; its command inherits the lock of a file of the
-//! attempt's own ([`attempts`]), so that the attempt is held for as long as a process of it exists, whoever its parent
+//! attempt's own (`attempts`), so that the attempt is held for as long as a process of it exists, whoever its parent
 //! is by now.
 //!
 //! Whoever looks into another file, or at other bytes than those that are held, sees nobody alive. So the file has the

@@ -1,7 +1,7 @@
 //! As whom, where and with what commands run: real processes, and real users.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -380,7 +380,8 @@ fn without_root_another_user_is_refused_at_the_start_and_at_a_reload() {
         let complaint = run(args).failed(2);
         assert!(complaint.contains(refused), "{complaint}");
     }
-    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o1777)).unwrap();
+    // Theirs to make a store in.
+    chown(taskqueue.path(""), Some(THEM), None).unwrap();
     // Whoever puts runs nothing.
     run(&["put", "--use-tube", "t", "look"]).ok();
     let checked = run(&["check"]);

@@ -244,7 +244,10 @@ impl Folder {
             // Whatever we keep from files that we make.
             fchmod(&made, Mode::from(0o444))?;
         }
-        if geteuid().is_root() {
+        if self
+            .file
+            .is_some_and(|store| store.user != geteuid().as_raw())
+        {
             self.give(&made);
         }
         Ok(File::from(made))
@@ -341,7 +344,8 @@ impl Folder {
 
     /// The store's owner, root and ourselves are believed, and whoever writes in a folder that is a group's.
     fn owner_is_trusted(&self, found: &Found) -> Result<(), Distrust> {
-        let owner = |file: Option<&Found>| file.map_or(geteuid().as_raw(), |file| file.user);
+        let owner =
+            |file: Option<&Found>| file.map_or_else(|| geteuid().as_raw(), |file| file.user);
         let is_of_the_group = || self.found.is_its_groups() && found.group == self.found.group;
         if found.user == owner(self.file.as_ref()) || found.is_ours() || is_of_the_group() {
             return Ok(());

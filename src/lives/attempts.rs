@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use crate::beside::{self, Folder};
 use crate::ofd;
@@ -19,40 +20,88 @@ use crate::task::id::{AttemptId, TaskId};
 /// The only byte that is ever locked.
 pub(super) const BYTE: i64 = 0;
 
+/// The files of the attempts of a store. The folder is held open once it is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts(Arc<OnceLock<Arc<Folder>>>);
+
+impl Attempts {
+    /// Makes the file of an attempt. Whoever calls holds the attempt's byte in the file of all locks.
+    pub(super) fn make(
+        &self,
+        around: &Folder,
+        store: &Path,
+        attempt: AttemptId,
+    ) -> io::Result<Inherited> {
+        let path = path(store, attempt);
+        let made = match self.0.get() {
+            Some(folder) => Inherited::make(folder, &path),
+            None => self.make_anew(around, store, &path),
+        };
+        // The folder may have been removed since.
+        let made = match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_anew(around, store, &path)
+            }
+            made => made,
+        };
+        made.map_err(|error| {
+            let reason = format!("cannot make {}: {error}", path.display());
+            io::Error::new(error.kind(), reason)
+        })
+    }
+
+    fn make_anew(&self, around: &Folder, store: &Path, path: &Path) -> io::Result<Inherited> {
+        let folder = Arc::new(around.make_folder(&beside::attempts(store))?);
+        let made = Inherited::make(&folder, path);
+        let _ = self.0.set(folder);
+        made
+    }
+
+    /// The attempts that have files beside a store.
+    pub(super) fn all(around: &Folder, store: &Path) -> io::Result<Vec<AttemptId>> {
+        let Some(folder) = folder(around, store)? else {
+            return Ok(Vec::new());
+        };
+        let names = folder.names()?.into_iter();
+        Ok(names
+            .filter_map(|name| attempt_of(name.to_str()?))
+            .collect())
+    }
+
+    /// Whether anything of an attempt has its file open with its lock. Removes the file if not: whoever calls has seen
+    /// that nobody holds the attempt's byte in the file of all locks, so nobody is about to lock this.
+    pub(super) fn is_alive(around: &Folder, store: &Path, attempt: AttemptId) -> io::Result<bool> {
+        match folder(around, store)? {
+            Some(folder) => clear(&folder, &path(store, attempt)),
+            None => Ok(false),
+        }
+    }
+}
+
 /// The file of an attempt whose worker lives. Dropping it removes the file, unless a copy of the descriptor is open.
 #[derive(Debug)]
 pub(super) struct Inherited {
-    folder: Folder,
+    folder: Arc<Folder>,
     path: PathBuf,
     /// Gone while the file is looked at for the last time.
     file: Option<File>,
 }
 
 impl Inherited {
-    /// Makes the file. Whoever calls holds the attempt's byte in the file of all locks.
-    pub(super) fn make(around: &Folder, store: &Path, attempt: AttemptId) -> io::Result<Inherited> {
-        let path = path(store, attempt);
-        Inherited::at(around, store, &path).map_err(|error| {
-            let reason = format!("cannot make {}: {error}", path.display());
-            io::Error::new(error.kind(), reason)
-        })
-    }
-
-    fn at(around: &Folder, store: &Path, path: &Path) -> io::Result<Inherited> {
-        let folder = around.make_folder(&beside::attempts(store))?;
+    fn make(folder: &Arc<Folder>, path: &Path) -> io::Result<Inherited> {
         let file = match folder.create_to_read(path) {
             // An attempt of that number was begun before, in a store of which a copy was put back.
             Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists && !is_held(&folder, path)? =>
+                if error.kind() == io::ErrorKind::AlreadyExists && !is_held(folder, path)? =>
             {
-                remove(&folder, path)?;
+                remove(folder, path)?;
                 folder.create_to_read(path)?
             }
             created => created?,
         };
         ofd::lock_shared(&file, BYTE)?;
         Ok(Inherited {
-            folder,
+            folder: Arc::clone(folder),
             path: path.to_owned(),
             file: Some(file),
         })
@@ -92,26 +141,6 @@ fn folder(around: &Folder, store: &Path) -> io::Result<Option<Folder>> {
         Ok(folder) => Ok(Some(folder)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// The attempts that have files beside a store.
-pub(super) fn all(around: &Folder, store: &Path) -> io::Result<Vec<AttemptId>> {
-    let Some(folder) = folder(around, store)? else {
-        return Ok(Vec::new());
-    };
-    let names = folder.names()?.into_iter();
-    Ok(names
-        .filter_map(|name| attempt_of(name.to_str()?))
-        .collect())
-}
-
-/// Whether anything of an attempt has its file open with its lock. Removes the file if not: whoever calls has seen that
-/// nobody holds the attempt's byte in the file of all locks, so nobody is about to lock this.
-pub(super) fn is_alive(around: &Folder, store: &Path, attempt: AttemptId) -> io::Result<bool> {
-    match folder(around, store)? {
-        Some(folder) => clear(&folder, &path(store, attempt)),
-        None => Ok(false),
     }
 }
 

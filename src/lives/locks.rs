@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
-use super::attempts::{self, Inherited};
+use super::attempts::{self, Attempts, Inherited};
 use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside::{self, Folder, Opened};
@@ -57,6 +57,7 @@ pub struct LockFile {
     /// The store's id, which is to be in the file.
     store: Uuid,
     folder: Arc<OnceLock<Arc<Folder>>>,
+    attempts: Attempts,
     seen: Arc<OnceLock<Seen>>,
 }
 
@@ -130,6 +131,7 @@ impl LockFile {
             database: path.into(),
             store,
             folder: Arc::default(),
+            attempts: Attempts::default(),
             seen: Arc::default(),
         }
     }
@@ -188,7 +190,7 @@ impl LockFile {
             return Ok(true);
         }
         match holder {
-            Holder::Attempt(id) => attempts::is_alive(self.folder()?, &self.database, id),
+            Holder::Attempt(id) => Attempts::is_alive(self.folder()?, &self.database, id),
             Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => {
                 Ok(false)
             }
@@ -333,7 +335,7 @@ impl Lives for LockFile {
     fn tidy(&self) -> Result<(), Error> {
         let all = self
             .folder()
-            .and_then(|folder| attempts::all(folder, &self.database));
+            .and_then(|folder| Attempts::all(folder, &self.database));
         for attempt in all.map_err(|error| self.trouble(&error))? {
             Lives::is_held(self, Holder::Attempt(attempt))?;
         }
@@ -373,8 +375,10 @@ impl Held for Living {
         let inherited = match self.inherited.get() {
             Some(inherited) => inherited,
             None => {
-                let LockFile { database, .. } = &self.locks;
-                let made = Inherited::make(self.locks.folder()?, database, id)?;
+                let LockFile {
+                    database, attempts, ..
+                } = &self.locks;
+                let made = attempts.make(self.locks.folder()?, database, id)?;
                 self.inherited.get_or_init(|| made)
             }
         };
@@ -473,7 +477,7 @@ mod tests {
         };
         let files = || {
             let folder = locks.folder().unwrap();
-            attempts::all(folder, &locks.database).unwrap().len()
+            Attempts::all(folder, &locks.database).unwrap().len()
         };
         let alive = locks.hold(holder(1)).unwrap();
         assert_eq!(files(), 0, "nothing has been started");

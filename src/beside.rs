@@ -35,9 +35,9 @@ pub fn sessions(store: &Path) -> PathBuf {
     named(store, "-sessions")
 }
 
-/// The folder with a file for each attempt that runs.
-pub fn attempts(store: &Path) -> PathBuf {
-    named(store, "-attempts")
+/// The file of which commands inherit a descriptor, which says that their attempts live.
+pub fn commands(store: &Path) -> PathBuf {
+    named(store, "-commands")
 }
 
 /// The bell of the embedded queue.
@@ -231,26 +231,6 @@ impl Folder {
             self.give(&file);
         }
         Ok(file)
-    }
-
-    /// Makes a file that nobody writes to, not even who opens it here. Whoever may enter the folder may read it.
-    ///
-    /// # Errors
-    /// When it is there, or cannot be made.
-    pub fn create_to_read(&self, path: &Path) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | AS_A_FILE;
-        let made = openat(&self.descriptor, name(path), flags, Mode::from(0o444))?;
-        if self.found.is_shared() {
-            // Whatever we keep from files that we make.
-            fchmod(&made, Mode::from(0o444))?;
-        }
-        if self
-            .file
-            .is_some_and(|store| store.user != geteuid().as_raw())
-        {
-            self.give(&made);
-        }
-        Ok(File::from(made))
     }
 
     /// Gives a new one to the store's owner: where root looks at somebody's store. Others own what they make, and may

@@ -126,7 +126,7 @@ fn without_its_file_of_locks_nothing_begins(taskqueue: &Taskqueue, _: &dyn Queue
     remove_locks(taskqueue);
     let refused = taskqueue.run(&WORKER).failed(1);
     let by_hand = format!(
-        "(umask 077; echo {} 2 > {})",
+        "(umask 077; echo {} 3 > {})",
         store_id(taskqueue),
         taskqueue.path("t.db-locks").display()
     );

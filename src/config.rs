@@ -76,6 +76,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether anything of our environment is kept from commands.
+    pub fn withholds(&self) -> bool {
+        !self.withheld.is_empty() || self.levels.withhold()
+    }
+
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {

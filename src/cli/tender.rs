@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
-use super::worker::{environment, identity, say_who_is_root};
+use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
 use super::{Failure, guard, log};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
@@ -197,6 +197,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
 /// What the tender is to do by the flags and the configuration.
 fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Failure> {
     config.settle()?;
+    keep_what_is_withheld(config);
     let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),

@@ -538,3 +538,28 @@ fn what_another_users_command_leaves_running_is_ended() {
     worker.wait();
     until("ended", || !pids.iter().any(|pid| exists(pid)));
 }
+
+/// A command of the same user does not find it where its worker has it from.
+#[test]
+fn what_is_withheld_is_not_found_in_the_worker_either() {
+    if !is_root("who may look into a worker") {
+        return;
+    }
+    let script = "cat /proc/$PPID/environ 2>&1 | tr '\\0' '\\n'";
+    let taskqueue = with_script(script, "");
+    chown(taskqueue.path(""), Some(THEM), None).unwrap();
+    for (rest, is_found) in [("", true), ("environment = { SECRET = false }", false)] {
+        configure(&taskqueue, script, rest);
+        let run = |args: &[&str]| {
+            let mut command = taskqueue.command_as(THEM, args);
+            command.env("SECRET", "sesame");
+            Running::start(command).wait()
+        };
+        let id = run(&["put", "--use-tube", "t", "look"]).ok();
+        run(&["worker", "--use-tube", "t", "--max-jobs", "1"]);
+        let task = taskqueue.show(id.trim());
+        let output = task["attempts"][0]["output"].as_str().unwrap();
+        assert_eq!(output.contains("sesame"), is_found, "{task}");
+        assert_eq!(output.contains("ermission denied"), !is_found, "{task}");
+    }
+}

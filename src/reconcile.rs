@@ -24,6 +24,7 @@ use crate::tube::TubeName;
 mod announce;
 mod backlog;
 mod clean_up;
+mod old;
 mod refused;
 mod remains;
 mod service;
@@ -33,6 +34,7 @@ mod verify;
 
 pub use announce::announce;
 pub use clean_up::clean_up;
+pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some};
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Reconciler, Scope, tell};

@@ -25,12 +25,15 @@ pub mod jobs;
 mod journal;
 mod open;
 mod patience;
+mod room;
 mod transaction;
+mod turn;
 
 pub use durability::Durability;
 pub use error::Error;
 pub(crate) use error::Failed;
 pub use patience::briefly;
+pub use room::Room;
 
 use journal::Journal;
 use transaction::Transaction;

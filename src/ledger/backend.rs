@@ -36,6 +36,17 @@ pub struct Capabilities {
     pub is_local: bool,
 }
 
+/// How much room a ledger takes, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// All that it takes.
+    pub all: u64,
+    /// What of it holds nothing.
+    pub free: u64,
+    /// The ledger cannot give that back unless it is written anew.
+    pub is_rigid: bool,
+}
+
 /// A transaction, whose rows may be read.
 pub type Look<'a> = dyn FnMut(&dyn Reads) -> Result<(), Failed> + 'a;
 
@@ -74,4 +85,26 @@ pub trait Backend: Send + fmt::Debug {
 
     /// Does its upkeep, as far as nobody is in the way.
     fn keep_up(&mut self) {}
+
+    /// How much room the rows take, where that is known.
+    fn room(&self) -> Result<Room, Error> {
+        Ok(Room::default())
+    }
+
+    /// Gives some free room back to whoever else needs it, in one short transaction, unless no more than so many bytes
+    /// are free. Whether there is more to give.
+    fn give_back(&mut self, _spare: u64) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Does the rest of its upkeep after a great change, as far as nobody is in the way.
+    fn settle(&mut self) {}
+
+    /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.
+    ///
+    /// # Errors
+    /// When somebody does, and when there is no room for it.
+    fn compact(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::Error;
 pub use super::rows::{Old, Unsure};
 use super::worker::note_deleted;
-use super::{Ledger, Millis};
+use super::{Ledger, Millis, Room};
 use crate::crash::{self, Point};
 use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
@@ -29,7 +29,30 @@ const UNSURE: usize = 4096;
 pub struct SoFar {
     /// So many tasks are deleted.
     pub deleted: u64,
+    spare: Spare,
     at: At,
+}
+
+/// What free room a cleanup leaves, for what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spare {
+    /// None: it is meant to give the disk back.
+    #[default]
+    Nothing,
+    /// A tenth of all: whoever cleans up all the time gives nothing back that is needed again at once.
+    Tenth,
+}
+
+/// Free room of which so much is not worth moving anything.
+const LITTLE: u64 = 1 << 20;
+
+impl Spare {
+    fn of(self, room: Room) -> u64 {
+        match self {
+            Spare::Nothing => 0,
+            Spare::Tenth => LITTLE.max(room.all / 10),
+        }
+    }
 }
 
 /// What a cleanup does next.
@@ -42,6 +65,8 @@ enum At {
         after: WorkerId,
         has_forgotten: bool,
     },
+    /// Gives free room back. `has_given`: the step before this one has given some.
+    Room { has_given: bool },
     /// Nothing.
     End,
 }
@@ -62,11 +87,19 @@ impl Default for At {
 }
 
 impl SoFar {
+    /// The beginning of a cleanup that leaves so much free room.
+    pub fn leaving(spare: Spare) -> SoFar {
+        SoFar {
+            spare,
+            ..SoFar::default()
+        }
+    }
+
     /// Whether all is done.
     pub fn is_over(&self) -> bool {
         match self.at {
             At::End => true,
-            At::Tasks { .. } | At::Workers { .. } => false,
+            At::Tasks { .. } | At::Workers { .. } | At::Room { .. } => false,
         }
     }
 
@@ -77,11 +110,13 @@ impl SoFar {
             | At::Workers {
                 has_forgotten: true,
                 ..
-            } => Some(PAUSE),
+            }
+            | At::Room { has_given: true } => Some(PAUSE),
             At::Workers {
                 has_forgotten: false,
                 ..
             }
+            | At::Room { has_given: false }
             | At::End => None,
         }
     }
@@ -89,8 +124,12 @@ impl SoFar {
     fn is_at_tasks(&self) -> bool {
         match self.at {
             At::Tasks { .. } => true,
-            At::Workers { .. } | At::End => false,
+            At::Workers { .. } | At::Room { .. } | At::End => false,
         }
+    }
+
+    fn to(self, at: At) -> SoFar {
+        SoFar { at, ..self }
     }
 }
 
@@ -150,23 +189,19 @@ impl Ledger {
 
     /// The next step of a cleanup, in one short transaction; after it, whoever goes on waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
-        let SoFar { deleted, at } = so_far;
-        Ok(match at {
+        Ok(match so_far.at {
             At::Tasks { from } => match self.delete_batch(old, from)? {
                 Some((count, last)) => {
                     crash::here(Point::BatchDeleted);
                     SoFar {
-                        deleted: deleted.saturating_add(count),
-                        at: At::Tasks { from: last },
+                        deleted: so_far.deleted.saturating_add(count),
+                        ..so_far.to(At::Tasks { from: last })
                     }
                 }
-                None => SoFar {
-                    deleted,
-                    at: At::Workers {
-                        after: WorkerId::NOBODY,
-                        has_forgotten: false,
-                    },
-                },
+                None => so_far.to(At::Workers {
+                    after: WorkerId::NOBODY,
+                    has_forgotten: false,
+                }),
             },
             At::Workers { after, .. } => {
                 let Forgotten { workers, next } = self.forget_workers(after)?;
@@ -174,13 +209,33 @@ impl Ledger {
                     after,
                     has_forgotten: workers > 0,
                 };
-                SoFar {
-                    deleted,
-                    at: next.map_or(At::End, go_on),
+                so_far.to(next.map_or(At::Room { has_given: false }, go_on))
+            }
+            At::Room { .. } => {
+                let spare = so_far.spare.of(self.backend.room()?);
+                match self.backend.give_back(spare)? {
+                    true => so_far.to(At::Room { has_given: true }),
+                    false => {
+                        self.backend.settle();
+                        so_far.to(At::End)
+                    }
                 }
             }
             At::End => so_far,
         })
+    }
+
+    /// How much room it takes.
+    pub fn room(&self) -> Result<Room, Error> {
+        self.backend.room()
+    }
+
+    /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.
+    ///
+    /// # Errors
+    /// When somebody does, and when there is no room for it.
+    pub fn compact(&mut self) -> Result<(), Error> {
+        self.backend.compact()
     }
 
     /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for

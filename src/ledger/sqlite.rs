@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience};
+use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience, Room};
 use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
 use crate::sqlite::bell::Bell;
@@ -132,6 +132,31 @@ impl Backend for Sqlite {
 
     fn keep_up(&mut self) {
         self.database.copy_journal();
+    }
+
+    fn room(&self) -> Result<Room, Error> {
+        let sqlite::Room {
+            all,
+            free,
+            is_flexible,
+        } = self.database.room()?;
+        Ok(Room {
+            all,
+            free,
+            is_rigid: !is_flexible,
+        })
+    }
+
+    fn give_back(&mut self, spare: u64) -> Result<bool, Error> {
+        Ok(self.database.give_back(spare)?)
+    }
+
+    fn settle(&mut self) {
+        self.database.fold();
+    }
+
+    fn compact(&mut self) -> Result<(), Error> {
+        Ok(self.database.compact()?)
     }
 }
 

@@ -53,6 +53,17 @@ impl Journal {
         pages >= self.next_try
     }
 
+    /// Copies it, and leaves nothing of it, as far as nobody is in the way.
+    pub fn cut(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let (log, copied) = step(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        if log == copied {
+            patiently(PATIENCE, || {
+                step(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Copies it. That somebody else is at it, or in the way, is no failure: it is tried again when the log has grown
     /// somewhat.
     pub fn copy(&mut self, connection: &Connection) -> rusqlite::Result<()> {

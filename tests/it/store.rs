@@ -6,6 +6,7 @@ mod migration;
 mod opening;
 pub mod pace;
 mod processes;
+mod room;
 mod rows;
 
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ mod remains;
 mod service;
 mod sweep;
 mod tubes;
+mod upkeep;
 mod verify;
 
 pub use announce::announce;
@@ -40,6 +41,7 @@ pub use remains::{end_remains, end_what_is_left};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
+pub use upkeep::{TakeTurn, Upkeep};
 
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);

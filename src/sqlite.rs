@@ -28,12 +28,14 @@ mod patience;
 mod room;
 mod transaction;
 mod turn;
+mod watch;
 
 pub use durability::Durability;
 pub use error::Error;
 pub(crate) use error::Failed;
 pub use patience::briefly;
 pub use room::Room;
+pub use watch::{Folded, Standing};
 
 use journal::Journal;
 use transaction::Transaction;
@@ -55,6 +57,8 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
+    /// The journal that SQLite opened with it.
+    journal_opened: Option<FileId>,
     /// The folder that it was found in.
     folder: Arc<Folder>,
 }

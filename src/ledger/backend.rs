@@ -47,6 +47,24 @@ pub struct Room {
     pub is_rigid: bool,
 }
 
+/// What a ledger's changes are written into before they are where they belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Journal {
+    /// How long it is.
+    pub bytes: u64,
+    /// Somebody has taken it away, or put another in its place, while it is open.
+    pub is_another: bool,
+}
+
+/// What came of putting the changes of a long journal where they belong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Folded {
+    /// So many bytes of it could not be; `None` where that is not known, for somebody else is at it.
+    pub left: Option<u64>,
+    /// Who keeps the rest from it, in words.
+    pub readers: Vec<String>,
+}
+
 /// A transaction, whose rows may be read.
 pub type Look<'a> = dyn FnMut(&dyn Reads) -> Result<(), Failed> + 'a;
 
@@ -99,6 +117,16 @@ pub trait Backend: Send + fmt::Debug {
 
     /// Does the rest of its upkeep after a great change, as far as nobody is in the way.
     fn settle(&mut self) {}
+
+    /// How its journal stands.
+    fn journal(&self) -> Journal {
+        Journal::default()
+    }
+
+    /// Puts what is in the journal where it belongs, and says who is in the way.
+    fn fold(&mut self) -> Result<Folded, Error> {
+        Ok(Folded::default())
+    }
 
     /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.
     ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::Error;
 pub use super::rows::{Old, Unsure};
 use super::worker::note_deleted;
-use super::{Ledger, Millis, Room};
+use super::{Folded, Journal, Ledger, Millis, Room};
 use crate::crash::{self, Point};
 use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
@@ -228,6 +228,16 @@ impl Ledger {
     /// How much room it takes.
     pub fn room(&self) -> Result<Room, Error> {
         self.backend.room()
+    }
+
+    /// How the journal stands.
+    pub fn journal(&self) -> Journal {
+        self.backend.journal()
+    }
+
+    /// Puts what is in the journal where it belongs, and says who is in the way.
+    pub fn fold(&mut self) -> Result<Folded, Error> {
+        self.backend.fold()
     }
 
     /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.

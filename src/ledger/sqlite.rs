@@ -9,7 +9,9 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience, Room};
+use super::backend::{
+    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room,
+};
 use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
 use crate::sqlite::bell::Bell;
@@ -153,6 +155,16 @@ impl Backend for Sqlite {
 
     fn settle(&mut self) {
         self.database.fold();
+    }
+
+    fn journal(&self) -> Journal {
+        let sqlite::Standing { bytes, is_another } = self.database.look_at_journal();
+        Journal { bytes, is_another }
+    }
+
+    fn fold(&mut self) -> Result<Folded, Error> {
+        let sqlite::Folded { left, readers } = self.database.fold_long_journal()?;
+        Ok(Folded { left, readers })
     }
 
     fn compact(&mut self) -> Result<(), Error> {

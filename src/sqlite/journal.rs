@@ -19,6 +19,15 @@ const LONG: i32 = 4000;
 /// How long the rest may wait for those who write. They get their turns while it does.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// How long those who write may wait for the journal's file to be cut.
+const CUTTING: Duration = Duration::from_millis(20);
+
+/// SQLite's own, which nobody changes.
+const PAGE: u64 = 4096;
+
+/// A journal's file that was longer is cut to that length when the journal begins anew.
+const SHORT: u64 = 8192 * PAGE;
+
 /// What a connection knows of the log's length.
 #[derive(Debug)]
 pub struct Journal {
@@ -31,6 +40,9 @@ pub struct Journal {
 impl Journal {
     /// Has a connection count from now on, and copy nothing by itself.
     pub fn of(connection: &mut Connection) -> rusqlite::Result<Journal> {
+        connection.query_row(&format!("PRAGMA journal_size_limit = {SHORT}"), [], |_| {
+            Ok(())
+        })?;
         let pages = Arc::new(AtomicI32::new(0));
         let counted = Arc::clone(&pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
@@ -53,15 +65,18 @@ impl Journal {
         pages >= self.next_try
     }
 
-    /// Copies it, and leaves nothing of it, as far as nobody is in the way.
-    pub fn cut(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Copies it, and leaves nothing of it, as far as nobody is in the way. How many bytes could not be copied; `None`
+    /// where somebody else is at it.
+    pub fn cut(&mut self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
         let (log, copied) = step(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
         if log == copied {
-            patiently(PATIENCE, || {
+            // All who write wait meanwhile.
+            patiently(CUTTING, || {
                 step(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
             })?;
         }
-        Ok(())
+        let left = u64::try_from(log.saturating_sub(copied)).unwrap_or(0);
+        Ok((log >= 0).then(|| left.saturating_mul(PAGE)))
     }
 
     /// Copies it. That somebody else is at it, or in the way, is no failure: it is tried again when the log has grown

@@ -17,6 +17,7 @@ use super::turn::{no_turn, wait_for_turn};
 use super::{Database, Durability, Error, Failed};
 use crate::beside::{self, Folder};
 use crate::clock::boot_id;
+use crate::file_id::FileId;
 use crate::lives::locks::LockFile;
 use crate::trust::{Distrust, Found, resolved};
 
@@ -83,6 +84,7 @@ impl Database {
         locks.is_trusted().map_err(Error::Lives)?;
         // Whoever then asks it for anything is told that it could not be made.
         let _ = make_where_nobody_lives(&locks, &mut connection);
+        let journal_opened = FileId::at(&beside::named(&path, "-wal")).ok();
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(&path, e))?;
         Ok(Database {
             connection,
@@ -94,6 +96,8 @@ impl Database {
             id: Uuid::from_bytes(id),
             locks,
             opened: found.id,
+            // SQLite has opened it by now.
+            journal_opened,
             folder,
         })
     }

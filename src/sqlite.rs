@@ -25,6 +25,7 @@ pub mod jobs;
 mod journal;
 mod open;
 mod patience;
+mod reserve;
 mod room;
 mod transaction;
 mod turn;
@@ -92,7 +93,7 @@ impl Database {
 
     /// Whether the journal is so long that it should be copied.
     pub(crate) fn has_long_journal(&mut self) -> bool {
-        self.journal.is_long()
+        self.journal.is_long() || (self.journal.is_worth_it() && self.is_short_of_room())
     }
 
     /// Copies the journal back into the file, as far as nobody is in the way.
@@ -144,7 +145,7 @@ impl Database {
             Ok(result)
         };
         let changed = run().map_err(|failed| failed.at(path, locks))?;
-        if self.copies_journal && self.journal.is_long() {
+        if self.copies_journal && self.has_long_journal() {
             self.copy_journal();
         }
         Ok(changed)

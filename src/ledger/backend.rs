@@ -118,6 +118,14 @@ pub trait Backend: Send + fmt::Debug {
     /// Does the rest of its upkeep after a great change, as far as nobody is in the way.
     fn settle(&mut self) {}
 
+    /// Keeps some room back for the day when there is none left.
+    fn keep_reserve(&mut self) {}
+
+    /// Where there is no room left, makes some, if there is any way to. Whether there was none left.
+    fn make_room(&mut self) -> bool {
+        false
+    }
+
     /// How its journal stands.
     fn journal(&self) -> Journal {
         Journal::default()

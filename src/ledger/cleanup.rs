@@ -18,6 +18,9 @@ use crate::tube::TubeName;
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
 
+/// A batch is tried again as a fifth of itself, so often.
+const SMALLER: [bool; 7] = [true, true, true, true, true, true, false];
+
 /// Between two transactions: without it the deleter wins the lock again and again.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -30,6 +33,8 @@ pub struct SoFar {
     /// So many tasks are deleted.
     pub deleted: u64,
     spare: Spare,
+    /// So many are deleted at once where that is not the usual number.
+    most: Option<usize>,
     at: At,
 }
 
@@ -53,6 +58,16 @@ impl Spare {
             Spare::Tenth => LITTLE.max(room.all / 10),
         }
     }
+}
+
+/// Some tasks that were deleted in one transaction.
+struct Batch {
+    /// So many were.
+    deleted: u64,
+    /// Of so many that were to be.
+    tasks: usize,
+    /// When the last of them ended.
+    last: Millis,
 }
 
 /// What a cleanup does next.
@@ -119,6 +134,10 @@ impl SoFar {
             | At::Room { has_given: false }
             | At::End => None,
         }
+    }
+
+    fn most(&self) -> usize {
+        self.most.unwrap_or(BATCH)
     }
 
     fn is_at_tasks(&self) -> bool {
@@ -190,12 +209,18 @@ impl Ledger {
     /// The next step of a cleanup, in one short transaction; after it, whoever goes on waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
         Ok(match so_far.at {
-            At::Tasks { from } => match self.delete_batch(old, from)? {
-                Some((count, last)) => {
+            At::Tasks { from } => match self.delete_batch(old, from, so_far.most())? {
+                Some(batch) => {
                     crash::here(Point::BatchDeleted);
+                    if batch.tasks < so_far.most() && self.backend.make_room() {
+                        // The file is made shorter before more of it has to be written.
+                        self.backend.give_back(0)?;
+                        self.backend.settle();
+                    }
                     SoFar {
-                        deleted: so_far.deleted.saturating_add(count),
-                        ..so_far.to(At::Tasks { from: last })
+                        deleted: so_far.deleted.saturating_add(batch.deleted),
+                        most: Some(batch.tasks.saturating_mul(2).clamp(1, BATCH)),
+                        ..so_far.to(At::Tasks { from: batch.last })
                     }
                 }
                 None => so_far.to(At::Workers {
@@ -213,7 +238,11 @@ impl Ledger {
             }
             At::Room { .. } => {
                 let spare = so_far.spare.of(self.backend.room()?);
-                match self.backend.give_back(spare)? {
+                let mut given = self.backend.give_back(spare);
+                if given.is_err() && self.backend.make_room() {
+                    given = self.backend.give_back(spare);
+                }
+                match given? {
                     true => so_far.to(At::Room { has_given: true }),
                     false => {
                         self.backend.settle();
@@ -228,6 +257,11 @@ impl Ledger {
     /// How much room it takes.
     pub fn room(&self) -> Result<Room, Error> {
         self.backend.room()
+    }
+
+    /// Keeps some room back for the day when there is none left.
+    pub fn keep_reserve(&mut self) {
+        self.backend.keep_reserve();
     }
 
     /// How the journal stands.
@@ -250,16 +284,38 @@ impl Ledger {
 
     /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
     /// before the write lock is taken: there may be a million to pass over.
-    fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(u64, Millis)>, Error> {
-        let batch = self.look(|rows| rows.old(old, from, BATCH))?;
-        let Some(&(_, last)) = batch.last() else {
-            return Ok(None);
-        };
-        // What a power cut brings back, the next cleanup deletes.
-        // A task that was regenerated meanwhile stays.
-        let tasks: Vec<TaskId> = batch.into_iter().map(|(task, _)| task).collect();
-        let deleted = self.change_lightly(|rows| rows.delete_old(old, &tasks))?;
-        Ok(Some((deleted, last)))
+    fn delete_batch(
+        &mut self,
+        old: &Old,
+        from: Millis,
+        most: usize,
+    ) -> Result<Option<Batch>, Error> {
+        let mut batch = self.look(|rows| rows.old(old, from, most))?;
+        for try_again in SMALLER {
+            let Some(&(_, last)) = batch.last() else {
+                return Ok(None);
+            };
+            // What a power cut brings back, the next cleanup deletes.
+            // A task that was regenerated meanwhile stays.
+            let tasks: Vec<TaskId> = batch.iter().map(|(task, _)| *task).collect();
+            match self.change_lightly(|rows| rows.delete_old(old, &tasks)) {
+                Ok(deleted) => {
+                    return Ok(Some(Batch {
+                        deleted,
+                        last,
+                        tasks: tasks.len(),
+                    }));
+                }
+                Err(error) if error.is_locked() || error.is_of_one_row() => return Err(error),
+                Err(error) if !try_again => return Err(error),
+                // On a full disk there is little room for what is written of a deletion, too.
+                Err(error) => match self.backend.make_room() {
+                    true => batch.truncate(batch.len().div_ceil(5)),
+                    false => return Err(error),
+                },
+            }
+        }
+        Ok(None)
     }
 
     /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.

@@ -157,6 +157,14 @@ impl Backend for Sqlite {
         self.database.fold();
     }
 
+    fn keep_reserve(&mut self) {
+        self.database.keep_reserve();
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.database.make_room()
+    }
+
     fn journal(&self) -> Journal {
         let sqlite::Standing { bytes, is_another } = self.database.look_at_journal();
         Journal { bytes, is_another }

@@ -21,8 +21,11 @@ use crate::service::Service;
 use crate::task::retention::Retention;
 use crate::thread::OneShot;
 
-/// Between two looks at the journal, and before the first.
+/// Between two looks at the journal.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Before the first: a tender that begins has more urgent things to do.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// A journal that is longer is looked at closely. Whoever writes has it copied from 16 MB on.
 const LONG: u64 = 24 << 20;
@@ -51,11 +54,13 @@ impl Service for Upkeep {
         let mut watch = Watch::default();
         let mut kept = BTreeSet::new();
         let mut last: Option<Instant> = None;
+        let mut first = Some(FIRST);
         loop {
             let retention = self.scope.borrow_and_update().retention;
             let every = retention.every();
+            let pause = first.take().unwrap_or(LOOK);
             tokio::select! {
-                () = sleep(every.map_or(LOOK, |every| every.min(LOOK))) => {}
+                () = sleep(every.map_or(pause, |every| every.min(pause))) => {}
                 changed = self.scope.changed() => {
                     if changed.is_err() {
                         return Ok(());
@@ -73,6 +78,11 @@ impl Service for Upkeep {
             let Some(store) = &store else {
                 continue;
             };
+            // A look at the disk; it is given up in the hour of need, and made again after that.
+            store.at_once(|db| {
+                db.keep_reserve();
+                Ok(())
+            });
             look(store, &mut watch).await;
             let is_due = every.is_some_and(|every| last.is_none_or(|last| last.elapsed() >= every));
             if is_due {

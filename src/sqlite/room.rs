@@ -8,7 +8,6 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use rustix::fs::statvfs;
 
 use super::turn::wait_for_turn;
 use super::{Database, Durability, Error, Failed};
@@ -141,12 +140,6 @@ impl Database {
         run(&self.connection).map_err(|failed| failed.at(&self.path, &self.locks))?;
         self.fold();
         Ok(())
-    }
-
-    /// What of the disk is left for us.
-    fn left_on_disk(&self) -> Option<u64> {
-        let disk = statvfs(&self.path).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }
 

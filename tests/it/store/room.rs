@@ -11,6 +11,8 @@ use taskqueue::task::state::Status;
 use super::opening::make_old;
 use super::pace::fill;
 use super::{NOW, OnDisk, register};
+use crate::ledger::put;
+use crate::support::Disk;
 
 fn clean_up_all(db: &mut Ledger) -> u64 {
     let all = Old {
@@ -101,4 +103,55 @@ fn a_small_one_is_written_anew_by_whoever_brings_it_up_to_date() {
     drop(before);
     let db = sqlite::open(&path, Durability::ProcessDeath).unwrap();
     assert!(!db.room().unwrap().is_rigid);
+}
+
+/// A store on a disk of its own, with tasks that are done, and nothing left of the disk.
+fn on_a_full_disk(disk: &Disk, keeps_reserve: bool) -> Ledger {
+    let path = disk.path("t.db");
+    let mut db = sqlite::open(&path, Durability::ProcessDeath).unwrap();
+    fill(&Connection::open(&path).unwrap(), 8000, NOW);
+    if keeps_reserve {
+        db.keep_reserve();
+        assert!(length(&disk.path("t.db-reserve")) >= 1 << 20);
+    }
+    disk.fill();
+    db
+}
+
+#[test]
+fn a_cleanup_works_on_a_full_disk_and_gives_the_disk_back() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        return;
+    };
+    let mut db = on_a_full_disk(&disk, true);
+    let full = length(&disk.path("t.db"));
+    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(&mut db, NOW)));
+    assert!(attempt.is_err(), "there was room");
+    assert_eq!(clean_up_all(&mut db), 8000);
+    put(&mut db, NOW);
+    assert!(length(&disk.path("t.db")) < full / 3);
+    assert!(!disk.path("t.db-reserve").exists());
+    // There is room again, for the next time too.
+    db.keep_reserve();
+    assert!(disk.path("t.db-reserve").exists() || full < 8 << 20);
+}
+
+/// Whoever never had a tender has no reserve; the journal that is there can be written over.
+#[test]
+fn a_cleanup_on_a_full_disk_makes_do_with_the_journal_that_is_there() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        return;
+    };
+    let path = disk.path("t.db");
+    let mut db = sqlite::open(&path, Durability::ProcessDeath).unwrap();
+    fill(&Connection::open(&path).unwrap(), 8000, NOW);
+    for _ in 0..100 {
+        put(&mut db, NOW);
+    }
+    assert!(length(&disk.path("t.db-wal")) > 100_000);
+    disk.fill();
+    assert_eq!(clean_up_all(&mut db), 8000);
+    put(&mut db, NOW);
 }

@@ -1,8 +1,8 @@
 //! A disk that is full, and what is kept back for that day.
 //!
 //! To delete rows takes room too: in the journal first, and where that is copied back, in the file, if rows are in the
-//! journal that made the file longer. So a file beside the store, `STORE-reserve`, holds some room that is given up then.
-//! And where little is left, the journal is copied back early, so that it is short when there is nothing left.
+//! journal that made the file longer. So a file beside the store, `STORE-reserve`, holds some room that is given up
+//! then. And where little is left, the journal is copied back early, so that it is short when there is nothing left.
 
 use std::path::PathBuf;
 

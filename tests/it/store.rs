@@ -8,6 +8,7 @@ pub mod pace;
 mod processes;
 mod room;
 mod rows;
+mod year;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

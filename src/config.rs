@@ -12,6 +12,7 @@ use crate::process::folder;
 use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::conditions::ByTube;
 use crate::task::refused::Keep;
+use crate::task::retention::Retention;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -70,6 +71,8 @@ pub struct Config {
     pub grace_period: Duration,
     /// Environment variables that commands do not get.
     pub withheld: Vec<String>,
+    /// How long tasks stay recorded once they have ended.
+    pub retention: Retention,
     /// The tubes that the file names.
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
@@ -79,6 +82,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether anything of our environment is kept from commands.
+    pub fn withholds(&self) -> bool {
+        !self.withheld.is_empty() || self.levels.withhold()
+    }
+
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
@@ -107,6 +115,7 @@ impl Config {
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
+        let retention = retention(file.retention, &wrong)?;
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -132,6 +141,7 @@ impl Config {
             store,
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
             withheld: file.withhold_environment,
+            retention,
             tubes,
             commands,
             levels,
@@ -240,6 +250,26 @@ fn default_store() -> Result<StoreUrl, Error> {
         })
         .ok_or(Error::NoStore)?;
     Ok(state.join("taskqueue/taskqueue.db").into())
+}
+
+/// How long what has ended stays. Nothing goes at once, for nobody could look at it.
+fn retention(given: file::Retention, wrong: &Wrong<'_>) -> Result<Retention, Error> {
+    let file::Retention {
+        done,
+        failed,
+        cancelled,
+    } = given;
+    for (key, span) in [("done", done), ("failed", failed), ("cancelled", cancelled)] {
+        if span.is_some_and(|span| span.0.is_zero()) {
+            let reason = "must be more than 0; leave it out, and such tasks stay";
+            return Err(wrong(format!("retention.{key}"), reason.into()));
+        }
+    }
+    Ok(Retention {
+        done: done.map(|span| span.0),
+        failed: failed.map(|span| span.0),
+        cancelled: cancelled.map(|span| span.0),
+    })
 }
 
 /// As whom, where and with what commands run, as far as that is judged without asking the machine.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
-use super::worker::{environment, identity, say_who_is_root};
+use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
 use super::{Failure, guard, log, number};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
@@ -182,6 +182,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         limit: flags.limit,
         runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
+        upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         configuration: Some(Configuration {
@@ -201,6 +202,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
 /// What the tender is to do by the flags and the configuration.
 fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Failure> {
     config.settle()?;
+    keep_what_is_withheld(config);
     let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),
@@ -236,6 +238,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
             commands: Arc::new(config.commands.clone()),
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
+            retention: config.retention,
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
@@ -322,6 +325,21 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Reco
                 .into_iter()
                 .filter(|of| !of.leaving && !of.is_by_us());
             Ok(others.map(|of| of.tube).collect())
+        }),
+        scope,
+    }
+}
+
+/// What keeps the store in order, likewise.
+fn upkeep(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Upkeep {
+    let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    let beside = config.store.beside().to_owned();
+    reconcile::Upkeep {
+        broker: broker(config),
+        open: Arc::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        turn: Arc::new(move || {
+            let turn = ownership::Turn::take(&beside).map_err(|error| error.to_string())?;
+            Ok(turn.map(|turn| Box::new(turn) as Box<dyn Send>))
         }),
         scope,
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::configured::{self, block_on, broker};
 use super::global::{
@@ -95,6 +96,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
     let (mut config, source) = load(global)?;
     config.store = config.store.canonical()?;
     config.settle()?;
+    keep_what_is_withheld(&config);
     take_every_body(&mut config, &flags.command);
     match source {
         Source::Tender => {}
@@ -208,12 +210,23 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         if let Err(error) = config.settle() {
             return Err(Failure::from(error).to_string());
         }
+        keep_what_is_withheld(&config);
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {
             environment: environment(&config),
             commands: Arc::new(config.commands),
         }))
     })
+}
+
+/// Where something is withheld from commands, they must not find it in the environment of the process that started
+/// them either: none of the same user may look into ours from now on (prctl(2), "PR_SET_DUMPABLE").
+pub fn keep_what_is_withheld(config: &Config) {
+    if config.withholds()
+        && let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "commands of this user can read the environment that is withheld from them");
+    }
 }
 
 /// Says of so many commands that they run as root, without anybody having said so.

@@ -26,6 +26,8 @@ pub struct File {
     #[serde(default)]
     pub withhold_environment: Vec<String>,
     #[serde(default)]
+    pub retention: Retention,
+    #[serde(default)]
     pub defaults: Given,
     #[serde(default)]
     pub tubes: BTreeMap<String, Tube>,
@@ -33,6 +35,18 @@ pub struct File {
     pub commands: BTreeMap<String, Command>,
     #[serde(default)]
     pub types: BTreeMap<String, Type>,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long tasks stay that are done.
+    pub done: Option<Span>,
+    /// Those that have failed.
+    pub failed: Option<Span>,
+    /// Those that were called off.
+    pub cancelled: Option<Span>,
 }
 
 /// `[tubes.NAME]`

@@ -45,6 +45,14 @@ pub enum Error {
         /// What refinery said.
         reason: String,
     },
+    /// The file could not be written anew.
+    #[error("cannot write the store {} anew: {reason}", path.display())]
+    Compact {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Another process has kept it locked for longer than we wait.
     #[error(
         "the store {} stayed locked by another process for {}s; try again, or look for who holds it with: fuser {}",
@@ -103,6 +111,7 @@ impl Error {
             | Error::Newer { .. }
             | Error::NotOurs { .. }
             | Error::Migrate { .. }
+            | Error::Compact { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
             | Error::Lives(_)

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -13,12 +13,14 @@ use uuid::Uuid;
 
 use super::error::said;
 use super::journal::Journal;
-use super::patience::{BUSY_WAIT, wait_for_lock};
+use super::patience::wait_for_lock;
+use super::room::{make_flexible, make_flexible_if_small};
+use super::turn::{no_turn, wait_for_turn};
 use super::{Database, Durability, Error, Failed};
 use crate::beside::{self, Folder};
 use crate::clock::boot_id;
-use crate::lives;
-use crate::lives::locks::{Lock, LockFile, take_turn};
+use crate::file_id::FileId;
+use crate::lives::locks::LockFile;
 use crate::trust::{Distrust, Found, resolved};
 
 mod embedded {
@@ -84,6 +86,7 @@ impl Database {
         locks.is_trusted().map_err(Error::Lives)?;
         // Whoever then asks it for anything is told that it could not be made.
         let _ = make_where_nobody_lives(&locks, &mut connection);
+        let journal_opened = FileId::at(&beside::named(&path, "-wal")).ok();
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(&path, e))?;
         Ok(Database {
             connection,
@@ -95,6 +98,8 @@ impl Database {
             id: Uuid::from_bytes(id),
             locks,
             opened: found.id,
+            // SQLite has opened it by now.
+            journal_opened,
             folder,
         })
     }
@@ -286,8 +291,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
             return Err(no_turn(path, &source));
         }
     }
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
+    // The first is heeded only before anything is in the file.
+    make_flexible(connection)
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         .map_err(|e| Error::sqlite(path, e))?;
     // A table that is made anew is dropped before, and no row that refers to it may go with it.
     set_foreign_keys(path, connection, false)?;
@@ -299,7 +305,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .map(drop)
         .map_err(|e| migrate_error(cause(path, &e)));
     set_foreign_keys(path, connection, true)?;
-    migrated
+    migrated?;
+    make_flexible_if_small(connection);
+    Ok(())
 }
 
 /// Why a migration failed: what SQLite said, and not who asked.
@@ -312,13 +320,6 @@ fn cause(path: &Path, error: &refinery::Error) -> String {
         why = error.source();
     }
     error.to_string()
-}
-
-fn no_turn(path: &Path, error: &io::Error) -> Error {
-    let file = beside::locks(path);
-    Error::Lives(lives::Error::Trouble {
-        what: format!("the file of locks {} failed: {error}", file.display()),
-    })
 }
 
 /// Makes the file of locks where there is none, or one that is not to be believed, and nobody can hold another one.
@@ -343,27 +344,6 @@ fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
     // Where the system does not tell, all boots are one.
     let sql = "SELECT 1 FROM workers WHERE ?1 = '' OR boot IN (?1, '')";
     Ok(look.prepare_cached(sql)?.exists([boot])?)
-}
-
-fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
-    let since = Instant::now();
-    loop {
-        match take_turn(path) {
-            Ok(turn) => return Ok(turn),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && since.elapsed() < BUSY_WAIT => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Error::Locked {
-                    path: path.into(),
-                    waited: BUSY_WAIT,
-                });
-            }
-            Err(source) => {
-                return Err(no_turn(path, &source));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Tender {
             ));
             self.grace = grace;
         }
+        if let Some(configuration) = &self.configuration
+            && configuration.scope.borrow().retention != scope.retention
+        {
+            changed.push("tasks that have ended stay for other times than before".to_owned());
+        }
         for settings in pools {
             let tube = settings.tube.clone();
             match self.find(&tube) {

@@ -87,11 +87,16 @@ fn case(line: &str) -> String {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8(said).unwrap().replace(folder, "/FOLDER");
     let mut text = format!("{line}\n");
-    for line in said.lines() {
+    // Whoever runs the tests.
+    let owner = |line: &str| match (line.split_once("a folder of "), line.split_once("), and")) {
+        (Some((begin, _)), Some((_, end))) => format!("{begin}a folder of OWNER, and{end}"),
+        _ => line.to_owned(),
+    };
+    for line in said.lines().map(owner) {
         // The time before an event.
         let line = match line.split_once("Z  WARN ") {
             Some((_, event)) => format!("WARN {event}"),
-            None => line.to_owned(),
+            None => line.clone(),
         };
         text.push_str(format!("    {line}").trim_end());
         text.push('\n');

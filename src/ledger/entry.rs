@@ -154,6 +154,8 @@ pub struct Attempt {
     pub alive: Alive,
     /// What the task has used up before this attempt.
     pub budget: Budget,
+    /// Since when the task could have been run, if that is known.
+    pub since: Option<Millis>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's TTR in seconds, where known.
@@ -196,6 +198,8 @@ pub struct Settlement {
     pub started: Option<Millis>,
     /// When it ended.
     pub finished: Millis,
+    /// [`Attempt::since`], where that is at hand.
+    pub since: Option<Millis>,
 }
 
 /// What a worker has to say to the ledger and what it asks, in one transaction, in this order.

@@ -20,6 +20,7 @@ mod attempts;
 mod cleanup;
 mod columns;
 mod error;
+mod minutes;
 mod operations;
 #[cfg(test)]
 mod plans;

@@ -9,6 +9,7 @@
 
 use super::entry::Settlement;
 use super::error::Failed;
+use super::minutes::Sums;
 use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -27,9 +28,10 @@ pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed
 }
 
 /// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row
-/// of its own, with the name of who ran it. True if so.
+/// of its own, with the name of who ran it, and is counted. True if so.
 pub(super) fn end(
     rows: &dyn Rows,
+    sums: &Sums,
     settlement: &Settlement,
     owner: WorkerId,
     worker: &str,
@@ -44,7 +46,7 @@ pub(super) fn end(
             (Status::Waiting, Some(finished.saturating_add(delay)), None)
         }
     };
-    let ours = rows.end(&Ending {
+    let ended = rows.end(&Ending {
         id: settlement.id,
         owner,
         status,
@@ -55,9 +57,9 @@ pub(super) fn end(
         kicks: settlement.kicks,
         started: settlement.started,
     })?;
-    if !ours {
+    let Some(ended) = ended else {
         return Ok(false);
-    }
+    };
     rows.add_attempt(&EndedAttempt {
         id: settlement.id,
         worker,
@@ -67,6 +69,7 @@ pub(super) fn end(
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }
+    sums.add(settlement, ended);
     Ok(true)
 }
 

@@ -10,6 +10,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{DisplayedStatus, Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
+use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -237,6 +238,15 @@ impl Reads for Transaction<'_> {
                 .into_iter()
                 .map(|((tube, wants), count)| Backlog { tube, wants, count });
         Ok(backlog.collect())
+    }
+
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed> {
+        let tables = self.0.borrow();
+        let ends = tables.ends().iter();
+        let within = ends.filter(|(of, _)| (from..=to).contains(&of.minute));
+        Ok(within
+            .map(|(of, ends)| (of.clone(), ends.clone()))
+            .collect())
     }
 
     fn page(

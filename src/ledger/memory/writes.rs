@@ -1,5 +1,7 @@
 //! What may be done, in memory.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::Transaction;
@@ -11,8 +13,10 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded, Rows,
+    self, Beginning, BegunPut, Ended, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy,
+    Recorded, Rows,
 };
+use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -168,8 +172,9 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<Ended>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_ended = tables.change(
             ending.id.task,
             |row| row.is_run_by(ending.id, Some(ending.owner)),
             |row| {
@@ -183,7 +188,13 @@ impl Rows for Transaction<'_> {
                 row.started = ending.started.or(row.started);
                 row.ahead = false;
             },
-        )
+        )?;
+        let row = tables.task(ending.id.task).filter(|_| is_ended);
+        Ok(row.map(|row| Ended {
+            tube: row.tube.to_string(),
+            command: row.command.clone(),
+            started: row.started.unwrap_or_default(),
+        }))
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
@@ -465,6 +476,25 @@ impl Rows for Transaction<'_> {
         }
         tables.write_worker(worker, None);
         Ok(true)
+    }
+
+    fn add_ends(&self, of: &Of, more: &Ends, kept: RangeInclusive<i64>) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let before = tables.ends().get(of).cloned();
+        if before.is_none() {
+            let minutes = || tables.ends().keys().map(|of| of.minute);
+            let old = minutes().min().filter(|minute| minute < kept.start());
+            let to_come = minutes().max().filter(|minute| minute > kept.end());
+            let goes = |of: &&Of| [old, to_come].contains(&Some(of.minute));
+            let gone: Vec<Of> = tables.ends().keys().filter(goes).cloned().collect();
+            for of in gone {
+                tables.write_ends(of, None);
+            }
+        }
+        let mut ends = before.unwrap_or_default();
+        ends.add(more);
+        tables.write_ends(of.clone(), Some(ends));
+        Ok(())
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -150,6 +150,17 @@ pub struct Ending<'a> {
     pub started: Option<Millis>,
 }
 
+/// What the row of a task says whose attempt has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The name of the task's tube.
+    pub tube: String,
+    /// The name of its command, where that is known.
+    pub command: Option<String>,
+    /// When the attempt began.
+    pub started: Millis,
+}
+
 /// An attempt that has ended, as its own row says it.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedAttempt<'a> {

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::columns::column;
+use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::puts;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ended, Ending, ForeignJob, NewRow, Origin, TaskRow};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -163,27 +163,37 @@ pub(super) fn name_command(change: &Connection, task: TaskId, command: &str) -> 
     Ok(())
 }
 
-pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Failed> {
+pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<Option<Ended>, Failed> {
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
                 started = coalesce(?10, started), ahead = 0
-             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3
+             RETURNING tube, command, started",
         )?
-        .execute(params![
-            ending.id.task,
-            ending.id.number,
-            ending.owner,
-            ending.status.as_str(),
-            ending.due,
-            ending.reason,
-            ending.finished,
-            ending.budget.spent,
-            ending.budget.lost,
-            ending.started,
-        ])?
-        == 1;
-    if let Some(kicks) = ending.kicks.filter(|_| ended) {
+        .query_row(
+            params![
+                ending.id.task,
+                ending.id.number,
+                ending.owner,
+                ending.status.as_str(),
+                ending.due,
+                ending.reason,
+                ending.finished,
+                ending.budget.spent,
+                ending.budget.lost,
+                ending.started,
+            ],
+            |row| {
+                Ok(Ended {
+                    tube: some_text(row, 0)?,
+                    command: text(row, 1)?,
+                    started: row.get(2)?,
+                })
+            },
+        )
+        .optional()?;
+    if let Some(kicks) = ending.kicks.filter(|_| ended.is_some()) {
         puts::set_kicks(change, ending.id.task, kicks)?;
     }
     Ok(ended)

@@ -125,6 +125,7 @@ impl Machine {
                 kicks,
                 started,
                 finished: ended.at,
+                since: facts.since,
             }),
             reservation,
             facts,

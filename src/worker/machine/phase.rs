@@ -171,6 +171,8 @@ pub struct Facts {
     pub cleanup: Option<Arc<Cleanup>>,
     /// What the task has used up before it.
     pub budget: Budget,
+    /// Since when the task could have been run, if that is known.
+    pub since: Option<Millis>,
     /// The job's priority.
     pub priority: u32,
     /// The put that the job came from, which is to be followed by another if the job is lost.
@@ -191,6 +193,7 @@ impl Facts {
             uuid: attempt.uuid,
             command: Arc::clone(&attempt.plan.command),
             budget: attempt.budget,
+            since: attempt.since,
             priority: attempt.priority,
             put: attempt.put,
             foreign: attempt.foreign,

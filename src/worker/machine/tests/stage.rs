@@ -173,6 +173,7 @@ pub fn attempt(
         },
         alive,
         budget: Budget::default(),
+        since: None,
         priority: 1024,
         ttr: Some(60),
         put: PutId {

@@ -119,6 +119,7 @@ fn done(attempt: &Attempt) -> Entry {
         kicks: None,
         started: None,
         finished: now(),
+        since: attempt.since,
     };
     Entry {
         settle: vec![settlement.into()],

@@ -166,6 +166,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "address",
             "api",
             "broker",
+            "clock",
             "config",
             "connect",
             "control",

@@ -258,6 +258,8 @@ pub struct Tally {
     pub status: Status,
     /// Who answers for them, if they run.
     pub owner: Option<WorkerId>,
+    /// When the first of them is due, if they wait.
+    pub due: Option<Millis>,
     /// How many.
     pub count: u64,
 }

@@ -9,7 +9,7 @@ use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
 use super::minutes::Sums;
-use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -298,7 +298,12 @@ impl Writing<'_> {
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
         let alive = self.lives.hold(Holder::Attempt(id))?;
-        let since = self.could_run_since(&task, job)?;
+        let ran = Ran {
+            tube: task.tube.to_string(),
+            command: plan.name.clone(),
+            started: self.now,
+            since: self.could_run_since(&task, job)?,
+        };
         let beginning = Beginning {
             id,
             worker: self.me.id,
@@ -317,7 +322,7 @@ impl Writing<'_> {
             plan,
             alive,
             budget: task.budget,
-            since,
+            ran: Arc::new(ran),
             priority: task.priority,
             ttr: task.ttr,
             put: task.put(),
@@ -388,7 +393,7 @@ impl Writing<'_> {
             kicks: None,
             started: None,
             finished: self.now,
-            since: None,
+            ran: None,
         };
         transition::end(
             self.rows,

@@ -71,7 +71,7 @@ impl Writing<'_> {
             kicks: None,
             started,
             finished,
-            since: None,
+            ran: None,
         };
         Ok(
             match transition::end(self.rows, &self.sums, &settlement, self.me.id, worker)? {
@@ -101,7 +101,7 @@ impl Writing<'_> {
             kicks: None,
             started: None,
             finished: self.now,
-            since: None,
+            ran: None,
         };
         let (settlement, after) = match noted {
             Some(Journaled::Done(done)) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::entry::Settlement;
 use super::error::{Error, Failed};
-use super::rows::{Ended, Ends, Of, Rows};
+use super::rows::{Ends, Of, Ran, Rows};
 use super::{Ledger, Millis};
 use crate::task::retry::Next;
 use crate::task::state::Outcome;
@@ -51,14 +51,15 @@ pub(super) struct Sums(RefCell<BTreeMap<Of, Ends>>);
 
 impl Sums {
     /// Counts an attempt that has ended.
-    pub fn add(&self, settlement: &Settlement, ended: Ended) {
+    pub fn add(&self, settlement: &Settlement, ran: &Ran) {
         let Settlement {
             outcome,
             next,
+            started,
             finished,
-            since,
             ..
         } = settlement;
+        let started = started.unwrap_or(ran.started);
         // Who puts what is refused may name a command of his own each time.
         let command = match outcome {
             Outcome::Refused { .. } => String::new(),
@@ -70,11 +71,11 @@ impl Sums {
             | Outcome::CouldNotStart { .. }
             | Outcome::Interrupted(_)
             | Outcome::CutOff
-            | Outcome::Lost(_) => ended.command.unwrap_or_default(),
+            | Outcome::Lost(_) => ran.command.clone(),
         };
         let of = Of {
             minute: finished.div_euclid(MINUTE),
-            tube: ended.tube,
+            tube: ran.tube.clone(),
             command,
         };
         let mut sums = self.0.borrow_mut();
@@ -86,11 +87,11 @@ impl Sums {
             Next::Wait(_) => ends.retried += 1,
             Next::Cancelled => {}
         }
-        if let Some(since) = since {
-            ends.waited.add(ended.started.saturating_sub(*since));
+        if let Some(since) = ran.since {
+            ends.waited.add(started.saturating_sub(since));
         }
         if has_run(outcome) {
-            ends.ran.add(finished.saturating_sub(ended.started));
+            ends.ran.add(finished.saturating_sub(started));
         }
     }
 

@@ -23,9 +23,9 @@ mod types;
 
 pub use ends::{Ends, Of};
 pub use types::{
-    Backlog, Beginning, BegunPut, Ended, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob,
-    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob, Wants,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
+    Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally, TaskRow,
+    Unsure, UnverifiedJob, Wants,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -152,7 +152,11 @@ pub trait Rows: Reads {
     fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
 
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one.
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Ended>, Failed>;
+    /// True if so.
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
+
+    /// What is counted of a task's newest attempt, whatever else its row says.
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed>;
 
     /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
     /// due. True if so.

@@ -46,7 +46,7 @@ pub(super) fn end(
             (Status::Waiting, Some(finished.saturating_add(delay)), None)
         }
     };
-    let ended = rows.end(&Ending {
+    let ours = rows.end(&Ending {
         id: settlement.id,
         owner,
         status,
@@ -57,9 +57,9 @@ pub(super) fn end(
         kicks: settlement.kicks,
         started: settlement.started,
     })?;
-    let Some(ended) = ended else {
+    if !ours {
         return Ok(false);
-    };
+    }
     rows.add_attempt(&EndedAttempt {
         id: settlement.id,
         worker,
@@ -69,7 +69,10 @@ pub(super) fn end(
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }
-    sums.add(settlement, ended);
+    match &settlement.ran {
+        Some(ran) => sums.add(settlement, ran),
+        None => sums.add(settlement, &rows.ran(settlement.id.task)?),
+    }
     Ok(true)
 }
 

@@ -350,7 +350,7 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
         kicks: None,
         started: None,
         finished: NOW,
-        since: attempt.since,
+        ran: Some(Arc::clone(&attempt.ran)),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, Ended, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy,
-    Recorded, Rows,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
+    Rows,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::NewWorker;
@@ -172,9 +172,9 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Ended>, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
         let mut tables = self.0.borrow_mut();
-        let is_ended = tables.change(
+        tables.change(
             ending.id.task,
             |row| row.is_run_by(ending.id, Some(ending.owner)),
             |row| {
@@ -188,13 +188,19 @@ impl Rows for Transaction<'_> {
                 row.started = ending.started.or(row.started);
                 row.ahead = false;
             },
-        )?;
-        let row = tables.task(ending.id.task).filter(|_| is_ended);
-        Ok(row.map(|row| Ended {
+        )
+    }
+
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        let tables = self.0.borrow();
+        let row = tables.task(task);
+        let row = row.ok_or_else(|| Failed::row(Some(task), "a row vanished"))?;
+        Ok(Ran {
             tube: row.tube.to_string(),
-            command: row.command.clone(),
+            command: row.command.clone().unwrap_or_default(),
             started: row.started.unwrap_or_default(),
-        }))
+            since: None,
+        })
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {

@@ -150,15 +150,17 @@ pub struct Ending<'a> {
     pub started: Option<Millis>,
 }
 
-/// What the row of a task says whose attempt has ended.
+/// What is counted of an attempt besides how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct Ran {
     /// The name of the task's tube.
     pub tube: String,
-    /// The name of its command, where that is known.
-    pub command: Option<String>,
-    /// When the attempt began.
+    /// The name of its command; nothing where that is not known.
+    pub command: String,
+    /// When the attempt began, or was claimed ahead of its turn.
     pub started: Millis,
+    /// Since when the task could have been run, if that is known.
+    pub since: Option<Millis>,
 }
 
 /// An attempt that has ended, as its own row says it.

@@ -16,6 +16,14 @@ pub(super) const ENDS: &str =
 pub(super) const OF: &str = "SELECT done, failed, retried, waited, ran, waits, runs
     FROM minutes WHERE minute = ?1 AND tube = ?2 AND command = ?3";
 
+const INSERT: &str =
+    "INSERT INTO minutes (minute, tube, command, done, failed, retried, waited, ran, waits, runs)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+pub(super) const UPDATE: &str =
+    "UPDATE minutes SET done = ?4, failed = ?5, retried = ?6, waited = ?7, ran = ?8, waits = ?9, runs = ?10
+    WHERE minute = ?1 AND tube = ?2 AND command = ?3";
+
 /// The oldest minute, if that is too old.
 pub(super) const FORGET: &str =
     "DELETE FROM minutes WHERE minute = (SELECT min(minute) FROM minutes) AND minute < ?1";
@@ -54,23 +62,20 @@ pub(super) fn add(
     // No task's end is kept from being recorded by a count that makes no sense.
     let mut ends = before.flatten().unwrap_or_default();
     ends.add(more);
-    change
-        .prepare_cached(
-            "REPLACE INTO minutes (minute, tube, command, done, failed, retried, waited, ran, waits, runs)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute(params![
-            of.minute,
-            of.tube,
-            of.command,
-            column(ends.done),
-            column(ends.failed),
-            column(ends.retried),
-            column(ends.waited.total()),
-            column(ends.ran.total()),
-            ends.waited.keep(),
-            ends.ran.keep(),
-        ])?;
+    // In place where there is one, which is quicker than to replace the row.
+    let write = if is_new { INSERT } else { UPDATE };
+    change.prepare_cached(write)?.execute(params![
+        of.minute,
+        of.tube,
+        of.command,
+        column(ends.done),
+        column(ends.failed),
+        column(ends.retried),
+        column(ends.waited.total()),
+        column(ends.ran.total()),
+        ends.waited.keep(),
+        ends.ran.keep(),
+    ])?;
     if is_new {
         for (sql, limit) in [(FORGET, kept.start()), (FORGET_TO_COME, kept.end())] {
             change.prepare_cached(sql)?.execute([limit])?;

@@ -9,8 +9,8 @@ use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
-    Backlog, Beginning, BegunPut, Each, Ended, EndedAttempt, Ending, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
+    NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
     UnverifiedJob,
 };
 use crate::ledger::rows::{Ends, Of};
@@ -166,8 +166,12 @@ impl Rows for Connected<'_> {
         tasks::name_command(self.0, task, command)
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Ended>, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
         tasks::end(self.0, ending)
+    }
+
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        tasks::ran(self.0, task)
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {

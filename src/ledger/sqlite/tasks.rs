@@ -8,7 +8,7 @@ use super::error::nonsense;
 use super::puts;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ended, Ending, ForeignJob, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -163,40 +163,44 @@ pub(super) fn name_command(change: &Connection, task: TaskId, command: &str) -> 
     Ok(())
 }
 
-pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<Option<Ended>, Failed> {
+pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Failed> {
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
                 started = coalesce(?10, started), ahead = 0
-             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3
-             RETURNING tube, command, started",
+             WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
-        .query_row(
-            params![
-                ending.id.task,
-                ending.id.number,
-                ending.owner,
-                ending.status.as_str(),
-                ending.due,
-                ending.reason,
-                ending.finished,
-                ending.budget.spent,
-                ending.budget.lost,
-                ending.started,
-            ],
-            |row| {
-                Ok(Ended {
-                    tube: some_text(row, 0)?,
-                    command: text(row, 1)?,
-                    started: row.get(2)?,
-                })
-            },
-        )
-        .optional()?;
-    if let Some(kicks) = ending.kicks.filter(|_| ended.is_some()) {
+        .execute(params![
+            ending.id.task,
+            ending.id.number,
+            ending.owner,
+            ending.status.as_str(),
+            ending.due,
+            ending.reason,
+            ending.finished,
+            ending.budget.spent,
+            ending.budget.lost,
+            ending.started,
+        ])?
+        == 1;
+    if let Some(kicks) = ending.kicks.filter(|_| ended) {
         puts::set_kicks(change, ending.id.task, kicks)?;
     }
     Ok(ended)
+}
+
+pub(super) fn ran(look: &Connection, task: TaskId) -> Result<Ran, Failed> {
+    let ran = look
+        .prepare_cached("SELECT tube, command, started FROM tasks WHERE id = ?1")?
+        .query_row([task], |row| {
+            Ok(Ran {
+                tube: some_text(row, 0)?,
+                command: text(row, 1)?.unwrap_or_default(),
+                started: row.get(2)?,
+                since: None,
+            })
+        })?;
+    Ok(ran)
 }
 
 pub(super) fn unclaim(

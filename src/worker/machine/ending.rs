@@ -125,7 +125,7 @@ impl Machine {
                 kicks,
                 started,
                 finished: ended.at,
-                since: facts.since,
+                ran: Some(Arc::clone(&facts.ran)),
             }),
             reservation,
             facts,

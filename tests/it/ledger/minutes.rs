@@ -54,7 +54,7 @@ pub fn what_ended_is_counted_with_its_end(new: New) {
     for (outcome, next) in ends {
         let (_, job) = put(&mut ledger.db, NOW);
         let attempt = begun(ledger.claim_at(&job, began));
-        assert_eq!(attempt.since, Some(NOW));
+        assert_eq!(attempt.ran.since, Some(NOW));
         settlements.push(Settlement {
             finished: began + 1000,
             ..settlement(&attempt, outcome, next)
@@ -89,7 +89,7 @@ pub fn how_long_a_task_waited_is_counted_where_it_is_known(new: New) {
     // Somebody else's job waits since it was put.
     let theirs = foreign("hello");
     let attempt = ledger.begin(&job_ref(7, TaskRef::Nameless(theirs.clone())));
-    assert_eq!(attempt.since, Some(theirs.birth));
+    assert_eq!(attempt.ran.since, Some(theirs.birth));
     // A retry waits since it is due.
     let (task, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
@@ -97,7 +97,7 @@ pub fn how_long_a_task_waited_is_counted_where_it_is_known(new: New) {
     drop(attempt);
     let later = NOW + 12_000;
     let attempt = begun(ledger.claim_at_cleared(&job, 1, later));
-    assert_eq!(attempt.since, Some(NOW + 10_000));
+    assert_eq!(attempt.ran.since, Some(NOW + 10_000));
     // One that was interrupted too, though nothing of its budget is used up.
     let cut = Settlement {
         budget: Budget::default(),
@@ -106,13 +106,13 @@ pub fn how_long_a_task_waited_is_counted_where_it_is_known(new: New) {
     settle(&mut ledger, vec![cut], later);
     drop(attempt);
     let attempt = begun(ledger.claim_at_cleared(&job, 2, later));
-    assert_eq!(attempt.since, Some(NOW));
+    assert_eq!(attempt.ran.since, Some(NOW));
     // A task that was regenerated has not waited since it failed; nobody knows since when.
     ledger.failed(attempt);
     let regenerated = ledger.db.regenerate(task, None, later).unwrap();
     regenerated.unwrap();
     let attempt = begun(ledger.claim_at_cleared(&job, 3, later));
-    assert_eq!(attempt.since, None);
+    assert_eq!(attempt.ran.since, None);
 }
 
 pub fn old_minutes_are_forgotten(new: New) {

@@ -1,10 +1,12 @@
 -- What ended in each minute, for those who ask how fast work goes and how long it waits. Written in the transactions that
--- record the ends, once for each minute, tube and command of a transaction; a new row takes old ones with it.
+-- record the ends, once for each minute, tube and command of a transaction. A new row takes the rows of the oldest minute
+-- with it once that is an hour ago, and a tube has at most some 30 commands in a minute.
 
 CREATE TABLE minutes (
     minute  INTEGER NOT NULL,                    -- since the epoch
     tube    TEXT NOT NULL,
-    command TEXT NOT NULL,                       -- '' where none is known, and for what was refused
+    command TEXT NOT NULL,                       -- '' where none is known, for what was refused, and for all
+                                                 --   that are more than are counted by name
     done    INTEGER NOT NULL CHECK (done >= 0),
     failed  INTEGER NOT NULL CHECK (failed >= 0),
     retried INTEGER NOT NULL CHECK (retried >= 0), -- attempts after which the task waits for another

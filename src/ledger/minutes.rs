@@ -11,8 +11,12 @@ use super::{Ledger, Millis};
 use crate::task::retry::Next;
 use crate::task::state::Outcome;
 
-/// So many minutes are kept.
-pub const KEPT: i64 = 24 * 60;
+/// So many minutes are kept. Nobody asks for more than the newest few.
+pub const KEPT: i64 = 60;
+
+/// So many commands of a tube are counted by their names in a minute, the others together: where a configuration has a
+/// pattern of names, whoever puts tasks makes up the names.
+pub const COMMANDS: usize = 32;
 
 /// So many minutes, the one that is not over with them, say how fast work goes now.
 pub const LATELY: i64 = 5;
@@ -99,7 +103,7 @@ impl Sums {
     pub fn write(self, rows: &dyn Rows, now: Millis) -> Result<(), Failed> {
         let this = now.div_euclid(MINUTE);
         for (of, ends) in self.0.into_inner() {
-            rows.add_ends(&of, &ends, this.saturating_sub(KEPT)..=this)?;
+            rows.add_ends(&of, &ends, this.saturating_sub(KEPT)..=this, COMMANDS)?;
         }
         Ok(())
     }

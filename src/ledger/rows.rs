@@ -255,8 +255,15 @@ pub trait Rows: Reads {
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
 
     /// Counts what ended. What is the first of its minute, tube and command has the oldest minute forgotten, and the
-    /// newest, if those are not of the minutes that are kept.
-    fn add_ends(&self, of: &Of, more: &Ends, kept: RangeInclusive<i64>) -> Result<(), Failed>;
+    /// newest, if those are not of the minutes that are kept. A command that is not among the first `commands` of its
+    /// minute and tube is counted without its name.
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

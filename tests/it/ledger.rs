@@ -104,6 +104,7 @@ macro_rules! suite {
             minutes::what_ended_is_counted_with_its_end,
             minutes::what_is_recorded_again_is_not_counted_again,
             minutes::how_long_a_task_waited_is_counted_where_it_is_known,
+            minutes::names_that_producers_make_up_are_counted_together,
             minutes::old_minutes_are_forgotten,
             rows::a_transaction_that_fails_leaves_nothing,
             rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,

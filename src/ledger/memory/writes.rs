@@ -484,9 +484,23 @@ impl Rows for Transaction<'_> {
         Ok(true)
     }
 
-    fn add_ends(&self, of: &Of, more: &Ends, kept: RangeInclusive<i64>) -> Result<(), Failed> {
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
         let mut tables = self.0.borrow_mut();
-        let before = tables.ends().get(of).cloned();
+        let is_of = |other: &&Of| (other.minute, &other.tube) == (of.minute, &of.tube);
+        let is_one_too_many = !of.command.is_empty()
+            && !tables.ends().contains_key(of)
+            && tables.ends().keys().filter(is_of).count() >= commands;
+        let of = match is_one_too_many {
+            true => of.nameless(),
+            false => of.clone(),
+        };
+        let before = tables.ends().get(&of).cloned();
         if before.is_none() {
             let minutes = || tables.ends().keys().map(|of| of.minute);
             let old = minutes().min().filter(|minute| minute < kept.start());
@@ -499,7 +513,7 @@ impl Rows for Transaction<'_> {
         }
         let mut ends = before.unwrap_or_default();
         ends.add(more);
-        tables.write_ends(of.clone(), Some(ends));
+        tables.write_ends(of, Some(ends));
         Ok(())
     }
 

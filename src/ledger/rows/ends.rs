@@ -13,6 +13,16 @@ pub struct Of {
     pub command: String,
 }
 
+impl Of {
+    /// The same of no command by name.
+    pub fn nameless(&self) -> Of {
+        Of {
+            command: String::new(),
+            ..self.clone()
+        }
+    }
+}
+
 /// What ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -24,6 +24,10 @@ pub(super) const UPDATE: &str =
     "UPDATE minutes SET done = ?4, failed = ?5, retried = ?6, waited = ?7, ran = ?8, waits = ?9, runs = ?10
     WHERE minute = ?1 AND tube = ?2 AND command = ?3";
 
+/// Whether a tube has more commands than so many in a minute.
+pub(super) const COMMANDS: &str =
+    "SELECT 1 FROM minutes WHERE minute = ?1 AND tube = ?2 LIMIT 1 OFFSET ?3";
+
 /// The oldest minute, if that is too old.
 pub(super) const FORGET: &str =
     "DELETE FROM minutes WHERE minute = (SELECT min(minute) FROM minutes) AND minute < ?1";
@@ -53,12 +57,20 @@ pub(super) fn add(
     of: &Of,
     more: &Ends,
     kept: &RangeInclusive<i64>,
+    commands: usize,
 ) -> Result<(), Failed> {
     let before = change
         .prepare_cached(OF)?
         .query_row(params![of.minute, of.tube, of.command], read)
         .optional()?;
     let is_new = before.is_none();
+    if is_new && !of.command.is_empty() {
+        let last = i64::try_from(commands.saturating_sub(1)).unwrap_or(i64::MAX);
+        let mut too_many = change.prepare_cached(COMMANDS)?;
+        if too_many.exists(params![of.minute, of.tube, last])? {
+            return add(change, &of.nameless(), more, kept, commands);
+        }
+    }
     // No task's end is kept from being recorded by a count that makes no sense.
     let mut ends = before.flatten().unwrap_or_default();
     ends.add(more);

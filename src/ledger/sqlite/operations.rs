@@ -291,8 +291,14 @@ impl Rows for Connected<'_> {
         workers::forget(self.0, worker)
     }
 
-    fn add_ends(&self, of: &Of, more: &Ends, kept: RangeInclusive<i64>) -> Result<(), Failed> {
-        minutes::add(self.0, of, more, &kept)
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
+        minutes::add(self.0, of, more, &kept, commands)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

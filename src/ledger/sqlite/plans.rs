@@ -81,6 +81,10 @@ fn queries_go_by_their_indices() {
             "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
         ),
         (
+            minutes::COMMANDS.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=?)",
+        ),
+        (
             minutes::UPDATE.into(),
             "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
         ),

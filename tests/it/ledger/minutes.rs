@@ -1,9 +1,10 @@
 //! What ended in each minute, as it is counted with the ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use taskqueue::ledger::minutes::{KEPT, LATELY};
-use taskqueue::ledger::rows::Ends;
+use taskqueue::ledger::minutes::{COMMANDS, KEPT, LATELY};
+use taskqueue::ledger::rows::{Ends, Ran};
 use taskqueue::ledger::{Entry, Settlement, TaskRef};
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Exit, Outcome};
@@ -115,6 +116,38 @@ pub fn how_long_a_task_waited_is_counted_where_it_is_known(new: New) {
     assert_eq!(attempt.ran.since, None);
 }
 
+fn kept(ledger: &mut Stage) -> usize {
+    let mut kept = Vec::new();
+    let backend = ledger.db.backend();
+    let patience = taskqueue::ledger::backend::Patience::Long;
+    let mut look = |rows: &dyn taskqueue::ledger::Reads| {
+        kept = rows.ends(i64::MIN, i64::MAX)?;
+        Ok(())
+    };
+    backend.look(patience, &mut look).unwrap();
+    kept.len()
+}
+
+pub fn names_that_producers_make_up_are_counted_together(new: New) {
+    let mut ledger = new();
+    let ended = COMMANDS + 10;
+    for n in 0..ended {
+        let (_, job) = put(&mut ledger.db, NOW);
+        let attempt = ledger.begin(&job);
+        let ran = Ran {
+            command: format!("invoice:{n}"),
+            ..(*attempt.ran).clone()
+        };
+        let end = Settlement {
+            ran: Some(Arc::new(ran)),
+            ..settlement(&attempt, Outcome::Exited(0), Next::Done)
+        };
+        settle(&mut ledger, vec![end], NOW);
+    }
+    assert_eq!(kept(&mut ledger), COMMANDS + 1);
+    assert_eq!(lately(&ledger, NOW).done, ended as u64);
+}
+
 pub fn old_minutes_are_forgotten(new: New) {
     let mut ledger = new();
     let done_at = |ledger: &mut Stage, now: i64| {
@@ -131,19 +164,8 @@ pub fn old_minutes_are_forgotten(new: New) {
     }
     let last = NOW + 19 * MINUTE;
     assert_eq!(lately(&ledger, last).done, LATELY.unsigned_abs());
-    let kept = |ledger: &mut Stage| {
-        let mut kept = Vec::new();
-        let backend = ledger.db.backend();
-        let patience = taskqueue::ledger::backend::Patience::Long;
-        let mut look = |rows: &dyn taskqueue::ledger::Reads| {
-            kept = rows.ends(i64::MIN, i64::MAX)?;
-            Ok(())
-        };
-        backend.look(patience, &mut look).unwrap();
-        kept.len()
-    };
     assert_eq!(kept(&mut ledger), 20);
-    // A day later each new minute takes an old one with it, and one to come that a clock has made that was wrong.
+    // An hour later each new minute takes an old one with it, and one to come that a clock has made that was wrong.
     done_at(&mut ledger, NOW + 9 * KEPT * MINUTE);
     for (minute, left) in [(0, 19), (1, 19), (2, 19)] {
         done_at(&mut ledger, NOW + (KEPT + 20 + minute) * MINUTE);

@@ -119,7 +119,7 @@ fn done(attempt: &Attempt) -> Entry {
         kicks: None,
         started: None,
         finished: now(),
-        since: attempt.since,
+        ran: Some(Arc::clone(&attempt.ran)),
     };
     Entry {
         settle: vec![settlement.into()],

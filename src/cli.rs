@@ -156,7 +156,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
         Command::Worker(flags) => worker::run(flags, global),
-        Command::Status(flags) => return status::run(flags, &global.store()?),
+        Command::Status(flags) => return status::run(flags, global),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),
         Command::Pause(flags) => pause::pause(&flags, &load()?),

@@ -119,6 +119,7 @@ fn done(attempt: &Attempt) -> Entry {
         kicks: None,
         started: None,
         finished: now(),
+        ran: Some(Arc::clone(&attempt.ran)),
     };
     Entry {
         settle: vec![settlement.into()],

@@ -230,6 +230,7 @@ impl<'a> Counts<'a> {
             running,
             stalled,
             failed,
+            due: _,
         } = *counts;
         Counts {
             failed,

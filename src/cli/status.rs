@@ -1,6 +1,6 @@
 //! `taskqueue status`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,10 +11,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::global::Global;
 use super::out::{is_terminal, out};
 use super::print::span;
 use super::reach::{odd, tenders};
-use crate::address::StoreUrl;
+use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::json as shape;
 use crate::connect;
 use crate::control::words::{Pool, Status, Worker};
@@ -22,6 +23,12 @@ use crate::control::{Answer, Request};
 use crate::harmless::one_line;
 use crate::ledger::counts::Counts;
 use crate::tube::TubeName;
+
+mod table;
+mod tubes;
+
+use table::{line, wrapped};
+use tubes::Tubes;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -46,9 +53,13 @@ pub struct Flags {
     json: bool,
 }
 
-pub fn run(flags: Flags, store: &StoreUrl) -> Result<ExitCode, Failure> {
+pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
+    let store = &global.store()?;
+    // Whatever is wrong with the rest of the configuration, the store can be looked at.
+    let broker = global.load().map(|config| config.broker);
+    let broker = broker.map_err(|failure| failure.to_string());
     loop {
-        let seen = look(&flags, store)?;
+        let seen = look(&flags, store, &broker)?;
         let mut out = out(flags.json);
         let text = match flags.json {
             true => format!("{}\n", seen.json()),
@@ -77,9 +88,16 @@ struct Seen {
     /// Those that live and could not be asked, and why.
     silent: Vec<(u32, String, String)>,
     counts: BTreeMap<String, Counts>,
+    /// The tubes that there is something to say of.
+    named: BTreeSet<TubeName>,
+    tubes: Tubes,
 }
 
-fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
+fn look(
+    flags: &Flags,
+    store: &StoreUrl,
+    broker: &Result<BrokerUrl, String>,
+) -> Result<Seen, Failure> {
     let named = |tube: &str| {
         let mut named = flags.use_tube.iter();
         flags.use_tube.is_empty() || named.any(|name| name.as_str() == tube)
@@ -89,6 +107,8 @@ fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
         tenders: Vec::new(),
         silent: Vec::new(),
         counts: BTreeMap::new(),
+        named: BTreeSet::new(),
+        tubes: Tubes::default(),
     };
     for tender in tenders(store, &flags.use_tube)? {
         match tender.ask(&Request::Status) {
@@ -108,11 +128,29 @@ fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
     if let Some(db) = connect::existing(store)? {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
+        seen.tubes.of_store(&db, &seen.counts)?;
+        seen.tubes.retain(named);
+        seen.name_tubes(&flags.use_tube);
+        // Before there is a store, nothing of ours waits anywhere.
+        seen.tubes.ask(broker, store, &seen.named);
+        // A pool that needs no answer asks for none, and a tube is paused all the same.
+        let pools = seen.tenders.iter_mut().flat_map(|tender| &mut tender.pools);
+        pools.for_each(|pool| seen.tubes.tell(pool));
     }
     Ok(seen)
 }
 
 impl Seen {
+    fn name_tubes(&mut self, asked: &[TubeName]) {
+        let pools = self.tenders.iter().flat_map(|tender| &tender.pools);
+        let pools = pools.map(|pool| pool.tube.as_str());
+        let names = pools
+            .chain(self.counts.keys().map(String::as_str))
+            .chain(self.tubes.names());
+        self.named = names.filter_map(|name| name.parse().ok()).collect();
+        self.named.extend(asked.iter().cloned());
+    }
+
     fn is_up(&self) -> bool {
         !self.tenders.is_empty() && self.silent.is_empty()
     }
@@ -130,6 +168,9 @@ impl Seen {
             "tenders": self.tenders,
             "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
             "tasks": tasks,
+            "tubes": self.tubes.json(&self.named),
+            "lately": self.tubes.within(),
+            "unknown": self.tubes.unknown,
         })
     }
 
@@ -163,24 +204,15 @@ impl Seen {
                 [tube, &waiting, &running, &stalled, &failed],
             );
         }
+        self.tubes.text(&mut text, &self.named);
         text
     }
 }
 
 /// The width of each column; the last one is as wide as it is.
 const TASKS: [usize; 5] = [24, 9, 9, 9, 0];
-const POOL: [usize; 8] = [24, 10, 8, 8, 6, 6, 6, 0];
-const WORKER: [usize; 8] = [24, 9, 10, 8, 8, 8, 9, 0];
-
-fn line<const N: usize>(text: &mut String, widths: [usize; N], words: [&str; N]) {
-    let mut row = String::new();
-    for (word, width) in words.iter().zip(widths) {
-        row.push_str(&format!("{:<width$}", one_line(word)));
-        row.push(' ');
-    }
-    text.push_str(row.trim_end());
-    text.push('\n');
-}
+const POOL: [usize; 7] = [20, 9, 10, 7, 6, 6, 0];
+const WORKER: [usize; 7] = [20, 9, 9, 8, 8, 7, 0];
 
 fn tender_text(text: &mut String, tender: &Status) {
     let Status {
@@ -196,22 +228,11 @@ fn tender_text(text: &mut String, tender: &Status) {
         text,
         "tender, process {pid} on {host}, version {version}, up {up}\n"
     );
-    let heads = [
-        "POOL",
-        "STATE",
-        "SIZE",
-        "TARGET",
-        "BUSY",
-        "IDLE",
-        "READY",
-        "LAST DECISION",
-    ];
+    let heads = ["POOL", "STATE", "SIZE", "TARGET", "BUSY", "IDLE", "READY"];
     line(text, POOL, heads);
     pools.iter().for_each(|pool| pool_text(text, pool));
     text.push('\n');
-    let heads = [
-        "WORKER", "PID", "STATE", "AGE", "TASK", "JOBS", "MEMORY", "",
-    ];
+    let heads = ["WORKER", "PID", "STATE", "AGE", "TASK", "JOBS", "MEMORY"];
     line(text, WORKER, heads);
     let workers = pools.iter().flat_map(|pool| &pool.workers);
     workers.for_each(|worker| worker_text(text, worker));
@@ -264,9 +285,9 @@ fn pool_text(text: &mut String, pool: &Pool) {
             &pool.census.busy.to_string(),
             &pool.census.idle.to_string(),
             &ready,
-            &why,
         ],
     );
+    wrapped(text, &why);
 }
 
 fn worker_text(text: &mut String, worker: &Worker) {
@@ -289,9 +310,11 @@ fn worker_text(text: &mut String, worker: &Worker) {
             &worker.task.map_or_else(dash, |task| task.to_string()),
             &worker.jobs.to_string(),
             &worker.memory.map_or_else(dash, bytes),
-            &remarks.join("; "),
         ],
     );
+    if !remarks.is_empty() {
+        wrapped(text, &remarks.join("; "));
+    }
 }
 
 fn bytes(n: u64) -> String {

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
-use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::minutes::Sums;
+use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -17,7 +18,7 @@ use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
-use crate::task::retry::{self, Rules};
+use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
@@ -38,6 +39,8 @@ pub(super) struct Writing<'a> {
     pub now: Millis,
     /// An attempt that is recorded as lost in the same transaction: nothing of it is left.
     pub lost: Option<AttemptId>,
+    /// What has ended in it.
+    pub sums: Sums,
 }
 
 impl Writing<'_> {
@@ -295,6 +298,12 @@ impl Writing<'_> {
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
         let alive = self.lives.hold(Holder::Attempt(id))?;
+        let ran = Ran {
+            tube: task.tube.to_string(),
+            command: plan.name.clone(),
+            started: self.now,
+            since: self.could_run_since(&task, job)?,
+        };
         let beginning = Beginning {
             id,
             worker: self.me.id,
@@ -313,12 +322,30 @@ impl Writing<'_> {
             plan,
             alive,
             budget: task.budget,
+            ran: Arc::new(ran),
             priority: task.priority,
             ttr: task.ttr,
             put: task.put(),
             foreign: task.foreign && !job.is_pointer(),
             ahead,
         }))
+    }
+
+    /// Since when a task could have been run, if that is known. A producer's own job waits since the job was put. A row
+    /// does not say when its task was regenerated.
+    fn could_run_since(&self, task: &TaskRow, job: &JobRef) -> Result<Option<Millis>, Failed> {
+        if task.attempt == 0 {
+            return Ok(match &job.task {
+                TaskRef::Pointer(_) => task.due,
+                TaskRef::Named(_, foreign) | TaskRef::Nameless(foreign) => Some(foreign.birth),
+            });
+        }
+        if task.budget != Budget::default() {
+            return Ok(task.due);
+        }
+        let recorded = self.rows.outcome(task.newest())?;
+        let is_interrupted = recorded.is_some_and(|one| one.outcome == "interrupted");
+        Ok(task.due.filter(|_| is_interrupted))
     }
 
     /// When to look again at a task of ours that no command is configured for: whoever took the command out of the
@@ -366,8 +393,15 @@ impl Writing<'_> {
             kicks: None,
             started: None,
             finished: self.now,
+            ran: None,
         };
-        transition::end(self.rows, &settlement, self.me.id, &self.me.name)?;
+        transition::end(
+            self.rows,
+            &self.sums,
+            &settlement,
+            self.me.id,
+            &self.me.name,
+        )?;
         Ok(Claim::Refused {
             task: task.id,
             reason,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::announce::{Again, Jobs, next_put, next_puts};
 use super::claim::{Writing, is_astray};
 use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
+use super::minutes::Sums;
 use super::rows::part;
 use super::worker::{Me, note_deleted};
 use super::{Error, Failed, Ledger, transition};
@@ -38,6 +39,7 @@ impl Ledger {
                 me,
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
+                sums: Sums::default(),
             };
             let ours = writing.settle(entry)?;
             note_deleted(rows, &entry.deleted)?;
@@ -75,6 +77,7 @@ impl Ledger {
                 false => Ok(None),
             };
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            writing.sums.write(rows, now)?;
             Ok(Entered {
                 ours,
                 often,
@@ -131,7 +134,8 @@ impl Writing<'_> {
     fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
         let mut ours = Vec::with_capacity(entry.settle.len());
         for settlement in &entry.settle {
-            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
+            let ended =
+                transition::end(self.rows, &self.sums, settlement, self.me.id, &self.me.name);
             ours.push(ended?);
         }
         if let Some((attempt, started)) = entry.begun {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::announce::Again;
 pub use super::rows::ForeignJob;
+use super::rows::Ran;
 use crate::broker::JobId;
 use crate::lives::Alive;
 use crate::task::Millis;
@@ -154,6 +155,8 @@ pub struct Attempt {
     pub alive: Alive,
     /// What the task has used up before this attempt.
     pub budget: Budget,
+    /// What is counted of the attempt when it ends.
+    pub ran: Arc<Ran>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's TTR in seconds, where known.
@@ -196,6 +199,8 @@ pub struct Settlement {
     pub started: Option<Millis>,
     /// When it ended.
     pub finished: Millis,
+    /// [`Attempt::ran`], where that is at hand: the task's row says the most of it.
+    pub ran: Option<Arc<Ran>>,
 }
 
 /// What a worker has to say to the ledger and what it asks, in one transaction, in this order.

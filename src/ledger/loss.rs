@@ -71,9 +71,10 @@ impl Writing<'_> {
             kicks: None,
             started,
             finished,
+            ran: None,
         };
         Ok(
-            match transition::end(self.rows, &settlement, self.me.id, worker)? {
+            match transition::end(self.rows, &self.sums, &settlement, self.me.id, worker)? {
                 true => after,
                 false => AfterLoss::NotOurs,
             },
@@ -100,6 +101,7 @@ impl Writing<'_> {
             kicks: None,
             started: None,
             finished: self.now,
+            ran: None,
         };
         let (settlement, after) = match noted {
             Some(Journaled::Done(done)) => {
@@ -123,7 +125,7 @@ impl Writing<'_> {
             }
         };
         Ok(
-            match transition::end(self.rows, &settlement, self.me.id, &ran_by.name)? {
+            match transition::end(self.rows, &self.sums, &settlement, self.me.id, &ran_by.name)? {
                 true => after,
                 false => AfterLoss::NotOurs,
             },

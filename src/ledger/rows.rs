@@ -3,6 +3,8 @@
 //!
 //! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::error::Failed;
@@ -16,11 +18,13 @@ use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
+mod ends;
 mod types;
 
+pub use ends::{Ends, Of};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
+    Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally, TaskRow,
     Unsure, UnverifiedJob, Wants,
 };
 
@@ -96,6 +100,9 @@ pub trait Reads {
     /// How many tasks wait, by tube, and by what they want, as far as `put` recorded that.
     fn backlog(&self) -> Result<Vec<Backlog>, Failed>;
 
+    /// What ended from one minute to another, both of them too, in no order.
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed>;
+
     /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
     /// Each comes with so many of its newest attempts, at most.
     fn page(
@@ -144,8 +151,12 @@ pub trait Rows: Reads {
     /// Names the command that a task runs.
     fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
 
-    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
+    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one.
+    /// True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
+
+    /// What is counted of a task's newest attempt, whatever else its row says.
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed>;
 
     /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
     /// due. True if so.
@@ -242,6 +253,17 @@ pub trait Rows: Reads {
 
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
+
+    /// Counts what ended. What is the first of its minute, tube and command has the oldest minute forgotten, and the
+    /// newest, if those are not of the minutes that are kept. A command that is not among the first `commands` of its
+    /// minute and tube is counted without its name.
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

@@ -9,6 +9,7 @@
 
 use super::entry::Settlement;
 use super::error::Failed;
+use super::minutes::Sums;
 use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -27,9 +28,10 @@ pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed
 }
 
 /// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row
-/// of its own, with the name of who ran it. True if so.
+/// of its own, with the name of who ran it, and is counted. True if so.
 pub(super) fn end(
     rows: &dyn Rows,
+    sums: &Sums,
     settlement: &Settlement,
     owner: WorkerId,
     worker: &str,
@@ -66,6 +68,10 @@ pub(super) fn end(
     })?;
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
+    }
+    match &settlement.ran {
+        Some(ran) => sums.add(settlement, ran),
+        None => sums.add(settlement, &rows.ran(settlement.id.task)?),
     }
     Ok(true)
 }

@@ -10,6 +10,7 @@ mod claims;
 mod cleanup;
 mod entries;
 mod histories;
+mod minutes;
 mod model;
 mod recovery;
 mod rows;
@@ -100,6 +101,11 @@ macro_rules! suite {
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            minutes::what_ended_is_counted_with_its_end,
+            minutes::what_is_recorded_again_is_not_counted_again,
+            minutes::how_long_a_task_waited_is_counted_where_it_is_known,
+            minutes::names_that_producers_make_up_are_counted_together,
+            minutes::old_minutes_are_forgotten,
             rows::a_transaction_that_fails_leaves_nothing,
             rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,
             rows::no_impossible_task_is_written,
@@ -345,6 +351,7 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
         kicks: None,
         started: None,
         finished: NOW,
+        ran: Some(Arc::clone(&attempt.ran)),
     }
 }
 

@@ -169,6 +169,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "address",
             "api",
             "broker",
+            "clock",
             "config",
             "connect",
             "control",

@@ -10,6 +10,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
+use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -203,19 +204,20 @@ impl Reads for Transaction<'_> {
 
     fn tallies(&self) -> Result<Vec<Tally>, Failed> {
         let tables = self.0.borrow();
-        let mut counts: BTreeMap<(String, &str, Option<WorkerId>), (Status, u64)> = BTreeMap::new();
+        let mut tallies: BTreeMap<(String, &str, Option<WorkerId>), Tally> = BTreeMap::new();
         for row in tables.tasks().values() {
             let key = (row.tube.to_string(), row.status.as_str(), row.owner);
-            counts.entry(key).or_insert((row.status, 0)).1 += 1;
-        }
-        let tallies = counts
-            .into_iter()
-            .map(|((tube, _, owner), (status, count))| Tally {
-                tube,
-                status,
-                owner,
-                count,
+            let tally = tallies.entry(key).or_insert_with(|| Tally {
+                tube: row.tube.to_string(),
+                status: row.status,
+                owner: row.owner,
+                due: None,
+                count: 0,
             });
+            tally.count += 1;
+            tally.due = tally.due.into_iter().chain(row.due).min();
+        }
+        let tallies = tallies.into_values();
         let is_open = |tally: &Tally| !matches!(tally.status, Status::Done | Status::Cancelled);
         Ok(tallies.filter(is_open).collect())
     }
@@ -237,6 +239,15 @@ impl Reads for Transaction<'_> {
                 .into_iter()
                 .map(|((tube, wants), count)| Backlog { tube, wants, count });
         Ok(backlog.collect())
+    }
+
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed> {
+        let tables = self.0.borrow();
+        let ends = tables.ends().iter();
+        let within = ends.filter(|(of, _)| (from..=to).contains(&of.minute));
+        Ok(within
+            .map(|(of, ends)| (of.clone(), ends.clone()))
+            .collect())
     }
 
     fn page(

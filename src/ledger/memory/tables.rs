@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
+use crate::ledger::rows::{Ends, Of};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
@@ -27,7 +28,7 @@ impl<K, V> Default for Table<K, V> {
     }
 }
 
-impl<K: Copy + Ord, V: Clone> Table<K, V> {
+impl<K: Clone + Ord, V: Clone> Table<K, V> {
     pub fn rows(&self) -> &BTreeMap<K, V> {
         &self.rows
     }
@@ -39,7 +40,7 @@ impl<K: Copy + Ord, V: Clone> Table<K, V> {
     /// Writes a row, or removes it.
     fn put(&mut self, key: K, row: Option<V>) {
         let before = match row {
-            Some(row) => self.rows.insert(key, row),
+            Some(row) => self.rows.insert(key.clone(), row),
             None => self.rows.remove(&key),
         };
         self.before.push((key, before));
@@ -69,6 +70,7 @@ pub(super) struct Tables {
     uuids: Table<Uuid, TaskId>,
     /// The numbers given last, never given again.
     numbers: Table<(), (i64, i64)>,
+    ends: Table<Of, Ends>,
 }
 
 /// How much of each was written since the last commit.
@@ -80,6 +82,7 @@ pub(super) struct Written {
     workers: usize,
     uuids: usize,
     numbers: usize,
+    ends: usize,
 }
 
 impl Tables {
@@ -175,6 +178,14 @@ impl Tables {
         self.workers.put(id, row);
     }
 
+    pub fn ends(&self) -> &BTreeMap<Of, Ends> {
+        self.ends.rows()
+    }
+
+    pub fn write_ends(&mut self, of: Of, ends: Option<Ends>) {
+        self.ends.put(of, ends);
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -184,6 +195,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            ends,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -191,6 +203,7 @@ impl Tables {
         workers.before.clear();
         uuids.before.clear();
         numbers.before.clear();
+        ends.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -207,6 +220,7 @@ impl Tables {
             workers: self.workers.before.len(),
             uuids: self.uuids.before.len(),
             numbers: self.numbers.before.len(),
+            ends: self.ends.before.len(),
         }
     }
 
@@ -219,6 +233,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            ends,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -226,5 +241,6 @@ impl Tables {
         workers.undo(written.workers);
         uuids.undo(written.uuids);
         numbers.undo(written.numbers);
+        ends.undo(written.ends);
     }
 }

@@ -1,5 +1,7 @@
 //! What may be done, in memory.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::Transaction;
@@ -11,8 +13,10 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded, Rows,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
+    Rows,
 };
+use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -169,7 +173,8 @@ impl Rows for Transaction<'_> {
     }
 
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+        let mut tables = self.0.borrow_mut();
+        tables.change(
             ending.id.task,
             |row| row.is_run_by(ending.id, Some(ending.owner)),
             |row| {
@@ -184,6 +189,18 @@ impl Rows for Transaction<'_> {
                 row.ahead = false;
             },
         )
+    }
+
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        let tables = self.0.borrow();
+        let row = tables.task(task);
+        let row = row.ok_or_else(|| Failed::row(Some(task), "a row vanished"))?;
+        Ok(Ran {
+            tube: row.tube.to_string(),
+            command: row.command.clone().unwrap_or_default(),
+            started: row.started.unwrap_or_default(),
+            since: None,
+        })
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
@@ -465,6 +482,39 @@ impl Rows for Transaction<'_> {
         }
         tables.write_worker(worker, None);
         Ok(true)
+    }
+
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_of = |other: &&Of| (other.minute, &other.tube) == (of.minute, &of.tube);
+        let is_one_too_many = !of.command.is_empty()
+            && !tables.ends().contains_key(of)
+            && tables.ends().keys().filter(is_of).count() >= commands;
+        let of = match is_one_too_many {
+            true => of.nameless(),
+            false => of.clone(),
+        };
+        let before = tables.ends().get(&of).cloned();
+        if before.is_none() {
+            let minutes = || tables.ends().keys().map(|of| of.minute);
+            let old = minutes().min().filter(|minute| minute < kept.start());
+            let to_come = minutes().max().filter(|minute| minute > kept.end());
+            let goes = |of: &&Of| [old, to_come].contains(&Some(of.minute));
+            let gone: Vec<Of> = tables.ends().keys().filter(goes).cloned().collect();
+            for of in gone {
+                tables.write_ends(of, None);
+            }
+        }
+        let mut ends = before.unwrap_or_default();
+        ends.add(more);
+        tables.write_ends(of, Some(ends));
+        Ok(())
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -150,6 +150,19 @@ pub struct Ending<'a> {
     pub started: Option<Millis>,
 }
 
+/// What is counted of an attempt besides how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The name of the task's tube.
+    pub tube: String,
+    /// The name of its command; nothing where that is not known.
+    pub command: String,
+    /// When the attempt began, or was claimed ahead of its turn.
+    pub started: Millis,
+    /// Since when the task could have been run, if that is known.
+    pub since: Option<Millis>,
+}
+
 /// An attempt that has ended, as its own row says it.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedAttempt<'a> {
@@ -247,6 +260,8 @@ pub struct Tally {
     pub status: Status,
     /// Who answers for them, if they run.
     pub owner: Option<WorkerId>,
+    /// When the first of them is due, if they wait.
+    pub due: Option<Millis>,
     /// How many.
     pub count: u64,
 }

@@ -1,16 +1,19 @@
 //! The operations on rows, each by its statement.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
-use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
+use super::{Connected, attempts, cleanup, minutes, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
     UnverifiedJob,
 };
+use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -103,6 +106,10 @@ impl Reads for Connected<'_> {
         recover::backlog(self.0)
     }
 
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed> {
+        minutes::ends(self.0, from, to)
+    }
+
     fn page(
         &self,
         filter: &Filter,
@@ -161,6 +168,10 @@ impl Rows for Connected<'_> {
 
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
         tasks::end(self.0, ending)
+    }
+
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        tasks::ran(self.0, task)
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
@@ -278,6 +289,16 @@ impl Rows for Connected<'_> {
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
         workers::forget(self.0, worker)
+    }
+
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
+        minutes::add(self.0, of, more, &kept, commands)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

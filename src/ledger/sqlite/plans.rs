@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, puts, read, recover, tasks, workers};
+use super::{cleanup, minutes, puts, read, recover, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -71,6 +71,30 @@ fn queries_go_by_their_indices() {
         (
             recover::MISSING.into(),
             "puts USING PRIMARY KEY (tube=? AND task>?)",
+        ),
+        (
+            minutes::ENDS.into(),
+            "minutes USING PRIMARY KEY (minute>? AND minute<?)",
+        ),
+        (
+            minutes::OF.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
+        ),
+        (
+            minutes::COMMANDS.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=?)",
+        ),
+        (
+            minutes::UPDATE.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
+        ),
+        (
+            minutes::FORGET.into(),
+            "minutes USING PRIMARY KEY (minute=?)",
+        ),
+        (
+            minutes::FORGET_TO_COME.into(),
+            "minutes USING PRIMARY KEY (minute=?)",
         ),
     ];
     for (sql, index) in table {

@@ -59,7 +59,7 @@ fn due_sql() -> String {
 }
 
 /// In the words of the index that leaves out what is done, or it is not used.
-const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
+const AT_REST: &str = "SELECT tube, status = 'failed', count(*), min(due) FROM tasks
     WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
 const BACKLOG: &str =
     "SELECT tube, iif(arguments IS NULL, NULL, command), foreign_jobs.task IS NOT NULL, count(*)
@@ -191,6 +191,7 @@ pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {
                 false => Status::Waiting,
             },
             owner: None,
+            due: row.get(3)?,
             count: row.get::<_, i64>(2)?.unsigned_abs(),
         });
     }
@@ -201,6 +202,7 @@ pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {
             tube: some_text(row, 0)?,
             status: Status::Running,
             owner: row.get(1)?,
+            due: None,
             count: row.get::<_, i64>(2)?.unsigned_abs(),
         });
     }

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::columns::column;
+use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::puts;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -187,6 +187,20 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
         puts::set_kicks(change, ending.id.task, kicks)?;
     }
     Ok(ended)
+}
+
+pub(super) fn ran(look: &Connection, task: TaskId) -> Result<Ran, Failed> {
+    let ran = look
+        .prepare_cached("SELECT tube, command, started FROM tasks WHERE id = ?1")?
+        .query_row([task], |row| {
+            Ok(Ran {
+                tube: some_text(row, 0)?,
+                command: text(row, 1)?.unwrap_or_default(),
+                started: row.get(2)?,
+                since: None,
+            })
+        })?;
+    Ok(ran)
 }
 
 pub(super) fn unclaim(

@@ -125,6 +125,7 @@ impl Machine {
                 kicks,
                 started,
                 finished: ended.at,
+                ran: Some(Arc::clone(&facts.ran)),
             }),
             reservation,
             facts,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Reservation};
+use crate::ledger::rows::Ran;
 use crate::ledger::{Attempt, DeadAttempt, Remains};
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
@@ -173,6 +174,12 @@ pub fn attempt(
         },
         alive,
         budget: Budget::default(),
+        ran: Arc::new(Ran {
+            tube: "t".into(),
+            command: "job".into(),
+            started: 0,
+            since: None,
+        }),
         priority: 1024,
         ttr: Some(60),
         put: PutId {

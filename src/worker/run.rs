@@ -343,6 +343,7 @@ impl Run {
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
             output: capture.finish(),
+            took: running.took(),
             at,
             quick,
             by_itself: !was_signalled,
@@ -359,6 +360,7 @@ pub fn not_started(lack: Lack, reason: String) -> Ended {
     Ended {
         how: How::NotStarted { lack, reason },
         output: Captured::default(),
+        took: None,
         at: now(),
         quick: false,
         by_itself: true,

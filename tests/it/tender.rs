@@ -297,7 +297,10 @@ async fn a_program_that_is_not_there_ends_nothing() {
 #[tokio::test]
 async fn workers_notice_that_their_tender_is_gone() {
     let stage = Scene::of(3, 0, 3).raise();
-    stage.until("three", |stage| stage.alive().len() == 3).await;
+    // Whoever has begun and said nothing yet would find nobody to say it to.
+    stage
+        .until("ready", |stage| stage.lines("ready").len() == 3)
+        .await;
     stage.abandon();
     stage
         .until("orphaned", |stage| stage.lines("orphaned").len() == 3)

@@ -358,7 +358,7 @@ impl Worker {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
             }
-            Err(ended) => self.ready.push_back(Event::Ended(Box::new(ended))),
+            Err(ended) => self.ready.push_back(Event::Ended(ended)),
         }
     }
 
@@ -382,11 +382,11 @@ impl Worker {
                 if let Some(pipe) = unread {
                     self.sink.keep(pipe);
                 }
-                ended
+                Box::new(ended)
             }
             None => run::not_started(Lack::Sense, "there was no command".into()),
         };
-        Event::Ended(Box::new(ended))
+        Event::Ended(ended)
     }
 
     fn signal(&mut self, signal: Signal) {

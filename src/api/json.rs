@@ -59,6 +59,11 @@ struct Attempt<'a> {
     exit_code: Option<i64>,
     signal: Option<i64>,
     reason: Option<&'a str>,
+    /// In seconds.
+    user_time: Option<f64>,
+    system_time: Option<f64>,
+    /// In bytes.
+    peak_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +153,9 @@ impl<'a> Attempt<'a> {
             exit_code: attempt.exit_code,
             signal: attempt.signal,
             reason: attempt.reason.as_deref(),
+            user_time: attempt.took.map(|took| took.user.as_secs_f64()),
+            system_time: attempt.took.map(|took| took.system.as_secs_f64()),
+            peak_memory: attempt.took.map(|took| took.peak_memory),
             output: whole.then(|| kept.map(|kept| kept.to_text()).unwrap_or_default()),
             output_size: whole.then(|| kept.map_or(0, |kept| kept.size())),
         }

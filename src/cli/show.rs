@@ -124,6 +124,15 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt, zone: Zone) -> io::Res
         zone.say(Some(attempt.started)),
         zone.say(attempt.finished),
     )?;
+    if let Some(took) = &attempt.took {
+        writeln!(
+            out,
+            "  {:.3} s of CPU ({:.3} s of them the kernel's), {:.1} MB of memory at most",
+            took.user.saturating_add(took.system).as_secs_f64(),
+            took.system.as_secs_f64(),
+            took.peak_memory as f64 / f64::from(1 << 20),
+        )?;
+    }
     if let Some(reason) = &attempt.reason {
         writeln!(out, "  {}", reason.trim_end().replace('\n', "\n  "))?;
     }

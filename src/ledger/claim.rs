@@ -390,6 +390,7 @@ impl Writing<'_> {
             next,
             budget,
             output: Captured::default(),
+            took: None,
             kicks: None,
             started: None,
             finished: self.now,

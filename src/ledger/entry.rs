@@ -22,6 +22,7 @@ use crate::task::Millis;
 use crate::task::command::{Cleanup, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::resources::Resources;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
@@ -192,6 +193,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Captured,
+    /// What the command took of the machine, where that is known.
+    pub took: Option<Resources>,
     /// How often the job was kicked, where that was asked for. Kicking the job once more asks for a failed task to be
     /// run again.
     pub kicks: Option<u64>,

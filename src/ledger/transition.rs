@@ -65,6 +65,7 @@ pub(super) fn end(
         worker,
         finished,
         outcome: &settlement.outcome,
+        took: settlement.took,
     })?;
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;

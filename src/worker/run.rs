@@ -89,7 +89,7 @@ pub fn start(
     notes: Option<&Notes>,
     job: u64,
     listen: bool,
-) -> Result<Run, Ended> {
+) -> Result<Run, Box<Ended>> {
     let (plan, id) = (&attempt.plan, store.id());
     let conditions = plan.command.conditions.of(tube);
     let environment = environment.under(&conditions.variables);
@@ -343,6 +343,7 @@ impl Run {
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
             output: capture.finish(),
+            took: running.took(),
             at,
             quick,
             by_itself: !was_signalled,
@@ -355,13 +356,14 @@ impl Run {
 }
 
 /// What a command came to that could not be started.
-pub fn not_started(lack: Lack, reason: String) -> Ended {
-    Ended {
+pub fn not_started(lack: Lack, reason: String) -> Box<Ended> {
+    Box::new(Ended {
         how: How::NotStarted { lack, reason },
         output: Captured::default(),
+        took: None,
         at: now(),
         quick: false,
         by_itself: true,
         has_remains: false,
-    }
+    })
 }

@@ -16,6 +16,7 @@ mod recovery;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
@@ -33,6 +34,7 @@ use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::id::{AttemptId, PutId, TaskId};
 use taskqueue::task::output::Captured;
 use taskqueue::task::payload::Call;
+use taskqueue::task::resources::Resources;
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::Outcome;
 use tempfile::TempDir;
@@ -335,6 +337,15 @@ pub fn begun(claim: Claim) -> Box<Attempt> {
     }
 }
 
+/// What every attempt takes here.
+pub fn took() -> Resources {
+    Resources {
+        user: Duration::from_micros(12_345),
+        system: Duration::from_micros(6),
+        peak_memory: 7 << 40,
+    }
+}
+
 pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     Settlement {
         id: attempt.id,
@@ -348,6 +359,7 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
             head: b"said".to_vec(),
             ..Captured::default()
         },
+        took: Some(took()),
         kicks: None,
         started: None,
         finished: NOW,

@@ -115,6 +115,7 @@ impl Tables {
                 exit_code: None,
                 signal: None,
                 reason: None,
+                took: None,
                 output: None,
             });
         }
@@ -189,6 +190,7 @@ fn shown(number: i64, row: &AttemptRow) -> Attempt {
         exit_code: row.outcome.exit_code().map(Into::into),
         signal: row.outcome.signal().map(Into::into),
         reason: row.outcome.reason().map(Into::into),
+        took: row.took,
         output: None,
     }
 }

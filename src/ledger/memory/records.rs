@@ -7,6 +7,7 @@ use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
+use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::tube::TubeName;
@@ -65,6 +66,7 @@ pub(super) struct AttemptRow {
     pub started: Millis,
     pub finished: Millis,
     pub outcome: Outcome,
+    pub took: Option<Resources>,
 }
 
 /// A worker.

@@ -275,6 +275,7 @@ impl Rows for Transaction<'_> {
             started,
             finished: ended.finished,
             outcome: ended.outcome.clone(),
+            took: ended.took,
         };
         tables.add_attempt(ended.id, row)
     }

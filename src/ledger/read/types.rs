@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::output::Captured;
+use crate::task::resources::Resources;
 use crate::task::state::Status;
 use crate::tube::TubeName;
 
@@ -156,6 +157,8 @@ pub struct Attempt {
     pub signal: Option<i64>,
     /// Why it was not run.
     pub reason: Option<String>,
+    /// What its command took of the machine, where that is known.
+    pub took: Option<Resources>,
     /// What was printed; only where it was asked for.
     pub output: Option<Captured>,
 }

@@ -7,6 +7,7 @@ use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::tube::TubeName;
@@ -174,6 +175,8 @@ pub struct EndedAttempt<'a> {
     pub finished: Millis,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// What its command took of the machine, where that is known.
+    pub took: Option<Resources>,
 }
 
 /// How an attempt is recorded to have ended.

@@ -1,5 +1,7 @@
 //! Rows as they are shown.
 
+use std::time::Duration;
+
 use rusqlite::{
     CachedStatement, Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
 };
@@ -11,6 +13,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
+use crate::task::resources::Resources;
 use crate::task::state::Status;
 
 const COLUMNS: &str =
@@ -94,7 +97,8 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
 }
 
 const ATTEMPTS: &str =
-    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
+    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason,
+        user_time, system_time, peak_memory
     FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
 
 fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Result<Listed, Failed> {
@@ -147,8 +151,24 @@ fn running(row: &Row<'_>) -> rusqlite::Result<Option<Attempt>> {
         exit_code: None,
         signal: None,
         reason: None,
+        took: None,
         output: None,
     }))
+}
+
+/// What an attempt took, where all of that is known.
+fn took(row: &Row<'_>) -> rusqlite::Result<Option<Resources>> {
+    let number = |at: usize| -> rusqlite::Result<_> {
+        Ok(row.get::<_, Option<i64>>(at)?.map(i64::unsigned_abs))
+    };
+    Ok(match (number(8)?, number(9)?, number(10)?) {
+        (Some(user), Some(system), Some(peak_memory)) => Some(Resources {
+            user: Duration::from_micros(user),
+            system: Duration::from_micros(system),
+            peak_memory,
+        }),
+        (_, _, _) => None,
+    })
 }
 
 fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
@@ -161,6 +181,7 @@ fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         exit_code: row.get(5)?,
         signal: row.get(6)?,
         reason: text(row, 7)?,
+        took: took(row)?,
         output: None,
     })
 }

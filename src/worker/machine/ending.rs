@@ -122,6 +122,7 @@ impl Machine {
                 next,
                 budget,
                 output: ended.output,
+                took: ended.took,
                 kicks,
                 started,
                 finished: ended.at,

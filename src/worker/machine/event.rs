@@ -18,6 +18,7 @@ use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
+use crate::task::resources::Resources;
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
@@ -115,6 +116,8 @@ pub struct Ended {
     pub how: How,
     /// What the command printed.
     pub output: Captured,
+    /// What the command took of the machine, if there was one.
+    pub took: Option<Resources>,
     /// When the command ended, by the machine's clock.
     pub at: Millis,
     /// The command ended while the worker waited for nothing else, and all that the command printed is here.

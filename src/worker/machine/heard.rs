@@ -154,6 +154,7 @@ mod tests {
         Ended {
             how: How::Exit { exit, memory },
             output: Captured::default(),
+            took: None,
             at: 0,
             quick: false,
             by_itself,

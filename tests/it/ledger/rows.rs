@@ -14,7 +14,7 @@ use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register};
+use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register, took};
 use crate::support::tube;
 
 /// Changes rows as the protocol would not.
@@ -180,6 +180,7 @@ pub fn no_impossible_attempt_output_or_worker_is_written(new: New) {
                 worker,
                 finished: NOW,
                 outcome: &outcome,
+                took: None,
             })
         }
     };
@@ -271,6 +272,7 @@ pub fn lists_are_of_the_newest_that_pass_the_filter(new: New) {
     assert_eq!((whole.body_size, whole.job), (Some(3), Some(1)));
     let output = whole.attempts[0].output.as_ref().unwrap();
     assert_eq!(output.head, b"said");
+    assert_eq!(whole.attempts[0].took, Some(took()));
 }
 
 pub fn tasks_are_counted_where_they_stand(new: New) {
@@ -427,6 +429,7 @@ pub fn of_many_attempts_the_newest_are_shown(new: New) {
                 worker: "me",
                 finished: NOW,
                 outcome: &Outcome::Exited(75),
+                took: None,
             })?;
         }
         rows.begin(&beginning(nth(task, many + 1), 0))

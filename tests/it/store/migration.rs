@@ -265,7 +265,8 @@ fn a_store_of_the_fifth_version_is_kept_whole() {
         for table in [
             "* FROM store",
             "id, name, tube, host, pid, started, stopped, boot FROM workers",
-            "* FROM attempts ORDER BY task, number",
+            "task, number, worker, started, finished, outcome, exit_code, signal, reason FROM attempts
+                ORDER BY task, number",
             "* FROM output ORDER BY task, number",
         ] {
             let mut all = store.prepare(&format!("SELECT {table}")).unwrap();

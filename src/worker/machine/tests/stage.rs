@@ -232,6 +232,7 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
             memory: false,
         },
         output: Captured::default(),
+        took: None,
         at: 1_000_000,
         quick,
         by_itself: true,

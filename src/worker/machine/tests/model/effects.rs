@@ -169,6 +169,7 @@ impl Model {
                 memory: false,
             },
             output: Captured::default(),
+            took: None,
             at: self.wall(),
             quick,
             by_itself: !run.is_signalled,

@@ -170,6 +170,7 @@ impl Seen {
             "tasks": tasks,
             "tubes": self.tubes.json(&self.named),
             "lately": self.tubes.within(),
+            "commands": self.tubes.commands(),
             "unknown": self.tubes.unknown,
         })
     }

@@ -30,6 +30,8 @@ pub struct Lately {
     pub within: Millis,
     /// By tube.
     pub tubes: BTreeMap<String, Ends>,
+    /// By tube and command, as far as the command is known by name.
+    pub commands: BTreeMap<(String, String), Ends>,
 }
 
 impl Ledger {
@@ -41,8 +43,13 @@ impl Ledger {
         let mut lately = Lately {
             within: now.saturating_sub(from.saturating_mul(MINUTE)),
             tubes: BTreeMap::new(),
+            commands: BTreeMap::new(),
         };
         for (of, ends) in counted {
+            if !of.command.is_empty() {
+                let of = (of.tube.clone(), of.command);
+                lately.commands.entry(of).or_default().add(&ends);
+            }
             lately.tubes.entry(of.tube).or_default().add(&ends);
         }
         Ok(lately)
@@ -59,6 +66,7 @@ impl Sums {
         let Settlement {
             outcome,
             next,
+            took,
             started,
             finished,
             ..
@@ -93,6 +101,13 @@ impl Sums {
         }
         if let Some(since) = ran.since {
             ends.waited.add(started.saturating_sub(since));
+        }
+        if let Some(took) = took {
+            let cpu = took.user.saturating_add(took.system);
+            ends.add_taken(
+                u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+                took.peak_memory,
+            );
         }
         if has_run(outcome) {
             ends.ran.add(finished.saturating_sub(started));

@@ -153,7 +153,21 @@ fn matches(said: &[&str], expected: &[&str]) -> bool {
     }
 }
 
-/// A line in which every time and every uuid is the same.
+/// What follows the number, where that is how long or how large something was.
+fn measured<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let is_one = |name: &str| {
+        let after = unit.strip_prefix(name);
+        after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
+    };
+    let is_measured = ["s", " s", " MB"].into_iter().any(is_one)
+        || ["_time\":", "_memory\":"]
+            .into_iter()
+            .any(|key| before.ends_with(key));
+    (unit.len() < text.len() && is_measured).then_some(unit)
+}
+
+/// A line in which every time, every uuid and all that is measured is the same.
 fn normal(line: &str) -> String {
     const SHAPES: [&str; 3] = [
         "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
@@ -174,6 +188,11 @@ fn normal(line: &str) -> String {
             normal.push_str(shape);
             // Events have six digits after the second, JSON three.
             rest = rest[shape.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(unit) = measured(rest, &normal) {
+            // How wide it is made differs too.
+            normal.truncate(normal.trim_end().len());
+            normal.push_str(" 0");
+            rest = unit;
         } else {
             normal.push(first);
             rest = &rest[first.len_utf8()..];

@@ -57,6 +57,7 @@ impl Tubes {
     /// Leaves those out that are not asked for.
     pub fn retain(&mut self, named: impl Fn(&str) -> bool) {
         self.lately.tubes.retain(|tube, _| named(tube));
+        self.lately.commands.retain(|(tube, _), _| named(tube));
         self.oldest.retain(|tube, _| named(tube));
     }
 
@@ -135,6 +136,24 @@ impl Tubes {
             })
         };
         tubes.iter().map(tube).collect()
+    }
+
+    /// Each command of which attempts ended lately, in the shape of `--json`.
+    pub fn commands(&self) -> Vec<Value> {
+        let command = |((tube, name), ends): (&(String, String), &Ends)| {
+            json!({
+                "tube": tube,
+                "command": name,
+                "done": ends.done,
+                "failed": ends.failed,
+                "retried": ends.retried,
+                "waited": durations(&ends.waited),
+                "ran": durations(&ends.ran),
+                "cpu_time": Duration::from_micros(ends.cpu).as_secs_f64(),
+                "peak_memory": ends.memory,
+            })
+        };
+        self.lately.commands.iter().map(command).collect()
     }
 
     /// Seconds in which that ended which ended lately.

@@ -37,9 +37,19 @@ pub struct Ends {
     pub waited: Durations,
     /// How long commands ran.
     pub ran: Durations,
+    /// Microseconds of CPU that commands took, their own and the kernel's.
+    pub cpu: u64,
+    /// The most bytes of memory that one of them had at once.
+    pub memory: u64,
 }
 
 impl Ends {
+    /// Counts what a command took.
+    pub fn add_taken(&mut self, cpu: u64, memory: u64) {
+        self.cpu = self.cpu.saturating_add(cpu);
+        self.memory = self.memory.max(memory);
+    }
+
     /// Counts others too.
     pub fn add(&mut self, others: &Ends) {
         self.done = self.done.saturating_add(others.done);
@@ -47,5 +57,6 @@ impl Ends {
         self.retried = self.retried.saturating_add(others.retried);
         self.waited.add_all(&others.waited);
         self.ran.add_all(&others.ran);
+        self.add_taken(others.cpu, others.memory);
     }
 }

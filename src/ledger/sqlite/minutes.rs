@@ -10,18 +10,19 @@ use crate::ledger::error::Failed;
 use crate::ledger::rows::{Ends, Of};
 
 pub(super) const ENDS: &str =
-    "SELECT done, failed, retried, waited, ran, waits, runs, minute, tube, command
+    "SELECT done, failed, retried, waited, ran, waits, runs, cpu, memory, minute, tube, command
     FROM minutes WHERE minute BETWEEN ?1 AND ?2";
 
-pub(super) const OF: &str = "SELECT done, failed, retried, waited, ran, waits, runs
+pub(super) const OF: &str = "SELECT done, failed, retried, waited, ran, waits, runs, cpu, memory
     FROM minutes WHERE minute = ?1 AND tube = ?2 AND command = ?3";
 
 const INSERT: &str =
-    "INSERT INTO minutes (minute, tube, command, done, failed, retried, waited, ran, waits, runs)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    "INSERT INTO minutes (minute, tube, command, done, failed, retried, waited, ran, waits, runs, cpu, memory)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 pub(super) const UPDATE: &str =
-    "UPDATE minutes SET done = ?4, failed = ?5, retried = ?6, waited = ?7, ran = ?8, waits = ?9, runs = ?10
+    "UPDATE minutes SET done = ?4, failed = ?5, retried = ?6, waited = ?7, ran = ?8, waits = ?9, runs = ?10,
+        cpu = ?11, memory = ?12
     WHERE minute = ?1 AND tube = ?2 AND command = ?3";
 
 /// Whether a tube has more commands than so many in a minute.
@@ -42,9 +43,9 @@ pub(super) fn ends(look: &Connection, from: i64, to: i64) -> Result<Vec<(Of, End
     let mut ends = Vec::new();
     while let Some(row) = rows.next()? {
         let of = Of {
-            minute: row.get(7)?,
-            tube: some_text(row, 8)?,
-            command: some_text(row, 9)?,
+            minute: row.get(9)?,
+            tube: some_text(row, 10)?,
+            command: some_text(row, 11)?,
         };
         // What makes no sense, and somebody must have written by hand, hides nothing of the others.
         ends.extend(read(row)?.map(|counted| (of, counted)));
@@ -87,6 +88,8 @@ pub(super) fn add(
         column(ends.ran.total()),
         ends.waited.keep(),
         ends.ran.keep(),
+        column(ends.cpu),
+        column(ends.memory),
     ])?;
     if is_new {
         for (sql, limit) in [(FORGET, kept.start()), (FORGET_TO_COME, kept.end())] {
@@ -112,5 +115,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Ends>> {
         retried: number(2)?,
         waited,
         ran,
+        cpu: number(7)?,
+        memory: number(8)?,
     }))
 }

@@ -9,7 +9,7 @@ use taskqueue::ledger::{Entry, Settlement, TaskRef};
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Exit, Outcome};
 
-use super::{NOW, New, Stage, begun, foreign, job_ref, put, settlement};
+use super::{NOW, New, Stage, begun, foreign, job_ref, put, settlement, took};
 
 const MINUTE: i64 = 60_000;
 
@@ -72,7 +72,14 @@ pub fn what_ended_is_counted_with_its_end(new: New) {
     let (_, job) = put(&mut ledger.db, NOW);
     let attempt = begun(ledger.claim_at(&job, began));
     ledger.done(attempt);
-    assert_eq!(lately(&ledger, began).done, 2);
+    let seen = lately(&ledger, began);
+    assert_eq!(seen.done, 2);
+    let cpu = took().user + took().system;
+    assert_eq!(u128::from(seen.cpu), 5 * cpu.as_micros());
+    assert_eq!(seen.memory, took().peak_memory);
+    // By command it is the same.
+    let commands = ledger.db.lately(began).unwrap().commands;
+    assert_eq!(commands.into_values().collect::<Vec<_>>(), [seen]);
 }
 
 pub fn what_is_recorded_again_is_not_counted_again(new: New) {

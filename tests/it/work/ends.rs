@@ -264,4 +264,15 @@ while time.process_time() < 0.3: pass
     assert_eq!(took("5"), (None, None));
     let shown = taskqueue.run(&["show", "1"]).ok();
     assert!(shown.contains(" s of CPU ("), "{shown}");
+    // Without a tender, which it says by its exit code.
+    let status = taskqueue.run(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let commands = status["commands"].as_array().unwrap();
+    let of = |name: &str| commands.iter().find(|one| one["command"] == name).unwrap();
+    assert!(of("busy")["cpu_time"].as_f64() >= Some(0.3));
+    assert!(of("busy")["peak_memory"].as_u64() >= Some(64 << 20));
+    assert_eq!(
+        (&of("short")["tube"], &of("short")["done"]),
+        (&json!("t"), &json!(2))
+    );
 }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::announce::{Again, Announced, PUT_TIME, next_put};
+use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows};
 use super::{Ledger, Millis, transition};
@@ -87,31 +88,45 @@ impl Ledger {
         Ok(added)
     }
 
-    /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+    /// Lets a failed task wait again: [`Regenerate`].
     pub fn regenerate(
         &mut self,
         id: TaskId,
         tube: Option<&TubeName>,
         now: Millis,
     ) -> Result<Result<Again, NotRegenerated>, Error> {
-        let jobs = self.jobs();
-        let regenerated = self.change(|rows| {
-            match rows.status(id)? {
-                None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
-                Some(Status::Failed) => {}
-                Some(
-                    status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
-                ) => return Ok(Err(NotRegenerated::NotFailed { status })),
-            }
-            transition::renew(rows, id, now, tube)?;
-            next_put(rows, id, None, now, jobs)?
-                .map(Ok)
-                .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
-        })?;
-        if jobs.is_some() {
-            self.backend.ring();
+        let tube = tube.cloned();
+        self.change_one(&Regenerate { tube }, id, now)
+    }
+}
+
+/// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+#[derive(Debug, Clone)]
+pub struct Regenerate {
+    /// In another tube than before.
+    pub tube: Option<TubeName>,
+}
+
+impl Change for Regenerate {
+    type Done = Again;
+    type Refused = NotRegenerated;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Again, NotRegenerated>, Failed> {
+        match on.rows.status(id)? {
+            None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
+            Some(Status::Failed) => {}
+            Some(
+                status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
+            ) => return Ok(Err(NotRegenerated::NotFailed { status })),
         }
-        Ok(regenerated)
+        transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
+        next_put(on.rows, id, None, on.now, on.jobs)?
+            .map(Ok)
+            .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
+    }
+
+    fn puts_jobs(&self) -> bool {
+        true
     }
 }
 

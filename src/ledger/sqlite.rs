@@ -22,6 +22,7 @@ mod attempts;
 mod cleanup;
 mod columns;
 mod error;
+mod filter;
 mod operations;
 #[cfg(test)]
 mod plans;

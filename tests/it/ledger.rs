@@ -105,6 +105,7 @@ macro_rules! suite {
             rows::no_impossible_task_is_written,
             rows::no_impossible_attempt_output_or_worker_is_written,
             rows::lists_are_of_the_newest_that_pass_the_filter,
+            rows::what_is_picked_passes_the_filter_oldest_first,
             rows::of_many_attempts_the_newest_are_shown,
             rows::tasks_are_counted_where_they_stand,
             rows::what_waits_is_counted_by_what_it_wants,

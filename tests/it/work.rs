@@ -7,6 +7,7 @@ mod as_whom;
 mod asked;
 mod awkward;
 mod batches;
+mod bulk;
 mod claims;
 mod cleanups;
 mod clock;

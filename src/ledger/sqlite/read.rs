@@ -1,18 +1,18 @@
 //! Rows as they are shown.
 
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
-};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::columns::{some_text, text};
 use super::error::nonsense;
+use super::filter::{self, Query};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
+/// What is shown of a task, but for its body.
 const COLUMNS: &str =
     "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority,
@@ -22,39 +22,6 @@ const COLUMNS: &str =
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
         NULL)";
 
-/// The query for those below an id, which is its first value, the newest first; and its other values.
-pub(super) fn query(filter: &Filter) -> (String, Vec<&dyn ToSql>) {
-    let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    match filter.recorded().as_slice() {
-        [] => {}
-        [Status::Done] => sql.push_str(" AND status = 'done'"),
-        // In the words of the index that leaves out what is done, or it is not used.
-        [other] => sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'")),
-        several => {
-            let words: Vec<String> = several.iter().map(|status| format!("'{status}'")).collect();
-            sql.push_str(&format!(" AND status IN ({})", words.join(", ")));
-            if !several.contains(&Status::Done) {
-                sql.push_str(" AND status <> 'done'");
-            }
-        }
-    }
-    for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND {column} = ?{}", values.len() + 1));
-        }
-    }
-    for (compared, value) in [(">=", &filter.since), ("<", &filter.until)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND created {compared} ?{}", values.len() + 1));
-        }
-    }
-    sql.push_str(" ORDER BY id DESC");
-    (sql, values)
-}
-
 pub(super) fn page(
     look: &Connection,
     filter: &Filter,
@@ -62,11 +29,9 @@ pub(super) fn page(
     most: u32,
     each: &mut Each<'_>,
 ) -> Result<(), Failed> {
-    let (sql, values) = query(filter);
+    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
     let mut statement = look.prepare_cached(&sql)?;
     let mut attempts = look.prepare_cached(ATTEMPTS)?;
-    let first: &dyn ToSql = &below;
-    let values = std::iter::once(first).chain(values.iter().copied());
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
         if !each(listed(row, &mut attempts, most)?)? {

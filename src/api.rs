@@ -61,6 +61,7 @@ pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, P
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
+pub use crate::task::tag::{BadTag, Tag};
 pub use bulk::{Answer, Chosen, Summary};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use error::Error;

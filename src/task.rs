@@ -13,3 +13,4 @@ pub mod refused;
 pub mod retention;
 pub mod retry;
 pub mod state;
+pub mod tag;

@@ -46,6 +46,7 @@ pub struct Task<'a> {
     started: Option<String>,
     finished: Option<String>,
     body_size: Option<i64>,
+    tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
@@ -97,6 +98,7 @@ impl<'a> Task<'a> {
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,
+            tags: task.tags.iter().map(ToString::to_string).collect(),
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts_total: task.attempts_total,
             attempts: task

@@ -11,6 +11,7 @@ use crate::api::{Filter, Status};
 use crate::config::duration;
 use crate::ledger::Millis;
 use crate::task::id::TaskId;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// As many numbers as are taken; who has more has a filter for them.
@@ -39,6 +40,11 @@ pub struct FilterFlags {
     /// Only tasks of this command
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
+    /// Only tasks that have this tag
+    ///
+    /// k means one with any value, or none; given several times, tasks that have all of them
+    #[arg(long, value_name = "K[=V]")]
+    tag: Vec<Tag>,
     /// Only tasks that were recorded since then
     ///
     /// A time, such as 2026-11-27 or 2026-11-27T10:00, or how long ago that is, such as 2h
@@ -113,6 +119,7 @@ impl FilterFlags {
             .collect();
         filter.tube = self.use_tube.as_ref().map(TubeName::to_string);
         filter.command.clone_from(&self.command);
+        filter.tags.clone_from(&self.tag);
         filter.since = self.since;
         filter.until = self.until;
         filter.reason.clone_from(&self.reason);

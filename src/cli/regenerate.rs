@@ -36,7 +36,7 @@ pub struct Flags {
         value_name = "ID[,ID…]",
         value_delimiter = ',',
         value_parser = number,
-        conflicts_with_all = ["ids", "status", "command", "since", "until", "reason", "all"]
+        conflicts_with_all = ["ids", "status", "command", "tag", "since", "until", "reason", "all"]
     )]
     id: Vec<TaskId>,
     /// Put them into this tube from now on

@@ -4,6 +4,7 @@ use super::read::DisplayedStatus;
 use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// Which tasks are meant: all of them, unless it is told less. A task has to pass all that is said.
@@ -22,6 +23,8 @@ pub struct Filter {
     pub since: Option<Millis>,
     /// Those that were recorded before.
     pub until: Option<Millis>,
+    /// Those that have all of these tags; by a name alone, whatever its value is.
+    pub tags: Vec<Tag>,
     /// Those whose reason has this text in it, letter for letter.
     pub reason: Option<String>,
 }
@@ -39,6 +42,8 @@ pub struct Seen<'a> {
     pub command: Option<&'a str>,
     /// When it was recorded.
     pub created: Millis,
+    /// What its producer calls it.
+    pub tags: &'a [Tag],
     /// Why it failed, or waits.
     pub reason: Option<&'a str>,
 }
@@ -85,6 +90,13 @@ impl Filter {
     pub fn command(self, command: impl Into<String>) -> Filter {
         let command = Some(command.into());
         Filter { command, ..self }
+    }
+
+    /// Only those that have this tag, beside those that were named before; by a name alone, whatever its value is.
+    #[must_use]
+    pub fn tag(mut self, tag: Tag) -> Filter {
+        self.tags.push(tag);
+        self
     }
 
     /// Only those whose reason, why they failed or wait, has this text in it, letter for letter.
@@ -143,6 +155,10 @@ impl Filter {
             && is(&self.command, task.command)
             && self.since.is_none_or(|since| task.created >= since)
             && self.until.is_none_or(|until| task.created < until)
+            && self
+                .tags
+                .iter()
+                .all(|tag| task.tags.iter().any(|has| tag.means(has)))
             && self.reason.as_deref().is_none_or(|text| {
                 let reason = task.reason;
                 reason.is_some_and(|reason| reason.contains(text))
@@ -162,6 +178,7 @@ mod tests {
             tube: "t",
             command: Some("c"),
             created: 100,
+            tags: &["k=v".parse().unwrap(), "l".parse().unwrap()],
             reason: Some("exit code 1, in the last of 2 attempts"),
         };
         let all = Filter::default();
@@ -178,6 +195,20 @@ mod tests {
             (failed.clone().since(101), false),
             (failed.clone().until(100), false),
             (failed.clone().command("d"), false),
+            (
+                all.clone()
+                    .tag("k".parse().unwrap())
+                    .tag("l".parse().unwrap()),
+                true,
+            ),
+            (all.clone().tag("k=v".parse().unwrap()), true),
+            (all.clone().tag("k=w".parse().unwrap()), false),
+            (
+                all.clone()
+                    .tag("k".parse().unwrap())
+                    .tag("m".parse().unwrap()),
+                false,
+            ),
             (failed.clone().reason("code 1,"), true),
             (failed.clone().reason("%"), false),
             (failed.clone().reason("Exit"), false),

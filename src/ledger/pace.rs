@@ -12,7 +12,7 @@ pub const MOST: usize = 1000;
 const LEAST: usize = 20;
 
 /// What a transaction may take. A worker that has to record something waits for as long.
-const LENGTH: Duration = Duration::from_millis(12);
+const LENGTH: Duration = Duration::from_millis(8);
 
 /// How many tasks the next transaction changes, by how long the last one took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ mod tests {
         }
         assert_eq!(
             sizes,
-            [200, 400, 800, 1000, 500, 300, 300, 150, 75, 37, 20, 20, 20]
+            [200, 400, 800, 800, 400, 200, 200, 100, 50, 25, 20, 20, 20]
         );
         assert_eq!(pace.after(0, Duration::ZERO), pace);
         assert_eq!(pace.after(20, Duration::ZERO).most(), 40);

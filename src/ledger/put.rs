@@ -10,6 +10,7 @@ use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task to be recorded.
@@ -27,6 +28,8 @@ pub struct NewTask {
     pub ttr: u32,
     /// The task may run from then on.
     pub due: Millis,
+    /// What its producer calls it: not what makes it another task.
+    pub tags: Vec<Tag>,
 }
 
 /// What became of a task to be recorded.
@@ -154,6 +157,7 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
         ttr: task.ttr,
         due: task.due,
         created: now,
+        tags: &task.tags,
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },

@@ -408,6 +408,7 @@ pub fn call(argument: &str) -> Call {
 pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Call(call("1")),
@@ -443,6 +444,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         *slot = byte;
     }
     ForeignJob {
+        tags: Vec::new(),
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

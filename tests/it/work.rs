@@ -33,6 +33,7 @@ mod sizing;
 mod stops;
 mod strangers;
 mod suspended;
+mod tags;
 mod terminal;
 mod trouble;
 mod vain;

@@ -30,6 +30,7 @@ impl TaskRow {
             command: self.command.as_deref(),
             created: self.created,
             reason: self.reason.as_deref(),
+            tags: &self.tags,
         }
     }
 
@@ -147,6 +148,7 @@ impl Tables {
                 arguments,
                 options,
                 body_size: body.map(size),
+                tags: row.tags.clone(),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
                 status: row.status.into(),
                 due: row.due,

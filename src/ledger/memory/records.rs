@@ -9,6 +9,7 @@ use crate::task::command::Content;
 use crate::task::id::WorkerId;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task.
@@ -28,6 +29,8 @@ pub(super) struct TaskRow {
     pub worker: Option<WorkerId>,
     pub ahead: bool,
     pub reason: Option<String>,
+    /// By their names.
+    pub tags: Vec<Tag>,
     pub created: Millis,
     pub started: Option<Millis>,
     pub finished: Option<Millis>,

@@ -8,6 +8,7 @@ use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::output::Captured;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 
 /// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
 /// is stalled.
@@ -113,6 +114,8 @@ pub struct Task {
     pub body: Option<Vec<u8>>,
     /// How many bytes it has.
     pub body_size: Option<i64>,
+    /// What its producer calls it, by the names.
+    pub tags: Vec<Tag>,
     /// Where it stands.
     pub status: DisplayedStatus,
     /// When it may run, while it waits.

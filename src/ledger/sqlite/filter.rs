@@ -16,10 +16,10 @@ pub(super) struct Query {
     pub values: Vec<Value>,
 }
 
-/// Columns of the tasks below an id, which is the first of them, the newest first.
+/// The ids and other columns of the tasks below an id, the newest first.
 pub(super) fn newest(columns: &str, filter: &Filter, below: TaskId) -> Query {
     let bounds = Bounds {
-        condition: "id < ?1",
+        condition: "{id} < ?1",
         values: vec![below.0.into()],
         order: "DESC",
     };
@@ -30,11 +30,11 @@ pub(super) fn newest(columns: &str, filter: &Filter, below: TaskId) -> Query {
 /// The ids of tasks behind one, up to another, the oldest first; and who answers for them, where that matters.
 pub(super) fn oldest(filter: &Filter, after: TaskId, up_to: TaskId) -> Query {
     let columns = match filter.asks_who_lives() {
-        true => "id, owner",
-        false => "id, NULL",
+        true => "owner",
+        false => "NULL",
     };
     let bounds = Bounds {
-        condition: "id > ?1 AND id <= ?2",
+        condition: "{id} > ?1 AND {id} <= ?2",
         values: vec![after.0.into(), up_to.0.into()],
         order: "",
     };
@@ -43,13 +43,16 @@ pub(super) fn oldest(filter: &Filter, after: TaskId, up_to: TaskId) -> Query {
     query(columns, filter, bounds, ids)
 }
 
+/// The task has, among its tags, one that is so.
+const AMONG: &str = "EXISTS (SELECT 1 FROM tags AS others WHERE others.task = tasks.id AND ";
+
 struct Bounds {
     condition: &'static str,
     values: Vec<Value>,
     order: &'static str,
 }
 
-/// What the words of a filter come to, each bound by its number.
+/// What the words of a filter come to, each bound by its number. The first column is the id.
 fn query<'a>(
     columns: &str,
     filter: &Filter,
@@ -82,11 +85,33 @@ fn query<'a>(
             say(before, value.into(), "");
         }
     }
+    let lead = filter.tags.first().filter(|_| filter.ids.is_none());
+    for (place, tag) in filter.tags.iter().enumerate() {
+        let (begin, table, end) = match lead.is_some() && place == 0 {
+            true => ("", "tags", ""),
+            false => (AMONG, "others", ")"),
+        };
+        let name = format!("{begin}{table}.name = ");
+        match tag.value() {
+            None => say(&name, tag.name().to_owned().into(), end),
+            Some(value) => {
+                say(&name, tag.name().to_owned().into(), "");
+                say(&format!("{table}.value = "), value.to_owned().into(), end);
+            }
+        }
+    }
     if let Some(text) = &filter.reason {
         say("instr(reason, ", text.clone().into(), ") > 0");
     }
-    let select =
-        |status: String| format!("SELECT {columns} FROM tasks WHERE {condition}{status}{more}");
+    // Then the first tag says which tasks there are at all, in their order.
+    let (id, from) = match lead {
+        None => ("id", "tasks"),
+        Some(_) => ("tags.task", "tags CROSS JOIN tasks ON tasks.id = tags.task"),
+    };
+    let condition = condition.replace("{id}", id);
+    let select = |status: String| {
+        format!("SELECT {id}, {columns} FROM {from} WHERE {condition}{status}{more}")
+    };
     let parts: Vec<String> = statuses(filter).into_iter().map(select).collect();
     // Parts that each come in order are merged, where one of all would be sorted, for each page anew.
     let sql = format!("{} ORDER BY 1 {order}", parts.join(" UNION ALL "));
@@ -103,8 +128,8 @@ fn statuses(filter: &Filter) -> Vec<String> {
             .filter(|status| *status != Status::Done)
             .collect();
     }
-    if filter.ids.is_some() && !recorded.is_empty() {
-        // By their numbers, and by no index of statuses.
+    if (filter.ids.is_some() || !filter.tags.is_empty()) && !recorded.is_empty() {
+        // By their numbers or a tag, and by no index of statuses.
         let words: Vec<String> = recorded
             .iter()
             .map(|status| format!("'{status}'"))

@@ -11,16 +11,19 @@ use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 
-/// What is shown of a task, but for its body.
+/// What is shown of a task, but for its id and its body.
 const COLUMNS: &str =
-    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
+    "uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority,
     coalesce((SELECT job FROM foreign_jobs WHERE task = tasks.id),
              (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
     created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
-        NULL)";
+        NULL),
+    (SELECT json_group_array(json_array(name, value)) FROM
+        (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name))";
 
 pub(super) fn page(
     look: &Connection,
@@ -47,7 +50,7 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
         Key::Uuid(_) => "uuid",
     };
     let mut statement = look.prepare_cached(&format!(
-        "SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"
+        "SELECT id, {COLUMNS}, body FROM tasks WHERE {by} = ?1"
     ))?;
     let mut attempts = look.prepare_cached(ATTEMPTS)?;
     let read = |row: &Row<'_>| Ok(listed(row, &mut attempts, most));
@@ -80,8 +83,9 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(18)?,
+        body: row.get(19)?,
         body_size: row.get(6)?,
+        tags: tags(row, 18)?,
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
@@ -96,6 +100,20 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })
+}
+
+/// What stands there as an array of pairs.
+fn tags(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Tag>> {
+    let pairs = text(row, column)?.filter(|pairs| pairs != "[]");
+    let pairs: Vec<(String, Option<String>)> = match pairs {
+        // What is no text must have been put there by hand.
+        Some(pairs) => serde_json::from_str(&pairs).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| Tag::from_row(name, value))
+        .collect())
 }
 
 /// The attempt that a task's row speaks of, if that has not ended.

@@ -48,6 +48,7 @@ pub fn a_transaction_that_fails_leaves_nothing(new: New) {
     let before = format!("{:?}", ledger.tasks());
     let content = Content::Call(call("1"));
     let row = NewRow {
+        tags: &[],
         uuid: Uuid::now_v7(),
         tube: &tube("t"),
         content: &content,
@@ -305,6 +306,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Raw("raw".into()),

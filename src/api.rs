@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod bulk;
 mod cleanup;
 mod error;
 pub mod json;
@@ -50,6 +51,7 @@ mod put;
 mod queue;
 mod record;
 mod regenerate;
+mod ring;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
@@ -59,6 +61,8 @@ pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, P
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
+pub use crate::task::tag::{BadTag, Tag};
+pub use bulk::{Answer, Chosen, Summary};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};

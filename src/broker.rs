@@ -375,6 +375,19 @@ pub trait Broker: Send {
     /// Removes a job that no other session has reserved ([`Error::NotFound`] if one has).
     async fn remove(&mut self, id: JobId) -> Result<(), Error>;
 
+    /// The same of several jobs, in as few round trips as the broker allows. Whether each was removed, in their order.
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let mut removed = Vec::with_capacity(ids.len());
+        for id in ids {
+            removed.push(match self.remove(*id).await {
+                Ok(()) => true,
+                Err(Error::NotFound) => false,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(removed)
+    }
+
     /// A job's body, whatever its state.
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error>;
 

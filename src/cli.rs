@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::process::{folder, program};
 use crate::signals;
 
+mod bulk;
 mod check;
 mod cleanup;
 mod completions;
@@ -16,6 +17,7 @@ mod demo;
 mod example;
 mod explain;
 mod failure;
+mod filter;
 mod global;
 mod guard;
 mod help;
@@ -167,7 +169,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
-        Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
+        Command::Regenerate(flags) => return regenerate::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),

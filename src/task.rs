@@ -14,3 +14,4 @@ pub mod resources;
 pub mod retention;
 pub mod retry;
 pub mod state;
+pub mod tag;

@@ -3,6 +3,7 @@
 use crate::ledger;
 use crate::ledger::put::NotRegenerated;
 use crate::task::payload::Refusal;
+use crate::task::tag::BadTag;
 
 /// Why a task was not recorded, not regenerated, or is not known.
 ///
@@ -19,6 +20,9 @@ pub enum Error {
         "a raw body takes no arguments and no options: its command reads it from standard input"
     )]
     Raw,
+    /// The tags that were given are not a task's.
+    #[error(transparent)]
+    Tag(BadTag),
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
@@ -32,7 +36,7 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Store(error) => error.next(),
-            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) => None,
+            Error::Refused(_) | Error::Raw | Error::Tag(_) | Error::NotRegenerated(_) => None,
         }
     }
 }

@@ -4,11 +4,14 @@
 //! Of the small ones the fields stand in the order of the alphabet, and so they are printed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::bulk;
 use super::cleanup;
 use super::error::Error;
 use super::numbers;
@@ -43,6 +46,7 @@ pub struct Task<'a> {
     started: Option<String>,
     finished: Option<String>,
     body_size: Option<i64>,
+    tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
@@ -99,6 +103,7 @@ impl<'a> Task<'a> {
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,
+            tags: task.tags.iter().map(ToString::to_string).collect(),
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts_total: task.attempts_total,
             attempts: task
@@ -179,26 +184,38 @@ impl Put {
     }
 }
 
-/// What became of one task that was to run again, as `regenerate` has it.
-#[derive(Debug, Serialize)]
-pub struct Regenerated {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    id: i64,
-    regenerated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uuid: Option<String>,
+/// What became of one task that was named, as `regenerate` and its like have it. `done` is the word for what was to be
+/// done to it, and the key of whether it was.
+pub fn answer(
+    done: &'static str,
+    id: TaskId,
+    answer: &Result<Receipt, Error>,
+) -> BTreeMap<&'static str, Value> {
+    let mut object = BTreeMap::from([("id", id.0.into()), (done, answer.is_ok().into())]);
+    match answer {
+        Ok(receipt) => object.insert("uuid", receipt.uuid.to_string().into()),
+        Err(error) => object.insert("error", error.to_string().into()),
+    };
+    object
 }
 
-impl Regenerated {
+/// What came of doing something to tasks that nobody has named one by one.
+#[derive(Debug, Serialize)]
+pub struct Changed {
+    changed: u64,
+    dry_run: bool,
+    matched: u64,
+    refused: u64,
+}
+
+impl Changed {
     /// Its shape.
-    pub fn of(id: TaskId, regenerated: &Result<Receipt, Error>) -> Regenerated {
-        let receipt = regenerated.as_ref();
-        Regenerated {
-            error: receipt.err().map(Error::to_string),
-            id: id.0,
-            regenerated: receipt.is_ok(),
-            uuid: receipt.ok().map(|receipt| receipt.uuid.to_string()),
+    pub fn of(matched: u64, summary: &bulk::Summary, dry_run: bool) -> Changed {
+        Changed {
+            changed: summary.changed,
+            dry_run,
+            matched,
+            refused: summary.refused,
         }
     }
 }

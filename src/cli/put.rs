@@ -16,6 +16,7 @@ use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
 use crate::task::payload::{self, Argument, Body, Call, Native};
+use crate::task::tag::{self, Tag};
 use crate::tube::TubeName;
 
 mod doubt;
@@ -68,6 +69,11 @@ pub struct Flags {
     /// From - they are taken from standard input. taskqueue-payload(7) says what may stand in one
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
+    /// Call it so, to find it again: urgent, or customer=4711
+    ///
+    /// Up to 20 of up to 100 bytes. Of a batch each task is called so, beside what its line says
+    #[arg(long = "tag", value_name = "K[=V]")]
+    tags: Vec<Tag>,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -117,6 +123,8 @@ pub struct Order {
     pub priority: u32,
     pub delay: Duration,
     pub ttr: Duration,
+    /// What each of them is called, beside what it says itself.
+    pub tags: Vec<Tag>,
     /// What would be refused is not recorded.
     pub strict: bool,
     pub json: bool,
@@ -124,7 +132,8 @@ pub struct Order {
 
 impl Order {
     fn apply(&self, put: Put) -> Put {
-        put.priority(self.priority).delay(self.delay).ttr(self.ttr)
+        let put = put.priority(self.priority).delay(self.delay).ttr(self.ttr);
+        self.tags.iter().cloned().fold(put, Put::tag)
     }
 
     /// A job for those who know nothing of tasks.
@@ -144,6 +153,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         priority: flags.priority,
         delay: flags.delay,
         ttr: flags.ttr,
+        tags: tag::of_a_task(flags.tags).map_err(|why| Failure::usage(format!("--tag: {why}")))?,
         strict: flags.strict,
         json: flags.json,
     };
@@ -291,10 +301,13 @@ impl TaskLines {
     fn task(&self, line: &[u8]) -> Result<Put, Failure> {
         let wrong = |why| self.wrong(why);
         match payload::read(line) {
-            Body::Native(Native { uuid, call }) => Ok(match uuid {
-                Some(uuid) => Put::from(call).uuid(uuid),
-                None => call.into(),
-            }),
+            Body::Native(Native { uuid, call, tags }) => {
+                let put = tags.into_iter().fold(Put::from(call), Put::tag);
+                Ok(match uuid {
+                    Some(uuid) => put.uuid(uuid),
+                    None => put,
+                })
+            }
             Body::Pointer(_) => Err(wrong("a pointer is not for producers".into())),
             Body::Refused(refusal) => Err(wrong(refusal.to_string())),
             Body::Other(why) => Err(wrong(why.to_string())),

@@ -88,6 +88,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
             line("options", &task.options)?;
         }
     }
+    if !task.tags.is_empty() {
+        let tags: Vec<String> = task.tags.iter().map(ToString::to_string).collect();
+        line("tags", &tags.join(", "))?;
+    }
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {
         line("reason", reason)?;

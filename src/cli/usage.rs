@@ -149,7 +149,7 @@ fn said(error: &clap::Error, around: &Command, shape: &Command) -> (String, Opti
         ),
         ErrorKind::ValueValidation => {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
-            (format!("{}: {why}", flag_of(&arg)), None)
+            (format!("{}: {why}", plain(&arg)), None)
         }
         ErrorKind::ArgumentConflict => {
             let other = listed(error, ContextKind::PriorArg, " and ");

@@ -259,6 +259,11 @@ impl Writing<'_> {
             ttr: foreign.ttr.max(1),
             due: self.now,
             created: self.now,
+            tags: match content {
+                // Of a body that may not become its task nothing is known.
+                Content::Unread(_) => &[],
+                Content::Call(_) | Content::Raw(_) => &foreign.tags,
+            },
             origin: Origin::Foreign {
                 job: job.id,
                 foreign,

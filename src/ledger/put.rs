@@ -3,12 +3,14 @@
 use uuid::Uuid;
 
 use super::announce::{Again, Announced, PUT_TIME, next_put};
+use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows};
 use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task to be recorded.
@@ -26,6 +28,8 @@ pub struct NewTask {
     pub ttr: u32,
     /// The task may run from then on.
     pub due: Millis,
+    /// What its producer calls it: not what makes it another task.
+    pub tags: Vec<Tag>,
 }
 
 /// What became of a task to be recorded.
@@ -87,31 +91,45 @@ impl Ledger {
         Ok(added)
     }
 
-    /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+    /// Lets a failed task wait again: [`Regenerate`].
     pub fn regenerate(
         &mut self,
         id: TaskId,
         tube: Option<&TubeName>,
         now: Millis,
     ) -> Result<Result<Again, NotRegenerated>, Error> {
-        let jobs = self.jobs();
-        let regenerated = self.change(|rows| {
-            match rows.status(id)? {
-                None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
-                Some(Status::Failed) => {}
-                Some(
-                    status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
-                ) => return Ok(Err(NotRegenerated::NotFailed { status })),
-            }
-            transition::renew(rows, id, now, tube)?;
-            next_put(rows, id, None, now, jobs)?
-                .map(Ok)
-                .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
-        })?;
-        if jobs.is_some() {
-            self.backend.ring();
+        let tube = tube.cloned();
+        self.change_one(&Regenerate { tube }, id, now)
+    }
+}
+
+/// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+#[derive(Debug, Clone)]
+pub struct Regenerate {
+    /// In another tube than before.
+    pub tube: Option<TubeName>,
+}
+
+impl Change for Regenerate {
+    type Done = Again;
+    type Refused = NotRegenerated;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Again, NotRegenerated>, Failed> {
+        match on.rows.status(id)? {
+            None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
+            Some(Status::Failed) => {}
+            Some(
+                status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
+            ) => return Ok(Err(NotRegenerated::NotFailed { status })),
         }
-        Ok(regenerated)
+        transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
+        next_put(on.rows, id, None, on.now, on.jobs)?
+            .map(Ok)
+            .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
+    }
+
+    fn puts_jobs(&self) -> bool {
+        true
     }
 }
 
@@ -139,6 +157,7 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
         ttr: task.ttr,
         due: task.due,
         created: now,
+        tags: &task.tags,
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },

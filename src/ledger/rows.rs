@@ -31,6 +31,10 @@ pub use types::{
 /// Hears of one task of a list after the other, and ends it by returning false.
 pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
 
+/// Hears of one task that is picked after the other, with who answers for it if that was asked; ends it by returning
+/// false.
+pub type EachPicked<'a> = dyn FnMut(TaskId, Option<WorkerId>) -> Result<bool, Failed> + 'a;
+
 /// What may be looked at in one moment of the rows.
 pub trait Reads {
     /// The tubes in which something waits or runs, by name.
@@ -111,6 +115,16 @@ pub trait Reads {
         below: TaskId,
         attempts: u32,
         each: &mut Each<'_>,
+    ) -> Result<(), Failed>;
+
+    /// The tasks behind one, up to another, that pass the filter as far as the rows tell, the oldest first. Where the
+    /// filter asks who lives, those that run come with who answers for them.
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
     ) -> Result<(), Failed>;
 
     /// One task, with its body, and with so many of its newest attempts, at most.

@@ -22,6 +22,7 @@ mod attempts;
 mod cleanup;
 mod columns;
 mod error;
+mod filter;
 mod minutes;
 mod operations;
 #[cfg(test)]

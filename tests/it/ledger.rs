@@ -113,6 +113,7 @@ macro_rules! suite {
             rows::no_impossible_task_is_written,
             rows::no_impossible_attempt_output_or_worker_is_written,
             rows::lists_are_of_the_newest_that_pass_the_filter,
+            rows::what_is_picked_passes_the_filter_oldest_first,
             rows::of_many_attempts_the_newest_are_shown,
             rows::tasks_are_counted_where_they_stand,
             rows::what_waits_is_counted_by_what_it_wants,
@@ -426,6 +427,7 @@ pub fn call(argument: &str) -> Call {
 pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Call(call("1")),
@@ -461,6 +463,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         *slot = byte;
     }
     ForeignJob {
+        tags: Vec::new(),
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

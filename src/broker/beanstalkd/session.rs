@@ -156,6 +156,16 @@ impl Broker for Client {
             .await
     }
 
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let removed = |reply| match reply {
+            Reply::Deleted => Ok(true),
+            Reply::NotFound => Ok(false),
+            other => Err(other.into()),
+        };
+        self.ask_of_each(ids, "delete", Command::Delete, removed)
+            .await
+    }
+
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
         let job = self.ask(First::Nothing, Command::Peek(id), found).await?;
         Ok(job.map(|(_, body)| body))

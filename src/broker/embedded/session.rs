@@ -275,6 +275,11 @@ impl Broker for Embedded {
         self.call(move |queue| queue.delete(id)).await?
     }
 
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let ids = ids.to_vec();
+        self.call(move |queue| queue.delete_all(&ids)).await?
+    }
+
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
         let body = self.call(move |queue| queue.peek(id)).await??;
         Ok(body.map(Bytes::from))

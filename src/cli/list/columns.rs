@@ -29,11 +29,14 @@ enum Column {
     Due,
     Finished,
     Reason,
+    Tags,
 }
 
-use Column::{Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Reason, Took, Tube};
+use Column::{
+    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Reason, Tags, Took, Tube,
+};
 
-const ALL: [Column; 12] = [
+const ALL: [Column; 13] = [
     Id,
     Column::Status,
     Tube,
@@ -46,10 +49,11 @@ const ALL: [Column; 12] = [
     Due,
     Finished,
     Reason,
+    Tags,
 ];
 
 /// The order in which they are given room.
-const BY_WORTH: [Column; 12] = [
+const BY_WORTH: [Column; 13] = [
     Id,
     Column::Status,
     Tube,
@@ -57,6 +61,7 @@ const BY_WORTH: [Column; 12] = [
     Age,
     Reason,
     Arguments,
+    Tags,
     Took,
     Attempts,
     Due,
@@ -79,6 +84,7 @@ impl Column {
             Due => "DUE",
             Finished => "FINISHED",
             Reason => "REASON",
+            Tags => "TAGS",
         }
     }
 
@@ -91,6 +97,7 @@ impl Column {
         match self {
             Arguments => 12,
             Reason => 24,
+            Tags => 12,
             Tube => 12,
             Command => 16,
             Id | Column::Status | Attempts | Age | Took | Created | Due | Finished => usize::MAX,
@@ -224,6 +231,13 @@ impl Table {
             Due => time(task.due),
             Finished => time(task.finished),
             Reason => task.reason.as_deref().map_or_else(|| "-".into(), begin),
+            Tags => match task.tags.as_slice() {
+                [] => "-".into(),
+                tags => {
+                    let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
+                    begin(&tags.join(", "))
+                }
+            },
         }
     }
 }

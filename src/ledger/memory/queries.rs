@@ -4,6 +4,7 @@ use super::records::{AttemptRow, ForeignMark, TaskRow};
 use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
+use crate::ledger::filter::Seen;
 use crate::ledger::read::{Attempt, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
@@ -17,6 +18,19 @@ impl TaskRow {
         AttemptId {
             task,
             number: self.attempt,
+        }
+    }
+
+    /// As a filter looks at it.
+    pub fn seen(&self, id: TaskId) -> Seen<'_> {
+        Seen {
+            id,
+            status: self.status,
+            tube: self.tube.as_str(),
+            command: self.command.as_deref(),
+            created: self.created,
+            reason: self.reason.as_deref(),
+            tags: &self.tags,
         }
     }
 
@@ -135,6 +149,7 @@ impl Tables {
                 arguments,
                 options,
                 body_size: body.map(size),
+                tags: row.tags.clone(),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
                 status: row.status.into(),
                 due: row.due,

@@ -1,6 +1,7 @@
 //! What may be looked at, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Transaction;
 use super::queries::limited;
@@ -9,8 +10,9 @@ use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
-use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
-use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{
+    Backlog, Each, EachPicked, Ends, Listed, Of, Reads, Running, Tally, Wants,
+};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -259,19 +261,27 @@ impl Reads for Transaction<'_> {
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
         for (id, row) in tables.tasks().range(..below).rev() {
-            let recorded = filter.recorded();
-            let passes = (recorded.is_empty() || recorded.contains(&row.status))
-                && filter.since.is_none_or(|since| row.created >= since)
-                && filter.until.is_none_or(|until| row.created < until)
-                && filter
-                    .tube
-                    .as_deref()
-                    .is_none_or(|tube| tube == row.tube.as_str())
-                && filter
-                    .command
-                    .as_deref()
-                    .is_none_or(|command| Some(command) == row.command.as_deref());
-            if passes && !each(tables.listed(*id, row, false, attempts))? {
+            if filter.passes(&row.seen(*id)) && !each(tables.listed(*id, row, false, attempts))? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
+    ) -> Result<(), Failed> {
+        let tables = self.0.borrow();
+        if after >= up_to {
+            return Ok(());
+        }
+        let within = (Bound::Excluded(after), Bound::Included(up_to));
+        for (id, row) in tables.tasks().range(within) {
+            if filter.passes(&row.seen(*id)) && !each(*id, row.owner)? {
                 return Ok(());
             }
         }

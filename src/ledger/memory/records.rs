@@ -10,6 +10,7 @@ use crate::task::id::WorkerId;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task.
@@ -29,6 +30,8 @@ pub(super) struct TaskRow {
     pub worker: Option<WorkerId>,
     pub ahead: bool,
     pub reason: Option<String>,
+    /// By their names.
+    pub tags: Vec<Tag>,
     pub created: Millis,
     pub started: Option<Millis>,
     pub finished: Option<Millis>,

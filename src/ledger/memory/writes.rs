@@ -110,6 +110,7 @@ impl Rows for Transaction<'_> {
             worker: None,
             ahead: false,
             reason: None,
+            tags: row.tags.to_vec(),
             created: row.created,
             started: None,
             finished: None,

@@ -10,6 +10,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task's row, as far as a claim needs it.
@@ -90,6 +91,8 @@ pub struct NewRow<'a> {
     pub due: Millis,
     /// When it is recorded.
     pub created: Millis,
+    /// What its producer calls it.
+    pub tags: &'a [Tag],
     /// How it came.
     pub origin: Origin<'a>,
 }
@@ -305,6 +308,8 @@ pub struct Listed {
 pub struct ForeignJob {
     /// What it asks for.
     pub content: Content,
+    /// What its producer calls the task.
+    pub tags: Vec<Tag>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

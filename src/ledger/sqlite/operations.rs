@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-use super::{Connected, attempts, cleanup, minutes, puts, read, recover, tasks, workers};
+use super::{Connected, attempts, cleanup, filter, minutes, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
-    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
-    UnverifiedJob,
+    Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, KeptJob,
+    Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running, Tally,
+    TaskRow, Unsure, UnverifiedJob,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -118,6 +118,16 @@ impl Reads for Connected<'_> {
         each: &mut Each<'_>,
     ) -> Result<(), Failed> {
         read::page(self.0, filter, below, attempts, each)
+    }
+
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
+    ) -> Result<(), Failed> {
+        filter::pick(self.0, filter, after, up_to, each)
     }
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {

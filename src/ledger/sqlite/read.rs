@@ -2,61 +2,31 @@
 
 use std::time::Duration;
 
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
-};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::columns::{some_text, text};
 use super::error::nonsense;
+use super::filter::{self, Query};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 
+/// What is shown of a task, but for its id and its body.
 const COLUMNS: &str =
-    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
+    "uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority,
     coalesce((SELECT job FROM foreign_jobs WHERE task = tasks.id),
              (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
     created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
-        NULL)";
-
-/// The query for those below an id, which is its first value, the newest first; and its other values.
-pub(super) fn query(filter: &Filter) -> (String, Vec<&dyn ToSql>) {
-    let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    match filter.recorded().as_slice() {
-        [] => {}
-        [Status::Done] => sql.push_str(" AND status = 'done'"),
-        // In the words of the index that leaves out what is done, or it is not used.
-        [other] => sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'")),
-        several => {
-            let words: Vec<String> = several.iter().map(|status| format!("'{status}'")).collect();
-            sql.push_str(&format!(" AND status IN ({})", words.join(", ")));
-            if !several.contains(&Status::Done) {
-                sql.push_str(" AND status <> 'done'");
-            }
-        }
-    }
-    for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND {column} = ?{}", values.len() + 1));
-        }
-    }
-    for (compared, value) in [(">=", &filter.since), ("<", &filter.until)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND created {compared} ?{}", values.len() + 1));
-        }
-    }
-    sql.push_str(" ORDER BY id DESC");
-    (sql, values)
-}
+        NULL),
+    (SELECT json_group_array(json_array(name, value)) FROM
+        (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name))";
 
 pub(super) fn page(
     look: &Connection,
@@ -65,11 +35,9 @@ pub(super) fn page(
     most: u32,
     each: &mut Each<'_>,
 ) -> Result<(), Failed> {
-    let (sql, values) = query(filter);
+    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
     let mut statement = look.prepare_cached(&sql)?;
     let mut attempts = look.prepare_cached(ATTEMPTS)?;
-    let first: &dyn ToSql = &below;
-    let values = std::iter::once(first).chain(values.iter().copied());
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
         if !each(listed(row, &mut attempts, most)?)? {
@@ -85,7 +53,7 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
         Key::Uuid(_) => "uuid",
     };
     let mut statement = look.prepare_cached(&format!(
-        "SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"
+        "SELECT id, {COLUMNS}, body FROM tasks WHERE {by} = ?1"
     ))?;
     let mut attempts = look.prepare_cached(ATTEMPTS)?;
     let read = |row: &Row<'_>| Ok(listed(row, &mut attempts, most));
@@ -119,8 +87,9 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(18)?,
+        body: row.get(19)?,
         body_size: row.get(6)?,
+        tags: tags(row, 18)?,
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
@@ -135,6 +104,20 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })
+}
+
+/// What stands there as an array of pairs.
+fn tags(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Tag>> {
+    let pairs = text(row, column)?.filter(|pairs| pairs != "[]");
+    let pairs: Vec<(String, Option<String>)> = match pairs {
+        // What is no text must have been put there by hand.
+        Some(pairs) => serde_json::from_str(&pairs).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| Tag::from_row(name, value))
+        .collect())
 }
 
 /// The attempt that a task's row speaks of, if that has not ended.

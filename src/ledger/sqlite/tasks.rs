@@ -15,6 +15,7 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::payload::Call;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 const SELECT_TASK: &str =
@@ -125,6 +126,7 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
     let Some(id) = id else {
         return Ok(None);
     };
+    add_tags(change, id, row.tags)?;
     match row.origin {
         Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
         Origin::Foreign {
@@ -134,6 +136,19 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
         } => puts::came_by(change, id, job, foreign, kicks)?,
     }
     Ok(Some(id))
+}
+
+/// Those that it has of these names have other values then.
+pub(super) fn add_tags(change: &Connection, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
+    for tag in tags {
+        change
+            .prepare_cached(
+                "INSERT INTO tags (task, name, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name, task) DO UPDATE SET value = excluded.value",
+            )?
+            .execute(params![task, tag.name(), tag.value()])?;
+    }
+    Ok(())
 }
 
 pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Failed> {

@@ -221,6 +221,7 @@ pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
     let mut ledger = new();
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Raw("raw".into()),
@@ -403,6 +404,7 @@ pub fn what_may_not_run_is_refused_and_says_why(new: New) {
 pub fn a_task_is_added_once(new: New) {
     let mut ledger = new();
     let task = |argument: &str, uuid| NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Call(call(argument)),

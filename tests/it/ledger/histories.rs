@@ -170,6 +170,7 @@ impl World {
                     return String::new();
                 }
                 let task = NewTask {
+                    tags: Vec::new(),
                     uuid,
                     tube: tube("t"),
                     content: Content::Call(call("1")),

@@ -48,6 +48,7 @@ pub fn a_transaction_that_fails_leaves_nothing(new: New) {
     let before = format!("{:?}", ledger.tasks());
     let content = Content::Call(call("1"));
     let row = NewRow {
+        tags: &[],
         uuid: Uuid::now_v7(),
         tube: &tube("t"),
         content: &content,
@@ -307,6 +308,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Raw("raw".into()),
@@ -411,6 +413,58 @@ pub fn workers_are_known_with_what_they_have_done(new: New) {
     ledger.db.sign_off(other.me.id, &[runs], NOW).unwrap();
     assert_eq!(ledger.db.workers().unwrap().len(), 2, "its row stays");
     drop(attempt);
+}
+
+pub fn what_is_picked_passes_the_filter_oldest_first(new: New) {
+    let mut ledger = new();
+    let ids: Vec<TaskId> = (0..6).map(|n| put(&mut ledger.db, NOW + n).0).collect();
+    let raw = ledger.begin(&job_ref(1, TaskRef::Nameless(foreign("raw"))));
+    let pick = |filter: &Filter, after, up_to, most| {
+        ledger
+            .db
+            .pick(filter, TaskId(after), TaskId(up_to), most)
+            .unwrap()
+    };
+    let (all, last) = (Filter::default(), i64::MAX);
+    let running = raw.id.task;
+    assert_eq!(pick(&all, 0, last, 9), [&ids[..], &[running]].concat());
+    assert_eq!(pick(&all, ids[1].0, ids[4].0, 2), ids[2..4]);
+    assert_eq!(pick(&all, ids[1].0, ids[2].0, 9), ids[2..3]);
+    assert_eq!(pick(&all, ids[3].0, ids[2].0, 9), []);
+    assert_eq!(pick(&all, 0, last, 0), []);
+    let status = |words: &[&str]| {
+        let statuses = words
+            .iter()
+            .map(|word| DisplayedStatus::from_word(word).unwrap());
+        statuses.fold(Filter::default(), Filter::status)
+    };
+    assert_eq!(pick(&status(&["running", "failed"]), 0, last, 9), [running]);
+    assert_eq!(pick(&status(&["stalled"]), 0, last, 9), []);
+    assert_eq!(pick(&status(&["stalled", "waiting"]), 0, last, 9), ids);
+    assert_eq!(
+        pick(&status(&["stalled", "running"]), 0, last, 9),
+        [running]
+    );
+    let named = all.clone().ids([ids[4], running, ids[1], TaskId(99)]);
+    assert_eq!(pick(&named, 0, last, 9), [ids[1], ids[4], running]);
+    assert_eq!(
+        pick(
+            &named.clone().status(DisplayedStatus::Waiting),
+            ids[1].0,
+            last,
+            9
+        ),
+        [ids[4]]
+    );
+    assert_eq!(pick(&all.clone().ids([TaskId(1); 0]), 0, last, 9), []);
+    let recorded = ledger.task(ids[0]).created;
+    assert_eq!(
+        pick(&all.clone().since(recorded).until(recorded + 1), 0, last, 6),
+        ids
+    );
+    assert_eq!(pick(&all.clone().since(recorded + 1), 0, last, 9), []);
+    assert_eq!(pick(&all.clone().until(recorded), 0, last, 9), []);
+    assert_eq!(pick(&all.clone().reason("e"), 0, last, 9), []);
 }
 
 pub fn of_many_attempts_the_newest_are_shown(new: New) {

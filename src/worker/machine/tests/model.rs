@@ -285,6 +285,7 @@ impl Model {
             self.to_put.0 -= 1;
             let uuid = Uuid::from_u128(u128::from(ours));
             let task = NewTask {
+                tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),
                 content: Content::Call(Call::from_parts("job", "[]", "{}").unwrap()),

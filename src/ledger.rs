@@ -27,6 +27,8 @@ pub mod bulk;
 mod claim;
 pub mod cleanup;
 pub mod counts;
+pub mod delete;
+pub mod edit;
 mod enter;
 mod entry;
 mod error;

@@ -29,6 +29,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod tags;
 mod tasks;
 mod workers;
 

@@ -43,6 +43,8 @@
 
 mod bulk;
 mod cleanup;
+mod delete;
+mod edit;
 mod error;
 pub mod json;
 mod look;
@@ -56,6 +58,8 @@ mod ring;
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
 pub use crate::ledger::counts::Counts;
+pub use crate::ledger::delete::NotDeleted;
+pub use crate::ledger::edit::NotEdited;
 pub use crate::ledger::put::NotRegenerated;
 pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, Page, Task};
 pub use crate::reconcile::Kept;
@@ -64,6 +68,7 @@ pub use crate::task::payload::Refusal;
 pub use crate::task::tag::{BadTag, Tag};
 pub use bulk::{Answer, Chosen, Summary};
 pub use cleanup::{Cleaned, Cleanup, Ended};
+pub use edit::Edit;
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;

@@ -416,6 +416,15 @@ pub trait Broker: Send {
     /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
 
+    /// The next jobs of a tube that are ready, or delayed: some of them, and none if there are none. Of those who may be
+    /// asked for one alone, one. They may be anybody's by the time that this is known.
+    async fn next_jobs(
+        &mut self,
+        tube: &TubeName,
+        state: JobState,
+        most: usize,
+    ) -> Result<Vec<JobId>, Error>;
+
     /// Makes a buried or delayed job ready ([`Error::NotFound`] if it is neither).
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error>;
 

@@ -13,11 +13,14 @@ mod check;
 mod cleanup;
 mod completions;
 mod configured;
+mod delete;
 mod demo;
+mod edit;
 mod example;
 mod explain;
 mod failure;
 mod filter;
+mod flush;
 mod global;
 mod guard;
 mod help;
@@ -34,6 +37,7 @@ mod reach;
 mod reconcile;
 mod regenerate;
 mod reload;
+mod run_now;
 mod scale;
 mod show;
 mod status;
@@ -97,6 +101,14 @@ enum Command {
     Show(show::Flags),
     /// Let failed tasks run again
     Regenerate(regenerate::Flags),
+    /// Let tasks that wait be due now
+    RunNow(run_now::Flags),
+    /// Change tasks that wait
+    Edit(edit::Flags),
+    /// Delete tasks that do not run
+    Delete(delete::Flags),
+    /// Delete what waits in a tube, whoever put it
+    Flush(flush::Flags),
     /// Recover tasks of dead workers, and put jobs that are missing
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
@@ -170,6 +182,10 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(&flags, &load()?),
+        Command::RunNow(flags) => return run_now::run(&flags, &load()?),
+        Command::Edit(flags) => return edit::run(&flags, &load()?),
+        Command::Delete(flags) => return delete::run(&flags, &load()?),
+        Command::Flush(flags) => return flush::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),

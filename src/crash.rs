@@ -53,13 +53,19 @@ pub enum Point {
     Regenerated,
     /// regenerate: the old job is removed, and no new one put.
     OldJobRemoved,
+    /// delete: other producers' jobs are deleted, their tasks' rows are there.
+    ForeignJobsRemoved,
+    /// delete: some tasks are gone, their jobs are there.
+    TasksDeleted,
+    /// edit, run-now: some tasks are otherwise, their old jobs are there, and no new ones.
+    TasksEdited,
     /// cleanup: some are deleted, and others not.
     BatchDeleted,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 23] = [
+    pub const ALL: [Point; 26] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -82,6 +88,9 @@ impl Point {
         Point::JobsFound,
         Point::Regenerated,
         Point::OldJobRemoved,
+        Point::ForeignJobsRemoved,
+        Point::TasksDeleted,
+        Point::TasksEdited,
         Point::BatchDeleted,
     ];
 }

@@ -36,7 +36,7 @@ mod verify;
 pub use announce::announce;
 pub use clean_up::clean_up;
 pub use old::{Asking, Kept};
-pub use refused::{gone_or_buried, keep_some};
+pub use refused::{gone_or_buried, keep_some, remove_foreign};
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};

@@ -1,6 +1,8 @@
 //! Why something was not done.
 
 use crate::ledger;
+use crate::ledger::delete::NotDeleted;
+use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
@@ -26,6 +28,12 @@ pub enum Error {
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
+    /// There is no such task, or it is not to be deleted.
+    #[error(transparent)]
+    NotDeleted(#[from] NotDeleted),
+    /// There is no such task, or it cannot be changed so.
+    #[error(transparent)]
+    NotEdited(#[from] NotEdited),
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -36,7 +44,12 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Store(error) => error.next(),
-            Error::Refused(_) | Error::Raw | Error::Tag(_) | Error::NotRegenerated(_) => None,
+            Error::Refused(_)
+            | Error::Raw
+            | Error::Tag(_)
+            | Error::NotRegenerated(_)
+            | Error::NotDeleted(_)
+            | Error::NotEdited(_) => None,
         }
     }
 }

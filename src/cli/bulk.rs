@@ -35,6 +35,19 @@ pub struct BulkFlags {
     pub json: bool,
 }
 
+impl BulkFlags {
+    /// Those of a command that says by itself which tasks are meant.
+    pub fn of(yes: bool, dry_run: bool, json: bool) -> BulkFlags {
+        BulkFlags {
+            filter: FilterFlags::none(),
+            all: false,
+            yes,
+            dry_run,
+            json,
+        }
+    }
+}
+
 /// What is done, in words.
 #[derive(Debug, Clone, Copy)]
 pub struct Deed {
@@ -52,6 +65,8 @@ pub struct Deed {
 pub struct Bulk<'a> {
     pub deed: Deed,
     pub config: &'a Config,
+    /// Also where no task is meant: something else is done then.
+    anyway: bool,
     flags: &'a BulkFlags,
     pub filter: Filter,
 }
@@ -131,9 +146,19 @@ impl<'a> Bulk<'a> {
         Ok(Bulk {
             deed,
             config,
+            anyway: false,
             flags,
             filter: deed.narrowed(flags, filter)?,
         })
+    }
+
+    /// The same, of what is asked about also where no task is meant.
+    #[must_use]
+    pub fn asking_anyway(self) -> Bulk<'a> {
+        Bulk {
+            anyway: true,
+            ..self
+        }
     }
 
     /// Counts, asks, does it and prints what came of it.
@@ -230,7 +255,7 @@ impl<'a> Bulk<'a> {
     /// Says how many, and goes on if that is meant.
     fn ask(&self, chosen: &Chosen) -> Result<(), Failure> {
         let count = chosen.count();
-        if chosen.is_a_page() || count == 0 {
+        if chosen.is_a_page() || (count == 0 && !self.anyway) {
             return Ok(());
         }
         let (are, done) = (tasks(count), self.deed.done);

@@ -130,7 +130,9 @@ impl From<api::Error> for Failure {
             refused @ (api::Error::Refused(_)
             | api::Error::Raw
             | api::Error::Tag(_)
-            | api::Error::NotRegenerated(_)) => Failure::new(refused.to_string()),
+            | api::Error::NotRegenerated(_)
+            | api::Error::NotDeleted(_)
+            | api::Error::NotEdited(_)) => Failure::new(refused.to_string()),
         }
     }
 }

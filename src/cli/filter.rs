@@ -95,6 +95,25 @@ fn moment(text: &str) -> Result<Millis, String> {
 }
 
 impl FilterFlags {
+    /// Of no task: the flags of a command that has its own.
+    pub fn none() -> FilterFlags {
+        FilterFlags {
+            ids: Vec::new(),
+            status: Vec::new(),
+            use_tube: None,
+            command: None,
+            tag: Vec::new(),
+            since: None,
+            until: None,
+            reason: None,
+        }
+    }
+
+    /// Whether tasks are asked for that stand there.
+    pub fn asks_for(&self, status: &str) -> bool {
+        self.status.iter().any(|word| word == status)
+    }
+
     /// What they mean. Standard input is read where that is asked for.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ fn ttr(text: &str) -> Result<Duration, String> {
 }
 
 /// As long as a broker can keep it: beanstalkd has 32 bits for it.
-fn delay(text: &str) -> Result<Duration, String> {
+pub fn delay(text: &str) -> Result<Duration, String> {
     let delay = duration::parse(text)?;
     if delay > Duration::from_secs(u32::MAX.into()) {
         return Err("a delay has at most 4294967295 seconds".into());

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::config::near::near;
 
 /// What others call our commands.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 17] = [
     (
         "put",
         &[
@@ -27,12 +27,11 @@ const COMMANDS: [(&str, &[&str]); 13] = [
         "regenerate",
         &["retry", "requeue", "redrive", "kick", "rerun", "redo"],
     ),
-    (
-        "cleanup",
-        &[
-            "delete", "purge", "prune", "clean", "gc", "rm", "remove", "vacuum",
-        ],
-    ),
+    ("cleanup", &["prune", "clean", "gc", "vacuum", "expire"]),
+    ("delete", &["rm", "remove", "del", "discard", "forget"]),
+    ("flush", &["purge", "clear", "empty", "truncate"]),
+    ("edit", &["change", "modify", "update", "set", "reschedule"]),
+    ("run-now", &["now", "expedite", "trigger", "due"]),
     (
         "tender",
         &["start", "run", "serve", "supervise", "daemon", "up"],

@@ -16,6 +16,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 mod ends;
@@ -23,9 +24,9 @@ mod types;
 
 pub use ends::{Ends, Of};
 pub use types::{
-    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally, TaskRow,
-    Unsure, UnverifiedJob, Wants,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
+    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
+    TaskRow, Unsure, UnverifiedJob, Wants,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -130,6 +131,12 @@ pub trait Reads {
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
 
+    /// Where a task stands, and what rings for it.
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed>;
+
+    /// What a task is called, by the names.
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed>;
+
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
 
@@ -145,6 +152,9 @@ pub trait Rows: Reads {
 
     /// The task of that uuid.
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed>;
+
+    /// The task of that number.
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed>;
 
     /// The newest task that came by this job: the same number and bytes, and either the same instance or a birth
     /// within 2 s.
@@ -215,6 +225,21 @@ pub trait Rows: Reads {
 
     /// Writes anew when a task is due.
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Has a task that waits be due then, and parked no more.
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Has a task be of another priority.
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed>;
+
+    /// Has a task ask for something else.
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed>;
+
+    /// Has a task have these tags and no others.
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed>;
+
+    /// Deletes a task, with its attempts and what they printed.
+    fn delete(&self, task: TaskId) -> Result<(), Failed>;
 
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;

@@ -30,6 +30,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod tags;
 mod tasks;
 mod workers;
 

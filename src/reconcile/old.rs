@@ -206,7 +206,7 @@ impl Asking {
 
 /// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and
 /// so was started in the place of the one that had them. Another would say of all that they are gone.
-fn of_this_broker(
+pub(super) fn of_this_broker(
     db: &Ledger,
     unsure: Vec<Unsure>,
     instance: &str,

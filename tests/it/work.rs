@@ -16,6 +16,7 @@ mod described;
 mod ends;
 mod everything;
 mod faults;
+mod hand;
 mod hostile;
 mod journal;
 mod kills;

@@ -12,8 +12,8 @@ use super::bell_watch::BellWatch;
 use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Settings, Setup};
 use crate::broker::{
-    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
-    Reservation, Reserve, TubeStats, exchange_singly,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobState, JobStats,
+    NewJob, Reservation, Reserve, TubeStats, exchange_singly,
 };
 use crate::lives::Holder;
 use crate::seconds::whole_seconds;
@@ -292,6 +292,17 @@ impl Broker for Embedded {
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error> {
         let tube = tube.clone();
         self.call(move |queue| queue.stats_tube(&tube)).await?
+    }
+
+    async fn next_jobs(
+        &mut self,
+        tube: &TubeName,
+        state: JobState,
+        most: usize,
+    ) -> Result<Vec<JobId>, Error> {
+        let tube = tube.clone();
+        self.call(move |queue| queue.next_jobs(&tube, state, most))
+            .await?
     }
 
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error> {

@@ -6,12 +6,13 @@ use std::ops::Bound;
 use super::Transaction;
 use super::queries::limited;
 use super::records::TaskRow;
+use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    Backlog, Each, EachPicked, Ends, Listed, Of, Reads, Running, Tally, Wants,
+    Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -20,6 +21,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::{Counted, Keep};
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// So many of the newest tasks of a tube say where it has been.
@@ -295,6 +297,42 @@ impl Reads for Transaction<'_> {
             Key::Uuid(uuid) => tables.by_uuid(uuid),
         };
         Ok(found.map(|(id, row)| tables.listed(id, row, true, attempts)))
+    }
+
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).map(|row| {
+            let (ours, theirs) = match row.foreign {
+                None => (row.job.as_ref().filter(|_| !row.job_deleted), None),
+                Some(mark) => {
+                    let theirs = row.job.as_ref().filter(|_| !row.job_deleted);
+                    (row.pointer.as_ref(), theirs.map(|job| (mark, job)))
+                }
+            };
+            Held {
+                uuid: row.uuid,
+                status: row.status,
+                job: ours.map(|job| OldJob {
+                    id: job.job,
+                    instance: Some(job.instance.clone()),
+                }),
+                foreign_job: theirs.map(|(mark, job)| Unsure {
+                    id: task,
+                    job: job.job,
+                    hash: mark.hash,
+                    tube: row.tube.to_string(),
+                    instance: job.instance.clone(),
+                }),
+            }
+        }))
+    }
+
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables
+            .task(task)
+            .map(|row| row.tags.clone())
+            .unwrap_or_default())
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {

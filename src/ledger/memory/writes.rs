@@ -24,6 +24,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// As far apart as two births of one job may seem.
@@ -42,6 +43,11 @@ impl Rows for Transaction<'_> {
     fn task(&self, uuid: &Uuid) -> Result<Option<rows::TaskRow>, Failed> {
         let tables = self.0.borrow();
         Ok(tables.by_uuid(*uuid).map(row))
+    }
+
+    fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).map(|found| row((task, found))))
     }
 
     fn foreign_task(
@@ -330,6 +336,38 @@ impl Rows for Transaction<'_> {
             |row| row.status == Status::Waiting,
             |row| row.reason = Some(reason.to_owned()),
         )?;
+        Ok(())
+    }
+
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| (row.due, row.reason) = (Some(due), None),
+        )?;
+        Ok(())
+    }
+
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.priority = priority)?;
+        Ok(())
+    }
+
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.content = content.clone())?;
+        Ok(())
+    }
+
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.tags = tags.to_vec())?;
+        Ok(())
+    }
+
+    fn delete(&self, task: TaskId) -> Result<(), Failed> {
+        self.0.borrow_mut().delete_task(task);
         Ok(())
     }
 

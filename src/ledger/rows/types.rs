@@ -377,6 +377,19 @@ pub struct Unsure {
     pub instance: String,
 }
 
+/// A task, and what rings for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where it stands.
+    pub status: Status,
+    /// The job that we put for it, if that is not known to be deleted.
+    pub job: Option<OldJob>,
+    /// Its producer's own job, by which it came, if that is not known to be deleted.
+    pub foreign_job: Option<Unsure>,
+}
+
 /// Which tasks are to go.
 #[derive(Debug, Clone)]
 pub struct Old {

@@ -4,14 +4,16 @@ use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-use super::{Connected, attempts, cleanup, filter, minutes, puts, read, recover, tasks, workers};
+use super::{
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, tags, tasks, workers,
+};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
-    Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, KeptJob,
-    Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob,
+    Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
+    KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
+    Tally, TaskRow, Unsure, UnverifiedJob,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -21,6 +23,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 impl Reads for Connected<'_> {
@@ -134,6 +137,14 @@ impl Reads for Connected<'_> {
         read::shown(self.0, key, attempts)
     }
 
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {
+        puts::held(self.0, task)
+    }
+
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed> {
+        tags::of(self.0, task)
+    }
+
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         attempts::output(self.0, attempt)
     }
@@ -150,6 +161,10 @@ impl Rows for Connected<'_> {
 
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
         tasks::task(self.0, uuid)
+    }
+
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed> {
+        tasks::row(self.0, task)
     }
 
     fn foreign_task(&self, job: JobId, foreign: &ForeignJob) -> Result<Option<TaskRow>, Failed> {
@@ -232,6 +247,26 @@ impl Rows for Connected<'_> {
 
     fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
         attempts::waits_since(self.0, task)
+    }
+
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        tasks::make_due(self.0, task, due)
+    }
+
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed> {
+        tasks::set_priority(self.0, task, priority)
+    }
+
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed> {
+        tasks::set_content(self.0, task, content)
+    }
+
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
+        tags::set(self.0, task, tags)
+    }
+
+    fn delete(&self, task: TaskId) -> Result<(), Failed> {
+        tasks::delete(self.0, task)
     }
 
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {

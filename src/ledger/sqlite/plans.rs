@@ -37,6 +37,8 @@ fn queries_go_by_their_indices() {
     };
     let table = [
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
+        (tasks::by_id(), "tasks USING INTEGER PRIMARY KEY"),
+        (puts::HELD.into(), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),

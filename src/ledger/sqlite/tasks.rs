@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::puts;
+use super::tags;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow};
@@ -15,7 +16,6 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::payload::Call;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
-use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 const SELECT_TASK: &str =
@@ -44,6 +44,18 @@ pub(super) fn task(change: &Connection, uuid: &Uuid) -> Result<Option<TaskRow>, 
     change
         .prepare_cached(&by_uuid())?
         .query_row([uuid.as_bytes()], read)
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn by_id() -> String {
+    format!("{SELECT_TASK} WHERE id = ?1")
+}
+
+pub(super) fn row(change: &Connection, task: TaskId) -> Result<Option<TaskRow>, Failed> {
+    change
+        .prepare_cached(&by_id())?
+        .query_row([task], read)
         .optional()?
         .transpose()
 }
@@ -126,7 +138,7 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
     let Some(id) = id else {
         return Ok(None);
     };
-    add_tags(change, id, row.tags)?;
+    tags::add(change, id, row.tags)?;
     match row.origin {
         Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
         Origin::Foreign {
@@ -136,19 +148,6 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
         } => puts::came_by(change, id, job, foreign, kicks)?,
     }
     Ok(Some(id))
-}
-
-/// Those that it has of these names have other values then.
-pub(super) fn add_tags(change: &Connection, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
-    for tag in tags {
-        change
-            .prepare_cached(
-                "INSERT INTO tags (task, name, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (name, task) DO UPDATE SET value = excluded.value",
-            )?
-            .execute(params![task, tag.name(), tag.value()])?;
-    }
-    Ok(())
 }
 
 pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Failed> {
@@ -284,6 +283,47 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
     change
         .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
         .execute(params![task, due])?;
+    Ok(())
+}
+
+/// Why it was not run is not known to hold any more.
+pub(super) fn make_due(change: &Connection, task: TaskId, due: Millis) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET due = ?2, reason = NULL WHERE id = ?1 AND status = 'waiting'",
+        )?
+        .execute(params![task, due])?;
+    Ok(())
+}
+
+pub(super) fn set_priority(change: &Connection, task: TaskId, priority: u32) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE tasks SET priority = ?2 WHERE id = ?1")?
+        .execute(params![task, priority])?;
+    Ok(())
+}
+
+pub(super) fn set_content(
+    change: &Connection,
+    task: TaskId,
+    content: &Content,
+) -> Result<(), Failed> {
+    let columns = Columns::of(content);
+    change
+        .prepare_cached("UPDATE tasks SET arguments = ?2, options = ?3, body = ?4 WHERE id = ?1")?
+        .execute(params![
+            task,
+            columns.arguments,
+            columns.options,
+            columns.body
+        ])?;
+    Ok(())
+}
+
+pub(super) fn delete(change: &Connection, task: TaskId) -> Result<(), Failed> {
+    change
+        .prepare_cached("DELETE FROM tasks WHERE id = ?1")?
+        .execute([task])?;
     Ok(())
 }
 

@@ -35,6 +35,9 @@ on_both!(
     again_begun,
     regenerated,
     old_job_removed,
+    foreign_jobs_removed,
+    tasks_deleted,
+    tasks_edited,
     batch_deleted,
 );
 
@@ -126,6 +129,50 @@ fn a_life(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, outcomes: &[&s
     dies(taskqueue, &WORKER, point);
     ends_as(taskqueue, queue, outcomes, 0);
     assert_eq!(status(taskqueue, "1"), "done");
+}
+
+/// Nothing was acknowledged: the task waits, and gets another job.
+fn foreign_jobs_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let body = r#"{"taskqueue":1,"command":"again"}"#;
+    block_on(async { put(queue.session().as_mut(), &tube("t"), job(body)).await }).unwrap();
+    taskqueue
+        .run(&["worker", "--use-tube", "t", "--max-jobs", "1"])
+        .ok();
+    assert_eq!(status(taskqueue, "1"), "waiting");
+    dies(taskqueue, &["delete", "1"], Point::ForeignJobsRemoved);
+    assert_eq!(jobs(queue, "t"), 0);
+    ends_as(taskqueue, queue, &["exited", "exited"], 0);
+    assert_eq!(status(taskqueue, "1"), "done");
+}
+
+/// A job is left that leads to nothing: whoever reserves it deletes it.
+fn tasks_deleted(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "good");
+    dies(taskqueue, &["delete", "1"], Point::TasksDeleted);
+    assert_eq!(
+        (jobs(queue, "t"), taskqueue.run(&["show", "1"]).code),
+        (1, Some(1))
+    );
+    all_end(taskqueue, queue, 0);
+    assert!(lines(&taskqueue.path("log")).is_empty());
+}
+
+/// It is due, and its job comes in an hour: reconciliation puts another.
+fn tasks_edited(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "good", "--delay", "1h"])
+        .ok();
+    dies(taskqueue, &["run-now", "1"], Point::TasksEdited);
+    much_later(taskqueue);
+    let worker = taskqueue.start(&WORKER);
+    until("done", || status(taskqueue, "1") == "done");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    // Its old job is one too many, and goes when its time has come.
+    assert!(jobs(queue, "t") <= 1);
+    assert_eq!(lines(&taskqueue.path("log")), ["good 1"]);
 }
 
 fn put_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {

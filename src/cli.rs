@@ -13,6 +13,7 @@ mod cleanup;
 mod completions;
 mod configured;
 mod demo;
+mod environment;
 mod example;
 mod explain;
 mod failure;

@@ -16,6 +16,7 @@ mod configured;
 mod delete;
 mod demo;
 mod edit;
+mod environment;
 mod example;
 mod explain;
 mod failure;

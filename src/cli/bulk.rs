@@ -5,11 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::out;
 use super::{Failure, log};
-use crate::api::{Answer, Chosen, Error, Filter, Queue, Status, Summary, json};
+use crate::api::{
+    Answer, Chosen, Error, Filter, NotDeleted, NotEdited, NotRegenerated, Queue, Status, Summary,
+    json,
+};
 use crate::config::Config;
+use crate::task::id::TaskId;
 
 /// As many refusals are told of tasks that nobody has named.
 const TOLD: u64 = 10;
@@ -183,7 +188,8 @@ impl<'a> Bulk<'a> {
             if let Err(why) = &answer.1 {
                 refused = refused.saturating_add(1);
                 if named || refused <= TOLD {
-                    log::say(format_args!("taskqueue: {why}"));
+                    let failure = self.refusal(answer.0, why, true);
+                    log::say(format_args!("taskqueue: {failure}"));
                 }
             }
             if named {
@@ -226,29 +232,52 @@ impl<'a> Bulk<'a> {
     ///
     /// # Errors
     /// When that cannot be printed.
-    pub fn nothing(
-        &self,
-        refusal: impl Fn(crate::task::id::TaskId) -> Error,
-    ) -> Result<ExitCode, Failure> {
+    pub fn nothing(&self, refusal: impl Fn(TaskId) -> Error) -> Result<ExitCode, Failure> {
         let store = &self.config.store;
         match self.filter.only_ids() {
             Some(ids) if !self.flags.dry_run => {
                 let answers: Vec<Answer> = ids.iter().map(|id| (*id, Err(refusal(*id)))).collect();
-                for (_, answer) in &answers {
+                for (id, answer) in &answers {
                     if let Err(why) = answer {
-                        log::say(format_args!("taskqueue: {why}"));
+                        let failure = self.refusal(*id, why, false);
+                        log::say(format_args!("taskqueue: {failure}"));
                     }
                 }
                 self.print_answers(&answers)?;
                 Ok(ExitCode::FAILURE)
             }
             Some(_) | None => {
-                log::say(format_args!(
-                    "there is no store {store} yet; name another with --store PATH or TASKQUEUE_STORE"
-                ));
+                let next = blame("name another with --store PATH or TASKQUEUE_STORE");
+                log::say(format_args!("there is no store {store} yet; {next}"));
                 self.print_counts(0, &Summary::default())?;
                 Ok(ExitCode::SUCCESS)
             }
+        }
+    }
+
+    /// Why it was not done with one. `why` has the words of the system that this one succeeds, which people know.
+    fn refusal(&self, id: TaskId, why: &Error, is_there: bool) -> Failure {
+        let store = &self.config.store;
+        if matches!(why, Error::Store(_)) {
+            return Failure::new(format!("task {id}: {why}"));
+        }
+        match (is_of_no_task(why), is_there) {
+            (true, false) => Failure::new(format!("{why}: there is no store {store} yet"))
+                .next("name another with --store PATH or TASKQUEUE_STORE"),
+            (true, true) => {
+                let of = self.deed.of.iter();
+                let flags: Vec<_> = of.map(|status| format!(" --status {status}")).collect();
+                Failure::new(format!(
+                    "{why} in the store {store}: it never was there, or a cleanup has deleted it"
+                ))
+                .next(format!(
+                    "see those that can be {} with: taskqueue list{}",
+                    self.deed.done,
+                    flags.concat()
+                ))
+            }
+            (false, _) => Failure::new(format!("task {id}: {why}"))
+                .next(format!("see how it stands with: taskqueue show {id}")),
         }
     }
 
@@ -331,6 +360,15 @@ impl<'a> Bulk<'a> {
             true => writeln!(out, "would have {} {}", self.deed.done, tasks(matched)),
             false => writeln!(out, "{} {}", self.deed.done, tasks(summary.changed)),
         }
+    }
+}
+
+fn is_of_no_task(why: &Error) -> bool {
+    match why {
+        Error::NotRegenerated(why) => matches!(why, NotRegenerated::NoSuchTask { .. }),
+        Error::NotDeleted(why) => matches!(why, NotDeleted::NoSuchTask { .. }),
+        Error::NotEdited(why) => matches!(why, NotEdited::NoSuchTask { .. }),
+        Error::Refused(_) | Error::Raw | Error::Tag(_) | Error::Store(_) => false,
     }
 }
 

@@ -77,7 +77,7 @@ fn id(text: &str) -> Result<Id, String> {
 
 /// A task's number.
 pub fn number(text: &str) -> Result<TaskId, String> {
-    let id = text.trim().parse().ok();
+    let id = text.trim().parse().ok().filter(|id| *id >= 0);
     id.map(TaskId).ok_or_else(|| {
         format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
     })

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use clap::Args;
 
 use super::configured::block_on;
+use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::{Out, out};
 use super::print::{Zone, now};
@@ -105,9 +106,10 @@ fn say(listed: &Listed, is_there: bool, filter: &Filter, flags: &Flags, config: 
         return;
     }
     match (is_there, flags.json, !filter.is_all()) {
-        (false, ..) => log::say(format_args!(
-            "there is no store {store} yet; name another with --store PATH or TASKQUEUE_STORE"
-        )),
+        (false, ..) => {
+            let next = blame("name another with --store PATH or TASKQUEUE_STORE");
+            log::say(format_args!("there is no store {store} yet; {next}"));
+        }
         (true, true, _) => {}
         (true, false, true) => log::say(format_args!("no such task is in the store {store}")),
         (true, false, false) => log::say(format_args!("no task is in the store {store}")),

@@ -102,6 +102,34 @@ impl Error {
         matches!(self, Error::Locked { .. })
     }
 
+    /// What to do next, where there is a next step that is not in the words.
+    pub fn next(&self) -> Option<String> {
+        const NAMED: &str = "with --store PATH or TASKQUEUE_STORE";
+        match self {
+            Error::Open { path, .. } if path.is_dir() => {
+                let file = path.join("tasks.db");
+                Some(format!(
+                    "name a file in that folder, such as {}, {NAMED}",
+                    file.display()
+                ))
+            }
+            Error::Open { reason, .. } if reason == NO_DATABASE => {
+                Some(format!("name another store {NAMED}, or put a backup there"))
+            }
+            Error::Open { .. } => Some(format!("name a store that can be written to {NAMED}")),
+            Error::NotOurs { .. } => Some(format!("name another store {NAMED}")),
+            Error::Newer { .. }
+            | Error::Migrate { .. }
+            | Error::Compact { .. }
+            | Error::Locked { .. }
+            | Error::Moved { .. }
+            | Error::Sqlite { .. }
+            | Error::Lives(_)
+            | Error::Corrupt { .. }
+            | Error::Closed => None,
+        }
+    }
+
     /// The row that was asked for is why, and others may well be fine.
     pub fn is_of_one_row(&self) -> bool {
         match self {
@@ -144,14 +172,15 @@ impl Error {
     }
 }
 
+/// Said of a file that is something else.
+const NO_DATABASE: &str = "what is there is no SQLite database; it was left alone";
+
 /// What SQLite said of the file at this path, in our words, where ours say more.
 pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode;
     let kept_from = || hindrance(path).map(|why| format!("it cannot be written to: {why}"));
     let ours = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            Some("what is there is no SQLite database; it was left alone".into())
-        }
+        Some(ErrorCode::NotADatabase) => Some(NO_DATABASE.into()),
         Some(ErrorCode::CannotOpen) => kept_from()
             .or_else(|| Some("a file beside it, or its folder, cannot be opened or made".into())),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => kept_from(),

@@ -19,9 +19,10 @@ use super::turn::{no_turn, wait_for_turn};
 use super::{Database, Durability, Error, Failed};
 use crate::beside::{self, Folder};
 use crate::clock::boot_id;
+use crate::errno;
 use crate::file_id::FileId;
 use crate::lives::locks::LockFile;
-use crate::trust::{Distrust, Found, resolved};
+use crate::trust::{Distrust, Found, hindrance, is_distrust, resolved};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -139,10 +140,12 @@ fn create_private(path: &Path) -> io::Result<Standing> {
     standing(&path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+fn open_error(path: &Path, error: &io::Error) -> Error {
+    let is_kept_out = error.kind() == io::ErrorKind::PermissionDenied && !is_distrust(error);
+    let hindrance = is_kept_out.then(|| hindrance(path)).flatten();
     Error::Open {
         path: path.into(),
-        reason: reason.to_string(),
+        reason: hindrance.unwrap_or_else(|| errno::said(error)),
     }
 }
 
@@ -157,7 +160,10 @@ impl Standing {
             .map_err(|error| open_error(path, &error))?;
         // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
         let mut connection = Connection::open_with_flags(Path::new(".").join(path), flags)
-            .map_err(|e| open_error(path, &e))?;
+            .map_err(|e| Error::Open {
+                path: path.clone(),
+                reason: said(path, &e),
+            })?;
         connection
             .busy_handler(Some(wait_for_lock))
             // What turns out not to be ours is left as it is, its journal too.

@@ -1,6 +1,6 @@
 //! The tour in the README is what really happens: its commands are run, and what they print is compared.
 //!
-//! Times and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
+//! Times, durations and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
 //! README gets what was printed instead.
 
 use std::fs;
@@ -14,6 +14,9 @@ use taskqueue::cli;
 use crate::support::{Running, Taskqueue, free_port, until};
 
 const PORT: &str = "11300";
+
+/// In place of the temporary folder in which the tour is gone through.
+const FOLDER: &str = "/srv/app/";
 
 /// Stands for any lines.
 const ANYTHING: &str = "…";
@@ -98,7 +101,8 @@ impl Tour {
         let output = self.shell(&format!("{{ {line}\n}} 2>&1")).output().unwrap();
         let said = String::from_utf8(output.stdout)
             .unwrap()
-            .replace(&self.port, PORT);
+            .replace(&self.port, PORT)
+            .replace(self.taskqueue.path("").to_str().unwrap(), FOLDER);
         // Of what only root is told, the tour says nothing.
         let is_for_all = |line: &&str| !line.contains("WARN commands run as root, since nothing");
         let said: Vec<&str> = said.lines().filter(is_for_all).collect();
@@ -153,8 +157,9 @@ fn matches(said: &[&str], expected: &[&str]) -> bool {
     }
 }
 
-/// A line in which every time and every uuid is the same.
+/// A line in which every time, every duration and every uuid is the same.
 fn normal(line: &str) -> String {
+    const DURATION: &str = " duration=";
     const SHAPES: [&str; 3] = [
         "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
         "0000-00-00 00:00:00",
@@ -174,6 +179,9 @@ fn normal(line: &str) -> String {
             normal.push_str(shape);
             // Events have six digits after the second, JSON three.
             rest = rest[shape.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(after) = rest.strip_prefix(DURATION) {
+            normal.push_str(DURATION);
+            rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         } else {
             normal.push(first);
             rest = &rest[first.len_utf8()..];

@@ -39,6 +39,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod departure;
 mod listener;
 mod perform;
 mod ping;

@@ -83,7 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
         .soon(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
-    tracing::info!(worker = identity.name, tube = %settings.tube, "started");
+    tracing::debug!(worker = identity.name, tube = %settings.tube, "can be found in the store");
     let reaper = Reaper::new().map_err(|error| {
         ledger::Error::trouble(format!("cannot listen to the ends of children: {error}"))
     })?;
@@ -420,6 +420,8 @@ impl Worker {
         };
         let (worker, jobs) = (self.name, self.machine.jobs());
         match signed {
+            // The tender says it.
+            Ok(()) if self.control.has_tender() => tracing::debug!(worker, jobs, "ended"),
             Ok(()) => tracing::info!(worker, jobs, "ended"),
             Err(error) => tracing::warn!(worker, %error, "could not sign off"),
         }

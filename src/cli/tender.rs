@@ -11,7 +11,7 @@ use super::configured::{block_on, broker};
 use super::environment::{names, said_by};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
-use super::{Failure, guard, log, number};
+use super::{Failure, began, guard, log, number};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
 use crate::control::{Refusal, place};
@@ -171,6 +171,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
+    began::tender(&config, &read.pools, read.grace);
     say_who_is_root(config.levels.unnamed(&read.scope.tubes));
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {

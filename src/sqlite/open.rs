@@ -282,6 +282,7 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
     if is_current(path, connection)? {
         return Ok(());
     }
+    let before = version(path, connection)?;
     let migrate_error = |reason: String| Error::Migrate {
         path: path.into(),
         reason,
@@ -312,6 +313,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .map_err(|e| migrate_error(cause(path, &e)));
     set_foreign_keys(path, connection, true)?;
     migrated?;
+    if let Some(from) = before {
+        tracing::info!(store = %path.display(), from, to = NEWEST, "store was brought up to date");
+    }
     make_flexible_if_small(connection);
     Ok(())
 }

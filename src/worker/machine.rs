@@ -153,7 +153,7 @@ impl Machine {
             Event::Due => {}
             Event::Told { mode, ticket, by } => {
                 self.heard.told(by, now.at);
-                self.told(mode, ticket, now, out);
+                self.told(mode, ticket, by, now, out);
             }
             Event::ToldAll => self.heard.all(),
             Event::Configured(commands) => {
@@ -208,7 +208,7 @@ impl Machine {
         Ok(())
     }
 
-    fn told(&mut self, mode: Mode, ticket: Option<Ticket>, now: Now, out: &mut Effects) {
+    fn told(&mut self, mode: Mode, ticket: Option<Ticket>, by: By, now: Now, out: &mut Effects) {
         if let Some(ticket) = ticket {
             let reply = Reply::Done;
             self.report(Report::Answered { ticket, reply }, out);
@@ -226,7 +226,8 @@ impl Machine {
             self.stop_looking(now);
         }
         if self.broker.as_ref().is_some_and(Asked::can_be_interrupted) {
-            out.push(Effect::Say(Said::Told(self.mode)));
+            let mode = self.mode;
+            out.push(Effect::Say(Said::Told { mode, by }));
             out.push(Effect::Interrupt);
         }
     }

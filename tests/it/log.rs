@@ -1,5 +1,7 @@
 //! No log stops work: whole processes whose stderr or log file is full, closed, or read by nobody.
 
+mod day;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -1,6 +1,6 @@
 //! The tour in the README is what really happens: its commands are run, and what they print is compared.
 //!
-//! Times and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
+//! Times, durations and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
 //! README gets what was printed instead.
 
 use std::fs;
@@ -14,6 +14,9 @@ use taskqueue::cli;
 use crate::support::{Running, Taskqueue, free_port, until};
 
 const PORT: &str = "11300";
+
+/// In place of the temporary folder in which the tour is gone through.
+const FOLDER: &str = "/srv/app/";
 
 /// Stands for any lines.
 const ANYTHING: &str = "…";
@@ -99,6 +102,7 @@ impl Tour {
         let said = String::from_utf8(output.stdout)
             .unwrap()
             .replace(&self.port, PORT)
+            .replace(self.taskqueue.path("").to_str().unwrap(), FOLDER)
             // Whoever reads the tour has set no variable.
             .replace(
                 "--broker URL, or change the variable TASKQUEUE_BROKER, which names this one",
@@ -166,7 +170,7 @@ fn measured<'a>(text: &'a str, before: &str) -> Option<&'a str> {
         after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
     };
     let is_measured = ["s", " s", " MB"].into_iter().any(is_one)
-        || ["_time\":", "_memory\":"]
+        || ["_time\":", "_memory\":", " duration="]
             .into_iter()
             .any(|key| before.ends_with(key));
     (unit.len() < text.len() && is_measured).then_some(unit)

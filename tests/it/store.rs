@@ -3,7 +3,7 @@
 mod busy;
 mod journal;
 mod migration;
-mod opening;
+pub mod opening;
 pub mod pace;
 mod processes;
 mod room;

@@ -59,11 +59,7 @@ fn tell(queue: &'static Queue, numbers: std::ops::Range<u32>) {
 fn one_that_panics() {
     panic::set_hook(Box::new(super::panicked));
     let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
-    let events = tracing_subscriber::fmt().with_writer(super::Lines {
-        queue,
-        json: false,
-        is_limited: false,
-    });
+    let events = tracing_subscriber::fmt().with_writer(super::Lines { queue, json: false });
     tracing::subscriber::set_global_default(events.finish()).unwrap();
     for _ in 0..1000 {
         assert!(thread::spawn(|| panic!("once more")).join().is_err());

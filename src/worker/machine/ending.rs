@@ -212,9 +212,10 @@ impl Machine {
             reservation,
             facts,
             settlement,
+            long,
             ..
         } = finished;
-        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        out.push(ended(&settlement, long));
         self.tell(now, out);
         let task = facts.foreign_task();
         self.batch
@@ -293,6 +294,7 @@ impl Machine {
             reservation,
             facts,
             settlement,
+            long,
             ..
         } = match last {
             Last::Ended(finished) => finished,
@@ -312,7 +314,7 @@ impl Machine {
         if !is_ours {
             out.push(Effect::Say(Said::NotOurs(facts.id)));
         }
-        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        out.push(ended(&settlement, long));
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
@@ -388,6 +390,13 @@ impl Machine {
         }
         true
     }
+}
+
+fn ended(settlement: &Arc<Settlement>, long: Duration) -> Effect {
+    Effect::Say(Said::Ended {
+        settlement: Arc::clone(settlement),
+        long,
+    })
 }
 
 /// When a worker goes although an outcome is not recorded; `since` is when the worker began to try.

@@ -351,7 +351,12 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub enum Said {
     /// The worker was told to go while it ran nothing.
-    Told(Mode),
+    Told {
+        /// How soon.
+        mode: Mode,
+        /// By whom.
+        by: By,
+    },
     /// The worker was told to go and lets its command finish first.
     LetsFinish {
         /// Which attempt runs.
@@ -497,7 +502,12 @@ pub enum Said {
         times: u32,
     },
     /// How an attempt ended.
-    Ended(Arc<Settlement>),
+    Ended {
+        /// What is recorded of it.
+        settlement: Arc<Settlement>,
+        /// How long its command took.
+        long: Duration,
+    },
     /// An attempt was somebody else's when its outcome was to be recorded.
     NotOurs(AttemptId),
     /// An outcome could not be recorded; said once a trouble.

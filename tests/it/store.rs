@@ -2,6 +2,7 @@
 
 mod busy;
 mod journal;
+mod look;
 mod migration;
 mod opening;
 pub mod pace;

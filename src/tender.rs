@@ -231,6 +231,8 @@ struct Pool {
     restarts: u64,
     /// Why the last worker could not be started; none if it could.
     spawn_error: Option<String>,
+    /// How the last of them ended that should not have, or why one could not be started.
+    failed: Option<String>,
 }
 
 /// The loop's state.
@@ -453,6 +455,7 @@ impl Pool {
             started: 0,
             restarts: 0,
             spawn_error: None,
+            failed: None,
             settings,
         }
     }

@@ -1,37 +1,26 @@
 //! `taskqueue status`
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::Failure;
 use super::global::Global;
-use super::out::{is_terminal, out};
-use super::print::span;
-use super::reach::{odd, tenders};
-use crate::address::{BrokerUrl, StoreUrl};
-use crate::api::json as shape;
-use crate::connect;
-use crate::control::words::{Pool, Status, Worker};
-use crate::control::{Answer, Request};
-use crate::harmless::one_line;
-use crate::ledger::counts::Counts;
+use super::out::{out, screen};
 use crate::tube::TubeName;
 
+mod frame;
+mod full;
+mod overview;
+mod seen;
 mod table;
 mod tubes;
+mod watch;
+mod why;
 
-use table::{line, wrapped};
-use tubes::Tubes;
-
-/// Between two looks.
-const EVERY: Duration = Duration::from_secs(1);
+use seen::{Asked, EVERY, look};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -46,6 +35,9 @@ pub struct Flags {
     #[arg(long, value_name = "TUBE")]
     use_tube: Vec<TubeName>,
     /// Look again every second, until interrupted
+    ///
+    /// On a terminal it takes the whole screen, shows what there is room for, and marks what has changed; q leaves. Into
+    /// a pipe it prints one look after the other
     #[arg(long)]
     watch: bool,
     /// Print a JSON object a look
@@ -54,275 +46,31 @@ pub struct Flags {
 }
 
 pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
-    let store = &global.store()?;
+    let store = global.store()?;
     // Whatever is wrong with the rest of the configuration, the store can be looked at.
     let broker = global.load().map(|config| config.broker);
     let broker = broker.map_err(|failure| failure.to_string());
+    let asked = Asked {
+        tubes: flags.use_tube,
+        store,
+        broker,
+    };
+    if flags.watch && !flags.json && screen().is_some() {
+        return watch::watch(asked);
+    }
     loop {
-        let seen = look(&flags, store, &broker)?;
+        let seen = look(&asked)?;
         let mut out = out(flags.json);
         let text = match flags.json {
             true => format!("{}\n", seen.json()),
-            false => seen.text(),
+            false => full::full(&seen),
         };
-        if flags.watch && !flags.json && is_terminal() {
-            out.clear()?;
-        }
         out.write_all(text.as_bytes())?;
         out.flush()?;
         drop(out);
         if !flags.watch {
-            return Ok(match seen.is_up() {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            });
+            return Ok(seen.exit_code());
         }
         thread::sleep(EVERY);
-    }
-}
-
-/// Everything there is to know at one moment.
-struct Seen {
-    store: String,
-    tenders: Vec<Status>,
-    /// Those that live and could not be asked, and why.
-    silent: Vec<(u32, String, String)>,
-    counts: BTreeMap<String, Counts>,
-    /// The tubes that there is something to say of.
-    named: BTreeSet<TubeName>,
-    tubes: Tubes,
-}
-
-fn look(
-    flags: &Flags,
-    store: &StoreUrl,
-    broker: &Result<BrokerUrl, String>,
-) -> Result<Seen, Failure> {
-    let named = |tube: &str| {
-        let mut named = flags.use_tube.iter();
-        flags.use_tube.is_empty() || named.any(|name| name.as_str() == tube)
-    };
-    let mut seen = Seen {
-        store: store.to_string(),
-        tenders: Vec::new(),
-        silent: Vec::new(),
-        counts: BTreeMap::new(),
-        named: BTreeSet::new(),
-        tubes: Tubes::default(),
-    };
-    for tender in tenders(store, &flags.use_tube)? {
-        match tender.ask(&Request::Status) {
-            Ok((_, Answer::Status(mut status))) => {
-                status.pools.retain(|pool| named(&pool.tube));
-                seen.tenders.push(status);
-            }
-            Ok((_, other)) => return Err(odd(&other)),
-            // It has nothing to say any more.
-            Err(_) if tender.leaving && tender.is_gone(store) => {}
-            Err(failure) => {
-                let reason = failure.to_string();
-                seen.silent.push((tender.pid, tender.host, reason));
-            }
-        }
-    }
-    if let Some(db) = connect::existing(store)? {
-        seen.counts = db.counts()?;
-        seen.counts.retain(|tube, _| named(tube));
-        seen.tubes.of_store(&db, &seen.counts)?;
-        seen.tubes.retain(named);
-        seen.name_tubes(&flags.use_tube);
-        // Before there is a store, nothing of ours waits anywhere.
-        seen.tubes.ask(broker, store, &seen.named);
-        // A pool that needs no answer asks for none, and a tube is paused all the same.
-        let pools = seen.tenders.iter_mut().flat_map(|tender| &mut tender.pools);
-        pools.for_each(|pool| seen.tubes.tell(pool));
-    }
-    Ok(seen)
-}
-
-impl Seen {
-    fn name_tubes(&mut self, asked: &[TubeName]) {
-        let pools = self.tenders.iter().flat_map(|tender| &tender.pools);
-        let pools = pools.map(|pool| pool.tube.as_str());
-        let names = pools
-            .chain(self.counts.keys().map(String::as_str))
-            .chain(self.tubes.names());
-        self.named = names.filter_map(|name| name.parse().ok()).collect();
-        self.named.extend(asked.iter().cloned());
-    }
-
-    fn is_up(&self) -> bool {
-        !self.tenders.is_empty() && self.silent.is_empty()
-    }
-
-    fn json(&self) -> Value {
-        let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
-            json!({ "pid": pid, "host": host, "reason": reason })
-        };
-        let counts = self.counts.iter();
-        let tasks: Vec<_> = counts
-            .map(|(tube, counts)| shape::Counts::of(tube, counts))
-            .collect();
-        json!({
-            "store": self.store,
-            "tenders": self.tenders,
-            "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
-            "tasks": tasks,
-            "tubes": self.tubes.json(&self.named),
-            "lately": self.tubes.within(),
-            "commands": self.tubes.commands(),
-            "unknown": self.tubes.unknown,
-        })
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for tender in &self.tenders {
-            tender_text(&mut text, tender);
-        }
-        for (_, _, reason) in &self.silent {
-            text.push_str(&format!("{reason}\n\n"));
-        }
-        if self.tenders.is_empty() && self.silent.is_empty() {
-            text.push_str(&format!("no tender is up for the store {}\n\n", self.store));
-        }
-        line(
-            &mut text,
-            TASKS,
-            ["TASKS OF", "WAITING", "RUNNING", "STALLED", "FAILED"],
-        );
-        for (tube, counts) in &self.counts {
-            let numbers = [
-                counts.waiting,
-                counts.running,
-                counts.stalled,
-                counts.failed,
-            ];
-            let [waiting, running, stalled, failed] = numbers.map(|n| n.to_string());
-            line(
-                &mut text,
-                TASKS,
-                [tube, &waiting, &running, &stalled, &failed],
-            );
-        }
-        self.tubes.text(&mut text, &self.named);
-        text
-    }
-}
-
-/// The width of each column; the last one is as wide as it is.
-const TASKS: [usize; 5] = [24, 9, 9, 9, 0];
-const POOL: [usize; 7] = [20, 9, 10, 7, 6, 6, 0];
-const WORKER: [usize; 7] = [20, 9, 9, 8, 8, 7, 0];
-
-fn tender_text(text: &mut String, tender: &Status) {
-    let Status {
-        pid,
-        host,
-        version,
-        age,
-        pools,
-    } = tender;
-    let (up, host, version) = (span(*age), one_line(host), one_line(version));
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "tender, process {pid} on {host}, version {version}, up {up}\n"
-    );
-    let heads = ["POOL", "STATE", "SIZE", "TARGET", "BUSY", "IDLE", "READY"];
-    line(text, POOL, heads);
-    pools.iter().for_each(|pool| pool_text(text, pool));
-    text.push('\n');
-    let heads = ["WORKER", "PID", "STATE", "AGE", "TASK", "JOBS", "MEMORY"];
-    line(text, WORKER, heads);
-    let workers = pools.iter().flat_map(|pool| &pool.workers);
-    workers.for_each(|worker| worker_text(text, worker));
-    text.push('\n');
-}
-
-fn pool_text(text: &mut String, pool: &Pool) {
-    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-    let ready = match pool.paused {
-        true => "paused".to_owned(),
-        false => number(pool.ready),
-    };
-    let mut why = match (&pool.decision, &pool.reason) {
-        (Some(decision), Some(reason)) => format!("{decision}: {reason}"),
-        (_, _) => "-".to_owned(),
-    };
-    let mut add = |more: String| {
-        why.push_str("; ");
-        why.push_str(&more);
-    };
-    match pool.census.before {
-        Some(0) => {}
-        Some(n) => add(format!("{n} left draining by an earlier tender")),
-        None => add("those left by an earlier tender cannot be counted".to_owned()),
-    }
-    let alive = pool.workers.iter().filter(|w| w.state == "alive").count();
-    if alive > 0 {
-        add(format!("{alive} do not say whether they work"));
-    }
-    if pool.census.troubled > 0 {
-        add(format!("{} in trouble", pool.census.troubled));
-    }
-    if let Some(lack) = &pool.lack {
-        add(format!("cannot start a worker: {lack}"));
-    }
-    if let Some(back_off) = &pool.back_off {
-        add(back_off.clone());
-    }
-    if pool.restarts > 0 {
-        add(format!("{} died of {}", pool.restarts, pool.started));
-    }
-    line(
-        text,
-        POOL,
-        [
-            &pool.tube,
-            &pool.state,
-            &format!("{}..{}+{}", pool.min, pool.max, pool.spare),
-            &number(pool.target.map(u64::from)),
-            &pool.census.busy.to_string(),
-            &pool.census.idle.to_string(),
-            &ready,
-        ],
-    );
-    wrapped(text, &why);
-}
-
-fn worker_text(text: &mut String, worker: &Worker) {
-    let dash = || "-".to_owned();
-    let trouble = match (worker.troubled, &worker.trouble, &worker.reason) {
-        (true, Some(trouble), _) => Some(format!("in trouble: {trouble}")),
-        (true, None, _) => Some("in trouble".to_owned()),
-        (false, _, reason) => reason.clone(),
-    };
-    let both = [trouble, worker.notice.clone()];
-    let remarks: Vec<String> = both.into_iter().flatten().collect();
-    line(
-        text,
-        WORKER,
-        [
-            &worker.name,
-            &worker.pid.map_or_else(dash, |pid| pid.to_string()),
-            &worker.state,
-            &span(worker.age),
-            &worker.task.map_or_else(dash, |task| task.to_string()),
-            &worker.jobs.to_string(),
-            &worker.memory.map_or_else(dash, bytes),
-        ],
-    );
-    if !remarks.is_empty() {
-        wrapped(text, &remarks.join("; "));
-    }
-}
-
-fn bytes(n: u64) -> String {
-    const KIB: u64 = 1024;
-    match n {
-        0..KIB => format!("{n} B"),
-        n if n < 10 * KIB * KIB => format!("{} KiB", n / KIB),
-        n => format!("{} MiB", n / KIB / KIB),
     }
 }

@@ -164,6 +164,9 @@ pub struct Pool {
     pub census: Census,
     /// Why no worker, or only one, is started though more are wanted.
     pub back_off: Option<String>,
+    /// The same for programs; none also of a tender that is older than this word.
+    #[serde(default)]
+    pub backing_off: Option<BackingOff>,
     /// Why the last worker could not be started; none if it could.
     #[serde(default)]
     pub lack: Option<String>,
@@ -173,6 +176,19 @@ pub struct Pool {
     pub restarts: u64,
     /// The oldest first.
     pub workers: Vec<Worker>,
+}
+
+/// Why a pool waits before it starts workers again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackingOff {
+    /// How many failed in a row; those that failed together count once.
+    pub failures: u32,
+    /// How the last of them ended, or why it could not be started; none if that is not known.
+    pub reason: Option<String>,
+    /// Seconds since the first of them failed.
+    pub since: f64,
+    /// Seconds until the next may be started, 0 if that is tried now; none if it takes a reload.
+    pub next: Option<f64>,
 }
 
 /// The limits of a pool.

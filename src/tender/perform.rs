@@ -185,6 +185,7 @@ impl Tender {
             };
             if !departed.say(now) {
                 pool.restarts = pool.restarts.saturating_add(1);
+                pool.failed = Some(how_it_failed(&child, ended));
             }
         }
         if ended != Ended::Exited(0) {
@@ -277,6 +278,7 @@ impl Tender {
                 if pool.spawn_error.as_ref() != Some(&reason) {
                     tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
                 }
+                pool.failed = Some(reason.clone());
                 pool.spawn_error = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
@@ -449,5 +451,14 @@ impl Tender {
             | Effect::Listen
             | Effect::Count => {}
         }
+    }
+}
+
+/// For those who ask why a pool backs off.
+fn how_it_failed(child: &Child, ended: Ended) -> String {
+    let name = child.name();
+    match child.trouble() {
+        Some(trouble) => format!("worker {name} ended: {ended}; it lacked: {trouble}"),
+        None => format!("worker {name} ended: {ended}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod busy;
 mod journal;
+mod look;
 mod migration;
 pub mod opening;
 pub mod pace;

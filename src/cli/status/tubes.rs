@@ -161,6 +161,22 @@ impl Tubes {
         u64::try_from(self.lately.within / 1000).unwrap_or(0)
     }
 
+    /// The jobs of a tube, if the broker has told.
+    pub fn jobs(&self, tube: &str) -> Option<&TubeStats> {
+        self.jobs.get(tube)
+    }
+
+    /// What ended lately in a tube, if anything did.
+    pub fn ends(&self, tube: &str) -> Option<&Ends> {
+        self.lately.tubes.get(tube)
+    }
+
+    /// For how many milliseconds that has waited in a tube which waits longest.
+    pub fn oldest(&self, tube: &str) -> Option<u64> {
+        let waits = Duration::try_from_secs_f64(*self.oldest.get(tube)?).ok()?;
+        u64::try_from(waits.as_millis()).ok()
+    }
+
     /// The tables for people.
     pub fn text(&self, text: &mut String, tubes: &BTreeSet<TubeName>) {
         if tubes.is_empty() {
@@ -225,7 +241,8 @@ impl Tubes {
         }
     }
 
-    fn a_minute(&self, count: u64) -> String {
+    /// So many in the time that is lately, in a minute.
+    pub fn a_minute(&self, count: u64) -> String {
         let seconds = self.within().max(1);
         let tenths = count.saturating_mul(600) / seconds;
         match tenths {
@@ -272,8 +289,8 @@ fn both(some: &Durations) -> String {
     }
 }
 
-/// In at most five columns.
-fn short(milliseconds: u64) -> String {
+/// A duration in at most five columns.
+pub(super) fn short(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds}ms"),
         1000..10_000 => format!("{}.{}s", milliseconds / 1000, milliseconds % 1000 / 100),

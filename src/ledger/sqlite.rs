@@ -49,6 +49,11 @@ pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
     Ok(database.map(|database| over(database, Durability::ProcessDeath, false)))
 }
 
+/// Leaves the file as one file, where nobody uses it any more.
+pub fn fold(path: &Path) {
+    Database::fold(path);
+}
+
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
     let lives = Arc::new(database.locks().clone());
     let folder = Arc::clone(database.folder());

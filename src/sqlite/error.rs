@@ -65,6 +65,17 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
+    /// The write-ahead log beside it is another file's.
+    #[error(
+        "the journal {file}-wal is not that of the store {file}, but of another file that was there before; nothing \
+         was read, and nothing changed: put back the file that was there, or, to go on with the one that is there, \
+         move the journal away: mv {file}-wal {file}-wal.old",
+        file = path.display()
+    )]
+    StrangeJournal {
+        /// The database file.
+        path: PathBuf,
+    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {source}", path.display())]
     Sqlite {
@@ -104,6 +115,7 @@ impl Error {
             | Error::Migrate { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
             | Error::Lives(_)
             | Error::Closed => false,
         }

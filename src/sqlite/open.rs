@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 use uuid::Uuid;
 
 use super::journal::Journal;
+use super::pair::{is_strange, set_mark};
 use super::patience::{BUSY_WAIT, wait_for_lock};
 use super::{Database, Durability, Error, Failed};
 use crate::beside::{self, Folder};
@@ -18,6 +19,9 @@ use crate::clock::boot_id;
 use crate::lives;
 use crate::lives::locks::{Lock, LockFile, take_turn};
 use crate::trust::{Distrust, Found, resolved};
+
+/// How long it is tried to fold a journal back that others may need.
+const FOLDING: Duration = Duration::from_secs(2);
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -58,6 +62,27 @@ impl Database {
         }
     }
 
+    /// Copies back what is left of the journal, where whoever used the store has just gone: of two who close it in one
+    /// moment, SQLite lets neither copy, and one who had no time to may have ended.
+    pub fn fold(path: &Path) {
+        let until = Instant::now() + FOLDING;
+        loop {
+            let has_journal = |file: Standing| file.look_at_journals().unwrap_or(false);
+            if !standing(path).ok().flatten().is_some_and(has_journal) {
+                return;
+            }
+            // To open it and to close it does it, as long as nobody else has it open.
+            let opened = Database::open_existing(path);
+            if opened.is_err() || Instant::now() >= until {
+                return;
+            }
+            drop(opened);
+            std::thread::sleep(Duration::from_millis(
+                5 + u64::from(std::process::id() % 20),
+            ));
+        }
+    }
+
     fn new(
         file: Standing,
         mut connection: Connection,
@@ -86,6 +111,7 @@ impl Database {
         Ok(Database {
             connection,
             journal,
+            is_marked: false,
             durability,
             survives: None,
             copies_journal: true,
@@ -148,6 +174,10 @@ impl Standing {
         let journal = self
             .look_at_journals()
             .map_err(|error| open_error(path, &error))?;
+        let log = beside::named(path, "-wal");
+        if journal && is_strange(path, || Ok(self.folder.read(&log)?.file)) {
+            return Err(Error::StrangeJournal { path: path.clone() });
+        }
         // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
         let mut connection = Connection::open_with_flags(Path::new(".").join(path), flags)
             .map_err(|e| open_error(path, &e))?;
@@ -295,7 +325,8 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .set_grouped(true)
         .run(connection)
         .map(drop)
-        .map_err(|e| migrate_error(e.to_string()));
+        .map_err(|e| migrate_error(e.to_string()))
+        .and_then(|()| set_mark(connection, 0).map_err(|e| Error::sqlite(path, e)));
     set_foreign_keys(path, connection, true)?;
     migrated
 }

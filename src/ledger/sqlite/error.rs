@@ -74,6 +74,7 @@ impl From<sqlite::Error> for Error {
             | sqlite::Error::NotOurs { .. }
             | sqlite::Error::Migrate { .. }
             | sqlite::Error::Moved { .. }
+            | sqlite::Error::StrangeJournal { .. }
             | sqlite::Error::Sqlite { .. }
             | sqlite::Error::Lives(_)
             | sqlite::Error::Corrupt { .. }

@@ -1,5 +1,6 @@
 //! The one place where adapters are picked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::{BrokerUrl, StoreUrl};
@@ -7,6 +8,8 @@ use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
+pub use crate::sqlite::copies::Copied;
+use crate::sqlite::copies::{self, Progress};
 
 /// A session with a broker. It connects when it is first used.
 pub fn broker(broker: &BrokerUrl, store: &StoreUrl) -> Box<dyn Broker> {
@@ -50,6 +53,27 @@ pub fn opener(store: &StoreUrl) -> Open {
 pub fn fold(store: &StoreUrl) {
     let StoreUrl::Sqlite(file) = store;
     sqlite::fold(file);
+}
+
+/// Writes a copy of a store; `None` if there is no store.
+pub fn back_up(
+    store: &StoreUrl,
+    to: &Path,
+    replace: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Copied>, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    Ok(copies::back_up(file, to, replace, progress)?)
+}
+
+/// Puts a copy in the place of a store that nobody uses.
+pub fn restore(
+    store: &StoreUrl,
+    from: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Copied, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    Ok(copies::restore(file, from, progress)?)
 }
 
 // Here, since this is where adapters are picked.

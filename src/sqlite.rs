@@ -18,6 +18,7 @@ use crate::lives::locks::LockFile;
 
 pub mod bell;
 pub mod boot;
+pub mod copies;
 mod durability;
 mod error;
 mod ids;

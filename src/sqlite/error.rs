@@ -76,6 +76,22 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
+    /// A copy of a store could not be made, or put in its place.
+    #[error("cannot copy a store by way of {}: {reason}", path.display())]
+    Copy {
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody uses it who must not while it is replaced.
+    #[error("the store {} is in use: {who}", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+        /// Who uses it, and how to end that.
+        who: String,
+    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {source}", path.display())]
     Sqlite {
@@ -116,6 +132,8 @@ impl Error {
             | Error::Locked { .. }
             | Error::Moved { .. }
             | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
+            | Error::InUse { .. }
             | Error::Lives(_)
             | Error::Closed => false,
         }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::journal::Journal;
 use super::pair::{is_strange, set_mark};
-use super::patience::{BUSY_WAIT, wait_for_lock};
-use super::{Database, Durability, Error, Failed};
+use super::patience::{BUSY_WAIT, briefly, wait_for_lock};
+use super::{Database, Durability, Error, Failed, copies};
 use crate::beside::{self, Folder};
 use crate::clock::boot_id;
 use crate::lives;
@@ -31,7 +31,9 @@ impl Database {
     /// Opens the store, making it or bringing its schema up to date where needed.
     pub fn open(path: &Path, durability: Durability) -> Result<Database, Error> {
         let made = create_private(path).map_err(|e| open_error(path, &e))?;
-        Database::open_made(made, durability)
+        let mut database = Database::open_made(made, durability)?;
+        copies::notice(&mut database)?;
+        Ok(database)
     }
 
     fn open_made(file: Standing, durability: Durability) -> Result<Database, Error> {
@@ -245,7 +247,7 @@ fn keep_journal(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-const NEWEST: i64 = 8;
+const NEWEST: i64 = 9;
 
 /// The schema's version; `None` for an empty database.
 fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
@@ -329,6 +331,62 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .and_then(|()| set_mark(connection, 0).map_err(|e| Error::sqlite(path, e)));
     set_foreign_keys(path, connection, true)?;
     migrated
+}
+
+/// Opens a copy of a store to read it, whoever's version made it.
+///
+/// # Errors
+/// When there is none, it is no store, or a newer version's.
+pub(super) fn look_at_copy(path: &Path) -> Result<Connection, Error> {
+    let nothing = || open_error(path, &"there is no such file");
+    let file = standing(path)
+        .map_err(|e| open_error(path, &e))?
+        .ok_or_else(nothing)?;
+    let copy = file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    is_current(path, &copy)?;
+    match version(path, &copy)? {
+        Some(_) => Ok(copy),
+        None => Err(Error::NotOurs { path: path.into() }),
+    }
+}
+
+/// Makes sure that nobody uses a store, whose journal is then folded back. No worker begins, and no schema is changed,
+/// as long as the lock is kept.
+///
+/// # Errors
+/// When somebody does.
+pub(super) fn nobody_is_here(path: &Path) -> Result<Option<Lock>, Error> {
+    let in_use = |who: &str| Error::InUse {
+        path: path.into(),
+        who: who.into(),
+    };
+    let Some(file) = standing(path).map_err(|e| open_error(path, &e))? else {
+        return Ok(None);
+    };
+    let turn = wait_for_turn(path)?;
+    match turn.is_any_worker_here() {
+        Ok(false) => {}
+        Ok(true) => {
+            return Err(in_use(
+                "workers of it live; end them first with: taskqueue stop",
+            ));
+        }
+        Err(error) => return Err(no_turn(path, &error)),
+    }
+    // One that is damaged, or no store at all, is kept as it is.
+    let Ok(store) = file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE) else {
+        return Ok(Some(turn));
+    };
+    match briefly(|| copies::alone(path, store)) {
+        Err(Error::Locked { .. }) => {
+            let who = format!(
+                "another process has it open; look who with: fuser {}",
+                path.display()
+            );
+            Err(in_use(&who))
+        }
+        Ok(()) | Err(_) => Ok(Some(turn)),
+    }
 }
 
 fn no_turn(path: &Path, error: &io::Error) -> Error {

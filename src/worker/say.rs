@@ -58,6 +58,29 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::Refused { task, reason } => {
             tracing::warn!(%task, reason, "refused a task and buried its job")
         }
+        Said::NoRow {
+            job,
+            uuid,
+            missing: true,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "buried the job of a task that the store lacks and that was recorded after what it has: was an older store \
+             put in its place?"
+        ),
+        Said::NoRow {
+            job,
+            uuid,
+            missing: false,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "deleted the job of a task that the store has no more, as after a cleanup"
+        ),
         Said::GivenUp { task, reason } => {
             tracing::error!(%task, reason, "gave up a task and buried its job")
         }

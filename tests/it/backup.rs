@@ -1,6 +1,7 @@
 //! What becomes of a store that is stopped, copied, put back and moved.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -149,4 +150,170 @@ fn a_journal_of_a_kill_is_replayed_and_that_of_another_file_refused() {
     fs::rename(taskqueue.path("t.db-wal"), taskqueue.path("t.db-wal.old")).unwrap();
     let tasks = taskqueue.run(&["list", "--json", "--status", "waiting"]);
     assert_eq!(tasks.json().as_array().unwrap().len(), 20);
+}
+
+fn listed(taskqueue: &Taskqueue, status: &str) -> usize {
+    let list = ["list", "--json", "--limit", "10000", "--status", status];
+    taskqueue.run(&list).json().as_array().unwrap().len()
+}
+
+#[test]
+fn a_backup_is_whole_while_all_goes_on() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure(COMMANDS);
+    put(&taskqueue, 200);
+    let tender = Running::start(taskqueue.command(&["tender", "--use-tube", "t"]));
+    until("some are done", || listed(&taskqueue, "done") > 20);
+    let before = listed(&taskqueue, "done");
+    let to = taskqueue.path("copy.db");
+    let copy = to.to_str().unwrap();
+    let said = taskqueue.run(&["backup", copy, "--json"]).json();
+    assert_eq!(
+        (said["tasks"].as_u64(), said["file"].as_str()),
+        (Some(200), Some(copy))
+    );
+    let length = fs::metadata(&to).unwrap();
+    assert_eq!(said["bytes"].as_u64(), Some(length.len()));
+    assert_eq!(length.permissions().mode() & 0o777, 0o600);
+    // That one file is all.
+    assert!(done(&to) >= before as i64);
+    let beside = fs::read_dir(to.parent().unwrap()).unwrap();
+    let names = beside.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("copy.db")).count(), 1);
+    // It can be read as it is.
+    assert_eq!(taskqueue.run(&["list", "--store", copy]).code, Some(0));
+    let refused = taskqueue.run(&["backup", copy]).failed(1);
+    assert!(
+        refused.contains("copy.db") && refused.contains("--replace"),
+        "{refused}"
+    );
+    assert!(
+        taskqueue
+            .run(&["backup", copy, "--replace"])
+            .ok()
+            .contains("200 tasks")
+    );
+    until("all is done", || listed(&taskqueue, "done") == 200);
+    // Nobody may be there when it is put back.
+    let refused = taskqueue.run(&["restore", copy]).failed(1);
+    assert!(
+        refused.contains("in use") && refused.contains("taskqueue stop"),
+        "{refused}"
+    );
+    assert_eq!(taskqueue.run(&["stop"]).code, Some(0));
+    assert_eq!(tender.wait().code, Some(0));
+    let holds = taskqueue.sqlite();
+    let look = "BEGIN; SELECT count(*) FROM tasks";
+    holds.execute_batch(look).unwrap();
+    let refused = taskqueue.run(&["restore", copy]).failed(1);
+    assert!(
+        refused.contains("in use") && refused.contains("fuser"),
+        "{refused}"
+    );
+    drop(holds);
+    fs::write(
+        taskqueue.path("t.db-batch-1"),
+        "of a worker whose number comes again",
+    )
+    .unwrap();
+    let said = taskqueue.run(&["restore", copy, "--json"]).json();
+    assert_eq!(said["tasks"].as_u64(), Some(200));
+    let kept = Path::new(said["kept"].as_str().unwrap());
+    assert_eq!(done(kept), 200);
+    assert!(!taskqueue.path("t.db-batch-1").exists());
+    assert!(listed(&taskqueue, "waiting") > 0);
+    let tender = Running::start(taskqueue.command(&["tender", "--use-tube", "t"]));
+    until("all is done again", || listed(&taskqueue, "done") == 200);
+    assert_eq!(taskqueue.run(&["stop"]).code, Some(0));
+    assert!(tender.wait().stderr.contains("another file than it was"));
+}
+
+#[test]
+fn what_is_no_backup_is_refused_and_changes_nothing() {
+    let taskqueue = Taskqueue::embedded();
+    assert!(
+        taskqueue
+            .run(&["backup", "copy.db"])
+            .failed(1)
+            .contains("there is no store")
+    );
+    put(&taskqueue, 3);
+    let before = fs::read(taskqueue.store()).unwrap();
+    let path = |name: &str| taskqueue.path(name).to_str().unwrap().to_owned();
+    assert_eq!(taskqueue.run(&["backup", &path("copy.db")]).code, Some(0));
+    fs::write(path("text"), "no database").unwrap();
+    fs::write(path("empty"), "").unwrap();
+    Connection::open(path("other"))
+        .unwrap()
+        .execute_batch("CREATE TABLE a (b)")
+        .unwrap();
+    let mut cut = fs::read(path("copy.db")).unwrap();
+    cut.truncate(cut.len() / 2);
+    fs::write(path("cut"), cut).unwrap();
+    let newer = fs::read(path("copy.db")).unwrap();
+    fs::write(path("newer"), newer).unwrap();
+    let add = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (99, 'x', 'now', '1')";
+    Connection::open(path("newer"))
+        .unwrap()
+        .execute_batch(add)
+        .unwrap();
+    for name in ["text", "empty", "other", "cut", "newer", "nowhere", "t.db"] {
+        let said = taskqueue.run(&["restore", &path(name)]).failed(1);
+        assert!(said.contains(name), "{name}: {said}");
+        assert_eq!(fs::read(taskqueue.store()).unwrap(), before, "{name}");
+    }
+    // Where there is no store yet.
+    taskqueue.keep_store_at(taskqueue.path("new/place.db"));
+    assert!(
+        taskqueue
+            .run(&["restore", &path("copy.db")])
+            .ok()
+            .contains("3 tasks")
+    );
+    assert_eq!(listed(&taskqueue, "waiting"), 3);
+}
+
+/// By our own command, and by hand.
+#[test]
+fn what_was_put_since_the_backup_is_never_lost_without_a_word() {
+    for by_hand in [false, true] {
+        let server = Beanstalkd::start();
+        let taskqueue = Taskqueue::with(&server);
+        taskqueue.configure(COMMANDS);
+        put(&taskqueue, 2);
+        let copy = taskqueue.path("copy.db");
+        let backup = ["backup", copy.to_str().unwrap()];
+        assert_eq!(taskqueue.run(&backup).code, Some(0));
+        put(&taskqueue, 3);
+        let newest = taskqueue.run(&["list", "--json", "--limit", "3"]).json();
+        let since: Vec<String> = newest
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["uuid"].as_str().unwrap().to_owned())
+            .collect();
+        match by_hand {
+            false => {
+                let restore = ["restore", copy.to_str().unwrap()];
+                assert_eq!(taskqueue.run(&restore).code, Some(0));
+            }
+            // Over the file, which stays the same one.
+            true => drop(fs::copy(&copy, taskqueue.store()).unwrap()),
+        }
+        // Newer than what was lost.
+        put(&taskqueue, 1);
+        let worker = Running::start(taskqueue.command(&["worker", "--use-tube", "t"]));
+        let mut other = server.other();
+        until("the lost ones are buried", || {
+            let stats = other.stats_tube("t").unwrap();
+            stats["current-jobs-buried"] == "3" && listed(&taskqueue, "done") == 3
+        });
+        worker.signal(Signal::TERM);
+        let log = worker.wait().stderr;
+        for uuid in since {
+            let told =
+                |line: &&str| line.contains("buried the job of a task") && line.contains(&uuid);
+            assert_eq!(log.lines().filter(told).count(), 1, "{uuid}: {log}");
+        }
+    }
 }

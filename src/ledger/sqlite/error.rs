@@ -75,6 +75,8 @@ impl From<sqlite::Error> for Error {
             | sqlite::Error::Migrate { .. }
             | sqlite::Error::Moved { .. }
             | sqlite::Error::StrangeJournal { .. }
+            | sqlite::Error::Copy { .. }
+            | sqlite::Error::InUse { .. }
             | sqlite::Error::Sqlite { .. }
             | sqlite::Error::Lives(_)
             | sqlite::Error::Corrupt { .. }

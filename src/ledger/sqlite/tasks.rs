@@ -47,6 +47,13 @@ pub(super) fn task(change: &Connection, uuid: &Uuid) -> Result<Option<TaskRow>, 
         .transpose()
 }
 
+pub(super) fn may_lack(look: &Connection, recorded: Millis) -> Result<bool, Failed> {
+    let sql = "SELECT coalesce(?1 > (SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 1)
+            OR coalesce(?1 BETWEEN lacks_from AND lacks_until, 0) FROM store";
+    let mut statement = look.prepare_cached(sql)?;
+    Ok(statement.query_row([recorded], |row| row.get(0))?)
+}
+
 pub(super) fn foreign_task(
     change: &Connection,
     job: JobId,

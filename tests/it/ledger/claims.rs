@@ -42,8 +42,30 @@ pub fn a_task_of_ours_runs_once(new: New) {
 
 pub fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted(new: New) {
     let mut ledger = new();
-    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(Uuid::now_v7())));
-    assert!(matches!(claim, Claim::DeleteJob { task: None }));
+    // Of a time when there was no uuid, nor any job of ours.
+    let (_, _) = put(&mut ledger.db, i64::from(u32::MAX) * 1000);
+    let gone = Uuid::now_v7();
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(gone)));
+    assert!(
+        matches!(claim, Claim::NoRow { uuid, missing: false } if uuid == gone),
+        "{claim:?}"
+    );
+}
+
+/// It was recorded in another file: this one was put in its place.
+pub fn a_pointer_to_a_row_that_was_never_here_is_kept(new: New) {
+    let mut ledger = new();
+    for recorded in [None, Some(1000)] {
+        if let Some(recorded) = recorded {
+            put(&mut ledger.db, recorded);
+        }
+        let lost = Uuid::now_v7();
+        let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(lost)));
+        assert!(
+            matches!(claim, Claim::NoRow { uuid, missing: true } if uuid == lost),
+            "{claim:?}"
+        );
+    }
 }
 
 pub fn what_is_not_due_waits_for_the_rest_of_its_delay(new: New) {

@@ -35,9 +35,9 @@ pub fn sessions(store: &Path) -> PathBuf {
     named(store, "-sessions")
 }
 
-/// The folder with a file for each attempt that runs.
-pub fn attempts(store: &Path) -> PathBuf {
-    named(store, "-attempts")
+/// The file of which commands inherit a descriptor, which says that their attempts live.
+pub fn commands(store: &Path) -> PathBuf {
+    named(store, "-commands")
 }
 
 /// The bell of the embedded queue.
@@ -233,23 +233,6 @@ impl Folder {
         Ok(file)
     }
 
-    /// Makes a file that nobody writes to, not even who opens it here. Whoever may enter the folder may read it.
-    ///
-    /// # Errors
-    /// When it is there, or cannot be made.
-    pub fn create_to_read(&self, path: &Path) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | AS_A_FILE;
-        let made = openat(&self.descriptor, name(path), flags, Mode::from(0o444))?;
-        if self.found.is_shared() {
-            // Whatever we keep from files that we make.
-            fchmod(&made, Mode::from(0o444))?;
-        }
-        if geteuid().is_root() {
-            self.give(&made);
-        }
-        Ok(File::from(made))
-    }
-
     /// Gives a new one to the store's owner: where root looks at somebody's store. Others own what they make, and may
     /// not give it away. To be called only with what we have just made ourselves.
     pub fn give(&self, file: impl AsFd) {
@@ -341,7 +324,8 @@ impl Folder {
 
     /// The store's owner, root and ourselves are believed, and whoever writes in a folder that is a group's.
     fn owner_is_trusted(&self, found: &Found) -> Result<(), Distrust> {
-        let owner = |file: Option<&Found>| file.map_or(geteuid().as_raw(), |file| file.user);
+        let owner =
+            |file: Option<&Found>| file.map_or_else(|| geteuid().as_raw(), |file| file.user);
         let is_of_the_group = || self.found.is_its_groups() && found.group == self.found.group;
         if found.user == owner(self.file.as_ref()) || found.is_ours() || is_of_the_group() {
             return Ok(());

@@ -23,6 +23,7 @@ mod help;
 mod list;
 mod log;
 mod man;
+mod number;
 mod out;
 mod pause;
 mod ping;
@@ -37,6 +38,7 @@ mod show;
 mod status;
 mod stop;
 mod tender;
+mod usage;
 mod variables;
 mod worker;
 
@@ -47,7 +49,7 @@ use global::Global;
 
 /// Tends worker processes for beanstalkd tubes and records what became of every job
 #[derive(Debug, Parser)]
-#[command(name = "taskqueue", version, disable_help_subcommand = true)]
+#[command(name = "taskqueue", version)]
 #[command(after_help = "\
 Examples:
   taskqueue tender --use-tube invoices
@@ -137,8 +139,10 @@ pub fn main() -> ExitCode {
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let _end = log::End;
     let begin = || {
-        let Cli { global, command } = variables::heed(parsed, &shape)?;
-        let global = log::named(global)?;
+        let Some(Cli { global, command }) = variables::heed(parsed, &shape)? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let global = log::named(global, command.is_daemon())?;
         log::start(&global, command.is_daemon())?;
         run(&global, command)
     };
@@ -166,7 +170,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Check(flags) => return check::run(flags, global),
         Command::Stop(flags) => stop::run(flags, &global.store()?),
         Command::Put(flags) => return put::run(flags, &load()?),
-        Command::List(flags) => list::run(flags, &load()?),
+        Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),

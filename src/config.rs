@@ -12,6 +12,7 @@ use crate::process::folder;
 use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::conditions::ByTube;
 use crate::task::refused::Keep;
+use crate::task::retention::Retention;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
@@ -22,9 +23,12 @@ mod file;
 mod given;
 mod lines;
 mod listed;
+pub mod near;
 mod producer;
+pub mod size;
 mod source;
 mod types;
+mod words;
 mod written;
 
 pub use conditions::Levels;
@@ -67,6 +71,8 @@ pub struct Config {
     pub grace_period: Duration,
     /// Environment variables that commands do not get.
     pub withheld: Vec<String>,
+    /// How long tasks stay recorded once they have ended.
+    pub retention: Retention,
     /// The tubes that the file names.
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
@@ -76,6 +82,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether anything of our environment is kept from commands.
+    pub fn withholds(&self) -> bool {
+        !self.withheld.is_empty() || self.levels.withhold()
+    }
+
     /// Reads the file that is named, or else the first that exists of `./taskqueue.toml` and
     /// `/etc/taskqueue/taskqueue.toml`; what `overrides` says wins.
     pub fn load(overrides: &Overrides) -> Result<Config, Error> {
@@ -93,7 +104,7 @@ impl Config {
             line: e
                 .span()
                 .and_then(|span| lines::line_at(&written.text, span.start)),
-            reason: e.to_string().trim_end().into(),
+            reason: words::said(e.message(), e.span(), &written.text),
         })?;
         let wrong = |key: String, reason: String| Error::Value {
             path: at.clone(),
@@ -104,6 +115,7 @@ impl Config {
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
+        let retention = retention(file.retention, &wrong)?;
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -129,6 +141,7 @@ impl Config {
             store,
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
             withheld: file.withhold_environment,
+            retention,
             tubes,
             commands,
             levels,
@@ -239,6 +252,26 @@ fn default_store() -> Result<StoreUrl, Error> {
     Ok(state.join("taskqueue/taskqueue.db").into())
 }
 
+/// How long what has ended stays. Nothing goes at once, for nobody could look at it.
+fn retention(given: file::Retention, wrong: &Wrong<'_>) -> Result<Retention, Error> {
+    let file::Retention {
+        done,
+        failed,
+        cancelled,
+    } = given;
+    for (key, span) in [("done", done), ("failed", failed), ("cancelled", cancelled)] {
+        if span.is_some_and(|span| span.0.is_zero()) {
+            let reason = "must be more than 0; leave it out, and such tasks stay";
+            return Err(wrong(format!("retention.{key}"), reason.into()));
+        }
+    }
+    Ok(Retention {
+        done: done.map(|span| span.0),
+        failed: failed.map(|span| span.0),
+        cancelled: cancelled.map(|span| span.0),
+    })
+}
+
 /// As whom, where and with what commands run, as far as that is judged without asking the machine.
 fn levels(file: &File, at: &Path, wrong: &Wrong<'_>) -> Result<Levels, Error> {
     let check = |begin: &str, given: Given| {
@@ -301,7 +334,10 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
             ),
         ] {
             if value == Some(0) {
-                return Err(wrong(at(key), "must be at least 1".into()));
+                return Err(wrong(
+                    at(key),
+                    "must be at least 1; leave it out for the default".into(),
+                ));
             }
         }
         if given.timeout.is_some_and(|span| span.0.is_zero()) {
@@ -325,7 +361,11 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
 /// Whether a program and its arguments can be that, or what is wrong with them.
 fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
     match argv.first().map(String::as_str) {
-        None | Some("") => return Err("no program is named"),
+        None | Some("") => {
+            return Err(
+                "no program is named; write one and its arguments, such as [\"/usr/bin/send\", \"-v\"]",
+            );
+        }
         // Or the body would choose the program.
         Some("{command}") => return Err("the program itself must be named"),
         Some(_) => {}
@@ -379,23 +419,31 @@ fn tubes(
         {
             return Err(wrong(
                 at(".command"),
-                format!("there is no [commands.\"{command}\"]"),
+                format!(
+                    "there is no [commands.\"{command}\"]; add that table, or name one that is there"
+                ),
             ));
         }
         producer::limit(&tube, given, commands, wrong)?;
         if given.worker_command.as_ref().is_some_and(Vec::is_empty) {
-            return Err(wrong(at(".worker_command"), "no program is named".into()));
+            return Err(wrong(
+                at(".worker_command"),
+                "no program is named; write one, such as [\"/usr/bin/loop\"]".into(),
+            ));
         }
         if let Some(max_lost) = given.max_lost {
             if max_lost == 0 {
-                return Err(wrong(at(".max_lost"), "must be at least 1".into()));
+                return Err(wrong(
+                    at(".max_lost"),
+                    "must be at least 1; leave it out for the default".into(),
+                ));
             }
             commands.set_max_lost(tube.clone(), max_lost);
         }
         let usual = Keep::default();
         let keep = Keep {
             tasks: given.max_refused.unwrap_or(usual.tasks),
-            bytes: given.max_refused_bytes.unwrap_or(usual.bytes),
+            bytes: given.max_refused_bytes.map_or(usual.bytes, |size| size.0),
         };
         commands.set_keep_refused(tube.clone(), keep);
         tubes.insert(tube, given.clone());

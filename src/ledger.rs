@@ -41,7 +41,7 @@ mod transition;
 pub mod worker;
 
 pub use crate::task::Millis;
-pub use backend::{Backend, Capabilities, Durability};
+pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room};
 pub use entry::{
     AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Jobless, Remains,
     Settlement, TaskRef,

@@ -24,7 +24,7 @@
 //! - A worker that lacks what its work takes (it cannot record what became of its task, or start a command) is
 //!   **troubled** until it goes on: it counts as busy.
 //! - A worker that promises to answer while it runs a command is asked now and then. One that does not answer is said,
-//!   and killed once its command's time is up ([`pulse`]).
+//!   and killed once its command's time is up (`pulse`).
 //! - Lines can overtake each other's meaning: a worker whose status lines could not be written says
 //!   only the last of them, so `busy` and `idle` also mean that it is ready.
 //!

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 
 use crate::task::id::{AttemptId, WorkerId};
 
-mod attempts;
 pub mod locks;
 pub mod memory;
 pub mod sessions;
@@ -91,9 +90,6 @@ pub trait Lives: Send + Sync + fmt::Debug {
     /// Where a worker notes the sessions of its commands, if that is of any use here.
     fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error>;
 
-    /// Removes what attempts have left beside the store of which nothing lives any more.
-    fn tidy(&self) -> Result<(), Error>;
-
     /// The session of an attempt that this worker began, if that is known.
     fn session(&self, worker: WorkerId, attempt: AttemptId) -> Option<Session>;
 }
@@ -108,11 +104,11 @@ impl Alive {
         Alive(Box::new(held))
     }
 
-    /// The descriptor that a command has to inherit to be known as alive, if there is one. It is made when it is first
-    /// asked for.
+    /// The descriptor that a command has to inherit to be known as alive, if there is one. It is opened when it is
+    /// first asked for.
     ///
     /// # Errors
-    /// When it cannot be made: no command may begin.
+    /// When it cannot be opened: no command may begin.
     pub fn inherited(&self) -> io::Result<Option<BorrowedFd<'_>>> {
         self.0.inherited()
     }

@@ -30,10 +30,12 @@ mod files;
 mod leaving;
 mod look;
 mod slots;
+mod turn;
 
 pub use files::{Error, Tended, host};
 pub use look::tended;
 pub use slots::Slot;
+pub use turn::Turn;
 
 use files::{Content, RIGHT, file_name, folder, of_folder, write};
 use leaving::Leaving;

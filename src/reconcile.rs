@@ -24,20 +24,24 @@ use crate::tube::TubeName;
 mod announce;
 mod backlog;
 mod clean_up;
+mod old;
 mod refused;
 mod remains;
 mod service;
 mod sweep;
 mod tubes;
+mod upkeep;
 mod verify;
 
 pub use announce::announce;
 pub use clean_up::clean_up;
+pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some};
 pub use remains::{end_remains, end_what_is_left};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
+pub use upkeep::{TakeTurn, Upkeep};
 
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);

@@ -27,12 +27,18 @@ mod journal;
 mod open;
 mod pair;
 mod patience;
+mod reserve;
+mod room;
 mod transaction;
+mod turn;
+mod watch;
 
 pub use durability::Durability;
 pub use error::Error;
 pub(crate) use error::Failed;
 pub use patience::briefly;
+pub use room::Room;
+pub use watch::{Folded, Standing};
 
 use journal::Journal;
 use transaction::Transaction;
@@ -56,6 +62,8 @@ pub struct Database {
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
     opened: FileId,
+    /// The journal that SQLite opened with it.
+    journal_opened: Option<FileId>,
     /// The folder that it was found in.
     folder: Arc<Folder>,
 }
@@ -89,7 +97,7 @@ impl Database {
 
     /// Whether the journal is so long that it should be copied.
     pub(crate) fn has_long_journal(&mut self) -> bool {
-        self.journal.is_long()
+        self.journal.is_long() || (self.journal.is_worth_it() && self.is_short_of_room())
     }
 
     /// Copies the journal back into the file, as far as nobody is in the way.
@@ -142,7 +150,7 @@ impl Database {
         };
         let changed = run().map_err(|failed| failed.at(path, locks))?;
         self.mark_journal();
-        if self.copies_journal && self.journal.is_long() {
+        if self.copies_journal && self.has_long_journal() {
             self.copy_journal();
         }
         Ok(changed)

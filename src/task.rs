@@ -10,5 +10,6 @@ pub mod id;
 pub mod output;
 pub mod payload;
 pub mod refused;
+pub mod retention;
 pub mod retry;
 pub mod state;

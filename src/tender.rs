@@ -82,6 +82,8 @@ pub struct Settings {
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
     pub reconciler: Option<reconcile::Reconciler>,
+    /// Keeps the store in order; nobody does if there is none.
+    pub upkeep: Option<reconcile::Upkeep>,
 }
 
 /// What a tender is to know of one pool.
@@ -352,6 +354,9 @@ impl Tender {
         let mut beside = Services::default();
         if let Some(reconciler) = settings.reconciler {
             beside.start(reconciler.woken_by(Arc::clone(&back)));
+        }
+        if let Some(upkeep) = settings.upkeep {
+            beside.start(upkeep);
         }
         Self {
             listener: listener::Listener::new(settings.listener, events.clone()),

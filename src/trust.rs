@@ -10,7 +10,8 @@ use std::fs;
 use std::io;
 use std::path::{self, Path, PathBuf};
 
-use rustix::fs::{FileType, Stat, lstat, stat};
+use rustix::fs::{Access, FileType, Stat, access, lstat, stat};
+use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::file_id::FileId;
@@ -285,6 +286,37 @@ pub fn name(user: u32) -> String {
     match list.lines().find_map(of) {
         Some(name) => format!("{name} (user {user})"),
         None => format!("user {user}"),
+    }
+}
+
+/// What keeps us from writing to a file, or from making it, as far as can be seen: whose it is, and as whom we look.
+pub fn hindrance(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let there = match there.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => there,
+    };
+    let shown = there.display();
+    if there != path && !there.is_dir() {
+        return Some(format!("{shown} is no folder"));
+    }
+    let way = match there.is_dir() {
+        true => Access::WRITE_OK | Access::EXEC_OK,
+        false => Access::WRITE_OK,
+    };
+    match access(there, way) {
+        Err(Errno::ROFS) => Some(format!(
+            "{shown} is on a disk that is mounted for reading only"
+        )),
+        Err(Errno::ACCESS) => {
+            let found = Found::from(stat(there).ok()?);
+            Some(format!(
+                "{shown} belongs to {}, and may not be written to by {}",
+                name(found.user),
+                name(geteuid().as_raw())
+            ))
+        }
+        Err(_) | Ok(()) => None,
     }
 }
 

@@ -25,8 +25,13 @@ pub struct Flags {
     /// Delete what ended longer ago than this
     ///
     /// Seconds, or with a unit, such as 12h or 30d
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse)]
-    period: Duration,
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = duration::parse,
+        required_unless_present = "compact"
+    )]
+    period: Option<Duration>,
     /// Delete tasks that ended so [default: done]
     #[arg(
         long,
@@ -37,13 +42,22 @@ pub struct Flags {
     /// Only count them
     #[arg(long)]
     dry_run: bool,
+    #[arg(
+        long,
+        conflicts_with = "dry_run",
+        help = "Write the store anew, without free room",
+        long_help = "Write the store anew, without free room, as a store that an earlier version made needs it once to \
+                     become shorter from then on. No worker may live, and it takes as much room again as is in use, \
+                     beside the store and in TMPDIR"
+    )]
+    compact: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
-    let mut cleanup = Cleanup::older_than(flags.period);
+    let mut cleanup = Cleanup::older_than(flags.period.unwrap_or(Duration::MAX));
     for ended in flags
         .status
         .iter()
@@ -54,13 +68,21 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     if flags.dry_run {
         cleanup = cleanup.dry_run();
     }
+    if flags.compact {
+        cleanup = cleanup.compact();
+    }
     let cleaned = match Queue::open_existing(&config.broker, &config.store)? {
         Some(queue) => block_on(async { Ok(queue.cleanup(&cleanup).await?) })?,
         None => Cleaned::default(),
     };
-    if let Some(why) = &cleaned.kept {
+    for why in &cleaned.kept {
+        log::say(format_args!("taskqueue: warning: {why}"));
+    }
+    if cleaned.stuck >= WORTH_A_WORD {
         log::say(format_args!(
-            "taskqueue: warning: {why}; tasks stay whose jobs may be there"
+            "taskqueue: {} of the store hold nothing, and it cannot give them back, for an earlier version made it; \
+             run once, while no worker lives: taskqueue cleanup --compact",
+            mb(cleaned.stuck)
         ));
     }
     let mut out = out(flags.json);
@@ -74,6 +96,16 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         false => ("deleted", cleaned.deleted),
     };
     let noun = if count == 1 { "task" } else { "tasks" };
-    writeln!(out, "{verb} {count} {noun}")?;
+    match cleaned.given_back {
+        0..WORTH_A_WORD => writeln!(out, "{verb} {count} {noun}")?,
+        bytes => writeln!(out, "{verb} {count} {noun}; gave back {}", mb(bytes))?,
+    }
     Ok(())
+}
+
+/// What is given back is told from so many bytes on.
+const WORTH_A_WORD: u64 = 1 << 20;
+
+fn mb(bytes: u64) -> String {
+    format!("{} MB", bytes >> 20)
 }

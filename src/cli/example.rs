@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
 use super::out::as_it_is;
 use super::put::{Order, put_all};
+use super::{Failure, number};
 use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
 use crate::tube::TubeName;
@@ -24,7 +24,7 @@ Beside other commands of a configuration the example runs only where that names 
   [commands.\"taskqueue:example-task-worker\"]")]
 pub struct AddFlags {
     /// How many
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", value_parser = number::small, default_value_t = 1)]
     total_tasks: u32,
     /// The tube they are put into
     #[arg(long, value_name = "TUBE", default_value = "default")]
@@ -55,6 +55,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,
         ttr: DEFAULT_TTR,
+        strict: false,
         json: flags.json,
     };
     let task = |_| {

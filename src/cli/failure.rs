@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::trust::hindrance;
 use crate::{api, broker, config, ledger, ownership, tender};
 
 /// Why a subcommand failed, and what to do next where there is a next step.
@@ -97,10 +100,9 @@ impl From<ownership::Error> for Failure {
         let next = match &error {
             ownership::Error::Taken { .. } => {
                 "end that one first with: taskqueue stop, or name another store with --store PATH"
+                    .into()
             }
-            ownership::Error::Io { .. } => {
-                "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE"
-            }
+            ownership::Error::Io { path, .. } => elsewhere(path),
         };
         Failure::new(error.to_string()).next(next)
     }
@@ -109,8 +111,11 @@ impl From<ownership::Error> for Failure {
 impl From<tender::Error> for Failure {
     fn from(error: tender::Error) -> Failure {
         match error {
-            wrong @ (tender::Error::NoPools | tender::Error::TubeTwice { .. }) => {
-                Failure::usage(wrong.to_string())
+            wrong @ tender::Error::NoPools => {
+                Failure::usage(wrong.to_string()).next("name one: taskqueue tender --use-tube TUBE")
+            }
+            wrong @ tender::Error::TubeTwice { .. } => {
+                Failure::usage(wrong.to_string()).next("name each tube once")
             }
             tender::Error::Ownership(error) => error.into(),
             tender::Error::Guard(error) | tender::Error::Reaper(error) => error.into(),
@@ -132,7 +137,7 @@ impl From<api::Error> for Failure {
 
 impl From<broker::Error> for Failure {
     fn from(error: broker::Error) -> Failure {
-        let next = next_step(&error).map(Into::into);
+        let next = next_step(&error);
         Failure {
             next,
             ..Failure::new(error.to_string())
@@ -142,19 +147,38 @@ impl From<broker::Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure {
-            silent: error.kind() == io::ErrorKind::BrokenPipe,
-            ..Failure::new(error.to_string())
-        }
+        let silent = error.kind() == io::ErrorKind::BrokenPipe;
+        let failure = match error.kind() {
+            // Results go to a file then, or a test's device.
+            io::ErrorKind::StorageFull => {
+                Failure::new(format!("not all could be printed: {error}"))
+                    .next("make room where the output goes, and ask again")
+            }
+            _ => Failure::new(error.to_string()),
+        };
+        Failure { silent, ..failure }
+    }
+}
+
+/// Why nothing can be written there, as far as can be seen, and what to do.
+fn elsewhere(path: &Path) -> String {
+    let named =
+        "name a store in a folder that can be written to with --store PATH or TASKQUEUE_STORE";
+    match hindrance(path) {
+        Some(why) => format!("{why}; {named}"),
+        None => named.into(),
     }
 }
 
 /// What to do about a broker that does not do what it should.
-pub fn next_step(error: &broker::Error) -> Option<&'static str> {
-    match error {
-        broker::Error::Unreachable { .. } => Some(
-            "start one with: beanstalkd -l 127.0.0.1 -p 11300, or name another with --broker URL",
-        ),
+pub fn next_step(error: &broker::Error) -> Option<String> {
+    let next = match error {
+        broker::Error::Unreachable { address, .. } => {
+            return Some(format!(
+                "{}, or name another with --broker URL or TASKQUEUE_BROKER",
+                start(address)
+            ));
+        }
         broker::Error::NoAnswer { .. } => {
             Some("is it stopped, or is something else listening there?")
         }
@@ -163,7 +187,29 @@ pub fn next_step(error: &broker::Error) -> Option<&'static str> {
         ),
         broker::Error::Draining => Some("it was sent SIGUSR1: put elsewhere, or restart it"),
         broker::Error::TooBig { .. } => Some("beanstalkd's limit is set with its option -z"),
-        _ => None,
+        broker::Error::ConnectionLost { .. }
+        | broker::Error::Nonsense { .. }
+        | broker::Error::OutOfMemory
+        | broker::Error::NotFound
+        | broker::Error::ReservationLost { .. } => None,
+    };
+    next.map(Into::into)
+}
+
+/// How to start a broker at that address: here where the address is this machine's, and there otherwise.
+fn start(address: &str) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return format!("is beanstalkd running at {address}?");
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() => format!("start one with: beanstalkd -l {host} -p {port}"),
+        Err(_) if host == "localhost" => {
+            format!("start one with: beanstalkd -l 127.0.0.1 -p {port}")
+        }
+        Ok(_) | Err(_) => format!(
+            "look on {host} whether beanstalkd runs and listens on port {port}, and whether that is the right name"
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::Failure;
 use super::log::Filter;
@@ -53,6 +53,16 @@ pub(super) struct Global {
     /// not given, a tender and a worker tell what they do (info), the others only what goes wrong (warn)
     #[arg(long, global = true, value_name = "FILTER", env = LOG_VARIABLE)]
     pub(super) log: Option<Filter>,
+    /// Tell more events, twice for still more
+    ///
+    /// One level more than is usual, or two. Wins over --log
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Tell errors only, twice for nothing
+    ///
+    /// Wins over --log
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) quiet: u8,
     /// How events are written
     #[arg(
         long,
@@ -78,6 +88,18 @@ impl Global {
             broker: self.broker.clone(),
             store: self.store.clone(),
         }
+    }
+
+    /// The level that `-v` and `-q` ask for, if they do.
+    pub(super) fn level(&self, daemon: bool) -> Option<&'static str> {
+        Some(match (self.verbose, self.quiet, daemon) {
+            (0, 0, _) => return None,
+            (_, 1, _) => "error",
+            (0, _, _) => "off",
+            (1, _, false) => "info",
+            (1, _, true) | (2, _, false) => "debug",
+            (_, _, _) => "trace",
+        })
     }
 
     /// Reads the configuration.

@@ -57,6 +57,8 @@ pub fn main() -> ExitCode {
             found: false,
             broker: None,
             store: None,
+            verbose: 0,
+            quiet: 0,
             log: text(LOG_VARIABLE).and_then(|filter| filter.parse().ok()),
             log_format: format.unwrap_or(LogFormat::Text),
             log_file: variables::not_empty(LOG_FILE_VARIABLE).map(Into::into),

@@ -35,6 +35,11 @@ fn arg(arg: Arg) -> Arg {
         short.push_str(&format!(" [{}]", words.join("|")));
         long.push_str(&format!("\n\n[possible values: {}]", words.join(", ")));
     }
+    // Of a number that is wrong its flag says so.
+    let arg = match arg.get_long().is_some() && arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
     arg.hide_env(true)
         .hide_possible_values(plain)
         .help(short)

@@ -5,83 +5,222 @@ use std::io::{self, BufWriter, Write};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::Failure;
 use super::configured::block_on;
-use super::out::out;
-use super::print::local;
+use super::out::{Out, out};
+use super::print::{Zone, now};
+use super::{Failure, log, number};
 use crate::api::{Filter, Queue, Status, Task, json};
-use crate::config::Config;
-use crate::harmless::one_line;
+use crate::config::{Config, duration};
+use crate::ledger::Millis;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
+
+mod columns;
+
+use columns::Table;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   taskqueue list --status failed --limit 10
-  taskqueue list --use-tube invoices --json | jq -r '.[].uuid'")]
+  taskqueue list --status failed --status stalled --since 2h
+  taskqueue list --use-tube invoices --json | jq -r '.[].uuid'
+
+On a terminal there are as many columns as fit; into a pipe all of them are printed.
+Where there are more tasks than are listed, a last line on stderr says so.")]
 pub struct Flags {
     #[arg(
         long,
         value_name = "STATUS",
         value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)),
+        value_delimiter = ',',
         help = "Only tasks that are",
-        long_help = "Only tasks with this status; stalled: running, and its worker is dead"
+        long_help = "Only tasks with this status, or with one of several; stalled: running, and its worker is dead"
     )]
-    status: Option<String>,
+    status: Vec<String>,
     /// Only tasks of this tube
     #[arg(long, value_name = "TUBE")]
     use_tube: Option<TubeName>,
     /// Only tasks of this command
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: u64,
+    /// Only tasks that were recorded since then
+    ///
+    /// A time, such as 2026-11-27 or 2026-11-27T10:00, or how long ago that is, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Millis>,
+    /// Only tasks that were recorded before then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Millis>,
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = number::any,
+        help = "At most so many [default: 100]",
+        long_help = "At most so many; 0: all of them [default: 100, and all of them with --json]"
+    )]
+    limit: Option<u64>,
+    /// Print times in UTC
+    #[arg(long)]
+    utc: bool,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
+/// How many are listed to people, who look at the newest.
+const USUAL: u64 = 100;
+
+/// How many are counted beyond those that are listed.
+const COUNTED: u64 = 20_000;
+
+/// A time, or how long ago that is.
+fn moment(text: &str) -> Result<Millis, String> {
+    if let Ok(ago) = duration::parse(text) {
+        let ago = Millis::try_from(ago.as_millis()).unwrap_or(Millis::MAX);
+        return Ok(now().saturating_sub(ago));
+    }
+    Zone::System.read(text).ok_or_else(|| {
+        format!("'{text}' is no time: write one, such as 2026-11-27 or 2026-11-27T10:00, or how long ago, such as 2h")
+    })
+}
+
+pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
+    if let (Some(since), Some(until)) = (flags.since, flags.until)
+        && since >= until
+    {
+        return Err(Failure::usage(
+            "--since is not before --until, so no task can be between them",
+        )
+        .next("2h is two hours ago, and 1h is later than that: --since 2h --until 1h"));
+    }
     let filter = Filter {
-        status: flags.status.as_deref().and_then(Status::from_word),
+        statuses: flags
+            .status
+            .iter()
+            .filter_map(|word| Status::from_word(word))
+            .collect(),
         tube: flags.use_tube.as_ref().map(TubeName::to_string),
-        command: flags.command,
+        command: flags.command.clone(),
+        since: flags.since,
+        until: flags.until,
     };
+    let limit = match (flags.limit, flags.json) {
+        (Some(0), _) | (None, true) => u64::MAX,
+        (Some(limit), _) => limit,
+        (None, false) => USUAL,
+    };
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
     let mut out = BufWriter::new(out(flags.json));
     begin(&mut out, flags.json)?;
-    let count = match Queue::open_existing(&config.broker, &config.store)? {
-        Some(queue) => block_on(rows(&mut out, &queue, &filter, flags.limit, flags.json))?,
-        None => 0,
+    let listed = match &queue {
+        Some(queue) => block_on(rows(&mut out, queue, &filter, limit, flags))?,
+        None => Listed::default(),
     };
     if flags.json {
-        out.write_all(if count > 0 { b"\n]\n" } else { b"]\n" })?;
+        out.write_all(if listed.count > 0 { b"\n]\n" } else { b"]\n" })?;
     }
     out.flush()?;
+    drop(out);
+    say(&listed, queue.is_some(), flags, config);
     Ok(())
 }
 
-/// Writes a page after the other. How many tasks there were.
+/// What was listed, and what was not.
+#[derive(Debug, Default)]
+struct Listed {
+    count: u64,
+    /// So many more there are.
+    more: u64,
+    /// And others, which were not counted.
+    and_others: bool,
+}
+
+/// Says what an answer that is empty or cut is the answer to.
+fn say(listed: &Listed, is_there: bool, flags: &Flags, config: &Config) {
+    let store = &config.store;
+    let Listed {
+        count,
+        more,
+        and_others,
+    } = listed;
+    if *more > 0 {
+        let of = match and_others {
+            true => "more than ",
+            false => "",
+        };
+        let all = count.saturating_add(*more);
+        log::say(format_args!("{count} of {of}{all}; --limit 0 for all"));
+    }
+    if *count > 0 {
+        return;
+    }
+    let is_filtered = !flags.status.is_empty()
+        || flags.use_tube.is_some()
+        || flags.command.is_some()
+        || flags.since.is_some()
+        || flags.until.is_some();
+    match (is_there, flags.json, is_filtered) {
+        (false, ..) => log::say(format_args!(
+            "there is no store {store} yet; name another with --store PATH or TASKQUEUE_STORE"
+        )),
+        (true, true, _) => {}
+        (true, false, true) => log::say(format_args!("no such task is in the store {store}")),
+        (true, false, false) => log::say(format_args!("no task is in the store {store}")),
+    }
+}
+
+/// Writes a page after the other.
 async fn rows(
-    out: &mut impl Write,
+    out: &mut BufWriter<Out>,
     queue: &Queue,
     filter: &Filter,
     limit: u64,
-    json: bool,
-) -> Result<u64, Failure> {
-    let (mut count, mut below) = (0, None);
-    while count < limit {
-        let page = queue.list(filter, below, limit - count).await?;
+    flags: &Flags,
+) -> Result<Listed, Failure> {
+    let mut listed = Listed::default();
+    let mut table = None;
+    let mut below = None;
+    while listed.count < limit {
+        let page = queue
+            .list(filter, below, limit.saturating_sub(listed.count))
+            .await?;
+        if !flags.json {
+            let table =
+                table.get_or_insert_with(|| Table::of(&page.tasks, Zone::of(flags.utc), now()));
+            table.write(out, &page.tasks, listed.count == 0)?;
+        }
         for task in &page.tasks {
-            row(out, task, json, count)?;
-            count += 1;
+            if flags.json {
+                row(out, task, listed.count)?;
+            }
+            listed.count = listed.count.saturating_add(1);
         }
         below = page.next;
         if below.is_none() {
-            break;
+            return Ok(listed);
         }
     }
-    Ok(count)
+    // Who says how many knows that there are others.
+    if flags.limit.is_none() {
+        count_more(&mut listed, queue, filter, below).await?;
+    }
+    Ok(listed)
+}
+
+async fn count_more(
+    listed: &mut Listed,
+    queue: &Queue,
+    filter: &Filter,
+    mut below: Option<TaskId>,
+) -> Result<(), Failure> {
+    while below.is_some() && listed.more < COUNTED {
+        let page = queue.list(filter, below, u64::MAX).await?;
+        listed.more = listed.more.saturating_add(page.tasks.len() as u64);
+        below = page.next;
+    }
+    listed.and_others = below.is_some();
+    Ok(())
 }
 
 fn begin(out: &mut impl Write, json: bool) -> io::Result<()> {
@@ -91,29 +230,8 @@ fn begin(out: &mut impl Write, json: bool) -> io::Result<()> {
     }
 }
 
-fn row(out: &mut impl Write, task: &Task, json: bool, count: u64) -> Result<(), Failure> {
-    if json {
-        out.write_all(if count > 0 { b",\n" } else { b"\n" })?;
-        serde_json::to_writer(&mut *out, &json::Task::listed(task)).map_err(io::Error::from)?;
-        return Ok(());
-    }
-    if count == 0 {
-        writeln!(
-            out,
-            "{:>8}  {:9}  {:16}  {:32}  {:>8}  {:19}  FINISHED",
-            "ID", "STATUS", "TUBE", "COMMAND", "ATTEMPTS", "CREATED"
-        )?;
-    }
-    writeln!(
-        out,
-        "{:>8}  {:9}  {:16}  {:32}  {:>8}  {:19}  {}",
-        task.id,
-        task.status,
-        one_line(&task.tube),
-        one_line(task.command.as_deref().unwrap_or("-")),
-        task.attempts_total,
-        local(Some(task.created)),
-        local(task.finished),
-    )?;
+fn row(out: &mut impl Write, task: &Task, count: u64) -> Result<(), Failure> {
+    out.write_all(if count > 0 { b",\n" } else { b"\n" })?;
+    serde_json::to_writer(&mut *out, &json::Task::listed(task)).map_err(io::Error::from)?;
     Ok(())
 }

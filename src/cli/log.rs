@@ -61,8 +61,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an end waits for the log.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The same, with the log file by the name that it has for a guard and for workers too.
-pub fn named(mut global: Global) -> Result<Global, Failure> {
+/// The same, with the log file by the name that it has for a guard and for workers too, and with a filter where `-v` or
+/// `-q` asks for another than the usual one.
+pub fn named(mut global: Global, daemon: bool) -> Result<Global, Failure> {
+    if let Some(level) = global.level(daemon) {
+        global.log = Some(level.parse().map_err(Failure::usage)?);
+    }
     if let Some(file) = &mut global.log_file {
         *file = canonical(file).map_err(|error| unwritable(file, &error))?;
     }

@@ -4,7 +4,10 @@
 //! (`ls` and `git` escape for a terminal only, since programs read what they print into a pipe. What programs read here
 //! is `--json`, which loses nothing.)
 
+use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
+
+use rustix::termios::tcgetwinsize;
 
 use crate::harmless::{self, Spelling};
 
@@ -30,12 +33,59 @@ pub fn as_it_is() -> StdoutLock<'static> {
     io::stdout().lock()
 }
 
+/// Prints what was asked for about the command line itself, in colours where people look on.
+///
+/// # Errors
+/// When that cannot be written.
+pub fn help(text: &clap::Error) -> io::Result<()> {
+    text.print()?;
+    io::stdout().flush()
+}
+
 /// Whether people look on.
 pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// What is to catch the eye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// It went wrong.
+    Red,
+    /// Somebody should look.
+    Yellow,
+}
+
+/// How many columns the terminal has; none where results go elsewhere, and have all the room.
+pub fn width() -> Option<usize> {
+    let size = is_terminal().then(|| tcgetwinsize(io::stdout()).ok())?;
+    Some(size.map_or(80, |size| usize::from(size.ws_col))).filter(|width| *width > 0)
+}
+
+fn has_colours() -> bool {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    is_terminal() && !is_set("NO_COLOR") && !dumb
+}
+
 impl<W: Write> Out<W> {
+    /// Writes a line in a colour, where people look on who want colours.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn painted(&mut self, colour: Colour, line: &str) -> io::Result<()> {
+        if !has_colours() {
+            return self.write_all(line.as_bytes());
+        }
+        let begin = match colour {
+            Colour::Red => b"\x1b[31m",
+            Colour::Yellow => b"\x1b[33m",
+        };
+        self.to.write_all(begin)?;
+        self.write_all(line.as_bytes())?;
+        self.to.write_all(b"\x1b[0m")
+    }
+
     /// Goes to the top of the terminal, with nothing below: the one order that is meant.
     ///
     /// # Errors

@@ -3,20 +3,63 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::ledger::Millis;
 
-/// For people: the machine's own time, to the second.
-pub fn local(at: Option<Millis>) -> String {
-    let time = at.and_then(|at| Timestamp::from_millisecond(at).ok());
-    match time {
-        Some(time) => time
-            .to_zoned(TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string(),
-        None => "-".into(),
+/// Whose time people are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// The machine's own.
+    System,
+    /// As in the log.
+    Utc,
+}
+
+impl Zone {
+    /// As the flag `--utc` says.
+    pub fn of(utc: bool) -> Zone {
+        match utc {
+            true => Zone::Utc,
+            false => Zone::System,
+        }
     }
+
+    /// For people: to the second, and with the name of the zone.
+    pub fn say(self, at: Option<Millis>) -> String {
+        let time = at.and_then(|at| Timestamp::from_millisecond(at).ok());
+        match time {
+            Some(time) => time
+                .to_zoned(self.zone())
+                .strftime("%Y-%m-%d %H:%M:%S %Z")
+                .to_string(),
+            None => "-".into(),
+        }
+    }
+
+    /// A time as people write it; of this zone, unless it names another.
+    pub fn read(self, text: &str) -> Option<Millis> {
+        let text = text.trim();
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Some(time.as_millisecond());
+        }
+        let time: DateTime = text.parse().ok()?;
+        let time = time.to_zoned(self.zone()).ok()?;
+        Some(time.timestamp().as_millisecond())
+    }
+
+    fn zone(self) -> TimeZone {
+        match self {
+            Zone::System => TimeZone::system(),
+            Zone::Utc => TimeZone::UTC,
+        }
+    }
+}
+
+/// What time it is, for how old something is.
+pub fn now() -> Millis {
+    Timestamp::now().as_millisecond()
 }
 
 /// So many seconds, for people: as two units where that says enough.
@@ -34,6 +77,20 @@ pub fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_name_their_zone_and_are_read() {
+        assert_eq!(Zone::Utc.say(Some(0)), "1970-01-01 00:00:00 UTC");
+        for (text, millis) in [
+            ("1970-01-02", Some(86_400_000)),
+            ("1970-01-01T00:01", Some(60_000)),
+            ("1970-01-01 00:01:00", Some(60_000)),
+            ("1970-01-01T01:00:00+01:00", Some(0)),
+            ("yesterday", None),
+        ] {
+            assert_eq!(Zone::Utc.read(text), millis, "{text}");
+        }
+    }
 
     #[test]
     fn spans_have_two_units_at_most() {

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::configured::block_on;
 use super::out::out;
-use super::{Failure, log};
+use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
@@ -45,7 +45,8 @@ all the same and is put when the broker is back: a warning, and exit 0.
 In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
 bytes themselves and prints the word job and its number; anything else is refused.
 An argument that begins with a hyphen goes after --.
-What workers would refuse by the configuration that is here is recorded all the same, with a warning.")]
+What workers would refuse by the configuration that is here is recorded all the same, with a warning;
+with --strict nothing is recorded then, and it exits with 2.")]
 pub struct Flags {
     /// The tube its job is put into
     #[arg(long, value_name = "TUBE")]
@@ -68,7 +69,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
     /// Its job's priority; 0 is the most urgent
-    #[arg(long, value_name = "N", default_value_t = broker::DEFAULT_PRIORITY)]
+    #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
     /// Run it this much later
     ///
@@ -81,6 +82,12 @@ pub struct Flags {
     /// long the command may run
     #[arg(long, value_name = "SECONDS", value_parser = ttr, default_value = "60")]
     ttr: Duration,
+    /// Refuse what workers would refuse, and record nothing then
+    ///
+    /// By the configuration that is here: a command that it does not name, an argument or an option that it does not
+    /// allow. Of a batch all lines are read before one is recorded
+    #[arg(long)]
+    strict: bool,
     /// Print a JSON object a task
     #[arg(long)]
     json: bool,
@@ -110,6 +117,8 @@ pub struct Order {
     pub priority: u32,
     pub delay: Duration,
     pub ttr: Duration,
+    /// What would be refused is not recorded.
+    pub strict: bool,
     pub json: bool,
 }
 
@@ -135,6 +144,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         priority: flags.priority,
         delay: flags.delay,
         ttr: flags.ttr,
+        strict: flags.strict,
         json: flags.json,
     };
     if let Some(path) = &flags.batch {
@@ -144,6 +154,9 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         Some(command) => call(&command, flags.arguments, &flags.options)?.into(),
         None => {
             let body = read_body(&mut io::stdin().lock())?;
+            if body.is_empty() {
+                empty_body(order.strict)?;
+            }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
                 return foreign::put(config, &order.tube, job, order.json)
@@ -162,6 +175,20 @@ fn call(command: &str, arguments: Vec<String>, options: &[String]) -> Result<Cal
         arguments: arguments.into_iter().map(Argument::of_text).collect(),
         options: Call::parse_options(options).map_err(wrong)?,
     })
+}
+
+/// What a closed standard input, or /dev/null, comes to.
+fn empty_body(strict: bool) -> Result<(), Failure> {
+    const EMPTY: &str =
+        "the body on standard input is empty: it is closed, or nothing was written into it";
+    match strict {
+        true => Err(Failure::usage(format!("{EMPTY}; nothing was recorded"))
+            .next("pipe the body in, or leave out --strict if an empty one is meant")),
+        false => {
+            log::say(format_args!("taskqueue: warning: {EMPTY}"));
+            Ok(())
+        }
+    }
 }
 
 fn read_body(input: &mut impl Read) -> Result<Vec<u8>, Failure> {
@@ -189,8 +216,13 @@ fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Fa
     let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(path)
-            .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
+        let file = File::open(path).map_err(|e| {
+            Failure::new(format!(
+                "cannot read the batch {}: {e}; nothing was put",
+                path.display()
+            ))
+            .next("name a file with a JSON object a line, or - for standard input")
+        })?;
         Box::new(BufReader::new(file))
     };
     let lines = TaskLines {
@@ -219,7 +251,7 @@ impl Iterator for TaskLines {
                     return Some(Err(self.wrong(format!("it has more than {MAX_BODY} bytes"))));
                 }
                 Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Line::Whole(line)) => return Some(self.task(&line)),
+                Ok(Line::Whole(line)) => return Some(self.task(line.trim_ascii_end())),
                 Err(error) => {
                     self.input = None;
                     return Some(Err(
@@ -278,6 +310,64 @@ fn put_chunks(
     if let Some(refusal) = refusal(config, &order.tube) {
         return Err(refusal);
     }
+    if order.strict {
+        let puts = strictly(config, order, puts)?;
+        return put_known(config, order, puts.into_iter().map(Ok));
+    }
+    put_known(config, order, puts)
+}
+
+/// All of them, if workers would refuse none by this configuration.
+fn strictly(
+    config: &Config,
+    order: &Order,
+    puts: impl Iterator<Item = Result<Put, Failure>>,
+) -> Result<Vec<Put>, Failure> {
+    let mut doubt = Doubt::new(config, &order.tube);
+    if !doubt.speaks() {
+        return Err(Failure::usage(
+            "--strict: the configuration names no command, so nobody can say here what would be refused; nothing was \
+             recorded",
+        )
+        .next("name the workers' configuration with --config FILE or TASKQUEUE_CONFIG, or leave out --strict"));
+    }
+    let (mut all, mut bytes, mut wrong) = (Vec::new(), 0usize, 0u64);
+    for put in puts {
+        match put {
+            Ok(put) => {
+                bytes = bytes.saturating_add(put.size());
+                if bytes as u64 > MAX_BODY {
+                    return Err(Failure::usage(format!(
+                        "with --strict a batch has at most {MAX_BODY} bytes, and this has more; nothing was recorded"
+                    ))
+                    .next("split it, or leave out --strict"));
+                }
+                for why in doubt.refusals(std::slice::from_ref(&put)) {
+                    wrong = wrong.saturating_add(1);
+                    log::say(format_args!("taskqueue: {why}"));
+                }
+                all.push(put);
+            }
+            Err(failure) => {
+                wrong = wrong.saturating_add(1);
+                log::say(format_args!("taskqueue: {failure}"));
+            }
+        }
+    }
+    match wrong {
+        0 => Ok(all),
+        _ => Err(Failure::usage(
+            "nothing was recorded, since --strict was given and workers would refuse that",
+        )
+        .next("put it otherwise, or mend the configuration; see: taskqueue check")),
+    }
+}
+
+fn put_known(
+    config: &Config,
+    order: &Order,
+    puts: impl Iterator<Item = Result<Put, Failure>>,
+) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
         queue: Queue::open(&config.broker, &config.store)?,
         order,
@@ -288,8 +378,10 @@ fn put_chunks(
     };
     block_on(async {
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
+        let mut none = true;
         let mut bytes = 0usize;
         for put in puts {
+            none = false;
             match put {
                 Ok(put) => {
                     bytes = bytes.saturating_add(put.size());
@@ -301,6 +393,11 @@ fn put_chunks(
                 putter.put(std::mem::take(&mut chunk)).await?;
                 bytes = 0;
             }
+        }
+        if none {
+            log::say(format_args!(
+                "taskqueue: warning: no task was put, since none is in what was read: a batch has a JSON object a line"
+            ));
         }
         putter.put(chunk).await?;
         putter.doubt.end();

@@ -87,7 +87,7 @@ fn nobody(store: &StoreUrl, tubes: &[TubeName]) -> Failure {
         ),
     };
     Failure::new(format!("no tender tends {what} of the store {store}")).next(format!(
-        "start one with: taskqueue tender{how}, or name its store with --store PATH or TASKQUEUE_STORE"
+        "name the store of one with --store PATH or TASKQUEUE_STORE; start one with: taskqueue tender{how}"
     ))
 }
 

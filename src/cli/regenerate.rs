@@ -26,7 +26,7 @@ gets a fresh budget of them.
 One id that cannot be regenerated does not stop the others; the exit code is 1 then.")]
 pub struct Flags {
     /// The tasks' ids
-    #[arg(long, value_name = "ID[,ID…]", required = true, value_delimiter = ',')]
+    #[arg(long, value_name = "ID[,ID…]", required = true, value_delimiter = ',', value_parser = id)]
     id: Vec<i64>,
     /// Put them into this tube from now on
     #[arg(long, value_name = "TUBE")]
@@ -34,6 +34,13 @@ pub struct Flags {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
+}
+
+fn id(text: &str) -> Result<i64, String> {
+    let id = text.trim().parse().ok();
+    id.ok_or_else(|| {
+        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
+    })
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::Failure;
 use super::out::out;
 use super::reach::{odd, tending};
+use super::{Failure, number};
 use crate::address::StoreUrl;
 use crate::control::{Answer, Request};
 use crate::harmless::one_line;
@@ -25,13 +25,13 @@ pub struct Flags {
     #[arg(value_name = "TUBE")]
     tube: TubeName,
     /// Workers kept at the least
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::small)]
     min: Option<u32>,
     /// Idle workers kept beside the busy ones
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::small)]
     spare: Option<u32>,
     /// Workers at the most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::small)]
     max: Option<u32>,
     /// Print a JSON object
     #[arg(long)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::configured::block_on;
 use super::out::out;
-use super::print::local;
+use super::print::Zone;
 use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
@@ -27,6 +27,9 @@ pub struct Flags {
     /// The task's id, or its uuid
     #[arg(value_name = "ID", value_parser = key)]
     id: Key,
+    /// Print times in UTC
+    #[arg(long)]
+    utc: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -36,9 +39,11 @@ fn key(text: &str) -> Result<Key, String> {
     if let Ok(id) = text.parse() {
         return Ok(Key::Id(TaskId(id)));
     }
-    Uuid::parse_str(text)
-        .map(Key::Uuid)
-        .map_err(|_| "neither a task's number nor a uuid".into())
+    Uuid::parse_str(text).map(Key::Uuid).map_err(|_| {
+        format!(
+            "'{text}' is neither a task's number, such as 12, nor a uuid; taskqueue list has both"
+        )
+    })
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
@@ -61,12 +66,12 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             .map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        print(&mut out, &task)?;
+        print(&mut out, &task, Zone::of(flags.utc))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
+fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     let mut line = |name: &str, value: &str| {
         // Indented, so that a value of several lines cannot pass for other lines.
         let value = value.trim_end().replace('\n', "\n           ");
@@ -87,12 +92,12 @@ fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
     }
-    line("created", &local(Some(task.created)))?;
+    line("created", &zone.say(Some(task.created)))?;
     if task.due.is_some() {
-        line("due", &local(task.due))?;
+        line("due", &zone.say(task.due))?;
     }
-    line("started", &local(task.started))?;
-    line("finished", &local(task.finished))?;
+    line("started", &zone.say(task.started))?;
+    line("finished", &zone.say(task.finished))?;
     let older = task
         .attempts_total
         .saturating_sub(task.attempts.len() as u64);
@@ -101,10 +106,10 @@ fn print(out: &mut impl Write, task: &Task) -> io::Result<()> {
     }
     task.attempts
         .iter()
-        .try_for_each(|attempt| print_attempt(out, attempt))
+        .try_for_each(|attempt| print_attempt(out, attempt, zone))
 }
 
-fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+fn print_attempt(out: &mut impl Write, attempt: &Attempt, zone: Zone) -> io::Result<()> {
     let ended = match (&attempt.outcome, attempt.exit_code, attempt.signal) {
         (None, ..) => "running".into(),
         (Some(outcome), Some(code), _) => format!("{outcome}, exit code {code}"),
@@ -116,8 +121,8 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         "\nattempt {} by {}: {ended}\n  {} to {}",
         attempt.number,
         one_line(&attempt.worker),
-        local(Some(attempt.started)),
-        local(attempt.finished),
+        zone.say(Some(attempt.started)),
+        zone.say(attempt.finished),
     )?;
     if let Some(reason) = &attempt.reason {
         writeln!(out, "  {}", reason.trim_end().replace('\n', "\n  "))?;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::out::out;
-use super::reach::{Reached, odd, some_tenders};
+use super::reach::{Reached, odd, some_tenders, tenders};
 use crate::address::StoreUrl;
 use crate::config::duration;
 use crate::connect;
@@ -32,10 +33,12 @@ Examples:
 
 A graceful shutdown: workers drain, that is take no more jobs, and running commands get the
 tender's grace period, as with TERM.
+With --use-tube a tender lets that tube go and goes on with its others, until a reload of a configuration
+that names the tube; with none left it ends.
 Waits until the tender and its workers are gone; exits with 1 if they are not in time.
 Within a task it does not wait for the tender of that task, which itself waits for the task.")]
 pub struct Flags {
-    /// Only the tender of this tube [default: every tender of the store]
+    /// Let this tube go, and no other [default: every tender of the store ends]
     #[arg(long, value_name = "TUBE")]
     use_tube: Vec<TubeName>,
     /// End commands at once
@@ -58,11 +61,11 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
     let begun = Instant::now();
     let found = some_tenders(store, &flags.use_tube)?;
     let around = tenders_around_us(store, &found);
-    let (mut asked, mut tenders) = (Vec::new(), Vec::new());
+    let (mut asked, mut leaving, mut tenders) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed = Ok(());
     // All are told before one is waited for, and one that cannot be told keeps none from it.
     for tender in found {
-        let answer = match tender.ask(&Request::Stop { now: flags.now }) {
+        let answer = match tender.ask(&request(&flags, &tender)) {
             Ok(answer) => answer,
             // It ended by itself meanwhile.
             Err(_) if tender.is_gone(store) => {
@@ -84,12 +87,19 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
                 let patience = flags.timeout.unwrap_or(needs);
                 asked.push((tender, client, begun.checked_add(patience)));
             }
+            (_, Answer::Leaving { within_ms }) => {
+                let needs = Duration::from_millis(within_ms).saturating_add(MORE);
+                let patience = flags.timeout.unwrap_or(needs);
+                let waits =
+                    !around.contains(&tender) || !is_named(&flags, tube_around_us(store).as_ref());
+                leaving.push((tender, begun.checked_add(patience).filter(|_| waits), waits));
+            }
             (_, other) => failed = failed.and(Err(odd(&other))),
         }
     }
     let within: Vec<Value> = tenders
         .iter()
-        .filter(|tender| tender["ended"] == false)
+        .filter(|tender| tender["ended"] == false && tender["left"].is_null())
         .cloned()
         .collect();
     let (mut left, mut who) = (Vec::new(), Vec::new());
@@ -100,6 +110,22 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         if !ended {
             left.push(pid.to_string());
             who.extend(workers_left(&tender));
+        }
+    }
+    for (tender, until, waits) in leaving {
+        let gone = waits && wait_until_left(store, &flags, &tender, until)?;
+        let tubes: Vec<&str> = named(&flags, &tender).map(TubeName::as_str).collect();
+        let (pid, host) = (tender.pid, &tender.host);
+        tenders.push(
+            json!({ "pid": pid, "host": host, "ended": false, "left": gone, "tubes": tubes }),
+        );
+        if waits && !gone {
+            failed = failed.and(Err(Failure::new(format!(
+                "the tender, process {pid}, has not let go of {} within {}s; it goes on with that",
+                tubes.join(", "),
+                begun.elapsed().as_secs()
+            ))
+            .next("to end the commands there at once: the same with --now")));
         }
     }
     print(&flags, &tenders)?;
@@ -126,6 +152,54 @@ pub fn run(flags: Flags, store: &StoreUrl) -> Result<(), Failure> {
         who.join(", ")
     ))
     .next("to end it and its commands at once: taskqueue stop --now"))
+}
+
+/// What a tender is asked that has more tubes than those that are named: to let these go.
+fn request(flags: &Flags, tender: &Reached) -> Request {
+    let others = tender
+        .tubes
+        .iter()
+        .any(|tube| !flags.use_tube.contains(tube));
+    match others && !flags.use_tube.is_empty() && !tender.leaving {
+        true => Request::Leave {
+            tubes: named(flags, tender).cloned().collect(),
+            now: flags.now,
+        },
+        false => Request::Stop { now: flags.now },
+    }
+}
+
+/// Those of its tubes that were named.
+fn named<'a>(flags: &'a Flags, tender: &'a Reached) -> impl Iterator<Item = &'a TubeName> {
+    let tubes = tender.tubes.iter();
+    tubes.filter(|tube| flags.use_tube.contains(tube))
+}
+
+fn is_named(flags: &Flags, tube: Option<&TubeName>) -> bool {
+    tube.is_some_and(|tube| flags.use_tube.contains(tube))
+}
+
+/// Between two looks whether tubes are let go.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether the tender has given up the tubes in time.
+fn wait_until_left(
+    store: &StoreUrl,
+    flags: &Flags,
+    tender: &Reached,
+    until: Option<Instant>,
+) -> Result<bool, Failure> {
+    loop {
+        let found = tenders(store, &flags.use_tube)?;
+        let mut found = found.iter().filter(|one| !one.leaving);
+        if !found.any(|one| (one.pid, &one.host) == (tender.pid, &tender.host)) {
+            return Ok(true);
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(false);
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 /// The most workers that are named.
@@ -195,6 +269,23 @@ fn print(flags: &Flags, tenders: &[Value]) -> io::Result<()> {
     let mut out = out(flags.json);
     if flags.json {
         return writeln!(out, "{}", json!({ "tenders": tenders }));
+    }
+    for tender in tenders {
+        let Some(tubes) = tender["tubes"].as_array() else {
+            continue;
+        };
+        let tubes: Vec<&str> = tubes.iter().filter_map(Value::as_str).collect();
+        let (pid, tubes) = (&tender["pid"], tubes.join(", "));
+        match tender["left"] == true {
+            true => writeln!(
+                out,
+                "the tender, process {pid}, has let go of {tubes}, and goes on"
+            )?,
+            false => writeln!(
+                out,
+                "the tender, process {pid}, lets go of {tubes}, and goes on"
+            )?,
+        }
     }
     for tender in tenders.iter().filter(|tender| tender["ended"] == true) {
         writeln!(out, "the tender, process {}, has ended", tender["pid"])?;

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
-use super::worker::{environment, identity, say_who_is_root};
-use super::{Failure, guard, log};
+use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
+use super::{Failure, guard, log, number};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
 use crate::control::place;
@@ -70,16 +70,17 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "N",
+        value_parser = number::small,
         env = "TASKQUEUE_MIN_WORKERS",
         help = "Workers kept at the least [default: 2]",
         long_help = "Workers kept at the least [default: 2, or the most if that is less]"
     )]
     min_workers: Option<u32>,
     /// Idle workers kept beside the busy ones [default: 1]
-    #[arg(long, value_name = "N", env = "TASKQUEUE_SPARE_WORKERS")]
+    #[arg(long, value_name = "N", value_parser = number::small, env = "TASKQUEUE_SPARE_WORKERS")]
     spare_workers: Option<u32>,
     /// Workers at the most [default: 5]
-    #[arg(long, value_name = "N", env = "TASKQUEUE_MAX_WORKERS")]
+    #[arg(long, value_name = "N", value_parser = number::small, env = "TASKQUEUE_MAX_WORKERS")]
     max_workers: Option<u32>,
     #[arg(
         long,
@@ -102,15 +103,17 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "BYTES",
+        value_parser = number::bytes,
         env = "TASKQUEUE_MAX_WORKER_BUFFER",
         help = "Replace a worker that printed more [default: 6000000]",
-        long_help = "Replace a worker that printed more, its commands included, once it is idle; 0: never \
-                     [default: 6000000]"
+        long_help = "Replace a worker that printed more, its commands included, once it is idle: bytes, or with a \
+                     unit, such as 100M; 0: never [default: 6000000]"
     )]
     max_worker_buffer: Option<u64>,
     #[arg(
         long,
         value_name = "N",
+        value_parser = number::any,
         env = "TASKQUEUE_MAX_WORKER_JOBS",
         help = "Replace a worker that has finished so many jobs [default: 0]",
         long_help = "Replace a worker that has finished so many jobs; 0: never [default: 0]"
@@ -119,17 +122,18 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "BYTES",
+        value_parser = number::bytes,
         env = "TASKQUEUE_MAX_WORKER_MEMORY",
         help = "Replace a worker that holds more memory after a job [default: 0]",
-        long_help = "Replace a worker that itself, without its command, holds more memory after a job; 0: never \
-                     [default: 0]"
+        long_help = "Replace a worker that itself, without its command, holds more memory after a job: bytes, or \
+                     with a unit, such as 100M; 0: never [default: 0]"
     )]
     max_worker_memory: Option<u64>,
     #[arg(
         long,
         value_name = "N",
         env = "TASKQUEUE_LIMIT",
-        value_parser = clap::value_parser!(u32).range(1..),
+        value_parser = number::small_from_1,
         help = "End after so many workers in all",
         long_help = "End, as after TERM, when a worker is missing and so many were started in all, of whatever tube"
     )]
@@ -179,6 +183,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         limit: flags.limit,
         runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
+        upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         configuration: Some(Configuration {
@@ -203,12 +208,27 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
 /// What the tender is to do by the flags and the configuration.
 fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Failure> {
     config.settle()?;
+    keep_what_is_withheld(config);
     let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),
         named => named.to_vec(),
     };
     let grace = flags.grace_period.unwrap_or(config.grace_period);
+    let has_program = |tube: &TubeName| {
+        let file = config.tubes.get(tube);
+        file.is_some_and(|file| file.worker_command.is_some())
+    };
+    if flags.worker_protocol.is_some()
+        && flags.worker_command.is_none()
+        && !tubes.is_empty()
+        && !tubes.iter().any(has_program)
+    {
+        return Err(Failure::usage(
+            "--worker-protocol, or its variable, is given, and no program that could speak it",
+        )
+        .next("name the program with --worker-command, or leave --worker-protocol out"));
+    }
     let pools = tubes
         .iter()
         .map(|tube| pool(tube.clone(), flags, config, global, grace))
@@ -224,6 +244,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
             commands: Arc::new(config.commands.clone()),
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
+            retention: config.retention,
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
@@ -315,6 +336,21 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Reco
     }
 }
 
+/// What keeps the store in order, likewise.
+fn upkeep(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Upkeep {
+    let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    let beside = config.store.beside().to_owned();
+    reconcile::Upkeep {
+        broker: broker(config),
+        open: Arc::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        turn: Arc::new(move || {
+            let turn = ownership::Turn::take(&beside).map_err(|error| error.to_string())?;
+            Ok(turn.map(|turn| Box::new(turn) as Box<dyn Send>))
+        }),
+        scope,
+    }
+}
+
 /// Flags over the file over defaults.
 pub fn pool(
     tube: TubeName,
@@ -328,7 +364,8 @@ pub fn pool(
     if foreign.is_none() && file.worker_protocol.is_some() {
         return Err(Failure::usage(format!(
             "the tube {tube} has a worker_protocol and no worker_command that could speak it"
-        )));
+        ))
+        .next("name the program with worker_command, or leave worker_protocol out"));
     }
     if foreign.as_ref().is_some_and(Foreign::is_unsaid) {
         let reason = "nobody says how it reports: \"lines\" is tried, but if it says nothing, say \
@@ -348,10 +385,12 @@ pub fn pool(
             foreign::check(&tube, size)?;
             pool::Mode::Static.limits(0, 0, size.max)
         }
-        Some(_) | None => limits(size),
+        Some(_) | None => {
+            warn_of_what_is_not_heeded(&tube, size);
+            limits(size)
+        }
     };
-    let limits =
-        limits.map_err(|e| Failure::usage(format!("the limits of the tube {tube}: {e}")))?;
+    let limits = limits.map_err(|bad| contradiction(&tube, size, bad))?;
     let shrink_after = flags.shrink_after.or(file.shrink_after.map(|span| span.0));
     Ok(PoolSettings {
         limits: limits.with_shrink_after(shrink_after.unwrap_or(SHRINK_AFTER)),
@@ -381,6 +420,7 @@ fn size(flags: &Flags, file: &Tube) -> Size {
             .max_workers
             .or(file.max_workers)
             .unwrap_or(MAX_WORKERS),
+        max_is_unsaid: flags.max_workers.or(file.max_workers).is_none(),
         jobs: flags.max_worker_jobs.or(file.max_worker_jobs),
     }
 }
@@ -391,6 +431,35 @@ fn limits(size: Size) -> Result<Limits, BadLimits> {
     let spare = size.spare.unwrap_or(SPARE_WORKERS);
     let mode = size.mode.map_or_else(Default::default, pool::Mode::from);
     mode.limits(min, spare, max)
+}
+
+/// A default that nobody wrote is not to blame.
+fn contradiction(tube: &TubeName, size: Size, bad: BadLimits) -> Failure {
+    let why = match bad {
+        BadLimits::MinAboveMax { min, max } if size.max_is_unsaid => format!(
+            "min workers is {min}, and max workers, which nothing sets, is {max} by default; \
+             set max workers too, to {min} or more"
+        ),
+        BadLimits::MinAboveMax { .. } | BadLimits::MaxZero { .. } => bad.to_string(),
+    };
+    Failure::usage(format!("the limits of the tube {tube}: {why}"))
+}
+
+/// Says of which sizes nothing comes, where somebody has set them.
+fn warn_of_what_is_not_heeded(tube: &TubeName, size: Size) {
+    let mode = match size.mode {
+        Some(Mode::Static) => "static",
+        Some(Mode::Ondemand) => "ondemand",
+        Some(Mode::Dynamic) | None => return,
+    };
+    for (set, name) in [(size.min, "min_workers"), (size.spare, "spare_workers")] {
+        if let Some(value) = set {
+            let reason = format!(
+                "{name} is {value}, and only mode = \"dynamic\" heeds that: leave it out, or change the mode"
+            );
+            tracing::warn!(%tube, mode, reason, "size is not heeded");
+        }
+    }
 }
 
 /// When a worker is replaced.
@@ -404,12 +473,12 @@ fn rules(flags: &Flags, file: &Tube, foreign: Option<&Foreign>) -> Rules {
         max_age: flags.max_worker_age.or(age).unwrap_or(max_age),
         max_output: flags
             .max_worker_buffer
-            .or(file.max_worker_buffer)
+            .or(file.max_worker_buffer.map(|size| size.0))
             .unwrap_or(max_output),
         max_jobs: flags.max_worker_jobs.or(file.max_worker_jobs).unwrap_or(0),
         max_memory: flags
             .max_worker_memory
-            .or(file.max_worker_memory)
+            .or(file.max_worker_memory.map(|size| size.0))
             .unwrap_or(0),
         unready: foreign.map_or(Unready::Killed(READY_TIMEOUT), Foreign::unready),
         ..Rules::default()

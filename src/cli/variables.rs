@@ -4,12 +4,11 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::builder::{Resettable, Styles};
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, Command};
 
-use super::Failure;
-use crate::harmless::is_odd;
+use super::{Failure, out, usage};
 
 /// The command line without the variables that count for nothing: those that are set and empty, as compose files and
 /// units make them, and those whose flag is given. (`clap` reads the variable of a flag that every subcommand takes
@@ -38,11 +37,7 @@ pub fn flags<F: Args>(subcommand: &'static str) -> Result<F, Failure> {
     let command = heeded(F::augment_args(Command::new(subcommand)));
     let parsed = command.clone().try_get_matches_from([subcommand]);
     let parsed = parsed.and_then(|matches| F::from_arg_matches(&matches));
-    parsed.map_err(|error| {
-        let said = named(error, &command).to_string();
-        let first = said.lines().next().unwrap_or_default();
-        Failure::usage(first.trim_start_matches("error: "))
-    })
+    parsed.map_err(|error| usage::failure(&named(error, &command), &command))
 }
 
 /// What a variable holds; one that is empty is as good as none.
@@ -55,36 +50,23 @@ fn variable(arg: &Arg) -> Option<(&OsStr, OsString)> {
     Some((name, env::var_os(name)?))
 }
 
-/// What was found on the command line. A wrong one is said and ends the program here, as `clap` does it; in its words a
-/// variable is named that holds the wrong value.
+/// What was found on the command line; none where help was asked for, which is printed here.
 ///
 /// # Errors
-/// When a variable holds what only files of variables of other systems bring, right or wrong for its flag.
-pub fn heed<T>(parsed: Result<T, clap::Error>, command: &Command) -> Result<T, Failure> {
+/// When the command line is wrong, or a variable is that stands for a flag; when a variable holds what only files of
+/// variables of other systems bring, right or wrong for its flag; and when help cannot be printed.
+pub fn heed<T>(parsed: Result<T, clap::Error>, command: &Command) -> Result<Option<T>, Failure> {
     match parsed {
-        Err(error) if !error.use_stderr() => error.exit(),
-        Ok(parsed) => check(command).map(|()| parsed),
+        Err(error) if !error.use_stderr() => {
+            out::help(&error)?;
+            Ok(None)
+        }
+        Ok(parsed) => check(command).map(|()| Some(parsed)),
         Err(error) => {
             check(command)?;
-            let error = named(error, command);
-            if !is_strange() {
-                error.exit();
-            }
-            // Without colours, so that all the escapes in it are a stranger's.
-            let plain = command.clone().styles(Styles::plain());
-            let said = error.with_cmd(&plain).render().ansi().to_string();
-            Err(Failure::usage(
-                said.trim_end().trim_start_matches("error: "),
-            ))
+            Err(usage::failure(&named(error, command), command))
         }
     }
-}
-
-/// Whether something is among arguments and variables that must not reach a terminal.
-fn is_strange() -> bool {
-    let ours = env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"TASKQUEUE_"));
-    let mut words = env::args_os().chain(ours.map(|(_, value)| value));
-    words.any(|word| word.to_string_lossy().contains(is_odd))
 }
 
 /// Nobody would find the store with a quote in its name.
@@ -119,7 +101,7 @@ fn named(mut error: clap::Error, command: &Command) -> clap::Error {
 }
 
 /// Whether the command line has the flag of that name, with its value or before it.
-fn is_given(flag: Option<&str>) -> bool {
+pub fn is_given(flag: Option<&str>) -> bool {
     let words = env::args_os().take_while(|word| word != "--");
     flag.is_some_and(|flag| words.into_iter().any(|word| is_flag(&word, flag)))
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::configured::{self, block_on, broker};
 use super::global::{
     BROKER_VARIABLE, CONFIG_VARIABLE, GRACE_PERIOD_VARIABLE, Global, STORE_VARIABLE,
 };
-use super::{Failure, guard, log};
+use super::{Failure, guard, log, number};
 use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::fd;
@@ -50,7 +51,7 @@ pub struct Flags {
     #[arg(long, value_name = "TUBE")]
     use_tube: TubeName,
     /// End after so many jobs, run or refused
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::from_1)]
     max_jobs: Option<u64>,
     #[arg(
         long,
@@ -96,6 +97,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
     let (mut config, source) = load(global)?;
     config.store = config.store.canonical()?;
     config.settle()?;
+    keep_what_is_withheld(&config);
     take_every_body(&mut config, &flags.command);
     match source {
         Source::Tender => {}
@@ -217,12 +219,23 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         if let Err(error) = config.settle() {
             return Err(Failure::from(error).to_string());
         }
+        keep_what_is_withheld(&config);
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {
             environment: environment(&config),
             commands: Arc::new(config.commands),
         }))
     })
+}
+
+/// Where something is withheld from commands, they must not find it in the environment of the process that started
+/// them either: none of the same user may look into ours from now on (prctl(2), "PR_SET_DUMPABLE").
+pub fn keep_what_is_withheld(config: &Config) {
+    if config.withholds()
+        && let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "commands of this user can read the environment that is withheld from them");
+    }
 }
 
 /// Says of so many commands that they run as root, without anybody having said so.

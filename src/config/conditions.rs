@@ -121,6 +121,14 @@ impl Levels {
         directories.collect()
     }
 
+    /// Whether any table keeps something of our environment from commands.
+    pub(super) fn withhold(&self) -> bool {
+        let tables = self.tubes.values().chain(self.commands.values());
+        std::iter::once(&self.defaults)
+            .chain(tables)
+            .any(|given| given.environment.is_some() || given.clear_environment == Some(true))
+    }
+
     /// Whether a tube's own table says anything.
     pub fn are_in(&self, tube: &TubeName) -> bool {
         self.tubes

@@ -38,7 +38,11 @@ impl<'de> de::Deserialize<'de> for Span {
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
                 u64::try_from(seconds)
                     .map(|s| Span(Duration::from_secs(s)))
-                    .map_err(|_| E::custom(format!("{seconds} is negative, and no duration")))
+                    .map_err(|_| {
+                        E::custom(format!(
+                            "{seconds} is negative, and no duration; write 600, or \"10m\""
+                        ))
+                    })
             }
             fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
                 parse(&seconds.to_string()).map(Span).map_err(E::custom)

@@ -9,7 +9,7 @@ use crate::address::StoreUrl;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the configuration {}: {source}{}", path.display(), not_there(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum Error {
         reason: String,
     },
     /// The file is no TOML, has a key that does not exist, or a value of the wrong kind.
-    #[error("the configuration {} is wrong:\n{reason}", path.display())]
+    #[error("the configuration {} is wrong: {reason}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -73,6 +73,16 @@ impl Error {
             | Error::Value { path, .. } => Some(path),
             Error::Store { .. } | Error::NoStore => None,
         }
+    }
+}
+
+/// What to do about a file that is not there, or is none.
+fn not_there(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {
+            "; name a file with --config FILE or TASKQUEUE_CONFIG"
+        }
+        _ => "",
     }
 }
 

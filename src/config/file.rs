@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::given::{Given, Limits, Name, Variables};
 use super::listed;
+use super::size::Bytes;
 use crate::pool;
 
 /// The whole file.
@@ -25,6 +26,8 @@ pub struct File {
     #[serde(default)]
     pub withhold_environment: Vec<String>,
     #[serde(default)]
+    pub retention: Retention,
+    #[serde(default)]
     pub defaults: Given,
     #[serde(default)]
     pub tubes: BTreeMap<String, Tube>,
@@ -32,6 +35,18 @@ pub struct File {
     pub commands: BTreeMap<String, Command>,
     #[serde(default)]
     pub types: BTreeMap<String, Type>,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long tasks stay that are done.
+    pub done: Option<Span>,
+    /// Those that have failed.
+    pub failed: Option<Span>,
+    /// Those that were called off.
+    pub cancelled: Option<Span>,
 }
 
 /// `[tubes.NAME]`
@@ -51,11 +66,11 @@ pub struct Tube {
     /// A worker older than this is replaced when it is idle.
     pub max_worker_age: Option<Span>,
     /// A worker that printed more bytes than this, with its commands, is replaced when it is idle.
-    pub max_worker_buffer: Option<u64>,
+    pub max_worker_buffer: Option<Bytes>,
     /// A worker that finished so many jobs is replaced.
     pub max_worker_jobs: Option<u64>,
     /// A worker that holds so many bytes in memory after a job is replaced.
-    pub max_worker_memory: Option<u64>,
+    pub max_worker_memory: Option<Bytes>,
     /// What is started as a worker, instead of ourselves.
     pub worker_command: Option<Vec<String>>,
     /// How that tells how it stands.
@@ -72,7 +87,7 @@ pub struct Tube {
     /// Refused tasks of others that are kept.
     pub max_refused: Option<u64>,
     /// The bytes of their bodies that are kept.
-    pub max_refused_bytes: Option<u64>,
+    pub max_refused_bytes: Option<Bytes>,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.

@@ -80,10 +80,18 @@ fn text_of(path: &Path, is_named: bool) -> Result<String, Unread> {
     if !is_named {
         is_believed(path, &found)?;
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     File::from(descriptor)
         .take(MOST.saturating_add(1))
-        .read_to_string(&mut text)?;
+        .read_to_end(&mut bytes)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(at);
+        let line = before.filter(|byte| **byte == b'\n').count().saturating_add(1);
+        io::Error::other(format!(
+            "line {line} is not UTF-8, as a TOML file must be; save it as UTF-8, or take that line out"
+        ))
+    })?;
     if u64::try_from(text.len()).is_ok_and(|length| length > MOST) {
         return Err(io::Error::other(format!("it has more than {MOST} bytes")).into());
     }

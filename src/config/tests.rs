@@ -61,7 +61,7 @@ fn a_whole_file() {
 #[test]
 fn what_is_wrong_is_named() {
     let table = [
-        ("max_worker = 1", "unknown field `max_worker`"),
+        ("max_worker = 1", "there is no key max_worker here"),
         ("[tubes.mail]\nmax_worker = 1", "  | ^^^^^^^^^^"),
         ("[tubes.mail]\nmax_workers = -1", "max_workers = -1"),
         ("[tubes.'a b']", "tubes.\"a b\": the tube name"),
@@ -103,8 +103,8 @@ fn what_is_wrong_is_named() {
             "[types.T]\ncommand = 'app:*'\n[commands.'app:*']\nrun = ['x']",
             "types.\"T\".command: the command name \"app:*\" has '*' in it",
         ),
-        ("[types.T]", "missing field `command`"),
-        ("[types.T]\nargument = []", "unknown field `argument`"),
+        ("[types.T]", "the key command is missing"),
+        ("[types.T]\nargument = []", "there is no key argument here"),
         (
             "[types.'\\T']\ncommand = 'x'",
             r#"types."\\T": "\\T" is no class name"#,
@@ -123,11 +123,11 @@ fn what_is_wrong_is_named() {
         ),
         (
             "[types.T]\ncommand = 'x'\noptions = { a = true }",
-            "expected a string, which names a field, or a table",
+            "should be a string, which names a field, or a table",
         ),
         (
             "[commands.x]\nrun = ['x']\noptions = 'some'",
-            "expected an array of options' names, or \"any\"",
+            "should be an array of options' names, or \"any\"",
         ),
         (
             "[commands.x]\nrun = ['x']\noptions = ['--a']",
@@ -167,7 +167,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             "[types.T]\ncommand = 'x'\noptions = { a = { fields = 'a' } }",
-            "unknown field `fields`",
+            "there is no key fields here",
         ),
         ("broker = 'redis://x'", "broker: 'redis://x' is no broker"),
     ];

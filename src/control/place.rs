@@ -6,10 +6,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::stat;
 use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::beside;
+use crate::trust::{Found, name};
 use crate::tube::TubeName;
 
 /// As whom those are shown who have no number (proc_sys_kernel(5), "overflowuid").
@@ -41,8 +43,7 @@ pub fn folders(store: &Path) -> Vec<PathBuf> {
 
 /// Whether a folder is another user's, who is not root either. `su` and `sudo` leave others' in the environment.
 fn is_of_others(folder: &Path) -> bool {
-    let user = rustix::process::geteuid().as_raw();
-    fs::metadata(folder).is_ok_and(|found| ![user, 0].contains(&found.uid()))
+    stat(folder).is_ok_and(|found| !Found::from(found).is_ours())
 }
 
 /// Makes the folder, or makes sure that it is ours and that nobody else may enter it: others may have made
@@ -82,19 +83,19 @@ pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
 /// What allows others to put another folder in the place of one in this folder, if anything does. A folder that
 /// a group may write to is that group's own affair.
 fn weakness(folder: &Path) -> Option<String> {
-    let found = match fs::metadata(folder) {
-        Ok(found) => found,
+    let found = match stat(folder) {
+        Ok(found) => Found::from(found),
         Err(error) => return Some(format!("{}: {error}", folder.display())),
     };
-    let (of, user) = (found.uid(), rustix::process::geteuid().as_raw());
-    if ![user, 0].contains(&of) && !is_unmapped(of) {
+    if !found.is_ours() && !is_unmapped(found.user) {
+        let of = name(found.user);
         return Some(format!(
-            "{} belongs to user {of}, who may replace it",
+            "{} belongs to {of}, who may replace it",
             folder.display()
         ));
     }
     // In a sticky folder, only the owner of an entry may replace it.
-    if found.mode() & 0o002 != 0 && found.mode() & 0o1000 == 0 {
+    if found.is_everybodys() && !found.is_sticky() {
         return Some(format!(
             "anybody may replace it, for anybody may write to {}",
             folder.display()

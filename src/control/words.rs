@@ -16,6 +16,13 @@ pub enum Request {
         /// Without giving their commands time.
         now: bool,
     },
+    /// To let these tubes go, and to go on with the others; with none left, to end.
+    Leave {
+        /// Those of them that it does not tend are nothing to it.
+        tubes: Vec<TubeName>,
+        /// Without giving their commands time.
+        now: bool,
+    },
     /// To give a pool other limits; those that are not named stay.
     Scale {
         /// Its tube.
@@ -46,6 +53,11 @@ pub enum Answer {
     Status(Status),
     /// It ends. The connection stays open until its process is gone.
     Stopping {
+        /// In how many milliseconds, unless something is stuck.
+        within_ms: u64,
+    },
+    /// It lets tubes go, and goes on. Each is given up once the tube's last worker is gone.
+    Leaving {
         /// In how many milliseconds, unless something is stuck.
         within_ms: u64,
     },

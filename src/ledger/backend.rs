@@ -36,6 +36,35 @@ pub struct Capabilities {
     pub is_local: bool,
 }
 
+/// How much room a ledger takes, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// All that it takes.
+    pub all: u64,
+    /// What of it holds nothing.
+    pub free: u64,
+    /// The ledger cannot give that back unless it is written anew.
+    pub is_rigid: bool,
+}
+
+/// What a ledger's changes are written into before they are where they belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Journal {
+    /// How long it is.
+    pub bytes: u64,
+    /// Somebody has taken it away, or put another in its place, while it is open.
+    pub is_another: bool,
+}
+
+/// What came of putting the changes of a long journal where they belong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Folded {
+    /// So many bytes of it could not be; `None` where that is not known, for somebody else is at it.
+    pub left: Option<u64>,
+    /// Who keeps the rest from it, in words.
+    pub readers: Vec<String>,
+}
+
 /// A transaction, whose rows may be read.
 pub type Look<'a> = dyn FnMut(&dyn Reads) -> Result<(), Failed> + 'a;
 
@@ -74,4 +103,44 @@ pub trait Backend: Send + fmt::Debug {
 
     /// Does its upkeep, as far as nobody is in the way.
     fn keep_up(&mut self) {}
+
+    /// How much room the rows take, where that is known.
+    fn room(&self) -> Result<Room, Error> {
+        Ok(Room::default())
+    }
+
+    /// Gives some free room back to whoever else needs it, in one short transaction, unless no more than so many bytes
+    /// are free. Whether there is more to give.
+    fn give_back(&mut self, _spare: u64) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Does the rest of its upkeep after a great change, as far as nobody is in the way.
+    fn settle(&mut self) {}
+
+    /// Keeps some room back for the day when there is none left.
+    fn keep_reserve(&mut self) {}
+
+    /// Where there is no room left, makes some, if there is any way to. Whether there was none left.
+    fn make_room(&mut self) -> bool {
+        false
+    }
+
+    /// How its journal stands.
+    fn journal(&self) -> Journal {
+        Journal::default()
+    }
+
+    /// Puts what is in the journal where it belongs, and says who is in the way.
+    fn fold(&mut self) -> Result<Folded, Error> {
+        Ok(Folded::default())
+    }
+
+    /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.
+    ///
+    /// # Errors
+    /// When somebody does, and when there is no room for it.
+    fn compact(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }

@@ -134,17 +134,18 @@ impl Writing<'_> {
     }
 
     /// Whether something of the attempt before may be left. Only the newest attempt can have left anything: it began
-    /// after those before it were gone. Where its lock is held, something is left, whoever has looked.
+    /// after those before it were gone. Whoever has looked at the processes knows more than the attempt's lock says,
+    /// which others may hold as well.
     fn may_have_left(&self, task: &TaskRow, job: &JobRef) -> Result<bool, Failed> {
         let newest = task.newest();
         if newest.number == 0 {
             return Ok(false);
         }
-        if self.lives.is_held(Holder::Attempt(newest))? {
-            return Ok(true);
-        }
         if job.cleared == Some(newest.number) || self.lost == Some(newest) {
             return Ok(false);
+        }
+        if self.lives.is_held(Holder::Attempt(newest))? {
+            return Ok(true);
         }
         let recorded = self.rows.outcome(newest)?;
         let recorded = recorded

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::Error;
 pub use super::rows::{Old, Unsure};
 use super::worker::note_deleted;
-use super::{Ledger, Millis};
+use super::{Folded, Journal, Ledger, Millis, Room};
 use crate::crash::{self, Point};
 use crate::lives::Holder;
 use crate::task::id::{TaskId, WorkerId};
@@ -17,6 +17,9 @@ use crate::tube::TubeName;
 
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
+
+/// A batch is tried again as a fifth of itself, so often.
+const SMALLER: [bool; 7] = [true, true, true, true, true, true, false];
 
 /// Between two transactions: without it the deleter wins the lock again and again.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -29,7 +32,42 @@ const UNSURE: usize = 4096;
 pub struct SoFar {
     /// So many tasks are deleted.
     pub deleted: u64,
+    spare: Spare,
+    /// So many are deleted at once where that is not the usual number.
+    most: Option<usize>,
     at: At,
+}
+
+/// What free room a cleanup leaves, for what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spare {
+    /// None: it is meant to give the disk back.
+    #[default]
+    Nothing,
+    /// A tenth of all: whoever cleans up all the time gives nothing back that is needed again at once.
+    Tenth,
+}
+
+/// Free room of which so much is not worth moving anything.
+const LITTLE: u64 = 1 << 20;
+
+impl Spare {
+    fn of(self, room: Room) -> u64 {
+        match self {
+            Spare::Nothing => 0,
+            Spare::Tenth => LITTLE.max(room.all / 10),
+        }
+    }
+}
+
+/// Some tasks that were deleted in one transaction.
+struct Batch {
+    /// So many were.
+    deleted: u64,
+    /// Of so many that were to be.
+    tasks: usize,
+    /// When the last of them ended.
+    last: Millis,
 }
 
 /// What a cleanup does next.
@@ -42,6 +80,8 @@ enum At {
         after: WorkerId,
         has_forgotten: bool,
     },
+    /// Gives free room back. `has_given`: the step before this one has given some.
+    Room { has_given: bool },
     /// Nothing.
     End,
 }
@@ -62,11 +102,19 @@ impl Default for At {
 }
 
 impl SoFar {
+    /// The beginning of a cleanup that leaves so much free room.
+    pub fn leaving(spare: Spare) -> SoFar {
+        SoFar {
+            spare,
+            ..SoFar::default()
+        }
+    }
+
     /// Whether all is done.
     pub fn is_over(&self) -> bool {
         match self.at {
             At::End => true,
-            At::Tasks { .. } | At::Workers { .. } => false,
+            At::Tasks { .. } | At::Workers { .. } | At::Room { .. } => false,
         }
     }
 
@@ -77,20 +125,30 @@ impl SoFar {
             | At::Workers {
                 has_forgotten: true,
                 ..
-            } => Some(PAUSE),
+            }
+            | At::Room { has_given: true } => Some(PAUSE),
             At::Workers {
                 has_forgotten: false,
                 ..
             }
+            | At::Room { has_given: false }
             | At::End => None,
         }
+    }
+
+    fn most(&self) -> usize {
+        self.most.unwrap_or(BATCH)
     }
 
     fn is_at_tasks(&self) -> bool {
         match self.at {
             At::Tasks { .. } => true,
-            At::Workers { .. } | At::End => false,
+            At::Workers { .. } | At::Room { .. } | At::End => false,
         }
+    }
+
+    fn to(self, at: At) -> SoFar {
+        SoFar { at, ..self }
     }
 }
 
@@ -150,23 +208,25 @@ impl Ledger {
 
     /// The next step of a cleanup, in one short transaction; after it, whoever goes on waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
-        let SoFar { deleted, at } = so_far;
-        Ok(match at {
-            At::Tasks { from } => match self.delete_batch(old, from)? {
-                Some((count, last)) => {
+        Ok(match so_far.at {
+            At::Tasks { from } => match self.delete_batch(old, from, so_far.most())? {
+                Some(batch) => {
                     crash::here(Point::BatchDeleted);
+                    if batch.tasks < so_far.most() && self.backend.make_room() {
+                        // The file is made shorter before more of it has to be written.
+                        self.backend.give_back(0)?;
+                        self.backend.settle();
+                    }
                     SoFar {
-                        deleted: deleted.saturating_add(count),
-                        at: At::Tasks { from: last },
+                        deleted: so_far.deleted.saturating_add(batch.deleted),
+                        most: Some(batch.tasks.saturating_mul(2).clamp(1, BATCH)),
+                        ..so_far.to(At::Tasks { from: batch.last })
                     }
                 }
-                None => SoFar {
-                    deleted,
-                    at: At::Workers {
-                        after: WorkerId::NOBODY,
-                        has_forgotten: false,
-                    },
-                },
+                None => so_far.to(At::Workers {
+                    after: WorkerId::NOBODY,
+                    has_forgotten: false,
+                }),
             },
             At::Workers { after, .. } => {
                 let Forgotten { workers, next } = self.forget_workers(after)?;
@@ -174,27 +234,88 @@ impl Ledger {
                     after,
                     has_forgotten: workers > 0,
                 };
-                SoFar {
-                    deleted,
-                    at: next.map_or(At::End, go_on),
+                so_far.to(next.map_or(At::Room { has_given: false }, go_on))
+            }
+            At::Room { .. } => {
+                let spare = so_far.spare.of(self.backend.room()?);
+                let mut given = self.backend.give_back(spare);
+                if given.is_err() && self.backend.make_room() {
+                    given = self.backend.give_back(spare);
+                }
+                match given? {
+                    true => so_far.to(At::Room { has_given: true }),
+                    false => {
+                        self.backend.settle();
+                        so_far.to(At::End)
+                    }
                 }
             }
             At::End => so_far,
         })
     }
 
+    /// How much room it takes.
+    pub fn room(&self) -> Result<Room, Error> {
+        self.backend.room()
+    }
+
+    /// Keeps some room back for the day when there is none left.
+    pub fn keep_reserve(&mut self) {
+        self.backend.keep_reserve();
+    }
+
+    /// How the journal stands.
+    pub fn journal(&self) -> Journal {
+        self.backend.journal()
+    }
+
+    /// Puts what is in the journal where it belongs, and says who is in the way.
+    pub fn fold(&mut self) -> Result<Folded, Error> {
+        self.backend.fold()
+    }
+
+    /// Writes all rows anew, so that the ledger can give room back from then on. Nobody may work meanwhile.
+    ///
+    /// # Errors
+    /// When somebody does, and when there is no room for it.
+    pub fn compact(&mut self) -> Result<(), Error> {
+        self.backend.compact()
+    }
+
     /// Deletes the next batch; how many it was, and when the last of them ended. They are looked for
     /// before the write lock is taken: there may be a million to pass over.
-    fn delete_batch(&mut self, old: &Old, from: Millis) -> Result<Option<(u64, Millis)>, Error> {
-        let batch = self.look(|rows| rows.old(old, from, BATCH))?;
-        let Some(&(_, last)) = batch.last() else {
-            return Ok(None);
-        };
-        // What a power cut brings back, the next cleanup deletes.
-        // A task that was regenerated meanwhile stays.
-        let tasks: Vec<TaskId> = batch.into_iter().map(|(task, _)| task).collect();
-        let deleted = self.change_lightly(|rows| rows.delete_old(old, &tasks))?;
-        Ok(Some((deleted, last)))
+    fn delete_batch(
+        &mut self,
+        old: &Old,
+        from: Millis,
+        most: usize,
+    ) -> Result<Option<Batch>, Error> {
+        let mut batch = self.look(|rows| rows.old(old, from, most))?;
+        for try_again in SMALLER {
+            let Some(&(_, last)) = batch.last() else {
+                return Ok(None);
+            };
+            // What a power cut brings back, the next cleanup deletes.
+            // A task that was regenerated meanwhile stays.
+            let tasks: Vec<TaskId> = batch.iter().map(|(task, _)| *task).collect();
+            match self.change_lightly(|rows| rows.delete_old(old, &tasks)) {
+                Ok(deleted) => {
+                    return Ok(Some(Batch {
+                        deleted,
+                        last,
+                        tasks: tasks.len(),
+                    }));
+                }
+                Err(error) if error.is_locked() || error.is_of_one_row() => return Err(error),
+                Err(error) if !try_again => return Err(error),
+                // On a full disk there is little room for what is written of a deletion, too.
+                Err(error) => match self.backend.make_room() {
+                    true => batch.truncate(batch.len().div_ceil(5)),
+                    false => return Err(error),
+                },
+            }
+        }
+        Ok(None)
     }
 
     /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.

@@ -70,7 +70,7 @@ impl Ledger {
             let mut bytes = 0;
             rows.page(filter, below, LISTED, &mut |listed| {
                 let task = living.shown(listed)?;
-                if filter.status.is_some_and(|wanted| wanted != task.status) {
+                if !filter.statuses.is_empty() && !filter.statuses.contains(&task.status) {
                     return Ok(true);
                 }
                 bytes += task.arguments.len() + task.options.len();

@@ -9,7 +9,9 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience};
+use super::backend::{
+    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room,
+};
 use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
 use crate::sqlite::bell::Bell;
@@ -51,7 +53,7 @@ pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
 
 /// Leaves the file as one file, where nobody uses it any more.
 pub fn fold(path: &Path) {
-    Database::fold(path);
+    Database::leave_one_file(path);
 }
 
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
@@ -137,6 +139,49 @@ impl Backend for Sqlite {
 
     fn keep_up(&mut self) {
         self.database.copy_journal();
+    }
+
+    fn room(&self) -> Result<Room, Error> {
+        let sqlite::Room {
+            all,
+            free,
+            is_flexible,
+        } = self.database.room()?;
+        Ok(Room {
+            all,
+            free,
+            is_rigid: !is_flexible,
+        })
+    }
+
+    fn give_back(&mut self, spare: u64) -> Result<bool, Error> {
+        Ok(self.database.give_back(spare)?)
+    }
+
+    fn settle(&mut self) {
+        self.database.fold();
+    }
+
+    fn keep_reserve(&mut self) {
+        self.database.keep_reserve();
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.database.make_room()
+    }
+
+    fn journal(&self) -> Journal {
+        let sqlite::Standing { bytes, is_another } = self.database.look_at_journal();
+        Journal { bytes, is_another }
+    }
+
+    fn fold(&mut self) -> Result<Folded, Error> {
+        let sqlite::Folded { left, readers } = self.database.fold_long_journal()?;
+        Ok(Folded { left, readers })
+    }
+
+    fn compact(&mut self) -> Result<(), Error> {
+        Ok(self.database.compact()?)
     }
 }
 

@@ -5,13 +5,16 @@
 //! kernel drops it when the last copy is closed. No pid that is used again, no reboot and no other container's
 //! pid namespace can confuse that.
 //!
-//! These descriptors stay with us. An attempt's byte is its worker's; its command inherits the lock of a file of the
-//! attempt's own ([`attempts`]), so that the attempt is held for as long as a process of it exists, whoever its parent
-//! is by now.
+//! These descriptors stay with us. A command may run as somebody whom nobody trusts, and may hand its descriptors to
+//! anybody: with one of that file it could write there, or lock the bytes of others, and stop every worker. So there is
+//! a second file, and of that a command inherits a descriptor that is open for reading alone, with a shared lock on the
+//! attempt's byte. The attempt lives for as long as a process has that lock, whoever its parent is by now. Nobody ever
+//! waits for a byte of the second file: a command that locks those of other attempts can make them seem alive, and
+//! whoever then looks who holds the byte sees that (`process::leftover`).
 //!
-//! Whoever looks into another file, or at other bytes than those that are held, sees nobody alive. So the file has the
-//! id of its store in it, and a number that says which bytes are whose; a file without them is not believed. A new
-//! file is made only where nobody can hold the old one any more, because every worker that is known began before the
+//! Whoever looks into another file, or at other bytes than those that are held, sees nobody alive. So each file has the
+//! id of its store in it, and a number that says which bytes are whose; a file without them is not believed. New
+//! files are made only where nobody can hold the old ones any more, because every worker that is known began before the
 //! machine was started. A file of an earlier version is made ours only where nobody holds a byte of it.
 
 use std::fs::File;
@@ -23,7 +26,6 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
-use super::attempts::{self, Inherited};
 use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside::{self, Folder, Opened};
@@ -33,9 +35,10 @@ use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::trust::is_distrust;
 
-/// Which bytes are whose, below. It follows the store's id in the file; the first, in which an attempt's byte was the
-/// id of its row, had no number. Workers have these bytes in all.
-const LAYOUT: u32 = 2;
+/// Which bytes are whose, below. It follows the store's id in a file; the first, in which an attempt's byte was the
+/// id of its row, had no number; in the second, commands inherited the lock of the one file that there was. Workers
+/// have these bytes in all.
+const LAYOUT: u32 = 3;
 
 /// Attempts lock the bytes below these, by their task and their number; the others from these on.
 const WORKERS: i64 = 1 << 60;
@@ -48,16 +51,34 @@ const WAITERS: i64 = 1 << 62;
 const TASK_BITS: u32 = 40;
 const NUMBER_BITS: u32 = 20;
 
-/// The file of locks beside a store.
+/// The files of locks beside a store.
 #[derive(Debug, Clone)]
 pub struct LockFile {
-    path: PathBuf,
+    /// In which we hold bytes.
+    held: Named,
+    /// Of which commands inherit descriptors.
+    inherited: Named,
     /// The store's own file.
     database: PathBuf,
     /// The store's id, which is to be in the file.
     store: Uuid,
     folder: Arc<OnceLock<Arc<Folder>>>,
+}
+
+/// A file that names its store.
+#[derive(Debug, Clone)]
+struct Named {
+    path: PathBuf,
     seen: Arc<OnceLock<Seen>>,
+}
+
+impl Named {
+    fn at(path: PathBuf) -> Named {
+        Named {
+            path,
+            seen: Arc::default(),
+        }
+    }
 }
 
 /// The file that was found to name its store.
@@ -126,11 +147,11 @@ impl LockFile {
     /// The lock file of the store at this path, with this id. Nothing is opened yet.
     pub fn of(path: &Path, store: Uuid) -> LockFile {
         LockFile {
-            path: beside::locks(path),
+            held: Named::at(beside::locks(path)),
+            inherited: Named::at(beside::commands(path)),
             database: path.into(),
             store,
             folder: Arc::default(),
-            seen: Arc::default(),
         }
     }
 
@@ -152,7 +173,7 @@ impl LockFile {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.held.path
     }
 
     /// The store's own file, which it is beside.
@@ -168,119 +189,144 @@ impl LockFile {
     /// Takes a byte for as long as the returned lock, or a copy of its descriptor, is open. Fails with
     /// `WouldBlock` when somebody else holds it.
     pub fn take(&self, holder: Holder) -> io::Result<Lock> {
-        let seen = self.seen()?;
-        let opened = self.folder()?.open(&self.path);
-        let Opened { file, id } = opened.map_err(|e| self.missing(e))?;
-        self.is_the_same(seen, id)?;
+        let seen = self.seen(&self.held)?;
+        let opened = self.folder()?.open(&self.held.path);
+        let Opened { file, id } = opened.map_err(|e| self.missing(&self.held, e))?;
+        is_the_same(seen, id)?;
         ofd::lock(&file, byte(holder))?;
         Ok(Lock { file })
     }
 
-    /// Whether anybody holds a byte, or has inherited what says that an attempt lives.
-    pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
-        let seen = self.seen()?;
-        let there = self
-            .folder()?
-            .look(&self.path)?
-            .ok_or_else(|| self.lost())?;
-        self.is_the_same(seen, there.id)?;
-        if ofd::is_locked(&seen.file, byte(holder))? {
-            return Ok(true);
-        }
-        match holder {
-            Holder::Attempt(id) => attempts::is_alive(self.folder()?, &self.database, id),
-            Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => {
-                Ok(false)
-            }
-        }
+    /// What an attempt's command is to inherit. Whoever calls holds the attempt's byte.
+    fn take_to_inherit(&self, attempt: AttemptId) -> io::Result<File> {
+        let seen = self.seen(&self.inherited)?;
+        let opened = self.folder()?.read(&self.inherited.path);
+        let Opened { file, id } = opened.map_err(|e| self.missing(&self.inherited, e))?;
+        is_the_same(seen, id)?;
+        ofd::lock_shared(&file, byte(Holder::Attempt(attempt)))?;
+        Ok(file)
     }
 
-    /// Makes the file, or names the store in the one that is there.
+    /// Whether anybody holds a byte, or has inherited what says that an attempt lives.
+    pub fn is_held(&self, holder: Holder) -> io::Result<bool> {
+        Ok(self.is_locked(&self.held, holder)?
+            || matches!(holder, Holder::Attempt(_)) && self.is_locked(&self.inherited, holder)?)
+    }
+
+    fn is_locked(&self, in_file: &Named, holder: Holder) -> io::Result<bool> {
+        let seen = self.seen(in_file)?;
+        let there = self
+            .folder()?
+            .look(&in_file.path)?
+            .ok_or_else(|| self.lost(in_file))?;
+        is_the_same(seen, there.id)?;
+        ofd::is_locked(&seen.file, byte(holder))
+    }
+
+    /// Makes the files, or names the store in those that are there.
     pub fn make(&self) -> io::Result<()> {
         let folder = self.folder()?;
-        let (file, is_new) = folder.open_or_create(&self.path)?;
-        let name = format!("{}\n", self.name());
-        // Whoever dies between the two leaves a file that still names the store.
-        file.write_all_at(name.as_bytes(), 0)?;
-        file.set_len(name.len() as u64)?;
-        if is_new {
-            folder.give(&file);
+        for to_make in self.both() {
+            let (file, is_new) = folder.open_or_create(&to_make.path)?;
+            let name = format!("{}\n", self.name());
+            // Whoever dies between the two leaves a file that still names the store.
+            file.write_all_at(name.as_bytes(), 0)?;
+            file.set_len(name.len() as u64)?;
+            if is_new {
+                folder.give(&file);
+            }
         }
         Ok(())
     }
 
-    /// That no stranger has put something else in the file's place. What else is wrong with the file is said when it
-    /// is needed.
-    pub(crate) fn is_trusted(&self) -> Result<(), Error> {
-        match self.seen() {
-            Err(error) if is_distrust(&error) => Err(self.trouble(&error)),
-            Ok(_) | Err(_) => Ok(()),
-        }
+    fn both(&self) -> [&Named; 2] {
+        [&self.held, &self.inherited]
     }
 
-    /// Whether the file is not there, or is not to be believed.
+    /// That no stranger has put something else in a file's place. What else is wrong with a file is said when it
+    /// is needed.
+    pub(crate) fn is_trusted(&self) -> Result<(), Error> {
+        self.both()
+            .into_iter()
+            .try_for_each(|one| match self.seen(one) {
+                Err(error) if is_distrust(&error) => Err(trouble(&one.path, &error)),
+                Ok(_) | Err(_) => Ok(()),
+            })
+    }
+
+    /// Whether a file is not there, or is not to be believed.
     pub(crate) fn is_missing(&self) -> bool {
-        self.seen().is_err()
+        self.both().into_iter().any(|one| self.seen(one).is_err())
     }
 
     /// What is said of an error.
     pub(crate) fn trouble(&self, error: &io::Error) -> Error {
-        Error::Trouble {
-            what: format!("the file of locks {} failed: {error}", self.path.display()),
-        }
+        trouble(&self.held.path, error)
     }
 
-    fn seen(&self) -> io::Result<&Seen> {
-        if let Some(seen) = self.seen.get() {
+    fn seen<'a>(&self, named: &'a Named) -> io::Result<&'a Seen> {
+        if let Some(seen) = named.seen.get() {
             return Ok(seen);
         }
-        let opened = self.folder()?.read(&self.path);
-        let Opened { file, id } = opened.map_err(|e| self.missing(e))?;
+        let opened = self.folder()?.read(&named.path);
+        let Opened { file, id } = opened.map_err(|e| self.missing(named, e))?;
         if !says(&file, &self.name())? {
-            return Err(self.lost());
+            return Err(self.lost(named));
         }
-        Ok(self.seen.get_or_init(|| Seen { id, file }))
+        Ok(named.seen.get_or_init(|| Seen { id, file }))
     }
 
-    /// What is to be in the file.
+    /// What is to be in a file.
     fn name(&self) -> String {
         format!("{} {LAYOUT}", self.store)
     }
 
-    /// Whether the file is this store's, of the layout before, and nobody holds any byte of that.
+    /// Whether the file is this store's, of a layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
-            let file = self.folder()?.read(&self.path)?.file;
-            Ok(says(&file, &self.store.to_string())? && !ofd::is_any_locked(&file, 1, SESSIONS)?)
+            let file = self.folder()?.read(&self.held.path)?.file;
+            let before = [self.store.to_string(), format!("{} 2", self.store)];
+            let mut is_one_before = false;
+            for name in before {
+                is_one_before |= says(&file, &name)?;
+            }
+            Ok(is_one_before && !ofd::is_any_locked(&file, 1, SESSIONS)?)
         };
         is_free().unwrap_or(false)
     }
 
-    fn is_the_same(&self, seen: &Seen, there: FileId) -> io::Result<()> {
-        if seen.id == there {
-            return Ok(());
-        }
-        Err(io::Error::other(
-            "it was replaced while it was in use: nobody can tell who lives; end every worker and start again",
-        ))
-    }
-
-    fn missing(&self, error: io::Error) -> io::Error {
+    fn missing(&self, named: &Named, error: io::Error) -> io::Error {
         match error.kind() {
-            io::ErrorKind::NotFound => self.lost(),
+            io::ErrorKind::NotFound => self.lost(named),
             _ => error,
         }
     }
 
-    fn lost(&self) -> io::Error {
+    fn lost(&self, named: &Named) -> io::Error {
         io::Error::other(format!(
-            "it was deleted or replaced, or is of an earlier version, so nobody can tell who lives; end every worker \
+            "{} was deleted or replaced, or is of an earlier version, so nobody can tell who lives; end every worker \
              of this store and all that they started, and make it anew: (umask 077; echo {} > {}); or start the \
              machine again",
+            named.path.display(),
             self.name(),
-            self.path.display()
+            named.path.display()
         ))
     }
+}
+
+fn trouble(path: &Path, error: &io::Error) -> Error {
+    Error::Trouble {
+        what: format!("the file of locks {} failed: {error}", path.display()),
+    }
+}
+
+fn is_the_same(seen: &Seen, there: FileId) -> io::Result<()> {
+    if seen.id == there {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "it was replaced while it was in use: nobody can tell who lives; end every worker and start again",
+    ))
 }
 
 /// Whether that is all a file says.
@@ -322,22 +368,12 @@ impl Lives for LockFile {
 
     fn trace(&self, holder: Holder) -> Option<Trace> {
         match holder {
-            Holder::Attempt(id) => Some(Trace {
-                file: attempts::path(&self.database, id),
-                byte: attempts::BYTE,
+            Holder::Attempt(_) => Some(Trace {
+                file: self.inherited.path.clone(),
+                byte: byte(holder),
             }),
             Holder::Worker(_) | Holder::Session(_) | Holder::Waiter(_) | Holder::Schema => None,
         }
-    }
-
-    fn tidy(&self) -> Result<(), Error> {
-        let all = self
-            .folder()
-            .and_then(|folder| attempts::all(folder, &self.database));
-        for attempt in all.map_err(|error| self.trouble(&error))? {
-            Lives::is_held(self, Holder::Attempt(attempt))?;
-        }
-        Ok(())
     }
 
     fn notes(&self, worker: WorkerId) -> Result<Option<Notes>, Error> {
@@ -356,10 +392,10 @@ impl Lives for LockFile {
     }
 }
 
-/// Somebody who lives. What an attempt's command inherits goes before the lock.
+/// Somebody who lives.
 #[derive(Debug)]
 struct Living {
-    inherited: OnceLock<Inherited>,
+    inherited: OnceLock<File>,
     locks: LockFile,
     holder: Holder,
     _lock: Lock,
@@ -373,12 +409,11 @@ impl Held for Living {
         let inherited = match self.inherited.get() {
             Some(inherited) => inherited,
             None => {
-                let LockFile { database, .. } = &self.locks;
-                let made = Inherited::make(self.locks.folder()?, database, id)?;
-                self.inherited.get_or_init(|| made)
+                let taken = self.locks.take_to_inherit(id)?;
+                self.inherited.get_or_init(|| taken)
             }
         };
-        Ok(inherited.file().map(File::as_fd))
+        Ok(Some(inherited.as_fd()))
     }
 }
 
@@ -454,49 +489,15 @@ mod tests {
         }
         drop(alive);
         assert!(locks.is_held(of(7, 1)).unwrap());
+        assert!(!locks.is_held(Holder::Worker(WorkerId(1))).unwrap());
         for other in [of(7, 2), of(8, 1), Holder::Worker(WorkerId(1))] {
-            assert!(!locks.is_held(other).unwrap(), "{other}");
             let alive = locks.hold(other).unwrap();
             assert!(alive.inherited().is_ok());
         }
-    }
-
-    #[test]
-    fn an_attempts_file_goes_when_nothing_holds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let locks = made(&dir);
-        let holder = |task| {
-            Holder::Attempt(AttemptId {
-                task: TaskId(task),
-                number: 1,
-            })
-        };
-        let files = || {
-            let folder = locks.folder().unwrap();
-            attempts::all(folder, &locks.database).unwrap().len()
-        };
-        let alive = locks.hold(holder(1)).unwrap();
-        assert_eq!(files(), 0, "nothing has been started");
-        assert!(alive.inherited().unwrap().is_some());
-        assert_eq!(files(), 1);
-        drop(alive);
-        assert_eq!(files(), 0);
-
-        // What three attempts have left, of which the last goes on.
-        let mut left: Vec<_> = (1..=3)
-            .map(|task| {
-                let alive = locks.hold(holder(task)).unwrap();
-                let inherited = alive.inherited().unwrap().unwrap();
-                inherited.try_clone_to_owned().unwrap()
-            })
-            .collect();
-        assert_eq!(files(), 3);
-        left.drain(..2);
-        assert!(!locks.is_held(holder(1)).unwrap());
-        assert_eq!(files(), 2);
-        locks.tidy().unwrap();
-        assert_eq!(files(), 1);
-        assert!(locks.is_held(holder(3)).unwrap());
+        // To whoever has only the byte to go by.
+        assert!(locks.is_held(of(8, 1)).unwrap());
+        drop(inherited);
+        assert!(!locks.is_held(of(8, 1)).unwrap());
     }
 
     #[test]
@@ -561,7 +562,7 @@ mod tests {
             .is_held(Holder::Worker(WorkerId(1)))
             .unwrap_err()
             .to_string();
-        let by_hand = format!("echo {} 2 > {}", locks.store, locks.path().display());
+        let by_hand = format!("echo {} 3 > {}", locks.store, locks.path().display());
         assert!(error.contains(&by_hand), "{error}");
         // Whether anybody of then lives can be seen, but not which attempt is whose.
         assert!(locks.is_left_behind());

@@ -86,10 +86,6 @@ impl Lives for Memory {
         Ok(None)
     }
 
-    fn tidy(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
     fn session(&self, _: WorkerId, _: AttemptId) -> Option<Session> {
         None
     }

@@ -31,7 +31,7 @@ const NOTE: usize = 64;
 /// as where no note can be written.
 const NOTES: u64 = 16 * 1024;
 
-/// What precedes the session's number in it: boot, pid namespace, task, attempt, birth.
+/// What precedes the session's number in it: boot, pid namespace, task, attempt, birth. The user follows.
 const HEAD: usize = 16 + 4 * 8;
 
 /// A session that an attempt's command has begun.
@@ -41,6 +41,8 @@ pub struct Session {
     pub id: i32,
     /// When it began or a moment before, in the kernel's ticks since boot.
     pub since: u64,
+    /// As whom its command was started, if that was noted.
+    pub user: Option<u32>,
 }
 
 /// Where a worker notes the sessions of its commands.
@@ -75,16 +77,20 @@ impl Notes {
         })
     }
 
-    /// Of an attempt that is about to begin.
-    pub fn of(&self, attempt: AttemptId) -> Note<'_> {
+    /// Of an attempt that is about to begin as this user.
+    pub fn of(&self, attempt: AttemptId, user: u32) -> Note<'_> {
         let mut text = [0; NOTE];
         let since = now().to_le_bytes();
+        // The session's number comes between.
+        let user = (i64::from(user) + 1).to_le_bytes();
         let task = attempt.task.0.to_le_bytes();
         let parts = [
             &self.place[..],
             &task,
             &attempt.number.to_le_bytes(),
             &since,
+            &[0; 8],
+            &user,
         ];
         let bytes = parts.into_iter().flatten();
         text.iter_mut()
@@ -130,7 +136,9 @@ pub fn find(
     };
     let since = numbers.next()?.unsigned_abs();
     let id = i32::try_from(numbers.next()?).ok()?;
-    (here == place()? && noted == attempt && id > 1).then_some(Session { id, since })
+    let user = u32::try_from(numbers.next()?.saturating_sub(1)).ok();
+    let session = Session { id, since, user };
+    (here == place()? && noted == attempt && id > 1).then_some(session)
 }
 
 /// Ticks since boot, as the kernel counts births (proc(5), "starttime").
@@ -180,9 +188,9 @@ mod tests {
         assert_eq!(find(&place, &notes_at, first, attempt(7, 1)), None);
         let notes = Notes::open(&place, &notes_at, second).unwrap();
         let before = now();
-        notes.of(attempt(7, 1)).write(4711);
+        notes.of(attempt(7, 1), 33).write(4711);
         let found = find(&place, &notes_at, second, attempt(7, 1)).unwrap();
-        assert_eq!(found.id, 4711);
+        assert_eq!((found.id, found.user), (4711, Some(33)));
         assert!((before..=now()).contains(&found.since));
         for (worker, other) in [
             (second, attempt(7, 2)),
@@ -191,7 +199,7 @@ mod tests {
         ] {
             assert_eq!(find(&place, &notes_at, worker, other), None);
         }
-        notes.of(attempt(8, 3)).write(i32::MAX);
+        notes.of(attempt(8, 3), 33).write(i32::MAX);
         assert_eq!(find(&place, &notes_at, second, attempt(7, 1)), None);
         let found = find(&place, &notes_at, second, attempt(8, 3));
         assert_eq!(found.map(|it| it.id), Some(i32::MAX));
@@ -202,7 +210,7 @@ mod tests {
         let last = WorkerId(i64::MAX);
         Notes::open(&place, &notes_at, last)
             .unwrap()
-            .of(attempt(9, 1))
+            .of(attempt(9, 1), 33)
             .write(12);
         assert_eq!(
             find(&place, &notes_at, last, attempt(9, 1)).map(|it| it.id),
@@ -211,7 +219,7 @@ mod tests {
         let length = fs::metadata(&notes_at).unwrap().len();
         assert!(length <= NOTES * NOTE as u64, "{length}");
         // A number that is none of ours.
-        notes.of(attempt(0, 0)).write(0);
+        notes.of(attempt(0, 0), 33).write(0);
         assert_eq!(find(&place, &notes_at, second, attempt(0, 0)), None);
     }
 }

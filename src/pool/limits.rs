@@ -20,7 +20,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadLimits {
     /// The least is more than the most.
-    #[error("min workers {min} is more than max workers {max}")]
+    #[error("min workers {min} is more than max workers {max}; lower the one or raise the other")]
     MinAboveMax {
         /// The least number of workers, as given.
         min: u32,
@@ -29,7 +29,7 @@ pub enum BadLimits {
     },
     /// A pool that could never have a worker.
     #[error(
-        "max workers is {max} with min workers {min}: a pool needs at least one worker to run anything"
+        "max workers is {max}: a pool needs at least one worker to run anything; name 1 or more"
     )]
     MaxZero {
         /// The least number of workers, as given.

@@ -8,7 +8,7 @@
 //! What has become another user's shows neither environment nor descriptors, and may not be signalled. It is still in
 //! its session: so it is known that the attempt has not ended, and who is to be ended by people.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -123,10 +123,18 @@ pub fn end(
     let mut total = 0;
     // Where there was somebody to end.
     let mut groups = BTreeSet::new();
+    // Attempts whose locks are held by who is no part of them.
+    let mut others = 0;
     let mut pause = SHORTEST_PAUSE;
     while !left.is_empty() {
-        let tokens: HashSet<Token> = left.iter().map(|one| token(&one.remains)).collect();
-        let by_token = |pid: Pid| table::token(pid).is_some_and(|token| tokens.contains(&token));
+        let tokens: HashMap<Token, Option<Session>> = left
+            .iter()
+            .map(|one| (token(&one.remains), one.remains.session))
+            .collect();
+        let by_token = |pid: Pid| {
+            let session = table::token(pid).and_then(|token| tokens.get(&token).copied());
+            session.is_some_and(|session| may_be_of(pid, session))
+        };
         // Who forks while we look is found in the next round; who has dropped the token is found by the lock.
         let killed = kill_all(&by_token, &mut groups)? + kill_company(&mut groups)?;
         total += killed;
@@ -143,10 +151,18 @@ pub fn end(
                     false => {}
                 }
             }
-            let by_lock = |pid: Pid| holds_any(pid, &held);
+            let by_lock = |pid: Pid| {
+                held.iter()
+                    .any(|one| may_be_of(pid, one.remains.session) && holds(pid, one))
+            };
             let killed = killed + kill_all(&by_lock, &mut groups)?;
             total += killed;
-            left.extend(held);
+            for one in held {
+                match killed == 0 && is_held_by_others_alone(&one)? {
+                    true => others += 1,
+                    false => left.push(one),
+                }
+            }
             is_hopeless = killed == 0 && left.iter().all(|one| one.stranger.is_some());
         }
         let now = Instant::now();
@@ -157,6 +173,12 @@ pub fn end(
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+    if others > 0 {
+        tracing::warn!(
+            attempts = others,
+            "processes that are no part of an attempt hold its lock; it has ended"
+        );
     }
     let left = left.into_iter().map(|one| Left {
         attempt: one.remains.attempt,
@@ -312,41 +334,87 @@ fn kill_company(groups: &mut BTreeSet<Group>) -> io::Result<usize> {
     Ok(killed)
 }
 
+/// Whether a process can be a part of an attempt: it was born after the attempt's command, and is its user's. Of what
+/// root's command starts, anything may be. Descriptors travel, and a program can write another's marks into its own
+/// environment: so root's worker could be had to kill root's processes.
+fn may_be_of(pid: Pid, session: Option<Session>) -> bool {
+    let Some(session) = session else {
+        return true;
+    };
+    let is_younger = || table::life(pid).is_none_or(|(_, born)| born >= session.since);
+    match session.user {
+        None | Some(0) => is_younger(),
+        user @ Some(_) => is_younger() && table::user(pid) == user,
+    }
+}
+
+/// Whether an attempt's lock is held, and by nobody who can be a part of it. Somebody whom `/proc` does not show may
+/// be.
+fn is_held_by_others_alone(one: &Seen) -> io::Result<bool> {
+    let session = one.remains.session;
+    let mut holders = table::all()?.filter(|pid| holds(*pid, one)).peekable();
+    Ok(holders.peek().is_some() && holders.all(|pid| !may_be_of(pid, session)))
+}
+
 /// Whether a process has a descriptor open that holds an attempt's byte locked (proc(5), "fdinfo"). The
-/// byte alone would not do: every store has a file of locks, and counts from 1.
-fn holds_any(pid: Pid, left: &[Seen]) -> bool {
+/// byte alone would not do: every store has such a file, and counts from 1.
+fn holds(pid: Pid, one: &Seen) -> bool {
     let of = |folder: &str| PathBuf::from(format!("/proc/{}/{folder}", pid.as_raw_nonzero()));
-    let Ok(entries) = fs::read_dir(of("fdinfo")) else {
+    let (Some(trace), Ok(entries)) = (&one.remains.trace, fs::read_dir(of("fdinfo"))) else {
         return false;
     };
     entries.flatten().any(|entry| {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let traces = left
-            .iter()
-            .filter_map(|one| Some((&one.remains, one.remains.trace.as_ref()?)));
-        // Descriptors travel: who was there before the attempt, was handed one.
-        let is_older = |one: &Leftover| {
-            let since = one.session.map(|session| session.since);
-            since.is_some_and(|since| table::life(pid).is_some_and(|(_, born)| born < since))
-        };
-        let mut named = traces
-            .filter(|(one, trace)| locks_byte(&text, trace.byte) && !is_older(one))
-            .map(|(_, trace)| trace);
+        if !locks_byte(&text, trace.byte) {
+            return false;
+        }
         // A file system may show other device numbers in the line itself than to whoever opens the file.
-        named.any(|trace| {
-            let opened = fs::metadata(of("fd").join(entry.file_name()));
-            let locks = fs::metadata(&trace.file);
-            opened.is_ok_and(|file| {
-                locks.is_ok_and(|locks| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
-            })
+        let opened = fs::metadata(of("fd").join(entry.file_name()));
+        let locks = fs::metadata(&trace.file);
+        opened.is_ok_and(|file| {
+            locks.is_ok_and(|locks| (file.dev(), file.ino()) == (locks.dev(), locks.ino()))
         })
     })
 }
 
+/// Whether one of the locks of a descriptor has this byte in it. Who locks more than one, locks those of others too.
 fn locks_byte(fdinfo: &str, byte: i64) -> bool {
-    let range = format!(" {byte} {byte}");
-    fdinfo
+    let locks = fdinfo
         .lines()
-        .filter(|line| line.starts_with("lock:") && line.contains("OFDLCK"))
-        .any(|line| line.ends_with(&range))
+        .filter(|line| line.starts_with("lock:") && line.contains("OFDLCK"));
+    let mut ranges = locks.filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().rev();
+        let last = words.next()?;
+        Some((words.next()?.parse::<i64>().ok()?, last))
+    });
+    ranges.any(|(first, last)| {
+        first <= byte && (last == "EOF" || last.parse::<i64>().is_ok_and(|last| byte <= last))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locks_byte;
+
+    #[test]
+    fn a_byte_is_locked_alone_and_in_a_range() {
+        let line = |range: &str| {
+            format!("pos:\t0\nlock:\t1: OFDLCK ADVISORY  READ -1 fe:00:4711 {range}\n")
+        };
+        for (range, byte, expected) in [
+            ("7 7", 7, true),
+            ("7 7", 77, false),
+            ("0 EOF", 7, true),
+            ("8 EOF", 7, false),
+            ("5 9", 7, true),
+            ("5 6", 7, false),
+            ("x 9", 7, false),
+        ] {
+            assert_eq!(locks_byte(&line(range), byte), expected, "{range}");
+        }
+        assert!(!locks_byte(
+            "lock:\t1: POSIX  ADVISORY  READ 12 fe:00:4711 7 7\n",
+            7
+        ));
+    }
 }

@@ -16,6 +16,7 @@ use crate::process::environment::Environment;
 use crate::service::Service;
 use crate::task::command::Commands;
 use crate::task::id::WorkerId;
+use crate::task::retention::Retention;
 use crate::thread::{NotRun, OneShot};
 use crate::tube::TubeName;
 
@@ -28,6 +29,8 @@ pub struct Scope {
     pub environment: Arc<Environment>,
     /// The tubes.
     pub tubes: Vec<TubeName>,
+    /// How long tasks stay recorded once they have ended.
+    pub retention: Retention,
 }
 
 /// Looks up the tubes that other tenders of the store tend, or says why it could not. It may block for moments.
@@ -89,6 +92,7 @@ impl Service for Reconciling {
             mut commands,
             mut environment,
             mut tubes,
+            retention: _,
         } = scope.borrow_and_update().clone();
         let mut memories = vec![Memory::new(true); tubes.len()];
         // Tubes that the last pass did not put right.
@@ -99,6 +103,7 @@ impl Service for Reconciling {
                     commands,
                     environment,
                     tubes,
+                    retention: _,
                 } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
                 troubled.retain(|tube| tubes.contains(tube));
@@ -179,7 +184,7 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 }
 
 /// On a thread that may wait for a lock.
-async fn opened(open: Arc<OpenLedger>) -> Result<Store, ledger::Error> {
+pub(super) async fn opened(open: Arc<OpenLedger>) -> Result<Store, ledger::Error> {
     let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
     let thread = OneShot::start("opener").map_err(not_run)?;
     let opened = thread.run(move || open()).await.map_err(not_run)?;

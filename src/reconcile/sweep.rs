@@ -138,10 +138,7 @@ impl Sweep {
         let db = match &mut self.db {
             Some(db) => db,
             none => match (self.open)()? {
-                Some(db) => {
-                    db.lives().tidy()?;
-                    none.insert(db)
-                }
+                Some(db) => none.insert(db),
                 None => return Ok(Looked::Clean),
             },
         };

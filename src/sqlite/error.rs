@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lives;
 use crate::lives::locks::LockFile;
+use crate::trust::hindrance;
 
 /// Why the file could not be opened, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,14 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
         /// What refinery said.
+        reason: String,
+    },
+    /// The file could not be written anew.
+    #[error("cannot write the store {} anew: {reason}", path.display())]
+    Compact {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
         reason: String,
     },
     /// Another process has kept it locked for longer than we wait.
@@ -93,7 +102,7 @@ pub enum Error {
         who: String,
     },
     /// SQLite refused or failed.
-    #[error("the store {} failed: {source}", path.display())]
+    #[error("the store {} failed: {}", path.display(), said(path, source))]
     Sqlite {
         /// The database file.
         path: PathBuf,
@@ -129,6 +138,7 @@ impl Error {
             | Error::Newer { .. }
             | Error::NotOurs { .. }
             | Error::Migrate { .. }
+            | Error::Compact { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
             | Error::StrangeJournal { .. }
@@ -154,13 +164,40 @@ impl Error {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::locked(path),
             Some(ErrorCode::NotADatabase | ErrorCode::CannotOpen) => Error::Open {
                 path: path.into(),
-                reason: error.to_string(),
+                reason: said(path, &error),
             },
             _ => Error::Sqlite {
                 path: path.into(),
                 source: error,
             },
         }
+    }
+}
+
+/// What SQLite said of the file at this path, in our words, where ours say more.
+pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode;
+    let kept_from = || hindrance(path).map(|why| format!("it cannot be written to: {why}"));
+    let ours = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            Some("what is there is no SQLite database; it was left alone".into())
+        }
+        Some(ErrorCode::CannotOpen) => kept_from()
+            .or_else(|| Some("a file beside it, or its folder, cannot be opened or made".into())),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => kept_from(),
+        Some(ErrorCode::SystemIoFailure) => Some(kept_from().unwrap_or_else(|| {
+            "its disk could not be read or written; look into the machine's log: dmesg".into()
+        })),
+        Some(ErrorCode::DiskFull) => Some("its disk is full; make room there".into()),
+        Some(ErrorCode::DatabaseCorrupt) => Some(
+            "the file is damaged; move it and the files beside it away, and put a backup there"
+                .into(),
+        ),
+        Some(_) | None => None,
+    };
+    match ours {
+        Some(ours) => ours,
+        None => error.to_string(),
     }
 }
 

@@ -16,8 +16,20 @@ use super::patience::patiently;
 /// So many pages are copied together, 16 MB: as many as the first part of the log's index has room for.
 const LONG: i32 = 4000;
 
+/// So many where there is little room.
+const SOME: i32 = 256;
+
 /// How long the rest may wait for those who write. They get their turns while it does.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long those who write may wait for the journal's file to be cut.
+const CUTTING: Duration = Duration::from_millis(20);
+
+/// SQLite's own, which nobody changes.
+const PAGE: u64 = 4096;
+
+/// A journal's file that was longer is cut to that length when the journal begins anew.
+const SHORT: u64 = 8192 * PAGE;
 
 /// What a connection knows of the log's length.
 #[derive(Debug)]
@@ -28,11 +40,16 @@ pub struct Journal {
     anew: Arc<AtomicBool>,
     /// How long it may grow before we try again.
     next_try: i32,
+    /// The same where there is little room.
+    next_short_try: i32,
 }
 
 impl Journal {
     /// Has a connection count from now on, and copy nothing by itself.
     pub fn of(connection: &mut Connection) -> rusqlite::Result<Journal> {
+        connection.query_row(&format!("PRAGMA journal_size_limit = {SHORT}"), [], |_| {
+            Ok(())
+        })?;
         let pages = Arc::new(AtomicI32::new(0));
         let anew = Arc::new(AtomicBool::new(false));
         let (counted, begun) = (Arc::clone(&pages), Arc::clone(&anew));
@@ -46,6 +63,7 @@ impl Journal {
             pages,
             anew,
             next_try: LONG,
+            next_short_try: SOME,
         })
     }
 
@@ -57,6 +75,9 @@ impl Journal {
     /// Whether it is time to copy it.
     pub fn is_long(&mut self) -> bool {
         let pages = self.pages.load(Ordering::Relaxed);
+        if pages < SOME {
+            self.next_short_try = SOME;
+        }
         if pages < LONG {
             // It has begun anew since.
             self.next_try = LONG;
@@ -64,10 +85,33 @@ impl Journal {
         pages >= self.next_try
     }
 
+    /// Whether it is time to copy it where there is little room. Asked for now and then only: whoever does looks at the
+    /// disk.
+    pub fn is_worth_it(&self) -> bool {
+        let pages = self.pages.load(Ordering::Relaxed);
+        pages >= SOME && pages >= self.next_short_try
+    }
+
+    /// Copies it, and leaves nothing of it, as far as nobody is in the way. How many bytes could not be copied; `None`
+    /// where somebody else is at it.
+    pub fn cut(&mut self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        let (log, copied) = step(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        if log == copied {
+            // All who write wait meanwhile.
+            patiently(CUTTING, || {
+                step(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            })?;
+        }
+        let left = u64::try_from(log.saturating_sub(copied)).unwrap_or(0);
+        Ok((log >= 0).then(|| left.saturating_mul(PAGE)))
+    }
+
     /// Copies it. That somebody else is at it, or in the way, is no failure: it is tried again when the log has grown
     /// somewhat.
     pub fn copy(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.next_try = self.pages.load(Ordering::Relaxed).saturating_add(LONG / 8);
+        let pages = self.pages.load(Ordering::Relaxed);
+        self.next_try = pages.saturating_add(LONG / 8);
+        self.next_short_try = pages.saturating_add(SOME);
         let (log, copied) = step(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
         // Where a reader needs an older part of the log, all who write would wait for it.
         if log == copied && log > 0 {

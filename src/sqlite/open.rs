@@ -1,5 +1,6 @@
 //! Opening the file: who may read it, SQLite's settings, the schema.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::process::geteuid;
 use uuid::Uuid;
 
+use super::error::said;
 use super::journal::Journal;
 use super::pair::{is_strange, set_mark};
-use super::patience::{BUSY_WAIT, briefly, wait_for_lock};
+use super::patience::{briefly, wait_for_lock};
+use super::room::{make_flexible, make_flexible_if_small};
+use super::turn::{no_turn, wait_for_turn};
 use super::{Database, Durability, Error, Failed, copies};
 use crate::beside::{self, Folder};
 use crate::clock::boot_id;
-use crate::lives;
-use crate::lives::locks::{Lock, LockFile, take_turn};
+use crate::file_id::FileId;
+use crate::lives::locks::{Lock, LockFile};
 use crate::trust::{Distrust, Found, resolved};
 
 /// How long it is tried to fold a journal back that others may need.
@@ -66,7 +70,7 @@ impl Database {
 
     /// Copies back what is left of the journal, where whoever used the store has just gone: of two who close it in one
     /// moment, SQLite lets neither copy, and one who had no time to may have ended.
-    pub fn fold(path: &Path) {
+    pub fn leave_one_file(path: &Path) {
         let until = Instant::now() + FOLDING;
         loop {
             let has_journal = |file: Standing| file.look_at_journals().unwrap_or(false);
@@ -109,6 +113,7 @@ impl Database {
         locks.is_trusted().map_err(Error::Lives)?;
         // Whoever then asks it for anything is told that it could not be made.
         let _ = make_where_nobody_lives(&locks, &mut connection);
+        let journal_opened = FileId::at(&beside::named(&path, "-wal")).ok();
         let journal = Journal::of(&mut connection).map_err(|e| Error::sqlite(&path, e))?;
         Ok(Database {
             connection,
@@ -121,6 +126,8 @@ impl Database {
             id: Uuid::from_bytes(id),
             locks,
             opened: found.id,
+            // SQLite has opened it by now.
+            journal_opened,
             folder,
         })
     }
@@ -316,8 +323,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
             return Err(no_turn(path, &source));
         }
     }
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
+    // The first is heeded only before anything is in the file.
+    make_flexible(connection)
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         .map_err(|e| Error::sqlite(path, e))?;
     // A table that is made anew is dropped before, and no row that refers to it may go with it.
     set_foreign_keys(path, connection, false)?;
@@ -327,10 +335,12 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), Error> {
         .set_grouped(true)
         .run(connection)
         .map(drop)
-        .map_err(|e| migrate_error(e.to_string()))
+        .map_err(|e| migrate_error(cause(path, &e)))
         .and_then(|()| set_mark(connection, 0).map_err(|e| Error::sqlite(path, e)));
     set_foreign_keys(path, connection, true)?;
-    migrated
+    migrated?;
+    make_flexible_if_small(connection);
+    Ok(())
 }
 
 /// Opens a copy of a store to read it, whoever's version made it.
@@ -389,11 +399,16 @@ pub(super) fn nobody_is_here(path: &Path) -> Result<Option<Lock>, Error> {
     }
 }
 
-fn no_turn(path: &Path, error: &io::Error) -> Error {
-    let file = beside::locks(path);
-    Error::Lives(lives::Error::Trouble {
-        what: format!("the file of locks {} failed: {error}", file.display()),
-    })
+/// Why a migration failed: what SQLite said, and not who asked.
+fn cause(path: &Path, error: &refinery::Error) -> String {
+    let mut why = error.source();
+    while let Some(error) = why {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            return said(path, error);
+        }
+        why = error.source();
+    }
+    error.to_string()
 }
 
 /// Makes the file of locks where there is none, or one that is not to be believed, and nobody can hold another one.
@@ -418,27 +433,6 @@ fn is_somebody_here(look: &Connection) -> Result<bool, Failed> {
     // Where the system does not tell, all boots are one.
     let sql = "SELECT 1 FROM workers WHERE ?1 = '' OR boot IN (?1, '')";
     Ok(look.prepare_cached(sql)?.exists([boot])?)
-}
-
-fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
-    let since = Instant::now();
-    loop {
-        match take_turn(path) {
-            Ok(turn) => return Ok(turn),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && since.elapsed() < BUSY_WAIT => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Error::Locked {
-                    path: path.into(),
-                    waited: BUSY_WAIT,
-                });
-            }
-            Err(source) => {
-                return Err(no_turn(path, &source));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

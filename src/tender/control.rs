@@ -151,6 +151,7 @@ impl Tender {
         let said = match request {
             Request::Status => Ok(Answer::Status(self.status())),
             Request::Stop { now } => Ok(self.stop(now)),
+            Request::Leave { tubes, now } => Ok(self.leave_all(&tubes, now)),
             Request::Scale {
                 tube,
                 min,
@@ -171,12 +172,42 @@ impl Tender {
             false => (Closing::Draining { grace: self.grace }, self.grace),
         };
         self.close(how, self.now());
-        let each = self.pools.iter().map(|pool| pool.settings.rules.kill_after);
+        Answer::Stopping {
+            within_ms: self.needs(grace, |_| true),
+        }
+    }
+
+    /// Lets some tubes go, as a reload does that takes them out; the last ones as an end.
+    fn leave_all(&mut self, tubes: &[TubeName], now: bool) -> Answer {
+        let mut tended = self
+            .pools
+            .iter()
+            .filter(|pool| pool.crew.closing().is_none());
+        if tended.all(|pool| tubes.contains(&pool.settings.tube)) {
+            return self.stop(now);
+        }
+        for tube in tubes {
+            if self.find(tube).is_ok() {
+                tracing::info!(%tube, "tube let go");
+            }
+            self.leave(tube, now);
+        }
+        let grace = match now {
+            true => Duration::ZERO,
+            false => self.grace,
+        };
+        Answer::Leaving {
+            within_ms: self.needs(grace, |tube| tubes.contains(tube)),
+        }
+    }
+
+    /// In how many milliseconds the workers of these tubes have ended, unless something is stuck.
+    fn needs(&self, grace: Duration, of: impl Fn(&TubeName) -> bool) -> u64 {
+        let pools = self.pools.iter().filter(|pool| of(&pool.settings.tube));
+        let each = pools.map(|pool| pool.settings.rules.kill_after);
         let kill_after = each.fold(TERM_TO_KILL, Duration::max);
         let within = grace.saturating_add(kill_after).saturating_add(MARGIN);
-        Answer::Stopping {
-            within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
-        }
+        u64::try_from(within.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// One worker more or fewer in each pool.

@@ -111,6 +111,11 @@ impl Tender {
             ));
             self.grace = grace;
         }
+        if let Some(configuration) = &self.configuration
+            && configuration.scope.borrow().retention != scope.retention
+        {
+            changed.push("tasks that have ended stay for other times than before".to_owned());
+        }
         for settings in pools {
             let tube = settings.tube.clone();
             match self.find(&tube) {
@@ -124,7 +129,7 @@ impl Tender {
         }
         for tube in &plan.end {
             changed.push(format!("{tube} is no longer tended"));
-            self.leave(tube);
+            self.leave(tube, false);
         }
         if let Some(configuration) = &mut self.configuration {
             configuration.accepted = accepted;
@@ -177,13 +182,17 @@ impl Tender {
         self.count(index);
     }
 
-    /// Lets the workers of a tube go that was taken out of the configuration.
-    fn leave(&mut self, tube: &TubeName) {
+    /// Lets the workers of a tube go that was taken out of the configuration, or is to be let go; at once, or once
+    /// their commands have had their time.
+    pub(super) fn leave(&mut self, tube: &TubeName, at_once: bool) {
         let (now, grace) = (self.now(), self.grace);
         if let Ok(index) = self.find(tube)
             && let Some(pool) = self.pools.get_mut(index)
         {
-            let effects = pool.crew.drain(grace, now);
+            let effects = match at_once {
+                true => pool.crew.stop(now),
+                false => pool.crew.drain(grace, now),
+            };
             self.perform(index, effects);
         }
     }

@@ -102,6 +102,8 @@ pub fn start(
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
+    let user = conditions.identity.as_ref().map(|identity| identity.user);
+    let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {
         let inherited = attempt.alive.inherited().map_err(NotStarted::setup)?;
         Running::start(Spec {
@@ -110,7 +112,7 @@ pub fn start(
             added: &own,
             stdin: plan.stdin.clone(),
             inherited,
-            note: notes.map(|notes| notes.of(attempt.id)),
+            note: notes.map(|notes| notes.of(attempt.id, user)),
             conditions,
             listen,
         })

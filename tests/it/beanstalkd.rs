@@ -1,11 +1,12 @@
 //! What the client promises of beanstalkd alone: connections, time limits, the operator's commands.
 
-use std::net::{Ipv6Addr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use taskqueue::broker::beanstalkd::{Client, Settings};
-use taskqueue::broker::{Broker, Error, JobState, Reserve};
+use taskqueue::broker::{Broker, Error, JobId, JobState, Reserve};
 
 use crate::support::{Beanstalkd, PATIENCE, eventually, job, put, reserve, tube};
 
@@ -270,6 +271,28 @@ async fn a_body_of_megabytes_comes_back() {
     assert_eq!(reserve(&mut client, &t).await.body, "before");
     assert!(reserve(&mut client, &t).await.body == body);
     assert_eq!(client.peek(1).await, Ok(Some("before".into())));
+}
+
+/// It has a number, and the server does not keep it from those who ask.
+#[tokio::test]
+async fn a_job_whose_body_is_on_its_way_is_not_there_yet() {
+    let server = Beanstalkd::start();
+    let mut client = server.client();
+    let first = put(&mut client, &tube("t"), job("first")).await.unwrap();
+    let address = server.url().replace("beanstalk://", "");
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.write_all(b"put 0 0 60 4\r\nha").unwrap();
+    let next: JobId = first + 1;
+    // As long as the server has not read so much, nobody has that number.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(client.stats_job(next).await, Ok(None));
+    let both = client.stats_jobs(&[first, next]).await.unwrap();
+    assert!(both[0].is_some() && both[1].is_none());
+    slow.write_all(b"lf\r\n").unwrap();
+    let mut said = [0; 12];
+    slow.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"INSERTED 2\r\n");
+    assert!(client.stats_job(next).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod pipes;
 mod put;
 mod regenerate;
 mod work;
+mod wrong;
 
 use beanstalkc::Beanstalkc;
 

@@ -129,6 +129,18 @@ fn tubes_are_put_right() {
 }
 
 #[test]
+fn what_is_too_old_is_deleted() {
+    let troubled = Troubled::tend(Taskqueue::embedded(), "upkeep", &[]);
+    troubled.put("ok", 1);
+    troubled.until_done(1);
+    let taskqueue = &troubled.taskqueue;
+    taskqueue.configure("[retention]\ndone = 1\n[commands.ok]\nrun = [\"true\"]\n");
+    taskqueue.run(&["reload"]).ok();
+    troubled.until_done(0);
+    troubled.end();
+}
+
+#[test]
 fn what_a_dead_worker_left_is_ended() {
     let more = ["--min-workers", "1", "--max-workers", "1"];
     let troubled = Troubled::tend(Taskqueue::embedded(), "sweeper", &more);

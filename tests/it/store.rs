@@ -6,7 +6,9 @@ mod migration;
 mod opening;
 pub mod pace;
 mod processes;
+mod room;
 mod rows;
+mod year;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

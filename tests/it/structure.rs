@@ -34,7 +34,10 @@ const PORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &["task"]),
-    ("control", &["beside", "file_id", "service", "tube"]),
+    (
+        "control",
+        &["beside", "file_id", "service", "trust", "tube"],
+    ),
     // Where tests let a process die.
     ("crash", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.

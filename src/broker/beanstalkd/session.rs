@@ -360,9 +360,17 @@ fn put(reply: Reply, size: usize) -> Reading<JobId> {
     }
 }
 
+/// A job has a number as soon as the server begins to read its body, and no state before it has all of that
+/// (beanstalkd's `prot.c`: `Invalid`). It is not there yet, and never is if whoever puts it goes on no further.
 fn job_stats(reply: Reply) -> Reading<Option<JobStats>> {
     match reply {
-        Reply::Data(data) => Ok(Some(JobStats::try_from(&Dictionary::parse(&data)?)?)),
+        Reply::Data(data) => {
+            let stats = Dictionary::parse(&data)?;
+            match stats.get("state") {
+                Some("invalid") => Ok(None),
+                Some(_) | None => Ok(Some(JobStats::try_from(&stats)?)),
+            }
+        }
         Reply::NotFound => Ok(None),
         other => Err(other.into()),
     }

@@ -34,8 +34,25 @@ impl<'a> Doubt<'a> {
         }
     }
 
+    /// Whether the configuration says what may run.
+    pub fn speaks(&self) -> bool {
+        self.speaks
+    }
+
     /// What is to be said of these tasks once they are recorded, each reason once.
     pub fn of(&mut self, puts: &[Put]) -> Vec<String> {
+        self.said(
+            puts,
+            "the task is recorded, and by this configuration it will ",
+        )
+    }
+
+    /// The same of tasks that are not recorded for that.
+    pub fn refusals(&mut self, puts: &[Put]) -> Vec<String> {
+        self.said(puts, "by this configuration the task would ")
+    }
+
+    fn said(&mut self, puts: &[Put], begin: &str) -> Vec<String> {
         let mut new = Vec::new();
         if !self.speaks {
             return new;
@@ -52,9 +69,7 @@ impl<'a> Doubt<'a> {
                 true => "wait for its command",
                 false => "be refused",
             };
-            let text = format!(
-                "the task is recorded, and by this configuration it will {becomes}: {refusal}"
-            );
+            let text = format!("{begin}{becomes}: {refusal}");
             if self.told.contains(&text) {
                 continue;
             }

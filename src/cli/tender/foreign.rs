@@ -63,7 +63,9 @@ impl Foreign {
         let mut words = self.words.into_iter();
         let program = words
             .next()
-            .ok_or_else(|| Failure::usage("--worker-command names no program"))?;
+            .ok_or_else(|| Failure::usage("--worker-command, or its variable, names no program").next(
+                "write the program and its arguments, such as --worker-command '/usr/bin/php worker.php'",
+            ))?;
         Ok(WorkerCommand {
             program,
             arguments: words.collect(),
@@ -79,6 +81,8 @@ pub struct Size {
     pub min: Option<u32>,
     pub spare: Option<u32>,
     pub max: u32,
+    /// The most is the default, and was said by nobody.
+    pub max_is_unsaid: bool,
     pub jobs: Option<u64>,
 }
 
@@ -92,6 +96,7 @@ pub fn check(tube: &TubeName, said: Size) -> Result<(), Failure> {
         min,
         spare,
         max,
+        max_is_unsaid: _,
         jobs,
     } = said;
     let (what, next) = match mode {

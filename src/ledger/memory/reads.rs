@@ -7,7 +7,7 @@ use super::queries::limited;
 use super::records::TaskRow;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{DisplayedStatus, Filter, Key};
+use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
 use crate::ledger::worker::Known;
@@ -254,8 +254,10 @@ impl Reads for Transaction<'_> {
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
         for (id, row) in tables.tasks().range(..below).rev() {
-            let status = filter.status.map(DisplayedStatus::recorded);
-            let passes = status.is_none_or(|status| status == row.status)
+            let recorded = filter.recorded();
+            let passes = (recorded.is_empty() || recorded.contains(&row.status))
+                && filter.since.is_none_or(|since| row.created >= since)
+                && filter.until.is_none_or(|until| row.created < until)
                 && filter
                     .tube
                     .as_deref()

@@ -164,20 +164,50 @@ pub struct Attempt {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Filter {
-    /// Those that stand there.
-    pub status: Option<DisplayedStatus>,
+    /// Those that stand in one of these; anywhere, where there is none.
+    pub statuses: Vec<DisplayedStatus>,
     /// Those of this tube.
     pub tube: Option<String>,
     /// Those of this command.
     pub command: Option<String>,
+    /// Those that were recorded then or later.
+    pub since: Option<Millis>,
+    /// Those that were recorded before.
+    pub until: Option<Millis>,
 }
 
 impl Filter {
-    /// Only those that stand there.
+    /// Only those that stand there, or where was said before.
     #[must_use]
-    pub fn status(self, status: DisplayedStatus) -> Filter {
-        let status = Some(status);
-        Filter { status, ..self }
+    pub fn status(mut self, status: DisplayedStatus) -> Filter {
+        self.statuses.push(status);
+        self
+    }
+
+    /// Only those that were recorded then or later, in milliseconds since 1970.
+    #[must_use]
+    pub fn since(self, since: Millis) -> Filter {
+        let since = Some(since);
+        Filter { since, ..self }
+    }
+
+    /// Only those that were recorded before, in milliseconds since 1970.
+    #[must_use]
+    pub fn until(self, until: Millis) -> Filter {
+        let until = Some(until);
+        Filter { until, ..self }
+    }
+
+    /// The recorded statuses that it lets through, each once; all, where there is none.
+    pub(crate) fn recorded(&self) -> Vec<Status> {
+        let mut recorded: Vec<Status> = Vec::new();
+        for status in &self.statuses {
+            let status = status.recorded();
+            if !recorded.contains(&status) {
+                recorded.push(status);
+            }
+        }
+        recorded
     }
 
     /// Only those of this tube.

@@ -73,6 +73,7 @@ impl From<sqlite::Error> for Error {
             sqlite::Error::Newer { .. }
             | sqlite::Error::NotOurs { .. }
             | sqlite::Error::Migrate { .. }
+            | sqlite::Error::Compact { .. }
             | sqlite::Error::Moved { .. }
             | sqlite::Error::StrangeJournal { .. }
             | sqlite::Error::Copy { .. }

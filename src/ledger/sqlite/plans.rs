@@ -23,9 +23,14 @@ fn queries_go_by_their_indices() {
     let db = Database::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
     let list = |status: Option<&str>, tube: Option<&str>, command: Option<&str>| {
         let filter = Filter {
-            status: status.and_then(DisplayedStatus::from_word),
+            statuses: status
+                .and_then(DisplayedStatus::from_word)
+                .into_iter()
+                .collect(),
             tube: tube.map(String::from),
             command: command.map(String::from),
+            since: None,
+            until: None,
         };
         read::query(&filter).0
     };

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::columns::{some_text, text};
 use super::error::nonsense;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, DisplayedStatus, Filter, Key, Task};
+use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
 use crate::task::state::Status;
@@ -26,18 +26,29 @@ const COLUMNS: &str =
 pub(super) fn query(filter: &Filter) -> (String, Vec<&dyn ToSql>) {
     let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
     let mut values: Vec<&dyn ToSql> = Vec::new();
-    match filter.status.map(DisplayedStatus::recorded) {
-        None => {}
-        Some(Status::Done) => sql.push_str(" AND status = 'done'"),
+    match filter.recorded().as_slice() {
+        [] => {}
+        [Status::Done] => sql.push_str(" AND status = 'done'"),
         // In the words of the index that leaves out what is done, or it is not used.
-        Some(other) => {
-            sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'"));
+        [other] => sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'")),
+        several => {
+            let words: Vec<String> = several.iter().map(|status| format!("'{status}'")).collect();
+            sql.push_str(&format!(" AND status IN ({})", words.join(", ")));
+            if !several.contains(&Status::Done) {
+                sql.push_str(" AND status <> 'done'");
+            }
         }
     }
     for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
         if let Some(value) = value {
             values.push(value);
             sql.push_str(&format!(" AND {column} = ?{}", values.len() + 1));
+        }
+    }
+    for (compared, value) in [(">=", &filter.since), ("<", &filter.until)] {
+        if let Some(value) = value {
+            values.push(value);
+            sql.push_str(&format!(" AND created {compared} ?{}", values.len() + 1));
         }
     }
     sql.push_str(" ORDER BY id DESC");

@@ -34,7 +34,7 @@ fn open(body: &[u8]) -> Result<Vec<Member<'_>>, NotNative> {
         return Err(NotNative::ByteOrderMark);
     }
     let not_json = |error: serde_json::Error| NotNative::NotJson {
-        reason: error.to_string(),
+        reason: said(&error),
     };
     if !text
         .trim_start_matches([' ', '\t', '\r', '\n'])
@@ -264,7 +264,7 @@ pub(super) fn without_nul(place: Place, text: String) -> Result<String, Refusal>
 pub(super) fn not_json(place: Place, error: &serde_json::Error) -> Refusal {
     Refusal::NotJson {
         place,
-        reason: error.to_string(),
+        reason: said(error),
     }
 }
 
@@ -279,5 +279,31 @@ pub(super) fn wrong(place: Place, value: &Value<'_>, wanted: &'static str) -> Re
             found: other.kind(),
             wanted,
         },
+    }
+}
+
+/// Why a text is no JSON, in our words, and where: those of the parser speak of its own parts.
+pub(super) fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    let what = match what {
+        "expected value" => "there is no value",
+        "EOF while parsing a value" => "it ends before there is a value",
+        "EOF while parsing an object" => "it ends within an object",
+        "EOF while parsing a list" => "it ends within an array",
+        "EOF while parsing a string" => "it ends within a string",
+        "trailing characters" => "something follows its end",
+        "trailing comma" => "there is a comma too many",
+        "expected ident" => "a word is neither true, false nor null",
+        "key must be a string" => "a key is not in quotes",
+        "expected `:`" => "there is no colon",
+        "expected `,` or `}`" => "there is neither a comma nor a closing brace",
+        "expected `,` or `]`" => "there is neither a comma nor a closing bracket",
+        other => other,
+    };
+    match error.line() {
+        0 => what.to_owned(),
+        1 => format!("{what} at byte {}", error.column()),
+        line => format!("{what} at byte {} of its line {line}", error.column()),
     }
 }

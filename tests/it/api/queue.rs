@@ -173,7 +173,7 @@ async fn what_ended_as_it_is_named_goes() {
                 kept,
                 ..
             } = queue.cleanup(cleanup).await.unwrap();
-            assert_eq!(kept, None);
+            assert_eq!(kept, []);
             (deleted, would_delete)
         };
         let at_once = || Cleanup::older_than(Duration::ZERO);
@@ -211,14 +211,17 @@ async fn tasks_whose_jobs_may_be_there_stay_and_the_answer_says_why() {
         (cleaned.deleted, cleaned.kept)
     };
     let elsewhere = Kept::Elsewhere { tasks: 1 };
-    assert_eq!(cleanup(&wrong.url()).await, (0, Some(elsewhere)));
+    assert_eq!(cleanup(&wrong.url()).await, (0, vec![elsewhere]));
     let url = server.url();
     server.kill();
     let unasked = cleanup(&url).await;
     assert!(
         matches!(
-            unasked,
-            (0, Some(Kept::Unasked(BrokerError::Unreachable { .. })))
+            unasked.1.as_slice(),
+            [Kept::Unasked {
+                tasks: 1,
+                error: BrokerError::Unreachable { .. }
+            }]
         ),
         "{unasked:?}"
     );

@@ -15,7 +15,7 @@ fn an_unknown_key_has_a_caret_under_it() {
         let said = taskqueue.run(args).failed(2);
         for part in [
             "taskqueue.toml",
-            "unknown field `max_worker`",
+            "there is no key max_worker here",
             "2 | max_worker = 1",
             "\n  | ^^^^^^^^^^",
             "max_workers",
@@ -225,7 +225,7 @@ fn limits_that_contradict_each_other_are_refused_by_name() {
     taskqueue.configure("[tubes.t]\nmode = \"always\"\n");
     let refused = tender(&[]);
     assert!(
-        refused.contains("`dynamic`, `static`, `ondemand`"),
+        refused.contains(r#""dynamic", "static", "ondemand""#),
         "{refused}"
     );
     taskqueue.configure("");
@@ -253,7 +253,8 @@ fn a_variable_that_is_empty_is_not_set() {
     for name in globals {
         let name = format!("TASKQUEUE_{name}");
         let (code, said) = with(&taskqueue, &["list"], &name, "");
-        assert_eq!((code, said.as_str()), (Some(0), ""), "{name}");
+        assert_eq!(code, Some(0), "{name}");
+        assert!(said.starts_with("there is no store"), "{name}: {said}");
     }
     let flag = ["list", "--store", "t.db"];
     assert_eq!(with(&taskqueue, &flag, "TASKQUEUE_STORE", "").0, Some(0));
@@ -312,7 +313,7 @@ fn a_variable_with_a_wrong_value_is_named() {
     // Of a flag, the flag.
     let flag = ["tender", "--max-workers=many"];
     let (_, said) = with(&taskqueue, &flag, "TASKQUEUE_MAX_WORKERS", "3");
-    assert!(said.contains("'--max-workers <N>'"), "{said}");
+    assert!(said.contains("--max-workers: 'many'"), "{said}");
     // The flag wins, wherever it stands.
     for args in [
         ["list", "--broker", "embedded"],

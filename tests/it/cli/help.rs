@@ -106,9 +106,14 @@ fn on_a_terminal(args: &[&str], environment: &[(&str, &str)]) -> String {
 fn colours_are_for_terminals_and_for_those_who_want_them() {
     const ESCAPE: char = '\x1b';
     let broken = ["put", "--use-tube"];
+    // What is wrong is said without any.
+    let wrong = on_a_terminal(&broken, &[]);
+    assert!(
+        wrong.contains("--use-tube") && !wrong.contains(ESCAPE),
+        "{wrong}"
+    );
     for (args, part) in [
         (&["put", "--help"][..], "Examples:"),
-        (&broken, "--use-tube"),
         (&["-h"], "regenerate"),
     ] {
         let plain = Taskqueue::alone().run(args);

@@ -169,18 +169,77 @@ fn filters_choose_and_limits_limit() {
     assert_eq!(ids(&["--command", "ok", "--use-tube", "t"]), [6]);
     assert_eq!(ids(&["--command", "o*"]), [0; 0]);
     assert_eq!(ids(&["--status", "failed", "--limit", "2"]), [5, 4]);
-    assert_eq!(ids(&["--limit", "0"]), [0; 0]);
+    assert_eq!(ids(&["--limit", "0"]).len(), 7);
+    let both = ["--status", "done", "--status", "waiting"];
+    assert_eq!(ids(&both), [7, 6, 1]);
+    assert_eq!(ids(&["--status", "done,waiting"]), [7, 6, 1]);
+    assert_eq!(ids(&["--status", "stalled,failed"]), [5, 4, 3, 2]);
+    taskqueue
+        .sqlite()
+        .execute(
+            "UPDATE tasks SET created = created - 7200000 WHERE id < 4",
+            [],
+        )
+        .unwrap();
+    assert_eq!(ids(&["--since", "1h"]), [7, 6, 5, 4]);
+    assert_eq!(ids(&["--until", "1h"]), [3, 2, 1]);
+    assert_eq!(
+        ids(&["--since", "3h", "--until", "1h", "--status", "failed"]),
+        [3, 2]
+    );
+    assert_eq!(ids(&["--since", "1970-01-01"]).len(), 7);
     assert_eq!(ids(&["--limit", "1"]), [7]);
     assert_eq!(ids(&["--limit", "18446744073709551615"]).len(), 7);
     for wrong in [
         &["--limit", "-1"][..],
         &["--limit", "x"],
         &["--status", "gone"],
+        &["--since", "lately"],
+        &["--since", "1h", "--until", "2h"],
         &["--use-tube", "a b"],
     ] {
         let args = [&["list"], wrong].concat();
         assert_eq!(taskqueue.run(&args).code, Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_cut_answer_says_so_and_one_for_programs_is_not_cut() {
+    let taskqueue = Taskqueue::embedded();
+    let lines = "{\"taskqueue\":1,\"command\":\"ok\"}\n".repeat(230);
+    taskqueue.run_with(
+        &["put", "--use-tube", "t", "--batch", "-"],
+        lines.as_bytes(),
+    );
+    let ran = taskqueue.run(&["list"]);
+    assert_eq!(ran.stdout.lines().count(), 101);
+    assert_eq!(ran.stderr, "100 of 230; --limit 0 for all\n");
+    let all = taskqueue.run(&["list", "--json"]).json();
+    assert_eq!(all.as_array().unwrap().len(), 230);
+    assert_eq!(
+        taskqueue
+            .run(&["list", "--limit", "0"])
+            .ok()
+            .lines()
+            .count(),
+        231
+    );
+    // Who says how many knows that there are others.
+    assert_eq!(
+        taskqueue
+            .run(&["list", "--limit", "7"])
+            .ok()
+            .lines()
+            .count(),
+        8
+    );
+    let none = taskqueue.run(&["list", "--status", "failed"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
+    let said = format!(
+        "no such task is in the store {}\n",
+        taskqueue.store().display()
+    );
+    assert_eq!(none.stderr, said);
 }
 
 #[test]
@@ -193,7 +252,21 @@ fn people_read_a_table() {
         .collect();
     assert_eq!(lines[0][..3], ["ID", "STATUS", "TUBE"]);
     assert_eq!(lines[1][..4], ["7", "waiting", "later", "ok"]);
-    assert_eq!(lines[7][..5], ["1", "done", "t", "say", "1"]);
+    assert_eq!(lines[7][..6], ["1", "done", "t", "say", "[\"hello\"]", "1"]);
+    // Times name their zone.
+    assert!(text.contains(" UTC"), "{text}");
+    let mut elsewhere = taskqueue.command(&["list"]);
+    elsewhere.env("TZ", "Europe/Berlin");
+    let elsewhere = crate::support::Running::start(elsewhere).wait().ok();
+    assert!(elsewhere.contains(" CE"), "{elsewhere}");
+    let mut utc = taskqueue.command(&["list", "--utc"]);
+    utc.env("TZ", "Europe/Berlin");
+    assert!(
+        crate::support::Running::start(utc)
+            .wait()
+            .ok()
+            .contains(" UTC")
+    );
     let text = taskqueue.run(&["show", "5"]).ok();
     for part in [
         "failed",
@@ -215,12 +288,17 @@ fn people_read_a_table() {
 #[test]
 fn a_store_that_does_not_exist_is_empty_and_is_not_made() {
     let taskqueue = Taskqueue::alone();
-    assert_eq!(taskqueue.run(&["list"]).ok(), "");
-    assert_eq!(taskqueue.run(&["list", "--json"]).json(), json!([]));
-    assert_eq!(
-        taskqueue.run(&["list", "--json", "--limit", "0"]).json(),
-        json!([])
-    );
+    for (args, printed) in [
+        (&["list"][..], ""),
+        (&["list", "--json"], "[]\n"),
+        (&["list", "--json", "--limit", "0"], "[]\n"),
+    ] {
+        let ran = taskqueue.run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), printed));
+        let store = taskqueue.store();
+        let said = format!("there is no store {} yet;", store.display());
+        assert!(ran.stderr.starts_with(&said), "{ran:?}");
+    }
     let ran = taskqueue.run(&["show", "1"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),

@@ -65,7 +65,7 @@ fn what_root_makes_beside_a_store_belongs_to_the_stores_owner() {
     assert_eq!(tender.wait().code, Some(0));
     are_theirs();
     for name in [
-        "t.db-attempts",
+        "t.db-commands",
         "t.db-bell",
         "t.db-locks",
         "t.db-sessions",

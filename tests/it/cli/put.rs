@@ -110,7 +110,11 @@ fn bytes_from_stdin_come_out_as_they_went_in() {
     ];
     for body in bodies {
         let ran = taskqueue.run_with(&["put", "--use-tube", "raw", "--stdin"], body);
-        ran.ok();
+        // An empty one is warned of.
+        assert_eq!(
+            (ran.code, ran.stderr.is_empty()),
+            (Some(0), !body.is_empty())
+        );
     }
     // Larger than any job may be: it never goes through the broker.
     let big = b"x".repeat(300_000);
@@ -356,4 +360,49 @@ fn what_the_configuration_would_refuse_is_said_once_a_reason() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_strict_put_records_nothing_that_would_be_refused() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.ok]\nrun = ['/bin/true']\n");
+    let put = ["put", "--strict", "--use-tube", "t"];
+    let strict = |more: &[&str]| taskqueue.run(&[&put, more].concat());
+    for (more, said) in [
+        (&["other"][..], "the command other is not configured"),
+        (&["ok", "--", "-x"], "begins with a hyphen"),
+        (&["ok", "--option", "x=1"], "the option \"x\""),
+    ] {
+        let refused = strict(more).failed(2);
+        assert!(refused.contains(said), "{refused}");
+        assert!(refused.contains("nothing was recorded"), "{refused}");
+    }
+    let lines = b"{\"taskqueue\":1,\"command\":\"ok\"}\n{\"taskqueue\":1,\"command\":\"no\"}\nx\n";
+    let batch = [&put[..], &["--batch", "-"]].concat();
+    let refused = taskqueue.run_with(&batch, lines).failed(2);
+    assert!(refused.contains("line 3: not JSON"), "{refused}");
+    let refused = taskqueue
+        .run_with(&[&put[..], &["--stdin"]].concat(), b"")
+        .failed(2);
+    assert!(refused.contains("standard input is empty"), "{refused}");
+    assert!(!taskqueue.store().exists(), "something was recorded");
+    assert_eq!(strict(&["ok", "1"]).ok(), "1\n");
+    assert_eq!(taskqueue.run_with(&batch, &lines[..31]).ok(), "2\n");
+
+    taskqueue.configure("");
+    let refused = strict(&["ok"]).failed(2);
+    assert!(refused.contains("names no command"), "{refused}");
+}
+
+#[test]
+fn a_batch_with_nothing_in_it_says_so() {
+    let taskqueue = Taskqueue::embedded();
+    for lines in [&b""[..], b"\n \n"] {
+        let ran = taskqueue.run_with(&["put", "--use-tube", "t", "--batch", "-"], lines);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+        assert!(ran.stderr.contains("no task was put"), "{ran:?}");
+    }
+    let ran = taskqueue.run_with(&["put", "--use-tube", "t", "--stdin"], b"");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "1\n"));
+    assert!(ran.stderr.contains("standard input is empty"), "{ran:?}");
 }

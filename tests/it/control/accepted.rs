@@ -163,7 +163,7 @@ fn commands_see_nothing_of_it() {
             taskqueue.show(&time.to_string())["status"] == "done"
         });
         let seen = fs::read_to_string(&said).unwrap();
-        assert!(seen.contains("t.db-attempts"), "{seen}");
+        assert!(seen.contains("t.db-commands"), "{seen}");
         assert!(
             !seen.contains("memfd") && !seen.contains("CONFIG_FD"),
             "{seen}"

@@ -72,7 +72,10 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
     until_idle(&taskqueue, 1);
     let before = pids(&pool(&taskqueue));
     for (wrong, part) in [
-        ("[tubes.t]\nmax_worker = 3\n", "unknown field `max_worker`"),
+        (
+            "[tubes.t]\nmax_worker = 3\n",
+            "there is no key max_worker here",
+        ),
         (
             "[tubes.t]\nmin_workers = 3\nmax_workers = 2\n",
             "min workers 3 is more than max workers 2",

@@ -299,3 +299,61 @@ fn a_wrong_configuration_that_comes_through_a_pipe_still_says_where_the_store_is
     assert!(said.contains("has ended"), "{said}");
     assert_eq!(tender.wait().code, Some(0));
 }
+
+#[test]
+fn a_tube_that_is_named_is_let_go_and_no_other() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.sleep]\nrun = [\"/bin/sleep\"]\n");
+    let one = ["--max-workers", "1", "--min-workers", "1", "--log", "error"];
+    let tubes = [
+        "tender",
+        "--use-tube",
+        "t",
+        "--use-tube",
+        "u",
+        "--use-tube",
+        "v",
+    ];
+    let tender = taskqueue.start(&[&tubes[..], &one].concat());
+    let tended = || -> Vec<String> {
+        let all = status(&taskqueue)["tenders"][0]["pools"].clone();
+        let all = all.as_array().cloned().unwrap_or_default();
+        let tended = all.iter().filter(|pool| pool["state"] == "tended");
+        tended
+            .map(|pool| pool["tube"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    until("three tubes", || tended().len() == 3);
+    taskqueue
+        .run(&["put", "--use-tube", "u", "sleep", "1"])
+        .ok();
+    until("it runs", || taskqueue.show("1")["status"] == "running");
+    let said = taskqueue.run(&["stop", "--use-tube", "u"]).ok();
+    assert!(said.contains("has let go of u, and goes on"), "{said}");
+    assert_eq!(
+        taskqueue.show("1")["status"],
+        "done",
+        "it was not let finish"
+    );
+    assert_eq!(tended(), ["t", "v"]);
+    let said = taskqueue.run(&["stop", "--use-tube", "u"]).failed(1);
+    assert!(said.contains("no tender tends the tube u"), "{said}");
+    // Its right is free.
+    let next = taskqueue.start(&[&["tender", "--use-tube", "u"][..], &one].concat());
+    until("the next one", || {
+        status(&taskqueue)["tenders"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2)
+    });
+    let ran = taskqueue
+        .run(&["stop", "--use-tube", "t", "--json", "--now"])
+        .json();
+    assert_eq!(ran["tenders"][0]["tubes"], serde_json::json!(["t"]));
+    assert_eq!(ran["tenders"][0]["left"], true);
+    // With the last of its tubes it ends.
+    let ran = taskqueue.run(&["stop", "--use-tube", "v", "--json"]).json();
+    assert_eq!(ran["tenders"][0]["ended"], true);
+    assert_eq!(tender.wait().code, Some(0));
+    taskqueue.run(&["stop"]).ok();
+    assert_eq!(next.wait().code, Some(0));
+}

@@ -222,19 +222,19 @@ pub fn a_cleanup_pauses_only_after_what_it_deleted(new: New) {
         }
         pauses
     };
-    // A task, then no more of them, then a look at the workers.
-    assert_eq!(pauses(&mut ledger.db), [true, false, false]);
+    // A task, then no more of them, then a look at the workers, then at what is free.
+    assert_eq!(pauses(&mut ledger.db), [true, false, false, false]);
     let mut db = ledger.another();
     let workers: Vec<_> = (0..600).map(|_| register(&mut db, "one")).collect();
     assert_eq!(
         pauses(&mut ledger.db),
-        [false, false, false],
+        [false, false, false, false],
         "all of them live"
     );
     drop(workers);
     assert_eq!(
         pauses(&mut ledger.db),
-        [false, true, false],
+        [false, true, false, false],
         "some of them were forgotten"
     );
 }

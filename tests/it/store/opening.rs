@@ -207,7 +207,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
         .lives()
         .is_held(Holder::Worker(WorkerId(1)));
     let error = asked.unwrap_err().to_string();
-    let by_hand = format!("(umask 077; echo {name} 2 > {})", locks.display());
+    let by_hand = format!("(umask 077; echo {name} 3 > {})", locks.display());
     assert!(error.contains(&by_hand), "{error}");
     drop(attempt);
     assert!(
@@ -219,7 +219,7 @@ fn a_store_of_the_third_version_is_brought_up_to_date_when_nobody_is_at_it() {
     );
     assert_eq!(
         std::fs::read_to_string(&locks).unwrap(),
-        format!("{name} 2\n")
+        format!("{name} 3\n")
     );
 }
 
@@ -353,7 +353,7 @@ fn a_file_that_is_no_database_is_left_alone() {
     std::fs::write(&path, "my only copy\n".repeat(1000)).unwrap();
     let error = refused(&path);
     assert!(matches!(error, Trouble::Open { .. }), "{error:?}");
-    assert!(error.to_string().contains("not a database"), "{error}");
+    assert!(error.to_string().contains("no SQLite database"), "{error}");
 }
 
 #[test]

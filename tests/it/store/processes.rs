@@ -95,6 +95,7 @@ fn end_session(id: u32, since: u64, trace: Option<Trace>, held: bool) -> leftove
         session: Some(Session {
             id: id.try_into().unwrap(),
             since,
+            user: None,
         }),
     };
     leftover::end(vec![remains], Duration::from_millis(300), |_| Ok(held)).unwrap()
@@ -124,21 +125,48 @@ fn a_session_that_has_the_number_of_an_earlier_one_is_left_alone() {
 
 /// An attempt can hand its descriptors to anybody.
 #[test]
-fn who_was_there_before_an_attempt_is_not_killed_for_its_lock() {
+fn who_can_be_no_part_of_an_attempt_is_not_killed_for_its_lock() {
     let dir = TempDir::new().unwrap();
     let locks = LockFile::of(&dir.path().join("t.db"), Uuid::now_v7());
     locks.make().unwrap();
     let attempt = Holder::Attempt(nth(TaskId(7), 1));
-    let mut older = holder(&locks, attempt);
-    let mut session = leader();
-    let since = born(&session).max(born(&older) + 1);
-    session.kill().unwrap();
-    session.wait().unwrap();
-    let ended = end_session(session.id(), since, locks.trace(attempt), true);
-    assert_eq!((ended.killed, ended.left.len()), (0, 1));
-    assert!(older.try_wait().unwrap().is_none());
-    older.kill().unwrap();
-    older.wait().unwrap();
+    let us = rustix::process::geteuid().as_raw();
+    let begun_after = |child: &Child| born(child) + 1;
+    // Of root's command, anybody's processes may be a part.
+    let somebody = us + 65_534;
+    for (since, user, is_killed) in [
+        (begun_after as fn(&Child) -> u64, None, false),
+        (begun_after, Some(us), false),
+        (born, Some(somebody), false),
+        (born, Some(us), true),
+        (born, None, true),
+    ] {
+        let mut other = holder(&locks, attempt);
+        let mut session = leader();
+        let id = i32::try_from(session.id()).unwrap();
+        session.kill().unwrap();
+        session.wait().unwrap();
+        let remains = Leftover {
+            store: Uuid::now_v7(),
+            uuid: Uuid::now_v7(),
+            attempt: nth(TaskId(7), 1),
+            trace: locks.trace(attempt),
+            session: Some(Session {
+                id,
+                since: since(&other),
+                user,
+            }),
+        };
+        let ended = leftover::end(vec![remains], Duration::from_secs(5), |_| {
+            Lives::is_held(&locks, attempt)
+        })
+        .unwrap();
+        assert_eq!(ended.left, vec![], "{user:?}");
+        assert_eq!(ended.killed == 1, is_killed, "{user:?}");
+        assert_eq!(other.try_wait().unwrap().is_some(), is_killed, "{user:?}");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
 }
 
 /// A program may write the marks of an attempt into its own environment, in whatever group it is.

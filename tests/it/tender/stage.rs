@@ -95,6 +95,7 @@ impl Scene {
             listener: Box::new(told(&panics[1])),
             limit: self.limit,
             reconciler: None,
+            upkeep: None,
         };
         let (asked, receiver) = mpsc::channel(8);
         Stage {

@@ -1,7 +1,7 @@
 //! As whom, where and with what commands run: real processes, and real users.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -380,7 +380,8 @@ fn without_root_another_user_is_refused_at_the_start_and_at_a_reload() {
         let complaint = run(args).failed(2);
         assert!(complaint.contains(refused), "{complaint}");
     }
-    fs::set_permissions(taskqueue.path(""), Permissions::from_mode(0o1777)).unwrap();
+    // Theirs to make a store in.
+    chown(taskqueue.path(""), Some(THEM), None).unwrap();
     // Whoever puts runs nothing.
     run(&["put", "--use-tube", "t", "look"]).ok();
     let checked = run(&["check"]);
@@ -536,4 +537,29 @@ fn what_another_users_command_leaves_running_is_ended() {
     worker.signal(Signal::KILL);
     worker.wait();
     until("ended", || !pids.iter().any(|pid| exists(pid)));
+}
+
+/// A command of the same user does not find it where its worker has it from.
+#[test]
+fn what_is_withheld_is_not_found_in_the_worker_either() {
+    if !is_root("who may look into a worker") {
+        return;
+    }
+    let script = "cat /proc/$PPID/environ 2>&1 | tr '\\0' '\\n'";
+    let taskqueue = with_script(script, "");
+    chown(taskqueue.path(""), Some(THEM), None).unwrap();
+    for (rest, is_found) in [("", true), ("environment = { SECRET = false }", false)] {
+        configure(&taskqueue, script, rest);
+        let run = |args: &[&str]| {
+            let mut command = taskqueue.command_as(THEM, args);
+            command.env("SECRET", "sesame");
+            Running::start(command).wait()
+        };
+        let id = run(&["put", "--use-tube", "t", "look"]).ok();
+        run(&["worker", "--use-tube", "t", "--max-jobs", "1"]);
+        let task = taskqueue.show(id.trim());
+        let output = task["attempts"][0]["output"].as_str().unwrap();
+        assert_eq!(output.contains("sesame"), is_found, "{task}");
+        assert_eq!(output.contains("ermission denied"), !is_found, "{task}");
+    }
 }

@@ -70,5 +70,8 @@ fn each_is_run_once(taskqueue: &Taskqueue, queue: &dyn Queue, jobs_put: i64) {
         0
     );
     let done = taskqueue.run(&["cleanup", "--period", "0"]).ok();
-    assert_eq!(done, format!("deleted {jobs_put} tasks\n"));
+    assert!(
+        done.starts_with(&format!("deleted {jobs_put} tasks")),
+        "{done}"
+    );
 }

@@ -90,7 +90,9 @@ fn a_broker_without_binlog_is_told_again_and_nothing_is_doubled() {
     let put: u64 = three
         .into_iter()
         .map(|running| {
-            let ran: Value = serde_json::from_str(&running.wait().stdout).unwrap();
+            let ran = running.wait();
+            assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+            let ran: Value = serde_json::from_str(&ran.stdout).unwrap();
             ran["put"].as_u64().unwrap()
         })
         .sum();

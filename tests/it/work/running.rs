@@ -60,7 +60,7 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
     let held = |what: &str| seen[13..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
         (
-            held("t.db-attempts/1-1"),
+            held("t.db-commands"),
             held("t.db"),
             held("socket:"),
             held("inotify")

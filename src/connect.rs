@@ -7,9 +7,9 @@ use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
+pub use crate::ledger::sqlite::Copied;
+use crate::ledger::sqlite::Progress;
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
-pub use crate::sqlite::copies::Copied;
-use crate::sqlite::copies::{self, Progress};
 
 /// A session with a broker. It connects when it is first used.
 pub fn broker(broker: &BrokerUrl, store: &StoreUrl) -> Box<dyn Broker> {
@@ -63,7 +63,7 @@ pub fn back_up(
     progress: &mut Progress<'_>,
 ) -> Result<Option<Copied>, ledger::Error> {
     let StoreUrl::Sqlite(file) = store;
-    Ok(copies::back_up(file, to, replace, progress)?)
+    sqlite::back_up(file, to, replace, progress)
 }
 
 /// Puts a copy in the place of a store that nobody uses.
@@ -73,7 +73,7 @@ pub fn restore(
     progress: &mut Progress<'_>,
 ) -> Result<Copied, ledger::Error> {
     let StoreUrl::Sqlite(file) = store;
-    Ok(copies::restore(file, from, progress)?)
+    sqlite::restore(file, from, progress)
 }
 
 // Here, since this is where adapters are picked.

@@ -55,11 +55,17 @@ pub enum Point {
     OldJobRemoved,
     /// cleanup: some are deleted, and others not.
     BatchDeleted,
+    /// backup and restore: a copy is written, and has not its name.
+    CopyWritten,
+    /// backup: the copy has its name. restore: it has the name that is to be that of the store before.
+    CopyNamed,
+    /// restore: the copy is at the store's place, and what workers of the store before had noted still beside it.
+    StoreReplaced,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 23] = [
+    pub const ALL: [Point; 26] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -83,6 +89,9 @@ impl Point {
         Point::Regenerated,
         Point::OldJobRemoved,
         Point::BatchDeleted,
+        Point::CopyWritten,
+        Point::CopyNamed,
+        Point::StoreReplaced,
     ];
 }
 

@@ -24,11 +24,14 @@ mod error;
 mod ids;
 pub mod jobs;
 mod journal;
+mod noticed;
 mod open;
 mod pair;
 mod patience;
+mod place;
 mod reserve;
 mod room;
+mod schema;
 mod transaction;
 mod turn;
 mod watch;
@@ -154,6 +157,14 @@ impl Database {
             self.copy_journal();
         }
         Ok(changed)
+    }
+
+    /// Has the log say which file's it is before anything else is written into it.
+    fn begin_journal(&mut self) -> Result<(), Error> {
+        pair::begin(&mut self.connection).map_err(|e| Error::sqlite(&self.path, e))?;
+        self.is_marked = false;
+        self.mark_journal();
+        Ok(())
     }
 
     /// Has the log say which file's it is, once each time that it has begun.

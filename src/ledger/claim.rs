@@ -77,8 +77,8 @@ impl Writing<'_> {
         }
     }
 
-    /// What becomes of a job whose task has no row. Who recorded the task did that before there was a job, and a uuid of
-    /// ours says when.
+    /// What becomes of a job whose task has no row. Who recorded the task did that before there was a job, and a uuid
+    /// of ours says when.
     fn without_row(&self, job: &JobRef) -> Result<Claim, Failed> {
         let uuid = match &job.task {
             TaskRef::Pointer(uuid) | TaskRef::Named(uuid, _) => *uuid,

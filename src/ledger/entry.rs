@@ -105,7 +105,8 @@ pub enum Claim {
         /// The task.
         task: Option<TaskId>,
     },
-    /// A pointer whose task has no row: it was cleaned up, or was recorded in a file that this one was put in the place of.
+    /// A pointer whose task has no row: the task was cleaned up, or was recorded in a file that this one was put in the
+    /// place of.
     NoRow {
         /// The task.
         uuid: Uuid,

@@ -94,12 +94,14 @@ pub enum Error {
         reason: String,
     },
     /// Somebody uses it who must not while it is replaced.
-    #[error("the store {} is in use: {who}", path.display())]
+    #[error("the store {} is in use: {who}; {next}", path.display())]
     InUse {
         /// The database file.
         path: PathBuf,
-        /// Who uses it, and how to end that.
+        /// Who uses it.
         who: String,
+        /// How to end that.
+        next: String,
     },
     /// SQLite refused or failed.
     #[error("the store {} failed: {}", path.display(), said(path, source))]
@@ -171,6 +173,14 @@ impl Error {
                 source: error,
             },
         }
+    }
+}
+
+/// Why a copy could not be made, or put in its place.
+pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        path: file.into(),
+        reason: why.to_string(),
     }
 }
 

@@ -12,8 +12,9 @@
 //!
 //! A log is a file's own if the file carries the mark that the log was begun upon, or, where a part of the log has been
 //! copied back, the log's own. SQLite's tools give each copy that they make another number for its schema, so a copy is
-//! told from the file that it was made of. A log that nobody has marked yet is believed, as ever, and so is one that
-//! begins with a change of the schema (which sets the mark to 0) beside a file with an older schema.
+//! told from the file that it was made of; so a log is marked before anything in it changes the schema. What other
+//! programs have written into a log that is not marked yet has the file's own marks. A log in which nothing tells is
+//! believed, as ever, and so is any that was begun upon a file before files were marked.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -87,7 +88,7 @@ impl Log {
     /// Whether it may be that of a file whose first page is this one.
     fn is_of(self, log: &File, file: Page) -> io::Result<bool> {
         let own = self.mark();
-        let mut is_marked = false;
+        let (mut is_marked, mut tells_nothing) = (false, true);
         let mut at = 32;
         loop {
             let mut frame = [0; 24];
@@ -102,19 +103,24 @@ impl Log {
             let mut bytes = [0; 72];
             if number(&frame, 0) == 1 && is_there(log.read_exact_at(&mut bytes, at + 24))? {
                 let page = Page::of(&bytes);
-                if page.mark == own {
-                    let is_first = !std::mem::replace(&mut is_marked, true);
-                    let is_begun_upon = (page.before == file.mark && page.schema == file.schema)
-                        || (page.before == NONE && page.schema > file.schema);
-                    let is_copied = file.mark == own && page.schema == file.schema;
-                    if (is_first && is_begun_upon) || is_copied {
-                        return Ok(true);
-                    }
+                let is_first = page.mark == own && !std::mem::replace(&mut is_marked, true);
+                let is_as_it_was = page.schema == file.schema;
+                let is_begun_upon = is_first && page.before == file.mark && is_as_it_was;
+                let is_copied = page.mark == own && file.mark == own && is_as_it_was;
+                // What somebody writes who knows of no marks is as the file is marked.
+                let is_unmarked =
+                    !is_marked && (page.mark, page.before) == (file.mark, file.before);
+                if is_begun_upon || is_copied {
+                    return Ok(true);
                 }
+                if is_unmarked && (is_as_it_was || file.mark == NONE) {
+                    return Ok(true);
+                }
+                tells_nothing = false;
             }
             at = at.saturating_add(24).saturating_add(self.page_size);
         }
-        Ok(!is_marked)
+        Ok(tells_nothing)
     }
 }
 
@@ -196,18 +202,25 @@ pub fn mark(connection: &mut Connection, log: &File) -> rusqlite::Result<bool> {
     let before = user_version(&transaction)?;
     if before != own {
         transaction.pragma_update(None, "application_id", before)?;
-        transaction.pragma_update(None, "user_version", own)?;
+        set_mark(&transaction, own)?;
     }
     transaction.commit()?;
     Ok(true)
+}
+
+/// Begins a log, unless there is one, with what tells that it is the file's; then it is to be marked.
+pub fn begin(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mark = user_version(&transaction)?;
+    set_mark(&transaction, mark)?;
+    transaction.commit()
 }
 
 fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Has the log that is being written be believed beside whatever file: for a change of the schema, after which the two
-/// cannot be compared; and a copy be known as none that a log was begun upon.
+/// Writes a file's mark. A copy gets its own, which no log was begun upon.
 pub fn set_mark(connection: &Connection, mark: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", mark)
 }
@@ -237,10 +250,7 @@ mod tests {
     fn lived(folder: &Path) -> Vec<(PathBuf, PathBuf, PathBuf)> {
         let path = folder.join("t.db");
         let mut database = Database::open(&path, Durability::ProcessDeath).unwrap();
-        run(
-            &mut database,
-            "CREATE TABLE own (n, filler); PRAGMA user_version = 0",
-        );
+        run(&mut database, "CREATE TABLE own (n, filler)");
         let mut taken = Vec::new();
         for at in 0..LOGS {
             for _ in 0..20 {

@@ -50,6 +50,7 @@ macro_rules! suite {
             claims::a_task_of_ours_runs_once,
             claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
             claims::a_pointer_to_a_row_that_was_never_here_is_kept,
+            claims::a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,

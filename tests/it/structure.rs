@@ -78,7 +78,7 @@ const PORTS: &[(&str, &[&str])] = &[
     (
         "sqlite",
         &[
-            "beside", "clock", "crash", "file_id", "lives", "task", "trust",
+            "beside", "clock", "crash", "file_id", "harmless", "lives", "ofd", "task", "trust",
         ],
     ),
     ("thread", &["crash"]),

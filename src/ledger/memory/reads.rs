@@ -26,7 +26,8 @@ impl Reads for Transaction<'_> {
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
         let tables = self.0.borrow();
         let newest = tables.tasks().values().next_back();
-        Ok(newest.is_none_or(|row| row.created < recorded))
+        let newest = newest.map(|row| row.created).max(tables.deleted());
+        Ok(newest.is_none_or(|newest| newest <= recorded))
     }
 
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
+use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
@@ -69,6 +70,8 @@ pub(super) struct Tables {
     uuids: Table<Uuid, TaskId>,
     /// The numbers given last, never given again.
     numbers: Table<(), (i64, i64)>,
+    /// When the newest was recorded of those that were deleted.
+    deleted: Table<(), Millis>,
 }
 
 /// How much of each was written since the last commit.
@@ -80,6 +83,7 @@ pub(super) struct Written {
     workers: usize,
     uuids: usize,
     numbers: usize,
+    deleted: usize,
 }
 
 impl Tables {
@@ -134,6 +138,10 @@ impl Tables {
         Ok(())
     }
 
+    pub fn deleted(&self) -> Option<Millis> {
+        self.deleted.get(()).copied()
+    }
+
     /// With its attempts and what they printed.
     pub fn delete_task(&mut self, id: TaskId) {
         let of = |attempt: &AttemptId| attempt.task == id;
@@ -142,8 +150,9 @@ impl Tables {
             self.attempts.put(attempt, None);
             self.output.put(attempt, None);
         }
-        if let Some(uuid) = self.task(id).map(|row| row.uuid) {
+        if let Some((uuid, created)) = self.task(id).map(|row| (row.uuid, row.created)) {
             self.uuids.put(uuid, None);
+            self.deleted.put((), self.deleted().max(Some(created)));
         }
         self.tasks.put(id, None);
     }
@@ -184,6 +193,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -191,6 +201,7 @@ impl Tables {
         workers.before.clear();
         uuids.before.clear();
         numbers.before.clear();
+        deleted.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -207,6 +218,7 @@ impl Tables {
             workers: self.workers.before.len(),
             uuids: self.uuids.before.len(),
             numbers: self.numbers.before.len(),
+            deleted: self.deleted.before.len(),
         }
     }
 
@@ -219,6 +231,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -226,5 +239,6 @@ impl Tables {
         workers.undo(written.workers);
         uuids.undo(written.uuids);
         numbers.undo(written.numbers);
+        deleted.undo(written.deleted);
     }
 }

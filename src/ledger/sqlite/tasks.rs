@@ -48,8 +48,9 @@ pub(super) fn task(change: &Connection, uuid: &Uuid) -> Result<Option<TaskRow>, 
 }
 
 pub(super) fn may_lack(look: &Connection, recorded: Millis) -> Result<bool, Failed> {
-    let sql = "SELECT coalesce(?1 > (SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 1)
-            OR coalesce(?1 BETWEEN lacks_from AND lacks_until, 0) FROM store";
+    // Whoever records a task may have to wait between giving it its uuid and writing it.
+    let sql = "SELECT ?1 >= max(coalesce((SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 0), coalesce(deleted, 0))
+            OR coalesce(?1 BETWEEN lacks_from - 60000 AND lacks_until, 0) FROM store";
     let mut statement = look.prepare_cached(sql)?;
     Ok(statement.query_row([recorded], |row| row.get(0))?)
 }

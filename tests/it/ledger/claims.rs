@@ -3,12 +3,14 @@
 use std::mem;
 use std::time::Duration;
 
+use taskqueue::ledger::Millis;
+use taskqueue::ledger::cleanup::Old;
 use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
 use taskqueue::ledger::{Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     NOW, New, Stage, TaskId, begun, call, foreign, job_ref, nth, nth_put, put, register, settled,
@@ -42,9 +44,8 @@ pub fn a_task_of_ours_runs_once(new: New) {
 
 pub fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted(new: New) {
     let mut ledger = new();
-    // Of a time when there was no uuid, nor any job of ours.
-    let (_, _) = put(&mut ledger.db, i64::from(u32::MAX) * 1000);
-    let gone = Uuid::now_v7();
+    put(&mut ledger.db, NOW);
+    let gone = recorded(NOW - 1);
     let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(gone)));
     assert!(
         matches!(claim, Claim::NoRow { uuid, missing: false } if uuid == gone),
@@ -52,14 +53,39 @@ pub fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted(new: New) {
     );
 }
 
+/// A uuid of ours that was given at that time.
+fn recorded(at: Millis) -> Uuid {
+    let (seconds, millis) = (at.unsigned_abs() / 1000, at.unsigned_abs() % 1000);
+    let nanos = u32::try_from(millis).unwrap() * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+/// After a cleanup there may be no row at all.
+pub fn a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up(new: New) {
+    let mut ledger = new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.done(attempt);
+    let old = Old {
+        statuses: vec![Status::Done],
+        before: Millis::MAX,
+    };
+    assert_eq!(ledger.db.cleanup(&old, |_| true).unwrap(), 1);
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(recorded(NOW - 1))));
+    assert!(
+        matches!(claim, Claim::NoRow { missing: false, .. }),
+        "{claim:?}"
+    );
+}
+
 /// It was recorded in another file: this one was put in its place.
 pub fn a_pointer_to_a_row_that_was_never_here_is_kept(new: New) {
     let mut ledger = new();
-    for recorded in [None, Some(1000)] {
-        if let Some(recorded) = recorded {
-            put(&mut ledger.db, recorded);
+    for is_first in [true, false] {
+        if !is_first {
+            put(&mut ledger.db, NOW);
         }
-        let lost = Uuid::now_v7();
+        let lost = recorded(NOW + 1);
         let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(lost)));
         assert!(
             matches!(claim, Claim::NoRow { uuid, missing: true } if uuid == lost),

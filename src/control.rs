@@ -3,7 +3,7 @@
 //! ```text
 //! → "status"                    ← {"status":{"pid":4711,…}}
 //! → {"stop":{"now":false}}      ← {"stopping":{"within_ms":37000}}, and the end of the file when the tender is gone
-//!                               ← {"refused":{"reason":"…"}}, to whatever the tender cannot or will not do
+//!                               ← {"refused":{"reason":"…","is_wrong":true}}, to whatever the tender cannot or will not do
 //! ```
 //!
 //! Where the socket is, the tender says with its right to its tubes ([`ownership`]). It stands in a folder
@@ -23,7 +23,7 @@ pub mod words;
 
 pub use client::Client;
 pub use server::{Call, Server};
-pub use words::{Answer, Request};
+pub use words::{Answer, Refusal, Request};
 
 /// The longest question, its end included, in bytes.
 pub const MAX_REQUEST: u64 = 4096;

@@ -13,7 +13,7 @@ use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_roo
 use super::{Failure, guard, log, number};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
-use crate::control::place;
+use crate::control::{Refusal, place};
 use crate::fd;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
@@ -256,19 +256,20 @@ fn reader(
     flags: Flags,
     first: Config,
     mut global: Global,
-) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
+) -> Box<dyn FnMut() -> Result<Read, Refusal> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
     let mut text = first.written.text.clone();
     // That file and no other, by its name: what stands there may be another file by now.
     global.found = global.config.is_none();
     global.config = first.written.file.clone();
     Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
+        let mut config = global.load().map_err(refusal)?;
         if let Some(file) = &config.written.file
             && config.written.is_empty_file()
             && !text.trim().is_empty()
         {
-            return Err(format!("the configuration {} is empty", file.display()));
+            let file = file.display();
+            return Err(Refusal::wrong(format!("the configuration {file} is empty")));
         }
         let store = config.store.canonical();
         config.store = store.map_err(|error| error.to_string())?;
@@ -286,7 +287,7 @@ fn reader(
         if !flags.use_tube.is_empty() && tubes != known {
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
-        let read = read(&flags, &mut config, &global).map_err(|failure| failure.to_string())?;
+        let read = read(&flags, &mut config, &global).map_err(refusal)?;
         // Where workers are started.
         folder::enter().map_err(|error| error.to_string())?;
         for pool in &read.pools {
@@ -296,6 +297,13 @@ fn reader(
         text.clone_from(&config.written.text);
         Ok(Read { kept, ..read })
     })
+}
+
+fn refusal(failure: Failure) -> Refusal {
+    Refusal {
+        reason: failure.to_string(),
+        is_wrong: failure.is_usage(),
+    }
 }
 
 /// Whether workers could be started by what was read. Of our own program there always is one.

@@ -83,10 +83,43 @@ pub enum Answer {
         decisions: Vec<Decision>,
     },
     /// It will not or cannot, and nothing has changed.
-    Refused {
-        /// Why.
-        reason: String,
-    },
+    Refused(Refusal),
+}
+
+/// Why a tender will not or cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// In words.
+    pub reason: String,
+    /// What was asked for is wrong, or the configuration is. An earlier version's tender does not say so.
+    #[serde(default)]
+    pub is_wrong: bool,
+}
+
+impl Refusal {
+    /// What was asked for is wrong, or the configuration is.
+    pub fn wrong(reason: impl Into<String>) -> Refusal {
+        Refusal {
+            reason: reason.into(),
+            is_wrong: true,
+        }
+    }
+}
+
+/// Something failed.
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal {
+            reason,
+            is_wrong: false,
+        }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Refusal {
+        Refusal::from(reason.to_owned())
+    }
 }
 
 /// A tender and its pools.

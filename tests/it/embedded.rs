@@ -247,7 +247,7 @@ async fn a_file_that_is_no_store_is_an_error_and_no_more() {
     let mut session = Embedded::new(&store);
     let error = session.instance().await.unwrap_err();
     assert!(matches!(error, Error::Failed { .. }), "{error:?}");
-    assert!(error.to_string().contains("not a database"), "{error}");
+    assert!(error.to_string().contains("no SQLite database"), "{error}");
     let answers = session.put(&tube("t"), &[job("a"), job("b")]).await;
     assert_eq!(answers, [Err(error.clone()), Err(error)]);
 }

@@ -299,6 +299,17 @@ pub(super) fn said(error: &serde_json::Error) -> String {
         "expected `:`" => "there is no colon",
         "expected `,` or `}`" => "there is neither a comma nor a closing brace",
         "expected `,` or `]`" => "there is neither a comma nor a closing bracket",
+        "control character (\\u0000-\\u001F) found while parsing a string" => {
+            "a control character stands in a string unescaped"
+        }
+        "invalid escape" => "a backslash in a string begins nothing that JSON knows",
+        "invalid number" => "a number is not written as JSON has them",
+        "number out of range" => "a number is too large",
+        "invalid unicode code point" => "a \\u in a string names no character",
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            "a \\u in a string is one half of a character"
+        }
+        "recursion limit exceeded" => "it is nested too deeply",
         other => other,
     };
     match error.line() {

@@ -52,6 +52,17 @@ impl Ran {
         self.stdout
     }
 
+    /// The same where the store need not be there yet, which is told.
+    #[track_caller]
+    pub fn ok_without_store(mut self) -> String {
+        let is_told =
+            self.stderr.starts_with("there is no store ") && self.stderr.lines().count() == 1;
+        if is_told {
+            self.stderr.clear();
+        }
+        self.ok()
+    }
+
     /// What it complained of, if it exited with this code.
     #[track_caller]
     pub fn failed(self, code: i32) -> String {

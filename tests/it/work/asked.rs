@@ -149,7 +149,6 @@ fn in_a_raw_tube_no_body_is_read() {
         "[tubes.mail]\ncommand = 'mail'\nraw_only = true\n[commands.mail]\nrun = ['cat']\n\
          [commands.other]\nrun = ['/bin/echo', 'chosen']\n[types.T]\ncommand = 'other'",
     );
-    taskqueue.run(&["list"]).ok();
     let elsewhere = r#"{"taskqueue":1,"uuid":"00000000-0000-0000-0000-000000000001","store":"00000000-0000-0000-0000-000000000009"}"#;
     let bodies = [
         r#"{"taskqueue":1,"command":"other"}"#,

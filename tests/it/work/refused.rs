@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::{Beanstalkd, Taskqueue, until};
 
 /// The numbers of all tasks of a tube, and how many of its jobs are buried.
 fn kept(taskqueue: &Taskqueue, server: &Beanstalkd, tube: &str) -> (Vec<i64>, usize) {
-    let tasks = taskqueue
-        .run(&["list", "--json", "--use-tube", tube, "--limit", "10000"])
-        .json();
+    let listed = taskqueue.run(&["list", "--json", "--use-tube", tube, "--limit", "10000"]);
+    let tasks: Value = serde_json::from_str(&listed.ok_without_store()).unwrap();
     let ids = tasks
         .as_array()
         .unwrap()

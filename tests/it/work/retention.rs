@@ -124,7 +124,10 @@ fn a_retention_that_makes_no_sense_is_refused() {
             "retention.done: must be more than 0",
         ),
         ("[retention]\nfailed = \"-1d\"", "no duration"),
-        ("[retention]\nwaiting = \"1d\"", "unknown field `waiting`"),
+        (
+            "[retention]\nwaiting = \"1d\"",
+            "there is no key waiting here",
+        ),
     ] {
         configure(&taskqueue, retention);
         let ran = taskqueue.run(&["check"]);

@@ -2,8 +2,8 @@
 //!
 //! Which boot it is the system tells by an id. Where it tells none, all boots have the same; and a machine that is put
 //! back to an earlier moment (a snapshot) has the id of then. So the times themselves are looked at: nothing was put
-//! later than now. And where there is no id, whoever comes first, while nobody else is at the store, takes it for another
-//! boot: then nothing is held, and what is to wait is worked out by both clocks, the earlier of which is heeded.
+//! later than now. And where there is no id, whoever comes first, while nobody else is at the store, takes it for
+//! another boot: then nothing is held, and what is to wait is worked out by both clocks; the earlier one is heeded.
 
 use rusqlite::Connection;
 

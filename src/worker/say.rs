@@ -67,7 +67,7 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             job,
             %tube,
             %uuid,
-            "buried the job of a task that the store lacks and that was recorded after what it has: was an older store \
+            "buried a pointer to a task that the store lacks, and that was recorded after what it has: was an older store \
              put in its place?"
         ),
         Said::NoRow {
@@ -79,7 +79,7 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             job,
             %tube,
             %uuid,
-            "deleted the job of a task that the store has no more, as after a cleanup"
+            "deleted a pointer to a task that the store has no more, as after a cleanup"
         ),
         Said::GivenUp { task, reason } => {
             tracing::error!(%task, reason, "gave up a task and buried its job")

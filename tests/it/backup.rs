@@ -10,6 +10,8 @@ use rustix::process::Signal;
 
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
 
+mod crash;
+
 const COMMANDS: &str = "[commands.ok]\nrun = [\"true\"]\n";
 
 /// How many tasks a file has that are done, without any other file beside it.
@@ -229,6 +231,46 @@ fn a_backup_is_whole_while_all_goes_on() {
     assert!(tender.wait().stderr.contains("another file than it was"));
 }
 
+/// Whoever records never meets a lock of a backup, however long that takes.
+#[test]
+fn a_backup_is_in_nobodys_way() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure(COMMANDS);
+    put(&taskqueue, 1);
+    let store = taskqueue.sqlite();
+    store
+        .execute_batch(
+            "CREATE TABLE filler (bytes);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+             INSERT INTO filler SELECT randomblob(10000) FROM n",
+        )
+        .unwrap();
+    store.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let copy = taskqueue.path("copy.db");
+    let backup = ["backup", copy.to_str().unwrap()];
+    let backup = Running::start(taskqueue.command(&backup));
+    let part = taskqueue.path("copy.db.part");
+    let mut written = 0;
+    until("it has begun", || part.exists());
+    while part.exists() {
+        store
+            .execute("UPDATE tasks SET created = created + 1", [])
+            .unwrap();
+        written += 1;
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let ran = backup.wait();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(written > 20, "{written}");
+    // Not one of those that were written meanwhile is in the copy.
+    let created = |store: &Connection| -> i64 {
+        let sql = "SELECT created FROM tasks";
+        store.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let copy = Connection::open(copy).unwrap();
+    assert!(created(&store) > created(&copy));
+}
+
 #[test]
 fn what_is_no_backup_is_refused_and_changes_nothing() {
     let taskqueue = Taskqueue::embedded();
@@ -312,8 +354,7 @@ fn what_was_put_since_the_backup_is_never_lost_without_a_word() {
         worker.signal(Signal::TERM);
         let log = worker.wait().stderr;
         for uuid in since {
-            let told =
-                |line: &&str| line.contains("buried the job of a task") && line.contains(&uuid);
+            let told = |line: &&str| line.contains("buried a pointer") && line.contains(&uuid);
             assert_eq!(log.lines().filter(told).count(), 1, "{uuid}: {log}");
         }
     }

@@ -42,11 +42,11 @@ pub struct BackupFlags {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  taskqueue stop && taskqueue restore /backup/tasks.db
+  taskqueue restore /backup/tasks.db
   taskqueue restore /backup/tasks.db --store /srv/new/tasks.db
 
 The file is looked through for damage first, and stays as it is. What was at the store's place is kept beside it,
-with the time in its name. Refused while anybody uses the store.
+with the time in its name. Refused while anybody uses the store, whom it names: taskqueue stop ends tenders.
 Tasks recorded since the backup are not in it. Their jobs, if they are still at the broker, are buried, each with a
 warning that has its uuid, and never deleted. What had waited or run then waits and runs again.")]
 pub struct RestoreFlags {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::Error;
-use super::error::copy_failed;
+use super::error::{copy_failed, not_restored};
 use super::pair::set_mark;
 use super::place::{open_error, standing};
 use super::schema::{is_current, version};
@@ -73,7 +73,19 @@ pub fn back_up(
         return Err(copy_failed(to, &THERE));
     }
     if is_same(to, store) {
-        return Err(copy_failed(to, &"it is the store itself"));
+        return Err(copy_failed(
+            to,
+            &"it is the store itself; name another file",
+        ));
+    }
+    if to.is_dir() {
+        return Err(copy_failed(to, &"it is a folder; name a file in it"));
+    }
+    match to.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            return Err(copy_failed(to, &"its folder is not there; make it first"));
+        }
+        Some(_) | None => {}
     }
     let part = Part::beside(to)?;
     let tasks = copy(&database, &part, progress).map_err(|e| copy_failed(to, &e))?;
@@ -94,19 +106,31 @@ const THERE: &str = "there is such a file already, and it was left alone";
 /// # Errors
 /// When the copy is none of ours or not whole; when somebody uses the store; when files cannot be written.
 pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result<Copied, Error> {
-    let copied =
-        look(from)?.ok_or_else(|| open_error(from, &"there is no store in it, or no such file"))?;
+    let copied = match look(from) {
+        Ok(Some(copied)) => copied,
+        Ok(None) => {
+            return Err(not_restored(
+                from,
+                &"there is no such file, or nothing in it",
+            ));
+        }
+        Err(Error::Open { reason, .. }) => return Err(not_restored(from, &reason)),
+        Err(other) => return Err(other),
+    };
     let store = crate::trust::resolved(store).map_err(|e| copy_failed(store, &e))?;
     if is_same(from, &store) {
-        return Err(copy_failed(from, &"it is the store itself"));
+        return Err(not_restored(
+            from,
+            &"it is the store itself; name a backup of it",
+        ));
     }
     // Before all the work.
     drop(alone(&store)?);
-    whole(&copied).map_err(|why| copy_failed(from, &why))?;
+    whole(&copied).map_err(|why| not_restored(from, &why))?;
     beside::make_around(&store).map_err(|e| copy_failed(&store, &e))?;
     let folder = Folder::of(&store).map_err(|e| copy_failed(&store, &e))?;
     let part = Part::of_store(&store, &folder)?;
-    let tasks = copy(&copied, &part, progress).map_err(|e| copy_failed(from, &e))?;
+    let tasks = copy(&copied, &part, progress).map_err(|e| not_restored(from, &e))?;
     drop(copied);
     let Some(_alone) = alone(&store)? else {
         let bytes = part

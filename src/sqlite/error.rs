@@ -86,8 +86,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// A copy of a store could not be made, or put in its place.
-    #[error("cannot copy a store by way of {}: {reason}", path.display())]
+    #[error("cannot {doing} {}: {reason}", path.display())]
     Copy {
+        /// What was to be done with a file.
+        doing: &'static str,
         /// The file in question.
         path: PathBuf,
         /// What is wrong with it.
@@ -179,7 +181,17 @@ impl Error {
 /// Why a copy could not be made, or put in its place.
 pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::Copy {
+        doing: "write the copy",
         path: file.into(),
+        reason: why.to_string(),
+    }
+}
+
+/// Why a copy cannot be put in a store's place.
+pub(super) fn not_restored(copy: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        doing: "restore a store from",
+        path: copy.into(),
         reason: why.to_string(),
     }
 }

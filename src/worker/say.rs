@@ -67,8 +67,8 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             job,
             %tube,
             %uuid,
-            "buried a pointer to a task that the store lacks, and that was recorded after what it has: was an older store \
-             put in its place?"
+            "buried a pointer to a task that the store lacks, and that was recorded after what it has: was an older \
+             store put in its place?"
         ),
         Said::NoRow {
             job,

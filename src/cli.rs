@@ -14,6 +14,7 @@ mod cleanup;
 mod completions;
 mod configured;
 mod demo;
+mod environment;
 mod example;
 mod explain;
 mod failure;

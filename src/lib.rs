@@ -31,6 +31,7 @@ pub mod connect;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod errno;
 pub mod fd;
 pub mod file_id;
 pub mod grace;

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::configured::block_on;
+use super::environment::blame;
 use super::out::{Out, out};
 use super::print::{Zone, now};
 use super::{Failure, log, number};
@@ -161,9 +162,10 @@ fn say(listed: &Listed, is_there: bool, flags: &Flags, config: &Config) {
         || flags.since.is_some()
         || flags.until.is_some();
     match (is_there, flags.json, is_filtered) {
-        (false, ..) => log::say(format_args!(
-            "there is no store {store} yet; name another with --store PATH or TASKQUEUE_STORE"
-        )),
+        (false, ..) => {
+            let next = blame("name another with --store PATH or TASKQUEUE_STORE");
+            log::say(format_args!("there is no store {store} yet; {next}"));
+        }
         (true, true, _) => {}
         (true, false, true) => log::say(format_args!("no such task is in the store {store}")),
         (true, false, false) => log::say(format_args!("no task is in the store {store}")),

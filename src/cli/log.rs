@@ -33,6 +33,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::Failure;
 use super::global::{Global, LogFormat};
 use crate::address::canonical;
+use crate::errno;
 use crate::harmless;
 
 mod filter;
@@ -123,8 +124,11 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
 
 fn unwritable(file: &Path, error: &io::Error) -> Failure {
     let file = file.display();
-    Failure::new(format!("cannot write the log file {file}: {error}"))
-        .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
+    Failure::new(format!(
+        "cannot write the log file {file}: {}",
+        errno::said(error)
+    ))
+    .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
 /// Tells people something on stderr: a warning, or what went wrong. Their terminal obeys nothing of it.

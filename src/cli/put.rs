@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::io::Errno;
 
 use super::configured::block_on;
 use super::out::out;
@@ -15,6 +16,7 @@ use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
+use crate::errno;
 use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::tube::TubeName;
 
@@ -44,7 +46,7 @@ Prints the task's id once it is recorded. If the broker cannot be reached, the t
 all the same and is put when the broker is back: a warning, and exit 0.
 In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
 bytes themselves and prints the word job and its number; anything else is refused.
-An argument that begins with a hyphen goes after --.
+An argument that begins with a hyphen goes after --, unless it is a number.
 What workers would refuse by the configuration that is here is recorded all the same, with a warning;
 with --strict nothing is recorded then, and it exits with 2.")]
 pub struct Flags {
@@ -55,7 +57,7 @@ pub struct Flags {
     #[arg(required_unless_present_any = ["stdin", "batch"])]
     command: Option<String>,
     /// Its arguments, one element of the argv each
-    #[arg(value_name = "ARGUMENT")]
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// An option: K=V becomes --K=V, K alone becomes --K
     #[arg(long = "option", value_name = "K[=V]", conflicts_with_all = ["stdin", "batch"])]
@@ -216,20 +218,29 @@ fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Fa
     let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(path).map_err(|e| {
-            Failure::new(format!(
-                "cannot read the batch {}: {e}; nothing was put",
-                path.display()
-            ))
-            .next("name a file with a JSON object a line, or - for standard input")
-        })?;
-        Box::new(BufReader::new(file))
+        Box::new(BufReader::new(open_batch(path)?))
     };
     let lines = TaskLines {
         input: Some(input),
         number: 0,
+        is_told: false,
     };
     put_chunks(config, order, lines)
+}
+
+/// A folder can be opened too, and then not be read.
+fn open_batch(path: &Path) -> Result<File, Failure> {
+    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(io::Error::from_raw_os_error(Errno::ISDIR.raw_os_error())),
+        false => Ok(file),
+    });
+    opened.map_err(|error| {
+        let (path, why) = (path.display(), errno::said(&error));
+        Failure::new(format!(
+            "cannot read the batch {path}: {why}; nothing was put"
+        ))
+        .next("name a file with a JSON object a line, or - for standard input")
+    })
 }
 
 /// A batch of tasks, read line by line, and what is wrong with lines that are no task.
@@ -237,6 +248,8 @@ struct TaskLines {
     /// Until it ends, or cannot be read any more.
     input: Option<Box<dyn BufRead>>,
     number: u64,
+    /// It was said what a line looks like.
+    is_told: bool,
 }
 
 impl Iterator for TaskLines {
@@ -254,9 +267,10 @@ impl Iterator for TaskLines {
                 Ok(Line::Whole(line)) => return Some(self.task(line.trim_ascii_end())),
                 Err(error) => {
                     self.input = None;
-                    return Some(Err(
-                        self.wrong(format!("it cannot be read, nor any after it: {error}"))
-                    ));
+                    return Some(Err(self.wrong(format!(
+                        "it cannot be read, nor any after it: {}",
+                        errno::said(&error)
+                    ))));
                 }
             }
         }
@@ -283,12 +297,17 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Line> {
     Ok(Line::Whole(line))
 }
 
+/// What a line of a batch looks like.
+const SUCH_A_LINE: &str =
+    r#"write a task as {"taskqueue":1,"command":"NAME"}; see taskqueue-payload(7)"#;
+
 impl TaskLines {
     fn wrong(&self, why: String) -> Failure {
         Failure::new(format!("line {}: {why}", self.number))
     }
 
-    fn task(&self, line: &[u8]) -> Result<Put, Failure> {
+    fn task(&mut self, line: &[u8]) -> Result<Put, Failure> {
+        let is_told = self.is_told;
         let wrong = |why| self.wrong(why);
         match payload::read(line) {
             Body::Native(Native { uuid, call }) => Ok(match uuid {
@@ -297,7 +316,14 @@ impl TaskLines {
             }),
             Body::Pointer(_) => Err(wrong("a pointer is not for producers".into())),
             Body::Refused(refusal) => Err(wrong(refusal.to_string())),
-            Body::Other(why) => Err(wrong(why.to_string())),
+            Body::Other(why) => {
+                let wrong = wrong(why.to_string());
+                self.is_told = true;
+                Err(match is_told {
+                    false => wrong.next(SUCH_A_LINE),
+                    true => wrong,
+                })
+            }
         }
     }
 }
@@ -456,15 +482,16 @@ impl Putter<'_> {
         let (Err(error), [first, rest @ ..]) = (&self.printing, recorded) else {
             return;
         };
+        let why = errno::said(error);
         // Nobody reads on: `put --batch - | head -1` is no failure.
         self.all_well &= error.kind() == io::ErrorKind::BrokenPipe;
         match rest.last() {
             None => log::say(format_args!(
-                "taskqueue: task {} is recorded; its number could not be printed: {error}",
+                "taskqueue: task {} is recorded; its number could not be printed: {why}",
                 first.id
             )),
             Some(last) => log::say(format_args!(
-                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {error}",
+                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {why}",
                 recorded.len(),
                 first.id,
                 last.id

@@ -37,7 +37,7 @@ pub struct Flags {
 }
 
 fn id(text: &str) -> Result<i64, String> {
-    let id = text.trim().parse().ok();
+    let id = text.trim().parse().ok().filter(|id| *id >= 0);
     id.ok_or_else(|| {
         format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
     })
@@ -64,7 +64,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
                 Err(Error::Store(error)) if !error.is_of_one_row() => {
                     return Err(error.clone().into());
                 }
-                Err(why) => log::say(format_args!("taskqueue: {why}")),
+                Err(why) => {
+                    let failure = refused(id, why, queue.is_some(), config);
+                    log::say(format_args!("taskqueue: {failure}"));
+                }
             }
             answers.push((id, regenerated));
         }
@@ -75,6 +78,26 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             false => ExitCode::FAILURE,
         })
     })
+}
+
+/// Why one was not regenerated. `why` has the words of the system that this one succeeds, which people know.
+fn refused(id: TaskId, why: &Error, is_there: bool, config: &Config) -> Failure {
+    let store = &config.store;
+    match why {
+        Error::NotRegenerated(NotRegenerated::NoSuchTask { .. }) if !is_there => {
+            Failure::new(format!("{why}: there is no store {store} yet"))
+                .next("name another with --store PATH or TASKQUEUE_STORE")
+        }
+        Error::NotRegenerated(NotRegenerated::NoSuchTask { .. }) => Failure::new(format!(
+            "{why} in the store {store}: it never was there, or a cleanup has deleted it"
+        ))
+        .next("see those that can be regenerated with: taskqueue list --status failed"),
+        Error::NotRegenerated(_) => Failure::new(format!("task {id}: {why}"))
+            .next(format!("see how it stands with: taskqueue show {id}")),
+        Error::Store(_) | Error::Refused(_) | Error::Raw => {
+            Failure::new(format!("task {id}: {why}"))
+        }
+    }
 }
 
 /// Refuses all of it if one would get into a tube whose workers know nothing of tasks.

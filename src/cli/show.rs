@@ -25,7 +25,7 @@ Examples:
 A task that is not there, or no more: prints gone, exit 1.")]
 pub struct Flags {
     /// The task's id, or its uuid
-    #[arg(value_name = "ID", value_parser = key)]
+    #[arg(value_name = "ID", value_parser = key, allow_negative_numbers = true)]
     id: Key,
     /// Print times in UTC
     #[arg(long)]
@@ -36,7 +36,7 @@ pub struct Flags {
 }
 
 fn key(text: &str) -> Result<Key, String> {
-    if let Ok(id) = text.parse() {
+    if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Key::Id(TaskId(id)));
     }
     Uuid::parse_str(text).map(Key::Uuid).map_err(|_| {
@@ -47,18 +47,19 @@ fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let task = match Queue::open_existing(&config.broker, &config.store)? {
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let is_there = queue.is_some();
+    let task = match queue {
         Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
         None => None,
     };
     let mut out = out(flags.json);
     let Some(task) = task else {
-        if flags.json {
-            log::say(format_args!("gone"));
-            writeln!(out, "null")?;
-        } else {
-            writeln!(out, "gone")?;
-        }
+        writeln!(out, "{}", if flags.json { "null" } else { "gone" })?;
+        log::say(format_args!(
+            "taskqueue: {}",
+            absent(&flags.id, is_there, config)
+        ));
         return Ok(ExitCode::FAILURE);
     };
     if flags.json {
@@ -69,6 +70,23 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         print(&mut out, &task, Zone::of(flags.utc))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is nothing to show.
+fn absent(key: &Key, is_there: bool, config: &Config) -> Failure {
+    let store = &config.store;
+    if !is_there {
+        return Failure::new(format!("there is no store {store} yet"))
+            .next("name another with --store PATH or TASKQUEUE_STORE");
+    }
+    let task = match key {
+        Key::Id(id) => id.to_string(),
+        Key::Uuid(uuid) => uuid.to_string(),
+    };
+    Failure::new(format!(
+        "no task {task} is in the store {store}: it never was, or a cleanup has deleted it"
+    ))
+    .next("see those that are there with: taskqueue list")
 }
 
 fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {

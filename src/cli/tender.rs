@@ -8,6 +8,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
+use super::environment::{names, said_by};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
 use super::{Failure, guard, log, number};
@@ -224,10 +225,14 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         && !tubes.is_empty()
         && !tubes.iter().any(has_program)
     {
-        return Err(Failure::usage(
-            "--worker-protocol, or its variable, is given, and no program that could speak it",
-        )
-        .next("name the program with --worker-command, or leave --worker-protocol out"));
+        return Err(Failure::usage(format!(
+            "{} is given, and no program that could speak it",
+            said_by(PROTOCOL.0, PROTOCOL.1)
+        ))
+        .next(format!(
+            "name the program with --worker-command, or leave {} out",
+            said_by(PROTOCOL.0, PROTOCOL.1)
+        )));
     }
     let pools = tubes
         .iter()
@@ -375,6 +380,7 @@ pub fn pool(
         ))
         .next("name the program with worker_command, or leave worker_protocol out"));
     }
+    let command = foreign.as_ref().map(Foreign::command).transpose()?;
     if foreign.as_ref().is_some_and(Foreign::is_unsaid) {
         let reason = "nobody says how it reports: \"lines\" is tried, but if it says nothing, say \
                       worker_protocol = \"none\"";
@@ -406,8 +412,8 @@ pub fn pool(
             kill_after: config.levels.kill_after(&tube).unwrap_or_default(),
             ..rules(flags, &file, foreign.as_ref())
         },
-        command: match foreign {
-            Some(foreign) => foreign.command()?,
+        command: match command {
+            Some(command) => command,
             None => own_command(&tube, config, global, grace)?,
         },
         tube,
@@ -450,8 +456,24 @@ fn contradiction(tube: &TubeName, size: Size, bad: BadLimits) -> Failure {
         ),
         BadLimits::MinAboveMax { .. } | BadLimits::MaxZero { .. } => bad.to_string(),
     };
-    Failure::usage(format!("the limits of the tube {tube}: {why}"))
+    let wrong = Failure::usage(format!("the limits of the tube {tube}: {why}"));
+    let sizes = [
+        ("min-workers", "TASKQUEUE_MIN_WORKERS"),
+        ("max-workers", "TASKQUEUE_MAX_WORKERS"),
+        ("spare-workers", "TASKQUEUE_SPARE_WORKERS"),
+    ];
+    let set = sizes
+        .into_iter()
+        .filter(|(flag, variable)| names(flag, variable));
+    let set: Vec<&str> = set.map(|(_, variable)| variable).collect();
+    match set.as_slice() {
+        [] => wrong,
+        _ => wrong.next(format!("the environment says so by {}", set.join(" and "))),
+    }
 }
+
+/// The flag and the variable by which a foreign worker's protocol is said.
+const PROTOCOL: (&str, &str) = ("worker-protocol", "TASKQUEUE_WORKER_PROTOCOL");
 
 /// Says of which sizes nothing comes, where somebody has set them.
 fn warn_of_what_is_not_heeded(tube: &TubeName, size: Size) {

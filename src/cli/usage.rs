@@ -235,8 +235,8 @@ fn unknown(arg: &str, around: &Command) -> (String, Option<String>) {
 }
 
 /// Said where a task's arguments are given.
-const AFTER_HYPHENS: &str = "a task's options are given as --option K=V, and its arguments that begin with a hyphen \
-    after --; its command takes those where the configuration says dash_arguments = true";
+const AFTER_HYPHENS: &str = "a task's options are given as --option K=V, and its arguments that begin with a hyphen, \
+    but for numbers, after --; its command takes those where the configuration says dash_arguments = true";
 
 fn takes_arguments(around: &Command) -> bool {
     around

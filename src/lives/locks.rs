@@ -30,6 +30,7 @@ use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside::{self, Folder, Opened};
 use crate::clock::boot_id;
+use crate::errno;
 use crate::file_id::FileId;
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -321,7 +322,11 @@ impl LockFile {
 
 fn trouble(path: &Path, error: &io::Error) -> Error {
     Error::Trouble {
-        what: format!("the file of locks {} failed: {error}", path.display()),
+        what: format!(
+            "the file of locks {} failed: {}",
+            path.display(),
+            errno::said(error)
+        ),
     }
 }
 
@@ -387,7 +392,11 @@ impl Lives for LockFile {
             .folder()
             .and_then(|folder| Notes::open(folder, &notes, worker));
         opened.map(Some).map_err(|error| Error::Trouble {
-            what: format!("cannot write to {}: {error}", notes.display()),
+            what: format!(
+                "cannot write to {}: {}",
+                notes.display(),
+                errno::said(&error)
+            ),
         })
     }
 

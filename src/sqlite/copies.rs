@@ -12,11 +12,12 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::Error;
-use super::error::{copy_failed, not_restored};
+use super::error::{copy_failed, file_failed, not_restored, said};
 use super::pair::set_mark;
 use super::place::{open_error, standing};
 use super::schema::{is_current, version};
 use crate::beside::{self, Folder};
+use crate::errno;
 use crate::file_id::is_same;
 
 mod alone;
@@ -93,7 +94,7 @@ pub fn back_up(
     let settled = part.settle(to, replace);
     let bytes = settled.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => copy_failed(to, &THERE),
-        _ => copy_failed(to, &e),
+        _ => file_failed(to, &e),
     })?;
     let kept = None;
     Ok(Some(Copied { bytes, tasks, kept }))
@@ -117,7 +118,7 @@ pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result
         Err(Error::Open { reason, .. }) => return Err(not_restored(from, &reason)),
         Err(other) => return Err(other),
     };
-    let store = crate::trust::resolved(store).map_err(|e| copy_failed(store, &e))?;
+    let store = crate::trust::resolved(store).map_err(|e| file_failed(store, &e))?;
     if is_same(from, &store) {
         return Err(not_restored(
             from,
@@ -127,15 +128,15 @@ pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result
     // Before all the work.
     drop(alone(&store)?);
     whole(&copied).map_err(|why| not_restored(from, &why))?;
-    beside::make_around(&store).map_err(|e| copy_failed(&store, &e))?;
-    let folder = Folder::of(&store).map_err(|e| copy_failed(&store, &e))?;
+    beside::make_around(&store).map_err(|e| file_failed(&store, &e))?;
+    let folder = Folder::of(&store).map_err(|e| file_failed(&store, &e))?;
     let part = Part::of_store(&store, &folder)?;
     let tasks = copy(&copied, &part, progress).map_err(|e| not_restored(from, &e))?;
     drop(copied);
     let Some(_alone) = alone(&store)? else {
         let bytes = part
             .settle(&store, false)
-            .map_err(|e| copy_failed(&store, &e))?;
+            .map_err(|e| file_failed(&store, &e))?;
         let kept = None;
         return Ok(Copied { bytes, tasks, kept });
     };
@@ -144,7 +145,7 @@ pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result
     follow(&store, &aside, &journals())?;
     let bytes = part
         .exchange(&store, &aside)
-        .map_err(|e| copy_failed(&store, &e))?;
+        .map_err(|e| file_failed(&store, &e))?;
     follow(&store, &aside, &noted(&store))?;
     let kept = Some(aside);
     Ok(Copied { bytes, tasks, kept })
@@ -168,7 +169,7 @@ fn look(path: &Path) -> Result<Option<Connection>, Error> {
 
 /// Copies page by page what is seen at this moment, whoever writes meanwhile. How many tasks are in it.
 fn copy(from: &Connection, to: &Part, progress: &mut Progress<'_>) -> Result<u64, String> {
-    let text = |error: rusqlite::Error| error.to_string();
+    let text = |error: rusqlite::Error| said(to.path(), &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut copy = Connection::open_with_flags(to.path(), flags).map_err(text)?;
     // Whoever is killed leaves nothing that anybody would believe.
@@ -196,7 +197,7 @@ fn copy(from: &Connection, to: &Part, progress: &mut Progress<'_>) -> Result<u64
                 _ => {}
             }
             if steps.is_multiple_of(KEPT) {
-                to.sync().map_err(|error| error.to_string())?;
+                to.sync().map_err(|error| errno::said(&error))?;
             }
             sleep(PAUSE.max(begun.elapsed() / 3));
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::errno;
 use crate::lives;
 use crate::lives::locks::LockFile;
 use crate::trust::hindrance;
@@ -96,7 +97,7 @@ pub enum Error {
         reason: String,
     },
     /// Somebody uses it who must not while it is replaced.
-    #[error("the store {} is in use: {who}; {next}", path.display())]
+    #[error("the store {} is in use: {who}", path.display())]
     InUse {
         /// The database file.
         path: PathBuf,
@@ -131,6 +132,37 @@ impl Error {
     /// Somebody else has it locked, and nothing was done.
     pub fn is_locked(&self) -> bool {
         matches!(self, Error::Locked { .. })
+    }
+
+    /// What to do next, where there is a next step that is not in the words.
+    pub fn next(&self) -> Option<String> {
+        const NAMED: &str = "with --store PATH or TASKQUEUE_STORE";
+        match self {
+            Error::Open { path, .. } if path.is_dir() => {
+                let file = path.join("tasks.db");
+                Some(format!(
+                    "name a file in that folder, such as {}, {NAMED}",
+                    file.display()
+                ))
+            }
+            Error::Open { reason, .. } if reason == NO_DATABASE => {
+                Some(format!("name another store {NAMED}, or put a backup there"))
+            }
+            Error::Open { .. } => Some(format!("name a store that can be written to {NAMED}")),
+            Error::NotOurs { .. } => Some(format!("name another store {NAMED}")),
+            Error::InUse { next, .. } => Some(next.clone()),
+            Error::Newer { .. }
+            | Error::Migrate { .. }
+            | Error::Compact { .. }
+            | Error::Locked { .. }
+            | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
+            | Error::Sqlite { .. }
+            | Error::Lives(_)
+            | Error::Corrupt { .. }
+            | Error::Closed => None,
+        }
     }
 
     /// The row that was asked for is why, and others may well be fine.
@@ -178,6 +210,9 @@ impl Error {
     }
 }
 
+/// Said of a file that is something else.
+const NO_DATABASE: &str = "what is there is no SQLite database; it was left alone";
+
 /// Why a copy could not be made, or put in its place.
 pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::Copy {
@@ -185,6 +220,11 @@ pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
         path: file.into(),
         reason: why.to_string(),
     }
+}
+
+/// The same, where the system refused something.
+pub(super) fn file_failed(file: &Path, error: &std::io::Error) -> Error {
+    copy_failed(file, &errno::said(error))
 }
 
 /// Why a copy cannot be put in a store's place.
@@ -201,9 +241,7 @@ pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode;
     let kept_from = || hindrance(path).map(|why| format!("it cannot be written to: {why}"));
     let ours = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            Some("what is there is no SQLite database; it was left alone".into())
-        }
+        Some(ErrorCode::NotADatabase) => Some(NO_DATABASE.into()),
         Some(ErrorCode::CannotOpen) => kept_from()
             .or_else(|| Some("a file beside it, or its folder, cannot be opened or made".into())),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => kept_from(),

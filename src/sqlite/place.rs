@@ -10,11 +10,13 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::process::geteuid;
 
 use super::Error;
+use super::error::said;
 use super::pair::is_strange;
 use super::patience::wait_for_lock;
 use crate::beside::{self, Folder};
+use crate::errno;
 use crate::file_id::FileId;
-use crate::trust::{Distrust, Found, resolved};
+use crate::trust::{Distrust, Found, hindrance, is_distrust, resolved};
 
 /// A store's file that is there and may be opened, as it was looked at.
 pub(super) struct Place {
@@ -52,10 +54,12 @@ pub(super) fn create_private(path: &Path) -> io::Result<Place> {
     standing(&path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-pub(super) fn open_error(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+pub(super) fn open_error(path: &Path, error: &io::Error) -> Error {
+    let is_kept_out = error.kind() == io::ErrorKind::PermissionDenied && !is_distrust(error);
+    let hindrance = is_kept_out.then(|| hindrance(path)).flatten();
     Error::Open {
         path: path.into(),
-        reason: reason.to_string(),
+        reason: hindrance.unwrap_or_else(|| errno::said(error)),
     }
 }
 
@@ -74,7 +78,10 @@ impl Place {
         }
         // SQLite gives names such as `:memory:` a meaning of their own. In a folder they have none.
         let mut connection = Connection::open_with_flags(Path::new(".").join(path), flags)
-            .map_err(|e| open_error(path, &e))?;
+            .map_err(|e| Error::Open {
+                path: path.clone(),
+                reason: said(path, &e),
+            })?;
         connection
             .busy_handler(Some(wait_for_lock))
             .and_then(|()| keep_journal(&connection, true))

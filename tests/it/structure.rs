@@ -13,6 +13,8 @@ use source::{Source, files, paths_after, sources};
 const CORE: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("crew", &["backoff", "lifecycle", "pool"]),
+    // What the system said, in our words.
+    ("errno", &[]),
     ("grace", &[]),
     ("harmless", &[]),
     ("lifecycle", &["grace"]),
@@ -30,13 +32,13 @@ const PORTS: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
-            "clock", "fd", "lives", "seconds", "sqlite", "thread", "tube",
+            "clock", "errno", "fd", "lives", "seconds", "sqlite", "thread", "tube",
         ],
     ),
     ("clock", &["task"]),
     (
         "control",
-        &["beside", "file_id", "service", "trust", "tube"],
+        &["beside", "errno", "file_id", "service", "trust", "tube"],
     ),
     // Where tests let a process die.
     ("crash", &[]),
@@ -63,11 +65,13 @@ const PORTS: &[(&str, &[&str])] = &[
     ("link", &["fd"]),
     (
         "lives",
-        &["beside", "clock", "file_id", "ofd", "task", "trust"],
+        &[
+            "beside", "clock", "errno", "file_id", "ofd", "task", "trust",
+        ],
     ),
     // Locks on files, for whoever holds one.
     ("ofd", &[]),
-    ("ownership", &["beside", "ofd", "tube"]),
+    ("ownership", &["beside", "errno", "ofd", "tube"]),
     ("process", &["fd", "file_id", "lives", "task"]),
     // Bytes for another process, which nobody can change.
     ("sealed", &[]),
@@ -78,7 +82,8 @@ const PORTS: &[(&str, &[&str])] = &[
     (
         "sqlite",
         &[
-            "beside", "clock", "crash", "file_id", "harmless", "lives", "ofd", "task", "trust",
+            "beside", "clock", "crash", "errno", "file_id", "harmless", "lives", "ofd", "task",
+            "trust",
         ],
     ),
     ("thread", &["crash"]),
@@ -172,6 +177,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "config",
             "connect",
             "control",
+            "errno",
             "fd",
             "grace",
             "guard",
@@ -195,7 +201,7 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "pool", "process", "sealed", "task", "trust", "tube",
+            "address", "errno", "pool", "process", "sealed", "task", "trust", "tube",
         ],
     ),
     // Which adapter is meant by which name.

@@ -14,6 +14,7 @@ use rustix::fs::{fstat, lstat, stat};
 use rustix::io::{Errno, write};
 use serde_json::json;
 
+use crate::errno;
 use crate::trust::Found;
 
 /// A pipe that has room at all has room for so much.
@@ -93,7 +94,7 @@ impl Sink {
                 tracing::info!("log file opened again");
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), reason = error.to_string(), "log file was not opened again");
+                tracing::error!(path = %path.display(), reason = errno::said(&error), "log file was not opened again");
             }
         }
     }
@@ -104,7 +105,7 @@ impl Sink {
         if !self.say_lost(patience) {
             self.lose(1, None);
         } else if let Err(error) = self.put(line, patience) {
-            self.lose(1, Some(error.to_string()));
+            self.lose(1, Some(errno::said(&error)));
         }
     }
 
@@ -142,7 +143,7 @@ impl Sink {
             Ok(()) => true,
             Err(error) => {
                 self.lost = Some(Lost {
-                    reason: error.to_string(),
+                    reason: errno::said(&error),
                     ..lost
                 });
                 false

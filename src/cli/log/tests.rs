@@ -199,7 +199,7 @@ fn a_reader_who_is_gone_costs_lines_and_another_hears_how_many() {
     let note: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!(note["lines"], 10, "{text}");
     assert!(
-        note["reason"].as_str().unwrap().contains("Broken pipe"),
+        note["reason"].as_str().unwrap().contains("broken pipe"),
         "{text}"
     );
     assert_eq!(lines[1..], ["line 10"]);

@@ -19,7 +19,7 @@ use crate::lives::Holder;
 use crate::lives::locks::Lock;
 use crate::ofd;
 use crate::sqlite::Error;
-use crate::sqlite::error::copy_failed;
+use crate::sqlite::error::{copy_failed, file_failed};
 use crate::sqlite::patience::briefly;
 use crate::sqlite::place::{Place, keep_journal, open_error, standing};
 use crate::sqlite::turn::{no_turn, wait_for_turn};
@@ -68,7 +68,7 @@ pub(super) fn alone(path: &Path) -> Result<Option<Alone>, Error> {
         let file = place
             .folder
             .open(path)
-            .map_err(|e| copy_failed(path, &e))?
+            .map_err(|e| file_failed(path, &e))?
             .file;
         match ofd::lock_range(&file, FIRST, BYTES) {
             Ok(()) => {
@@ -78,7 +78,7 @@ pub(super) fn alone(path: &Path) -> Result<Option<Alone>, Error> {
                 }));
             }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return Err(copy_failed(path, &error));
+                return Err(file_failed(path, &error));
             }
             Err(_) if since.elapsed() >= PATIENCE => return Err(in_use(&place)),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
@@ -175,7 +175,7 @@ pub(super) fn follow(store: &Path, aside: &Path, suffixes: &[String]) -> Result<
         let (from, to) = (beside::named(store, suffix), beside::named(aside, suffix));
         match fs::rename(&from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(copy_failed(&from, &error));
+                return Err(file_failed(&from, &error));
             }
             Ok(()) | Err(_) => {}
         }

@@ -14,7 +14,7 @@ use crate::crash::{self, Point};
 use crate::file_id::FileId;
 use crate::ofd;
 use crate::sqlite::Error;
-use crate::sqlite::error::copy_failed;
+use crate::sqlite::error::{copy_failed, file_failed};
 
 /// Locked by whoever writes the file. SQLite locks others.
 const WRITING: i64 = 0;
@@ -62,7 +62,7 @@ impl Part {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(copy_failed(&path, &"another process writes it just now"))
             }
-            Err(error) => Err(copy_failed(&path, &error)),
+            Err(error) => Err(file_failed(&path, &error)),
         }
     }
 

@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::process::{folder, program};
 use crate::signals;
 
+mod backup;
 mod began;
 mod bulk;
 mod check;
@@ -115,6 +116,10 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
+    /// Write a copy of the store while it is used
+    Backup(backup::BackupFlags),
+    /// Put a backup in the store's place
+    Restore(backup::RestoreFlags),
     /// Make a round trip through the broker
     Ping(ping::Flags),
     /// Queue example tasks, to see that everything works
@@ -190,6 +195,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Flush(flags) => return flush::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
+        Command::Backup(flags) => backup::backup(&flags, &global.store()?),
+        Command::Restore(flags) => backup::restore(&flags, &global.store()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),
         Command::ExampleTaskWorker(flags) => example::work(flags),

@@ -1,11 +1,14 @@
 //! The one place where adapters are picked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
+pub use crate::ledger::sqlite::Copied;
+use crate::ledger::sqlite::Progress;
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
 /// A session with a broker. It connects when it is first used.
@@ -44,6 +47,33 @@ pub fn existing(store: &StoreUrl) -> Result<Option<Ledger>, ledger::Error> {
 pub fn opener(store: &StoreUrl) -> Open {
     let store = store.clone();
     Arc::new(move || existing(&store))
+}
+
+/// Leaves a store in good order that this process was the last to use. To be called when it is open nowhere here.
+pub fn fold(store: &StoreUrl) {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::fold(file);
+}
+
+/// Writes a copy of a store; `None` if there is no store.
+pub fn back_up(
+    store: &StoreUrl,
+    to: &Path,
+    replace: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Copied>, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::back_up(file, to, replace, progress)
+}
+
+/// Puts a copy in the place of a store that nobody uses.
+pub fn restore(
+    store: &StoreUrl,
+    from: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Copied, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::restore(file, from, progress)
 }
 
 // Here, since this is where adapters are picked.

@@ -61,11 +61,17 @@ pub enum Point {
     TasksEdited,
     /// cleanup: some are deleted, and others not.
     BatchDeleted,
+    /// backup and restore: a copy is written, and has not its name.
+    CopyWritten,
+    /// backup: the copy has its name. restore: it has the name that is to be that of the store before.
+    CopyNamed,
+    /// restore: the copy is at the store's place, and what workers of the store before had noted still beside it.
+    StoreReplaced,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 26] = [
+    pub const ALL: [Point; 29] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -92,6 +98,9 @@ impl Point {
         Point::TasksDeleted,
         Point::TasksEdited,
         Point::BatchDeleted,
+        Point::CopyWritten,
+        Point::CopyNamed,
+        Point::StoreReplaced,
     ];
 }
 

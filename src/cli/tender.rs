@@ -173,6 +173,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     let read = read(&flags, &mut config, global)?;
     began::tender(&config, &read.pools, read.grace);
     say_who_is_root(config.levels.unnamed(&read.scope.tubes));
+    let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
         pools: read.pools,
@@ -194,11 +195,16 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         }),
     };
     limit::raise(None);
-    block_on(async {
+    let ended = block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
-    })
+    });
+    // Another one goes on with the store, and folds it when it ends.
+    if ended.is_ok() && ownership::tended(store.beside()).is_ok_and(|others| others.is_empty()) {
+        connect::fold(&store);
+    }
+    ended
 }
 
 /// What the tender is to do by the flags and the configuration.

@@ -23,6 +23,7 @@ use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
+use crate::ownership;
 use crate::process::environment::Environment;
 use crate::process::variables::OWN_VARIABLES;
 use crate::process::{command, folder, limit};
@@ -114,7 +115,8 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             .ok()
             .and_then(|soft| soft.parse().ok()),
     );
-    block_on(async {
+    let store_url = config.store.clone();
+    let is_alone = block_on(async {
         let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
         if tender.is_none() {
@@ -159,11 +161,18 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             tube: flags.use_tube,
         };
         worker::run(settings).await?;
+        let is_alone = guard.is_some();
         if let Some(guard) = guard {
             guard.dismiss().await;
         }
-        Ok(())
-    })
+        Ok(is_alone)
+    })?;
+    // Else its tender does.
+    let tended = || ownership::tended(store_url.beside());
+    if is_alone && tended().is_ok_and(|tenders| tenders.is_empty()) {
+        connect::fold(&store_url);
+    }
+    Ok(())
 }
 
 /// With a command on the command line, every body goes to it.

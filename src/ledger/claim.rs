@@ -46,7 +46,7 @@ pub(super) struct Writing<'a> {
 impl Writing<'_> {
     pub fn claim(&self, job: &JobRef) -> Result<Claim, Failed> {
         let Some(task) = self.find_or_add(job)? else {
-            return Ok(Claim::DeleteJob { task: None });
+            return self.without_row(job);
         };
         if is_astray(&task, job) {
             return Ok(self.astray(&task, job));
@@ -78,6 +78,20 @@ impl Writing<'_> {
             }),
             Verdict::AskForKicks => Ok(Claim::AskForKicks),
         }
+    }
+
+    /// What becomes of a job whose task has no row. Who recorded the task did that before there was a job, and a uuid
+    /// of ours says when.
+    fn without_row(&self, job: &JobRef) -> Result<Claim, Failed> {
+        let uuid = match &job.task {
+            TaskRef::Pointer(uuid) | TaskRef::Named(uuid, _) => *uuid,
+            TaskRef::Nameless(_) => return Ok(Claim::DeleteJob { task: None }),
+        };
+        let missing = match recorded_at(&uuid) {
+            Some(recorded) => self.rows.may_lack(recorded)?,
+            None => false,
+        };
+        Ok(Claim::NoRow { uuid, missing })
     }
 
     /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
@@ -414,6 +428,15 @@ impl Writing<'_> {
             priority: task.priority,
         })
     }
+}
+
+/// When a task was recorded that we have given its uuid.
+fn recorded_at(uuid: &Uuid) -> Option<Millis> {
+    let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
+    let millis = seconds
+        .checked_mul(1000)?
+        .checked_add(u64::from(nanos / 1_000_000))?;
+    Millis::try_from(millis).ok()
 }
 
 /// Whether a job waits in another tube than the task that it names.

@@ -107,6 +107,14 @@ pub enum Claim {
         /// The task.
         task: Option<TaskId>,
     },
+    /// A pointer whose task has no row: the task was cleaned up, or was recorded in a file that this one was put in the
+    /// place of.
+    NoRow {
+        /// The task.
+        uuid: Uuid,
+        /// It may be missing here, and its job is to be kept, buried; else the job is one too many.
+        missing: bool,
+    },
     /// The task has failed: claim again, and say how often the job was kicked.
     AskForKicks,
     /// The worker that answers for the task's attempt is dead: take the attempt over, end what is left, claim again.

@@ -70,6 +70,10 @@ pub trait Reads {
     /// The job of a task, if the task waits and its job is known.
     fn unverified_of(&self, task: TaskId) -> Result<Option<UnverifiedJob>, Failed>;
 
+    /// Whether a task that was recorded at that time, and has no row, may be missing for another reason than that it
+    /// was deleted here: it is newer than the newest, or of a time that a restored file lacks.
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed>;
+
     /// Whether a task of a tube waits.
     fn waits(&self, tube: &TubeName) -> Result<bool, Failed>;
 

@@ -16,7 +16,8 @@ use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
-use crate::sqlite::{self, Database, briefly};
+pub use crate::sqlite::copies::{Copied, Progress};
+use crate::sqlite::{self, Database, briefly, copies};
 
 mod attempts;
 mod cleanup;
@@ -52,6 +53,26 @@ pub fn open_keeping_jobs(path: &Path, durability: Durability) -> Result<Ledger, 
 pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
     let database = Database::open_existing(path)?;
     Ok(database.map(|database| over(database, Durability::ProcessDeath, false)))
+}
+
+/// Leaves the file as one file, where nobody uses it any more.
+pub fn fold(path: &Path) {
+    Database::leave_one_file(path);
+}
+
+/// Writes a copy of a store; `None` if there is no store.
+pub fn back_up(
+    store: &Path,
+    to: &Path,
+    replace: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Copied>, Error> {
+    Ok(copies::back_up(store, to, replace, progress)?)
+}
+
+/// Puts a copy in the place of a store that nobody uses.
+pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result<Copied, Error> {
+    Ok(copies::restore(store, from, progress)?)
 }
 
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {

@@ -282,6 +282,11 @@ impl LockFile {
         format!("{} {LAYOUT}", self.store)
     }
 
+    /// Whether any worker lives, or any session of the embedded broker.
+    pub(crate) fn is_anybody_here(&self) -> io::Result<bool> {
+        ofd::is_any_locked(&self.seen(&self.held)?.file, WORKERS, WAITERS)
+    }
+
     /// Whether the file is this store's, of a layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::errno;
 use crate::lives;
 use crate::lives::locks::LockFile;
 use crate::trust::hindrance;
@@ -74,6 +75,37 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
+    /// The write-ahead log beside it is another file's.
+    #[error(
+        "the journal {file}-wal is not that of the store {file}, but of another file that was there before; nothing \
+         was read, and nothing changed: put back the file that was there, or, to go on with the one that is there, \
+         move the journal away: mv {file}-wal {file}-wal.old",
+        file = path.display()
+    )]
+    StrangeJournal {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A copy of a store could not be made, or put in its place.
+    #[error("cannot {doing} {}: {reason}", path.display())]
+    Copy {
+        /// What was to be done with a file.
+        doing: &'static str,
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody uses it who must not while it is replaced.
+    #[error("the store {} is in use: {who}", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+        /// Who uses it.
+        who: String,
+        /// How to end that.
+        next: String,
+    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {}", path.display(), said(path, source))]
     Sqlite {
@@ -118,11 +150,14 @@ impl Error {
             }
             Error::Open { .. } => Some(format!("name a store that can be written to {NAMED}")),
             Error::NotOurs { .. } => Some(format!("name another store {NAMED}")),
+            Error::InUse { next, .. } => Some(next.clone()),
             Error::Newer { .. }
             | Error::Migrate { .. }
             | Error::Compact { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
             | Error::Sqlite { .. }
             | Error::Lives(_)
             | Error::Corrupt { .. }
@@ -142,6 +177,9 @@ impl Error {
             | Error::Compact { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
+            | Error::InUse { .. }
             | Error::Lives(_)
             | Error::Closed => false,
         }
@@ -174,6 +212,29 @@ impl Error {
 
 /// Said of a file that is something else.
 const NO_DATABASE: &str = "what is there is no SQLite database; it was left alone";
+
+/// Why a copy could not be made, or put in its place.
+pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        doing: "write the copy",
+        path: file.into(),
+        reason: why.to_string(),
+    }
+}
+
+/// The same, where the system refused something.
+pub(super) fn file_failed(file: &Path, error: &std::io::Error) -> Error {
+    copy_failed(file, &errno::said(error))
+}
+
+/// Why a copy cannot be put in a store's place.
+pub(super) fn not_restored(copy: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        doing: "restore a store from",
+        path: copy.into(),
+        reason: why.to_string(),
+    }
+}
 
 /// What SQLite said of the file at this path, in our words, where ours say more.
 pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {

@@ -66,6 +66,29 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::Refused { task, reason } => {
             tracing::warn!(worker, %task, %tube, outcome = "refused", reason, "refused a task and buried its job")
         }
+        Said::NoRow {
+            job,
+            uuid,
+            missing: true,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "buried a pointer to a task that the store lacks, and that was recorded after what it has: was an older \
+             store put in its place?"
+        ),
+        Said::NoRow {
+            job,
+            uuid,
+            missing: false,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "deleted a pointer to a task that the store has no more, as after a cleanup"
+        ),
         Said::GivenUp { task, reason } => {
             tracing::error!(worker, %task, %tube, reason, "gave up a task and buried its job")
         }

@@ -82,7 +82,8 @@ const PORTS: &[(&str, &[&str])] = &[
     (
         "sqlite",
         &[
-            "beside", "clock", "crash", "errno", "file_id", "lives", "task", "trust",
+            "beside", "clock", "crash", "errno", "file_id", "harmless", "lives", "ofd", "task",
+            "trust",
         ],
     ),
     ("thread", &["crash"]),

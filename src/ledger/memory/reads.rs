@@ -28,6 +28,13 @@ use crate::tube::TubeName;
 const NEWEST: usize = 1000;
 
 impl Reads for Transaction<'_> {
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let newest = tables.tasks().values().next_back();
+        let newest = newest.map(|row| row.created).max(tables.deleted());
+        Ok(newest.is_none_or(|newest| newest <= recorded))
+    }
+
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed> {
         let tables = self.0.borrow();
         let open = tables.tasks().values().filter(|row| !row.status.is_ended());

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{Ends, Of};
+use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
@@ -70,6 +71,8 @@ pub(super) struct Tables {
     uuids: Table<Uuid, TaskId>,
     /// The numbers given last, never given again.
     numbers: Table<(), (i64, i64)>,
+    /// When the newest was recorded of those that were deleted.
+    deleted: Table<(), Millis>,
     ends: Table<Of, Ends>,
 }
 
@@ -82,6 +85,7 @@ pub(super) struct Written {
     workers: usize,
     uuids: usize,
     numbers: usize,
+    deleted: usize,
     ends: usize,
 }
 
@@ -137,6 +141,10 @@ impl Tables {
         Ok(())
     }
 
+    pub fn deleted(&self) -> Option<Millis> {
+        self.deleted.get(()).copied()
+    }
+
     /// With its attempts and what they printed.
     pub fn delete_task(&mut self, id: TaskId) {
         let of = |attempt: &AttemptId| attempt.task == id;
@@ -145,8 +153,9 @@ impl Tables {
             self.attempts.put(attempt, None);
             self.output.put(attempt, None);
         }
-        if let Some(uuid) = self.task(id).map(|row| row.uuid) {
+        if let Some((uuid, created)) = self.task(id).map(|row| (row.uuid, row.created)) {
             self.uuids.put(uuid, None);
+            self.deleted.put((), self.deleted().max(Some(created)));
         }
         self.tasks.put(id, None);
     }
@@ -195,6 +204,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
             ends,
         } = self;
         tasks.before.clear();
@@ -203,6 +213,7 @@ impl Tables {
         workers.before.clear();
         uuids.before.clear();
         numbers.before.clear();
+        deleted.before.clear();
         ends.before.clear();
     }
 
@@ -220,6 +231,7 @@ impl Tables {
             workers: self.workers.before.len(),
             uuids: self.uuids.before.len(),
             numbers: self.numbers.before.len(),
+            deleted: self.deleted.before.len(),
             ends: self.ends.before.len(),
         }
     }
@@ -233,6 +245,7 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
             ends,
         } = self;
         tasks.undo(written.tasks);
@@ -241,6 +254,7 @@ impl Tables {
         workers.undo(written.workers);
         uuids.undo(written.uuids);
         numbers.undo(written.numbers);
+        deleted.undo(written.deleted);
         ends.undo(written.ends);
     }
 }

@@ -149,6 +149,10 @@ impl Reads for Connected<'_> {
         attempts::output(self.0, attempt)
     }
 
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
+        tasks::may_lack(self.0, recorded)
+    }
+
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         workers::all(self.0)
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use super::cleanup::note_newest;
 use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::puts;
@@ -58,6 +59,14 @@ pub(super) fn row(change: &Connection, task: TaskId) -> Result<Option<TaskRow>, 
         .query_row([task], read)
         .optional()?
         .transpose()
+}
+
+pub(super) fn may_lack(look: &Connection, recorded: Millis) -> Result<bool, Failed> {
+    // Whoever records a task may have to wait between giving it its uuid and writing it.
+    let sql = "SELECT ?1 >= max(coalesce((SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 0), coalesce(deleted, 0))
+            OR coalesce(?1 BETWEEN lacks_from - 60000 AND lacks_until, 0) FROM store";
+    let mut statement = look.prepare_cached(sql)?;
+    Ok(statement.query_row([recorded], |row| row.get(0))?)
 }
 
 pub(super) fn foreign_task(
@@ -321,10 +330,14 @@ pub(super) fn set_content(
 }
 
 pub(super) fn delete(change: &Connection, task: TaskId) -> Result<(), Failed> {
-    change
-        .prepare_cached("DELETE FROM tasks WHERE id = ?1")?
-        .execute([task])?;
-    Ok(())
+    let created = change
+        .prepare_cached("DELETE FROM tasks WHERE id = ?1 RETURNING created")?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    match created {
+        Some(created) => note_newest(change, created),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {

@@ -404,6 +404,15 @@ pub enum Said {
         /// Why.
         reason: String,
     },
+    /// A job is of a task that has no row.
+    NoRow {
+        /// The job.
+        job: JobId,
+        /// Its task.
+        uuid: uuid::Uuid,
+        /// It may be missing, and the job was buried; else the job was deleted.
+        missing: bool,
+    },
     /// The task has lost too many attempts.
     GivenUp {
         /// Which.

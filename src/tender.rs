@@ -79,6 +79,8 @@ pub struct Settings {
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
     pub reopen: fn(),
+    /// Says that it begins, once nothing is in the way of that.
+    pub began: Box<dyn FnOnce() + Send>,
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -272,12 +274,13 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
+pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
+    std::mem::replace(&mut settings.began, Box::new(|| {}))();
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);

@@ -12,8 +12,8 @@ use crate::tube::TubeName;
 /// A line that names more pools is read by nobody.
 const MOST: usize = 50;
 
-/// A tender's.
-pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) {
+/// What says so of a tender.
+pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) -> impl FnOnce() + use<> {
     let Places {
         config,
         store,
@@ -21,15 +21,17 @@ pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) {
     } = Places::of(config);
     let (version, grace_s) = (env!("CARGO_PKG_VERSION"), grace.as_secs_f64());
     let pools = limits(pools.iter().map(|pool| (&pool.tube, &pool.limits)));
-    tracing::info!(
-        version,
-        config,
-        store,
-        broker,
-        pools,
-        grace_s,
-        "tender began"
-    );
+    move || {
+        tracing::info!(
+            version,
+            config,
+            store,
+            broker,
+            pools,
+            grace_s,
+            "tender began"
+        );
+    }
 }
 
 /// A worker's that has no tender.

@@ -171,7 +171,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
-    began::tender(&config, &read.pools, read.grace);
+    let began = began::tender(&config, &read.pools, read.grace);
     say_who_is_root(config.levels.unnamed(&read.scope.tubes));
     let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
@@ -188,6 +188,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
+        began: Box::new(began),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,

@@ -56,9 +56,7 @@ pub enum Order {
     OwnScreen,
     /// Go to the first line.
     Top,
-    /// Have nothing on the rest of the line.
-    LineIsEmpty,
-    /// Have nothing below.
+    /// Have nothing from there on, nor below.
     RestIsEmpty,
     /// Show what follows the other way round: light on dark, or dark on light.
     Reversed,
@@ -72,7 +70,6 @@ impl Order {
             Order::OtherScreen => b"\x1b[?1049h\x1b[?25l\x1b[?7l",
             Order::OwnScreen => b"\x1b[?7h\x1b[?25h\x1b[?1049l",
             Order::Top => b"\x1b[H",
-            Order::LineIsEmpty => b"\x1b[K",
             Order::RestIsEmpty => b"\x1b[J",
             Order::Reversed => b"\x1b[7m",
             Order::Usual => b"\x1b[0m",

@@ -36,8 +36,8 @@ pub struct Flags {
     use_tube: Vec<TubeName>,
     /// Look again every second, until interrupted
     ///
-    /// On a terminal it takes the whole screen, shows what there is room for, and marks what has changed; q leaves. Into
-    /// a pipe it prints one look after the other
+    /// On a terminal it takes the whole screen, shows what there is room for, and marks what has changed; q leaves.
+    /// Into a pipe it prints one look after the other
     #[arg(long)]
     watch: bool,
     /// Print a JSON object a look

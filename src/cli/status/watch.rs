@@ -120,6 +120,8 @@ fn draw(frame: &Frame, before: Option<&Frame>) -> io::Result<()> {
         if at > 0 {
             writeln!(out)?;
         }
+        // Before the line is written: behind one that is full, the cursor stands on its last letter.
+        out.order(Order::RestIsEmpty)?;
         for part in parts {
             let text = part.text.trim_start();
             let gap = part.text.len() - text.len();
@@ -132,9 +134,7 @@ fn draw(frame: &Frame, before: Option<&Frame>) -> io::Result<()> {
                 write!(out, "{text}")?;
             }
         }
-        out.order(Order::LineIsEmpty)?;
     }
-    out.order(Order::RestIsEmpty)?;
     out.show()
 }
 

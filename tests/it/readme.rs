@@ -99,6 +99,7 @@ impl Tour {
         let said = String::from_utf8(output.stdout)
             .unwrap()
             .replace(&self.port, PORT)
+            .replace(&self.taskqueue.path("").display().to_string(), "/srv/app/")
             // Whoever reads the tour has set no variable.
             .replace(
                 "--broker URL, or change the variable TASKQUEUE_BROKER, which names this one",

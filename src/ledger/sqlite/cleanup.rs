@@ -61,6 +61,9 @@ pub(super) fn delete_sql(old: &Old) -> String {
     )
 }
 
+/// A store of an earlier version keeps no account of that.
+const HAS_DELETED: &str = "SELECT 1 FROM pragma_table_info('store') WHERE name = 'deleted'";
+
 pub(super) fn delete(change: &Connection, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
     let mut delete = change.prepare_cached(&delete_sql(old))?;
     let (mut deleted, mut newest) = (0, None);
@@ -71,7 +74,9 @@ pub(super) fn delete(change: &Connection, old: &Old, tasks: &[TaskId]) -> Result
         newest = newest.max(created);
         deleted += u64::from(created.is_some());
     }
-    if let Some(newest) = newest {
+    if let Some(newest) = newest.filter(|_| deleted > 0)
+        && change.prepare_cached(HAS_DELETED)?.exists([])?
+    {
         // A newer one that is there tells as much, and on a full disk each page is one too many.
         let sql = "UPDATE store SET deleted = ?1 WHERE (deleted IS NULL OR deleted < ?1)
             AND ?1 > coalesce((SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 0)";

@@ -82,7 +82,9 @@ impl Queue {
     ///
     /// It waits for the disk, as programs do when they start.
     pub fn open(broker: &BrokerUrl, store: &StoreUrl) -> Result<Queue, api::Error> {
-        let ledger = recording(broker, store, Durability::PowerCut)?;
+        let StoreUrl::Sqlite(file) = store;
+        let keeps_jobs = matches!(broker, BrokerUrl::Embedded);
+        let ledger = sqlite::open_to_put(file, Durability::PowerCut, keeps_jobs)?;
         Queue::new(self::broker(broker, store), ledger)
     }
 

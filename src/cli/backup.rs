@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(2);
 #[command(after_long_help = "\
 Examples:
   taskqueue backup /backup/tasks.db
-  taskqueue backup /backup/tasks.db --replace     (a crontab line, with the last one kept until it is done)
+  taskqueue backup /backup/tasks.db --replace     (such as by cron)
   taskqueue backup tasks-$(date +%F).db --json
 
 While tenders and workers go on, and without anybody waiting for it. The copy is one file, as the store was when

@@ -215,6 +215,27 @@ fn read_body(input: &mut impl Read) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
+/// Opens the store, or makes it where somebody named it: a producer whose environment is another than its workers'
+/// would else have a store of its own, which nobody tends.
+fn open(config: &Config) -> Result<Queue, Failure> {
+    let store = &config.store;
+    let is_there = store.beside().exists();
+    if !is_there && !config.is_store_named {
+        return Err(Failure::new(format!(
+            "there is no store {store}, and nobody named it, so put makes none there; nothing was recorded"
+        ))
+        .next(
+            "name the store with --store PATH, TASKQUEUE_STORE or store in a configuration, or start a tender, which \
+             makes it",
+        ));
+    }
+    let queue = Queue::open(&config.broker, store)?;
+    if !is_there {
+        log::say(format_args!("taskqueue: made a new store, {store}"));
+    }
+    Ok(queue)
+}
+
 /// Puts tasks that are known to be well-formed.
 pub fn put_all(
     config: &Config,
@@ -408,7 +429,7 @@ fn put_known(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: Queue::open(&config.broker, &config.store)?,
+        queue: open(config)?,
         order,
         doubt: Doubt::new(config, &order.tube),
         warned: false,

@@ -49,6 +49,16 @@ pub fn open_keeping_jobs(path: &Path, durability: Durability) -> Result<Ledger, 
     Ok(over(database, durability, true))
 }
 
+/// Opens a ledger to record tasks in it, as [`open`] does, or as [`open_keeping_jobs`]: where workers of an earlier
+/// version live, its file stays as it is.
+pub fn open_to_put(path: &Path, durability: Durability, keeps_jobs: bool) -> Result<Ledger, Error> {
+    let mut database = Database::open_to_put(path, durability.into())?;
+    if keeps_jobs {
+        begin_boot(&mut database)?;
+    }
+    Ok(over(database, durability, keeps_jobs))
+}
+
 /// Opens a ledger to read it, or to change what may come back with a power cut; `None` if there is none yet.
 pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
     let database = Database::open_existing(path)?;

@@ -32,6 +32,27 @@ pub enum Error {
         /// The newest that this program knows.
         known: i64,
     },
+    /// An earlier taskqueue has been at it, and what it has written cannot be read as it is.
+    #[error(
+        "the store {} has schema version {found}, which is too old to be read as it is by this taskqueue; it was left \
+         alone",
+        path.display()
+    )]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+    },
+    /// Workers live that know no later schema than the one it has.
+    #[error(
+        "cannot bring the schema of the store {} up to date: workers of an earlier version are at it; end them first",
+        path.display()
+    )]
+    Behind {
+        /// The database file.
+        path: PathBuf,
+    },
     /// A database, but not ours.
     #[error("{} is a SQLite database, but not a taskqueue store; it was left alone", path.display())]
     NotOurs {
@@ -151,7 +172,12 @@ impl Error {
             Error::Open { .. } => Some(format!("name a store that can be written to {NAMED}")),
             Error::NotOurs { .. } => Some(format!("name another store {NAMED}")),
             Error::InUse { next, .. } => Some(next.clone()),
+            Error::Older { .. } => Some(
+                "copy it with: taskqueue backup FILE; then start a tender or a worker, which bring it up to date"
+                    .into(),
+            ),
             Error::Newer { .. }
+            | Error::Behind { .. }
             | Error::Migrate { .. }
             | Error::Compact { .. }
             | Error::Locked { .. }
@@ -172,6 +198,8 @@ impl Error {
             Error::Sqlite { source, .. } => is_of_one_row(source),
             Error::Open { .. }
             | Error::Newer { .. }
+            | Error::Older { .. }
+            | Error::Behind { .. }
             | Error::NotOurs { .. }
             | Error::Migrate { .. }
             | Error::Compact { .. }

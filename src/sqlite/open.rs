@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::noticed::notice;
 use super::place::{Place, create_private, keep_journal, open_error, standing};
-use super::schema::{is_current, migrate, version};
+use super::schema::{USABLE, is_current, migrate, version};
 use super::{Database, Durability, Error, Failed};
 use crate::beside;
 use crate::clock::boot_id;
@@ -43,7 +43,8 @@ impl Database {
         Database::new(file, connection, durability)
     }
 
-    /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet.
+    /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet. Its
+    /// schema stays what it is.
     pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
         let file = match standing(path) {
             Ok(Some(file)) => file,
@@ -56,12 +57,29 @@ impl Database {
             Err(Error::Open { .. }) => file.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             Err(other) => return Err(other),
         };
-        if is_current(&file.path, &connection)? {
-            return Database::new(file, connection, Durability::ProcessDeath).map(Some);
-        }
+        is_current(&file.path, &connection)?;
         match version(&file.path, &connection)? {
             None => Ok(None),
-            Some(_) => Database::open_made(file, Durability::ProcessDeath).map(Some),
+            Some(USABLE..) => Database::new(file, connection, Durability::ProcessDeath).map(Some),
+            Some(found) => {
+                let path = file.path;
+                Err(Error::Older { path, found })
+            }
+        }
+    }
+
+    /// Opens the store as [`Database::open`] does, to record tasks and no more: where workers of an earlier version
+    /// live, it stays as it is for as long.
+    pub fn open_to_put(path: &Path, durability: Durability) -> Result<Database, Error> {
+        match Database::open(path, durability) {
+            Err(behind @ Error::Behind { .. }) => match Database::open_existing(path) {
+                Ok(Some(mut database)) => {
+                    database.durability = durability;
+                    Ok(database)
+                }
+                Ok(None) | Err(_) => Err(behind),
+            },
+            opened => opened,
         }
     }
 

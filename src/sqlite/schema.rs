@@ -20,6 +20,9 @@ mod embedded {
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
 const NEWEST: i64 = 12;
 
+/// The oldest version that can be looked at, and put into, as it is: what is shown of a task is in tables of that one.
+pub(super) const USABLE: i64 = 12;
+
 /// The schema's version; `None` for an empty database.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
     let has_table = |name: &str| {
@@ -73,7 +76,6 @@ pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), 
     if is_current(path, connection)? {
         return Ok(());
     }
-    let before = version(path, connection)?;
     let migrate_error = |reason: String| Error::Migrate {
         path: path.into(),
         reason,
@@ -81,14 +83,12 @@ pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), 
     // They could not record any more how what they run has ended.
     match turn.is_any_worker_here() {
         Ok(false) => {}
-        Ok(true) => {
-            let reason = "workers of an earlier version are at it; end them first";
-            return Err(migrate_error(reason.into()));
-        }
+        Ok(true) => return Err(Error::Behind { path: path.into() }),
         Err(source) => {
             return Err(no_turn(path, &source));
         }
     }
+    let before = version(path, connection)?;
     // The first is heeded only before anything is in the file.
     make_flexible(connection)
         .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
@@ -111,10 +111,14 @@ pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), 
         .map_err(|e| migrate_error(cause(path, &e)));
     set_foreign_keys(path, connection, true)?;
     migrated?;
-    if let Some(from) = before {
-        tracing::info!(store = %path.display(), from, to = NEWEST, "store was brought up to date");
-    }
     make_flexible_if_small(connection);
+    let store = path.display();
+    match before {
+        None => tracing::info!(%store, "made a new store, for there was none"),
+        Some(before) => {
+            tracing::info!(%store, before, now = NEWEST, "brought the store's schema up to date");
+        }
+    }
     Ok(())
 }
 

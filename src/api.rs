@@ -54,6 +54,7 @@ mod queue;
 mod record;
 mod regenerate;
 mod ring;
+mod why;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
@@ -66,6 +67,7 @@ pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
 pub use crate::task::tag::{BadTag, Tag};
+pub use crate::task::why::{Answer as Because, Pool, Why, Workers};
 pub use bulk::{Answer, Chosen, Summary};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use edit::Edit;

@@ -48,6 +48,7 @@ mod stop;
 mod tender;
 mod usage;
 mod variables;
+mod why;
 mod worker;
 
 pub use failure::Failure;
@@ -102,6 +103,8 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
+    /// Say why a task does not run, or no more
+    Why(why::Flags),
     /// Let failed tasks run again
     Regenerate(regenerate::Flags),
     /// Let tasks that wait be due now
@@ -188,6 +191,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Why(flags) => return why::run(&flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(&flags, &load()?),
         Command::RunNow(flags) => return run_now::run(&flags, &load()?),
         Command::Edit(flags) => return edit::run(&flags, &load()?),

@@ -45,6 +45,7 @@ pub mod rows;
 pub mod sqlite;
 mod store;
 mod transition;
+pub mod why;
 pub mod worker;
 
 pub use crate::task::Millis;

@@ -32,12 +32,13 @@ mod sweep;
 mod tubes;
 mod upkeep;
 mod verify;
+mod whose;
 
 pub use announce::announce;
 pub use clean_up::clean_up;
 pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some, remove_foreign};
-pub use remains::{end_remains, end_what_is_left};
+pub use remains::{end_remains, end_what_is_left, look_for_remains};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};

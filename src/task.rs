@@ -15,3 +15,4 @@ pub mod retention;
 pub mod retry;
 pub mod state;
 pub mod tag;
+pub mod why;

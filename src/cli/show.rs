@@ -35,7 +35,7 @@ pub struct Flags {
     json: bool,
 }
 
-fn key(text: &str) -> Result<Key, String> {
+pub fn key(text: &str) -> Result<Key, String> {
     if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Key::Id(TaskId(id)));
     }

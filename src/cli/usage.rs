@@ -10,7 +10,7 @@ use super::Failure;
 use crate::config::near::near;
 
 /// What others call our commands.
-const COMMANDS: [(&str, &[&str]); 17] = [
+const COMMANDS: [(&str, &[&str]); 18] = [
     (
         "put",
         &[
@@ -30,6 +30,7 @@ const COMMANDS: [(&str, &[&str]); 17] = [
     ("cleanup", &["prune", "clean", "gc", "vacuum", "expire"]),
     ("delete", &["rm", "remove", "del", "discard", "forget"]),
     ("flush", &["purge", "clear", "empty", "truncate"]),
+    ("why", &["diagnose", "reason", "because"]),
     ("edit", &["change", "modify", "update", "set", "reschedule"]),
     ("run-now", &["now", "expedite", "trigger", "due"]),
     (

@@ -135,6 +135,9 @@ pub trait Reads {
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
 
+    /// The task of that number.
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed>;
+
     /// Where a task stands, and what rings for it.
     fn held(&self, task: TaskId) -> Result<Option<Held>, Failed>;
 
@@ -156,9 +159,6 @@ pub trait Rows: Reads {
 
     /// The task of that uuid.
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed>;
-
-    /// The task of that number.
-    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed>;
 
     /// The newest task that came by this job: the same number and bytes, and either the same instance or a birth
     /// within 2 s.

@@ -9,7 +9,7 @@ use crate::task::refused::Keep;
 use crate::tube::TubeName;
 
 use super::Error;
-use super::old::of_this_broker;
+use super::whose::of_this_broker;
 
 /// So many batches go at a time, some thousand tasks: whoever asks has jobs to serve, and asks again.
 const ROUNDS: u32 = 4;

@@ -38,6 +38,7 @@ mod tags;
 mod terminal;
 mod trouble;
 mod vain;
+mod why;
 
 use std::fs;
 use std::path::Path;

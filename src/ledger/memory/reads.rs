@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::Transaction;
-use super::queries::limited;
+use super::queries::{self, limited};
 use super::records::TaskRow;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
@@ -12,7 +12,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants,
+    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -304,6 +304,11 @@ impl Reads for Transaction<'_> {
             Key::Uuid(uuid) => tables.by_uuid(uuid),
         };
         Ok(found.map(|(id, row)| tables.listed(id, row, true, attempts)))
+    }
+
+    fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).map(|found| queries::row((task, found))))
     }
 
     fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {

@@ -45,11 +45,6 @@ impl Rows for Transaction<'_> {
         Ok(tables.by_uuid(*uuid).map(row))
     }
 
-    fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
-        let tables = self.0.borrow();
-        Ok(tables.task(task).map(|found| row((task, found))))
-    }
-
     fn foreign_task(
         &self,
         job: JobId,

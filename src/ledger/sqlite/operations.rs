@@ -137,6 +137,10 @@ impl Reads for Connected<'_> {
         read::shown(self.0, key, attempts)
     }
 
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed> {
+        tasks::row(self.0, task)
+    }
+
     fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {
         puts::held(self.0, task)
     }
@@ -165,10 +169,6 @@ impl Rows for Connected<'_> {
 
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
         tasks::task(self.0, uuid)
-    }
-
-    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed> {
-        tasks::row(self.0, task)
     }
 
     fn foreign_task(&self, job: JobId, foreign: &ForeignJob) -> Result<Option<TaskRow>, Failed> {

@@ -416,8 +416,8 @@ pub trait Broker: Send {
     /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
 
-    /// The next jobs of a tube that are ready, or delayed: some of them, and none if there are none. Of those who may be
-    /// asked for one alone, one. They may be anybody's by the time that this is known.
+    /// The next jobs of a tube that are ready, or delayed: some of them, and none if there are none. They may be
+    /// anybody's by the time that this is known.
     async fn next_jobs(
         &mut self,
         tube: &TubeName,

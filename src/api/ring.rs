@@ -100,8 +100,16 @@ async fn remove(
         .collect())
 }
 
+/// Where the jobs are kept beside the tasks, a row of ours names its new job by now, and that is there.
 async fn note_deleted(queue: &Queue, tasks: Vec<TaskId>) {
-    let noted = queue.store().call(move |db| db.note_deleted(&tasks)).await;
+    let noting = queue.store().call(move |db| {
+        let gone = match db.keeps_jobs() {
+            true => db.foreign_jobs(&tasks)?.iter().map(|job| job.id).collect(),
+            false => tasks,
+        };
+        db.note_deleted(&gone)
+    });
+    let noted = noting.await;
     if let Err(error) = noted {
         // The tasks wait again. Their old jobs are only looked for in vain.
         tracing::warn!(%error, "could not note that the old jobs of tasks are deleted");

@@ -49,15 +49,15 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     let bulk_flags = BulkFlags::of(flags.yes, flags.dry_run, flags.json);
     let bulk = Bulk::among(DEED, &bulk_flags, config, filter)?.asking_anyway();
     let queue = Queue::open(&config.broker, &config.store)?;
+    let tube = &flags.use_tube;
     block_on(async {
         let act = async |chosen: &_, hear: &mut dyn FnMut(&_)| -> Result<Summary, Error> {
             let summary = queue.delete_all(chosen, hear).await?;
-            match queue.delete_jobs(&flags.use_tube).await {
+            match queue.delete_jobs(tube).await {
                 Ok(0) => {}
+                Ok(1) => log::say(format_args!("1 other job of the tube {tube} was deleted")),
                 Ok(jobs) => log::say(format_args!(
-                    "{jobs} other {} of the tube {} deleted",
-                    if jobs == 1 { "job" } else { "jobs" },
-                    if jobs == 1 { "was" } else { "were" },
+                    "{jobs} other jobs of the tube {tube} were deleted"
                 )),
                 Err(error) => log::say(format_args!(
                     "taskqueue: warning: {error}; jobs that others put into the tube may still be there"

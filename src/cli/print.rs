@@ -61,7 +61,7 @@ impl Zone {
 pub fn instant(text: &str) -> Result<Millis, String> {
     let time = text.trim().parse::<Timestamp>();
     time.map(Timestamp::as_millisecond).map_err(|_| {
-        format!("'{text}' is no time: write one with its offset, such as 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00")
+        format!("'{text}' is no time: write one with its offset, such as 2026-12-24T18:00:00+01:00")
     })
 }
 

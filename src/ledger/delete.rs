@@ -42,8 +42,8 @@ pub enum NotDeleted {
     },
     /// Its producer's own job would come again, and be another task then.
     #[error(
-        "task {id} came by another producer's job, which the broker still has, or may have: the job would become a task \
-         again; try it again when the broker answers and nobody has reserved the job"
+        "task {id} came by another producer's job, which the broker still has, or may have: the job would become a \
+         task again; try it again when the broker answers and nobody has reserved the job"
     )]
     JobThere {
         /// The task.

@@ -57,8 +57,8 @@ pub async fn gone_or_buried(
     gone_or(Idle::Buried, broker, some, dry_run).await
 }
 
-/// Deletes other producers' jobs of tasks that are to be deleted, unless somebody has reserved them, and notes which are
-/// gone. What kept the broker from being asked.
+/// Deletes other producers' jobs of tasks that are to be deleted, unless somebody has reserved them, and notes which
+/// are gone. What kept the broker from being asked.
 ///
 /// # Errors
 /// When the store cannot be used.

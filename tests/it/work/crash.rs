@@ -136,12 +136,12 @@ fn foreign_jobs_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
     configure(taskqueue);
     let body = r#"{"taskqueue":1,"command":"again"}"#;
     block_on(async { put(queue.session().as_mut(), &tube("t"), job(body)).await }).unwrap();
-    taskqueue
-        .run(&["worker", "--use-tube", "t", "--max-jobs", "1"])
-        .ok();
+    taskqueue.work("t", 1);
     assert_eq!(status(taskqueue, "1"), "waiting");
     dies(taskqueue, &["delete", "1"], Point::ForeignJobsRemoved);
     assert_eq!(jobs(queue, "t"), 0);
+    taskqueue.run(&["reconcile"]).ok();
+    assert_eq!(jobs(queue, "t"), 1);
     ends_as(taskqueue, queue, &["exited", "exited"], 0);
     assert_eq!(status(taskqueue, "1"), "done");
 }

@@ -211,7 +211,7 @@ fn what_waits_is_changed(taskqueue: &Taskqueue, queue: &dyn Queue) {
             "only what waits is edited",
         ),
         (&["2", "--at", "tomorrow"], 2, "'tomorrow' is no time"),
-        (&["2", "--option", "-x"], 2, "option name"),
+        (&["2", "--option=-x"], 2, "option name"),
     ] {
         let ran = edit(args).failed(code);
         assert!(ran.contains(said), "{args:?}: {ran}");

@@ -1,7 +1,8 @@
-//! For programs written in Rust: record a task, put its job, ask what became of it, let it run again, clean up.
+//! For programs written in Rust: record a task, put its job, ask what became of it, wait for it, call it off, let it
+//! run again, clean up.
 //!
-//! The command line is made of this: `taskqueue put`, `list`, `show`, `regenerate` and `cleanup` call what is here and
-//! print the answers. A task is recorded first, durably, and then announced to the broker; a broker that cannot be
+//! The command line is made of this: `taskqueue put`, `list`, `show`, `wait`, `cancel`, `regenerate` and `cleanup` call
+//! what is here and print the answers. A task is recorded first, durably, and then announced to the broker; a broker that cannot be
 //! reached is no failure.
 //!
 //! ```no_run
@@ -41,6 +42,7 @@
 //! # }
 //! ```
 
+mod cancel;
 mod cleanup;
 mod error;
 pub mod json;
@@ -50,16 +52,21 @@ mod put;
 mod queue;
 mod record;
 mod regenerate;
+mod tell;
+mod wait;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
+pub use crate::ledger::cancel::NotCancelled;
 pub use crate::ledger::counts::Counts;
 pub use crate::ledger::put::NotRegenerated;
 pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, Page, Task};
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
+pub use cancel::{Cancel, Cancelled};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;
+pub use wait::Waited;

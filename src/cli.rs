@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::process::{folder, program};
 use crate::signals;
 
+mod cancel;
 mod check;
 mod cleanup;
 mod completions;
@@ -93,7 +94,9 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
-    /// Let failed tasks run again
+    /// Call tasks off, whether they wait or run
+    Cancel(cancel::Flags),
+    /// Let failed or cancelled tasks run again
     Regenerate(regenerate::Flags),
     /// Recover tasks of dead workers, and put jobs that are missing
     Reconcile(reconcile::Flags),
@@ -167,6 +170,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Cancel(flags) => return cancel::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),

@@ -53,7 +53,8 @@ impl Queue {
     /// It waits for the disk, as programs do when they start.
     pub fn open(broker: &BrokerUrl, store: &StoreUrl) -> Result<Queue, api::Error> {
         let ledger = recording(broker, store, Durability::PowerCut)?;
-        Queue::new(self::broker(broker, store), ledger)
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(queue.with_tenders(store.beside()))
     }
 
     /// Opens a store that is there already; `None` if there is none. It is the one for those who look: where a store
@@ -67,6 +68,7 @@ impl Queue {
             return Ok(None);
         };
         let ledger = ledger.surviving(Durability::PowerCut);
-        Queue::new(self::broker(broker, store), ledger).map(Some)
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(Some(queue.with_tenders(store.beside())))
     }
 }

@@ -55,11 +55,17 @@ pub enum Point {
     OldJobRemoved,
     /// cleanup: some are deleted, and others not.
     BatchDeleted,
+    /// cancel: what waited is cancelled, what runs is to be, and nobody was told.
+    CancelRecorded,
+    /// The command of a task that is called off was told to end, or killed, and has not ended.
+    CallOffSent,
+    /// An attempt that was claimed ahead is not to begin any more, and that is not recorded.
+    WithdrawnAhead,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 23] = [
+    pub const ALL: [Point; 26] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -83,6 +89,9 @@ impl Point {
         Point::Regenerated,
         Point::OldJobRemoved,
         Point::BatchDeleted,
+        Point::CancelRecorded,
+        Point::CallOffSent,
+        Point::WithdrawnAhead,
     ];
 }
 

@@ -23,6 +23,7 @@ use crate::lives::Lives;
 pub mod announce;
 pub mod backend;
 pub mod batch_journal;
+pub mod cancel;
 mod claim;
 pub mod cleanup;
 pub mod counts;
@@ -35,13 +36,14 @@ pub mod put;
 pub mod read;
 pub mod recover;
 pub mod rows;
+mod settled;
 pub mod sqlite;
 mod store;
 mod transition;
 pub mod worker;
 
 pub use crate::task::Millis;
-pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room};
+pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room, Stamp};
 pub use entry::{
     AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Jobless, Remains,
     Settlement, TaskRef,

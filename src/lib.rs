@@ -59,7 +59,9 @@ pub mod tube;
 pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
-pub use api::{Cleanup, Error, Filter, Put, Queue, Receipt, Status, Task};
+pub use api::{
+    Cancel, Cancelled, Cleanup, Ended, Error, Filter, Put, Queue, Receipt, Status, Task, Waited,
+};
 pub use task::id::TaskId;
 pub use tube::TubeName;
 pub use uuid::Uuid;

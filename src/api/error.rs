@@ -1,10 +1,11 @@
 //! Why something was not done.
 
 use crate::ledger;
+use crate::ledger::cancel::NotCancelled;
 use crate::ledger::put::NotRegenerated;
 use crate::task::payload::Refusal;
 
-/// Why a task was not recorded, not regenerated, or is not known.
+/// Why a task was not recorded, not regenerated, not cancelled, or is not known.
 ///
 /// A broker that cannot be reached is none of these: what was recorded without it is announced when it is back, and
 /// [`Receipt::trouble`](super::Receipt::trouble) says so.
@@ -22,6 +23,9 @@ pub enum Error {
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
+    /// There is no such task, or it had ended.
+    #[error(transparent)]
+    NotCancelled(#[from] NotCancelled),
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -32,7 +36,9 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Store(error) => error.next(),
-            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) => None,
+            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) | Error::NotCancelled(_) => {
+                None
+            }
         }
     }
 }

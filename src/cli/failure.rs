@@ -127,10 +127,10 @@ impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Failure {
         match error {
             api::Error::Store(error) => error.into(),
-            refused
-            @ (api::Error::Refused(_) | api::Error::Raw | api::Error::NotRegenerated(_)) => {
-                Failure::new(refused.to_string())
-            }
+            refused @ (api::Error::Refused(_)
+            | api::Error::Raw
+            | api::Error::NotRegenerated(_)
+            | api::Error::NotCancelled(_)) => Failure::new(refused.to_string()),
         }
     }
 }

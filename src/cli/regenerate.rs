@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::configured::block_on;
 use super::out::out;
-use super::{Failure, log};
+use super::{Failure, log, number};
 use crate::api::json::Regenerated;
 use crate::api::{Error, NotRegenerated, Queue, Receipt};
 use crate::config::Config;
@@ -21,12 +21,12 @@ Examples:
   taskqueue regenerate --id 5
   taskqueue regenerate --id 5,6 --use-tube slow
 
-Only failed tasks are regenerated (requeued): the same task waits again, keeps its attempts and
-gets a fresh budget of them.
+Only tasks that failed or were cancelled are regenerated (requeued): the same task waits again, keeps its
+attempts and gets a fresh budget of them.
 One id that cannot be regenerated does not stop the others; the exit code is 1 then.")]
 pub struct Flags {
     /// The tasks' ids
-    #[arg(long, value_name = "ID[,ID…]", required = true, value_delimiter = ',', value_parser = id)]
+    #[arg(long, value_name = "ID[,ID…]", required = true, value_delimiter = ',', value_parser = number::task)]
     id: Vec<i64>,
     /// Put them into this tube from now on
     #[arg(long, value_name = "TUBE")]
@@ -34,13 +34,6 @@ pub struct Flags {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
-}
-
-fn id(text: &str) -> Result<i64, String> {
-    let id = text.trim().parse().ok();
-    id.ok_or_else(|| {
-        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
-    })
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {

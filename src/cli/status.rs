@@ -147,7 +147,14 @@ impl Seen {
         line(
             &mut text,
             TASKS,
-            ["TASKS OF", "WAITING", "RUNNING", "STALLED", "FAILED"],
+            [
+                "TASKS OF",
+                "WAITING",
+                "RUNNING",
+                "STALLED",
+                "FAILED",
+                "CANCELLED",
+            ],
         );
         for (tube, counts) in &self.counts {
             let numbers = [
@@ -155,12 +162,13 @@ impl Seen {
                 counts.running,
                 counts.stalled,
                 counts.failed,
+                counts.cancelled,
             ];
-            let [waiting, running, stalled, failed] = numbers.map(|n| n.to_string());
+            let [waiting, running, stalled, failed, cancelled] = numbers.map(|n| n.to_string());
             line(
                 &mut text,
                 TASKS,
-                [tube, &waiting, &running, &stalled, &failed],
+                [tube, &waiting, &running, &stalled, &failed, &cancelled],
             );
         }
         text
@@ -168,7 +176,7 @@ impl Seen {
 }
 
 /// The width of each column; the last one is as wide as it is.
-const TASKS: [usize; 5] = [24, 9, 9, 9, 0];
+const TASKS: [usize; 6] = [24, 9, 9, 9, 9, 0];
 const POOL: [usize; 8] = [24, 10, 8, 8, 6, 6, 6, 0];
 const WORKER: [usize; 8] = [24, 9, 10, 8, 8, 8, 9, 0];
 

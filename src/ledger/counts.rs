@@ -20,6 +20,8 @@ pub struct Counts {
     pub stalled: u64,
     /// They will not be run again by themselves.
     pub failed: u64,
+    /// Somebody called them off.
+    pub cancelled: u64,
 }
 
 impl Ledger {
@@ -40,7 +42,8 @@ impl Ledger {
                     Status::Failed => of.failed += tally.count,
                     Status::Running if living.answers(tally.owner)? => of.running += tally.count,
                     Status::Running => of.stalled += tally.count,
-                    Status::Done | Status::Cancelled => {}
+                    Status::Cancelled => of.cancelled += tally.count,
+                    Status::Done => {}
                 }
             }
             Ok(counts)

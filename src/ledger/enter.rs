@@ -6,8 +6,9 @@ use super::announce::{Again, Jobs, next_put, next_puts};
 use super::claim::{Writing, is_astray};
 use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
 use super::rows::part;
+use super::transition::{self, End};
 use super::worker::{Me, note_deleted};
-use super::{Error, Failed, Ledger, transition};
+use super::{Error, Failed, Ledger};
 use crate::crash::{self, Point};
 use crate::task::Millis;
 use crate::task::command::Commands;
@@ -39,7 +40,7 @@ impl Ledger {
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
             };
-            let ours = writing.settle(entry)?;
+            let (ours, called_off) = writing.settle(entry)?;
             note_deleted(rows, &entry.deleted)?;
             if entry.told {
                 rows.set_told(me.id, now)?;
@@ -77,6 +78,7 @@ impl Ledger {
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
             Ok(Entered {
                 ours,
+                called_off,
                 often,
                 puts,
                 taken,
@@ -127,12 +129,16 @@ impl Writing<'_> {
     }
 
     /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
-    /// worker's.
-    fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
+    /// worker's; and which tasks were to be cancelled, and are.
+    fn settle(&self, entry: &Entry) -> Result<(Vec<bool>, Vec<TaskId>), Failed> {
         let mut ours = Vec::with_capacity(entry.settle.len());
+        let mut called_off = Vec::new();
         for settlement in &entry.settle {
-            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
-            ours.push(ended?);
+            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name)?;
+            ours.push(ended.is_ours());
+            if ended == End::CalledOff {
+                called_off.push(settlement.id.task);
+            }
         }
         if let Some((attempt, started)) = entry.begun {
             self.rows.note_begun(attempt, self.me.id, started)?;
@@ -143,7 +149,7 @@ impl Writing<'_> {
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, *kicks)?;
         }
-        Ok(ours)
+        Ok((ours, called_off))
     }
 
     /// Begins another put of each task that waits and whose job is lost.

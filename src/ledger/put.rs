@@ -1,4 +1,4 @@
-//! New tasks, and failed ones that are to run again.
+//! New tasks, and failed or cancelled ones that are to run again.
 
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ pub enum NotRegenerated {
         /// The id asked for.
         id: TaskId,
     },
-    /// Only what failed can be regenerated.
+    /// Only what failed or was cancelled can be regenerated. The words know of no other than the former.
     #[error(
         "Invalid status for task. Current status: '{status}' must be 'failed' to be able to restart it"
     )]
@@ -87,7 +87,7 @@ impl Ledger {
         Ok(added)
     }
 
-    /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+    /// Lets a task wait again that has failed or was cancelled, with a fresh budget. Its attempts stay.
     pub fn regenerate(
         &mut self,
         id: TaskId,
@@ -98,10 +98,10 @@ impl Ledger {
         let regenerated = self.change(|rows| {
             match rows.status(id)? {
                 None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
-                Some(Status::Failed) => {}
-                Some(
-                    status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
-                ) => return Ok(Err(NotRegenerated::NotFailed { status })),
+                Some(Status::Failed | Status::Cancelled) => {}
+                Some(status @ (Status::Waiting | Status::Running | Status::Done)) => {
+                    return Ok(Err(NotRegenerated::NotFailed { status }));
+                }
             }
             transition::renew(rows, id, now, tube)?;
             next_put(rows, id, None, now, jobs)?

@@ -118,8 +118,10 @@ pub struct Task {
     pub status: DisplayedStatus,
     /// When it may run, while it waits.
     pub due: Option<Millis>,
-    /// Why it failed.
+    /// Why it failed or was cancelled, or is to be.
     pub reason: Option<String>,
+    /// Since when it is to be cancelled, while it runs.
+    pub cancel_asked: Option<Millis>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's number, as last known.

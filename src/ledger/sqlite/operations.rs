@@ -9,7 +9,7 @@ use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
     NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
-    UnverifiedJob,
+    UnverifiedJob, Wish,
 };
 use crate::sqlite;
 use crate::task::Millis;
@@ -31,6 +31,14 @@ impl Reads for Connected<'_> {
 
     fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed> {
         recover::is_running(self.0, attempt, owner)
+    }
+
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed> {
+        tasks::wish(self.0, task)
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        tasks::status(self.0, task)
     }
 
     fn missing(
@@ -143,10 +151,6 @@ impl Rows for Connected<'_> {
         tasks::same_task(self.0, uuid, content)
     }
 
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
-        tasks::status(self.0, task)
-    }
-
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         tasks::insert(self.0, row)
     }
@@ -165,6 +169,20 @@ impl Rows for Connected<'_> {
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
         tasks::unclaim(self.0, attempt, owner)
+    }
+
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+        tasks::cancel(self.0, task, at, reason)
+    }
+
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed> {
+        tasks::ask_to_cancel(self.0, task, asked, now, reason)
     }
 
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {

@@ -20,7 +20,8 @@ const COLUMNS: &str =
              (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
     created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
-        NULL)";
+        NULL),
+    cancel_asked";
 
 /// The query for those below an id, which is its first value, the newest first; and its other values.
 pub(super) fn query(filter: &Filter) -> (String, Vec<&dyn ToSql>) {
@@ -115,11 +116,12 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(18)?,
+        body: row.get(19)?,
         body_size: row.get(6)?,
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
+        cancel_asked: row.get(18)?,
         priority: row.get(10)?,
         job: row.get(11)?,
         created: row.get(12)?,

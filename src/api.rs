@@ -2,8 +2,8 @@
 //! run again, clean up.
 //!
 //! The command line is made of this: `taskqueue put`, `list`, `show`, `wait`, `cancel`, `regenerate` and `cleanup` call
-//! what is here and print the answers. A task is recorded first, durably, and then announced to the broker; a broker that cannot be
-//! reached is no failure.
+//! what is here and print the answers. A task is recorded first, durably, and then announced to the broker; a broker
+//! that cannot be reached is no failure.
 //!
 //! ```no_run
 //! use taskqueue::{Put, Queue};

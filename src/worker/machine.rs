@@ -38,8 +38,8 @@
 //! ```
 //!
 //! The wish is in the task's row before anybody says the word: whatever the worker has heard, the row decides. So the
-//! word only has to come soon. A worker that nobody tells looks into the row itself, each second that a command runs, and
-//! before an attempt begins that was claimed ahead (`called_off.rs`).
+//! word only has to come soon. A worker that nobody tells looks into the row itself, each second that a command runs,
+//! and before an attempt begins that was claimed ahead (`called_off.rs`).
 //!
 //! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event
 //! of `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner

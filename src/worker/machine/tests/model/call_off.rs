@@ -40,20 +40,19 @@ impl Model {
                 let before = self.wished.insert(task, *attempt);
                 self.tally.called_off.1 += u64::from(before.is_none());
                 assert!(before.is_none_or(|before| before == *attempt));
-                let named = self.workers.iter_mut();
-                let named = named.filter(|one| one.me.name.to_string() == *worker);
                 let event = Event::CalledOff {
                     attempt: *attempt,
                     how: CallOff::of(how.now),
                     ticket: None,
                 };
-                for one in named {
+                let mut workers = self.workers.iter_mut();
+                let named = workers.find(|one| one.me.name.to_string() == *worker);
+                if let Some(one) = named {
                     match self.dice.below(4) {
                         0 | 1 => one.ready.push_front(event),
                         2 => one.ready.push_back(event),
                         _ => {}
                     }
-                    break;
                 }
             }
             CalledOff::Ended { .. } | CalledOff::NoSuchTask => {}

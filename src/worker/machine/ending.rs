@@ -285,8 +285,8 @@ impl Machine {
         self.have_again(later);
     }
 
-    /// What there was is recorded. `ours` says for each attempt whether it was ours to record; `called_off`, which tasks
-    /// are cancelled instead of what was said.
+    /// What there was is recorded. `ours` says for each attempt whether it was ours to record; `called_off`, which
+    /// tasks are cancelled instead of what was said.
     pub(super) fn recorded(
         &mut self,
         last: Last,

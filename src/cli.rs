@@ -40,6 +40,7 @@ mod stop;
 mod tender;
 mod usage;
 mod variables;
+mod wait;
 mod worker;
 
 pub use failure::Failure;
@@ -94,6 +95,8 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
+    /// Wait until tasks have ended
+    Wait(wait::Flags),
     /// Call tasks off, whether they wait or run
     Cancel(cancel::Flags),
     /// Let failed or cancelled tasks run again
@@ -170,6 +173,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Wait(flags) => return wait::run(&flags, &load()?),
         Command::Cancel(flags) => return cancel::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),

@@ -13,6 +13,7 @@ use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
+use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
@@ -224,6 +225,42 @@ impl Cancelled {
             id: id.0,
             status,
         }
+    }
+}
+
+/// How a task that was waited for has ended, as `wait` has it.
+#[derive(Debug, Serialize)]
+pub struct Ended {
+    ended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    id: i64,
+    /// None where it has not ended.
+    status: Option<&'static str>,
+}
+
+impl Ended {
+    /// Its shape: of those that have ended, of those that have not, and of those that are not there.
+    pub fn all(waited: &Waited) -> Vec<Ended> {
+        let open = |id: &TaskId| Ended {
+            ended: false,
+            error: None,
+            id: id.0,
+            status: None,
+        };
+        let ended = waited.ended.iter().map(|(id, ended)| Ended {
+            ended: true,
+            status: Some(ended.as_str()),
+            ..open(id)
+        });
+        let gone = waited.gone.iter().map(|id| Ended {
+            error: Some(NotCancelled::NoSuchTask { id: *id }.to_string()),
+            ..open(id)
+        });
+        ended
+            .chain(waited.open.iter().map(open))
+            .chain(gone)
+            .collect()
     }
 }
 

@@ -138,6 +138,28 @@ pub struct Task {
     pub attempts: Vec<Attempt>,
 }
 
+impl Task {
+    /// What a shell would have seen of its command: the exit code of its last attempt, 128 and the number of the signal
+    /// that ended it, and 1 where there is neither, or where a task that is not done exited with 0. `None`: the task
+    /// has not ended.
+    pub fn exit_status(&self) -> Option<u8> {
+        if !self.status.is_ended() {
+            return None;
+        }
+        let last = self.attempts.last();
+        let code = last.and_then(|last| {
+            let by_signal = last.signal.map(|signal| signal.saturating_add(128));
+            last.exit_code.or(by_signal)
+        });
+        let code = code.and_then(|code| u8::try_from(code).ok());
+        Some(match (self.status == DisplayedStatus::Done, code) {
+            (true, _) => 0,
+            (false, None | Some(0)) => 1,
+            (false, Some(code)) => code,
+        })
+    }
+}
+
 /// An attempt as it is shown.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

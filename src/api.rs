@@ -1,8 +1,9 @@
-//! For programs written in Rust: record a task, put its job, ask what became of it, let it run again, clean up.
+//! For programs written in Rust: record a task, put its job, ask what became of it, wait for it, call it off, let it
+//! run again, clean up.
 //!
-//! The command line is made of this: `taskqueue put`, `list`, `show`, `regenerate` and `cleanup` call what is here and
-//! print the answers. A task is recorded first, durably, and then announced to the broker; a broker that cannot be
-//! reached is no failure.
+//! The command line is made of this: `taskqueue put`, `list`, `show`, `wait`, `cancel`, `regenerate` and `cleanup` call
+//! what is here and print the answers. A task is recorded first, durably, and then announced to the broker; a broker
+//! that cannot be reached is no failure.
 //!
 //! ```no_run
 //! use taskqueue::{Put, Queue};
@@ -42,6 +43,7 @@
 //! ```
 
 mod bulk;
+mod cancel;
 mod cleanup;
 mod delete;
 mod edit;
@@ -54,10 +56,13 @@ mod queue;
 mod record;
 mod regenerate;
 mod ring;
+mod tell;
+mod wait;
 mod why;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
+pub use crate::ledger::cancel::NotCancelled;
 pub use crate::ledger::counts::Counts;
 pub use crate::ledger::delete::NotDeleted;
 pub use crate::ledger::edit::NotEdited;
@@ -69,8 +74,10 @@ pub use crate::task::payload::Refusal;
 pub use crate::task::tag::{BadTag, Tag};
 pub use crate::task::why::{Answer as Because, Pool, Why, Workers};
 pub use bulk::{Answer, Chosen, Summary};
+pub use cancel::{Cancel, Cancelled};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use edit::Edit;
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;
+pub use wait::Waited;

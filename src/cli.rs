@@ -11,6 +11,7 @@ use crate::signals;
 mod backup;
 mod began;
 mod bulk;
+mod cancel;
 mod check;
 mod cleanup;
 mod completions;
@@ -48,6 +49,7 @@ mod stop;
 mod tender;
 mod usage;
 mod variables;
+mod wait;
 mod why;
 mod worker;
 
@@ -105,7 +107,11 @@ enum Command {
     Show(show::Flags),
     /// Say why a task does not run, or no more
     Why(why::Flags),
-    /// Let failed tasks run again
+    /// Wait until tasks have ended
+    Wait(wait::Flags),
+    /// Call tasks off, whether they wait or run
+    Cancel(cancel::Flags),
+    /// Let failed or cancelled tasks run again
     Regenerate(regenerate::Flags),
     /// Let tasks that wait be due now
     RunNow(run_now::Flags),
@@ -192,6 +198,8 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Why(flags) => return why::run(&flags, &load()?),
+        Command::Wait(flags) => return wait::run(&flags, &load()?),
+        Command::Cancel(flags) => return cancel::run(flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(&flags, &load()?),
         Command::RunNow(flags) => return run_now::run(&flags, &load()?),
         Command::Edit(flags) => return edit::run(&flags, &load()?),

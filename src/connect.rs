@@ -85,7 +85,8 @@ impl Queue {
         let StoreUrl::Sqlite(file) = store;
         let keeps_jobs = matches!(broker, BrokerUrl::Embedded);
         let ledger = sqlite::open_to_put(file, Durability::PowerCut, keeps_jobs)?;
-        Queue::new(self::broker(broker, store), ledger)
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(queue.with_tenders(store.beside()))
     }
 
     /// Opens a store that is there already; `None` if there is none. It is the one for those who look: where a store
@@ -99,6 +100,7 @@ impl Queue {
             return Ok(None);
         };
         let ledger = ledger.surviving(Durability::PowerCut);
-        Queue::new(self::broker(broker, store), ledger).map(Some)
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(Some(queue.with_tenders(store.beside())))
     }
 }

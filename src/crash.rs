@@ -67,11 +67,17 @@ pub enum Point {
     CopyNamed,
     /// restore: the copy is at the store's place, and what workers of the store before had noted still beside it.
     StoreReplaced,
+    /// cancel: what waited is cancelled, what runs is to be, and nobody was told.
+    CancelRecorded,
+    /// The command of a task that is called off was told to end, or killed, and has not ended.
+    CallOffSent,
+    /// An attempt that was claimed ahead is not to begin any more, and that is not recorded.
+    WithdrawnAhead,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 29] = [
+    pub const ALL: [Point; 32] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -101,6 +107,9 @@ impl Point {
         Point::CopyWritten,
         Point::CopyNamed,
         Point::StoreReplaced,
+        Point::CancelRecorded,
+        Point::CallOffSent,
+        Point::WithdrawnAhead,
     ];
 }
 

@@ -24,6 +24,7 @@ pub mod announce;
 pub mod backend;
 pub mod batch_journal;
 pub mod bulk;
+pub mod cancel;
 mod claim;
 pub mod cleanup;
 pub mod counts;
@@ -42,6 +43,7 @@ pub mod put;
 pub mod read;
 pub mod recover;
 pub mod rows;
+mod settled;
 pub mod sqlite;
 mod store;
 mod transition;
@@ -49,7 +51,7 @@ pub mod why;
 pub mod worker;
 
 pub use crate::task::Millis;
-pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room};
+pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room, Stamp};
 pub use entry::{
     AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Jobless, Remains,
     Settlement, TaskRef,

@@ -60,7 +60,10 @@ pub mod tube;
 pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
-pub use api::{Cleanup, Edit, Error, Filter, Put, Queue, Receipt, Status, Tag, Task};
+pub use api::{
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Put, Queue, Receipt, Status, Tag, Task,
+    Waited,
+};
 pub use task::id::TaskId;
 pub use tube::TubeName;
 pub use uuid::Uuid;

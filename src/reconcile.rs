@@ -332,6 +332,11 @@ impl Pass<'_> {
         match entered.lost {
             None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
             Some(AfterLoss::Unbegun) => return Ok(Some(task)),
+            Some(AfterLoss::CalledOff) => {
+                tracing::info!(task = task.0, attempt = number, "cancelled a task");
+                done.lost += 1;
+                return Ok(None);
+            }
             Some(AfterLoss::Waits) => {}
             Some(AfterLoss::Failed { reason }) => {
                 tracing::error!(task = task.0, attempt = number, reason, "gave up a task");

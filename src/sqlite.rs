@@ -192,6 +192,16 @@ impl Database {
         self.is_marked = marked.unwrap_or(false);
     }
 
+    /// What is another whenever somebody else has changed the file since, and whenever we have.
+    pub fn stamp(&self) -> Result<(i64, i64), Error> {
+        let ask = |what: &str| -> Result<i64, Failed> {
+            let mut statement = self.connection.prepare_cached(what)?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        };
+        let both = || Ok((ask("PRAGMA data_version")?, ask("SELECT total_changes()")?));
+        both().map_err(|failed: Failed| failed.at(&self.path, &self.locks))
+    }
+
     /// Runs queries that see one moment of the file.
     pub(crate) fn look<R>(
         &self,

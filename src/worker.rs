@@ -121,6 +121,8 @@ struct Worker {
     clearing: UnderWay<Cleared>,
     /// The cleanup of an attempt, being run.
     cleaning: UnderWay<Event>,
+    /// A look into the ledger, on its thread, whether an attempt is to be cancelled.
+    wishing: UnderWay<Option<Event>>,
     /// What has happened while effects were performed.
     ready: VecDeque<Event>,
     /// What is noted when the worker signs off, and whether it removes its journal.
@@ -176,6 +178,7 @@ impl Worker {
             telling: None,
             clearing: None,
             cleaning: None,
+            wishing: None,
             ready: VecDeque::from([Event::Due]),
             leaving: None,
         }
@@ -232,6 +235,7 @@ impl Worker {
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
                 event = finished(&mut self.cleaning) => return event,
+                wish = finished(&mut self.wishing) => if let Some(event) = wish { return event },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 () = self.reaper.due() => self.reap(),
                 never = self.sink.run() => match never {},
@@ -252,6 +256,15 @@ impl Worker {
         match word {
             Word::Go { mode, ticket, by } => Event::Told { mode, ticket, by },
             Word::All => Event::ToldAll,
+            Word::CallOff {
+                attempt,
+                how,
+                ticket,
+            } => Event::CalledOff {
+                attempt,
+                how,
+                ticket,
+            },
             Word::Configured(Configured {
                 commands,
                 environment,
@@ -304,6 +317,7 @@ impl Worker {
                 let stopped_by = self.run.as_ref().and_then(Run::stopped_by);
                 self.ready.push_back(Event::Looked(stopped_by));
             }
+            Effect::AskForWish(attempt) => self.ask_for_wish(attempt),
             Effect::Abandon => {
                 if let Some(run) = self.run.take() {
                     run.abandon();
@@ -332,6 +346,12 @@ impl Worker {
 
     fn begin(&mut self, attempt: Box<Attempt>, job: u64, journal: Option<Millis>, listen: bool) {
         if let Some(at) = journal {
+            if self.is_withdrawn(attempt.id) {
+                // Whoever claims its task next finds its lock free.
+                drop(attempt);
+                self.ready.push_back(Event::Withdrawn);
+                return;
+            }
             let written = self
                 .journal
                 .as_mut()

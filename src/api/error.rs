@@ -1,13 +1,14 @@
 //! Why something was not done.
 
 use crate::ledger;
+use crate::ledger::cancel::NotCancelled;
 use crate::ledger::delete::NotDeleted;
 use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
 
-/// Why a task was not recorded, not regenerated, or is not known.
+/// Why a task was not recorded, not regenerated, not cancelled, or is not known.
 ///
 /// A broker that cannot be reached is none of these: what was recorded without it is announced when it is back, and
 /// [`Receipt::trouble`](super::Receipt::trouble) says so.
@@ -34,6 +35,9 @@ pub enum Error {
     /// There is no such task, or it cannot be changed so.
     #[error(transparent)]
     NotEdited(#[from] NotEdited),
+    /// There is no such task, or it had ended.
+    #[error(transparent)]
+    NotCancelled(#[from] NotCancelled),
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -49,7 +53,8 @@ impl Error {
             | Error::Tag(_)
             | Error::NotRegenerated(_)
             | Error::NotDeleted(_)
-            | Error::NotEdited(_) => None,
+            | Error::NotEdited(_)
+            | Error::NotCancelled(_) => None,
         }
     }
 }

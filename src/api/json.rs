@@ -16,6 +16,8 @@ use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
+use super::wait::Waited;
+use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
@@ -39,6 +41,7 @@ pub struct Task<'a> {
     options: Cow<'a, RawValue>,
     status: &'static str,
     reason: Option<&'a str>,
+    cancel_asked: Option<String>,
     priority: u32,
     job: Option<i64>,
     created: String,
@@ -96,6 +99,7 @@ impl<'a> Task<'a> {
             options: raw(&task.options),
             status: task.status.as_str(),
             reason: task.reason.as_deref(),
+            cancel_asked: task.cancel_asked.map(rfc3339),
             priority: task.priority,
             job: task.job,
             created: rfc3339(task.created),
@@ -220,6 +224,71 @@ impl Changed {
     }
 }
 
+/// What became of one task that was to be cancelled, as `cancel` has it.
+#[derive(Debug, Serialize)]
+pub struct Cancelled {
+    cancelled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    id: i64,
+    /// How the task stands, where it is not known to be cancelled.
+    status: Option<&'static str>,
+}
+
+impl Cancelled {
+    /// Its shape.
+    pub fn of(id: TaskId, cancelled: &Result<super::Cancelled, Error>) -> Cancelled {
+        let status = match cancelled {
+            Ok(super::Cancelled::Now | super::Cancelled::Before) => Some("cancelled"),
+            Ok(super::Cancelled::Asked { .. }) => Some("running"),
+            Err(Error::NotCancelled(NotCancelled::Ended { status, .. })) => Some(status.as_str()),
+            Err(_) => None,
+        };
+        Cancelled {
+            cancelled: status == Some("cancelled"),
+            error: cancelled.as_ref().err().map(Error::to_string),
+            id: id.0,
+            status,
+        }
+    }
+}
+
+/// How a task that was waited for has ended, as `wait` has it.
+#[derive(Debug, Serialize)]
+pub struct Ended {
+    ended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    id: i64,
+    /// None where it has not ended.
+    status: Option<&'static str>,
+}
+
+impl Ended {
+    /// Its shape: of those that have ended, of those that have not, and of those that are not there.
+    pub fn all(waited: &Waited) -> Vec<Ended> {
+        let open = |id: &TaskId| Ended {
+            ended: false,
+            error: None,
+            id: id.0,
+            status: None,
+        };
+        let ended = waited.ended.iter().map(|(id, ended)| Ended {
+            ended: true,
+            status: Some(ended.as_str()),
+            ..open(id)
+        });
+        let gone = waited.gone.iter().map(|id| Ended {
+            error: Some(NotCancelled::NoSuchTask { id: *id }.to_string()),
+            ..open(id)
+        });
+        ended
+            .chain(waited.open.iter().map(open))
+            .chain(gone)
+            .collect()
+    }
+}
+
 /// What `cleanup` came to.
 #[derive(Debug, Serialize)]
 pub struct Cleaned {
@@ -240,6 +309,7 @@ impl Cleaned {
 /// How many tasks of a tube stand where, as `status` has it.
 #[derive(Debug, Serialize)]
 pub struct Counts<'a> {
+    cancelled: u64,
     failed: u64,
     running: u64,
     stalled: u64,
@@ -256,8 +326,10 @@ impl<'a> Counts<'a> {
             stalled,
             failed,
             due: _,
+            cancelled,
         } = *counts;
         Counts {
+            cancelled,
             failed,
             running,
             stalled,

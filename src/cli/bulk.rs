@@ -10,8 +10,8 @@ use super::filter::FilterFlags;
 use super::out::out;
 use super::{Failure, log};
 use crate::api::{
-    Answer, Chosen, Error, Filter, NotDeleted, NotEdited, NotRegenerated, Queue, Status, Summary,
-    json,
+    Answer, Chosen, Error, Filter, NotCancelled, NotDeleted, NotEdited, NotRegenerated, Queue,
+    Status, Summary, json,
 };
 use crate::config::Config;
 use crate::task::id::TaskId;
@@ -368,6 +368,7 @@ fn is_of_no_task(why: &Error) -> bool {
         Error::NotRegenerated(why) => matches!(why, NotRegenerated::NoSuchTask { .. }),
         Error::NotDeleted(why) => matches!(why, NotDeleted::NoSuchTask { .. }),
         Error::NotEdited(why) => matches!(why, NotEdited::NoSuchTask { .. }),
+        Error::NotCancelled(why) => matches!(why, NotCancelled::NoSuchTask { .. }),
         Error::Refused(_) | Error::Raw | Error::Tag(_) | Error::Store(_) => false,
     }
 }

@@ -134,7 +134,8 @@ impl From<api::Error> for Failure {
             | api::Error::Tag(_)
             | api::Error::NotRegenerated(_)
             | api::Error::NotDeleted(_)
-            | api::Error::NotEdited(_)) => Failure::new(refused.to_string()),
+            | api::Error::NotEdited(_)
+            | api::Error::NotCancelled(_)) => Failure::new(refused.to_string()),
         }
     }
 }

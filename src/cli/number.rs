@@ -22,6 +22,14 @@ pub fn from_1(text: &str) -> Result<u64, String> {
     whole(text, 1, u64::MAX)
 }
 
+/// A task's number.
+pub fn task(text: &str) -> Result<i64, String> {
+    let id = text.trim().parse().ok();
+    id.ok_or_else(|| {
+        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
+    })
+}
+
 /// So many bytes, such as `6000000` or `100M`.
 pub fn bytes(text: &str) -> Result<u64, String> {
     size::parse(text)

@@ -23,6 +23,7 @@ use crate::tube::TubeName;
 
 mod doubt;
 mod foreign;
+mod wait;
 
 pub use foreign::refusal;
 
@@ -42,11 +43,13 @@ Examples:
   taskqueue put --use-tube invoices invoice:send 12 --option format=pdf --option copy
   taskqueue put --use-tube mail --stdin < message.eml
   taskqueue put --use-tube invoices --batch tasks.jsonl
+  taskqueue put --use-tube t --wait --timeout 10 add 2 3
 
 Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded
 all the same and is put when the broker is back: a warning, and exit 0.
 In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
 bytes themselves and prints the word job and its number; anything else is refused.
+With --wait it stands where the command stood: sum=$(taskqueue put --wait --use-tube t add 2 3)
 An argument that begins with a hyphen goes after --, unless it is a number.
 What workers would refuse by the configuration that is here is recorded all the same, with a warning;
 with --strict nothing is recorded then, and it exits with 2.")]
@@ -96,6 +99,16 @@ pub struct Flags {
     /// allow. Of a batch all lines are read before one is recorded
     #[arg(long)]
     strict: bool,
+    /// Wait for its end, print what it printed, exit as its command did
+    ///
+    /// Its id is not printed. A signal's code is 128 and its number, as shells have it
+    #[arg(long, conflicts_with_all = ["batch", "json"])]
+    wait: bool,
+    /// Wait for so long at most
+    ///
+    /// Then the task goes on, and the exit code is 124
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, requires = "wait")]
+    timeout: Option<Duration>,
     /// Print a JSON object a task
     #[arg(long)]
     json: bool,
@@ -171,12 +184,29 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
+                if flags.wait {
+                    let failure = foreign::refusal(config, &order.tube);
+                    return failure.map_or(Ok(ExitCode::FAILURE), Err);
+                }
                 return foreign::put(config, &order.tube, job, order.json)
                     .map(|()| ExitCode::SUCCESS);
             }
             Put::raw(body)
         }
     };
+    if flags.wait {
+        if let Some(refusal) = refusal(config, &order.tube) {
+            return Err(refusal);
+        }
+        let put = match order.strict {
+            false => Some(put),
+            true => strictly(config, &order, std::iter::once(Ok(put)))?.pop(),
+        };
+        let Some(put) = put.map(|put| order.apply(put)) else {
+            return Ok(ExitCode::FAILURE);
+        };
+        return wait::run(config, &order.tube, put, flags.timeout);
+    }
     put_all(config, &order, [put])
 }
 

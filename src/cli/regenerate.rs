@@ -23,8 +23,8 @@ Examples:
   taskqueue list --use-tube mail --status failed --json | jq '.[].id' | taskqueue regenerate -
   taskqueue regenerate --id 5,6 --use-tube slow
 
-Only failed tasks are regenerated (requeued): the same task waits again, keeps its attempts and
-gets a fresh budget of them.
+Only tasks that failed or were cancelled are regenerated (requeued): the same task waits again, keeps its
+attempts and gets a fresh budget of them.
 One that cannot be regenerated does not stop the others; the exit code is 1 then.
 Where tasks are meant that are not all named by their numbers, or more than 1000 of these, it
 says first how many; on a terminal it asks, and elsewhere it wants --yes.
@@ -49,8 +49,8 @@ pub struct Flags {
 const DEED: Deed = Deed {
     verb: "regenerate",
     done: "regenerated",
-    of: &[Status::Failed],
-    only: "only failed tasks are regenerated",
+    of: &[Status::Failed, Status::Cancelled],
+    only: "only tasks that failed or were cancelled are regenerated",
 };
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {

@@ -114,6 +114,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
     }
+    if task.cancel_asked.is_some() {
+        let asked = zone.say(task.cancel_asked);
+        line("cancel", &format!("asked for at {asked}"))?;
+    }
     line("created", &zone.say(Some(task.created)))?;
     if task.due.is_some() {
         line("due", &zone.say(task.due))?;

@@ -43,6 +43,17 @@ pub enum Request {
         /// Its tube.
         tube: TubeName,
     },
+    /// To pass on to a worker that the attempt which it runs is to be cancelled. Its task's row says so already.
+    Cancel {
+        /// The worker's name.
+        worker: String,
+        /// The task's id in the store.
+        task: i64,
+        /// The attempt's number.
+        attempt: i64,
+        /// Its command is to be killed at once.
+        now: bool,
+    },
 }
 
 /// What a tender answers.
@@ -81,6 +92,11 @@ pub enum Answer {
     Explained {
         /// The decisions.
         decisions: Vec<Decision>,
+    },
+    /// A word was passed on.
+    PassedOn {
+        /// To so many workers: those of that name.
+        workers: u64,
     },
     /// It will not or cannot, and nothing has changed.
     Refused(Refusal),

@@ -23,6 +23,8 @@ pub struct Counts {
     pub failed: u64,
     /// When the first of those that wait is due, or was.
     pub due: Option<Millis>,
+    /// Somebody called them off.
+    pub cancelled: u64,
 }
 
 impl Ledger {
@@ -46,7 +48,8 @@ impl Ledger {
                     Status::Failed => of.failed += tally.count,
                     Status::Running if living.answers(tally.owner)? => of.running += tally.count,
                     Status::Running => of.stalled += tally.count,
-                    Status::Done | Status::Cancelled => {}
+                    Status::Cancelled => of.cancelled += tally.count,
+                    Status::Done => {}
                 }
             }
             Ok(counts)

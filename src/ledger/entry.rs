@@ -214,6 +214,26 @@ pub struct Settlement {
     pub ran: Option<Arc<Ran>>,
 }
 
+impl Settlement {
+    /// The same of an attempt that was to be cancelled before it ended, and did not end well. What the task had used up
+    /// before is all that it has used up.
+    #[must_use]
+    pub fn called_off(&self, before: Budget) -> Settlement {
+        Settlement {
+            id: self.id,
+            outcome: self.outcome.clone().called_off(),
+            next: Next::Cancelled,
+            budget: before,
+            output: self.output.clone(),
+            took: self.took,
+            kicks: self.kicks,
+            started: self.started,
+            finished: self.finished,
+            ran: self.ran.clone(),
+        }
+    }
+}
+
 /// What a worker has to say to the ledger and what it asks, in one transaction, in this order.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
@@ -248,6 +268,9 @@ pub struct Entered {
     /// For each settlement, whether the attempt was ours to record. If not, somebody has taken the attempt over, and
     /// nothing else of it may be touched.
     pub ours: Vec<bool>,
+    /// Tasks of those that were to be cancelled, which the worker may not have known: so they are cancelled, whatever
+    /// the settlement said but that they are done.
+    pub called_off: Vec<TaskId>,
     /// Tasks whose attempt was interrupted now as several before had been, and how many in a row.
     pub often: Vec<(TaskId, u32)>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
@@ -273,8 +296,10 @@ pub enum AfterLoss {
     Waits,
     /// The attempt was not lost: the task is done.
     Done,
-    /// The attempt was not lost: it had not begun, and the task waits.
+    /// The attempt was not lost: it had not begun, and the task waits, or is cancelled if it was to be.
     Unbegun,
+    /// The task was to be cancelled, and is.
+    CalledOff,
     /// That was one lost attempt too many: the task has failed.
     Failed {
         /// Why, in words.

@@ -1,4 +1,4 @@
-//! New tasks, and failed ones that are to run again.
+//! New tasks, and failed or cancelled ones that are to run again.
 
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ pub enum NotRegenerated {
         /// The id asked for.
         id: TaskId,
     },
-    /// Only what failed can be regenerated.
+    /// Only what failed or was cancelled can be regenerated. The words know of no other than the former.
     #[error(
         "Invalid status for task. Current status: '{status}' must be 'failed' to be able to restart it"
     )]
@@ -91,7 +91,7 @@ impl Ledger {
         Ok(added)
     }
 
-    /// Lets a failed task wait again: [`Regenerate`].
+    /// Lets a task wait again that has failed or was cancelled: [`Regenerate`].
     pub fn regenerate(
         &mut self,
         id: TaskId,
@@ -103,7 +103,7 @@ impl Ledger {
     }
 }
 
-/// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+/// Lets a task wait again that has failed or was cancelled, with a fresh budget. Its attempts stay.
 #[derive(Debug, Clone)]
 pub struct Regenerate {
     /// In another tube than before.
@@ -117,10 +117,10 @@ impl Change for Regenerate {
     fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Again, NotRegenerated>, Failed> {
         match on.rows.status(id)? {
             None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
-            Some(Status::Failed) => {}
-            Some(
-                status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
-            ) => return Ok(Err(NotRegenerated::NotFailed { status })),
+            Some(Status::Failed | Status::Cancelled) => {}
+            Some(status @ (Status::Waiting | Status::Running | Status::Done)) => {
+                return Ok(Err(NotRegenerated::NotFailed { status }));
+            }
         }
         transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
         next_put(on.rows, id, None, on.now, on.jobs)?

@@ -26,7 +26,7 @@ pub use ends::{Ends, Of};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
     Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob, Wants,
+    TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -46,6 +46,12 @@ pub trait Reads {
 
     /// Whether an attempt has not ended, and that worker answers for it.
     fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed>;
+
+    /// That the attempt of a task that runs is to be cancelled, if somebody has asked for that.
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed>;
+
+    /// Where a task stands.
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed>;
 
     /// Tasks of a tube that wait, from one on, the newest puts of which are not noted: those that nobody is left to at
     /// `now`, or until later than `latest`.
@@ -167,9 +173,6 @@ pub trait Rows: Reads {
     /// The task of that uuid, if it asks for the same thing.
     fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed>;
 
-    /// Where a task stands.
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed>;
-
     /// Adds a task that waits; `None` if its uuid is another's.
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;
 
@@ -179,18 +182,32 @@ pub trait Rows: Reads {
     /// Names the command that a task runs.
     fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
 
-    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one.
-    /// True if so.
+    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. That it was to
+    /// be cancelled is no longer said then. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
     /// What is counted of a task's newest attempt, whatever else its row says.
     fn ran(&self, task: TaskId) -> Result<Ran, Failed>;
 
     /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
-    /// due. True if so.
+    /// due, and no longer to be cancelled. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
-    /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
+    /// Has a task that waits be cancelled since then. True if it waited.
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed>;
+
+    /// Writes that the attempt of a task that runs is to be cancelled. What was asked for before, is kept: since when,
+    /// that it is to be at once, and why, unless another reason is given.
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed>;
+
+    /// Has a task wait that has failed or was cancelled, due now or when it ended if that was earlier, with a fresh
+    /// budget.
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed>;
 
     /// Gives an attempt that has not ended another owner, if that is the one expected. True if so.

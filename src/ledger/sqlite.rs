@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::backend::{
-    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room,
+    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room, Stamp,
 };
 use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
@@ -150,6 +150,11 @@ impl Backend for Sqlite {
             Patience::Brief => briefly(run),
         };
         self.told(looked, why)
+    }
+
+    fn stamp(&self) -> Result<Option<Stamp>, Error> {
+        let (others, ours) = self.database.stamp()?;
+        Ok(Some(Stamp(others, ours)))
     }
 
     fn ring(&self) {

@@ -234,7 +234,7 @@ impl Child {
             if self.protocol == Protocol::Lines && !self.spoke {
                 match order {
                     Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
-                    Order::Reload | Order::Reopen | Order::Ping => {}
+                    Order::Reload | Order::Reopen | Order::Ping | Order::Cancel { .. } => {}
                 }
             }
             let ticket = self.orders.send_with(order, handed)?;
@@ -250,7 +250,7 @@ impl Child {
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
             Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
-            Order::Reload | Order::Reopen | Order::Ping => {}
+            Order::Reload | Order::Reopen | Order::Ping | Order::Cancel { .. } => {}
         }
         Ok(None)
     }

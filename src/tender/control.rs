@@ -161,6 +161,12 @@ impl Tender {
             Request::Explain { tube } => self.explain(&tube),
             Request::Reload => self.reload(),
             Request::Ping => return self.ping(answer),
+            Request::Cancel {
+                worker,
+                task,
+                attempt,
+                now,
+            } => Ok(self.pass_on(&worker, Order::Cancel { task, attempt, now })),
         };
         // Whoever asked may have gone.
         drop(answer.send(said.unwrap_or_else(Answer::Refused)));
@@ -251,6 +257,21 @@ impl Tender {
             tracing::info!(tube = %pool.settings.tube, min, spare, max, "pool given other limits");
         }
         self.tend(index);
+    }
+
+    /// Passes a word on to whoever has that name. Which attempt is meant, the worker knows; and if nobody hears it, a
+    /// look into the ledger tells.
+    fn pass_on(&mut self, worker: &str, order: Order) -> Answer {
+        let ours = self
+            .pools
+            .iter_mut()
+            .filter(|pool| pool.settings.command.protocol == Protocol::Own);
+        let children = ours.flat_map(|pool| pool.children.values_mut());
+        let named = children.filter(|child| child.name() == worker);
+        let told = named.filter_map(|child| child.order(order).ok());
+        Answer::PassedOn {
+            workers: told.count() as u64,
+        }
     }
 
     fn explain(&self, tube: &TubeName) -> Result<Answer, Refusal> {

@@ -1,6 +1,6 @@
 //! What a worker logs.
 
-use super::machine::{By, Said};
+use super::machine::{By, CallOff, Said};
 use crate::clock;
 use crate::reconcile::often_interrupted;
 use crate::tube::TubeName;
@@ -28,6 +28,18 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
             let said = "was told to go; lets its command run until then";
             tracing::info!(worker, %task, attempt, command, since, until, "{said}");
+        }
+        Said::CallsOff { attempt, how } => {
+            let (task, attempt) = (attempt.task, attempt.number);
+            let said = match how {
+                CallOff::Ask => "ends the command of a task that is to be cancelled",
+                CallOff::Kill => "kills the command of a task that is to be cancelled",
+            };
+            tracing::info!(worker, %task, attempt, command, "{said}");
+        }
+        Said::Withdrawn(attempt) => {
+            let task = attempt.task;
+            tracing::info!(worker, %task, "did not begin a task that is to be cancelled");
         }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")

@@ -6,6 +6,7 @@
 
 mod astray;
 mod batch_journals;
+mod cancel;
 mod claims;
 mod cleanup;
 mod entries;
@@ -50,6 +51,14 @@ macro_rules! suite {
             astray::a_copy_by_uuid_in_another_tube_is_one_too_many,
             astray::a_task_that_moved_runs_where_it_is_now,
             astray::a_row_with_a_number_for_a_text_is_the_same_task,
+            cancel::what_waits_is_cancelled_and_its_job_is_one_too_many,
+            cancel::what_runs_is_cancelled_however_it_ends_but_well,
+            cancel::what_a_dead_worker_ran_is_cancelled_and_not_run_again,
+            cancel::what_was_claimed_ahead_and_does_not_begin_is_cancelled,
+            cancel::of_several_wishes_the_first_counts_and_the_hastiest,
+            cancel::what_is_over_is_not_cancelled,
+            cancel::a_cancelled_task_is_regenerated_with_a_fresh_budget,
+            cancel::several_are_cancelled_in_one_transaction,
             claims::a_task_of_ours_runs_once,
             claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
             claims::a_pointer_to_a_row_that_was_never_here_is_kept,

@@ -8,6 +8,7 @@ mod asked;
 mod awkward;
 mod batches;
 mod bulk;
+mod cancel;
 mod claims;
 mod cleanups;
 mod clock;
@@ -42,6 +43,7 @@ mod why;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::{Beanstalkd, Running, Taskqueue, tube, until};
 use taskqueue::broker::embedded::Embedded;
@@ -179,7 +181,11 @@ fn exists(pid: &str) -> bool {
 
 /// Starts the program, and waits until it has stopped itself there.
 fn stopped(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
-    let mut command = taskqueue.command(args);
+    stopped_by(taskqueue.command(args), point)
+}
+
+/// The same of a command that has surroundings of its own.
+fn stopped_by(mut command: Command, point: Point) -> Running {
     command.env(STOP_VARIABLE, format!("{point:?}"));
     let running = Running::start(command);
     until("stopped", || {

@@ -7,7 +7,7 @@ use crate::cli::print::span;
 use crate::control::words::{Pool, Status, Worker};
 
 /// The width of each column; the last one is as wide as it is.
-const TASKS: [usize; 5] = [24, 9, 9, 9, 0];
+const TASKS: [usize; 6] = [24, 9, 9, 9, 9, 0];
 const POOL: [usize; 7] = [20, 9, 10, 7, 6, 6, 0];
 const WORKER: [usize; 7] = [20, 9, 9, 8, 8, 7, 0];
 
@@ -26,7 +26,14 @@ pub(super) fn full(seen: &Seen) -> String {
     line(
         &mut text,
         TASKS,
-        ["TASKS OF", "WAITING", "RUNNING", "STALLED", "FAILED"],
+        [
+            "TASKS OF",
+            "WAITING",
+            "RUNNING",
+            "STALLED",
+            "FAILED",
+            "CANCELLED",
+        ],
     );
     for (tube, counts) in &seen.counts {
         let numbers = [
@@ -34,12 +41,13 @@ pub(super) fn full(seen: &Seen) -> String {
             counts.running,
             counts.stalled,
             counts.failed,
+            counts.cancelled,
         ];
-        let [waiting, running, stalled, failed] = numbers.map(|n| n.to_string());
+        let [waiting, running, stalled, failed, cancelled] = numbers.map(|n| n.to_string());
         line(
             &mut text,
             TASKS,
-            [tube, &waiting, &running, &stalled, &failed],
+            [tube, &waiting, &running, &stalled, &failed, &cancelled],
         );
     }
     seen.tubes.text(&mut text, &seen.named);

@@ -154,6 +154,7 @@ impl Tables {
                 status: row.status.into(),
                 due: row.due,
                 reason: row.reason.clone(),
+                cancel_asked: row.cancel_asked,
                 priority: row.priority,
                 job: row
                     .job

@@ -12,7 +12,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants,
+    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants, Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -63,6 +63,23 @@ impl Reads for Transaction<'_> {
         let tables = self.0.borrow();
         let row = tables.task(attempt.task);
         Ok(row.is_some_and(|row| row.is_run_by(attempt, owner)))
+    }
+
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).and_then(|row| {
+            row.cancel_asked.map(|asked| Wish {
+                attempt: row.newest(task),
+                asked,
+                now: row.cancel_now,
+                reason: row.reason.clone(),
+                budget: row.budget,
+            })
+        }))
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        Ok(self.0.borrow().task(task).map(|row| row.status))
     }
 
     fn missing(
@@ -229,7 +246,7 @@ impl Reads for Transaction<'_> {
             tally.due = tally.due.into_iter().chain(row.due).min();
         }
         let tallies = tallies.into_values();
-        let is_open = |tally: &Tally| !matches!(tally.status, Status::Done | Status::Cancelled);
+        let is_open = |tally: &Tally| tally.status != Status::Done;
         Ok(tallies.filter(is_open).collect())
     }
 

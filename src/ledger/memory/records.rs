@@ -29,6 +29,8 @@ pub(super) struct TaskRow {
     pub owner: Option<WorkerId>,
     pub worker: Option<WorkerId>,
     pub ahead: bool,
+    pub cancel_asked: Option<Millis>,
+    pub cancel_now: bool,
     pub reason: Option<String>,
     /// By their names.
     pub tags: Vec<Tag>,

@@ -87,10 +87,6 @@ impl Rows for Transaction<'_> {
             .map(|(id, _)| id))
     }
 
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
-        Ok(self.0.borrow().task(task).map(|row| row.status))
-    }
-
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         let command = match row.content {
             Content::Call(call) => Some(call.command.as_str().to_owned()),
@@ -110,6 +106,8 @@ impl Rows for Transaction<'_> {
             owner: None,
             worker: None,
             ahead: false,
+            cancel_asked: None,
+            cancel_now: false,
             reason: None,
             tags: row.tags.to_vec(),
             created: row.created,
@@ -189,6 +187,7 @@ impl Rows for Transaction<'_> {
                 row.kicks = ending.kicks.map_or(row.kicks, column);
                 row.started = ending.started.or(row.started);
                 row.ahead = false;
+                (row.cancel_asked, row.cancel_now) = (None, false);
             },
         )
     }
@@ -221,14 +220,46 @@ impl Rows for Transaction<'_> {
                 row.started = before.as_ref().map(|one| one.started);
                 (row.owner, row.worker) = (None, None);
                 (row.attempt, row.ahead) = (row.attempt.saturating_sub(1), false);
+                (row.cancel_asked, row.cancel_now) = (None, false);
             },
         )
+    }
+
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| {
+                row.status = Status::Cancelled;
+                (row.due, row.finished) = (None, Some(at));
+                row.reason = reason.map(str::to_owned);
+            },
+        )
+    }
+
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Running,
+            |row| {
+                row.cancel_asked.get_or_insert(asked);
+                row.cancel_now |= now;
+                row.reason = reason.map(str::to_owned).or(row.reason.take());
+            },
+        )?;
+        Ok(())
     }
 
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
         self.0.borrow_mut().change(
             task,
-            |row| row.status == Status::Failed,
+            |row| matches!(row.status, Status::Failed | Status::Cancelled),
             |row| {
                 row.status = Status::Waiting;
                 row.due = Some(row.finished.map_or(now, |finished| finished.min(now)));

@@ -121,8 +121,10 @@ pub struct Task {
     pub status: DisplayedStatus,
     /// When it may run, while it waits.
     pub due: Option<Millis>,
-    /// Why it failed.
+    /// Why it failed or was cancelled, or is to be.
     pub reason: Option<String>,
+    /// Since when it is to be cancelled, while it runs.
+    pub cancel_asked: Option<Millis>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's number, as last known.
@@ -137,6 +139,28 @@ pub struct Task {
     pub attempts_total: u64,
     /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
     pub attempts: Vec<Attempt>,
+}
+
+impl Task {
+    /// What a shell would have seen of its command: the exit code of its last attempt, 128 and the number of the signal
+    /// that ended it, and 1 where there is neither, or where a task that is not done exited with 0. `None`: the task
+    /// has not ended.
+    pub fn exit_status(&self) -> Option<u8> {
+        if !self.status.is_ended() {
+            return None;
+        }
+        let last = self.attempts.last();
+        let code = last.and_then(|last| {
+            let by_signal = last.signal.map(|signal| signal.saturating_add(128));
+            last.exit_code.or(by_signal)
+        });
+        let code = code.and_then(|code| u8::try_from(code).ok());
+        Some(match (self.status == DisplayedStatus::Done, code) {
+            (true, _) => 0,
+            (false, None | Some(0)) => 1,
+            (false, Some(code)) => code,
+        })
+    }
 }
 
 /// An attempt as it is shown.

@@ -167,6 +167,21 @@ pub struct Ran {
     pub since: Option<Millis>,
 }
 
+/// That an attempt that runs is to be cancelled, as its task's row says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// When somebody first asked.
+    pub asked: Millis,
+    /// Its command is to be killed at once.
+    pub now: bool,
+    /// Why, in the words of whoever asked.
+    pub reason: Option<String>,
+    /// What the task had used up before the attempt.
+    pub budget: Budget,
+}
+
 /// An attempt that has ended, as its own row says it.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedAttempt<'a> {

@@ -13,7 +13,7 @@ use crate::ledger::read::{Filter, Key};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
     KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
-    Tally, TaskRow, Unsure, UnverifiedJob,
+    Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -37,6 +37,14 @@ impl Reads for Connected<'_> {
 
     fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed> {
         recover::is_running(self.0, attempt, owner)
+    }
+
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed> {
+        tasks::wish(self.0, task)
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        tasks::status(self.0, task)
     }
 
     fn missing(
@@ -179,10 +187,6 @@ impl Rows for Connected<'_> {
         tasks::same_task(self.0, uuid, content)
     }
 
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
-        tasks::status(self.0, task)
-    }
-
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         tasks::insert(self.0, row)
     }
@@ -205,6 +209,20 @@ impl Rows for Connected<'_> {
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
         tasks::unclaim(self.0, attempt, owner)
+    }
+
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+        tasks::cancel(self.0, task, at, reason)
+    }
+
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed> {
+        tasks::ask_to_cancel(self.0, task, asked, now, reason)
     }
 
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {

@@ -26,7 +26,8 @@ const COLUMNS: &str =
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
         NULL),
     (SELECT json_group_array(json_array(name, value)) FROM
-        (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name))";
+        (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name)),
+    cancel_asked";
 
 pub(super) fn page(
     look: &Connection,
@@ -93,6 +94,7 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
+        cancel_asked: row.get(18)?,
         priority: row.get(10)?,
         job: row.get(11)?,
         created: row.get(12)?,

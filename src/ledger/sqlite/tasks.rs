@@ -10,7 +10,7 @@ use super::puts;
 use super::tags;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow, Wish};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -190,7 +190,7 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
-                started = coalesce(?10, started), ahead = 0
+                started = coalesce(?10, started), ahead = 0, cancel_asked = NULL, cancel_now = 0
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -234,12 +234,70 @@ pub(super) fn unclaim(
     let waits = change
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
+                cancel_asked = NULL, cancel_now = 0,
                 due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
                 started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![attempt.task, attempt.number, owner])?;
     Ok(waits == 1)
+}
+
+pub(super) fn wish(look: &Connection, task: TaskId) -> Result<Option<Wish>, Failed> {
+    let read = |row: &Row<'_>| {
+        Ok(Wish {
+            attempt: AttemptId {
+                task,
+                number: row.get(0)?,
+            },
+            asked: row.get(1)?,
+            now: row.get(2)?,
+            reason: text(row, 3)?,
+            budget: Budget {
+                spent: row.get(4)?,
+                lost: row.get(5)?,
+            },
+        })
+    };
+    Ok(look
+        .prepare_cached(
+            "SELECT attempt, cancel_asked, cancel_now, reason, spent, lost FROM tasks
+             WHERE id = ?1 AND cancel_asked IS NOT NULL",
+        )?
+        .query_row([task], read)
+        .optional()?)
+}
+
+pub(super) fn cancel(
+    change: &Connection,
+    task: TaskId,
+    at: Millis,
+    reason: Option<&str>,
+) -> Result<bool, Failed> {
+    let cancelled = change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'cancelled', due = NULL, finished = ?2, reason = ?3
+             WHERE id = ?1 AND status = 'waiting'",
+        )?
+        .execute(params![task, at, reason])?;
+    Ok(cancelled == 1)
+}
+
+pub(super) fn ask_to_cancel(
+    change: &Connection,
+    task: TaskId,
+    asked: Millis,
+    now: bool,
+    reason: Option<&str>,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET cancel_asked = coalesce(cancel_asked, ?2), cancel_now = max(cancel_now, ?3),
+                reason = coalesce(?4, reason)
+             WHERE id = ?1 AND status = 'running'",
+        )?
+        .execute(params![task, asked, now, reason])?;
+    Ok(())
 }
 
 pub(super) fn renew(
@@ -252,7 +310,7 @@ pub(super) fn renew(
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
                 spent = 0, lost = 0, tube = coalesce(?3, tube)
-             WHERE id = ?1 AND status = 'failed'",
+             WHERE id = ?1 AND status IN ('failed', 'cancelled')",
         )?
         .execute(params![task, now, tube.map(TubeName::as_str)])?;
     Ok(())

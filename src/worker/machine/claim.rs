@@ -263,6 +263,7 @@ impl Machine {
             tell_at: None,
             times_out_at: None,
             stage: Stage::Running,
+            called_off: None,
             stuck: None,
             look_at: now.at.saturating_add(LOOK_EVERY),
             suspension: Suspension::Going,

@@ -93,6 +93,7 @@ impl Machine {
             begun,
             started,
             stage,
+            called_off,
             stuck,
             ..
         } = running;
@@ -108,7 +109,16 @@ impl Machine {
             (Stop::WithAll, How::Exit { exit, .. }) => Outcome::Interrupted(exit),
             (Stop::WithAll | Stop::Itself, how) => stage.outcome(how),
         };
+        // What went well is done, whoever called it off meanwhile.
+        let outcome = match (called_off, outcome) {
+            (Some(_), well @ Outcome::Exited(0)) | (None, well) => well,
+            (Some(_), other) => other.called_off(),
+        };
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
+        let (next, budget) = match (called_off, next) {
+            (Some(_), Next::Failed { .. } | Next::Wait(_)) => (Next::Cancelled, facts.budget),
+            (_, next) => (next, budget),
+        };
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
         let printed = ended.output.size();
@@ -245,6 +255,7 @@ impl Machine {
     ) {
         let Entered {
             ours,
+            called_off,
             claim,
             prefetch,
             ..
@@ -256,7 +267,8 @@ impl Machine {
         if let (Some((reservation, job)), Some(claim)) = (found.next(), claim) {
             self.claimed = Some(Box::new((reservation, job, claim)));
         }
-        self.recorded(Last::Ended(looking.finished), &ours, false, now, out);
+        let last = Last::Ended(looking.finished);
+        self.recorded(last, (&ours, &called_off), false, now, out);
         let mut later = Vec::new();
         let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
         for ((reservation, job), attempt) in found.zip(attempts) {
@@ -276,11 +288,12 @@ impl Machine {
         self.have_again(later);
     }
 
-    /// What there was is recorded. `ours` says for each attempt whether it was ours to record.
+    /// What there was is recorded. `ours` says for each attempt whether it was ours to record; `called_off`, which
+    /// tasks are cancelled instead of what was said.
     pub(super) fn recorded(
         &mut self,
         last: Last,
-        ours: &[bool],
+        (ours, called_off): (&[bool], &[TaskId]),
         at_last: bool,
         now: Now,
         out: &mut Effects,
@@ -308,6 +321,10 @@ impl Machine {
                 return self.release(reservation, waiting, Some(facts.priority), delay);
             }
             Last::Nothing => return self.rest(now),
+        };
+        let settlement = match called_off.contains(&facts.id.task) {
+            true => Arc::new(settlement.called_off(facts.budget)),
+            false => settlement,
         };
         out.push(gap(Point::OutcomeRecorded));
         let is_ours = ours.last().is_some_and(|ours| *ours);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::mode::Mode;
+use super::mode::{CallOff, Mode};
 use super::table::EventKind;
 use crate::broker::{self, Held, JobId, JobStats, Reservation, Reserve};
 use crate::crash::Point;
@@ -55,6 +55,15 @@ pub enum Event {
     },
     /// The signal that told the worker to go was sent to everything around the worker, so to the command too.
     ToldAll,
+    /// An attempt is to be cancelled: the tender says so, or it was read in the ledger.
+    CalledOff {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        how: CallOff,
+        /// The tender's, by which the word is answered.
+        ticket: Option<Ticket>,
+    },
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -67,6 +76,8 @@ pub enum Event {
     JournalMade(bool),
     /// The attempt's beginning could not be journaled: its command was not started.
     NotJournaled,
+    /// The attempt, which was claimed ahead, is to be cancelled: its command was not started.
+    Withdrawn,
     /// The command runs, in this process group.
     Began(i32),
     /// The command has ended, or could not be started.
@@ -91,12 +102,14 @@ impl Event {
         match self {
             Event::Told { .. } => EventKind::Told,
             Event::ToldAll => EventKind::ToldAll,
+            Event::CalledOff { .. } => EventKind::CalledOff,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,
             Event::Proved(_) => EventKind::Proved,
             Event::JournalMade(_) => EventKind::JournalMade,
             Event::NotJournaled => EventKind::NotJournaled,
+            Event::Withdrawn => EventKind::Withdrawn,
             Event::Began(_) => EventKind::Began,
             Event::Ended(_) => EventKind::Ended,
             Event::NotSignalled(_) => EventKind::NotSignalled,
@@ -310,7 +323,8 @@ pub enum Effect {
         attempt: Box<Attempt>,
         /// The job that the attempt came by.
         job: JobId,
-        /// Write to the batch journal first that the attempt begins now.
+        /// The attempt was claimed ahead: look first whether it is to be cancelled by now, and write to the batch
+        /// journal that it begins now.
         journal: Option<Millis>,
         /// Listen to what the command prints from the beginning.
         listen: bool,
@@ -326,6 +340,8 @@ pub enum Effect {
     Kill,
     /// Look whether the command is stopped.
     Look,
+    /// Look in the ledger whether the attempt is to be cancelled.
+    AskForWish(AttemptId),
     /// Leave the command to itself, with its attempt's lock.
     Abandon,
     /// End what is left of an attempt.
@@ -366,6 +382,15 @@ pub enum Said {
         /// When its command is ended; `None`: it has all the time it takes.
         until: Option<Millis>,
     },
+    /// The command is ended, since its task is called off.
+    CallsOff {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How.
+        how: CallOff,
+    },
+    /// The attempt does not begin, since its task was called off before its turn came.
+    Withdrawn(AttemptId),
     /// The broker could not be asked; said once an outage.
     Unreachable(broker::Error),
     /// The broker answers again.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::command::Stage;
 use super::event::Ended;
 use super::identify::{Foreign, Read};
+use super::mode::CallOff;
 use super::suspension::Suspension;
 use super::table::PhaseKind;
 use crate::broker::{JobId, Reservation};
@@ -232,6 +233,8 @@ pub struct Running {
     pub times_out_at: Option<Duration>,
     /// How far the ending of the command has come.
     pub stage: Stage,
+    /// Its task is called off.
+    pub called_off: Option<CallOff>,
     /// Why the command does not end though it was to, which was said.
     pub stuck: Option<String>,
     /// When it is to be looked whether the command is stopped.

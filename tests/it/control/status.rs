@@ -60,8 +60,8 @@ fn it_tells_how_everything_stands() {
     let idle = workers.iter().find(|w| w["state"] == "idle").unwrap();
     assert_eq!((&idle["task"], &idle["jobs"]), (&Value::Null, &0.into()));
     let tasks = serde_json::json!([
-        {"tube": "other", "waiting": 1, "running": 0, "stalled": 0, "failed": 0},
-        {"tube": "t", "waiting": 0, "running": 1, "stalled": 0, "failed": 0},
+        {"tube": "other", "waiting": 1, "running": 0, "stalled": 0, "failed": 0, "cancelled": 0},
+        {"tube": "t", "waiting": 0, "running": 1, "stalled": 0, "failed": 0, "cancelled": 0},
     ]);
     assert_eq!(seen["tasks"], tasks);
 

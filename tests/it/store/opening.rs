@@ -65,7 +65,7 @@ fn six_processes_may_make_one_store_at_once() {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(applied, 12);
+    assert_eq!(applied, 13);
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn a_store_of_an_older_version_is_left_to_workers() {
             Some(0)
         );
         taskqueue.work("t", 1);
-        assert_eq!(newest(), 12);
+        assert_eq!(newest(), 13);
         let list = ["list", "--json", "--status", "done"];
         assert_eq!(taskqueue.run(&list).json().as_array().unwrap().len(), 1);
     }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use taskqueue::crash::{Point, VARIABLE};
 
-use super::{Queue, block_on, jobs, lines, number, on_both, stats, status};
+use super::{Queue, block_on, jobs, lines, number, on_both, stats, status, stopped_by};
 use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, reserve, tube, until};
 
 on_both!(
@@ -39,6 +39,9 @@ on_both!(
     tasks_deleted,
     tasks_edited,
     batch_deleted,
+    cancel_recorded,
+    call_off_sent,
+    withdrawn_ahead,
 );
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
@@ -465,6 +468,73 @@ fn batch_deleted(taskqueue: &Taskqueue, _: &dyn Queue) {
     dies(taskqueue, &cleanup, Point::BatchDeleted);
     assert_eq!(number(taskqueue, "SELECT count(*) FROM tasks"), 100);
     assert_eq!(taskqueue.run(&cleanup).ok(), "deleted 100 tasks\n");
+}
+
+/// What waited is cancelled, and the worker of what runs sees it without having been told.
+fn cancel_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "good");
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let worker = taskqueue.start(&WORKER);
+    until("it runs", || lines(&taskqueue.path("log")).len() == 1);
+    taskqueue.run(&["put", "--use-tube", "t", "good"]).ok();
+    dies(taskqueue, &["cancel", "2"], Point::CancelRecorded);
+    dies(taskqueue, &["cancel", "1"], Point::CancelRecorded);
+    assert_eq!(status(taskqueue, "2"), "cancelled");
+    until("it is cancelled", || status(taskqueue, "1") == "cancelled");
+    worker.signal(Signal::TERM);
+    worker.wait();
+    ends_as(taskqueue, queue, &["cancelled"], 0);
+    assert_eq!(lines(&taskqueue.path("log")), ["good 1"]);
+}
+
+/// Its command goes with its worker, as ever, and the row says that nothing follows.
+fn call_off_sent(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "again");
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let worker = starts(taskqueue, &WORKER, Point::CallOffSent);
+    until("it runs", || lines(&taskqueue.path("log")).len() == 1);
+    taskqueue.run(&["cancel", "1", "--reason", "no"]).ok();
+    assert_eq!(worker.wait().code, None);
+    assert_eq!(status(taskqueue, "1"), "stalled");
+    ends_as(taskqueue, queue, &["lost"], 0);
+    let task = taskqueue.show("1");
+    assert_eq!([&task["status"], &task["reason"]], ["cancelled", "no"]);
+    assert_eq!(lines(&taskqueue.path("log")), ["again 1"]);
+}
+
+/// What its batch journal calls done is done, and what had not begun is cancelled.
+fn withdrawn_ahead(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    std::fs::write(taskqueue.path("quick"), "echo $TASKQUEUE_TASK_ID >> ran").unwrap();
+    taskqueue.configure("[commands.quick]\nrun = ['/bin/sh', 'quick']");
+    let tasks = "{\"taskqueue\":1,\"command\":\"quick\"}\n".repeat(16);
+    let put = ["put", "--use-tube", "t", "--batch", "-"];
+    taskqueue.run_with(&put, tasks.as_bytes()).ok();
+    let mut command = taskqueue.command(&WORKER);
+    command.env(VARIABLE, format!("{:?}", Point::WithdrawnAhead));
+    let worker = stopped_by(command, Point::OutcomeNoted);
+    let ids = "SELECT group_concat(id) FROM tasks WHERE status = 'running'";
+    let ids: String = taskqueue
+        .sqlite()
+        .query_row(ids, [], |row| row.get(0))
+        .unwrap();
+    let claimed = ids.split(',').count();
+    let ran = lines(&taskqueue.path("ran"));
+    let of_them = |id: &&str| ran.iter().any(|one| one == id);
+    let done = ids.split(',').filter(of_them).count();
+    assert!(done >= 1 && claimed > done, "{ids} {ran:?}");
+    taskqueue.run(&["cancel", &ids]).ok();
+    worker.signal(Signal::CONT);
+    assert_eq!(worker.wait().code, None, "never came to the point");
+    assert_eq!(lines(&taskqueue.path("ran")), ran, "nothing more began");
+    all_end(taskqueue, queue, 0);
+    let count = |of: &str| number(taskqueue, &format!("SELECT count(*) FROM {of}"));
+    let cancelled = i64::try_from(claimed - done).unwrap();
+    assert_eq!(
+        count("tasks WHERE status = 'cancelled' AND attempt = 0"),
+        cancelled
+    );
+    assert_eq!(count("tasks WHERE status = 'done'"), 16 - cancelled);
+    assert_eq!(count("attempts"), 16 - cancelled);
 }
 
 #[test]

@@ -13,12 +13,13 @@ use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
 use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Command, Plan};
-use crate::task::id::{AttemptId, PutId};
+use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
 use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
+use crate::worker::machine::mode::CallOff;
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
@@ -45,15 +46,17 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 16] = [
+pub const EVENTS: [EventKind; 18] = [
     EventKind::Told,
     EventKind::ToldAll,
+    EventKind::CalledOff,
     EventKind::Configured,
     EventKind::Answered,
     EventKind::Entered,
     EventKind::Proved,
     EventKind::JournalMade,
     EventKind::NotJournaled,
+    EventKind::Withdrawn,
     EventKind::Began,
     EventKind::Ended,
     EventKind::NotSignalled,
@@ -264,12 +267,21 @@ pub fn event(kind: EventKind) -> Event {
     match kind {
         EventKind::Told => told(Mode::Draining { until: None }),
         EventKind::ToldAll => Event::ToldAll,
+        EventKind::CalledOff => Event::CalledOff {
+            attempt: AttemptId {
+                task: TaskId(1),
+                number: 1,
+            },
+            how: CallOff::Ask,
+            ticket: None,
+        },
         EventKind::Configured => Event::Configured(Arc::default()),
         EventKind::Answered => Event::Answered(Answer::Announced),
         EventKind::Entered => Event::Entered(Err(Unentered::Trouble("it is gone".into()))),
         EventKind::Proved => Event::Proved(true),
         EventKind::JournalMade => Event::JournalMade(true),
         EventKind::NotJournaled => Event::NotJournaled,
+        EventKind::Withdrawn => Event::Withdrawn,
         EventKind::Began => Event::Began(7),
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
@@ -293,9 +305,11 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         .contains(&phase),
         EventKind::Told
         | EventKind::ToldAll
+        | EventKind::CalledOff
         | EventKind::Configured
         | EventKind::JournalMade
         | EventKind::NotJournaled
+        | EventKind::Withdrawn
         | EventKind::Began
         | EventKind::Ended
         | EventKind::NotSignalled

@@ -48,7 +48,7 @@ impl Ledger {
             let is_left = may_be_left && self.lives.is_held(Holder::Attempt(newest))?;
             Ok(Some(Known {
                 owner_lives,
-                left: is_left.then(|| DeadAttempt {
+                left: is_left.then_some(DeadAttempt {
                     id: newest,
                     uuid: row.uuid,
                     owner: row.owner,

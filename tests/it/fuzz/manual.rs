@@ -118,7 +118,7 @@ fn tags(elements: &[Json]) -> Option<Vec<String>> {
     let mut names: Vec<String> = texts.iter().map(name).collect();
     names.sort();
     names.dedup();
-    if texts.len() > 20 || names.len() < texts.len() || !texts.iter().all(|tag| is_right(tag)) {
+    if texts.len() > 20 || names.len() < texts.len() || !texts.iter().all(is_right) {
         return None;
     }
     let of = |name: &String| texts.iter().find(|tag| tag.split('=').next() == Some(name));

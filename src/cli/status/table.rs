@@ -13,10 +13,15 @@ pub(super) fn wrapped(text: &mut String, words: &str) {
     }
 }
 
-/// Words that stand by themselves, however many.
+/// Words that stand by themselves, however many. Where others wrote some of them, no line that they begin looks like one
+/// of ours: only the first line is not set in.
 pub(super) fn paragraph(text: &mut String, words: &str) {
-    for line in lines_of(words, COLUMNS + 2) {
-        text.push_str(line.strip_prefix("  ").unwrap_or(&line));
+    for (number, line) in lines_of(words, COLUMNS).iter().enumerate() {
+        let line = match number {
+            0 => line.trim_start(),
+            _ => line,
+        };
+        text.push_str(line);
         text.push('\n');
     }
     text.push('\n');

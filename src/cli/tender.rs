@@ -172,7 +172,11 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
     let began = began::tender(&config, &read.pools, read.grace);
-    say_who_is_root(config.levels.unnamed(&read.scope.tubes));
+    let unnamed = config.levels.unnamed(&read.scope.tubes);
+    let began = move || {
+        began();
+        say_who_is_root(unnamed);
+    };
     let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {

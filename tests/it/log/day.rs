@@ -186,28 +186,29 @@ fn a_store_that_was_brought_up_to_date_is_said_in_one_line_of_ours() {
     let taskqueue = configured();
     drop(make_old(&taskqueue.store(), 5));
     let lines = || {
-        let ran = taskqueue.run(&["reconcile", "--use-tube", "t", "--log", "info"]);
+        let ran = taskqueue.run(&["put", "--use-tube", "t", "--log", "info", "ok"]);
         ran.stderr.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let said = lines();
-    let ours = of(&said, "store was brought up to date");
+    let ours = of(&said, "schema up to date");
     assert_eq!(
         (ours.len(), of(&said, "migration").len()),
         (1, 0),
         "{said:#?}"
     );
-    has(ours[0], &[" INFO ", "from=5", "t.db"]);
-    assert!(of(&lines(), "brought up to date").is_empty());
+    has(ours[0], &[" INFO ", "before=5", "t.db"]);
+    assert!(of(&lines(), "schema up to date").is_empty());
 
     drop(make_old(&taskqueue.path("other.db"), 5));
     let ran = taskqueue.run(&[
-        "reconcile",
+        "put",
         "--use-tube",
         "t",
         "--store",
         "other.db",
         "--log",
         "debug",
+        "ok",
     ]);
     assert!(
         ran.stderr.contains("refinery") || ran.stderr.contains("migration"),

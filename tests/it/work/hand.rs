@@ -47,7 +47,8 @@ fn what_does_not_run_is_deleted(taskqueue: &Taskqueue, queue: &dyn Queue) {
     let running = "taskqueue: task 1 is running, and what runs is not deleted; wait for its end, or end it first\n";
     assert!(ran.stderr.starts_with(running), "{ran:?}");
     assert!(
-        ran.stderr.contains("\ntaskqueue: No such task :99 in the store "),
+        ran.stderr
+            .contains("\ntaskqueue: No such task :99 in the store "),
         "{ran:?}"
     );
     assert!(is_gone(taskqueue, "2"));

@@ -276,8 +276,15 @@ impl<'a> Bulk<'a> {
                     flags.concat()
                 ))
             }
-            (false, _) => Failure::new(format!("task {id}: {why}"))
-                .next(format!("see how it stands with: taskqueue show {id}")),
+            (false, _) => {
+                let why = why.to_string();
+                // Most say it themselves.
+                let why = match why.starts_with("task ") {
+                    true => why,
+                    false => format!("task {id}: {why}"),
+                };
+                Failure::new(why).next(format!("see how it stands with: taskqueue show {id}"))
+            }
         }
     }
 

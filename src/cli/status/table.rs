@@ -13,8 +13,8 @@ pub(super) fn wrapped(text: &mut String, words: &str) {
     }
 }
 
-/// Words that stand by themselves, however many. Where others wrote some of them, no line that they begin looks like one
-/// of ours: only the first line is not set in.
+/// Words that stand by themselves, however many. Only the first line is not set in: where others wrote some of the
+/// words, no line that these begin looks like one of ours.
 pub(super) fn paragraph(text: &mut String, words: &str) {
     for (number, line) in lines_of(words, COLUMNS).iter().enumerate() {
         let line = match number {

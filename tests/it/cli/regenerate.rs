@@ -25,7 +25,7 @@ fn only_failed_tasks_wait_again_and_a_bad_id_stops_no_good_one() {
             .collect::<Vec<_>>(),
         [
             "taskqueue: No such task :99 in the store STORE: it never was there, or a cleanup has deleted it",
-            "  see those that can be regenerated with: taskqueue list --status failed",
+            "  see those that can be regenerated with: taskqueue list --status failed --status cancelled",
             "taskqueue: task 2: Invalid status for task. Current status: 'done' must be 'failed' to be able to restart \
              it",
             "  see how it stands with: taskqueue show 2",

@@ -31,7 +31,8 @@ pub struct Waited {
 }
 
 impl Waited {
-    /// None of them is there.
+    /// None of them is there: only commands look whether a store is.
+    #[cfg(feature = "cli")]
     pub(crate) fn gone(gone: Vec<TaskId>) -> Waited {
         Waited {
             gone,

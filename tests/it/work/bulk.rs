@@ -54,7 +54,7 @@ fn a_filter_says_which_run_again(taskqueue: &Taskqueue, queue: &dyn Queue) {
     );
     let said = run(&["--status", "failed,done", "--yes"]).failed(2);
     assert!(
-        said.contains("--status done: only failed tasks are regenerated"),
+        said.contains("--status done: only tasks that failed or were cancelled are"),
         "{said}"
     );
     run(&["--all", "--use-tube", "t", "--yes"]).failed(2);

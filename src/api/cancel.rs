@@ -6,7 +6,6 @@ use super::tell::tell;
 use crate::clock::now;
 use crate::control::Request;
 use crate::crash::{self, Point};
-use crate::ledger;
 use crate::ledger::cancel::{CallOff, CalledOff, NotCancelled};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::state::Status;
@@ -88,23 +87,23 @@ impl Queue {
             now: how.now,
             reason: how.reason.clone(),
         };
-        let answers = self
+        let changing = self
             .store()
-            .call(move |db| db.cancel(&[id], &call_off, now()));
-        let answer = answers.await?.pop();
+            .call(move |db| db.change_one(&call_off, id, now()));
+        let answer = changing.await?;
         crash::here(Point::CancelRecorded);
-        match answer.ok_or_else(ledger::Error::closed)? {
-            CalledOff::Cancelled => Ok(Cancelled::Now),
-            CalledOff::Asked { attempt, worker } => {
+        match answer {
+            Ok(CalledOff::Cancelled) => Ok(Cancelled::Now),
+            Ok(CalledOff::Asked { attempt, worker }) => {
                 self.tell_worker(attempt, worker, how.now).await;
                 let attempt = attempt.number;
                 Ok(Cancelled::Asked { attempt })
             }
-            CalledOff::Ended {
+            Err(NotCancelled::Ended {
                 status: Status::Cancelled,
-            } => Ok(Cancelled::Before),
-            CalledOff::Ended { status } => Err(NotCancelled::Ended { id, status }.into()),
-            CalledOff::NoSuchTask => Err(NotCancelled::NoSuchTask { id }.into()),
+                ..
+            }) => Ok(Cancelled::Before),
+            Err(refused) => Err(refused.into()),
         }
     }
 

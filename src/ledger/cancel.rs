@@ -3,9 +3,10 @@
 //! What waits is cancelled at once; its job is one too many then, and goes as such jobs go. What runs cannot be: its
 //! row says that it is to be, and whoever ends the attempt goes by that (`transition.rs`).
 
+use super::bulk::{Change, On};
 use super::error::{Error, Failed};
-use super::rows::{Rows, Wish};
-use super::{Ledger, Millis, transition};
+use super::rows::Wish;
+use super::{Ledger, transition};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::state::Status;
 
@@ -18,7 +19,7 @@ pub struct CallOff {
     pub reason: Option<String>,
 }
 
-/// What came of one that was to be called off.
+/// What came of a task that was called off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CalledOff {
     /// It waited, and is cancelled.
@@ -30,13 +31,6 @@ pub enum CalledOff {
         /// The name of the worker that runs it.
         worker: String,
     },
-    /// It had ended before.
-    Ended {
-        /// How it stands.
-        status: Status,
-    },
-    /// There is no such task, or no more.
-    NoSuchTask,
 }
 
 /// Why a task was not cancelled.
@@ -69,47 +63,43 @@ fn past(status: Status) -> &'static str {
     }
 }
 
-impl Ledger {
-    /// Calls tasks off, in one transaction. One answer each, in the same order.
-    pub fn cancel(
-        &mut self,
-        tasks: &[TaskId],
-        how: &CallOff,
-        now: Millis,
-    ) -> Result<Vec<CalledOff>, Error> {
-        self.change(|rows| {
-            let one = |task: &TaskId| cancel(rows, *task, how, now);
-            tasks.iter().map(one).collect()
-        })
+impl Change for CallOff {
+    type Done = CalledOff;
+    type Refused = NotCancelled;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<CalledOff, NotCancelled>, Failed> {
+        let (rows, reason) = (on.rows, self.reason.as_deref());
+        match rows.status(id)? {
+            None => Ok(Err(NotCancelled::NoSuchTask { id })),
+            Some(Status::Waiting) => {
+                transition::cancel(rows, id, on.now, reason)?;
+                Ok(Ok(CalledOff::Cancelled))
+            }
+            Some(Status::Running) => {
+                rows.ask_to_cancel(id, on.now, self.now, reason)?;
+                let wish = rows.wish(id)?;
+                let wish =
+                    wish.ok_or_else(|| Failed::row(id, "a wish vanished in its own transaction"))?;
+                Ok(Ok(CalledOff::Asked {
+                    attempt: wish.attempt,
+                    worker: rows.ran_by(id)?.name,
+                }))
+            }
+            Some(status @ (Status::Done | Status::Failed | Status::Cancelled)) => {
+                Ok(Err(NotCancelled::Ended { id, status }))
+            }
+        }
     }
 
+    fn puts_jobs(&self) -> bool {
+        false
+    }
+}
+
+impl Ledger {
     /// That an attempt is to be cancelled, if it runs and somebody has asked for that.
     pub fn wish(&self, attempt: AttemptId) -> Result<Option<Wish>, Error> {
         let wish = self.look(|rows| rows.wish(attempt.task))?;
         Ok(wish.filter(|wish| wish.attempt == attempt))
     }
-}
-
-fn cancel(rows: &dyn Rows, task: TaskId, how: &CallOff, now: Millis) -> Result<CalledOff, Failed> {
-    let reason = how.reason.as_deref();
-    Ok(match rows.status(task)? {
-        None => CalledOff::NoSuchTask,
-        Some(Status::Waiting) => {
-            transition::cancel(rows, task, now, reason)?;
-            CalledOff::Cancelled
-        }
-        Some(Status::Running) => {
-            rows.ask_to_cancel(task, now, how.now, reason)?;
-            let wish = rows.wish(task)?;
-            let wish =
-                wish.ok_or_else(|| Failed::row(task, "a wish vanished in its own transaction"))?;
-            CalledOff::Asked {
-                attempt: wish.attempt,
-                worker: rows.ran_by(task)?.name,
-            }
-        }
-        Some(status @ (Status::Done | Status::Failed | Status::Cancelled)) => {
-            CalledOff::Ended { status }
-        }
-    })
 }

@@ -1,7 +1,7 @@
 //! Calling tasks off.
 
 use std::time::Duration;
-use taskqueue::ledger::cancel::{CallOff, CalledOff};
+use taskqueue::ledger::cancel::{CallOff, CalledOff, NotCancelled};
 use taskqueue::ledger::rows::Wish;
 use taskqueue::ledger::{AfterLoss, Claim, DeadAttempt, Entry, Settlement};
 use taskqueue::task::id::TaskId;
@@ -16,10 +16,8 @@ fn because(reason: &str) -> CallOff {
 }
 
 #[track_caller]
-fn cancel(ledger: &mut Stage, task: TaskId, how: &CallOff) -> CalledOff {
-    let mut answers = ledger.db.cancel(&[task], how, NOW + 7).unwrap();
-    assert_eq!(answers.len(), 1);
-    answers.remove(0)
+fn cancel(ledger: &mut Stage, task: TaskId, how: &CallOff) -> Result<CalledOff, NotCancelled> {
+    ledger.db.change_one(how, task, NOW + 7).unwrap()
 }
 
 fn asked(task: TaskId, number: i64) -> CalledOff {
@@ -35,7 +33,7 @@ pub fn what_waits_is_cancelled_and_its_job_is_one_too_many(new: New) {
     for due in [NOW, NOW + 3_600_000] {
         let (task, job) = put(&mut ledger.db, due);
         let how = because("sent by hand");
-        assert_eq!(cancel(&mut ledger, task, &how), CalledOff::Cancelled);
+        assert_eq!(cancel(&mut ledger, task, &how), Ok(CalledOff::Cancelled));
         let shown = ledger.task(task);
         assert_eq!(shown.status.as_str(), "cancelled");
         assert_eq!((shown.due, shown.finished), (None, Some(NOW + 7)));
@@ -53,7 +51,7 @@ pub fn what_waits_is_cancelled_and_its_job_is_one_too_many(new: New) {
     let later = Next::Wait(Duration::from_secs(60));
     ledger.settle(&attempt, Outcome::Exited(75), later);
     let how = CallOff::default();
-    assert_eq!(cancel(&mut ledger, task, &how), CalledOff::Cancelled);
+    assert_eq!(cancel(&mut ledger, task, &how), Ok(CalledOff::Cancelled));
     let shown = ledger.task(task);
     assert_eq!((shown.status.as_str(), shown.reason), ("cancelled", None));
     assert_eq!(shown.attempts_total, 1);
@@ -95,7 +93,7 @@ pub fn what_runs_is_cancelled_however_it_ends_but_well(new: New) {
         let (task, job) = put(&mut ledger.db, NOW);
         let attempt = ledger.begin(&job);
         let how = because("not wanted");
-        assert_eq!(cancel(&mut ledger, task, &how), asked(task, 1));
+        assert_eq!(cancel(&mut ledger, task, &how), Ok(asked(task, 1)));
         let shown = ledger.task(task);
         assert_eq!(shown.status.as_str(), "running");
         assert_eq!(shown.cancel_asked, Some(NOW + 7));
@@ -137,7 +135,7 @@ pub fn what_a_dead_worker_ran_is_cancelled_and_not_run_again(new: New) {
     let commands = ledger.commands.clone();
     let attempt = begun(claim(&mut ledger.db, &another.me, &commands, &job, NOW).unwrap());
     let answer = cancel(&mut ledger, task, &CallOff::default());
-    assert!(matches!(answer, CalledOff::Asked { .. }), "{answer:?}");
+    assert!(matches!(answer, Ok(CalledOff::Asked { .. })), "{answer:?}");
     drop((attempt, another));
     let Claim::Dead(dead) = ledger.claim(&job) else {
         panic!("its worker is dead");
@@ -177,7 +175,7 @@ pub fn what_was_claimed_ahead_and_does_not_begin_is_cancelled(new: New) {
     let attempt = entered.prefetch[0].as_ref().unwrap().id;
     assert_eq!(ledger.db.wish(attempt).unwrap(), None);
     let how = because("no");
-    assert_eq!(cancel(&mut ledger, second, &how), asked(second, 1));
+    assert_eq!(cancel(&mut ledger, second, &how), Ok(asked(second, 1)));
     let wish = Wish {
         attempt,
         asked: NOW + 7,
@@ -209,12 +207,13 @@ pub fn of_several_wishes_the_first_counts_and_the_hastiest(new: New) {
         now: true,
         reason: None,
     };
-    cancel(&mut ledger, task, &because("first"));
-    ledger.db.cancel(&[task], &at_once, NOW + 50).unwrap();
-    ledger
-        .db
-        .cancel(&[task], &because("last"), NOW + 60)
-        .unwrap();
+    let mut cancel = |how: &CallOff, at| {
+        let asked = ledger.db.change_one(how, task, at).unwrap();
+        assert!(matches!(asked, Ok(CalledOff::Asked { .. })), "{asked:?}");
+    };
+    cancel(&because("first"), NOW + 7);
+    cancel(&at_once, NOW + 50);
+    cancel(&because("last"), NOW + 60);
     let wish = ledger.db.wish(attempt.id).unwrap().unwrap();
     assert_eq!((wish.asked, wish.now), (NOW + 7, true));
     assert_eq!(wish.reason.as_deref(), Some("last"));
@@ -223,7 +222,8 @@ pub fn of_several_wishes_the_first_counts_and_the_hastiest(new: New) {
 pub fn what_is_over_is_not_cancelled(new: New) {
     let mut ledger = new();
     let how = because("too late");
-    assert_eq!(cancel(&mut ledger, TaskId(99), &how), CalledOff::NoSuchTask);
+    let gone = NotCancelled::NoSuchTask { id: TaskId(99) };
+    assert_eq!(cancel(&mut ledger, TaskId(99), &how), Err(gone));
     let (done, job) = put(&mut ledger.db, NOW);
     let attempt = ledger.begin(&job);
     ledger.done(attempt);
@@ -238,7 +238,8 @@ pub fn what_is_over_is_not_cancelled(new: New) {
         (cancelled, Status::Cancelled),
     ] {
         let before = format!("{:?}", ledger.task(task));
-        assert_eq!(cancel(&mut ledger, task, &how), CalledOff::Ended { status });
+        let ended = NotCancelled::Ended { id: task, status };
+        assert_eq!(cancel(&mut ledger, task, &how), Err(ended));
         assert_eq!(format!("{:?}", ledger.task(task)), before);
     }
 }
@@ -272,9 +273,12 @@ pub fn several_are_cancelled_in_one_transaction(new: New) {
     let (two, job) = put(&mut ledger.db, NOW);
     let _attempt = ledger.begin(&job);
     let how = CallOff::default();
-    let answers = ledger.db.cancel(&[one, TaskId(99), two], &how, NOW);
-    let expected = [CalledOff::Cancelled, CalledOff::NoSuchTask, asked(two, 1)];
-    assert_eq!(answers.unwrap(), expected);
+    let tasks = [one, TaskId(99), two];
+    let answers = ledger.db.change_all(&how, &tasks, NOW, || {}).unwrap();
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let gone = NotCancelled::NoSuchTask { id: TaskId(99) };
+    let expected = [Ok(CalledOff::Cancelled), Err(gone), Ok(asked(two, 1))];
+    assert_eq!(answers, expected);
     let counts = ledger.db.counts().unwrap()["t"];
     assert_eq!(
         (counts.cancelled, counts.running, counts.waiting),

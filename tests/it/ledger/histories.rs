@@ -307,7 +307,10 @@ impl World {
                     now: *now,
                     reason: now.then(|| "why not".into()),
                 };
-                format!("{:?}", self.stage.db.cancel(&[id], &how, self.now).unwrap())
+                format!(
+                    "{:?}",
+                    self.stage.db.change_one(&how, id, self.now).unwrap()
+                )
             }
             Event::Cleanup { status } => {
                 let old = Old {

@@ -28,15 +28,15 @@ impl Model {
         };
         let wall = self.wall();
         // The ledger may be in trouble: nothing was asked for then.
-        let Ok(answers) = self.tender.cancel(&[task], &how, wall) else {
+        let Ok(answer) = self.tender.change_one(&how, task, wall) else {
             return;
         };
-        match &answers[0] {
-            CalledOff::Cancelled => {
+        match &answer {
+            Ok(CalledOff::Cancelled) => {
                 self.tally.called_off.0 += 1;
                 self.cancelled.insert(task);
             }
-            CalledOff::Asked { attempt, worker } => {
+            Ok(CalledOff::Asked { attempt, worker }) => {
                 let before = self.wished.insert(task, *attempt);
                 self.tally.called_off.1 += u64::from(before.is_none());
                 assert!(before.is_none_or(|before| before == *attempt));
@@ -55,7 +55,7 @@ impl Model {
                     }
                 }
             }
-            CalledOff::Ended { .. } | CalledOff::NoSuchTask => {}
+            Err(_ended_or_gone) => {}
         }
     }
 

@@ -80,7 +80,7 @@ pub struct Settings {
     /// Opens the log file again.
     pub reopen: fn(),
     /// Says that it begins, once nothing is in the way of that.
-    pub began: Box<dyn FnOnce() + Send>,
+    pub began: Option<Box<dyn FnOnce() + Send>>,
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -280,7 +280,9 @@ pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Re
     let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
-    std::mem::replace(&mut settings.began, Box::new(|| {}))();
+    if let Some(say) = settings.began.take() {
+        say();
+    }
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);

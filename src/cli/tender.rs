@@ -192,7 +192,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
-        began: Box::new(began),
+        began: Some(Box::new(began)),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,

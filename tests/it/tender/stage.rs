@@ -92,7 +92,7 @@ impl Scene {
             guard: None,
             configuration: None,
             reopen: || {},
-            began: Box::new(|| {}),
+            began: None,
             listener: Box::new(told(&panics[1])),
             limit: self.limit,
             reconciler: None,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::noticed::notice;
 use super::place::{Place, create_private, keep_journal, open_error, standing};
-use super::schema::{USABLE, is_current, migrate, version};
+use super::schema::{FILLABLE, NEWEST, is_current, migrate, version};
 use super::{Database, Durability, Error, Failed};
 use crate::beside;
 use crate::clock::boot_id;
@@ -44,8 +44,13 @@ impl Database {
     }
 
     /// Opens a store to read it, or to change what may come back with a power cut; `None` if there is none yet. Its
-    /// schema stays what it is.
+    /// schema stays what it is, and is the newest.
     pub fn open_existing(path: &Path) -> Result<Option<Database>, Error> {
+        Database::open_as_it_is(path, NEWEST)
+    }
+
+    /// Opens a store that has this version of the schema or a later one.
+    fn open_as_it_is(path: &Path, oldest: i64) -> Result<Option<Database>, Error> {
         let file = match standing(path) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
@@ -60,11 +65,11 @@ impl Database {
         is_current(&file.path, &connection)?;
         match version(&file.path, &connection)? {
             None => Ok(None),
-            Some(USABLE..) => Database::new(file, connection, Durability::ProcessDeath).map(Some),
-            Some(found) => {
+            Some(found) if found < oldest => {
                 let path = file.path;
                 Err(Error::Older { path, found })
             }
+            Some(_) => Database::new(file, connection, Durability::ProcessDeath).map(Some),
         }
     }
 
@@ -72,7 +77,7 @@ impl Database {
     /// live, it stays as it is for as long.
     pub fn open_to_put(path: &Path, durability: Durability) -> Result<Database, Error> {
         match Database::open(path, durability) {
-            Err(behind @ Error::Behind { .. }) => match Database::open_existing(path) {
+            Err(behind @ Error::Behind { .. }) => match Database::open_as_it_is(path, FILLABLE) {
                 Ok(Some(mut database)) => {
                     database.durability = durability;
                     Ok(database)

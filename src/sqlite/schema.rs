@@ -18,10 +18,10 @@ mod embedded {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-const NEWEST: i64 = 13;
+pub(super) const NEWEST: i64 = 13;
 
-/// The oldest version that can be looked at, and put into, as it is: what is shown of a task is in tables of that one.
-pub(super) const USABLE: i64 = 13;
+/// The oldest version that can be put into as it is: all that later ones have added may be left empty.
+pub(super) const FILLABLE: i64 = 6;
 
 /// The schema's version; `None` for an empty database.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {

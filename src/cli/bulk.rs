@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::absent::absent;
 use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::out;
@@ -262,17 +263,13 @@ impl<'a> Bulk<'a> {
             return Failure::new(format!("task {id}: {why}"));
         }
         match (is_of_no_task(why), is_there) {
-            (true, false) => Failure::new(format!("{why}: there is no store {store} yet"))
-                .next("name another with --store PATH or TASKQUEUE_STORE"),
+            (true, false) => absent(why, false, store),
             (true, true) => {
                 let of = self.deed.of.iter();
                 let flags: Vec<_> = of.map(|status| format!(" --status {status}")).collect();
-                Failure::new(format!(
-                    "{why} in the store {store}: it never was there, or a cleanup has deleted it"
-                ))
-                .next(format!(
-                    "see those that can be {} with: taskqueue list{}",
-                    self.deed.done,
+                let done = self.deed.done;
+                absent(why, true, store).next(format!(
+                    "see those that can be {done} with: taskqueue list{}",
                     flags.concat()
                 ))
             }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::absent::no_such_task;
 use super::configured::block_on;
 use super::out::out;
 use super::{Failure, log, number};
@@ -35,7 +36,7 @@ Exits with 0 for what is cancelled or told to end, 1 if a task was done or had f
 pub struct Flags {
     /// The tasks' ids
     #[arg(value_name = "ID", required = true, value_delimiter = ',', value_parser = number::task)]
-    id: Vec<i64>,
+    id: Vec<TaskId>,
     /// Kill what runs, without asking it to end first
     #[arg(long)]
     now: bool,
@@ -68,7 +69,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     };
     block_on(async {
         let mut answers = Vec::with_capacity(flags.id.len());
-        for id in flags.id.into_iter().map(TaskId) {
+        for id in flags.id {
             let cancelled = match &queue {
                 Some(queue) => queue.cancel(id, &how).await,
                 None => Err(NotCancelled::NoSuchTask { id }.into()),
@@ -85,12 +86,24 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         }
         for (_, cancelled) in &answers {
             if let Err(why) = cancelled {
-                log::say(format_args!("taskqueue: {why}"));
+                let failure = refusal(why, queue.is_some(), config);
+                log::say(format_args!("taskqueue: {failure}"));
             }
         }
         print(&answers, flags.json)?;
         Ok(ExitCode::from(code(&answers)))
     })
+}
+
+fn refusal(why: &Error, is_store_there: bool, config: &Config) -> Failure {
+    match why {
+        Error::NotCancelled(NotCancelled::NoSuchTask { id }) => {
+            no_such_task(*id, is_store_there, &config.store)
+        }
+        Error::NotCancelled(NotCancelled::Ended { id, .. }) => Failure::new(why.to_string())
+            .next(format!("see how it ended with: taskqueue show {id}")),
+        why => why.clone().into(),
+    }
 }
 
 type Answer = (TaskId, Result<Cancelled, Error>);

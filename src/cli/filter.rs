@@ -5,8 +5,8 @@ use std::io::{self, BufRead};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::Failure;
 use super::print::{Zone, now};
+use super::{Failure, number};
 use crate::api::{Filter, Status};
 use crate::config::duration;
 use crate::ledger::Millis;
@@ -71,16 +71,8 @@ enum Id {
 fn id(text: &str) -> Result<Id, String> {
     match text.trim() {
         "-" => Ok(Id::There),
-        text => number(text).map(Id::Number),
+        text => number::task(text).map(Id::Number),
     }
-}
-
-/// A task's number.
-pub fn number(text: &str) -> Result<TaskId, String> {
-    let id = text.trim().parse().ok().filter(|id| *id >= 0);
-    id.map(TaskId).ok_or_else(|| {
-        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
-    })
 }
 
 /// A time, or how long ago that is.
@@ -172,7 +164,7 @@ fn read_ids(input: &mut impl BufRead, ids: &mut Vec<TaskId>) -> Result<(), Failu
         })?;
         for one in text.split(',').filter(|_| !text.trim().is_empty()) {
             let wrong = |why| Failure::usage(format!("line {line} of standard input: {why}"));
-            ids.push(number(one).map_err(wrong)?);
+            ids.push(number::task(one).map_err(wrong)?);
         }
         if ids.len() > MOST_IDS {
             return Err(Failure::usage(format!(

@@ -1,6 +1,7 @@
 //! Numbers and sizes as people write them on the command line; what is wrong with one is said in our words.
 
 use crate::config::size;
+use crate::task::id::TaskId;
 
 /// A whole number that a `u32` holds.
 pub fn small(text: &str) -> Result<u32, String> {
@@ -23,9 +24,9 @@ pub fn from_1(text: &str) -> Result<u64, String> {
 }
 
 /// A task's number.
-pub fn task(text: &str) -> Result<i64, String> {
-    let id = text.trim().parse().ok();
-    id.ok_or_else(|| {
+pub fn task(text: &str) -> Result<TaskId, String> {
+    let id = text.trim().parse().ok().filter(|id| *id >= 0);
+    id.map(TaskId).ok_or_else(|| {
         format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
     })
 }

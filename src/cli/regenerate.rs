@@ -7,7 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::bulk::{Bulk, BulkFlags, Deed};
 use super::configured::block_on;
-use super::filter::number;
+use super::number;
 use crate::api::{Filter, NotRegenerated, Queue, Status};
 use crate::config::Config;
 use crate::connect;
@@ -35,7 +35,7 @@ pub struct Flags {
         long,
         value_name = "ID[,ID…]",
         value_delimiter = ',',
-        value_parser = number,
+        value_parser = number::task,
         conflicts_with_all = ["ids", "status", "command", "tag", "since", "until", "reason", "all"]
     )]
     id: Vec<TaskId>,

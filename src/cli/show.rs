@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
+use super::Failure;
+use super::absent::say_absent;
 use super::configured::block_on;
 use super::out::out;
 use super::print::Zone;
-use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
@@ -56,10 +57,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let mut out = out(flags.json);
     let Some(task) = task else {
         writeln!(out, "{}", if flags.json { "null" } else { "gone" })?;
-        log::say(format_args!(
-            "taskqueue: {}",
-            absent(&flags.id, is_there, config)
-        ));
+        say_absent(&flags.id, is_there, &config.store);
         return Ok(ExitCode::FAILURE);
     };
     if flags.json {
@@ -70,23 +68,6 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         print(&mut out, &task, Zone::of(flags.utc))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Why there is nothing to show.
-fn absent(key: &Key, is_there: bool, config: &Config) -> Failure {
-    let store = &config.store;
-    if !is_there {
-        return Failure::new(format!("there is no store {store} yet"))
-            .next("name another with --store PATH or TASKQUEUE_STORE");
-    }
-    let task = match key {
-        Key::Id(id) => id.to_string(),
-        Key::Uuid(uuid) => uuid.to_string(),
-    };
-    Failure::new(format!(
-        "no task {task} is in the store {store}: it never was, or a cleanup has deleted it"
-    ))
-    .next("see those that are there with: taskqueue list")
 }
 
 fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {

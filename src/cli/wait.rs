@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::absent::no_such_task;
 use super::cancel::NO_SUCH_TASK;
 use super::configured::block_on;
 use super::out::out;
@@ -30,7 +31,7 @@ Exits with 0 if all of them (with --any: one) are done, 1 if one failed or was c
 pub struct Flags {
     /// The tasks' ids
     #[arg(value_name = "ID", required = true, value_delimiter = ',', value_parser = number::task)]
-    id: Vec<i64>,
+    id: Vec<TaskId>,
     /// Wait for the first of them that ends
     #[arg(long)]
     any: bool,
@@ -45,20 +46,23 @@ pub struct Flags {
 }
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let tasks: Vec<TaskId> = flags.id.iter().copied().map(TaskId).collect();
-    let waited = match Queue::open_existing(&config.broker, &config.store)? {
-        None => Waited::gone(tasks),
+    let tasks = &flags.id;
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let is_store_there = queue.is_some();
+    let waited = match queue {
+        None => Waited::gone(tasks.clone()),
         Some(queue) => block_on(async {
             // Who names one that is not there hears of it at once, and not when the others have ended.
-            let now = queue.wait(&tasks, false, Some(Duration::ZERO)).await?;
+            let now = queue.wait(tasks, false, Some(Duration::ZERO)).await?;
             match now.gone.is_empty() {
                 false => Ok(now),
-                true => Ok(queue.wait(&tasks, flags.any, flags.timeout).await?),
+                true => Ok(queue.wait(tasks, flags.any, flags.timeout).await?),
             }
         })?,
     };
     for id in &waited.gone {
-        log::say(format_args!("taskqueue: No such task :{id}"));
+        let failure = no_such_task(*id, is_store_there, &config.store);
+        log::say(format_args!("taskqueue: {failure}"));
     }
     let code = code(&waited, flags.any);
     if code == TIME_IS_UP {

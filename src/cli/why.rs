@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::Failure;
+use super::absent::say_absent;
 use super::configured::block_on;
 use super::out::out;
 use super::reach::tending;
 use super::show::key;
-use super::{Failure, log};
 use crate::api::{Pool, Queue, Workers};
 use crate::config::Config;
 use crate::control::{self, Request};
@@ -37,7 +38,9 @@ pub struct Flags {
 }
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let answer = match Queue::open_existing(&config.broker, &config.store)? {
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let is_there = queue.is_some();
+    let answer = match queue {
         Some(queue) => block_on(async {
             let workers = |tube: &str| workers(config, tube);
             Ok(queue.why(flags.id, &config.commands, workers).await?)
@@ -46,12 +49,8 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     };
     let mut out = out(flags.json);
     let Some(answer) = answer else {
-        if flags.json {
-            log::say(format_args!("gone"));
-            writeln!(out, "null")?;
-        } else {
-            writeln!(out, "gone")?;
-        }
+        writeln!(out, "{}", if flags.json { "null" } else { "gone" })?;
+        say_absent(&flags.id, is_there, &config.store);
         return Ok(ExitCode::FAILURE);
     };
     match flags.json {

@@ -339,7 +339,7 @@ fn what_is_not_there_is_gone() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "gone\n"), "{id}");
         assert!(
             ran.stderr
-                .contains(&format!("no task {id} is in the store")),
+                .contains(&format!("there is no task {id} in the store")),
             "{ran:?}"
         );
         let ran = taskqueue.run(&["show", id, "--json"]);

@@ -24,7 +24,7 @@ fn only_failed_tasks_wait_again_and_a_bad_id_stops_no_good_one() {
             .lines()
             .collect::<Vec<_>>(),
         [
-            "taskqueue: No such task :99 in the store STORE: it never was there, or a cleanup has deleted it",
+            "taskqueue: No such task :99 in the store STORE: it never was there, or it was deleted",
             "  see those that can be regenerated with: taskqueue list --status failed --status cancelled",
             "taskqueue: task 2: Invalid status for task. Current status: 'done' must be 'failed' to be able to restart \
              it",

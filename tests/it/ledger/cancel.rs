@@ -231,7 +231,8 @@ pub fn what_is_over_is_not_cancelled(new: New) {
     let attempt = ledger.begin(&job);
     ledger.failed(attempt);
     let (cancelled, _) = put(&mut ledger.db, NOW);
-    cancel(&mut ledger, cancelled, &because("first"));
+    let called_off = cancel(&mut ledger, cancelled, &because("first"));
+    assert_eq!(called_off, Ok(CalledOff::Cancelled));
     for (task, status) in [
         (done, Status::Done),
         (failed, Status::Failed),
@@ -250,7 +251,8 @@ pub fn a_cancelled_task_is_regenerated_with_a_fresh_budget(new: New) {
     let attempt = ledger.begin(&job);
     let later = Next::Wait(Duration::ZERO);
     ledger.settle(&attempt, Outcome::Exited(75), later);
-    cancel(&mut ledger, task, &because("no"));
+    let called_off = cancel(&mut ledger, task, &because("no"));
+    assert_eq!(called_off, Ok(CalledOff::Cancelled));
     let again = ledger.db.regenerate(task, None, NOW + 9).unwrap().unwrap();
     assert_eq!(again.put.task, task);
     let shown = ledger.task(task);

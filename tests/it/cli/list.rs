@@ -344,7 +344,7 @@ fn what_is_not_there_is_gone() {
         );
         let ran = taskqueue.run(&["show", id, "--json"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "null\n"), "{id}");
-        assert!(ran.stderr.contains("is in the store"), "{ran:?}");
+        assert!(ran.stderr.contains("there is no task"), "{ran:?}");
     }
     for wrong in ["x", "", "1.5", "9223372036854775808", "--"] {
         assert_eq!(taskqueue.run(&["show", wrong]).code, Some(2), "{wrong}");

@@ -44,6 +44,7 @@ mod regenerate;
 mod reload;
 mod run_now;
 mod scale;
+mod schedule;
 mod show;
 mod status;
 mod stop;
@@ -122,6 +123,8 @@ enum Command {
     Delete(delete::Flags),
     /// Delete what waits in a tube, whoever put it
     Flush(flush::Flags),
+    /// Make tasks at given times
+    Schedule(schedule::Flags),
     /// Recover tasks of dead workers, and put jobs that are missing
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
@@ -206,6 +209,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Edit(flags) => return edit::run(&flags, &load()?),
         Command::Delete(flags) => return delete::run(&flags, &load()?),
         Command::Flush(flags) => return flush::run(&flags, &load()?),
+        Command::Schedule(flags) => return schedule::run(flags, global),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Backup(flags) => backup::backup(&flags, &global.store()?),

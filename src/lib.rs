@@ -13,9 +13,9 @@
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], [`zone`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
-//! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`], [`harmless`] | decisions: no clock, no files, no runtime |
+//! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`], [`schedule`], [`harmless`] | decisions: no clock, no files, no runtime |
 
 pub mod address;
 pub mod api;
@@ -47,6 +47,7 @@ pub mod ownership;
 pub mod pool;
 pub mod process;
 pub mod reconcile;
+pub mod schedule;
 pub mod sealed;
 pub mod seconds;
 pub mod service;
@@ -58,6 +59,7 @@ pub mod thread;
 pub mod trust;
 pub mod tube;
 pub mod worker;
+pub mod zone;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{

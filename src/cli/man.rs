@@ -49,7 +49,7 @@ pub fn page(shape: &Command) -> io::Result<Vec<u8>> {
     option(&mut body, "-V, --version", "Print the version");
     body.control("SH", ["COMMANDS"]);
     for command in shape.get_subcommands().filter(|c| !c.is_hide_set()) {
-        subcommand(&mut body, command);
+        subcommand(&mut body, command, "taskqueue");
     }
     page.extend_from_slice(body.to_roff().as_bytes());
     page.extend_from_slice(REST.as_bytes());
@@ -66,8 +66,8 @@ fn small_first(text: &str) -> String {
 }
 
 /// A subcommand's section: what it is for, how it is called, its flags, examples.
-fn subcommand(roff: &mut Roff, command: &Command) {
-    let name = format!("taskqueue {}", command.get_name());
+fn subcommand(roff: &mut Roff, command: &Command, of: &str) {
+    let name = format!("{of} {}", command.get_name());
     roff.control("SS", [name.as_str()]);
     if let Some(about) = command.get_long_about().or_else(|| command.get_about()) {
         roff.text([roman(sentence(&about.to_string()))]);
@@ -80,6 +80,12 @@ fn subcommand(roff: &mut Roff, command: &Command) {
         .or_else(|| command.get_after_help())
     {
         after_help(roff, &after.to_string());
+    }
+    for command in command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+    {
+        subcommand(roff, command, &name);
     }
 }
 

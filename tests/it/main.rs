@@ -34,6 +34,7 @@ mod ownership;
 mod php;
 mod producers;
 mod readme;
+mod schedule;
 mod services;
 mod signals;
 mod store;

@@ -19,6 +19,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("harmless", &[]),
     ("lifecycle", &["grace"]),
     ("pool", &["backoff"]),
+    ("schedule", &[]),
     ("seconds", &[]),
     ("task", &["tube"]),
     ("tube", &[]),
@@ -89,6 +90,8 @@ const PORTS: &[(&str, &[&str])] = &[
     ("thread", &["crash"]),
     // Whose a file is, and whether we believe them.
     ("trust", &["file_id"]),
+    // Zones by their names.
+    ("zone", &["schedule", "task"]),
 ];
 
 /// Loops. Neither knows the other: they are processes of their own, and speak through `link`. And what a
@@ -194,6 +197,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "schedule",
             "service",
             "signals",
             "task",
@@ -202,6 +206,7 @@ const EDGE: &[(&str, &[&str])] = &[
             "trust",
             "tube",
             "worker",
+            "zone",
         ],
     ),
     (

@@ -1,0 +1,3 @@
+//! Schedules: when they come, and what becomes of it.
+
+mod zones;

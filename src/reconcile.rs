@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::broker::{self, Broker};
 use crate::clock::now;
 use crate::ledger::worker::{Me, NewWorker, Registered};
-use crate::ledger::{self, Store};
+use crate::ledger::{self, Millis, Store};
 use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::process::environment::Environment;
 use crate::task::command::Commands;
@@ -244,6 +244,7 @@ impl Pass<'_> {
         memory: &mut Memory,
         done: &mut Summary,
     ) -> Result<(), Error> {
+        done.put += self.put_near().await?;
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
             return Ok(());
@@ -371,6 +372,25 @@ impl Pass<'_> {
             };
             after = last.task;
             put += self.put(missing).await?;
+        }
+    }
+
+    /// Tasks that had no job yet, since they were due much later.
+    async fn put_near(&mut self) -> Result<u64, Error> {
+        let (mut put, mut after) = (0, (Millis::MIN, TaskId::BEFORE_ALL));
+        loop {
+            let tube = self.tube.clone();
+            let near = self
+                .store
+                .call(move |db| db.near(&tube, after, SOME, now()))
+                .await?;
+            let Some((due, last)) = near.last() else {
+                return Ok(put);
+            };
+            after = (*due, last.task);
+            put += self
+                .put(near.into_iter().map(|(_, put)| put).collect())
+                .await?;
         }
     }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::error::Error;
 use crate::broker;
 use crate::ledger::Millis;
+use crate::ledger::edit::Due;
 use crate::ledger::put::NewTask;
 use crate::seconds::whole_seconds;
 use crate::task::command::{Commands, Content};
@@ -15,6 +16,9 @@ use crate::task::id::TaskId;
 use crate::task::payload::{Argument, Call, OptionValue, Refusal};
 use crate::task::tag::{self, Tag};
 use crate::tube::TubeName;
+
+/// The end of the year 9999, for who wants more has no calendar for it.
+const LATEST: Millis = 253_402_300_799_000;
 
 /// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
 pub const DEFAULT_TTR: Duration = Duration::from_secs(60);
@@ -26,7 +30,8 @@ pub struct Put {
     content: Result<Content, Error>,
     uuid: Uuid,
     priority: u32,
-    pub(super) delay: Duration,
+    /// `None`: at once.
+    due: Option<Due>,
     ttr: Duration,
     tags: Vec<Tag>,
 }
@@ -72,7 +77,7 @@ impl Put {
             content,
             uuid: Uuid::now_v7(),
             priority: broker::DEFAULT_PRIORITY,
-            delay: Duration::ZERO,
+            due: None,
             ttr: DEFAULT_TTR,
             tags: Vec::new(),
         }
@@ -172,7 +177,34 @@ impl Put {
     #[must_use]
     pub fn delay(self, delay: Duration) -> Put {
         let delay = delay.min(Duration::from_secs(u32::MAX.into()));
-        Put { delay, ..self }
+        let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX);
+        let due = Some(Due::In(delay));
+        Put { due, ..self }
+    }
+
+    /// Runs it then: milliseconds since 1970. A time that is past is now.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    /// use taskqueue::Put;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let in_a_week = SystemTime::now() + Duration::from_secs(7 * 86_400);
+    /// let at = i64::try_from(in_a_week.duration_since(UNIX_EPOCH)?.as_millis())?;
+    /// let report = Put::command("report").at(at);
+    /// # let _ = report;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn at(self, at: Millis) -> Put {
+        let due = Some(Due::At(at));
+        Put { due, ..self }
+    }
+
+    /// Whether it was said when it is to run.
+    pub fn is_timed(&self) -> bool {
+        self.due.is_some()
     }
 
     /// How long a reservation lasts without a touch, in whole seconds, a part of one counted as one: 1 to
@@ -192,14 +224,13 @@ impl Put {
             )?),
             raw => raw,
         };
-        let delay = Millis::try_from(self.delay.as_millis()).unwrap_or(Millis::MAX);
         Ok(NewTask {
             uuid: self.uuid,
             tube: tube.clone(),
             content,
             priority: self.priority,
             ttr: whole_seconds(self.ttr).max(1),
-            due: now.saturating_add(delay),
+            due: self.due.map_or(now, |due| due.at(now)).clamp(now, LATEST),
             tags: tag::of_a_task(self.tags).map_err(Error::Tag)?,
         })
     }

@@ -57,9 +57,9 @@ impl Queue {
         let mut tasks = Vec::with_capacity(puts.len());
         let mut jobs = Vec::with_capacity(puts.len());
         for put in puts {
-            let delay = put.delay;
             jobs.push(put.into_task(tube, now).map(|task| {
-                let job = self.job(&task, delay);
+                let delay = u64::try_from(task.due.saturating_sub(now)).unwrap_or(0);
+                let job = self.job(&task, Duration::from_millis(delay));
                 let uuid = task.uuid;
                 tasks.push(task);
                 (uuid, job)
@@ -81,7 +81,7 @@ impl Queue {
                         new.push((place, id, job));
                         id
                     }
-                    Some(Added::Known { id }) => id,
+                    Some(Added::Known { id } | Added::Later { id }) => id,
                     Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
                     None => return Err(ledger::Error::closed().into()),
                 };

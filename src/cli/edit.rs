@@ -8,7 +8,6 @@ use clap::builder::PossibleValuesParser;
 
 use super::bulk::{Bulk, BulkFlags, Deed};
 use super::configured::block_on;
-use super::print::instant;
 use super::{Failure, number, put};
 use crate::api::{Edit, NotEdited, Queue, Status, Tag};
 use crate::config::Config;
@@ -36,8 +35,8 @@ pub struct Flags {
     /// Seconds, or with a unit, such as 10m or 2d
     #[arg(long, value_name = "SECONDS", value_parser = put::delay, conflicts_with = "at")]
     delay: Option<Duration>,
-    /// They are due then, such as 2026-12-24T18:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    /// They are due then, such as 2026-12-24T18:00:00Z, or 'tomorrow 9:00'
+    #[arg(long, value_name = "TIME", value_parser = put::time)]
     at: Option<Millis>,
     /// Their arguments from now on, one element of the argv each
     #[arg(long = "argument", value_name = "ARGUMENT", allow_hyphen_values = true)]

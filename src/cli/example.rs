@@ -54,6 +54,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
         tube: flags.use_tube,
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,
+        at: None,
         ttr: DEFAULT_TTR,
         tags: Vec::new(),
         strict: false,

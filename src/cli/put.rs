@@ -15,11 +15,14 @@ use super::out::out;
 use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
+use crate::clock;
 use crate::config::{Config, duration};
 use crate::errno;
+use crate::task::Millis;
 use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::task::tag::{self, Tag};
 use crate::tube::TubeName;
+use crate::zone::Zone;
 
 mod doubt;
 mod foreign;
@@ -85,8 +88,14 @@ pub struct Flags {
     /// Run it this much later
     ///
     /// Seconds, or with a unit, such as 10m or 2d
-    #[arg(long, value_name = "SECONDS", value_parser = delay, default_value = "0")]
+    #[arg(long, value_name = "SECONDS", value_parser = delay, default_value = "0", conflicts_with = "at")]
     delay: Duration,
+    /// Run it then
+    ///
+    /// 2026-12-24T18:00:00+01:00, or by this machine's clock '2026-12-24 18:00' or 'tomorrow 9:00', perhaps with a zone
+    /// after it: 'tomorrow 9:00 Europe/Berlin'. What is past is now. Of a batch a line's own time counts
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Millis>,
     /// How long a reservation lasts without a touch
     ///
     /// Seconds, or with a unit: beanstalkd's TTR, a visibility timeout. Workers touch their jobs: it does not bound how
@@ -122,6 +131,11 @@ fn ttr(text: &str) -> Result<Duration, String> {
     Ok(ttr)
 }
 
+/// A time as people write it.
+pub fn time(text: &str) -> Result<Millis, String> {
+    Zone::system().read(text, clock::now())
+}
+
 /// As long as a broker can keep it: beanstalkd has 32 bits for it.
 pub fn delay(text: &str) -> Result<Duration, String> {
     let delay = duration::parse(text)?;
@@ -137,6 +151,8 @@ pub struct Order {
     pub tube: TubeName,
     pub priority: u32,
     pub delay: Duration,
+    /// Or at that time.
+    pub at: Option<Millis>,
     pub ttr: Duration,
     /// What each of them is called, beside what it says itself.
     pub tags: Vec<Tag>,
@@ -147,7 +163,13 @@ pub struct Order {
 
 impl Order {
     fn apply(&self, put: Put) -> Put {
-        let put = put.priority(self.priority).delay(self.delay).ttr(self.ttr);
+        let put = put.priority(self.priority).ttr(self.ttr);
+        // What a line of a batch says itself counts.
+        let put = match (put.is_timed(), self.at) {
+            (true, _) => put,
+            (false, Some(at)) => put.at(at),
+            (false, None) => put.delay(self.delay),
+        };
         self.tags.iter().cloned().fold(put, Put::tag)
     }
 
@@ -156,7 +178,10 @@ impl Order {
         NewJob {
             body: body.into(),
             priority: self.priority,
-            delay: self.delay,
+            delay: self.at.map_or(self.delay, |at| {
+                let left = at.saturating_sub(clock::now());
+                Duration::from_millis(u64::try_from(left).unwrap_or(0))
+            }),
             ttr: self.ttr,
         }
     }
@@ -167,6 +192,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         tube: flags.use_tube,
         priority: flags.priority,
         delay: flags.delay,
+        at: flags.at,
         ttr: flags.ttr,
         tags: tag::of_a_task(flags.tags).map_err(|why| Failure::usage(format!("--tag: {why}")))?,
         strict: flags.strict,
@@ -371,8 +397,14 @@ impl TaskLines {
         let is_told = self.is_told;
         let wrong = |why| self.wrong(why);
         match payload::read(line) {
-            Body::Native(Native { uuid, call, tags }) => {
+            Body::Native(Native {
+                uuid,
+                call,
+                tags,
+                at,
+            }) => {
                 let put = tags.into_iter().fold(Put::from(call), Put::tag);
+                let put = at.into_iter().fold(put, Put::at);
                 Ok(match uuid {
                     Some(uuid) => put.uuid(uuid),
                     None => put,

@@ -28,13 +28,17 @@ pub struct Again {
     pub due_in: i64,
     /// The job that the task had.
     pub old_job: Option<OldJob>,
-    /// The ledger keeps the jobs: the task has a new one already, and nobody need put any.
+    /// Nobody need put a job: the ledger keeps the jobs, and the task has a new one already; or it is due much later,
+    /// and is to have none before it is near.
     pub has_job: bool,
 }
 
 /// For so long, in milliseconds, a put is left to whoever has begun it. After that whoever it was is taken to have
 /// died, or to be stopped.
 pub const PUT_TIME: Millis = 15_000;
+
+/// What is due later than that, in milliseconds, has no job yet.
+pub const LATER: Millis = 3_600_000;
 
 /// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
 pub const DEFAULT_TTR: u32 = 60;
@@ -131,6 +135,12 @@ pub(super) fn next_put(
         old_job,
         has_job: jobs.is_some(),
     };
+    if due_in > LATER && rows.set_later(task)? {
+        return Ok(Some(Again {
+            has_job: true,
+            ..again
+        }));
+    }
     if let Some(jobs) = jobs {
         let announced = Announced {
             put,

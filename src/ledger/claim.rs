@@ -271,7 +271,10 @@ impl Writing<'_> {
             content,
             priority: foreign.priority,
             ttr: foreign.ttr.max(1),
-            due: self.now,
+            due: match content {
+                Content::Unread(_) => self.now,
+                Content::Call(_) | Content::Raw(_) => foreign.at.unwrap_or(self.now).max(self.now),
+            },
             created: self.now,
             tags: match content {
                 // Of a body that may not become its task nothing is known.

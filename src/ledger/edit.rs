@@ -216,7 +216,8 @@ impl Change for Edit {
 }
 
 impl Due {
-    fn at(self, now: Millis) -> Millis {
+    /// When that is.
+    pub fn at(self, now: Millis) -> Millis {
         match self {
             Due::In(time) => now.saturating_add(time.max(0)),
             Due::At(at) => at,

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::announce::{Again, Announced, PUT_TIME, next_put};
+use super::announce::{Again, Announced, LATER, PUT_TIME, next_put};
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows};
@@ -37,6 +37,11 @@ pub struct NewTask {
 pub enum Added {
     /// The task is recorded, and needs a job unless the ledger keeps the jobs.
     New {
+        /// Its row.
+        id: TaskId,
+    },
+    /// The task is recorded, and has no job before it is near: whoever reconciles puts it.
+    Later {
         /// Its row.
         id: TaskId,
     },
@@ -76,7 +81,13 @@ impl Ledger {
         let jobs = self.jobs();
         let added: Vec<Added> = self.change(|rows| {
             let add = |task| {
-                let added = add(rows, task, now)?;
+                let mut added = add(rows, task, now)?;
+                if let Added::New { id } = added
+                    && task.due.saturating_sub(now) > LATER
+                    && rows.set_later(id)?
+                {
+                    added = Added::Later { id };
+                }
                 if let (Added::New { id }, Some(jobs)) = (&added, jobs) {
                     jobs.put(rows, &first_put(*id, task, now))?;
                 }

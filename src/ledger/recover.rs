@@ -1,6 +1,6 @@
 //! What reconciliation asks of the ledger: whose attempts are dead, and which tasks that wait may have no job.
 
-use super::announce::PUT_TIME;
+use super::announce::{LATER, PUT_TIME};
 use super::entry::DeadAttempt;
 use super::error::Error;
 use super::loss::remains;
@@ -95,6 +95,19 @@ impl Ledger {
         self.look(|rows| rows.missing(tube, after, now, latest, limit))
     }
 
+    /// Tasks of a tube that have no job yet, since they were due much later, and whose time is near, behind one of
+    /// them in the order of their due times. With each its due time.
+    pub fn near(
+        &self,
+        tube: &TubeName,
+        after: (Millis, TaskId),
+        limit: u32,
+        now: Millis,
+    ) -> Result<Vec<(Millis, PutId)>, Error> {
+        let until = now.saturating_add(LATER);
+        self.look(|rows| rows.near(tube, after, until, limit))
+    }
+
     /// Tasks of a tube that wait, from one on, and whose job is known; of those of `instance` only if none is
     /// named.
     pub fn unverified(
@@ -118,7 +131,7 @@ impl Ledger {
         })
     }
 
-    /// Whether a task of a tube waits, announced or not.
+    /// Whether a task of a tube waits, announced or not, that is not due much later.
     pub fn anything_waits(&self, tube: &TubeName) -> Result<bool, Error> {
         self.look(|rows| rows.waits(tube))
     }

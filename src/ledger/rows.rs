@@ -64,6 +64,16 @@ pub trait Reads {
         limit: u32,
     ) -> Result<Vec<PutId>, Failed>;
 
+    /// Tasks of a tube that have no job yet and are due by then, behind one of them by their due times, in the order
+    /// of these.
+    fn near(
+        &self,
+        tube: &TubeName,
+        after: (Millis, TaskId),
+        until: Millis,
+        limit: u32,
+    ) -> Result<Vec<(Millis, PutId)>, Failed>;
+
     /// Tasks of a tube that wait, from one on, and whose job is known; of those of `instance` only if none is named.
     fn unverified(
         &self,
@@ -80,7 +90,7 @@ pub trait Reads {
     /// was deleted here: it is newer than the newest, or of a time that a restored file lacks.
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed>;
 
-    /// Whether a task of a tube waits.
+    /// Whether a task of a tube waits, and has or needs a job.
     fn waits(&self, tube: &TubeName) -> Result<bool, Failed>;
 
     /// Whether a task of a tube waits, is due by then and has been announced.
@@ -277,6 +287,10 @@ pub trait Rows: Reads {
         until: Millis,
         now: Millis,
     ) -> Result<Option<BegunPut>, Failed>;
+
+    /// Has a task that waits have no job yet, nor a put that has begun: another put is begun when the task is near.
+    /// True if so; false if it does not wait, or if these rows cannot say it.
+    fn set_later(&self, task: TaskId) -> Result<bool, Failed>;
 
     /// Notes the job of a put, unless there has been another put since. A foreign task's row goes on naming the
     /// producer's job as well, which may come round again and is known by nothing else.

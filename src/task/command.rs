@@ -274,6 +274,7 @@ impl Commands {
                     uuid: None,
                     call,
                     tags: Vec::new(),
+                    at: None,
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },

@@ -24,6 +24,7 @@ mod refusal;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod time;
 mod type_name;
 
 pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};

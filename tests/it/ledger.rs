@@ -130,6 +130,7 @@ macro_rules! suite {
             rows::tasks_are_counted_where_they_stand,
             rows::what_waits_is_counted_by_what_it_wants,
             rows::what_may_have_no_job_is_found_a_page_at_a_time,
+            rows::what_is_due_much_later_has_no_job_until_it_is_near,
             rows::workers_are_known_with_what_they_have_done,
         }
     };
@@ -448,7 +449,7 @@ pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
         due,
     };
     let added = db.add(&[task], NOW).unwrap();
-    let &[Added::New { id }] = added.as_slice() else {
+    let &[Added::New { id } | Added::Later { id }] = added.as_slice() else {
         panic!("{added:?}");
     };
     (id, job_ref(1, TaskRef::Pointer(uuid)))
@@ -476,6 +477,7 @@ pub fn foreign(body: &str) -> ForeignJob {
     }
     ForeignJob {
         tags: Vec::new(),
+        at: None,
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

@@ -23,6 +23,7 @@ mod journal;
 mod kills;
 mod lacks;
 mod late;
+mod later;
 mod memory;
 mod orphans;
 mod reconcile;

@@ -48,6 +48,10 @@ pub(super) fn task(id: TaskId, row: &TaskRow) -> Result<(), Failed> {
                 "who is to be cancelled at once is to be cancelled",
                 !row.cancel_now || row.cancel_asked.is_some(),
             ),
+            (
+                "who has no job yet waits",
+                !row.later || is(Status::Waiting),
+            ),
             ("an attempt has a number", row.attempt >= 0),
             (
                 "who was tried has started",

@@ -59,7 +59,7 @@ impl TaskRow {
 
     /// The job that rings for it, if its newest put is noted.
     pub fn unverified(&self, task: TaskId) -> Option<UnverifiedJob> {
-        if self.status != Status::Waiting || self.noted != self.generation {
+        if self.status != Status::Waiting || self.later || self.noted != self.generation {
             return None;
         }
         let rings = self.pointer.as_ref().or(self.job.as_ref());

@@ -106,6 +106,26 @@ impl Reads for Transaction<'_> {
         Ok(puts.take(limited(limit)).collect())
     }
 
+    fn near(
+        &self,
+        tube: &TubeName,
+        after: (Millis, TaskId),
+        until: Millis,
+        limit: u32,
+    ) -> Result<Vec<(Millis, PutId)>, Failed> {
+        let tables = self.0.borrow();
+        let later = tables.tasks().iter();
+        let later = later.filter(|(_, row)| row.later && row.tube == *tube);
+        let mut near: Vec<(Millis, PutId)> = later
+            .filter_map(|(id, row)| Some((row.due?, *id, row.generation)))
+            .filter(|(due, id, _)| (*due, *id) > after && *due <= until)
+            .map(|(due, task, generation)| (due, PutId { task, generation }))
+            .collect();
+        near.sort_by_key(|(due, put)| (*due, put.task));
+        near.truncate(limited(limit));
+        Ok(near)
+    }
+
     fn unverified(
         &self,
         tube: &TubeName,
@@ -131,7 +151,8 @@ impl Reads for Transaction<'_> {
 
     fn waits(&self, tube: &TubeName) -> Result<bool, Failed> {
         let tables = self.0.borrow();
-        let waits = |row: &TaskRow| row.status == Status::Waiting && row.tube == *tube;
+        let waits =
+            |row: &TaskRow| row.status == Status::Waiting && !row.later && row.tube == *tube;
         Ok(tables.tasks().values().any(waits))
     }
 
@@ -140,6 +161,7 @@ impl Reads for Transaction<'_> {
         let is_due = |row: &TaskRow| {
             row.tube == *tube
                 && row.due.is_some_and(|due| due <= now)
+                && !row.later
                 && row.noted == row.generation
         };
         Ok(tables.tasks().values().any(is_due))

@@ -48,6 +48,8 @@ pub(super) struct TaskRow {
     pub generation: i64,
     pub noted: i64,
     pub put_until: Option<Millis>,
+    /// It waits, and has no job before it is near.
+    pub later: bool,
 }
 
 /// What tells a producer's own job apart from another of its number.

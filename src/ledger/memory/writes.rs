@@ -121,6 +121,7 @@ impl Rows for Transaction<'_> {
             generation: 0,
             noted: 0,
             put_until: None,
+            later: false,
         };
         match row.origin {
             Origin::Ours { put_until } => {
@@ -154,6 +155,7 @@ impl Rows for Transaction<'_> {
             |row| {
                 row.status = Status::Running;
                 (row.due, row.finished, row.reason) = (None, None, None);
+                row.later = false;
                 row.attempt = beginning.id.number;
                 row.owner = Some(beginning.worker);
                 row.worker = Some(beginning.worker);
@@ -231,7 +233,7 @@ impl Rows for Transaction<'_> {
             |row| row.status == Status::Waiting,
             |row| {
                 row.status = Status::Cancelled;
-                (row.due, row.finished) = (None, Some(at));
+                (row.due, row.finished, row.later) = (None, Some(at), false);
                 row.reason = reason.map(str::to_owned);
             },
         )
@@ -425,7 +427,7 @@ impl Rows for Transaction<'_> {
         };
         let begun = tables.change(task, is_it, |row| {
             row.generation = row.generation.saturating_add(1);
-            row.put_until = Some(until);
+            (row.put_until, row.later) = (Some(until), false);
         })?;
         let Some(row) = tables.task(task).filter(|_| begun) else {
             return Ok(None);
@@ -448,6 +450,17 @@ impl Rows for Transaction<'_> {
                 instance: Some(old.instance.clone()),
             }),
         }))
+    }
+
+    fn set_later(&self, task: TaskId) -> Result<bool, Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| {
+                (row.later, row.put_until) = (true, None);
+                row.generation = row.noted;
+            },
+        )
     }
 
     fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed> {

@@ -325,6 +325,8 @@ pub struct ForeignJob {
     pub content: Content,
     /// What its producer calls the task.
     pub tags: Vec<Tag>,
+    /// When the task is due, if not at once.
+    pub at: Option<Millis>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

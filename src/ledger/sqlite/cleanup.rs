@@ -122,8 +122,8 @@ pub(super) fn refused_sql() -> String {
     format!(
         "SELECT id, job, hash, tube, instance,
             coalesce(length(body), 0) + coalesce(length(arguments), 0) + coalesce(length(options), 0)
-         FROM (SELECT * FROM tasks WHERE status = 'failed' AND status <> 'done' ORDER BY id DESC LIMIT {LOOKED_THROUGH})
-            AS newest JOIN foreign_jobs ON foreign_jobs.task = newest.id
+         FROM (SELECT * FROM tasks WHERE status = 'failed' AND later IS NULL AND status <> 'done'
+            ORDER BY id DESC LIMIT {LOOKED_THROUGH}) AS newest JOIN foreign_jobs ON foreign_jobs.task = newest.id
          WHERE tube = ?1 AND EXISTS
             (SELECT 1 FROM attempts WHERE task = newest.id AND number = newest.attempt AND outcome = 'refused')"
     )

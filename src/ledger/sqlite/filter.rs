@@ -142,10 +142,21 @@ fn statuses(filter: &Filter) -> Vec<String> {
             let words: Vec<String> = several.iter().map(|status| format!("'{status}'")).collect();
             vec![format!(" AND status IN ({})", words.join(", "))]
         }
-        // In the words of the index that leaves out what is done, or it is not used.
+        // In the words of the index that leaves out what is done, or it is not used. What waits and has no job yet
+        // stands behind the rest of its status there.
         others => {
-            let part = |status: &Status| format!(" AND status = '{status}' AND status <> 'done'");
-            others.iter().map(part).collect()
+            let part = |status: &Status| {
+                let part = |later: &str| {
+                    format!(" AND status = '{status}' AND later {later} AND status <> 'done'")
+                };
+                match status {
+                    Status::Waiting => vec![part("IS NULL"), part("= 1")],
+                    Status::Running | Status::Done | Status::Failed | Status::Cancelled => {
+                        vec![part("IS NULL")]
+                    }
+                }
+            };
+            others.iter().flat_map(part).collect()
         }
     }
 }

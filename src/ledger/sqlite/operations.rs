@@ -58,6 +58,16 @@ impl Reads for Connected<'_> {
         recover::missing(self.0, tube, after, now, latest, limit)
     }
 
+    fn near(
+        &self,
+        tube: &TubeName,
+        after: (Millis, TaskId),
+        until: Millis,
+        limit: u32,
+    ) -> Result<Vec<(Millis, PutId)>, Failed> {
+        recover::near(self.0, tube, after, until, limit)
+    }
+
     fn unverified(
         &self,
         tube: &TubeName,
@@ -311,6 +321,10 @@ impl Rows for Connected<'_> {
         now: Millis,
     ) -> Result<Option<BegunPut>, Failed> {
         puts::begin(self.0, task, generation, until, now)
+    }
+
+    fn set_later(&self, task: TaskId) -> Result<bool, Failed> {
+        puts::set_later(self.0, task)
     }
 
     fn note_put(&self, put: PutId, job: JobId, instance: &str) -> Result<(), Failed> {

@@ -71,6 +71,7 @@ fn queries_go_by_their_indices() {
             recover::MISSING.into(),
             "puts USING PRIMARY KEY (tube=? AND task>?)",
         ),
+        (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
             minutes::ENDS.into(),
             "minutes USING PRIMARY KEY (minute>? AND minute<?)",
@@ -141,8 +142,9 @@ fn no_page_is_sorted_whatever_is_filtered_for() {
     let db = Database::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
     let all = Filter::default();
     let ended = all.clone().status(Failed).status(Cancelled);
-    let status = "USING INDEX tasks_status (status=? AND rowid>? AND rowid<?)";
-    let covering = "USING COVERING INDEX tasks_status (status=? AND rowid>? AND rowid<?)";
+    let status = "USING INDEX tasks_status (status=? AND later=? AND rowid>? AND rowid<?)";
+    let covering =
+        "USING COVERING INDEX tasks_status (status=? AND later=? AND rowid>? AND rowid<?)";
     let table = [
         (
             all.clone(),

@@ -130,7 +130,7 @@ pub(super) fn to_put_sql() -> String {
             iif(reason IS NULL, due - max(?3, {WAITS_SINCE}), 0),
             iif(foreign_jobs.task IS NULL, task_jobs.job, foreign_jobs.job),
             iif(foreign_jobs.task IS NULL, task_jobs.instance, foreign_jobs.instance),
-            coalesce(foreign_jobs.gone, task_jobs.gone, 0)
+            coalesce(foreign_jobs.gone, task_jobs.gone, 0), later IS NOT NULL
          FROM tasks
          LEFT JOIN foreign_jobs ON foreign_jobs.task = id
          LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -158,12 +158,19 @@ pub(super) fn begin(
                 row.get::<_, Option<i64>>(6)?,
                 text(row, 7)?,
                 row.get::<_, bool>(8)?,
+                row.get::<_, bool>(9)?,
             ))
         })
         .optional()?;
-    let Some((uuid, tube, priority, ttr, before, due_in, job, instance, deleted)) = row else {
+    let Some((uuid, tube, priority, ttr, before, due_in, job, instance, deleted, later)) = row
+    else {
         return Ok(None);
     };
+    if later {
+        change
+            .prepare_cached("UPDATE tasks SET later = NULL WHERE id = ?1")?
+            .execute([task])?;
+    }
     let generation = before.saturating_add(1);
     change
         .prepare_cached(
@@ -185,6 +192,28 @@ pub(super) fn begin(
         due_in,
         old_job: old_job.map(|id| OldJob { id, instance }),
     }))
+}
+
+/// A file of an earlier version, which is only put into, cannot say it: there the task has its job at once.
+pub(super) fn set_later(change: &Connection, task: TaskId) -> Result<bool, Failed> {
+    let has_column = change
+        .prepare_cached("SELECT 1 FROM pragma_table_info('tasks') WHERE name = 'later'")?
+        .exists([])?;
+    if !has_column {
+        return Ok(false);
+    }
+    let waits = change
+        .prepare_cached("UPDATE tasks SET later = 1 WHERE id = ?1 AND status = 'waiting'")?
+        .execute([task])?;
+    if waits == 0 {
+        return Ok(false);
+    }
+    change
+        .prepare_cached(
+            "DELETE FROM puts WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND task = ?1 AND broker = 1",
+        )?
+        .execute([task])?;
+    Ok(true)
 }
 
 /// A put whose job is known is no longer one that has only begun.

@@ -16,7 +16,7 @@ const TUBES: &str =
 
 // A plus keeps SQLite from the index by tube, which has all that ever was in it.
 const RUNNING: &str = "SELECT id, uuid, attempt, owner, priority, worker, ahead FROM tasks
-    WHERE status = 'running' AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY id";
+    WHERE status = 'running' AND later IS NULL AND status <> 'done' AND (?1 IS NULL OR tube = ?1) ORDER BY id";
 
 const SAME: &str =
     "SELECT 1 FROM tasks WHERE id = ?1 AND attempt = ?2 AND owner = ?3 AND status = 'running'";
@@ -26,6 +26,11 @@ pub(super) const MISSING: &str =
     WHERE puts.tube = ?1 AND puts.task > ?2 AND broker = 1 AND status = 'waiting'
         AND (until IS NULL OR until <= ?3 OR until > ?4)
     ORDER BY puts.task LIMIT ?5";
+
+pub(super) const NEAR: &str = "SELECT due, id, coalesce(generation, 0) FROM tasks
+    LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
+    WHERE later IS NOT NULL AND tasks.tube = ?1 AND (due, id) > (?2, ?3) AND due <= ?4
+    ORDER BY due, id LIMIT ?5";
 
 /// The newest put of a task is noted, or the task was never put.
 const ANNOUNCED: &str = "NOT EXISTS (SELECT 1 FROM puts
@@ -39,7 +44,7 @@ pub(super) fn unverified_where(which: &str) -> String {
          FROM tasks
          LEFT JOIN foreign_jobs ON foreign_jobs.task = id
          LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
-         WHERE status = 'waiting' AND status <> 'done' AND {which} AND {ANNOUNCED}"
+         WHERE status = 'waiting' AND later IS NULL AND status <> 'done' AND {which} AND {ANNOUNCED}"
     )
 }
 
@@ -49,12 +54,13 @@ fn unverified_sql() -> String {
     format!("{} ORDER BY id LIMIT ?4", unverified_where(which))
 }
 
-const WAITS: &str =
-    "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1";
+const WAITS: &str = "SELECT 1 FROM tasks
+    WHERE status = 'waiting' AND later IS NULL AND status <> 'done' AND +tube = ?1";
 
 fn due_sql() -> String {
     format!(
-        "SELECT 1 FROM tasks WHERE status = 'waiting' AND status <> 'done' AND +tube = ?1 AND due <= ?2 AND {ANNOUNCED}"
+        "SELECT 1 FROM tasks WHERE status = 'waiting' AND later IS NULL AND status <> 'done' AND +tube = ?1
+            AND due <= ?2 AND {ANNOUNCED}"
     )
 }
 
@@ -121,6 +127,26 @@ pub(super) fn missing(
                 generation: row.get(1)?,
             })
         })?
+        .collect::<Result<_, _>>()?)
+}
+
+pub(super) fn near(
+    look: &Connection,
+    tube: &TubeName,
+    (due, task): (Millis, TaskId),
+    until: Millis,
+    limit: u32,
+) -> Result<Vec<(Millis, PutId)>, Failed> {
+    let near = |row: &Row<'_>| {
+        let put = PutId {
+            task: row.get(1)?,
+            generation: row.get(2)?,
+        };
+        Ok((row.get(0)?, put))
+    };
+    Ok(look
+        .prepare_cached(NEAR)?
+        .query_map(params![tube.as_str(), due, task, until, limit], near)?
         .collect::<Result<_, _>>()?)
 }
 

@@ -162,7 +162,7 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
 pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Failed> {
     change
         .prepare_cached(
-            "UPDATE tasks SET status = 'running', due = NULL, finished = NULL, reason = NULL,
+            "UPDATE tasks SET status = 'running', due = NULL, later = NULL, finished = NULL, reason = NULL,
                 attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7
              WHERE id = ?1",
         )?
@@ -276,7 +276,7 @@ pub(super) fn cancel(
 ) -> Result<bool, Failed> {
     let cancelled = change
         .prepare_cached(
-            "UPDATE tasks SET status = 'cancelled', due = NULL, finished = ?2, reason = ?3
+            "UPDATE tasks SET status = 'cancelled', due = NULL, later = NULL, finished = ?2, reason = ?3
              WHERE id = ?1 AND status = 'waiting'",
         )?
         .execute(params![task, at, reason])?;

@@ -1,5 +1,6 @@
 //! What a body can be, once it has been read.
 
+use crate::task::Millis;
 use crate::task::tag::Tag;
 use uuid::Uuid;
 
@@ -80,6 +81,8 @@ pub struct Native {
     pub call: Call,
     /// What its producer calls it, in the order of the names.
     pub tags: Vec<Tag>,
+    /// When it is to run, if not at once.
+    pub at: Option<Millis>,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::excerpt::excerpt;
 use super::json::{self, Member, Value};
+use super::time;
 use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
+use crate::task::Millis;
 use crate::task::tag::{self, BadTag, Tag};
 
 /// The key that makes a body a native one.
@@ -66,6 +68,7 @@ struct Fields<'a> {
     arguments: Option<&'a RawValue>,
     options: Option<&'a RawValue>,
     tags: Option<&'a RawValue>,
+    at: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -84,6 +87,7 @@ impl<'a> Fields<'a> {
                 "arguments" => &mut fields.arguments,
                 "options" => &mut fields.options,
                 "tags" => &mut fields.tags,
+                "at" => &mut fields.at,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
             if field.replace(member.value).is_some() {
@@ -128,6 +132,7 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
         ("arguments", fields.arguments),
         ("options", fields.options),
         ("tags", fields.tags),
+        ("at", fields.at),
     ] {
         if field.is_some() {
             return Err(Refusal::PointerWith { key });
@@ -163,6 +168,10 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             Some(raw) => tags(&Value::of(raw))?,
             None => Vec::new(),
         },
+        at: match fields.at {
+            Some(raw) => Some(at(raw)?),
+            None => None,
+        },
     })
 }
 
@@ -183,6 +192,13 @@ fn tags(value: &Value<'_>) -> Result<Vec<Tag>, Refusal> {
     };
     let tags = elements.into_iter().map(one).collect::<Result<_, _>>()?;
     tag::of_a_task(tags).map_err(Refusal::Tag)
+}
+
+fn at(raw: &RawValue) -> Result<Millis, Refusal> {
+    let text = text(Place::Member("at"), raw)?;
+    time::read(&text).ok_or_else(|| Refusal::Time {
+        text: excerpt(&text),
+    })
 }
 
 fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {

@@ -105,6 +105,12 @@ pub enum Refusal {
         /// What stands there.
         text: String,
     },
+    /// No time, or one without its offset.
+    #[error("at is {text}, not a time with its offset such as 2026-12-24T18:00:00+01:00")]
+    Time {
+        /// What stands there.
+        text: String,
+    },
     /// No command can have this name.
     #[error("the command name {name} {reason}")]
     CommandName {

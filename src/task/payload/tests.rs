@@ -365,6 +365,7 @@ proptest! {
             uuid: None,
             call,
             tags: Vec::new(),
+            at: None,
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

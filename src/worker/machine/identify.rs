@@ -103,7 +103,7 @@ pub fn identify(
     now: Now,
 ) -> Identified {
     let body = &reservation.body;
-    let (uuid, content, tags) = match foreign {
+    let (uuid, content, tags, at) = match foreign {
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
@@ -111,12 +111,21 @@ pub fn identify(
                 priority: known.stats.priority,
             };
         }
-        Foreign::Native(native) => (native.uuid, Content::Call(native.call), native.tags),
-        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new()),
+        Foreign::Native(native) => {
+            let Native {
+                uuid,
+                call,
+                tags,
+                at,
+            } = native;
+            (uuid, Content::Call(call), tags, at)
+        }
+        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new(), None),
     };
     let kicks = Some(known.stats.kicks);
     let job = ForeignJob {
         tags,
+        at,
         ..foreign_job(body, content, known, now.wall)
     };
     Identified::Here(Box::new(JobRef {
@@ -136,6 +145,7 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     ForeignJob {
         content,
         tags: Vec::new(),
+        at: None,
         body: body.clone(),
         hash: fingerprint(body),
         instance: known.instance,

@@ -204,6 +204,7 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
         r#""options""#,
         r#""arguments""#,
         r#""tags""#,
+        r#""at""#,
         r#""other""#,
         r#""\ud800""#,
         r#""Command""#,
@@ -252,9 +253,14 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
 /// What the program makes of it, in the manual's words.
 fn program(body: &[u8]) -> Meaning {
     match read(body) {
-        Body::Native(Native { uuid, call, tags }) => {
+        Body::Native(Native {
+            uuid,
+            call,
+            tags,
+            at,
+        }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
-            Meaning::Native(uuid, asked(&call), tags)
+            Meaning::Native(uuid, asked(&call), tags, at)
         }
         Body::Pointer(Pointer { uuid, store }) => Meaning::Pointer(uuid, store),
         Body::Refused(refusal) => {
@@ -318,6 +324,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             uuid: Some(uuid),
             call: call.clone(),
             tags: Vec::new(),
+            at: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

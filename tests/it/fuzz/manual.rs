@@ -7,8 +7,8 @@ use super::json::Json;
 /// What a body asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meaning {
-    /// With its tags.
-    Native(Option<Uuid>, Asked, Vec<String>),
+    /// With its tags, and when it is to run.
+    Native(Option<Uuid>, Asked, Vec<String>, Option<i64>),
     /// To a task, in a store.
     Pointer(Uuid, Uuid),
     /// Meant for us, and wrong.
@@ -47,7 +47,7 @@ pub fn meaning(body: &[u8]) -> Meaning {
     }
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "taskqueue",
     "uuid",
     "store",
@@ -55,6 +55,7 @@ const KEYS: [&str; 7] = [
     "arguments",
     "options",
     "tags",
+    "at",
 ];
 
 /// None: refused.
@@ -102,7 +103,20 @@ fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
         Some(_) => return None,
         None => Vec::new(),
     };
-    Some(Meaning::Native(id, asked, tags))
+    let at = match get("at") {
+        Some(at) => Some(time(at.text()?)?),
+        None => None,
+    };
+    Some(Meaning::Native(id, asked, tags, at))
+}
+
+/// As RFC 3339 has it: so many characters, and then an offset.
+fn time(text: &str) -> Option<i64> {
+    let offset = text.trim_start_matches(|c: char| !"+Zz".contains(c));
+    let zulu = offset.eq_ignore_ascii_case("z");
+    let is_long = text.len() >= if zulu { 20 } else { 25 };
+    let at: jiff::Timestamp = text.parse().ok()?;
+    is_long.then_some(at.as_millisecond())
 }
 
 /// In the order of their names; twenty at most, each of a hundred bytes at most, no name twice.

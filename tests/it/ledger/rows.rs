@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use taskqueue::ledger::put::NewTask;
+use taskqueue::ledger::cancel::CallOff;
+use taskqueue::ledger::edit::{Due, Edit};
+use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::read::{DisplayedStatus, Filter, LISTED, Task};
 use taskqueue::ledger::rows::{Beginning, EndedAttempt, Ending, NewRow, Origin, Rows, Wants};
 use taskqueue::ledger::worker::NewWorker;
-use taskqueue::ledger::{Durability, Failed, TaskRef};
+use taskqueue::ledger::{Durability, Failed, Millis, TaskRef};
 use taskqueue::task::command::Content;
-use taskqueue::task::id::{AttemptId, TaskId};
+use taskqueue::task::id::{AttemptId, PutId, TaskId};
 use taskqueue::task::output::{Captured, KEPT};
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
@@ -498,4 +500,126 @@ pub fn of_many_attempts_the_newest_are_shown(new: New) {
     for one in [listed, &shown] {
         assert_eq!(one.attempts_total, 26);
     }
+}
+
+pub fn what_is_due_much_later_has_no_job_until_it_is_near(new: New) {
+    let mut ledger = new();
+    let hour = 3_600_000;
+    let t = tube("t");
+    let task = |due| NewTask {
+        tags: Vec::new(),
+        uuid: Uuid::now_v7(),
+        tube: tube("t"),
+        content: Content::Raw("raw".into()),
+        priority: 5,
+        ttr: 60,
+        due,
+    };
+    let added = ledger
+        .db
+        .add(
+            &[
+                task(NOW + 3 * hour),
+                task(NOW + 2 * hour),
+                task(NOW + hour),
+                task(NOW + 2 * hour),
+            ],
+            NOW,
+        )
+        .unwrap();
+    let [
+        Added::Later { id: third },
+        Added::Later { id: first },
+        Added::New { id: soon },
+        Added::Later { id: second },
+    ] = added[..]
+    else {
+        panic!("{added:?}");
+    };
+    let near = |ledger: &Stage, after, limit, now| -> Vec<TaskId> {
+        let near = ledger.db.near(&t, after, limit, now).unwrap();
+        near.iter().map(|(_, put)| put.task).collect()
+    };
+    let all = (Millis::MIN, TaskId::BEFORE_ALL);
+    assert_eq!(near(&ledger, all, 9, NOW), []);
+    assert_eq!(near(&ledger, all, 9, NOW + hour), [first, second]);
+    assert_eq!(near(&ledger, all, 1, NOW + 9 * hour), [first]);
+    assert_eq!(
+        near(&ledger, (NOW + 2 * hour, first), 9, NOW + 9 * hour),
+        [second, third]
+    );
+    // Nobody looks for their jobs, nor waits for them.
+    assert!(ledger.db.anything_waits(&t).unwrap());
+    let one = |task, generation| PutId { task, generation };
+    ledger
+        .db
+        .note_puts("one", &[(one(soon, 1), Some(1))])
+        .unwrap();
+    let jobs = |ledger: &Stage| -> Vec<TaskId> {
+        let known = ledger.db.unverified(&t, None, TaskId::BEFORE_ALL, 9);
+        known.unwrap().iter().map(|job| job.put.task).collect()
+    };
+    assert_eq!(jobs(&ledger), [soon]);
+    let missing = ledger
+        .db
+        .missing(&t, TaskId::BEFORE_ALL, 9, NOW + 9 * hour)
+        .unwrap();
+    assert_eq!(missing, []);
+    let listed = |ledger: &Stage| {
+        let filter = Filter::default().status(DisplayedStatus::Waiting);
+        let mut ids = Vec::new();
+        ledger
+            .db
+            .list(&filter, 9, |task| {
+                ids.push(task.id);
+                true
+            })
+            .unwrap();
+        ids
+    };
+    assert_eq!(listed(&ledger), [second, soon, first, third]);
+
+    // Who is near gets a job, once.
+    let again = ledger
+        .db
+        .put_again(&[one(first, 0), one(third, 0)], NOW + hour)
+        .unwrap();
+    let told: Vec<_> = again
+        .iter()
+        .map(|again| (again.put, again.has_job))
+        .collect();
+    assert_eq!(told, [(one(first, 1), false), (one(third, 1), true)]);
+    assert_eq!(again[0].due_in, hour);
+    assert_eq!(
+        ledger.db.put_again(&[one(first, 0)], NOW + hour).unwrap(),
+        []
+    );
+    assert_eq!(near(&ledger, all, 9, NOW + 9 * hour), [second, third]);
+    // What is put off goes the other way.
+    let put_off = Edit {
+        due: Some(Due::At(NOW + 9 * hour)),
+        ..Edit::default()
+    };
+    let edited = ledger.db.change_one(&put_off, soon, NOW).unwrap().unwrap();
+    let again = edited.again.unwrap();
+    assert!(again.has_job);
+    assert_eq!(again.old_job.unwrap().id, 1);
+    assert_eq!(jobs(&ledger), []);
+    assert_eq!(near(&ledger, all, 9, NOW + 9 * hour), [second, third, soon]);
+    // What is cancelled, or runs, is no longer among them.
+    ledger
+        .db
+        .change_one(&Edit::run_now(), second, NOW)
+        .unwrap()
+        .unwrap();
+    let call_off = CallOff {
+        now: false,
+        reason: None,
+    };
+    ledger
+        .db
+        .change_one(&call_off, third, NOW)
+        .unwrap()
+        .unwrap();
+    assert_eq!(near(&ledger, all, 9, NOW + 9 * hour), [soon]);
 }

@@ -212,7 +212,7 @@ fn what_waits_is_changed(taskqueue: &Taskqueue, queue: &dyn Queue) {
             2,
             "only what waits is edited",
         ),
-        (&["2", "--at", "tomorrow"], 2, "'tomorrow' is no time"),
+        (&["2", "--at", "soon"], 2, "'soon' is no time"),
         (&["2", "--option=-x"], 2, "option name"),
     ] {
         let ran = edit(args).failed(code);

@@ -19,7 +19,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("harmless", &[]),
     ("lifecycle", &["grace"]),
     ("pool", &["backoff"]),
-    ("schedule", &[]),
+    ("schedule", &["task", "tube"]),
     ("seconds", &[]),
     ("task", &["tube"]),
     ("tube", &[]),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use std::{env, iter};
 
 use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
+use crate::clock::now;
 use crate::process::folder;
+use crate::schedule::spec::Spec;
 use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::conditions::ByTube;
 use crate::task::refused::Keep;
@@ -19,12 +21,14 @@ use crate::tube::TubeName;
 mod conditions;
 pub mod duration;
 mod error;
+mod every;
 mod file;
 mod given;
 mod lines;
 mod listed;
 pub mod near;
 mod producer;
+pub mod schedules;
 pub mod size;
 mod source;
 mod types;
@@ -81,6 +85,8 @@ pub struct Config {
     pub commands: Commands,
     /// As whom, where and with what commands run.
     pub levels: Levels,
+    /// What makes tasks at given times, by the names.
+    pub schedules: Vec<(String, Spec)>,
 }
 
 impl Config {
@@ -117,6 +123,7 @@ impl Config {
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
+        let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
@@ -149,6 +156,7 @@ impl Config {
             tubes,
             commands,
             levels,
+            schedules,
         })
     }
 

@@ -43,6 +43,12 @@ pub enum Point {
     RemainsEnded,
     /// An attempt is committed as lost by a reconciliation, its task's job not looked for.
     AttemptLost,
+    /// A time of a schedule has come, and nothing is recorded of it.
+    FireDecided,
+    /// A task is recorded for a time of a schedule, its job not put.
+    Fired,
+    /// Its job is put, and noted.
+    FireRung,
     /// Another put of a task is begun, its job not put.
     AgainBegun,
     /// Another job is put, and not noted.
@@ -77,7 +83,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 32] = [
+    pub const ALL: [Point; 35] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -95,6 +101,9 @@ impl Point {
         Point::TakenOver,
         Point::RemainsEnded,
         Point::AttemptLost,
+        Point::FireDecided,
+        Point::Fired,
+        Point::FireRung,
         Point::AgainBegun,
         Point::AgainAnnounced,
         Point::JobsFound,

@@ -43,6 +43,7 @@ pub mod put;
 pub mod read;
 pub mod recover;
 pub mod rows;
+pub mod schedules;
 mod settled;
 pub mod sqlite;
 mod store;

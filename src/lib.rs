@@ -12,6 +12,7 @@
 //! | shell | [`tender`], [`worker`] | loops: wait for an event, ask the core, tell the ports |
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
+//! | shell | [`scheduler`] | makes the tasks of schedules when their times come |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
 //! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], [`zone`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
@@ -48,6 +49,7 @@ pub mod pool;
 pub mod process;
 pub mod reconcile;
 pub mod schedule;
+pub mod scheduler;
 pub mod sealed;
 pub mod seconds;
 pub mod service;

@@ -39,7 +39,7 @@ pub use clean_up::clean_up;
 pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some, remove_foreign};
 pub use remains::{end_remains, end_what_is_left, look_for_remains};
-pub use service::{Reconciler, Scope, tell};
+pub use service::{OpenLedger, Reconciler, Scope, opened, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
 pub use upkeep::{TakeTurn, Upkeep};

@@ -32,6 +32,7 @@ use crate::pool::{Demand, Limits};
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
 use crate::reconcile::{self, Sweeper};
+use crate::scheduler::Scheduler;
 use crate::service::Services;
 use crate::signals::Asked;
 use crate::tube::TubeName;
@@ -87,6 +88,8 @@ pub struct Settings {
     pub reconciler: Option<reconcile::Reconciler>,
     /// Keeps the store in order; nobody does if there is none.
     pub upkeep: Option<reconcile::Upkeep>,
+    /// Makes the tasks of schedules; nobody does if there is none.
+    pub scheduler: Option<Scheduler>,
 }
 
 /// What a tender is to know of one pool.
@@ -365,6 +368,9 @@ impl Tender {
         }
         if let Some(upkeep) = settings.upkeep {
             beside.start(upkeep);
+        }
+        if let Some(scheduler) = settings.scheduler {
+            beside.start(scheduler);
         }
         Self {
             listener: listener::Listener::new(settings.listener, events.clone()),

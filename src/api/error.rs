@@ -5,6 +5,7 @@ use crate::ledger::cancel::NotCancelled;
 use crate::ledger::delete::NotDeleted;
 use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
+use crate::ledger::schedules::NameTaken;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
 
@@ -38,12 +39,42 @@ pub enum Error {
     /// There is no such task, or it had ended.
     #[error(transparent)]
     NotCancelled(#[from] NotCancelled),
+    /// There is no schedule of that name.
+    #[error("there is no schedule {name}")]
+    NoSchedule {
+        /// The name.
+        name: String,
+    },
+    /// Another schedule has that name.
+    #[error("the schedule {} is another's: {}", .0.name, whose(.0))]
+    ScheduleTaken(NameTaken),
+    /// What the store has of a schedule makes no sense.
+    #[error("the schedule {name} makes no sense: {why}")]
+    ScheduleWrong {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
 }
 
+fn whose(taken: &NameTaken) -> String {
+    match &taken.by {
+        Some(file) => format!("it stands in {file}"),
+        None => "it was made by taskqueue schedule add".into(),
+    }
+}
+
 impl Error {
+    pub(super) fn no_schedule(name: &str) -> Error {
+        Error::NoSchedule {
+            name: name.to_owned(),
+        }
+    }
+
     /// What to do next, where there is a next step that is not in the words.
     pub fn next(&self) -> Option<&str> {
         match self {
@@ -54,7 +85,12 @@ impl Error {
             | Error::NotRegenerated(_)
             | Error::NotDeleted(_)
             | Error::NotEdited(_)
-            | Error::NotCancelled(_) => None,
+            | Error::NotCancelled(_)
+            | Error::ScheduleTaken(_)
+            | Error::ScheduleWrong { .. } => None,
+            Error::NoSchedule { .. } => {
+                Some("see those that there are with: taskqueue schedule list")
+            }
         }
     }
 }

@@ -135,7 +135,17 @@ impl From<api::Error> for Failure {
             | api::Error::NotRegenerated(_)
             | api::Error::NotDeleted(_)
             | api::Error::NotEdited(_)
-            | api::Error::NotCancelled(_)) => Failure::new(refused.to_string()),
+            | api::Error::NotCancelled(_)
+            | api::Error::ScheduleTaken(_)
+            | api::Error::ScheduleWrong { .. }) => Failure::new(refused.to_string()),
+            missing @ api::Error::NoSchedule { .. } => {
+                let failure = Failure::new(missing.to_string());
+                missing
+                    .next()
+                    .map(str::to_owned)
+                    .into_iter()
+                    .fold(failure, Failure::next)
+            }
         }
     }
 }

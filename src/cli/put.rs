@@ -123,7 +123,8 @@ pub struct Flags {
     json: bool,
 }
 
-fn ttr(text: &str) -> Result<Duration, String> {
+/// As beanstalkd has it.
+pub fn ttr(text: &str) -> Result<Duration, String> {
     let ttr = duration::parse(text)?;
     if ttr.is_zero() || u32::try_from(ttr.as_secs()).is_err() {
         return Err("a TTR has 1 to 4294967295 seconds".into());

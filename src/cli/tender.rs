@@ -24,6 +24,7 @@ use crate::pool::{self, BadLimits, Limits, SHRINK_AFTER};
 use crate::process::environment::Environment;
 use crate::process::{explain, folder, limit, program};
 use crate::reconcile::{self, Scope};
+use crate::scheduler::{Scheduler, Written};
 use crate::signals::{self, Asked};
 use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCommand};
 use crate::tube::TubeName;
@@ -179,6 +180,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     };
     let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
+    let (schedules, scheduled) = watch::channel(read.schedules);
     let settings = Settings {
         pools: read.pools,
         store: config.store.beside().to_owned(),
@@ -190,12 +192,14 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         runtime: place::folders(config.store.beside()),
         guard: Some(guard::post(&config, global)?),
         upkeep: Some(upkeep(scoped.clone(), &config)),
+        scheduler: Some(scheduler(scheduled, &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
         began: Some(Box::new(began)),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,
+            schedules,
             accepted: read.accepted,
         }),
     };
@@ -256,6 +260,14 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
             retention: config.retention,
+        },
+        schedules: Written {
+            source: config
+                .written
+                .file
+                .as_ref()
+                .map(|file| file.display().to_string()),
+            schedules: config.schedules.clone(),
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
@@ -352,6 +364,17 @@ fn reconciler(scope: watch::Receiver<Scope>, config: &Config) -> reconcile::Reco
             Ok(others.map(|of| of.tube).collect())
         }),
         scope,
+    }
+}
+
+/// What makes the tasks of schedules, likewise. What it has recorded is acknowledged to nobody, and a power cut that
+/// takes it takes as well that the time was decided.
+fn scheduler(written: watch::Receiver<Written>, config: &Config) -> Scheduler {
+    let (broker_url, store) = (config.broker.clone(), config.store.clone());
+    Scheduler {
+        broker: broker(config),
+        open: Arc::new(move || connect::recording(&broker_url, &store, Durability::ProcessDeath)),
+        written,
     }
 }
 

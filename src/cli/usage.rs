@@ -62,10 +62,16 @@ const FLAGS: [(&str, &[&str]); 6] = [
 pub fn failure(error: &clap::Error, shape: &Command) -> Failure {
     let mut built = shape.clone();
     built.build();
-    let name = subcommand(shape);
-    let around = name.and_then(|name| built.find_subcommand(name).cloned());
-    let around = around.unwrap_or(built);
-    let (what, hint) = said(error, &around, shape);
+    let mut around = &built;
+    for name in subcommands(shape) {
+        around = around.find_subcommand(name).unwrap_or(around);
+    }
+    let around = around.clone();
+    let among = match around.has_subcommands() {
+        true => &around,
+        false => shape,
+    };
+    let (what, hint) = said(error, &around, among);
     let what = Failure::usage(what);
     let next = match error.kind() {
         // How the value is written is said already.
@@ -91,12 +97,13 @@ fn usage(command: &Command) -> String {
     format!("usage: {usage}")
 }
 
-/// The subcommand that was named, if there is one of that name.
-fn subcommand(shape: &Command) -> Option<&str> {
+/// The subcommand that was named, if there is one of that name, and the one of it.
+fn subcommands(shape: &Command) -> Vec<&str> {
+    let (mut found, mut around) = (Vec::new(), shape);
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
         match word.strip_prefix("--") {
-            Some("") => return None,
+            Some("") => return found,
             Some(flag) => {
                 let mut known = shape.get_arguments();
                 let known = known.find(|arg| arg.get_long() == Some(flag));
@@ -105,10 +112,16 @@ fn subcommand(shape: &Command) -> Option<&str> {
                 }
             }
             None if word.starts_with('-') => {}
-            None => return shape.find_subcommand(word).map(Command::get_name),
+            None => match around.find_subcommand(word.as_str()) {
+                Some(of) => {
+                    found.push(of.get_name());
+                    around = of;
+                }
+                None => return found,
+            },
         }
     }
-    None
+    found
 }
 
 /// What is wrong, and what may help.
@@ -118,8 +131,13 @@ fn said(error: &clap::Error, around: &Command, shape: &Command) -> (String, Opti
     let name = full_name(around);
     match error.kind() {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let of = shape.get_bin_name().unwrap_or("taskqueue").replacen(
+                "taskqueue",
+                "taskqueue help",
+                1,
+            );
             let hint = format!(
-                "the commands are: {}\n  what each does says: taskqueue help",
+                "the commands are: {}\n  what each does says: {of}",
                 names(shape)
             );
             ("no command was named".into(), Some(hint))

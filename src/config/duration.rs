@@ -23,6 +23,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed.map_err(|_| wrong())?).map_err(|_| wrong())
 }
 
+/// As many milliseconds as fit.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A duration in the configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);

@@ -11,10 +11,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::duration::Span;
+use super::every::Every;
 use super::given::{Given, Limits, Name, Variables};
 use super::listed;
 use super::size::Bytes;
 use crate::pool;
+use crate::schedule::spec::{From, Missed, Overlap};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +37,53 @@ pub struct File {
     pub commands: BTreeMap<String, Command>,
     #[serde(default)]
     pub types: BTreeMap<String, Type>,
+    #[serde(default)]
+    pub schedules: BTreeMap<String, Schedule>,
+}
+
+/// `[schedules.NAME]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// An expression of cron.
+    pub cron: Option<String>,
+    /// By the clock of which zone.
+    pub zone: Option<String>,
+    /// An interval.
+    pub every: Option<Every>,
+    /// From where that is counted.
+    pub from: Option<From>,
+    /// A time, or the first.
+    pub at: Option<toml::Value>,
+    /// What is done with times that were missed.
+    pub missed: Option<Missed>,
+    /// How many are made up for.
+    pub limit: Option<u32>,
+    /// How old they may be.
+    pub window: Option<Span>,
+    /// What is done with times that come while a task runs.
+    pub overlap: Option<Overlap>,
+    /// By how much it may be late.
+    pub jitter: Option<Span>,
+    /// Where its jobs wait.
+    pub tube: Option<String>,
+    /// What is run.
+    pub command: Option<String>,
+    /// With these arguments.
+    #[serde(default)]
+    pub arguments: Vec<toml::Value>,
+    /// And options. Where each stands tells their order.
+    #[serde(default)]
+    pub options: BTreeMap<String, Spanned<toml::Value>>,
+    /// Or what the tube's own command gets.
+    pub body: Option<String>,
+    /// The jobs' priority.
+    pub priority: Option<u32>,
+    /// Their TTR.
+    pub ttr: Option<Span>,
+    /// What its tasks are called.
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 /// `[retention]`
@@ -125,7 +174,7 @@ pub enum Mode {
     Ondemand,
 }
 
-impl From<Mode> for pool::Mode {
+impl std::convert::From<Mode> for pool::Mode {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Dynamic => Self::Dynamic,

@@ -350,6 +350,10 @@ impl Writing<'_> {
             put: task.put(),
             foreign: task.foreign && !job.is_pointer(),
             ahead,
+            scheduled: match task.foreign {
+                true => None,
+                false => self.rows.scheduled(task.id)?,
+            },
         }))
     }
 

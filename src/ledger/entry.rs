@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::announce::Again;
 pub use super::rows::ForeignJob;
-use super::rows::Ran;
+use super::rows::{Ran, Scheduled};
 use crate::broker::JobId;
 use crate::lives::Alive;
 use crate::task::Millis;
@@ -176,6 +176,8 @@ pub struct Attempt {
     pub foreign: bool,
     /// The attempt is to begin only when others have ended: the batch journal says when it does.
     pub ahead: bool,
+    /// Of which schedule its task came.
+    pub scheduled: Option<Scheduled>,
 }
 
 /// A task whose job is lost.

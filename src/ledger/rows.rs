@@ -20,9 +20,11 @@ use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 mod ends;
+mod schedules;
 mod types;
 
 pub use ends::{Ends, Of};
+pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
     Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
@@ -162,6 +164,21 @@ pub trait Reads {
 
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
+
+    /// All schedules, by their names.
+    fn schedules(&self) -> Result<Vec<ScheduleRow>, Failed>;
+
+    /// The schedule of that name.
+    fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, Failed>;
+
+    /// So many of the newest tasks that came of a schedule, the newest first.
+    fn fires(&self, schedule: &str, limit: u32) -> Result<Vec<FireRow>, Failed>;
+
+    /// Whether a task that is there came of that time of a schedule.
+    fn has_fired(&self, schedule: &str, nominal: Millis) -> Result<bool, Failed>;
+
+    /// Of which schedule a task came.
+    fn scheduled(&self, task: TaskId) -> Result<Option<Scheduled>, Failed>;
 
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
@@ -338,6 +355,15 @@ pub trait Rows: Reads {
         kept: RangeInclusive<i64>,
         commands: usize,
     ) -> Result<(), Failed>;
+
+    /// Writes a schedule, in the place of the one of its name.
+    fn write_schedule(&self, row: &ScheduleRow) -> Result<(), Failed>;
+
+    /// Deletes a schedule. True if there was one.
+    fn delete_schedule(&self, name: &str) -> Result<bool, Failed>;
+
+    /// Writes that a task came of a schedule. No time of a schedule has two.
+    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

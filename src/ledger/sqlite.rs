@@ -31,6 +31,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod schedules;
 mod tags;
 mod tasks;
 mod workers;

@@ -10,9 +10,15 @@ pub const TUBE_VARIABLE: &str = "TASKQUEUE_TUBE";
 pub const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
 /// Names the command.
 pub const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
+/// Names the schedule that the task came of, if it came of one.
+pub const SCHEDULE_VARIABLE: &str = "TASKQUEUE_SCHEDULE";
+/// Holds the time of the schedule that the task was made for.
+pub const SCHEDULED_FOR_VARIABLE: &str = "TASKQUEUE_SCHEDULED_FOR";
+/// Is 1 if that time was missed, and is made up for.
+pub const BACKFILLED_VARIABLE: &str = "TASKQUEUE_BACKFILLED";
 
 /// All of them. What says whose a process is cannot be withheld, nor is it anybody else's.
-pub const OWN_VARIABLES: [&str; 7] = [
+pub const OWN_VARIABLES: [&str; 10] = [
     TASK_VARIABLE,
     STORE_VARIABLE,
     UUID_VARIABLE,
@@ -20,4 +26,7 @@ pub const OWN_VARIABLES: [&str; 7] = [
     JOB_VARIABLE,
     ATTEMPT_VARIABLE,
     COMMAND_VARIABLE,
+    SCHEDULE_VARIABLE,
+    SCHEDULED_FOR_VARIABLE,
+    BACKFILLED_VARIABLE,
 ];

@@ -184,7 +184,7 @@ fn complain(troubled: &mut HashSet<TubeName>, troubles: &[Trouble]) {
 }
 
 /// On a thread that may wait for a lock.
-pub(super) async fn opened(open: Arc<OpenLedger>) -> Result<Store, ledger::Error> {
+pub async fn opened(open: Arc<OpenLedger>) -> Result<Store, ledger::Error> {
     let not_run = |error: NotRun| ledger::Error::trouble(format!("cannot open the store: {error}"));
     let thread = OneShot::start("opener").map_err(not_run)?;
     let opened = thread.run(move || open()).await.map_err(not_run)?;

@@ -215,7 +215,7 @@ impl Rules {
 }
 
 /// The next time of what is counted from the end of the task before; `None` while that has not ended.
-fn from_end(period: Millis, first: Millis, at: &Standing) -> Option<Millis> {
+pub fn from_end(period: Millis, first: Millis, at: &Standing) -> Option<Millis> {
     if at.nominal < first {
         return Some(first);
     }

@@ -10,6 +10,7 @@ use crate::control::{Answer, Refusal};
 use crate::link::Order;
 use crate::pool::Limits;
 use crate::reconcile::Scope;
+use crate::scheduler::Written;
 use crate::tube::TubeName;
 
 /// Where a tender's settings come from, once it runs.
@@ -18,6 +19,8 @@ pub struct Configuration {
     pub read: Box<dyn FnMut() -> Result<Read, Refusal> + Send>,
     /// What the one who puts tubes right goes by.
     pub scope: watch::Sender<Scope>,
+    /// What the scheduler has of it.
+    pub schedules: watch::Sender<Written>,
     /// What was accepted last, for our own workers.
     pub accepted: OwnedFd,
 }
@@ -30,6 +33,8 @@ pub struct Read {
     pub grace: std::time::Duration,
     /// What may run; for the tubes of the pools.
     pub scope: Scope,
+    /// What makes tasks at given times.
+    pub schedules: Written,
     /// What has changed and cannot be changed while it runs.
     pub kept: Vec<String>,
     /// The configuration, for our own workers.
@@ -87,6 +92,7 @@ impl Tender {
             pools,
             grace,
             scope,
+            schedules,
             kept,
             accepted,
         } = (configuration.read)()?;
@@ -119,6 +125,11 @@ impl Tender {
         {
             changed.push("tasks that have ended stay for other times than before".to_owned());
         }
+        if let Some(configuration) = &self.configuration
+            && *configuration.schedules.borrow() != schedules
+        {
+            changed.push("schedules are others than before".to_owned());
+        }
         for settings in pools {
             let tube = settings.tube.clone();
             match self.find(&tube) {
@@ -137,6 +148,7 @@ impl Tender {
         if let Some(configuration) = &mut self.configuration {
             configuration.accepted = accepted;
             configuration.scope.send_replace(scope);
+            configuration.schedules.send_replace(schedules);
             self.back.notify_one();
         }
         self.tell_all(Order::Reload);

@@ -21,8 +21,8 @@ use crate::process::lack::{Lack, NotStarted};
 use crate::process::leftover;
 use crate::process::memory;
 use crate::process::variables::{
-    ATTEMPT_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
-    UUID_VARIABLE,
+    ATTEMPT_VARIABLE, BACKFILLED_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, SCHEDULE_VARIABLE,
+    SCHEDULED_FOR_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE, UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
 use crate::task::output::{Capture, Captured};
@@ -93,7 +93,7 @@ pub fn start(
     let (plan, id) = (&attempt.plan, store.id());
     let conditions = plan.command.conditions.of(tube);
     let environment = environment.under(&conditions.variables);
-    let own: [(&'static str, &dyn Display); 7] = [
+    let mut own: Vec<(&'static str, &dyn Display)> = vec![
         (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &id),
         (UUID_VARIABLE, &attempt.uuid),
@@ -102,6 +102,15 @@ pub fn start(
         (ATTEMPT_VARIABLE, &attempt.id.number),
         (COMMAND_VARIABLE, &plan.name),
     ];
+    if let Some(scheduled) = &attempt.scheduled {
+        own.push((SCHEDULE_VARIABLE, &scheduled.schedule));
+        if let Some(at) = &scheduled.scheduled_for {
+            own.push((SCHEDULED_FOR_VARIABLE, at));
+        }
+        if scheduled.backfilled {
+            own.push((BACKFILLED_VARIABLE, &1));
+        }
+    }
     let user = conditions.identity.as_ref().map(|identity| identity.user);
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {

@@ -15,6 +15,7 @@ mod minutes;
 mod model;
 mod recovery;
 mod rows;
+mod schedules;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,11 @@ macro_rules! suite {
             rows::what_may_have_no_job_is_found_a_page_at_a_time,
             rows::what_is_due_much_later_has_no_job_until_it_is_near,
             rows::workers_are_known_with_what_they_have_done,
+            schedules::a_step_is_done_by_one_of_those_who_try,
+            schedules::no_time_has_two_tasks,
+            schedules::the_schedules_of_a_configuration_go_with_it,
+            schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
+            schedules::a_command_learns_of_which_time_it_came,
         }
     };
     ($ledger:ident, $new:path, $($module:ident::$case:ident),+ $(,)?) => {

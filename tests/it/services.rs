@@ -342,3 +342,22 @@ fn people_are_heard_again_once_there_are_descriptors() {
     troubled.tender.signal(Signal::TERM);
     assert_eq!(troubled.tender.wait().code, Some(0));
 }
+
+#[test]
+fn schedules_make_their_tasks() {
+    let taskqueue = Taskqueue::embedded();
+    let troubled = Troubled::tend(taskqueue, "scheduler", &["--min-workers", "1"]);
+    let add = [
+        "schedule",
+        "add",
+        "s",
+        "--use-tube",
+        "t",
+        "--every",
+        "1h",
+        "ok",
+    ];
+    troubled.taskqueue.run(&add).ok();
+    troubled.until_done(1);
+    troubled.end();
+}

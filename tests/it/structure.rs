@@ -107,10 +107,13 @@ const SHELL: &[(&str, &[&str])] = &[
             "ledger",
             "ownership",
             "reconcile",
+            "schedule",
+            "scheduler",
             "seconds",
             "task",
             "thread",
             "tube",
+            "zone",
         ],
     ),
     (
@@ -122,6 +125,19 @@ const SHELL: &[(&str, &[&str])] = &[
         &[
             "broker", "clock", "crash", "lives", "process", "ledger", "service", "task", "thread",
             "tube",
+        ],
+    ),
+    (
+        "scheduler",
+        &[
+            "broker",
+            "clock",
+            "crash",
+            "ledger",
+            "reconcile",
+            "schedule",
+            "service",
+            "zone",
         ],
     ),
     (
@@ -143,6 +159,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "pool",
             "process",
             "reconcile",
+            "scheduler",
             "service",
             "signals",
             "thread",
@@ -198,6 +215,8 @@ const EDGE: &[(&str, &[&str])] = &[
             "process",
             "reconcile",
             "schedule",
+            "scheduler",
+            "seconds",
             "service",
             "signals",
             "task",
@@ -212,7 +231,8 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "errno", "pool", "process", "sealed", "task", "trust", "tube",
+            "address", "clock", "errno", "pool", "process", "schedule", "sealed", "task", "trust",
+            "tube", "zone",
         ],
     ),
     // Which adapter is meant by which name.

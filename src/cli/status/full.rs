@@ -23,6 +23,9 @@ pub(super) fn full(seen: &Seen) -> String {
         let none = format!("no tender is up for the store {}", seen.store);
         paragraph(&mut text, &none);
     }
+    if let Some(said) = seen.of_schedules() {
+        paragraph(&mut text, &said);
+    }
     line(
         &mut text,
         TASKS,

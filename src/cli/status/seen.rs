@@ -41,6 +41,8 @@ pub(super) struct Seen {
     /// The tubes that there is something to say of.
     pub named: BTreeSet<TubeName>,
     pub tubes: Tubes,
+    /// How many schedules there are.
+    pub schedules: usize,
 }
 
 /// Looks at everything.
@@ -61,6 +63,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         counts: BTreeMap::new(),
         named: BTreeSet::new(),
         tubes: Tubes::default(),
+        schedules: 0,
     };
     for tender in tenders(store, tubes)? {
         match tender.ask(&Request::Status) {
@@ -81,6 +84,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
         seen.tubes.of_store(&db, &seen.counts)?;
+        seen.schedules = db.schedules()?.len();
         seen.tubes.retain(named);
         seen.name_tubes(tubes);
         // Before there is a store, nothing of ours waits anywhere.
@@ -115,6 +119,20 @@ impl Seen {
         }
     }
 
+    /// That schedules make nothing, where that is so.
+    pub fn of_schedules(&self) -> Option<String> {
+        if self.schedules == 0 || !self.tenders.is_empty() || !self.silent.is_empty() {
+            return None;
+        }
+        let count = match self.schedules {
+            1 => "1 schedule".to_owned(),
+            count => format!("{count} schedules"),
+        };
+        Some(format!(
+            "nothing comes of {count}: no tender is up that would make their tasks"
+        ))
+    }
+
     /// In the shape of `--json`.
     pub fn json(&self) -> Value {
         let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
@@ -133,6 +151,7 @@ impl Seen {
             "lately": self.tubes.within(),
             "commands": self.tubes.commands(),
             "unknown": self.tubes.unknown,
+            "schedules": self.schedules,
         })
     }
 }

@@ -128,6 +128,17 @@ pub(super) fn output(id: AttemptId, output: &Captured, is_new: bool) -> Result<(
     )
 }
 
+pub(super) fn fire(id: TaskId, is_new: bool, has_task: bool) -> Result<(), Failed> {
+    all(
+        Some(id),
+        &format!("what task {id} came of"),
+        &[
+            ("no time of a schedule has two", is_new),
+            ("it is a task's", has_task),
+        ],
+    )
+}
+
 pub(super) fn worker(row: &WorkerRow) -> Result<(), Failed> {
     all(
         None,

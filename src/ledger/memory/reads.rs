@@ -12,7 +12,8 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants, Wish,
+    self, Backlog, Each, EachPicked, Ends, FireRow, Held, Listed, Of, Reads, Running, ScheduleRow,
+    Scheduled, Tally, Wants, Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -388,6 +389,45 @@ impl Reads for Transaction<'_> {
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
+    }
+
+    fn schedules(&self) -> Result<Vec<ScheduleRow>, Failed> {
+        Ok(self.0.borrow().schedules().values().cloned().collect())
+    }
+
+    fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, Failed> {
+        Ok(self.0.borrow().schedules().get(name).cloned())
+    }
+
+    fn fires(&self, schedule: &str, limit: u32) -> Result<Vec<FireRow>, Failed> {
+        let tables = self.0.borrow();
+        let of = tables.fires().iter().rev();
+        let fires = of.filter(|(_, fire)| fire.schedule == schedule);
+        let fires = fires.filter_map(|(task, fire)| {
+            let row = tables.task(*task)?;
+            Some(FireRow {
+                task: *task,
+                nominal: fire.nominal,
+                is_open: row.finished.is_none(),
+                finished: row.finished,
+            })
+        });
+        Ok(fires.take(limited(limit)).collect())
+    }
+
+    fn has_fired(&self, schedule: &str, nominal: Millis) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let mut fires = tables.fires().values();
+        Ok(fires.any(|fire| fire.schedule == schedule && fire.nominal == Some(nominal)))
+    }
+
+    fn scheduled(&self, task: TaskId) -> Result<Option<Scheduled>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.fires().get(&task).map(|fire| Scheduled {
+            schedule: fire.schedule.clone(),
+            scheduled_for: fire.scheduled_for.clone(),
+            backfilled: fire.backfilled,
+        }))
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {

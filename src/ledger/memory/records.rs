@@ -76,6 +76,15 @@ pub(super) struct AttemptRow {
     pub took: Option<Resources>,
 }
 
+/// That a task came of a schedule.
+#[derive(Debug, Clone)]
+pub(super) struct Fire {
+    pub schedule: String,
+    pub nominal: Option<Millis>,
+    pub scheduled_for: Option<String>,
+    pub backfilled: bool,
+}
+
 /// A worker.
 #[derive(Debug, Clone)]
 pub(super) struct WorkerRow {

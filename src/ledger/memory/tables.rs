@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{Ends, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
 use super::checks;
-use super::records::{AttemptRow, TaskRow, WorkerRow};
+use super::records::{AttemptRow, Fire, TaskRow, WorkerRow};
 
 /// A table, and what of it was otherwise when the transaction began.
 #[derive(Debug, Clone)]
@@ -74,6 +74,8 @@ pub(super) struct Tables {
     /// When the newest was recorded of those that were deleted.
     deleted: Table<(), Millis>,
     ends: Table<Of, Ends>,
+    schedules: Table<String, ScheduleRow>,
+    fires: Table<TaskId, Fire>,
 }
 
 /// How much of each was written since the last commit.
@@ -87,6 +89,8 @@ pub(super) struct Written {
     numbers: usize,
     deleted: usize,
     ends: usize,
+    schedules: usize,
+    fires: usize,
 }
 
 impl Tables {
@@ -157,6 +161,9 @@ impl Tables {
             self.uuids.put(uuid, None);
             self.deleted.put((), self.deleted().max(Some(created)));
         }
+        if self.fires.get(id).is_some() {
+            self.fires.put(id, None);
+        }
         self.tasks.put(id, None);
     }
 
@@ -195,6 +202,29 @@ impl Tables {
         self.ends.put(of, ends);
     }
 
+    pub fn schedules(&self) -> &BTreeMap<String, ScheduleRow> {
+        self.schedules.rows()
+    }
+
+    pub fn write_schedule(&mut self, name: &str, row: Option<ScheduleRow>) {
+        self.schedules.put(name.to_owned(), row);
+    }
+
+    pub fn fires(&self) -> &BTreeMap<TaskId, Fire> {
+        self.fires.rows()
+    }
+
+    pub fn add_fire(&mut self, task: TaskId, fire: Fire) -> Result<(), Failed> {
+        let is_same = |other: &Fire| {
+            fire.nominal.is_some()
+                && (&other.schedule, other.nominal) == (&fire.schedule, fire.nominal)
+        };
+        let is_new = self.fires.get(task).is_none() && !self.fires().values().any(is_same);
+        checks::fire(task, is_new, self.task(task).is_some())?;
+        self.fires.put(task, Some(fire));
+        Ok(())
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -206,6 +236,8 @@ impl Tables {
             numbers,
             deleted,
             ends,
+            schedules,
+            fires,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -215,6 +247,8 @@ impl Tables {
         numbers.before.clear();
         deleted.before.clear();
         ends.before.clear();
+        schedules.before.clear();
+        fires.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -233,6 +267,8 @@ impl Tables {
             numbers: self.numbers.before.len(),
             deleted: self.deleted.before.len(),
             ends: self.ends.before.len(),
+            schedules: self.schedules.before.len(),
+            fires: self.fires.before.len(),
         }
     }
 
@@ -247,6 +283,8 @@ impl Tables {
             numbers,
             deleted,
             ends,
+            schedules,
+            fires,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -256,5 +294,7 @@ impl Tables {
         numbers.undo(written.numbers);
         deleted.undo(written.deleted);
         ends.undo(written.ends);
+        schedules.undo(written.schedules);
+        fires.undo(written.fires);
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Transaction;
 use super::queries::{column, row};
-use super::records::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
+use super::records::{AttemptRow, Fire, ForeignMark, Numbered, TaskRow, WorkerRow};
 use crate::broker::JobId;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::Old;
@@ -16,7 +16,7 @@ use crate::ledger::rows::{
     self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
     Rows,
 };
-use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -594,6 +594,31 @@ impl Rows for Transaction<'_> {
         ends.add(more);
         tables.write_ends(of, Some(ends));
         Ok(())
+    }
+
+    fn write_schedule(&self, row: &ScheduleRow) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.write_schedule(&row.name, Some(row.clone()));
+        Ok(())
+    }
+
+    fn delete_schedule(&self, name: &str) -> Result<bool, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_there = tables.schedules().contains_key(name);
+        if is_there {
+            tables.write_schedule(name, None);
+        }
+        Ok(is_there)
+    }
+
+    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+        let row = Fire {
+            schedule: fire.schedule.to_owned(),
+            nominal: fire.nominal,
+            scheduled_for: fire.scheduled_for.map(str::to_owned),
+            backfilled: fire.backfilled,
+        };
+        self.0.borrow_mut().add_fire(fire.task, row)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, minutes, puts, read, recover, tags, tasks, workers,
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, schedules, tags, tasks,
+    workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
@@ -16,6 +17,7 @@ use crate::ledger::rows::{
     Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -173,6 +175,26 @@ impl Reads for Connected<'_> {
 
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
         tasks::may_lack(self.0, recorded)
+    }
+
+    fn schedules(&self) -> Result<Vec<ScheduleRow>, Failed> {
+        schedules::all(self.0)
+    }
+
+    fn schedule(&self, name: &str) -> Result<Option<ScheduleRow>, Failed> {
+        schedules::one(self.0, name)
+    }
+
+    fn fires(&self, schedule: &str, limit: u32) -> Result<Vec<FireRow>, Failed> {
+        schedules::fires(self.0, schedule, limit)
+    }
+
+    fn has_fired(&self, schedule: &str, nominal: Millis) -> Result<bool, Failed> {
+        schedules::has_fired(self.0, schedule, nominal)
+    }
+
+    fn scheduled(&self, task: TaskId) -> Result<Option<Scheduled>, Failed> {
+        schedules::of_task(self.0, task)
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {
@@ -380,6 +402,18 @@ impl Rows for Connected<'_> {
         commands: usize,
     ) -> Result<(), Failed> {
         minutes::add(self.0, of, more, &kept, commands)
+    }
+
+    fn write_schedule(&self, row: &ScheduleRow) -> Result<(), Failed> {
+        schedules::write(self.0, row)
+    }
+
+    fn delete_schedule(&self, name: &str) -> Result<bool, Failed> {
+        schedules::delete(self.0, name)
+    }
+
+    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+        schedules::add_fire(self.0, fire)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

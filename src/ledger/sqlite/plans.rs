@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, recover, tasks, workers};
+use super::{cleanup, filter, minutes, puts, recover, schedules, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -71,6 +71,9 @@ fn queries_go_by_their_indices() {
             recover::MISSING.into(),
             "puts USING PRIMARY KEY (tube=? AND task>?)",
         ),
+        (schedules::OF.into(), "fires USING INDEX fires_schedule"),
+        (schedules::BY_TASK.into(), "fires USING INTEGER PRIMARY KEY"),
+        (schedules::HAS_FIRED.into(), "fires USING"),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
             minutes::ENDS.into(),
@@ -226,6 +229,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
+        "tasks",
     ];
     assert_eq!(parents, expected);
 }

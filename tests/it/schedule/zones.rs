@@ -1,8 +1,8 @@
 //! The rule for daylight saving, in all zones of the database, against a slow and obvious model.
 //!
 //! The model walks through every quarter of an hour that the clock on the wall could show, and asks the library for
-//! time what instants show it. Days on which the clock is not set are alike: of these the test takes some, and all of them with
-//! `TASKQUEUE_ALL_DAYS=1`.
+//! time what instants show it. Days on which the clock is not set are alike: of these the test takes some, and all of
+//! them with `TASKQUEUE_ALL_DAYS=1`.
 
 use std::collections::BTreeSet;
 

@@ -78,7 +78,7 @@ fn every_service_is_written_down_and_made_to_panic() {
             services.chain(strings_after(text, "service::on_thread("))
         })
         .collect();
-    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(names.len(), 14, "{names:?}");
     for name in names {
         assert!(
             table.contains(&format!("| `{name}` |")),

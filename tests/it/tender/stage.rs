@@ -97,6 +97,7 @@ impl Scene {
             limit: self.limit,
             reconciler: None,
             upkeep: None,
+            scheduler: None,
         };
         let (asked, receiver) = mpsc::channel(8);
         Stage {

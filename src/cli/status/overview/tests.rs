@@ -75,6 +75,7 @@ fn seen(pools: Vec<Pool>) -> Seen {
         silent: Vec::new(),
         counts: BTreeMap::new(),
         named,
+        schedules: 0,
         tubes: Tubes::default(),
     }
 }

@@ -190,6 +190,7 @@ pub fn attempt(
             generation: 1,
         },
         foreign,
+        scheduled: None,
         ahead,
     })
 }

@@ -132,6 +132,7 @@ fn every_key_of_the_configuration_is_in_its_page() {
             r".SS [types.\(dqNAME\(dq]",
             "[types.a]\ncommand = 'a'\nx_ = 1",
         ),
+        (".SS [schedules.NAME]", "[schedules.a]\ntube = 'a'\nx_ = 1"),
         (".SS [defaults]", "[defaults]\nx_ = 1"),
         (".SS limits = { ... }", "[defaults]\nlimits = { x_ = 1 }"),
         (
@@ -250,6 +251,7 @@ fn the_example_has_every_key() {
         "tubes",
         "commands",
         "types",
+        "schedules",
         "worker_command",
         "worker_protocol",
     ];

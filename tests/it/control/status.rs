@@ -179,7 +179,7 @@ fn it_tells_what_waits_at_the_broker_and_what_ended() {
     put(&["sleep", "0"]);
     put(&["sleep", "x"]);
     taskqueue.work("t", 2);
-    for delay in ["1h", "2h"] {
+    for delay in ["1h", "50m"] {
         put(&["--delay", delay, "sleep", "0"]);
     }
     taskqueue.run(&["pause", "t"]).ok();

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use taskqueue::crash::VARIABLE;
+use taskqueue::crash::{Point, VARIABLE};
 
 use super::{COMMANDS, fired, set_clock, shown, tender_of};
 use crate::support::{Beanstalkd, Running, Taskqueue, until};
@@ -210,9 +210,13 @@ fn an_interval_from_the_end_waits_for_all_attempts() {
 /// forward and back meanwhile.
 #[test]
 fn each_time_comes_once_whatever_dies_and_whatever_the_clock_says() {
-    for point in ["FireDecided", "Fired", "FireRung"] {
-        let server = Beanstalkd::start();
-        let taskqueue = Taskqueue::with(&server);
+    let points = [Point::FireDecided, Point::Fired, Point::FireRung];
+    let server = Beanstalkd::start();
+    let all = points.map(|point| (point, Taskqueue::with(&server)));
+    for (point, taskqueue) in all
+        .into_iter()
+        .chain(points.map(|point| (point, Taskqueue::embedded())))
+    {
         taskqueue.configure(COMMANDS);
         set_clock(&taskqueue, 0);
         add(
@@ -231,9 +235,9 @@ fn each_time_comes_once_whatever_dies_and_whatever_the_clock_says() {
             ],
         );
         let mut dying = tender_of(&taskqueue, "u");
-        dying.env(VARIABLE, point);
+        dying.env(VARIABLE, format!("{point:?}"));
         let ran = Running::start(dying).wait();
-        assert_eq!(ran.code, None, "it was not killed at {point}");
+        assert_eq!(ran.code, None, "it was not killed at {point:?}");
         let one = Running::start(tender_of(&taskqueue, "t"));
         let other = Running::start(tender_of(&taskqueue, "u"));
         until_fired(&taskqueue, 3);
@@ -245,9 +249,9 @@ fn each_time_comes_once_whatever_dies_and_whatever_the_clock_says() {
         taskqueue.run(&["schedule", "pause", "s"]).ok();
         let all = fired(&taskqueue);
         let gaps: Vec<i64> = all.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        assert!(gaps.iter().all(|gap| *gap == 1000), "{point}: {gaps:?}");
+        assert!(gaps.iter().all(|gap| *gap == 1000), "{point:?}: {gaps:?}");
         let first = number(&taskqueue, "SELECT made FROM schedules");
-        assert_eq!(all[0].0, first, "{point}: the first is missing");
+        assert_eq!(all[0].0, first, "{point:?}: the first is missing");
         // Each was run once, also the one whose job was not put.
         taskqueue.run(&["reconcile"]).ok();
         until("run", || {
@@ -258,7 +262,7 @@ fn each_time_comes_once_whatever_dies_and_whatever_the_clock_says() {
         ran.sort();
         let count = ran.len();
         ran.dedup();
-        assert_eq!((ran.len(), count), (all.len(), all.len()), "{point}");
+        assert_eq!((ran.len(), count), (all.len(), all.len()), "{point:?}");
         end(one);
         end(other);
     }

@@ -17,8 +17,10 @@ const STEP: i64 = 900;
 
 const YEARS: std::ops::Range<i16> = 2025..2028;
 
-/// Each beside what it means: minutes, hours, and whether elapsed time counts.
-const EXPRESSIONS: [(&str, fn(DateTime) -> bool, bool); 5] = [
+/// An expression, what it means on the clock, and whether elapsed time counts.
+type Expression = (&'static str, fn(DateTime) -> bool, bool);
+
+const EXPRESSIONS: [Expression; 5] = [
     (
         "30 2 * * *",
         |at| (at.hour(), at.minute()) == (2, 30),

@@ -100,6 +100,8 @@ impl Service for Scheduler {
                         }
                     }
                 }
+                // Nobody else needs its place for long.
+                store.make_room();
             }
             tokio::select! {
                 () = sleep(next.pause(now())) => {}

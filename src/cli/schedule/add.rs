@@ -14,7 +14,7 @@ use crate::cli::{Failure, log, number, put};
 use crate::clock;
 use crate::config::schedules::{Every, GivenRules, GivenTiming, check_name, check_template};
 use crate::config::{Config, EXAMPLE_COMMAND, duration};
-use crate::schedule::spec::{From, Missed, Overlap, Spec, Template};
+use crate::schedule::spec::{From, Missed, Overlap, Spec, Template, Timing};
 use crate::seconds::whole_seconds;
 use crate::task::command::Content;
 use crate::task::payload::{Argument, Call};
@@ -98,6 +98,14 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     let name = flags.name.clone();
     check_name(&name).map_err(Failure::usage)?;
     let spec = spec(flags)?;
+    if let Timing::At(at) = spec.timing
+        && at <= clock::now()
+    {
+        return Err(
+            Failure::usage("--at: that time is past, and nothing would come of it")
+                .next("name a time to come, or put a task: taskqueue put"),
+        );
+    }
     let queue = Queue::open(&config.broker, &config.store)?;
     let set = block_on(async { Ok(queue.set_schedule(&name, &spec).await?) })?;
     let said = match set {

@@ -156,6 +156,11 @@ fn what_makes_no_sense_is_refused_by_name() {
             "--zone: goes with cron or at",
         ),
         (&["--at", "soon", "job"], "--at: 'soon' is no time"),
+        (
+            &["--at", "2001-01-01 9:00", "job"],
+            "--at: '2001-01-01 9:00' is no time",
+        ),
+        (&["--at", "2001-01-01 09:00", "job"], "that time is past"),
     ] {
         let said_so = taskqueue
             .run(&[&["schedule", "add", "x", "--use-tube", "t"], args].concat())

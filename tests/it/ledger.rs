@@ -138,6 +138,7 @@ macro_rules! suite {
             schedules::the_schedules_of_a_configuration_go_with_it,
             schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
             schedules::a_command_learns_of_which_time_it_came,
+            schedules::another_producers_job_may_say_when_it_is_to_run,
         }
     };
     ($ledger:ident, $new:path, $($module:ident::$case:ident),+ $(,)?) => {

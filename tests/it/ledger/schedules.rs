@@ -2,12 +2,12 @@
 
 use taskqueue::ledger::put::NewTask;
 use taskqueue::ledger::schedules::{Made, Move, Moved, NameTaken, NewSchedule, SeenAt, Set};
-use taskqueue::ledger::{Claim, Millis, TaskRef};
+use taskqueue::ledger::{Claim, ForeignJob, Millis, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::id::TaskId;
 use uuid::Uuid;
 
-use super::{NOW, New, Stage, call, job_ref};
+use super::{NOW, New, Stage, call, foreign, job_ref};
 use crate::support::tube;
 
 fn new_schedule(name: &str, timing: &str) -> NewSchedule {
@@ -220,4 +220,28 @@ pub fn a_command_learns_of_which_time_it_came(new: New) {
     assert_eq!(standing(&ledger).1, [(Some(NOW - 1), false)]);
     let (_, job) = super::put(&mut ledger.db, NOW);
     assert_eq!(ledger.begin(&job).scheduled, None);
+}
+
+pub fn another_producers_job_may_say_when_it_is_to_run(new: New) {
+    let mut ledger = new();
+    let mut named = |at: Millis| {
+        let foreign = ForeignJob {
+            at: Some(at),
+            content: Content::Call(call("1")),
+            ..foreign("body")
+        };
+        let job = job_ref(1, TaskRef::Named(Uuid::now_v7(), foreign));
+        ledger.claim(&job)
+    };
+    assert!(
+        matches!(named(NOW - 9), Claim::Begun(_)),
+        "what is past is now"
+    );
+    let claim = named(NOW + 7000);
+    let Claim::Later { delay, .. } = claim else {
+        panic!("{claim:?}");
+    };
+    assert_eq!(delay.as_secs(), 7);
+    let due: Vec<_> = ledger.tasks().iter().filter_map(|task| task.due).collect();
+    assert_eq!(due, [NOW + 7000]);
 }

@@ -47,6 +47,14 @@ impl Failure {
         }
     }
 
+    /// Says what came of it, too.
+    pub fn also(self, also: &str) -> Failure {
+        Failure {
+            what: format!("{}; {also}", self.what),
+            ..self
+        }
+    }
+
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.code)

@@ -153,6 +153,13 @@ pub trait Reads {
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
 
+    /// The newest workers of a tube, among so many of the newest of all tubes, each with when it said that it ended.
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed>;
+
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
 }

@@ -8,6 +8,7 @@ pub use super::rows::{Known, NewWorker};
 use super::{Ledger, Millis};
 use crate::lives::{Alive, Holder};
 use crate::task::id::{TaskId, WorkerId};
+use crate::tube::TubeName;
 
 /// Who claims and settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,23 @@ impl Ledger {
     /// Records of which tasks it is known that their producers' own jobs are deleted.
     pub fn note_deleted(&mut self, deleted: &[TaskId]) -> Result<(), Error> {
         self.change(|rows| note_deleted(rows, deleted))
+    }
+
+    /// Whether a worker of a tube lives, or has said since then that it ended, of the newest thousand.
+    pub fn has_worker(&self, tube: &TubeName, since: Millis) -> Result<bool, Error> {
+        const LOOKED_AT: usize = 1000;
+        self.look(|rows| {
+            for (worker, stopped) in rows.workers_of(tube, LOOKED_AT)? {
+                let counts = match stopped {
+                    Some(stopped) => stopped >= since,
+                    None => self.lives.is_held(Holder::Worker(worker))?,
+                };
+                if counts {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     /// Every worker that has a row, the oldest first. Looks at every attempt for each.

@@ -131,6 +131,7 @@ macro_rules! suite {
             rows::what_waits_is_counted_by_what_it_wants,
             rows::what_may_have_no_job_is_found_a_page_at_a_time,
             rows::workers_are_known_with_what_they_have_done,
+            rows::a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then,
         }
     };
     ($ledger:ident, $new:path, $($module:ident::$case:ident),+ $(,)?) => {

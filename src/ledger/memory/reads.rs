@@ -368,6 +368,17 @@ impl Reads for Transaction<'_> {
         Ok(self.0.borrow().output(attempt).cloned())
     }
 
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed> {
+        let tables = self.0.borrow();
+        let newest = tables.workers().iter().rev().take(most);
+        let of = newest.filter(|(_, row)| row.worker.tube == tube.as_str());
+        Ok(of.map(|(id, row)| (*id, row.stopped)).collect())
+    }
+
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         let tables = self.0.borrow();
         let known = tables.workers().iter().map(|(id, row)| {

@@ -79,6 +79,7 @@ pub(super) struct AttemptRow {
 pub(super) struct WorkerRow {
     pub worker: NewWorker,
     pub boot: String,
+    pub stopped: Option<Millis>,
     pub told: Option<Millis>,
     pub hung: Option<Millis>,
 }

@@ -510,13 +510,18 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_worker(WorkerRow {
             worker: worker.clone(),
             boot: boot.to_owned(),
+            stopped: None,
             told: None,
             hung: None,
         })
     }
 
-    /// Nobody reads it.
-    fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+    fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        if let Some(mut row) = tables.workers().get(&worker).cloned() {
+            row.stopped = stopped;
+            tables.write_worker(worker, Some(row));
+        }
         Ok(())
     }
 

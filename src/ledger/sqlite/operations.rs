@@ -165,6 +165,14 @@ impl Reads for Connected<'_> {
         tasks::may_lack(self.0, recorded)
     }
 
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed> {
+        workers::of(self.0, tube, most)
+    }
+
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         workers::all(self.0)
     }

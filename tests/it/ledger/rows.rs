@@ -415,6 +415,35 @@ pub fn workers_are_known_with_what_they_have_done(new: New) {
     drop(attempt);
 }
 
+pub fn a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then(new: New) {
+    let mut ledger = new();
+    let (u, v) = (tube("u"), tube("v"));
+    let register = |ledger: &mut Stage| {
+        let (name, host) = ("one".to_owned(), "here".to_owned());
+        let tube = "u".to_owned();
+        let pid = 1;
+        let worker = NewWorker {
+            name,
+            tube,
+            host,
+            pid,
+        };
+        ledger.db.register(&worker, NOW).unwrap()
+    };
+    let has = |ledger: &Stage, since| ledger.db.has_worker(&u, since).unwrap();
+    assert!(!has(&ledger, NOW));
+    let worker = register(&mut ledger);
+    assert!(has(&ledger, NOW + 9));
+    assert!(!ledger.db.has_worker(&v, NOW).unwrap());
+    ledger.db.sign_off(worker.me.id, &[], NOW + 5).unwrap();
+    assert!(has(&ledger, NOW + 5));
+    assert!(!has(&ledger, NOW + 6));
+    let killed = register(&mut ledger);
+    assert!(has(&ledger, NOW + 6));
+    drop(killed);
+    assert!(!has(&ledger, NOW + 6));
+}
+
 pub fn what_is_picked_passes_the_filter_oldest_first(new: New) {
     let mut ledger = new();
     let ids: Vec<TaskId> = (0..6).map(|n| put(&mut ledger.db, NOW + n).0).collect();

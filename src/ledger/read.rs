@@ -8,9 +8,11 @@ use super::rows::Listed;
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
+mod span;
 mod types;
 
 pub use super::filter::Filter;
+use span::narrowed;
 pub use types::{Attempt, DisplayedStatus, Key, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
@@ -69,7 +71,8 @@ impl Ledger {
             let mut living = Living::of(&*self.lives);
             let mut page = Page::default();
             let mut bytes = 0;
-            rows.page(filter, below, LISTED, &mut |listed| {
+            let within = narrowed(rows, filter, TaskId::BEFORE_ALL..below)?;
+            rows.page(filter, within, LISTED, &mut |listed| {
                 let task = living.shown(listed)?;
                 if !filter.shows(task.status) {
                     return Ok(true);
@@ -100,7 +103,8 @@ impl Ledger {
             let mut living = Living::of(&*self.lives);
             let asks = filter.asks_who_lives();
             let mut picked = Vec::new();
-            rows.pick(filter, after, up_to, &mut |task, owner| {
+            let within = narrowed(rows, filter, after.next()..up_to.next())?;
+            rows.pick(filter, within, &mut |task, owner| {
                 let passes = match owner.filter(|_| asks) {
                     None => true,
                     Some(owner) => filter.shows(match living.answers(Some(owner))? {

@@ -3,7 +3,7 @@
 //!
 //! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use uuid::Uuid;
 
@@ -118,25 +118,27 @@ pub trait Reads {
     /// What ended from one minute to another, both of them too, in no order.
     fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed>;
 
-    /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
-    /// Each comes with so many of its newest attempts, at most.
+    /// The tasks of some numbers that pass the filter as far as the rows tell, the newest first, without bodies and
+    /// output. Each comes with so many of its newest attempts, at most.
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed>;
 
-    /// The tasks behind one, up to another, that pass the filter as far as the rows tell, the oldest first. Where the
-    /// filter asks who lives, those that run come with who answers for them.
+    /// The tasks of some numbers that pass the filter as far as the rows tell, the oldest first. Where the filter asks
+    /// who lives, those that run come with who answers for them.
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed>;
+
+    /// The first task of that number or a higher one, and when it was recorded.
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed>;
 
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;

@@ -131,6 +131,7 @@ macro_rules! suite {
             rows::what_waits_is_counted_by_what_it_wants,
             rows::what_may_have_no_job_is_found_a_page_at_a_time,
             rows::workers_are_known_with_what_they_have_done,
+            rows::a_list_of_a_time_has_all_of_that_time_though_the_clock_was_set_back,
             rows::a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then,
         }
     };
@@ -438,6 +439,11 @@ pub fn call(argument: &str) -> Call {
 
 /// Records a task of ours; its row and a job that points to it.
 pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
+    put_at(db, due, NOW)
+}
+
+/// The same at another time.
+pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         tags: Vec::new(),
@@ -448,7 +454,7 @@ pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
         ttr: 60,
         due,
     };
-    let added = db.add(&[task], NOW).unwrap();
+    let added = db.add(&[task], now).unwrap();
     let &[Added::New { id }] = added.as_slice() else {
         panic!("{added:?}");
     };

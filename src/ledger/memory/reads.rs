@@ -1,7 +1,7 @@
 //! What may be looked at, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::Range;
 
 use super::Transaction;
 use super::queries::{self, limited};
@@ -281,12 +281,15 @@ impl Reads for Transaction<'_> {
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
-        for (id, row) in tables.tasks().range(..below).rev() {
+        if within.is_empty() {
+            return Ok(());
+        }
+        for (id, row) in tables.tasks().range(within).rev() {
             if filter.passes(&row.seen(*id)) && !each(tables.listed(*id, row, false, attempts))? {
                 return Ok(());
             }
@@ -297,21 +300,25 @@ impl Reads for Transaction<'_> {
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
-        if after >= up_to {
+        if within.is_empty() {
             return Ok(());
         }
-        let within = (Bound::Excluded(after), Bound::Included(up_to));
         for (id, row) in tables.tasks().range(within) {
             if filter.passes(&row.seen(*id)) && !each(*id, row.owner)? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed> {
+        let tables = self.0.borrow();
+        let mut those = tables.tasks().range(from..);
+        Ok(those.next().map(|(id, row)| (*id, row.created)))
     }
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {

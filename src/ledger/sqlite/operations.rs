@@ -1,6 +1,6 @@
 //! The operations on rows, each by its statement.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use uuid::Uuid;
 
@@ -124,21 +124,24 @@ impl Reads for Connected<'_> {
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed> {
-        read::page(self.0, filter, below, attempts, each)
+        read::page(self.0, filter, within, attempts, each)
     }
 
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed> {
-        filter::pick(self.0, filter, after, up_to, each)
+        filter::pick(self.0, filter, within, each)
+    }
+
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed> {
+        read::recorded_from(self.0, from)
     }
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {

@@ -1,5 +1,6 @@
 //! Rows as they are shown.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
@@ -11,6 +12,7 @@ use super::filter::{self, Query};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
+use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
@@ -32,11 +34,11 @@ const COLUMNS: &str =
 pub(super) fn page(
     look: &Connection,
     filter: &Filter,
-    below: TaskId,
+    within: Range<TaskId>,
     most: u32,
     each: &mut Each<'_>,
 ) -> Result<(), Failed> {
-    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
+    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, &within);
     let mut statement = look.prepare_cached(&sql)?;
     let mut attempts = look.prepare_cached(ATTEMPTS)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -63,6 +65,19 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
         Key::Uuid(uuid) => statement.query_row([uuid.as_bytes()], read),
     };
     found.optional()?.transpose()
+}
+
+/// By the rows' own order.
+pub(super) const RECORDED_FROM: &str =
+    "SELECT id, created FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 1";
+
+pub(super) fn recorded_from(
+    look: &Connection,
+    from: TaskId,
+) -> Result<Option<(TaskId, Millis)>, Failed> {
+    let mut select = look.prepare_cached(RECORDED_FROM)?;
+    let found = select.query_row([from], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
 }
 
 const ATTEMPTS: &str =

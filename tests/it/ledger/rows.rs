@@ -14,7 +14,7 @@ use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register, took};
+use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, put_at, register, took};
 use crate::support::tube;
 
 /// Changes rows as the protocol would not.
@@ -413,6 +413,39 @@ pub fn workers_are_known_with_what_they_have_done(new: New) {
     ledger.db.sign_off(other.me.id, &[runs], NOW).unwrap();
     assert_eq!(ledger.db.workers().unwrap().len(), 2, "its row stays");
     drop(attempt);
+}
+
+pub fn a_list_of_a_time_has_all_of_that_time_though_the_clock_was_set_back(new: New) {
+    let mut ledger = new();
+    // The fourth was recorded while the clock was behind, the sixth while it was ahead.
+    let at = [0, 10, 20, 5, 30, 90, 40].map(|after| NOW + after);
+    let ids = at.map(|at| put_at(&mut ledger.db, at, at).0);
+    let of = |filter: &Filter| -> Vec<i64> {
+        let tasks = ledger.filtered(filter).into_iter();
+        let listed: Vec<_> = tasks.map(|task| task.created - NOW).collect();
+        let (from, to) = (TaskId::BEFORE_ALL, TaskId::AFTER_ALL);
+        assert_eq!(
+            ledger.db.pick(filter, from, to, 9).unwrap().len(),
+            listed.len()
+        );
+        listed
+    };
+    let all = Filter::default;
+    assert_eq!(of(&all().since(NOW + 10)), [40, 90, 30, 20, 10]);
+    assert_eq!(of(&all().until(NOW + 20)), [5, 10, 0]);
+    assert_eq!(of(&all().since(NOW + 5).until(NOW + 21)), [5, 20, 10]);
+    assert_eq!(of(&all().since(NOW + 50).until(NOW + 80)), [0; 0]);
+    assert_eq!(of(&all().since(NOW + 91)), [0; 0]);
+    assert_eq!(of(&all().since(NOW + 20).tube(&tube("u"))), [0; 0]);
+    // Page by page it is the same.
+    let filter = all().since(NOW + 5).until(NOW + 21);
+    let (mut seen, mut below) = (Vec::new(), Some(TaskId::AFTER_ALL));
+    while let Some(id) = below {
+        let page = ledger.db.page(&filter, id, 1).unwrap();
+        seen.extend(page.tasks.iter().map(|task| task.id));
+        below = page.next;
+    }
+    assert_eq!(seen, [ids[3], ids[2], ids[1]]);
 }
 
 pub fn a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then(new: New) {

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -160,12 +162,9 @@ pub fn main() -> ExitCode {
     if guard::is_asked_for() {
         return guard::main();
     }
-    let shape = variables::heeded(help::shaped(Cli::command()));
-    let parsed = shape.clone().try_get_matches();
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let _end = log::End;
     let begin = || {
-        let Some(Cli { global, command }) = variables::heed(parsed, &shape)? else {
+        let Some(Cli { global, command }) = parsed()? else {
             return Ok(ExitCode::SUCCESS);
         };
         let global = log::named(global, command.is_daemon())?;
@@ -180,6 +179,31 @@ pub fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// What the command line asks for; nothing where that was help, which is printed by then.
+fn parsed() -> Result<Option<Cli>, Failure> {
+    let parse = |shape: &mut clap::Command| {
+        let matches = shape.try_get_matches_from_mut(env::args_os())?;
+        Cli::from_arg_matches(&matches)
+    };
+    let heeded = |command| variables::heeded_here(help::taken(command));
+    let mut taken = heeded(Cli::command());
+    let words: Vec<OsString> = env::args_os().collect();
+    let is_named = |command: &&clap::Command| words.iter().any(|word| word == command.get_name());
+    let named = taken.get_subcommands().filter(is_named);
+    let named: Vec<String> = named.map(|command| command.get_name().to_owned()).collect();
+    // Of all others nothing is asked. A word may be a name by chance.
+    for name in named {
+        taken = taken.mut_subcommand(name, heeded);
+    }
+    let parsed = parse(&mut taken);
+    if parsed.is_ok() {
+        return variables::heed(parsed, &taken);
+    }
+    // The texts take longer to make than all the rest.
+    let shape = variables::heeded(help::shaped(Cli::command()));
+    variables::heed(parse(&mut shape.clone()), &shape)
 }
 
 fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {

@@ -61,6 +61,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
         (None, false) => USUAL,
     };
     let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = queue.map(Queue::on_this_thread);
     let mut out = BufWriter::new(out(flags.json));
     begin(&mut out, flags.json)?;
     let listed = match &queue {

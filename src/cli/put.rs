@@ -476,7 +476,7 @@ fn put_known(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: open(config)?,
+        queue: open(config)?.on_this_thread(),
         order,
         doubt: Doubt::new(config, &order.tube),
         warned: false,

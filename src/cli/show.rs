@@ -49,6 +49,7 @@ pub fn key(text: &str) -> Result<Key, String> {
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = queue.map(Queue::on_this_thread);
     let is_there = queue.is_some();
     let task = match queue {
         Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,

@@ -18,6 +18,8 @@ pub struct Store {
     thread: Thread<Ledger>,
     id: Uuid,
     is_local: bool,
+    /// Whoever asks has nothing else to do meanwhile.
+    waits: bool,
     lives: Arc<dyn Lives>,
     journals: Arc<dyn Journals>,
 }
@@ -34,8 +36,19 @@ impl Store {
             thread: Thread::new("store", ledger),
             id,
             is_local,
+            waits: false,
             lives,
             journals,
+        }
+    }
+
+    /// The same for a program that does one thing after the other, and has nothing else to do while the ledger is at
+    /// work: calls run where they are made, and no thread is begun for them.
+    #[must_use]
+    pub fn on_this_thread(self) -> Store {
+        Store {
+            waits: true,
+            ..self
         }
     }
 
@@ -81,6 +94,17 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Ledger) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
+        let mut f = Some(f);
+        if self.waits
+            && let Some(Some(done)) = self.thread.here(|ledger| f.take().map(|f| f(ledger)))
+        {
+            self.see_to_upkeep();
+            return done;
+        }
+        // Whoever has the ledger at this moment is its thread.
+        let Some(f) = f else {
+            return Err(Error::closed());
+        };
         let called = self.thread.call(f).await.map_err(|not_run| match not_run {
             NotRun::Closed => Error::closed(),
             NotRun::NoThread { reason } => {

@@ -17,6 +17,7 @@ mod bulk;
 mod cancel;
 mod check;
 mod cleanup;
+mod complete;
 mod completions;
 mod configured;
 mod delete;
@@ -142,6 +143,9 @@ enum Command {
     Demo(demo::Flags),
     /// Print what a shell needs to complete the command line
     Completions(completions::Flags),
+    /// Print what may stand somewhere on the command line
+    #[command(hide = true)]
+    Complete(complete::Flags),
     /// Print the manual page
     #[command(hide = true)]
     ManPage,
@@ -239,6 +243,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::ExampleTaskWorker(flags) => example::work(flags),
         Command::Demo(flags) => demo::run(&flags, global.broker.as_ref()),
         Command::Completions(flags) => completions::run(&flags, &shape()),
+        Command::Complete(flags) => complete::run(&flags, global),
         Command::ManPage => man::page(&Cli::command())
             .and_then(|page| out::out(false).write_all(&page))
             .map_err(Failure::from),

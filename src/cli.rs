@@ -1,11 +1,11 @@
 //! The command line: one file a subcommand.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::process::{folder, program};
 use crate::signals;
@@ -191,9 +191,35 @@ fn parsed() -> Result<Option<Cli>, Failure> {
         let matches = shape.try_get_matches_from_mut(env::args_os())?;
         Cli::from_arg_matches(&matches)
     };
+    let words: Vec<OsString> = env::args_os().collect();
+    // To whoever asks for none of them, texts are nothing; to make them takes longer than all the rest.
+    if !words.iter().any(|word| is_of_texts(word)) {
+        let shapes: [Shape; 2] = [brief, |words| Some(taken(words))];
+        for mut shape in shapes.iter().filter_map(|shape| shape(&words)) {
+            let parsed = parse(&mut shape);
+            if parsed.is_ok() {
+                return variables::heed(parsed, &shape);
+            }
+        }
+    }
+    let shape = variables::heeded(help::shaped(Cli::command()));
+    variables::heed(parse(&mut shape.clone()), &shape)
+}
+
+/// What a command line of such words is parsed by, if it can be.
+type Shape = fn(&[OsString]) -> Option<clap::Command>;
+
+/// Whether a word can be one that asks for help or the version.
+fn is_of_texts(word: &OsStr) -> bool {
+    ["help", "--help", "-h", "--version", "-V"]
+        .iter()
+        .any(|text| word == OsStr::new(text))
+}
+
+/// The whole command line as it is taken, without what its texts look like.
+fn taken(words: &[OsString]) -> clap::Command {
     let heeded = |command| variables::heeded_here(help::taken(command));
     let mut taken = heeded(Cli::command());
-    let words: Vec<OsString> = env::args_os().collect();
     let is_named = |command: &&clap::Command| words.iter().any(|word| word == command.get_name());
     let named = taken.get_subcommands().filter(is_named);
     let named: Vec<String> = named.map(|command| command.get_name().to_owned()).collect();
@@ -201,14 +227,36 @@ fn parsed() -> Result<Option<Cli>, Failure> {
     for name in named {
         taken = taken.mut_subcommand(name, heeded);
     }
-    let parsed = parse(&mut taken);
-    if parsed.is_ok() {
-        return variables::heed(parsed, &taken);
-    }
-    // The texts take longer to make than all the rest.
-    let shape = variables::heeded(help::shaped(Cli::command()));
-    variables::heed(parse(&mut shape.clone()), &shape)
+    taken
 }
+
+/// Those subcommands that scripts and tenders call again and again, if such a word is there. To make the flags of all
+/// subcommands takes longer than to put a task. What the brief command line refuses the whole one says why.
+fn brief(words: &[OsString]) -> Option<clap::Command> {
+    let heeded = |command| variables::heeded_here(help::taken(command));
+    let named = BRIEF
+        .iter()
+        .filter(|(name, _)| words.iter().any(|word| word == name));
+    let named: Vec<clap::Command> = named
+        .map(|(name, flags)| heeded(flags(clap::Command::new(*name))))
+        .collect();
+    (!named.is_empty()).then(|| {
+        let whole = Global::augment_args(clap::Command::new("taskqueue"));
+        heeded(whole).subcommands(named)
+    })
+}
+
+/// Their names and what adds their flags.
+type Brief = (&'static str, fn(clap::Command) -> clap::Command);
+
+const BRIEF: [Brief; 6] = [
+    ("put", put::Flags::augment_args),
+    ("show", show::Flags::augment_args),
+    ("list", list::Flags::augment_args),
+    ("wait", wait::Flags::augment_args),
+    ("why", why::Flags::augment_args),
+    ("worker", worker::Flags::augment_args),
+];
 
 fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let load = || global.load();
@@ -254,4 +302,31 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
 /// The command line's shape, for the manual page and for tests.
 pub fn shape() -> clap::Command {
     Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_brief_is_what_the_whole_command_line_takes() {
+        let names = |command: &clap::Command| -> Vec<String> {
+            let all = command.get_arguments().cloned();
+            // Where help has them is nothing to it.
+            let all = all.map(|arg| format!("{:?}", arg.display_order(0)));
+            all.collect()
+        };
+        let whole = Cli::command();
+        let words: Vec<OsString> = BRIEF.iter().map(|(name, _)| name.into()).collect();
+        let brief = brief(&words).unwrap();
+        let subcommands: Vec<_> = brief.get_subcommands().collect();
+        assert_eq!(subcommands.len(), BRIEF.len());
+        for of_it in subcommands {
+            let of_all = whole.find_subcommand(of_it.get_name()).unwrap();
+            let of_all = variables::heeded_here(help::taken(of_all.clone()));
+            assert_eq!(names(of_it), names(&of_all), "{}", of_it.get_name());
+        }
+        let whole = variables::heeded_here(help::taken(whole));
+        assert_eq!(names(&brief), names(&whole));
+    }
 }

@@ -38,6 +38,7 @@ pub mod rows;
 pub mod sqlite;
 mod store;
 mod transition;
+mod whose;
 pub mod worker;
 
 pub use crate::task::Millis;

@@ -44,6 +44,7 @@
 mod cleanup;
 mod error;
 pub mod json;
+mod logs;
 mod look;
 mod numbers;
 mod put;
@@ -61,5 +62,6 @@ pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use error::Error;
+pub use logs::{Logged, Logs};
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;

@@ -21,6 +21,7 @@ mod guard;
 mod help;
 mod list;
 mod log;
+mod logs;
 mod man;
 mod number;
 mod out;
@@ -93,6 +94,8 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
+    /// Print what a task's command prints, also while it runs
+    Logs(logs::Flags),
     /// Let failed tasks run again
     Regenerate(regenerate::Flags),
     /// Recover tasks of dead workers, and put jobs that are missing
@@ -167,6 +170,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Logs(flags) => logs::run(&flags, &load()?),
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),

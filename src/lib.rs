@@ -59,7 +59,7 @@ pub mod tube;
 pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
-pub use api::{Cleanup, Error, Filter, Put, Queue, Receipt, Status, Task};
+pub use api::{Cleanup, Error, Filter, Logged, Put, Queue, Receipt, Status, Task};
 pub use task::id::TaskId;
 pub use tube::TubeName;
 pub use uuid::Uuid;

@@ -2,6 +2,8 @@
 
 use crate::ledger;
 use crate::ledger::put::NotRegenerated;
+use crate::ledger::read::Key;
+use crate::task::id::TaskId;
 use crate::task::payload::Refusal;
 
 /// Why a task was not recorded, not regenerated, or is not known.
@@ -22,6 +24,22 @@ pub enum Error {
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
+    /// There is no such task, or no more.
+    #[error("there is no task {key}")]
+    NoSuchTask {
+        /// As it was asked for.
+        key: Key,
+    },
+    /// The task has had no such attempt.
+    #[error("there is no attempt {number} of task {task}, which has had {newest} by now")]
+    NoSuchAttempt {
+        /// The task.
+        task: TaskId,
+        /// Which attempt was asked for.
+        number: i64,
+        /// How many there have been.
+        newest: i64,
+    },
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -32,7 +50,11 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Store(error) => error.next(),
-            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) => None,
+            Error::Refused(_)
+            | Error::Raw
+            | Error::NotRegenerated(_)
+            | Error::NoSuchTask { .. }
+            | Error::NoSuchAttempt { .. } => None,
         }
     }
 }

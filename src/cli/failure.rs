@@ -37,6 +37,14 @@ impl Failure {
         }
     }
 
+    /// There is no such task: exit 3.
+    pub fn no_such_task(what: impl Into<String>) -> Failure {
+        Failure {
+            code: 3,
+            ..Failure::new(what)
+        }
+    }
+
     /// Adds the next step.
     pub fn next(self, next: impl Into<String>) -> Failure {
         Failure {
@@ -127,6 +135,10 @@ impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Failure {
         match error {
             api::Error::Store(error) => error.into(),
+            gone @ api::Error::NoSuchTask { .. } => Failure::no_such_task(gone.to_string()),
+            none @ api::Error::NoSuchAttempt { task, .. } => Failure::new(none.to_string()).next(
+                format!("those that there are, shows: taskqueue show {task}"),
+            ),
             refused
             @ (api::Error::Refused(_) | api::Error::Raw | api::Error::NotRegenerated(_)) => {
                 Failure::new(refused.to_string())

@@ -133,6 +133,11 @@ pub fn say(line: fmt::Arguments<'_>) {
     STDERR.push(harmless::lines(&line).into_owned().into_bytes(), PATIENCE);
 }
 
+/// Whether people look on at what is told on stderr.
+pub fn has_people() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
 /// opened, events go on to where they went.
 pub fn reopen() {

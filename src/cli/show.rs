@@ -35,7 +35,8 @@ pub struct Flags {
     json: bool,
 }
 
-fn key(text: &str) -> Result<Key, String> {
+/// A task, by its number or its uuid.
+pub(super) fn key(text: &str) -> Result<Key, String> {
     if let Ok(id) = text.parse() {
         return Ok(Key::Id(TaskId(id)));
     }

@@ -9,6 +9,7 @@ use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
 use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::spool::Spools;
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -32,6 +33,7 @@ pub(super) struct Writing<'a> {
     pub rows: &'a dyn Rows,
     pub lives: &'a dyn Lives,
     pub journals: &'a dyn Journals,
+    pub spools: &'a dyn Spools,
     pub commands: &'a Arc<Commands>,
     /// Who says it.
     pub me: &'a Me,

@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Filter, Key};
+use super::read::{Attempt, Filter, Key};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -20,8 +20,8 @@ mod types;
 
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
-    Unsure, UnverifiedJob, Wants,
+    Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, RanBy, Recorded, Running, Tally,
+    TaskRow, Unsure, UnverifiedJob, Wants,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -108,6 +108,12 @@ pub trait Reads {
 
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
+
+    /// Where a task stands, and its newest attempt.
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed>;
+
+    /// An attempt that has ended, without what it printed.
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed>;
 
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;

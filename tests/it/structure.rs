@@ -235,6 +235,7 @@ const ADAPTERS: &[(&str, &[&str])] = &[
 const OF_A_MACHINE: &[&[&str]] = &[
     &["ledger", "sqlite"],
     &["ledger", "batch_journal", "files"],
+    &["ledger", "spool", "files"],
     &["ledger", "whose"],
 ];
 

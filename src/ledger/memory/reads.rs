@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Transaction;
-use super::queries::limited;
+use super::queries::{limited, shown};
 use super::records::TaskRow;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key};
 use crate::ledger::recover::UnverifiedJob;
-use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
+use crate::ledger::rows::{Backlog, Each, Listed, Newest, Reads, Running, Tally, Wants};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -274,6 +274,28 @@ impl Reads for Transaction<'_> {
             Key::Uuid(uuid) => tables.by_uuid(uuid),
         };
         Ok(found.map(|(id, row)| tables.listed(id, row, true, attempts)))
+    }
+
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        let tables = self.0.borrow();
+        let found = match key {
+            Key::Id(id) => tables.task(id).map(|row| (id, row)),
+            Key::Uuid(uuid) => tables.by_uuid(uuid),
+        };
+        Ok(found.map(|(task, row)| Newest {
+            task,
+            status: row.status,
+            due: row.due,
+            attempt: row.attempt,
+            worker: row.worker,
+            owner: row.owner,
+        }))
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        let tables = self.0.borrow();
+        let found = tables.attempt(attempt);
+        Ok(found.map(|row| shown(attempt.number, row)))
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {

@@ -5,10 +5,10 @@ use uuid::Uuid;
 use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    NewRow, NewWorker, Newest, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
     UnverifiedJob,
 };
 use crate::sqlite;
@@ -115,6 +115,14 @@ impl Reads for Connected<'_> {
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
         read::shown(self.0, key, attempts)
+    }
+
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        read::newest(self.0, key)
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        read::attempt(self.0, attempt)
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {

@@ -40,6 +40,8 @@ fn queries_go_by_their_indices() {
     };
     let table = [
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
+        (read::newest_sql("uuid"), "USING INDEX tasks_uuid"),
+        (read::newest_sql("id"), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),

@@ -9,8 +9,8 @@ use super::columns::{some_text, text};
 use super::error::nonsense;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
-use crate::ledger::rows::{Each, Listed};
-use crate::task::id::TaskId;
+use crate::ledger::rows::{Each, Listed, Newest};
+use crate::task::id::{AttemptId, TaskId};
 use crate::task::state::Status;
 
 const COLUMNS: &str =
@@ -96,6 +96,49 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
 const ATTEMPTS: &str =
     "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
     FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
+
+/// The query for where a task stands, by its number or its uuid.
+pub(super) fn newest_sql(by: &str) -> String {
+    format!("SELECT id, status, due, attempt, worker, owner FROM tasks WHERE {by} = ?1")
+}
+
+pub(super) fn newest(look: &Connection, key: Key) -> Result<Option<Newest>, Failed> {
+    let read = |row: &Row<'_>| {
+        let (task, word) = (row.get(0)?, text(row, 1)?.unwrap_or_default());
+        let status = Status::from_word(&word).ok_or_else(|| {
+            Failed::row(task, nonsense(&format!("a task with the status '{word}'")))
+        });
+        let (due, attempt) = (row.get(2)?, row.get(3)?);
+        let (worker, owner) = (row.get(4)?, row.get(5)?);
+        Ok(status.map(|status| Newest {
+            task,
+            status,
+            due,
+            attempt,
+            worker,
+            owner,
+        }))
+    };
+    let found = match key {
+        Key::Id(id) => look
+            .prepare_cached(&newest_sql("id"))?
+            .query_row([id], read),
+        Key::Uuid(uuid) => look
+            .prepare_cached(&newest_sql("uuid"))?
+            .query_row([uuid.as_bytes()], read),
+    };
+    found.optional()?.transpose()
+}
+
+pub(super) fn attempt(look: &Connection, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+    let found = look
+        .prepare_cached(
+            "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
+             FROM attempts WHERE task = ?1 AND number = ?2",
+        )?
+        .query_row(params![attempt.task, attempt.number], ended);
+    Ok(found.optional()?)
+}
 
 fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Result<Listed, Failed> {
     let id: TaskId = row.get(0)?;

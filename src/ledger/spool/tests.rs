@@ -143,6 +143,42 @@ proptest! {
         }
     }
 
+    /// The same of a command that goes round the ring, and of readers that are overtaken while they read: a piece is
+    /// long enough to come round to where a reader is, and arrives between any two steps of the reader.
+    #[test]
+    fn who_is_overtaken_while_reading_takes_no_newer_bytes_for_older_ones(
+        pieces in prop::collection::vec(50_000usize..150_000, 20..40),
+        pace in prop::collection::vec(prop_oneof![3 => 0usize..3, 2 => 0usize..24], 40..120),
+        most in 1usize..200_000,
+    ) {
+        let medium = Late::default();
+        let mut writer = Writer::begin(Box::new(medium.clone()), attempt(1), &Captured::default()).unwrap();
+        let mut size = 0;
+        for piece in pieces {
+            writer.push(&printed(1, size, piece)).unwrap();
+            writer.flush().unwrap();
+            size += piece as u64;
+        }
+        // The ring has gone round once when the reader comes.
+        {
+            let mut stage = medium.0.lock().unwrap();
+            let some = stage.writes.len() / 2;
+            stage.arrive(some);
+            stage.pace = pace.into();
+        }
+        let reader = Reader::of(Box::new(medium.clone()), attempt(1));
+        let mut at = HEAD;
+        while !medium.0.lock().unwrap().pace.is_empty() {
+            if let Looked::Has { missed, bytes, .. } = reader.look(at, most) {
+                at += missed;
+                prop_assert!(bytes == printed(1, at, bytes.len()), "other bytes at {at}");
+                // Slowly, so that the writer overtakes.
+                at += bytes.len().min(1_000) as u64;
+                prop_assert!(at <= size);
+            }
+        }
+    }
+
     /// Whoever keeps up misses nothing that was printed since the spool was begun.
     #[test]
     fn who_keeps_up_misses_nothing(before in sizes(3), pieces in prop::collection::vec(0usize..200_000, 0..20)) {

@@ -31,6 +31,7 @@ mod guard;
 mod help;
 mod list;
 mod log;
+mod logs;
 mod man;
 mod number;
 mod out;
@@ -106,6 +107,8 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
+    /// Print what a task's command prints, also while it runs
+    Logs(logs::Flags),
     /// Say why a task does not run, or no more
     Why(why::Flags),
     /// Wait until tasks have ended
@@ -198,6 +201,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Logs(flags) => logs::run(&flags, &load()?),
         Command::Why(flags) => return why::run(&flags, &load()?),
         Command::Wait(flags) => return wait::run(&flags, &load()?),
         Command::Cancel(flags) => return cancel::run(flags, &load()?),

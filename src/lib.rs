@@ -61,8 +61,8 @@ pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
-    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Put, Queue, Receipt, Status, Tag, Task,
-    Waited,
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt, Status,
+    Tag, Task, Waited,
 };
 pub use task::id::TaskId;
 pub use tube::TubeName;

@@ -171,6 +171,72 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// What is said of an attempt's output, as `logs` has it: an object a line.
+#[derive(Debug, Serialize)]
+pub struct Logged<'a> {
+    task: i64,
+    attempt: i64,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// Each kind is known by the name of its last field, or of its outcome.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Line {
+        offset: u64,
+        line: Cow<'a, str>,
+    },
+    Missed {
+        offset: u64,
+        missed: u64,
+    },
+    Ended {
+        outcome: Option<&'a str>,
+        exit_code: Option<i64>,
+        signal: Option<i64>,
+        reason: Option<&'a str>,
+        finished: Option<String>,
+    },
+}
+
+impl<'a> Logged<'a> {
+    /// A line that was printed, without its end.
+    pub fn line(task: TaskId, attempt: i64, offset: u64, line: &'a [u8]) -> Logged<'a> {
+        let line = String::from_utf8_lossy(line);
+        Logged {
+            task: task.0,
+            attempt,
+            said: Said::Line { offset, line },
+        }
+    }
+
+    /// Bytes that are not to be had.
+    pub fn missed(task: TaskId, attempt: i64, offset: u64, missed: u64) -> Logged<'a> {
+        Logged {
+            task: task.0,
+            attempt,
+            said: Said::Missed { offset, missed },
+        }
+    }
+
+    /// The end of the attempt.
+    pub fn ended(task: TaskId, attempt: &'a read::Attempt) -> Logged<'a> {
+        Logged {
+            task: task.0,
+            attempt: attempt.number,
+            said: Said::Ended {
+                outcome: attempt.outcome.as_deref(),
+                exit_code: attempt.exit_code,
+                signal: attempt.signal,
+                reason: attempt.reason.as_deref(),
+                finished: attempt.finished.map(rfc3339),
+            },
+        }
+    }
+}
+
 /// A task that was recorded, as `put` has it.
 #[derive(Debug, Serialize)]
 pub struct Put {

@@ -36,6 +36,7 @@ pub struct Flags {
     json: bool,
 }
 
+/// A task, by its number or its uuid.
 pub fn key(text: &str) -> Result<Key, String> {
     if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Key::Id(TaskId(id)));

@@ -10,6 +10,7 @@ use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Set
 use super::error::Failed;
 use super::minutes::Sums;
 use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
+use super::spool::Spools;
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -33,6 +34,7 @@ pub(super) struct Writing<'a> {
     pub rows: &'a dyn Rows,
     pub lives: &'a dyn Lives,
     pub journals: &'a dyn Journals,
+    pub spools: &'a dyn Spools,
     pub commands: &'a Arc<Commands>,
     /// Who says it.
     pub me: &'a Me,

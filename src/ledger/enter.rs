@@ -30,12 +30,14 @@ impl Ledger {
         now: Millis,
     ) -> Result<Entered, Error> {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
+        let spools = Arc::clone(&self.spools);
         let jobs = self.jobs();
         let mut entered = self.change(|rows| {
             let writing = Writing {
                 rows,
                 lives: &*lives,
                 journals: &*journals,
+                spools: &*spools,
                 commands,
                 me,
                 now,

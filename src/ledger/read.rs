@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use super::Ledger;
 use super::error::{Error, Failed};
-use super::rows::Listed;
+use super::rows::{Listed, Newest};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
 
 mod types;
 
 pub use super::filter::Filter;
-pub use types::{Attempt, DisplayedStatus, Key, Task};
+pub use types::{Attempt, DisplayedStatus, Key, Standing, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -127,6 +128,37 @@ impl Ledger {
                 attempt.output = rows.output(AttemptId { task, number })?;
             }
             Ok(Some(task))
+        })
+    }
+
+    /// Where a task stands, and the attempt of that number, or the newest where none is given, if it has ended.
+    pub fn standing(&self, key: Key, number: Option<i64>) -> Result<Option<Standing>, Error> {
+        self.look(|rows| {
+            let Some(newest) = rows.newest(key)? else {
+                return Ok(None);
+            };
+            let Newest { task, due, .. } = newest;
+            let runs = newest.worker.filter(|_| newest.status == Status::Running);
+            let mut status = DisplayedStatus::from(newest.status);
+            if status == DisplayedStatus::Running
+                && !Living::of(&*self.lives).answers(newest.owner)?
+            {
+                status = DisplayedStatus::Stalled;
+            }
+            let number = number.unwrap_or(newest.attempt);
+            let id = AttemptId { task, number };
+            let mut ended = rows.attempt(id)?;
+            if let Some(attempt) = &mut ended {
+                attempt.output = rows.output(id)?;
+            }
+            Ok(Some(Standing {
+                task,
+                status,
+                due,
+                newest: newest.attempt,
+                runs,
+                ended,
+            }))
         })
     }
 }

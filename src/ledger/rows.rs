@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Filter, Key};
+use super::read::{Attempt, Filter, Key};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -25,8 +25,8 @@ mod types;
 pub use ends::{Ends, Of};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
-    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
+    Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -149,6 +149,12 @@ pub trait Reads {
 
     /// What a task is called, by the names.
     fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed>;
+
+    /// Where a task stands, and its newest attempt.
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed>;
+
+    /// An attempt that has ended, without what it printed.
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed>;
 
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;

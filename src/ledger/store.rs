@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::batch_journal::Journals;
+use super::spool::Spools;
 use super::{Error, Ledger};
 use crate::lives::Lives;
 use crate::thread::{NotRun, Thread};
@@ -20,6 +21,7 @@ pub struct Store {
     is_local: bool,
     lives: Arc<dyn Lives>,
     journals: Arc<dyn Journals>,
+    spools: Arc<dyn Spools>,
 }
 
 impl Store {
@@ -30,12 +32,14 @@ impl Store {
         let id = ledger.id();
         let is_local = ledger.backend.capabilities().is_local;
         let (lives, journals) = (Arc::clone(&ledger.lives), Arc::clone(&ledger.journals));
+        let spools = Arc::clone(&ledger.spools);
         Store {
             thread: Thread::new("store", ledger),
             id,
             is_local,
             lives,
             journals,
+            spools,
         }
     }
 
@@ -74,6 +78,11 @@ impl Store {
     /// The batch journals of its workers.
     pub fn journals(&self) -> &Arc<dyn Journals> {
         &self.journals
+    }
+
+    /// What the commands of its workers print.
+    pub fn spools(&self) -> &Arc<dyn Spools> {
+        &self.spools
     }
 
     /// Runs `f` on the ledger's thread. Dropping the future does not undo what has begun.

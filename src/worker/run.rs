@@ -1,6 +1,7 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
+use std::future::ready;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
@@ -25,13 +26,18 @@ use crate::process::variables::{
     UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
-use crate::task::output::{Capture, Captured};
+use crate::task::id::AttemptId;
+use crate::task::output::Captured;
 use crate::task::state::Exit;
 use crate::tube::TubeName;
 
 mod late;
+mod printed;
+
+pub use printed::Spooling;
 
 use late::{LAST_WORDS, Late};
+use printed::Printed;
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();
@@ -50,7 +56,7 @@ pub struct Run {
     attempt: Box<Attempt>,
     /// How many commands the kernel had killed for their memory when this one began.
     kills: Option<u64>,
-    capture: Capture,
+    printed: Printed,
     /// When to try to listen to the command, which is not listened to.
     listen_at: Option<Instant>,
     exited: Option<Exited>,
@@ -86,7 +92,7 @@ pub fn start(
     tube: &TubeName,
     environment: &Environment,
     store: &Store,
-    notes: Option<&Notes>,
+    (notes, spooling): (Option<&Notes>, &Spooling),
     job: u64,
     listen: bool,
 ) -> Result<Run, Box<Ended>> {
@@ -134,9 +140,9 @@ pub fn start(
     };
     Ok(Run {
         running,
+        printed: Printed::of(attempt.id, spooling.clone()),
         attempt,
         kills,
-        capture: Capture::default(),
         listen_at,
         exited: None,
         was_signalled: false,
@@ -226,6 +232,11 @@ impl Run {
         self.running.stopped_by()
     }
 
+    /// Its attempt, if some of what the command has printed is in the worker's spool.
+    pub fn spooled(&self) -> Option<AttemptId> {
+        self.printed.is_spooled().then_some(self.attempt.id)
+    }
+
     /// Leaves the command to itself.
     pub fn abandon(self) {
         self.running.abandon();
@@ -234,14 +245,14 @@ impl Run {
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by
     /// then, and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
-        let capture = &mut self.capture;
+        let printed = &mut self.printed;
         let exit = self
             .running
-            .ends_within(within, |chunk| capture.push(chunk));
+            .ends_within(within, |chunk| printed.keep(chunk));
         // What is wrong comes again.
         let exit = exit.unwrap_or_default();
         self.exited = exit.map(Exited::with);
-        exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
+        exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| printed.keep(chunk))
     }
 
     /// Waits until the command has ended, and what it printed has been read. May be cancelled.
@@ -257,11 +268,12 @@ impl Run {
     }
 
     async fn read_on(&mut self) {
-        let (running, capture) = (&mut self.running, &mut self.capture);
+        let (running, printed) = (&mut self.running, &mut self.printed);
         let Some(Exited { since, late, .. }) = &mut self.exited else {
             return;
         };
-        let is_over = running.last_words(|chunk| capture.push(chunk));
+        let is_over = running.last_words(|chunk| printed.push(chunk));
+        printed.flush();
         if is_over || running.listen().is_err() {
             return;
         }
@@ -276,7 +288,8 @@ impl Run {
                 biased;
                 chunk = running.late() => match chunk {
                     Some(chunk) => {
-                        capture.push(&chunk);
+                        printed.push(&chunk);
+                        printed.flush();
                         late.printed(since.elapsed());
                     }
                     None => return,
@@ -289,11 +302,11 @@ impl Run {
     async fn exits(&mut self) -> Exit {
         loop {
             self.listen();
-            let listen_at = self.listen_at;
+            let (listen_at, spool_at) = (self.listen_at, self.printed.due());
             tokio::select! {
                 biased;
                 event = self.running.next() => match event {
-                    Ok(Event::Output(chunk)) => self.capture.push(&chunk),
+                    Ok(Event::Output(chunk)) => self.printed.push(&chunk),
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
                         // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
@@ -303,6 +316,11 @@ impl Run {
                     }
                 },
                 () = sleep_until(listen_at.unwrap_or_else(Instant::now)), if listen_at.is_some() => {}
+                () = sleep_until(spool_at.unwrap_or_else(Instant::now)), if spool_at.is_some() => {
+                    self.printed.begin_spool();
+                }
+                // The command prints nothing just now.
+                () = ready(()), if self.printed.is_to_be_flushed() => self.printed.flush(),
             }
         }
     }
@@ -325,7 +343,7 @@ impl Run {
             running,
             attempt,
             kills,
-            capture,
+            printed,
             exited,
             was_signalled,
             ..
@@ -342,7 +360,7 @@ impl Run {
                 exit,
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
-            output: capture.finish(),
+            output: printed.finish(),
             took: running.took(),
             at,
             quick,

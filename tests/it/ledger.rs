@@ -13,6 +13,7 @@ mod entries;
 mod histories;
 mod minutes;
 mod model;
+mod printed;
 mod recovery;
 mod rows;
 
@@ -100,6 +101,9 @@ macro_rules! suite {
             batch_journals::what_a_dead_worker_has_noted_is_recorded_as_it_was,
             batch_journals::without_its_batch_journal_a_dead_worker_s_attempts_are_lost,
             batch_journals::a_task_whose_turn_does_not_come_waits_as_before,
+            printed::what_a_dead_worker_s_command_had_printed_is_recorded,
+            printed::whoever_follows_a_task_is_told_where_it_stands,
+            printed::a_worker_that_ends_leaves_only_what_is_not_recorded,
             cleanup::what_ended_before_goes_and_nothing_else,
             cleanup::the_oldest_refused_tasks_are_beyond_what_is_kept,
             cleanup::a_foreign_task_stays_until_its_job_is_known_to_be_gone,

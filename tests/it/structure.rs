@@ -244,7 +244,12 @@ const ADAPTERS: &[(&str, &[&str])] = &[
 ];
 
 /// What of the ledger knows the machine that it is on. The rest is the protocol.
-const OF_A_MACHINE: &[&[&str]] = &[&["ledger", "sqlite"], &["ledger", "batch_journal", "files"]];
+const OF_A_MACHINE: &[&[&str]] = &[
+    &["ledger", "sqlite"],
+    &["ledger", "batch_journal", "files"],
+    &["ledger", "spool", "files"],
+    &["ledger", "whose"],
+];
 
 /// What the protocol may not mention: no library, no file and no machine's clock.
 const NOT_IN_THE_PROTOCOL: &[&str] = &[

@@ -23,6 +23,7 @@ mod journal;
 mod kills;
 mod lacks;
 mod late;
+mod logs;
 mod memory;
 mod orphans;
 mod reconcile;

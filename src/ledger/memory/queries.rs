@@ -196,7 +196,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
     }
 }
 
-fn shown(number: i64, row: &AttemptRow) -> Attempt {
+pub(super) fn shown(number: i64, row: &AttemptRow) -> Attempt {
     Attempt {
         number,
         worker: row.worker.clone(),

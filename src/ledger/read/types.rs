@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::task::Millis;
-use crate::task::id::TaskId;
+use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
@@ -189,8 +189,25 @@ pub struct Attempt {
     pub output: Option<Captured>,
 }
 
+/// Where a task stands, for whoever follows what its attempts print.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub status: DisplayedStatus,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// The number of its newest attempt; 0 before the first.
+    pub newest: i64,
+    /// Who runs that, if it has not ended.
+    pub runs: Option<WorkerId>,
+    /// The attempt that was asked for, if that has ended, with what it printed.
+    pub ended: Option<Attempt>,
+}
+
 /// Whose task is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Key {
     /// By its number.
@@ -214,5 +231,14 @@ impl From<i64> for Key {
 impl From<Uuid> for Key {
     fn from(uuid: Uuid) -> Key {
         Key::Uuid(uuid)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Id(id) => id.fmt(f),
+            Key::Uuid(uuid) => uuid.fmt(f),
+        }
     }
 }

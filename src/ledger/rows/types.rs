@@ -318,6 +318,23 @@ pub struct Listed {
     pub owner: Option<WorkerId>,
 }
 
+/// Where a task stands, and its newest attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands, as that is recorded.
+    pub status: Status,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// The number of the attempt that has begun last; 0 before the first.
+    pub attempt: i64,
+    /// Who runs or ran that.
+    pub worker: Option<WorkerId>,
+    /// Who answers for it while it runs.
+    pub owner: Option<WorkerId>,
+}
+
 /// A job of a foreign producer.
 #[derive(Debug, Clone)]
 pub struct ForeignJob {

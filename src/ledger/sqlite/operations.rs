@@ -9,11 +9,11 @@ use super::{
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
-    KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
-    Tally, TaskRow, Unsure, UnverifiedJob, Wish,
+    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
+    Running, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -155,6 +155,14 @@ impl Reads for Connected<'_> {
 
     fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed> {
         tags::of(self.0, task)
+    }
+
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        read::newest(self.0, key)
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        read::attempt(self.0, attempt)
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {

@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, recover, tasks, workers};
+use super::{cleanup, filter, minutes, puts, read, recover, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -39,6 +39,8 @@ fn queries_go_by_their_indices() {
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
         (tasks::by_id(), "tasks USING INTEGER PRIMARY KEY"),
         (puts::HELD.into(), "tasks USING INTEGER PRIMARY KEY"),
+        (read::newest_sql("uuid"), "USING INDEX tasks_uuid"),
+        (read::newest_sql("id"), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),

@@ -123,8 +123,11 @@ pub struct Order {
 }
 
 impl Order {
-    fn apply(&self, put: Put) -> Put {
-        put.priority(self.priority).delay(self.delay).ttr(self.ttr)
+    fn apply(&self, put: Put, config: &Config) -> Put {
+        put.discreet_as(&config.commands)
+            .priority(self.priority)
+            .delay(self.delay)
+            .ttr(self.ttr)
     }
 
     /// A job for those who know nothing of tasks.
@@ -385,7 +388,7 @@ fn put_known(
             match put {
                 Ok(put) => {
                     bytes = bytes.saturating_add(put.size());
-                    chunk.push(order.apply(put));
+                    chunk.push(order.apply(put, config));
                 }
                 Err(failure) => putter.complain(&failure),
             }

@@ -50,6 +50,8 @@ macro_rules! suite {
             claims::a_task_of_ours_runs_once,
             claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,
+            claims::what_is_kicked_while_it_waits_runs_before_it_is_due,
+            claims::a_kick_of_what_waits_for_its_command_runs_nothing,
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
             claims::a_failed_task_runs_again_only_when_its_job_is_kicked,

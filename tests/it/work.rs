@@ -10,6 +10,7 @@ mod batches;
 mod claims;
 mod cleanups;
 mod clock;
+mod console;
 mod crash;
 mod described;
 mod ends;

@@ -14,6 +14,9 @@ use super::{
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
 
+/// The key under which a pointer says to people what it is about.
+const ABOUT: &str = "for";
+
 /// Reads a body. Never fails: every body is one of the four kinds, in time linear in its length.
 pub fn read(body: &[u8]) -> Body {
     match open(body) {
@@ -64,6 +67,8 @@ struct Fields<'a> {
     command: Option<&'a RawValue>,
     arguments: Option<&'a RawValue>,
     options: Option<&'a RawValue>,
+    /// What a pointer says to people.
+    about: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -81,6 +86,7 @@ impl<'a> Fields<'a> {
                 "command" => &mut fields.command,
                 "arguments" => &mut fields.arguments,
                 "options" => &mut fields.options,
+                ABOUT => &mut fields.about,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
             if field.replace(member.value).is_some() {
@@ -137,6 +143,11 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
 }
 
 fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
+    if fields.about.is_some() {
+        return Err(Refusal::UnknownKey {
+            key: excerpt(ABOUT),
+        });
+    }
     let command = fields.command.ok_or(Refusal::Missing { key: "command" })?;
     let command = text(Place::Member("command"), command)?;
     Ok(Native {

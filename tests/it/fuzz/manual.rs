@@ -46,13 +46,15 @@ pub fn meaning(body: &[u8]) -> Meaning {
     }
 }
 
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "taskqueue",
     "uuid",
     "store",
     "command",
     "arguments",
     "options",
+    // Of pointers alone, whatever it says.
+    "for",
 ];
 
 /// None: refused.
@@ -77,8 +79,11 @@ fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
         None => None,
     };
     if let Some(store) = get("store") {
-        let alone = seen.len() == 3;
+        let alone = seen.iter().filter(|key| **key != "for").count() == 3;
         return alone.then_some(Meaning::Pointer(id?, uuid(store)?));
+    }
+    if seen.contains(&"for") {
+        return None;
     }
     let command = get("command")?.text()?;
     let asked = Asked {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub reconciler: Option<reconcile::Reconciler>,
     /// Keeps the store in order; nobody does if there is none.
     pub upkeep: Option<reconcile::Upkeep>,
+    /// Says what begins, once the tubes are this tender's.
+    pub began: Box<dyn FnOnce() + Send>,
 }
 
 /// What a tender is to know of one pool.
@@ -270,10 +273,11 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
+pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut ownership = Ownership::take(&settings.store, &tubes)?;
+    mem::replace(&mut settings.began, Box::new(|| ()))();
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
     // Before any worker reserves.

@@ -12,8 +12,12 @@ use crate::tube::TubeName;
 /// A line that names more pools is read by nobody.
 const MOST: usize = 50;
 
-/// A tender's.
-pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) {
+/// A tender's, to be said once its tubes are its own: one that may not begin says nothing else.
+pub fn tender(
+    config: &Config,
+    pools: &[PoolSettings],
+    grace: Duration,
+) -> impl FnOnce() + Send + 'static {
     let Places {
         config,
         store,
@@ -21,15 +25,17 @@ pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) {
     } = Places::of(config);
     let (version, grace_s) = (env!("CARGO_PKG_VERSION"), grace.as_secs_f64());
     let pools = limits(pools.iter().map(|pool| (&pool.tube, &pool.limits)));
-    tracing::info!(
-        version,
-        config,
-        store,
-        broker,
-        pools,
-        grace_s,
-        "tender began"
-    );
+    move || {
+        tracing::info!(
+            version,
+            config,
+            store,
+            broker,
+            pools,
+            grace_s,
+            "tender began"
+        );
+    }
 }
 
 /// A worker's that has no tender.

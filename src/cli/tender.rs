@@ -170,8 +170,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
-    began::tender(&config, &read.pools, read.grace);
-    say_who_is_root(config.levels.unnamed(&read.scope.tubes));
+    let first_line = began::tender(&config, &read.pools, read.grace);
+    let unnamed = config.levels.unnamed(&read.scope.tubes);
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
         pools: read.pools,
@@ -186,6 +186,10 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
+        began: Box::new(move || {
+            first_line();
+            say_who_is_root(unnamed);
+        }),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,

@@ -96,6 +96,7 @@ impl Scene {
             limit: self.limit,
             reconciler: None,
             upkeep: None,
+            began: Box::new(|| ()),
         };
         let (asked, receiver) = mpsc::channel(8);
         Stage {

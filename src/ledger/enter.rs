@@ -14,6 +14,7 @@ use crate::crash::{self, Point};
 use crate::task::Millis;
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
+use crate::task::state::Status;
 
 /// So often in a row a task is interrupted before that is worth a word: its command takes longer than workers are
 /// given.
@@ -153,7 +154,7 @@ impl Writing<'_> {
             transition::unclaim(self.rows, *attempt, self.me.id)?;
         }
         for (task, kicks) in &entry.kicks {
-            self.rows.raise_kicks(*task, *kicks)?;
+            self.rows.raise_kicks(*task, Status::Failed, *kicks)?;
         }
         Ok((ours, called_off))
     }

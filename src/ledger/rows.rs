@@ -271,8 +271,9 @@ pub trait Rows: Reads {
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
-    /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
+    /// Notes how often the job of a task was kicked, if the task stands so and that is more than was known. Of one that
+    /// stands otherwise by now, it may have been another job.
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed>;
 
     /// Begins another put of a task that waits, if its newest is that one, or whichever that is; it is left until
     /// then to whoever begins it.

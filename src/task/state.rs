@@ -234,10 +234,12 @@ impl Outcome {
 /// A task that a reserved job belongs to, as far as the decision what to do with both needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// Waiting; milliseconds until it is due, zero or less when it is.
+    /// Waiting.
     Waiting {
-        /// Milliseconds.
+        /// Milliseconds until it is due, zero or less when it is.
         due_in: i64,
+        /// Whether its job was kicked since the task began to wait; unknown until the broker was asked.
+        kicked: Option<bool>,
     },
     /// Running.
     Running {
@@ -262,6 +264,8 @@ pub enum Found {
 pub enum Verdict {
     /// Begin an attempt.
     Begin,
+    /// Begin an attempt before the task is due: kicking its job is asking for it.
+    BeginEarly,
     /// Begin an attempt, with a fresh budget: kicking its job is asking for it.
     BeginAnew,
     /// Its worker died: end what that left, then begin.
@@ -295,9 +299,11 @@ pub fn parked(missing_for: i64) -> Option<Duration> {
 /// Decides what a job may do to its task.
 pub fn judge(found: Found) -> Verdict {
     match found {
-        Found::Waiting { due_in } => match u64::try_from(due_in) {
-            Ok(0) | Err(_) => Verdict::Begin,
-            Ok(wait) => Verdict::Later(Duration::from_millis(wait)),
+        Found::Waiting { due_in, kicked } => match (u64::try_from(due_in), kicked) {
+            (Ok(0) | Err(_), _) => Verdict::Begin,
+            (Ok(_), None) => Verdict::AskForKicks,
+            (Ok(_), Some(true)) => Verdict::BeginEarly,
+            (Ok(wait), Some(false)) => Verdict::Later(Duration::from_millis(wait)),
         },
         Found::Running {
             owner_lives: true,
@@ -335,16 +341,17 @@ mod tests {
             owner_lives,
             running_for,
         };
+        let waiting = |due_in, kicked| Found::Waiting { due_in, kicked };
         let failed = |kicked, buries| Found::Failed { kicked, buries };
         let ms = Duration::from_millis;
         let table = [
-            (Found::Waiting { due_in: 0 }, Verdict::Begin),
-            (Found::Waiting { due_in: -5 }, Verdict::Begin),
-            (Found::Waiting { due_in: 1 }, Verdict::Later(ms(1))),
-            (
-                Found::Waiting { due_in: 90_000 },
-                Verdict::Later(ms(90_000)),
-            ),
+            (waiting(0, None), Verdict::Begin),
+            (waiting(0, Some(true)), Verdict::Begin),
+            (waiting(-5, Some(false)), Verdict::Begin),
+            (waiting(1, None), Verdict::AskForKicks),
+            (waiting(1, Some(false)), Verdict::Later(ms(1))),
+            (waiting(90_000, Some(false)), Verdict::Later(ms(90_000))),
+            (waiting(90_000, Some(true)), Verdict::BeginEarly),
             (running(true, 0), Verdict::Later(ms(1_000))),
             (running(true, -3_600_000), Verdict::Later(ms(1_000))),
             (running(true, 3_000), Verdict::Later(ms(3_000))),

@@ -298,6 +298,7 @@ pub fn why(seen: &Seen) -> Answer {
                 .next("a tender does within 30 s; at once: taskqueue reconcile"),
                 (
                     Verdict::Begin
+                    | Verdict::BeginEarly
                     | Verdict::BeginAnew
                     | Verdict::Later(_)
                     | Verdict::DeleteJob
@@ -354,6 +355,8 @@ fn waits(id: i64, tube: &str, waiting: &Waiting) -> Answer {
     // One that is parked is due.
     let found = Found::Waiting {
         due_in: if is_parked { 0 } else { *due_in },
+        // Whoever kicks its job has it reserved, and it begins.
+        kicked: Some(false),
     };
     if let Verdict::Later(left) = judge(found) {
         let now = format!("sooner: taskqueue run-now {id}");

@@ -66,6 +66,8 @@ macro_rules! suite {
             claims::a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up,
             claims::a_pointer_to_the_newest_row_is_deleted_if_a_person_deleted_that,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,
+            claims::what_is_kicked_while_it_waits_runs_before_it_is_due,
+            claims::a_kick_of_what_waits_for_its_command_runs_nothing,
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
             claims::a_failed_task_runs_again_only_when_its_job_is_kicked,

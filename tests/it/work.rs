@@ -12,6 +12,7 @@ mod cancel;
 mod claims;
 mod cleanups;
 mod clock;
+mod console;
 mod crash;
 mod described;
 mod ends;

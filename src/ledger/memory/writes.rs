@@ -403,10 +403,10 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
         self.0.borrow_mut().change(
             task,
-            |row| row.status == Status::Failed,
+            |row| row.status == status,
             |row| row.kicks = row.kicks.max(column(kicks)),
         )?;
         Ok(())
@@ -439,6 +439,7 @@ impl Rows for Transaction<'_> {
                 generation: row.generation,
             },
             uuid: row.uuid,
+            command: row.command.clone(),
             tube: row.tube.clone(),
             priority: row.priority,
             ttr: Some(row.ttr),

@@ -228,6 +228,8 @@ pub struct BegunPut {
     pub put: PutId,
     /// The task's identity.
     pub uuid: Uuid,
+    /// The name of its command, where it is known.
+    pub command: Option<String>,
     /// Where the job will wait.
     pub tube: TubeName,
     /// The job's priority.

@@ -307,8 +307,8 @@ impl Rows for Connected<'_> {
         tasks::set_due(self.0, task, due)
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        puts::raise_kicks(self.0, task, kicks)
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
+        puts::raise_kicks(self.0, task, status, kicks)
     }
 
     fn begin_put(

@@ -464,5 +464,5 @@ fn new_worker(name: &str) -> NewWorker {
 }
 
 fn pointer(uuid: Uuid) -> Vec<u8> {
-    Pointer { uuid, store: STORE }.to_body()
+    Pointer { uuid, store: STORE }.to_body(None)
 }

@@ -105,7 +105,7 @@ pub fn pointer_job(id: u64, task: u128, connection: u64) -> Reservation {
         uuid: Uuid::from_u128(task),
         store: STORE,
     };
-    job(id, pointer.to_body(), connection)
+    job(id, pointer.to_body(None), connection)
 }
 
 /// A job with this body.

@@ -183,6 +183,7 @@ impl World {
         (!self.tape.one_in(3)).then(|| Again {
             put,
             uuid: Uuid::from_u128(put.task.0.unsigned_abs().into()),
+            about: None,
             tube: "t".parse().unwrap(),
             priority: 1024,
             ttr: 60,

@@ -98,7 +98,8 @@ impl Reading {
     /// Whether what was started is there.
     fn is_up(&self, line: &str) -> bool {
         if line.starts_with("taskqueue tender") {
-            let mut asks = self.shell("taskqueue status");
+            // It answers before its first worker watches the tube, and the tube is not there before that.
+            let mut asks = self.shell("taskqueue ping");
             let asked = asks.stdout(Stdio::null()).stderr(Stdio::null()).status();
             return asked.unwrap().success();
         }

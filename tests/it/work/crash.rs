@@ -143,7 +143,9 @@ fn foreign_jobs_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
     assert_eq!(status(taskqueue, "1"), "waiting");
     dies(taskqueue, &["delete", "1"], Point::ForeignJobsRemoved);
     assert_eq!(jobs(queue, "t"), 0);
-    taskqueue.run(&["reconcile"]).ok();
+    let ran = taskqueue.run(&["reconcile"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("puts jobs again"), "{ran:?}");
     assert_eq!(jobs(queue, "t"), 1);
     ends_as(taskqueue, queue, &["exited", "exited"], 0);
     assert_eq!(status(taskqueue, "1"), "done");

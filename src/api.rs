@@ -50,12 +50,15 @@ mod put;
 mod queue;
 mod record;
 mod regenerate;
+mod report;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
 pub use crate::ledger::counts::Counts;
 pub use crate::ledger::put::NotRegenerated;
-pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, Page, Task};
+pub use crate::ledger::read::{
+    Attempt, DisplayedStatus as Status, Filter, Key, Page, Report as TaskReport, Task,
+};
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
@@ -63,3 +66,4 @@ pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;
+pub use report::{Report, ReportError};

@@ -32,6 +32,7 @@ mod reach;
 mod reconcile;
 mod regenerate;
 mod reload;
+mod report;
 mod scale;
 mod show;
 mod status;
@@ -99,6 +100,8 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
+    /// Say, in a command that a worker runs, how far it is and what is to become of its task
+    Report(report::Flags),
     /// Make a round trip through the broker
     Ping(ping::Flags),
     /// Queue example tasks, to see that everything works
@@ -170,6 +173,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
+        Command::Report(flags) => report::run(flags),
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),
         Command::ExampleTaskWorker(flags) => example::work(flags),

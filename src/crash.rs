@@ -23,6 +23,8 @@ pub enum Point {
     AttemptBegun,
     /// A command runs.
     CommandStarted,
+    /// How far a command says that it is, is committed, and it runs on.
+    ProgressKept,
     /// A command has ended, and what it left behind was not looked for.
     CommandEnded,
     /// Nothing of a command runs, and how it ended is not recorded.
@@ -59,7 +61,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 23] = [
+    pub const ALL: [Point; 24] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -67,6 +69,7 @@ impl Point {
         Point::JobReserved,
         Point::AttemptBegun,
         Point::CommandStarted,
+        Point::ProgressKept,
         Point::CommandEnded,
         Point::OutcomeKnown,
         Point::OutcomeNoted,

@@ -7,12 +7,14 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
+use super::report;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
@@ -47,6 +49,18 @@ pub struct Task<'a> {
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
     attempts: Vec<Attempt<'a>>,
+    report: Option<Report<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Option<Cow<'a, RawValue>>>,
+}
+
+/// What a task's command has said of it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attempt: i64,
+    at: String,
+    progress: Option<Value>,
+    message: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +115,11 @@ impl<'a> Task<'a> {
                 .iter()
                 .map(|attempt| Attempt::new(attempt, whole))
                 .collect(),
+            report: task.report.as_ref().map(Report::of),
+            result: whole.then(|| {
+                let result = task.report.as_ref()?.result.as_deref();
+                result.map(raw)
+            }),
         }
     }
 }
@@ -134,6 +153,33 @@ fn texts(arguments: &str) -> Cow<'_, RawValue> {
     let texts: Vec<String> = elements.iter().map(text).collect();
     let texts = RawValue::from_string(format!("[{}]", texts.join(",")));
     texts.map_or_else(|_| raw(arguments), Cow::Owned)
+}
+
+impl<'a> Report<'a> {
+    fn of(said: &'a read::Report) -> Report<'a> {
+        Report {
+            attempt: said.attempt,
+            at: rfc3339(said.at),
+            progress: said.percent.and_then(report::number),
+            message: said.message.as_deref(),
+        }
+    }
+}
+
+/// What the command of a task that runs has said of it, as `status` has it.
+#[derive(Debug, Serialize)]
+pub struct Reported<'a> {
+    task: i64,
+    #[serde(flatten)]
+    said: Report<'a>,
+}
+
+impl<'a> Reported<'a> {
+    /// Its shape.
+    pub fn of(task: TaskId, said: &'a read::Report) -> Reported<'a> {
+        let said = Report::of(said);
+        Reported { task: task.0, said }
+    }
 }
 
 impl<'a> Attempt<'a> {

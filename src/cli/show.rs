@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::configured::block_on;
 use super::out::out;
-use super::print::Zone;
+use super::print::{Zone, progress};
 use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
-use crate::ledger::read::{Attempt, Key, Task};
+use crate::ledger::read::{Attempt, Key, Report, Task};
 use crate::task::id::TaskId;
 
 #[derive(Debug, Args)]
@@ -92,6 +92,14 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
     }
+    if let Some(said) = &task.report {
+        if let Some(progress) = progress(said) {
+            line("progress", &format!("{progress} ({})", of(said, zone)))?;
+        }
+        if let Some(result) = &said.result {
+            line("result", result)?;
+        }
+    }
     line("created", &zone.say(Some(task.created)))?;
     if task.due.is_some() {
         line("due", &zone.say(task.due))?;
@@ -107,6 +115,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     task.attempts
         .iter()
         .try_for_each(|attempt| print_attempt(out, attempt, zone))
+}
+
+fn of(said: &Report, zone: Zone) -> String {
+    format!("attempt {}, {}", said.attempt, zone.say(Some(said.at)))
 }
 
 fn print_attempt(out: &mut impl Write, attempt: &Attempt, zone: Zone) -> io::Result<()> {

@@ -15,12 +15,13 @@ use super::out::{is_terminal, out};
 use super::print::span;
 use super::reach::{odd, tenders};
 use crate::address::StoreUrl;
-use crate::api::json as shape;
+use crate::api::{TaskReport, json as shape};
 use crate::connect;
 use crate::control::words::{Pool, Status, Worker};
 use crate::control::{Answer, Request};
 use crate::harmless::one_line;
 use crate::ledger::counts::Counts;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 /// Between two looks.
@@ -77,6 +78,8 @@ struct Seen {
     /// Those that live and could not be asked, and why.
     silent: Vec<(u32, String, String)>,
     counts: BTreeMap<String, Counts>,
+    /// What commands that run have said of their tasks.
+    reports: Vec<(TaskId, TaskReport)>,
 }
 
 fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
@@ -89,6 +92,7 @@ fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
         tenders: Vec::new(),
         silent: Vec::new(),
         counts: BTreeMap::new(),
+        reports: Vec::new(),
     };
     for tender in tenders(store, &flags.use_tube)? {
         match tender.ask(&Request::Status) {
@@ -108,6 +112,10 @@ fn look(flags: &Flags, store: &StoreUrl) -> Result<Seen, Failure> {
     if let Some(db) = connect::existing(store)? {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
+        let pools = seen.tenders.iter().flat_map(|tender| &tender.pools);
+        let workers = pools.flat_map(|pool| &pool.workers);
+        let tasks: Vec<TaskId> = workers.filter_map(|one| one.task.map(TaskId)).collect();
+        seen.reports = db.reports(&tasks)?;
     }
     Ok(seen)
 }
@@ -125,11 +133,16 @@ impl Seen {
         let tasks: Vec<_> = counts
             .map(|(tube, counts)| shape::Counts::of(tube, counts))
             .collect();
+        let reports = self.reports.iter();
+        let reports: Vec<_> = reports
+            .map(|(task, said)| shape::Reported::of(*task, said))
+            .collect();
         json!({
             "store": self.store,
             "tenders": self.tenders,
             "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
             "tasks": tasks,
+            "reports": reports,
         })
     }
 

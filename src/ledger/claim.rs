@@ -363,6 +363,7 @@ impl Writing<'_> {
             next,
             budget,
             output: Captured::default(),
+            report: None,
             kicks: None,
             started: None,
             finished: self.now,

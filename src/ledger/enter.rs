@@ -40,6 +40,9 @@ impl Ledger {
                 lost: entry.lose.as_ref().map(|dead| dead.id),
             };
             let ours = writing.settle(entry)?;
+            if let Some((attempt, progress)) = &entry.progress {
+                transition::progress(rows, *attempt, me.id, progress, now)?;
+            }
             note_deleted(rows, &entry.deleted)?;
             if entry.told {
                 rows.set_told(me.id, now)?;

@@ -68,6 +68,7 @@ impl Writing<'_> {
             next,
             budget,
             output,
+            report: None,
             kicks: None,
             started,
             finished,
@@ -97,6 +98,7 @@ impl Writing<'_> {
             // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
             budget: Budget::default(),
             output: Captured::default(),
+            report: None,
             kicks: None,
             started: None,
             finished: self.now,

@@ -10,7 +10,7 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 mod types;
 
-pub use types::{Attempt, DisplayedStatus, Filter, Key, Task};
+pub use types::{Attempt, DisplayedStatus, Filter, Key, Report, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -73,7 +73,8 @@ impl Ledger {
                 if !filter.statuses.is_empty() && !filter.statuses.contains(&task.status) {
                     return Ok(true);
                 }
-                bytes += task.arguments.len() + task.options.len();
+                let said = task.report.as_ref().and_then(|said| said.message.as_ref());
+                bytes += task.arguments.len() + task.options.len() + said.map_or(0, String::len);
                 let id = task.id;
                 page.tasks.push(task);
                 let is_full = page.tasks.len() >= most || bytes >= PAGE.1;
@@ -81,6 +82,15 @@ impl Ledger {
                 Ok(!is_full)
             })?;
             Ok(page)
+        })
+    }
+
+    /// What the commands of tasks have said of them, without results; of those that have said anything.
+    pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
+        self.look(|rows| {
+            let of = |task: &TaskId| Ok(rows.report(*task)?.map(|report| (*task, report)));
+            let reports: Vec<Option<_>> = tasks.iter().map(of).collect::<Result<_, Failed>>()?;
+            Ok(reports.into_iter().flatten().collect())
         })
     }
 

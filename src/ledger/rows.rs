@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Filter, Key};
+use super::read::{Filter, Key, Report};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -20,7 +20,7 @@ mod types;
 
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Tally, TaskRow,
+    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Said, Tally, TaskRow,
     Unsure, UnverifiedJob, Wants,
 };
 
@@ -112,6 +112,9 @@ pub trait Reads {
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
 
+    /// What a task's command has said of it, without its result.
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
+
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
 }
@@ -175,6 +178,9 @@ pub trait Rows: Reads {
 
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
+
+    /// Writes what a task's command has said of its attempt, in the place of what there is.
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed>;
 
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;

@@ -28,6 +28,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod reports;
 mod tasks;
 mod workers;
 

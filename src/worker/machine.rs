@@ -42,9 +42,11 @@
 //! answer leaves in one place, where the entry that settles the attempt is answered. A worker that leaves or dies
 //! before that answers nothing: its end tells the tender, and the ledger tells the rest.
 //!
-//! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event
-//! of `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner
-//! is another way to `Begin`, whose `Ended` comes from an answer.
+//! What else comes next fits in as events and effects of the same phases: a limit is one more claim that leads to
+//! `Disposing`; a resident runner is another way to `Begin`, whose `Ended` comes from an answer.
+//!
+//! How far a command says that it is, is asked with each look at it, so once a second at most, and goes with the next
+//! entry. All else that a command says comes with its end (`crate::task::report`).
 //!
 //! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry
 //! at a time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for
@@ -181,6 +183,7 @@ impl Machine {
             },
             Event::NotSignalled(who) => self.does_not_end(who, out),
             Event::Looked(stopped_by) => self.looked(stopped_by, now, out),
+            Event::Reported(progress) => self.reported(progress),
             Event::Journaled(well) => match self.phase.take() {
                 Phase::Journaling(finished) => self.journaled(finished, well, now, out),
                 other => self.phase = other,

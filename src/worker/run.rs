@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::duration;
 use crate::ledger::{Attempt, Millis, Store};
 use crate::lives::sessions::Notes;
 use crate::lives::{Holder, Lives};
-use crate::process::command::{Event, Running, Spec};
+use crate::process::command::{Event, Piece, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
@@ -26,6 +27,7 @@ use crate::process::variables::{
 };
 use crate::task::conditions::Conditions;
 use crate::task::output::{Capture, Captured};
+use crate::task::report::{Progress, Reader, Reported};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
 
@@ -51,6 +53,8 @@ pub struct Run {
     /// How many commands the kernel had killed for their memory when this one began.
     kills: Option<u64>,
     capture: Capture,
+    /// What the command says of its attempt.
+    reports: Reader,
     /// When to try to listen to the command, which is not listened to.
     listen_at: Option<Instant>,
     exited: Option<Exited>,
@@ -114,6 +118,7 @@ pub fn start(
             inherited,
             note: notes.map(|notes| notes.of(attempt.id, user)),
             conditions,
+            reports: true,
             listen,
         })
     };
@@ -137,6 +142,7 @@ pub fn start(
         attempt,
         kills,
         capture: Capture::default(),
+        reports: Reader::new(duration::parse),
         listen_at,
         exited: None,
         was_signalled: false,
@@ -206,7 +212,7 @@ impl Run {
         if self.exited.is_none() {
             // What is wrong comes again.
             let exit = self.running.try_wait().unwrap_or_default();
-            self.exited = exit.map(Exited::with);
+            self.note_exit(exit);
         }
         if let Some(exited) = &mut self.exited {
             exited.late.hurry();
@@ -226,6 +232,11 @@ impl Run {
         self.running.stopped_by()
     }
 
+    /// How far the command says that it is, if it has said so since this was asked before.
+    pub fn progress(&mut self) -> Option<Progress> {
+        self.reports.news()
+    }
+
     /// Leaves the command to itself.
     pub fn abandon(self) {
         self.running.abandon();
@@ -234,26 +245,38 @@ impl Run {
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by
     /// then, and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
-        let capture = &mut self.capture;
-        let exit = self
-            .running
-            .ends_within(within, |chunk| capture.push(chunk));
+        let (capture, reports) = (&mut self.capture, &mut self.reports);
+        let exit = self.running.ends_within(within, |piece| match piece {
+            Piece::Printed(chunk) => capture.push(chunk),
+            Piece::Reported(chunk) => reports.push(chunk, &mut tell(capture)),
+        });
         // What is wrong comes again.
         let exit = exit.unwrap_or_default();
-        self.exited = exit.map(Exited::with);
+        self.note_exit(exit);
+        let capture = &mut self.capture;
         exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
     }
 
     /// Waits until the command has ended, and what it printed has been read. May be cancelled.
     pub async fn has_ended(&mut self) {
         if self.exited.is_none() {
-            let mut exited = Exited::with(self.exits().await);
-            if self.was_signalled {
+            let exit = self.exits().await;
+            self.note_exit(Some(exit));
+            if let Some(exited) = self.exited.as_mut().filter(|_| self.was_signalled) {
                 exited.late.hurry();
             }
-            self.exited = Some(exited);
         }
         self.read_on().await;
+    }
+
+    /// Whoever the command has left may still print, and can report nothing: that is over with the command.
+    fn note_exit(&mut self, exit: Option<Exit>) {
+        if exit.is_some() {
+            let (capture, reports) = (&mut self.capture, &mut self.reports);
+            let running = &mut self.running;
+            running.last_reports(|chunk| reports.push(chunk, &mut tell(capture)));
+        }
+        self.exited = exit.map(Exited::with);
     }
 
     async fn read_on(&mut self) {
@@ -294,6 +317,9 @@ impl Run {
                 biased;
                 event = self.running.next() => match event {
                     Ok(Event::Output(chunk)) => self.capture.push(&chunk),
+                    Ok(Event::Reported(chunk)) => {
+                        self.reports.push(&chunk, &mut tell(&mut self.capture));
+                    }
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
                         // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
@@ -325,7 +351,8 @@ impl Run {
             running,
             attempt,
             kills,
-            capture,
+            mut capture,
+            reports,
             exited,
             was_signalled,
             ..
@@ -336,13 +363,15 @@ impl Run {
         };
         let holder = Holder::Attempt(attempt.id);
         drop(attempt);
-        let went_well = exit == Exit::Code(0) && !was_signalled;
+        let reported = reports.finish(&mut tell(&mut capture));
+        let went_well = exit == Exit::Code(0) && !was_signalled && !reported.has_a_wish();
         let ended = Ended {
             how: How::Exit {
                 exit,
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
             output: capture.finish(),
+            reported,
             at,
             quick,
             by_itself: !was_signalled,
@@ -354,11 +383,17 @@ impl Run {
     }
 }
 
+/// What is wrong with what a command reports stands where people look, between what the command printed.
+fn tell(capture: &mut Capture) -> impl FnMut(&str) {
+    |line| capture.push(line.as_bytes())
+}
+
 /// What a command came to that could not be started.
 pub fn not_started(lack: Lack, reason: String) -> Ended {
     Ended {
         how: How::NotStarted { lack, reason },
         output: Captured::default(),
+        reported: Reported::default(),
         at: now(),
         quick: false,
         by_itself: true,

@@ -40,6 +40,8 @@ const PORTS: &[(&str, &[&str])] = &[
     ),
     // Where tests let a process die.
     ("crash", &[]),
+    // Durations as people write them: a library reads them.
+    ("duration", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
     // Which file is at a name, for whoever has to know it again.
@@ -95,6 +97,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "clock",
             "crash",
+            "fd",
             "ledger",
             "reconcile",
             "seconds",
@@ -145,6 +148,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "clock",
             "crash",
+            "duration",
             "grace",
             "jitter",
             "ledger",
@@ -195,7 +199,7 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "pool", "process", "sealed", "task", "trust", "tube",
+            "address", "duration", "pool", "process", "sealed", "task", "trust", "tube",
         ],
     ),
     // Which adapter is meant by which name.

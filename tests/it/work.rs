@@ -25,6 +25,7 @@ mod orphans;
 mod reconcile;
 mod recovery;
 mod refused;
+mod reports;
 mod retention;
 mod running;
 mod shutdown;

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use crate::api::{Status, Task};
 use crate::cli::out::{Colour, Out, width};
-use crate::cli::print::{Zone, span};
+use crate::cli::print::{Zone, progress, span};
 use crate::harmless::one_line;
 use crate::ledger::Millis;
 
@@ -25,15 +25,18 @@ enum Column {
     Attempts,
     Age,
     Took,
+    Progress,
     Created,
     Due,
     Finished,
     Reason,
 }
 
-use Column::{Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Reason, Took, Tube};
+use Column::{
+    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Progress, Reason, Took, Tube,
+};
 
-const ALL: [Column; 12] = [
+const ALL: [Column; 13] = [
     Id,
     Column::Status,
     Tube,
@@ -42,6 +45,7 @@ const ALL: [Column; 12] = [
     Attempts,
     Age,
     Took,
+    Progress,
     Created,
     Due,
     Finished,
@@ -49,12 +53,13 @@ const ALL: [Column; 12] = [
 ];
 
 /// The order in which they are given room.
-const BY_WORTH: [Column; 12] = [
+const BY_WORTH: [Column; 13] = [
     Id,
     Column::Status,
     Tube,
     Command,
     Age,
+    Progress,
     Reason,
     Arguments,
     Took,
@@ -75,6 +80,7 @@ impl Column {
             Attempts => "ATTEMPTS",
             Age => "AGE",
             Took => "DURATION",
+            Progress => "PROGRESS",
             Created => "CREATED",
             Due => "DUE",
             Finished => "FINISHED",
@@ -93,6 +99,7 @@ impl Column {
             Reason => 24,
             Tube => 12,
             Command => 16,
+            Progress => 8,
             Id | Column::Status | Attempts | Age | Took | Created | Due | Finished => usize::MAX,
         }
     }
@@ -220,6 +227,13 @@ impl Table {
                 (Some(started), until) if until >= started => span(seconds(started, until)),
                 (Some(_) | None, _) => "-".into(),
             },
+            // What another attempt has said is in `show`.
+            Progress => {
+                let newest = i64::try_from(task.attempts_total).unwrap_or(i64::MAX);
+                let said = task.report.as_ref().filter(|said| said.attempt == newest);
+                let said = said.and_then(progress);
+                said.as_deref().map_or_else(|| "-".into(), begin)
+            }
             Created => time(Some(task.created)),
             Due => time(task.due),
             Finished => time(task.finished),

@@ -1,10 +1,10 @@
 //! What is asked of the tables, and how a row is changed.
 
-use super::records::{AttemptRow, ForeignMark, TaskRow};
+use super::records::{AttemptRow, ForeignMark, ReportRow, TaskRow};
 use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, Task};
+use crate::ledger::read::{Attempt, Report, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
 use crate::task::Millis;
@@ -148,6 +148,7 @@ impl Tables {
                 finished: row.finished,
                 attempts_total: row.attempt.unsigned_abs(),
                 attempts,
+                report: self.report(task).map(|said| reported(said, with_body)),
             },
             owner: row.owner,
         }
@@ -190,6 +191,17 @@ fn shown(number: i64, row: &AttemptRow) -> Attempt {
         signal: row.outcome.signal().map(Into::into),
         reason: row.outcome.reason().map(Into::into),
         output: None,
+    }
+}
+
+pub(super) fn reported(row: &ReportRow, whole: bool) -> Report {
+    Report {
+        attempt: row.number,
+        at: row.at,
+        percent: row.progress.percent,
+        message: row.progress.message.clone(),
+        result: row.result.clone().filter(|_| whole),
+        has_result: row.result.is_some(),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Transaction;
-use super::queries::limited;
+use super::queries::{limited, reported};
 use super::records::TaskRow;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
 use crate::ledger::worker::Known;
@@ -278,6 +278,11 @@ impl Reads for Transaction<'_> {
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.report(task).map(|said| reported(said, false)))
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {

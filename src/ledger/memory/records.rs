@@ -7,6 +7,7 @@ use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
+use crate::task::report::Progress;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::tube::TubeName;
@@ -65,6 +66,15 @@ pub(super) struct AttemptRow {
     pub started: Millis,
     pub finished: Millis,
     pub outcome: Outcome,
+}
+
+/// What a command has said of its attempt.
+#[derive(Debug, Clone)]
+pub(super) struct ReportRow {
+    pub number: i64,
+    pub at: Millis,
+    pub progress: Progress,
+    pub result: Option<String>,
 }
 
 /// A worker.

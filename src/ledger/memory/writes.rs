@@ -4,14 +4,15 @@ use uuid::Uuid;
 
 use super::Transaction;
 use super::queries::{column, row};
-use super::records::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
+use super::records::{AttemptRow, ForeignMark, Numbered, ReportRow, TaskRow, WorkerRow};
 use crate::broker::JobId;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded, Rows,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded,
+    Rows, Said,
 };
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
@@ -264,6 +265,16 @@ impl Rows for Transaction<'_> {
 
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
         self.0.borrow_mut().add_output(attempt, output.clone())
+    }
+
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        let row = ReportRow {
+            number: said.id.number,
+            at: said.at,
+            progress: said.progress.clone(),
+            result: said.result.map(str::to_owned),
+        };
+        self.0.borrow_mut().set_report(said.id.task, row)
     }
 
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {

@@ -7,6 +7,7 @@ use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::report::Progress;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::tube::TubeName;
@@ -161,6 +162,19 @@ pub struct EndedAttempt<'a> {
     pub finished: Millis,
     /// How it ended.
     pub outcome: &'a Outcome,
+}
+
+/// What a command has said of its attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Which attempt. It is the newest of its task.
+    pub id: AttemptId,
+    /// When that was kept.
+    pub at: Millis,
+    /// How far the attempt is.
+    pub progress: &'a Progress,
+    /// What the task came to, as JSON; `None`: nothing was said, or the attempt is not done.
+    pub result: Option<&'a str>,
 }
 
 /// How an attempt is recorded to have ended.

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::{Connected, attempts, cleanup, puts, read, recover, tasks, workers};
+use super::{Connected, attempts, cleanup, puts, read, recover, reports, tasks, workers};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Filter, Key, Report};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Tally, TaskRow, Unsure,
+    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Said, Tally, TaskRow, Unsure,
     UnverifiedJob,
 };
 use crate::sqlite;
@@ -121,6 +121,10 @@ impl Reads for Connected<'_> {
         attempts::output(self.0, attempt)
     }
 
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        reports::one(self.0, task)
+    }
+
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         workers::all(self.0)
     }
@@ -195,6 +199,10 @@ impl Rows for Connected<'_> {
 
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
         attempts::add_output(self.0, attempt, output)
+    }
+
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        reports::set(self.0, said)
     }
 
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {

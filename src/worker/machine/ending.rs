@@ -108,6 +108,9 @@ impl Machine {
             (Stop::WithAll, How::Exit { exit, .. }) => Outcome::Interrupted(exit),
             (Stop::WithAll | Stop::Itself, how) => stage.outcome(how),
         };
+        let outcome = ended.reported.judge(outcome);
+        // What the command has said since goes with its outcome.
+        self.notes.progress = None;
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
@@ -122,6 +125,7 @@ impl Machine {
                 next,
                 budget,
                 output: ended.output,
+                report: ended.reported.kept(is_done),
                 kicks,
                 started,
                 finished: ended.at,
@@ -184,7 +188,9 @@ impl Machine {
 
     /// Nothing of the command runs any more, here or elsewhere, that must not; its outcome is known.
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
-        let fits = finished.quick && self.pace.fits_a_batch();
+        // What a command has said does not stand in the journal.
+        let is_silent = finished.settlement.report.is_none();
+        let fits = finished.quick && is_silent && self.pace.fits_a_batch();
         if fits && self.mode == Mode::Working && self.batch.may_wait(now) {
             out.push(Effect::Journal(Arc::clone(&finished.settlement)));
             self.phase = Phase::Journaling(finished);

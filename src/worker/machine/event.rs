@@ -18,6 +18,7 @@ use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
+use crate::task::report::{Progress, Reported};
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
@@ -74,6 +75,8 @@ pub enum Event {
     NotSignalled(String),
     /// The command was looked at: which signal has stopped it; `None`: it is not stopped.
     Looked(Option<i32>),
+    /// The command has said how far it is. At most once a look.
+    Reported(Progress),
     /// Whether the outcome stands in the batch journal now.
     Journaled(bool),
     /// What came of the attempt whose remains were to be ended.
@@ -100,6 +103,7 @@ impl Event {
             Event::Ended(_) => EventKind::Ended,
             Event::NotSignalled(_) => EventKind::NotSignalled,
             Event::Looked(_) => EventKind::Looked,
+            Event::Reported(_) => EventKind::Reported,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
             Event::CleanedUp => EventKind::CleanedUp,
@@ -115,6 +119,8 @@ pub struct Ended {
     pub how: How,
     /// What the command printed.
     pub output: Captured,
+    /// What it said of its attempt.
+    pub reported: Reported,
     /// When the command ended, by the machine's clock.
     pub at: Millis,
     /// The command ended while the worker waited for nothing else, and all that the command printed is here.
@@ -321,7 +327,7 @@ pub enum Effect {
     Terminate,
     /// Kill the command.
     Kill,
-    /// Look whether the command is stopped.
+    /// Look whether the command is stopped, and how far it says that it is.
     Look,
     /// Leave the command to itself, with its attempt's lock.
     Abandon,

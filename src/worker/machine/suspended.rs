@@ -1,10 +1,11 @@
-//! Looking at the command, and saying that it is stopped (`suspension.rs`).
+//! Looking at the command: how far it says that it is, and saying that it is stopped (`suspension.rs`).
 
 use super::event::{Effect, Now, Said};
 use super::phase::Phase;
 use super::state::{Effects, Machine};
 use super::suspension::{LOOK_EVERY, News, name};
 use crate::task::id::AttemptId;
+use crate::task::report::Progress;
 
 impl Machine {
     /// Has the command looked at, when that is due.
@@ -20,6 +21,13 @@ impl Machine {
             }
             self.wake_at(next);
             out.push(Effect::Look);
+        }
+    }
+
+    /// The command has said how far it is. It may have ended since: then all that it said comes with its end.
+    pub(super) fn reported(&mut self, progress: Progress) {
+        if let Phase::Running(running) = &self.phase {
+            self.notes.progress = Some((running.facts.id, progress));
         }
     }
 

@@ -62,7 +62,7 @@ fn six_processes_may_make_one_store_at_once() {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(applied, 8);
+    assert_eq!(applied, 9);
 }
 
 #[test]

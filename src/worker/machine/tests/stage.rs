@@ -15,6 +15,7 @@ use crate::task::command::{Cleanup, Command, Plan};
 use crate::task::id::{AttemptId, PutId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
+use crate::task::report::{Progress, Reported};
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
 use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
@@ -44,7 +45,7 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 16] = [
+pub const EVENTS: [EventKind; 17] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::Configured,
@@ -57,6 +58,7 @@ pub const EVENTS: [EventKind; 16] = [
     EventKind::Ended,
     EventKind::NotSignalled,
     EventKind::Looked,
+    EventKind::Reported,
     EventKind::Journaled,
     EventKind::Cleared,
     EventKind::CleanedUp,
@@ -225,11 +227,20 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
             memory: false,
         },
         output: Captured::default(),
+        reported: Reported::default(),
         at: 1_000_000,
         quick,
         by_itself: true,
         has_remains,
     })
+}
+
+/// So far is an attempt, by its command.
+pub fn progress(percent: f64) -> Progress {
+    Progress {
+        percent: Some(percent),
+        message: None,
+    }
 }
 
 /// TERM.
@@ -266,6 +277,7 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
         EventKind::Looked => Event::Looked(Some(19)),
+        EventKind::Reported => Event::Reported(progress(40.0)),
         EventKind::Journaled => Event::Journaled(true),
         EventKind::Cleared => Event::Cleared(Cleared::Gone),
         EventKind::CleanedUp => Event::CleanedUp,
@@ -292,6 +304,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::Ended
         | EventKind::NotSignalled
         | EventKind::Looked
+        | EventKind::Reported
         | EventKind::Journaled
         | EventKind::Cleared
         | EventKind::CleanedUp

@@ -21,6 +21,30 @@
 //! # }
 //! ```
 //!
+//! What a task's command has said of it, while it runs and after, is in [`Task::report`]; a command in Rust says that
+//! by a [`Report`]:
+//!
+//! ```
+//! use taskqueue::{Put, Queue, StoreUrl};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = StoreUrl::from(folder.path().join("tasks.db"));
+//! let queue = Queue::open(&"embedded".parse()?, &store)?;
+//! let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+//! let Some(task) = queue.show(task.id).await? else {
+//!     return Ok(());
+//! };
+//! match &task.report {
+//!     Some(said) => println!("{:?} % of attempt {}", said.percent, said.attempt),
+//!     None => println!("it has said nothing yet"),
+//! }
+//! # assert_eq!(task.report, None);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A [`Queue`] is cheap to clone, and used by any number of tasks at once:
 //!
 //! ```

@@ -100,7 +100,7 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
-    /// Say, in a command that a worker runs, how far it is and what is to become of its task
+    /// Say, as a task's command, how far it is
     Report(report::Flags),
     /// Make a round trip through the broker
     Ping(ping::Flags),

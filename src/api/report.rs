@@ -265,7 +265,10 @@ mod tests {
         let result = Report::new().result(&written);
         result.send_to(&descriptor).unwrap();
         drop(writer);
-        let line = r#"{"fail":"no such customer","message":"nearly\nthere","progress":99.5,"result":{"a":[1,null]},"retry_in":1.5}"#;
+        let line = concat!(
+            r#"{"fail":"no such customer","message":"nearly\nthere","progress":99.5,"#,
+            r#""result":{"a":[1,null]},"retry_in":1.5}"#
+        );
         let result = r#"{"result":[1.50,   1e400]}"#;
         assert_eq!(
             read(reader),

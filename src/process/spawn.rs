@@ -43,8 +43,8 @@ use told::{Failure, Told};
 /// The first descriptor after the standard ones.
 const FIRST: c_uint = 3;
 
-/// By which numbers a command may know the descriptor that it reports through. One digit: to a shell such as dash, `>&12`
-/// is an error. Neither those from which shells and people count up, nor the 9 of `flock 9`.
+/// By which numbers a command may know the descriptor that it reports through. One digit: to a shell such as dash,
+/// `>&12` is an error. Neither those from which shells and people count up, nor the 9 of `flock 9`.
 const REPORTS: [c_uint; 3] = [8, 7, 6];
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.

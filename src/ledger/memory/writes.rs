@@ -282,6 +282,7 @@ impl Rows for Transaction<'_> {
         Ok(tables.attempt(attempt).map(|row| Recorded {
             outcome: row.outcome.word().to_owned(),
             exit_code: row.outcome.exit_code(),
+            has_reason: row.outcome.reason().is_some(),
         }))
     }
 

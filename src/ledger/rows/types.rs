@@ -184,6 +184,8 @@ pub struct Recorded {
     pub outcome: String,
     /// The exit code, if there was one.
     pub exit_code: Option<i32>,
+    /// There is a reason beside them: of one that exited, that its command said that the task failed.
+    pub has_reason: bool,
 }
 
 /// Who runs or ran the newest attempt of a task.

@@ -369,7 +369,8 @@ mod tests {
         fn it_does_not_matter_where_pieces_end(
             lines in prop::collection::vec(
                 prop_oneof![
-                    Just("{\"progress\":1}"), Just("{\"progress\":200}"), Just("{\"message\":\"m\"}"), Just("x"), Just(""),
+                    Just("{\"progress\":1}"), Just("{\"progress\":200}"), Just("{\"message\":\"m\"}"),
+                    Just("x"), Just(""),
                 ], 0..20),
             cuts in prop::collection::vec(1usize..9, 0..200),
             ends in any::<bool>(),

@@ -360,7 +360,7 @@ impl Worker {
                 self.ready.push_back(Event::Began(run.group()));
                 self.run = Some(run);
             }
-            Err(ended) => self.ready.push_back(Event::Ended(Box::new(ended))),
+            Err(ended) => self.ready.push_back(Event::Ended(ended)),
         }
     }
 

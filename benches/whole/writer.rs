@@ -116,6 +116,7 @@ fn done(attempt: &Attempt) -> Entry {
         next,
         budget,
         output: Captured::default(),
+        report: None,
         kicks: None,
         started: None,
         finished: now(),

@@ -109,7 +109,7 @@ pub struct Running {
     printed: Option<Source>,
     /// What it reports; `None` once it has exited, or if it was to find no descriptor for that.
     reports: Option<Reports>,
-    /// Whose turn it is to be read first, so that neither keeps the other waiting.
+    /// Whose turn it is to be read first, so that neither keeps the other waiting, nor what is reported keeps the exit.
     reports_first: bool,
     feeding: Option<Feeding>,
     exit: Option<Exit>,
@@ -267,6 +267,10 @@ impl Running {
             if has_reported {
                 self.read_reported(&mut each);
             }
+            // Who writes as fast as we read would keep us here.
+            if left.is_zero() {
+                return Ok(None);
+            }
         }
     }
 
@@ -309,19 +313,22 @@ impl Running {
             self.feeding = None;
         }
         self.reports_first = !self.reports_first;
-        for is_report in [self.reports_first, !self.reports_first] {
-            let event = match is_report {
-                true => self
-                    .poll_reports(cx)
-                    .map(|chunk| chunk.map(Event::Reported)),
-                false => self.poll_printed(cx).map(|chunk| chunk.map(Event::Output)),
-            };
-            if let Poll::Ready(Some(event)) = event {
-                return Poll::Ready(Ok(event));
-            }
+        if self.reports_first
+            && let Poll::Ready(Some(chunk)) = self.poll_reports(cx)
+        {
+            return Poll::Ready(Ok(Event::Reported(chunk)));
+        }
+        if let Poll::Ready(Some(chunk)) = self.poll_printed(cx) {
+            return Poll::Ready(Ok(Event::Output(chunk)));
         }
         // Not when nobody can print any more: something that it has started may hold the pipe for ever.
-        self.poll_exit(cx).map_ok(Event::Exited)
+        if let Poll::Ready(exit) = self.poll_exit(cx) {
+            return Poll::Ready(exit.map(Event::Exited));
+        }
+        match self.poll_reports(cx) {
+            Poll::Ready(Some(chunk)) => Poll::Ready(Ok(Event::Reported(chunk))),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Listens to it, if nobody does. Until then it can print as much as a pipe holds before it has to wait, and nobody

@@ -1,7 +1,9 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -93,7 +95,7 @@ pub fn start(
     notes: Option<&Notes>,
     job: u64,
     listen: bool,
-) -> Result<Run, Ended> {
+) -> Result<Run, Box<Ended>> {
     let (plan, id) = (&attempt.plan, store.id());
     let conditions = plan.command.conditions.of(tube);
     let environment = environment.under(&conditions.variables);
@@ -128,7 +130,7 @@ pub fn start(
         Ok(running) => running,
         Err(why) => {
             let reason = could_not_start(&attempt, &environment, conditions, &why);
-            return Err(not_started(why.lack, reason));
+            return Err(Box::new(not_started(why.lack, reason)));
         }
     };
     crash::here(Point::CommandStarted);
@@ -319,6 +321,8 @@ impl Run {
                     Ok(Event::Output(chunk)) => self.capture.push(&chunk),
                     Ok(Event::Reported(chunk)) => {
                         self.reports.push(&chunk, &mut tell(&mut self.capture));
+                        // A command may write faster than lines are read: whatever else is due has its turn.
+                        others_have_a_turn().await;
                     }
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
@@ -381,6 +385,19 @@ impl Run {
         };
         (ended, running.into_unread())
     }
+}
+
+/// Lets whatever else the loop waits for be looked at, and goes on.
+async fn others_have_a_turn() {
+    let mut have_had_it = false;
+    poll_fn(|cx| match std::mem::replace(&mut have_had_it, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// What is wrong with what a command reports stands where people look, between what the command printed.

@@ -251,6 +251,37 @@ print("took", time.time() - begun)
     );
 }
 
+/// Whoever writes faster than its worker reads is ended when its time is up all the same, and its exit is seen.
+#[test]
+fn a_flood_keeps_no_time_from_being_up() {
+    let taskqueue = Taskqueue::embedded();
+    let flood = r#"yes '{"progress":1,"message":"a"}' >&$TASKQUEUE_REPORT_FD"#;
+    configure(
+        &taskqueue,
+        &format!("case $TASKQUEUE_TASK_ID in 1 | 2) ;; 3) {flood} & exit 0 ;; *) {flood} ;; esac"),
+        "timeout = 2",
+    );
+    for _ in 0..4 {
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    }
+    let begun = Instant::now();
+    taskqueue.work("t", 4);
+    let took = begun.elapsed();
+    let ends = ["1", "2", "3", "4"].map(|id| {
+        let task = taskqueue.show(id);
+        let attempt = &task["attempts"][0];
+        (
+            attempt["outcome"].clone(),
+            task["report"]["progress"].clone(),
+        )
+    });
+    let done = (json!("exited"), Value::Null);
+    assert_eq!(ends[..2], [done.clone(), done]);
+    assert_eq!(ends[2].0, "exited");
+    assert_eq!(ends[3], (json!("timed_out"), json!(1)));
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
 /// What is left of a command holds its descriptor, and nobody waits for that. What it says comes too late.
 #[test]
 fn who_outlives_the_command_reports_nothing() {

@@ -1,8 +1,9 @@
-//! For programs written in Rust: record a task, put its job, ask what became of it, let it run again, clean up.
+//! For programs written in Rust: record a task, put its job, ask what became of it, wait for it, call it off, let it
+//! run again, clean up.
 //!
-//! The command line is made of this: `taskqueue put`, `list`, `show`, `regenerate` and `cleanup` call what is here and
-//! print the answers. A task is recorded first, durably, and then announced to the broker; a broker that cannot be
-//! reached is no failure.
+//! The command line is made of this: `taskqueue put`, `list`, `show`, `wait`, `cancel`, `regenerate` and `cleanup` call
+//! what is here and print the answers. A task is recorded first, durably, and then announced to the broker; a broker
+//! that cannot be reached is no failure.
 //!
 //! ```no_run
 //! use taskqueue::{Put, Queue};
@@ -65,7 +66,11 @@
 //! # }
 //! ```
 
+mod bulk;
+mod cancel;
 mod cleanup;
+mod delete;
+mod edit;
 mod error;
 pub mod json;
 mod look;
@@ -75,10 +80,17 @@ mod queue;
 mod record;
 mod regenerate;
 mod report;
+mod ring;
+mod tell;
+mod wait;
+mod why;
 
 pub use crate::broker::Error as BrokerError;
 pub use crate::ledger::Error as StoreError;
+pub use crate::ledger::cancel::NotCancelled;
 pub use crate::ledger::counts::Counts;
+pub use crate::ledger::delete::NotDeleted;
+pub use crate::ledger::edit::NotEdited;
 pub use crate::ledger::put::NotRegenerated;
 pub use crate::ledger::read::{
     Attempt, DisplayedStatus as Status, Filter, Key, Page, Report as TaskReport, Task,
@@ -86,8 +98,14 @@ pub use crate::ledger::read::{
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
+pub use crate::task::tag::{BadTag, Tag};
+pub use crate::task::why::{Answer as Because, Pool, Why, Workers};
+pub use bulk::{Answer, Chosen, Summary};
+pub use cancel::{Cancel, Cancelled};
 pub use cleanup::{Cleaned, Cleanup, Ended};
+pub use edit::Edit;
 pub use error::Error;
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;
 pub use report::{Report, ReportError};
+pub use wait::Waited;

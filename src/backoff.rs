@@ -33,13 +33,18 @@ pub enum BackOff {
     Waiting {
         /// Crashes in a row, neighbours of the same batch counted as one.
         failures: u32,
+        /// When the first of them happened.
+        since: Duration,
         /// When the last of them happened.
         crashed_at: Duration,
         /// Nothing is started before this.
         until: Duration,
     },
     /// A worker said "never again" (exit code 125).
-    Refused,
+    Refused {
+        /// When it did.
+        since: Duration,
+    },
 }
 
 /// What a [`BackOff`] lets a pool do.
@@ -62,21 +67,24 @@ impl BackOff {
             Self::Calm => Permit::Any,
             Self::Waiting { until, .. } if now < until => Permit::NotBefore(until),
             Self::Waiting { .. } => Permit::One,
-            Self::Refused => Permit::Never,
+            Self::Refused { .. } => Permit::Never,
         }
     }
 
     /// A worker that was started at `born` crashed.
     #[must_use]
     pub fn crashed(self, born: Duration, now: Duration) -> Self {
-        let failures = match self {
-            Self::Calm => 1,
+        let (failures, since) = match self {
+            Self::Calm => (1, now),
             Self::Waiting { crashed_at, .. } if born <= crashed_at => return self,
-            Self::Waiting { failures, .. } => failures.saturating_add(1),
-            Self::Refused => return self,
+            Self::Waiting {
+                failures, since, ..
+            } => (failures.saturating_add(1), since),
+            Self::Refused { .. } => return self,
         };
         Self::Waiting {
             failures,
+            since,
             crashed_at: now,
             until: now.saturating_add(wait_after(failures, LONGEST)),
         }
@@ -88,7 +96,7 @@ impl BackOff {
     pub fn proved(self, born: Duration) -> Self {
         match self {
             Self::Waiting { crashed_at, .. } if born > crashed_at => Self::Calm,
-            Self::Calm | Self::Waiting { .. } | Self::Refused => self,
+            Self::Calm | Self::Waiting { .. } | Self::Refused { .. } => self,
         }
     }
 }
@@ -111,7 +119,7 @@ impl fmt::Display for BackOff {
                     wait_after(*failures, LONGEST)
                 )
             }
-            Self::Refused => f.write_str("exit code 125: starts none again until a reload"),
+            Self::Refused { .. } => f.write_str("exit code 125: starts none again until a reload"),
         }
     }
 }
@@ -152,8 +160,20 @@ mod tests {
         let waiting = BackOff::Calm.crashed(s(0), s(5));
         assert_eq!(waiting.proved(s(4)), waiting);
         assert_eq!(waiting.proved(s(6)), BackOff::Calm);
-        assert_eq!(BackOff::Refused.proved(s(6)), BackOff::Refused);
-        assert_eq!(BackOff::Refused.crashed(s(6), s(7)), BackOff::Refused);
-        assert_eq!(BackOff::Refused.permit(s(1000)), Permit::Never);
+        let refused = BackOff::Refused { since: s(5) };
+        assert_eq!(refused.proved(s(6)), refused);
+        assert_eq!(refused.crashed(s(6), s(7)), refused);
+        assert_eq!(refused.permit(s(1000)), Permit::Never);
+    }
+
+    #[test]
+    fn since_when_is_since_the_first_failure() {
+        let since = |back_off| match back_off {
+            BackOff::Calm => None,
+            BackOff::Waiting { since, .. } | BackOff::Refused { since } => Some(since),
+        };
+        let twice = BackOff::Calm.crashed(s(0), s(5)).crashed(s(6), s(7));
+        assert_eq!(since(twice), Some(s(5)));
+        assert_eq!(since(twice.proved(s(8)).crashed(s(8), s(9))), Some(s(9)));
     }
 }

@@ -375,6 +375,19 @@ pub trait Broker: Send {
     /// Removes a job that no other session has reserved ([`Error::NotFound`] if one has).
     async fn remove(&mut self, id: JobId) -> Result<(), Error>;
 
+    /// The same of several jobs, in as few round trips as the broker allows. Whether each was removed, in their order.
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let mut removed = Vec::with_capacity(ids.len());
+        for id in ids {
+            removed.push(match self.remove(*id).await {
+                Ok(()) => true,
+                Err(Error::NotFound) => false,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(removed)
+    }
+
     /// A job's body, whatever its state.
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error>;
 
@@ -402,6 +415,15 @@ pub trait Broker: Send {
 
     /// What is known of a tube; a tube that holds nothing and that nobody uses does not exist.
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error>;
+
+    /// The next jobs of a tube that are ready, or delayed: some of them, and none if there are none. They may be
+    /// anybody's by the time that this is known.
+    async fn next_jobs(
+        &mut self,
+        tube: &TubeName,
+        state: JobState,
+        most: usize,
+    ) -> Result<Vec<JobId>, Error>;
 
     /// Makes a buried or delayed job ready ([`Error::NotFound`] if it is neither).
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error>;

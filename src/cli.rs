@@ -8,14 +8,24 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::process::{folder, program};
 use crate::signals;
 
+mod absent;
+mod backup;
+mod began;
+mod bulk;
+mod cancel;
 mod check;
 mod cleanup;
 mod completions;
 mod configured;
+mod delete;
 mod demo;
+mod edit;
+mod environment;
 mod example;
 mod explain;
 mod failure;
+mod filter;
+mod flush;
 mod global;
 mod guard;
 mod help;
@@ -33,6 +43,7 @@ mod reconcile;
 mod regenerate;
 mod reload;
 mod report;
+mod run_now;
 mod scale;
 mod show;
 mod status;
@@ -40,6 +51,8 @@ mod stop;
 mod tender;
 mod usage;
 mod variables;
+mod wait;
+mod why;
 mod worker;
 
 pub use failure::Failure;
@@ -94,14 +107,32 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
-    /// Let failed tasks run again
+    /// Say why a task does not run, or no more
+    Why(why::Flags),
+    /// Wait until tasks have ended
+    Wait(wait::Flags),
+    /// Call tasks off, whether they wait or run
+    Cancel(cancel::Flags),
+    /// Let failed or cancelled tasks run again
     Regenerate(regenerate::Flags),
+    /// Let tasks that wait be due now
+    RunNow(run_now::Flags),
+    /// Change tasks that wait
+    Edit(edit::Flags),
+    /// Delete tasks that do not run
+    Delete(delete::Flags),
+    /// Delete what waits in a tube, whoever put it
+    Flush(flush::Flags),
     /// Recover tasks of dead workers, and put jobs that are missing
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
     /// Say, as a task's command, how far it is
     Report(report::Flags),
+    /// Write a copy of the store while it is used
+    Backup(backup::BackupFlags),
+    /// Put a backup in the store's place
+    Restore(backup::RestoreFlags),
     /// Make a round trip through the broker
     Ping(ping::Flags),
     /// Queue example tasks, to see that everything works
@@ -159,7 +190,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Tender(flags) => tender::run(flags, load()?, global),
         Command::Worker(flags) => worker::run(flags, global),
-        Command::Status(flags) => return status::run(flags, &global.store()?),
+        Command::Status(flags) => return status::run(flags, global),
         Command::Explain(flags) => explain::run(flags, &global.store()?),
         Command::Scale(flags) => scale::run(flags, &global.store()?),
         Command::Pause(flags) => pause::pause(&flags, &load()?),
@@ -170,10 +201,19 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
-        Command::Regenerate(flags) => return regenerate::run(flags, &load()?),
+        Command::Why(flags) => return why::run(&flags, &load()?),
+        Command::Wait(flags) => return wait::run(&flags, &load()?),
+        Command::Cancel(flags) => return cancel::run(flags, &load()?),
+        Command::Regenerate(flags) => return regenerate::run(&flags, &load()?),
+        Command::RunNow(flags) => return run_now::run(&flags, &load()?),
+        Command::Edit(flags) => return edit::run(&flags, &load()?),
+        Command::Delete(flags) => return delete::run(&flags, &load()?),
+        Command::Flush(flags) => return flush::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
         Command::Report(flags) => report::run(flags),
+        Command::Backup(flags) => backup::backup(&flags, &global.store()?),
+        Command::Restore(flags) => backup::restore(&flags, &global.store()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),
         Command::AddExampleTask(flags) => return example::add(flags, &load()?),
         Command::ExampleTaskWorker(flags) => example::work(flags),

@@ -67,6 +67,8 @@ pub struct Config {
     pub broker: BrokerUrl,
     /// Where tasks are recorded.
     pub store: StoreUrl,
+    /// Somebody has named that: else it is the usual place.
+    pub is_store_named: bool,
     /// How long commands may go on once their worker was told to stop.
     pub grace_period: Duration,
     /// Environment variables that commands do not get.
@@ -132,6 +134,7 @@ impl Config {
             (None, None) => default_store()?,
         };
         let store = canonical(&store)?;
+        let is_store_named = overrides.store.is_some() || file.store.is_some();
         Ok(Config {
             written: Written {
                 file: written.file.map(|file| folder::named(&file)),
@@ -139,6 +142,7 @@ impl Config {
             },
             broker,
             store,
+            is_store_named,
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
             withheld: file.withhold_environment,
             retention,

@@ -1,11 +1,14 @@
 //! The one place where adapters are picked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::{BrokerUrl, StoreUrl};
 use crate::api::{self, Queue};
 use crate::broker::embedded::Embedded;
 use crate::broker::{Broker, beanstalkd};
+pub use crate::ledger::sqlite::Copied;
+use crate::ledger::sqlite::Progress;
 use crate::ledger::{self, Durability, Ledger, Open, sqlite};
 
 /// A session with a broker. It connects when it is first used.
@@ -46,14 +49,44 @@ pub fn opener(store: &StoreUrl) -> Open {
     Arc::new(move || existing(&store))
 }
 
+/// Leaves a store in good order that this process was the last to use. To be called when it is open nowhere here.
+pub fn fold(store: &StoreUrl) {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::fold(file);
+}
+
+/// Writes a copy of a store; `None` if there is no store.
+pub fn back_up(
+    store: &StoreUrl,
+    to: &Path,
+    replace: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Copied>, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::back_up(file, to, replace, progress)
+}
+
+/// Puts a copy in the place of a store that nobody uses.
+pub fn restore(
+    store: &StoreUrl,
+    from: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<Copied, ledger::Error> {
+    let StoreUrl::Sqlite(file) = store;
+    sqlite::restore(file, from, progress)
+}
+
 // Here, since this is where adapters are picked.
 impl Queue {
     /// Opens the store, making it where there is none. The broker is connected to when it is first needed.
     ///
     /// It waits for the disk, as programs do when they start.
     pub fn open(broker: &BrokerUrl, store: &StoreUrl) -> Result<Queue, api::Error> {
-        let ledger = recording(broker, store, Durability::PowerCut)?;
-        Queue::new(self::broker(broker, store), ledger)
+        let StoreUrl::Sqlite(file) = store;
+        let keeps_jobs = matches!(broker, BrokerUrl::Embedded);
+        let ledger = sqlite::open_to_put(file, Durability::PowerCut, keeps_jobs)?;
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(queue.with_tenders(store.beside()))
     }
 
     /// Opens a store that is there already; `None` if there is none. It is the one for those who look: where a store
@@ -67,6 +100,7 @@ impl Queue {
             return Ok(None);
         };
         let ledger = ledger.surviving(Durability::PowerCut);
-        Queue::new(self::broker(broker, store), ledger).map(Some)
+        let queue = Queue::new(self::broker(broker, store), ledger)?;
+        Ok(Some(queue.with_tenders(store.beside())))
     }
 }

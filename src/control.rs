@@ -3,7 +3,7 @@
 //! ```text
 //! → "status"                    ← {"status":{"pid":4711,…}}
 //! → {"stop":{"now":false}}      ← {"stopping":{"within_ms":37000}}, and the end of the file when the tender is gone
-//!                               ← {"refused":{"reason":"…"}}, to whatever the tender cannot or will not do
+//!                               ← {"refused":{"reason":"…","is_wrong":true}}, to what the tender cannot or will not do
 //! ```
 //!
 //! Where the socket is, the tender says with its right to its tubes ([`ownership`]). It stands in a folder
@@ -14,6 +14,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::errno;
+
 pub mod client;
 pub mod place;
 mod server;
@@ -23,7 +25,7 @@ pub mod words;
 
 pub use client::Client;
 pub use server::{Call, Server};
-pub use words::{Answer, Request};
+pub use words::{Answer, Refusal, Request};
 
 /// The longest question, its end included, in bytes.
 pub const MAX_REQUEST: u64 = 4096;
@@ -43,7 +45,7 @@ pub enum Error {
         reason: String,
     },
     /// The socket cannot be made.
-    #[error("cannot listen at {}: {source}", socket.display())]
+    #[error("cannot listen at {}: {}", socket.display(), errno::said(source))]
     Listen {
         /// The socket.
         socket: PathBuf,
@@ -51,7 +53,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Nobody is there.
-    #[error("cannot connect to {}: {source}", socket.display())]
+    #[error("cannot connect to {}: {}", socket.display(), errno::said(source))]
     Connect {
         /// The socket.
         socket: PathBuf,

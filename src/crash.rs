@@ -55,13 +55,31 @@ pub enum Point {
     Regenerated,
     /// regenerate: the old job is removed, and no new one put.
     OldJobRemoved,
+    /// delete: other producers' jobs are deleted, their tasks' rows are there.
+    ForeignJobsRemoved,
+    /// delete: some tasks are gone, their jobs are there.
+    TasksDeleted,
+    /// edit, run-now: some tasks are otherwise, their old jobs are there, and no new ones.
+    TasksEdited,
     /// cleanup: some are deleted, and others not.
     BatchDeleted,
+    /// backup and restore: a copy is written, and has not its name.
+    CopyWritten,
+    /// backup: the copy has its name. restore: it has the name that is to be that of the store before.
+    CopyNamed,
+    /// restore: the copy is at the store's place, and what workers of the store before had noted still beside it.
+    StoreReplaced,
+    /// cancel: what waited is cancelled, what runs is to be, and nobody was told.
+    CancelRecorded,
+    /// The command of a task that is called off was told to end, or killed, and has not ended.
+    CallOffSent,
+    /// An attempt that was claimed ahead is not to begin any more, and that is not recorded.
+    WithdrawnAhead,
 }
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 24] = [
+    pub const ALL: [Point; 33] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -85,7 +103,16 @@ impl Point {
         Point::JobsFound,
         Point::Regenerated,
         Point::OldJobRemoved,
+        Point::ForeignJobsRemoved,
+        Point::TasksDeleted,
+        Point::TasksEdited,
         Point::BatchDeleted,
+        Point::CopyWritten,
+        Point::CopyNamed,
+        Point::StoreReplaced,
+        Point::CancelRecorded,
+        Point::CallOffSent,
+        Point::WithdrawnAhead,
     ];
 }
 

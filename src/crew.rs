@@ -379,8 +379,11 @@ impl Crew {
                 (back_off != before).then_some(Effect::BackedOff { worker, back_off })
             }
             lifecycle::Effect::Refused => {
-                self.memory.back_off = BackOff::Refused;
-                (before != BackOff::Refused).then_some(Effect::Refused { worker })
+                if let BackOff::Refused { .. } = before {
+                    return None;
+                }
+                self.memory.back_off = BackOff::Refused { since: now };
+                Some(Effect::Refused { worker })
             }
         }
     }

@@ -20,6 +20,11 @@ impl FileId {
         Ok(FileId::of(&fs::metadata(path)?))
     }
 
+    /// Its number in its file system.
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
+
     /// That of an open file.
     pub fn of(file: &fs::Metadata) -> FileId {
         FileId {

@@ -23,25 +23,35 @@ use crate::lives::Lives;
 pub mod announce;
 pub mod backend;
 pub mod batch_journal;
+pub mod bulk;
+pub mod cancel;
 mod claim;
 pub mod cleanup;
 pub mod counts;
+pub mod delete;
+pub mod durations;
+pub mod edit;
 mod enter;
 mod entry;
 mod error;
+pub mod filter;
 mod loss;
 pub mod memory;
+pub mod minutes;
+pub mod pace;
 pub mod put;
 pub mod read;
 pub mod recover;
 pub mod rows;
+mod settled;
 pub mod sqlite;
 mod store;
 mod transition;
+pub mod why;
 pub mod worker;
 
 pub use crate::task::Millis;
-pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room};
+pub use backend::{Backend, Capabilities, Durability, Folded, Journal, Room, Stamp};
 pub use entry::{
     AfterLoss, Attempt, Claim, DeadAttempt, Entered, Entry, ForeignJob, JobRef, Jobless, Remains,
     Settlement, TaskRef,

@@ -32,6 +32,7 @@ pub mod control;
 pub mod crash;
 pub mod crew;
 pub mod duration;
+pub mod errno;
 pub mod fd;
 pub mod file_id;
 pub mod grace;
@@ -60,7 +61,10 @@ pub mod tube;
 pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
-pub use api::{Cleanup, Error, Filter, Put, Queue, Receipt, Status, Task};
+pub use api::{
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Put, Queue, Receipt, Status, Tag, Task,
+    Waited,
+};
 pub use task::id::TaskId;
 pub use tube::TubeName;
 pub use uuid::Uuid;

@@ -16,6 +16,7 @@
 //!                   {"order":"reload","ticket":3}         go by the configuration of now, from the next job on
 //!                   {"order":"reopen","ticket":4}         open the log file again
 //!                   {"order":"ping","ticket":5}           nothing but answer
+//!                   {"order":"cancel","ticket":6,"task":12,"attempt":1,"now":true}     without now: TERM, then KILL
 //! ```
 //!
 //! Each order has a ticket, a number of the tender's own, and is answered once:
@@ -26,6 +27,7 @@
 //! | reload | the configuration was taken over; refused with what is wrong with it |
 //! | reopen | whoever writes the log has been told: that opens the file before the next line |
 //! | ping | at once |
+//! | cancel | the worker ends that attempt, whose task's row says that it is to be cancelled; refused if the attempt does not run there |
 //!
 //! A worker of our own that has a tender never reads the configuration's file. It gets what its tender has accepted: at
 //! its start by the descriptor whose number is in [`CONFIGURATION_VARIABLE`], and with each reload by a descriptor that

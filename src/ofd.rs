@@ -22,6 +22,11 @@ pub fn lock(file: &File, byte: i64) -> io::Result<()> {
     set(file, byte, libc::F_WRLCK)
 }
 
+/// Locks so many bytes in the same way.
+pub fn lock_range(file: &File, first: i64, bytes: i64) -> io::Result<()> {
+    set_range(file, range(first, bytes, libc::F_WRLCK))
+}
+
 /// The same for several at once, through descriptors that need not be open for writing.
 pub fn lock_shared(file: &File, byte: i64) -> io::Result<()> {
     set(file, byte, libc::F_RDLCK)
@@ -85,7 +90,10 @@ fn range(start: i64, length: i64, kind: libc::c_int) -> libc::flock {
 }
 
 fn set(file: &File, byte: i64, kind: libc::c_int) -> io::Result<()> {
-    let lock = range(byte, 1, kind);
+    set_range(file, range(byte, 1, kind))
+}
+
+fn set_range(file: &File, lock: libc::flock) -> io::Result<()> {
     // SAFETY: the descriptor is open for the whole call, and the kernel only reads `lock`. No safe wrapper
     // among our dependencies takes open-file-description locks on a range.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {

@@ -154,7 +154,7 @@ fn grow(
         Permit::NotBefore(until) => {
             let failures = match memory.back_off {
                 BackOff::Waiting { failures, .. } => failures,
-                BackOff::Calm | BackOff::Refused => 0,
+                BackOff::Calm | BackOff::Refused { .. } => 0,
             };
             return (Action::Hold, Reason::BackingOff { failures }, Some(until));
         }

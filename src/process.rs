@@ -16,3 +16,4 @@ pub mod sink;
 mod spawn;
 mod table;
 pub mod variables;
+mod wait;

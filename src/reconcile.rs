@@ -32,12 +32,13 @@ mod sweep;
 mod tubes;
 mod upkeep;
 mod verify;
+mod whose;
 
 pub use announce::announce;
 pub use clean_up::clean_up;
 pub use old::{Asking, Kept};
-pub use refused::{gone_or_buried, keep_some};
-pub use remains::{end_remains, end_what_is_left};
+pub use refused::{gone_or_buried, keep_some, remove_foreign};
+pub use remains::{end_remains, end_what_is_left, look_for_remains};
 pub use service::{Reconciler, Scope, tell};
 pub use sweep::{Looked, Looks, Sweep, Sweeper, sweep};
 pub use tubes::{Passed, Trouble, Tubes};
@@ -331,6 +332,11 @@ impl Pass<'_> {
         match entered.lost {
             None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
             Some(AfterLoss::Unbegun) => return Ok(Some(task)),
+            Some(AfterLoss::CalledOff) => {
+                tracing::info!(task = task.0, attempt = number, "cancelled a task");
+                done.lost += 1;
+                return Ok(None);
+            }
             Some(AfterLoss::Waits) => {}
             Some(AfterLoss::Failed { reason }) => {
                 tracing::error!(task = task.0, attempt = number, reason, "gave up a task");

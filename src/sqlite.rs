@@ -12,21 +12,26 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::beside::Folder;
+use crate::beside::{self, Folder};
 use crate::file_id::FileId;
 use crate::lives::locks::LockFile;
 
 pub mod bell;
 pub mod boot;
+pub mod copies;
 mod durability;
 mod error;
 mod ids;
 pub mod jobs;
 mod journal;
+mod noticed;
 mod open;
+mod pair;
 mod patience;
+mod place;
 mod reserve;
 mod room;
+mod schema;
 mod transaction;
 mod turn;
 mod watch;
@@ -54,6 +59,8 @@ pub struct Database {
     /// What commits survive now, as far as SQLite was told.
     survives: Option<Durability>,
     journal: Journal,
+    /// The log that is written into says which file's it is.
+    is_marked: bool,
     /// Where it is left to others, [`Database::copy_journal`] has to be called.
     copies_journal: bool,
     /// The file that is open, whatever is to be found at its path.
@@ -145,10 +152,54 @@ impl Database {
             Ok(result)
         };
         let changed = run().map_err(|failed| failed.at(path, locks))?;
+        self.mark_journal();
         if self.copies_journal && self.has_long_journal() {
             self.copy_journal();
         }
         Ok(changed)
+    }
+
+    /// Has the log say which file's it is before anything else is written into it.
+    fn begin_journal(&mut self) -> Result<(), Error> {
+        pair::begin(&mut self.connection).map_err(|e| Error::sqlite(&self.path, e))?;
+        self.is_marked = false;
+        self.mark_journal();
+        Ok(())
+    }
+
+    /// Has the log say which file's it is, once each time that it has begun.
+    fn mark_journal(&mut self) {
+        if self.journal.has_begun_anew() {
+            self.is_marked = false;
+        }
+        if self.is_marked {
+            return;
+        }
+        let Database {
+            connection, path, ..
+        } = self;
+        let Ok(log) = self.folder.read(&beside::named(path, "-wal")) else {
+            return;
+        };
+        // What it says is lost with nothing else than the file: no disk is waited for, nor anybody's lock for long.
+        let light = Durability::ProcessDeath;
+        if self.survives != Some(light) && connection.execute_batch(light.pragma()).is_err() {
+            return;
+        }
+        self.survives = Some(light);
+        // One that could not be marked now is after the next change.
+        let marked = briefly(|| pair::mark(connection, &log.file));
+        self.is_marked = marked.unwrap_or(false);
+    }
+
+    /// What is another whenever somebody else has changed the file since, and whenever we have.
+    pub fn stamp(&self) -> Result<(i64, i64), Error> {
+        let ask = |what: &str| -> Result<i64, Failed> {
+            let mut statement = self.connection.prepare_cached(what)?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        };
+        let both = || Ok((ask("PRAGMA data_version")?, ask("SELECT total_changes()")?));
+        both().map_err(|failed: Failed| failed.at(&self.path, &self.locks))
     }
 
     /// Runs queries that see one moment of the file.

@@ -39,6 +39,7 @@ use crate::tube::TubeName;
 mod child;
 mod control;
 mod demand;
+mod departure;
 mod listener;
 mod perform;
 mod ping;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub configuration: Option<Configuration>,
     /// Opens the log file again.
     pub reopen: fn(),
+    /// Says that it begins, once nothing is in the way of that.
+    pub began: Option<Box<dyn FnOnce() + Send>>,
     /// Who cleans up if the tender and its workers are killed together; nobody if there is none.
     pub guard: Option<guard::Post>,
     /// Puts the tubes right; nobody does if there is none.
@@ -230,6 +233,8 @@ struct Pool {
     restarts: u64,
     /// Why the last worker could not be started; none if it could.
     spawn_error: Option<String>,
+    /// How the last of them ended that should not have, or why one could not be started.
+    failed: Option<String>,
 }
 
 /// The loop's state.
@@ -269,12 +274,15 @@ struct Tender {
 ///
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
-pub async fn run(settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
+pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
     check(&settings.pools)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
     let guard = guard.transpose().map_err(Error::Guard)?;
+    if let Some(say) = settings.began.take() {
+        say();
+    }
     // Before any worker reserves.
     reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
@@ -452,6 +460,7 @@ impl Pool {
             started: 0,
             restarts: 0,
             spawn_error: None,
+            failed: None,
             settings,
         }
     }

@@ -83,7 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
         .soon(move |db| db.register(&introduced, clock::now()))
         .await?;
     crash::here(Point::WorkerRegistered);
-    tracing::info!(worker = identity.name, tube = %settings.tube, "started");
+    tracing::debug!(worker = identity.name, tube = %settings.tube, "can be found in the store");
     let reaper = Reaper::new().map_err(|error| {
         ledger::Error::trouble(format!("cannot listen to the ends of children: {error}"))
     })?;
@@ -121,6 +121,8 @@ struct Worker {
     clearing: UnderWay<Cleared>,
     /// The cleanup of an attempt, being run.
     cleaning: UnderWay<Event>,
+    /// A look into the ledger, on its thread, whether an attempt is to be cancelled.
+    wishing: UnderWay<Option<Event>>,
     /// What has happened while effects were performed.
     ready: VecDeque<Event>,
     /// What is noted when the worker signs off, and whether it removes its journal.
@@ -176,6 +178,7 @@ impl Worker {
             telling: None,
             clearing: None,
             cleaning: None,
+            wishing: None,
             ready: VecDeque::from([Event::Due]),
             leaving: None,
         }
@@ -232,6 +235,7 @@ impl Worker {
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
                 event = finished(&mut self.cleaning) => return event,
+                wish = finished(&mut self.wishing) => if let Some(event) = wish { return event },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Event::Due,
                 () = self.reaper.due() => self.reap(),
                 never = self.sink.run() => match never {},
@@ -252,6 +256,15 @@ impl Worker {
         match word {
             Word::Go { mode, ticket, by } => Event::Told { mode, ticket, by },
             Word::All => Event::ToldAll,
+            Word::CallOff {
+                attempt,
+                how,
+                ticket,
+            } => Event::CalledOff {
+                attempt,
+                how,
+                ticket,
+            },
             Word::Configured(Configured {
                 commands,
                 environment,
@@ -306,6 +319,7 @@ impl Worker {
                 let progress = self.run.as_mut().and_then(Run::progress);
                 self.ready.extend(progress.map(Event::Reported));
             }
+            Effect::AskForWish(attempt) => self.ask_for_wish(attempt),
             Effect::Abandon => {
                 if let Some(run) = self.run.take() {
                     run.abandon();
@@ -334,6 +348,12 @@ impl Worker {
 
     fn begin(&mut self, attempt: Box<Attempt>, job: u64, journal: Option<Millis>, listen: bool) {
         if let Some(at) = journal {
+            if self.is_withdrawn(attempt.id) {
+                // Whoever claims its task next finds its lock free.
+                drop(attempt);
+                self.ready.push_back(Event::Withdrawn);
+                return;
+            }
             let written = self
                 .journal
                 .as_mut()
@@ -384,11 +404,11 @@ impl Worker {
                 if let Some(pipe) = unread {
                     self.sink.keep(pipe);
                 }
-                ended
+                Box::new(ended)
             }
             None => run::not_started(Lack::Sense, "there was no command".into()),
         };
-        Event::Ended(Box::new(ended))
+        Event::Ended(ended)
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -422,6 +442,8 @@ impl Worker {
         };
         let (worker, jobs) = (self.name, self.machine.jobs());
         match signed {
+            // The tender says it.
+            Ok(()) if self.control.has_tender() => tracing::debug!(worker, jobs, "ended"),
             Ok(()) => tracing::info!(worker, jobs, "ended"),
             Err(error) => tracing::warn!(worker, %error, "could not sign off"),
         }

@@ -94,6 +94,7 @@ impl Writer {
 
 fn task(uuid: Uuid) -> NewTask {
     NewTask {
+        tags: Vec::new(),
         uuid,
         tube: TUBE.parse().unwrap(),
         content: Content::Call(Call {
@@ -117,9 +118,11 @@ fn done(attempt: &Attempt) -> Entry {
         budget,
         output: Captured::default(),
         report: None,
+        took: None,
         kicks: None,
         started: None,
         finished: now(),
+        ran: Some(Arc::clone(&attempt.ran)),
     };
     Entry {
         settle: vec![settlement.into()],

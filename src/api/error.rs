@@ -1,10 +1,14 @@
 //! Why something was not done.
 
 use crate::ledger;
+use crate::ledger::cancel::NotCancelled;
+use crate::ledger::delete::NotDeleted;
+use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
 use crate::task::payload::Refusal;
+use crate::task::tag::BadTag;
 
-/// Why a task was not recorded, not regenerated, or is not known.
+/// Why a task was not recorded, not regenerated, not cancelled, or is not known.
 ///
 /// A broker that cannot be reached is none of these: what was recorded without it is announced when it is back, and
 /// [`Receipt::trouble`](super::Receipt::trouble) says so.
@@ -19,9 +23,21 @@ pub enum Error {
         "a raw body takes no arguments and no options: its command reads it from standard input"
     )]
     Raw,
+    /// The tags that were given are not a task's.
+    #[error(transparent)]
+    Tag(BadTag),
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
+    /// There is no such task, or it is not to be deleted.
+    #[error(transparent)]
+    NotDeleted(#[from] NotDeleted),
+    /// There is no such task, or it cannot be changed so.
+    #[error(transparent)]
+    NotEdited(#[from] NotEdited),
+    /// There is no such task, or it had ended.
+    #[error(transparent)]
+    NotCancelled(#[from] NotCancelled),
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -32,7 +48,13 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Store(error) => error.next(),
-            Error::Refused(_) | Error::Raw | Error::NotRegenerated(_) => None,
+            Error::Refused(_)
+            | Error::Raw
+            | Error::Tag(_)
+            | Error::NotRegenerated(_)
+            | Error::NotDeleted(_)
+            | Error::NotEdited(_)
+            | Error::NotCancelled(_) => None,
         }
     }
 }

@@ -4,17 +4,21 @@
 //! Of the small ones the fields stand in the order of the alphabet, and so they are printed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::bulk;
 use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
 use super::report;
+use super::wait::Waited;
+use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
@@ -38,6 +42,7 @@ pub struct Task<'a> {
     options: Cow<'a, RawValue>,
     status: &'static str,
     reason: Option<&'a str>,
+    cancel_asked: Option<String>,
     priority: u32,
     job: Option<i64>,
     created: String,
@@ -45,6 +50,7 @@ pub struct Task<'a> {
     started: Option<String>,
     finished: Option<String>,
     body_size: Option<i64>,
+    tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
@@ -73,6 +79,11 @@ struct Attempt<'a> {
     exit_code: Option<i64>,
     signal: Option<i64>,
     reason: Option<&'a str>,
+    /// In seconds.
+    user_time: Option<f64>,
+    system_time: Option<f64>,
+    /// In bytes.
+    peak_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +112,7 @@ impl<'a> Task<'a> {
             options: raw(&task.options),
             status: task.status.as_str(),
             reason: task.reason.as_deref(),
+            cancel_asked: task.cancel_asked.map(rfc3339),
             priority: task.priority,
             job: task.job,
             created: rfc3339(task.created),
@@ -108,6 +120,7 @@ impl<'a> Task<'a> {
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,
+            tags: task.tags.iter().map(ToString::to_string).collect(),
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts_total: task.attempts_total,
             attempts: task
@@ -194,6 +207,9 @@ impl<'a> Attempt<'a> {
             exit_code: attempt.exit_code,
             signal: attempt.signal,
             reason: attempt.reason.as_deref(),
+            user_time: attempt.took.map(|took| took.user.as_secs_f64()),
+            system_time: attempt.took.map(|took| took.system.as_secs_f64()),
+            peak_memory: attempt.took.map(|took| took.peak_memory),
             output: whole.then(|| kept.map(|kept| kept.to_text()).unwrap_or_default()),
             output_size: whole.then(|| kept.map_or(0, |kept| kept.size())),
         }
@@ -217,27 +233,104 @@ impl Put {
     }
 }
 
-/// What became of one task that was to run again, as `regenerate` has it.
+/// What became of one task that was named, as `regenerate` and its like have it. `done` is the word for what was to be
+/// done to it, and the key of whether it was.
+pub fn answer(
+    done: &'static str,
+    id: TaskId,
+    answer: &Result<Receipt, Error>,
+) -> BTreeMap<&'static str, Value> {
+    let mut object = BTreeMap::from([("id", id.0.into()), (done, answer.is_ok().into())]);
+    match answer {
+        Ok(receipt) => object.insert("uuid", receipt.uuid.to_string().into()),
+        Err(error) => object.insert("error", error.to_string().into()),
+    };
+    object
+}
+
+/// What came of doing something to tasks that nobody has named one by one.
 #[derive(Debug, Serialize)]
-pub struct Regenerated {
+pub struct Changed {
+    changed: u64,
+    dry_run: bool,
+    matched: u64,
+    refused: u64,
+}
+
+impl Changed {
+    /// Its shape.
+    pub fn of(matched: u64, summary: &bulk::Summary, dry_run: bool) -> Changed {
+        Changed {
+            changed: summary.changed,
+            dry_run,
+            matched,
+            refused: summary.refused,
+        }
+    }
+}
+
+/// What became of one task that was to be cancelled, as `cancel` has it.
+#[derive(Debug, Serialize)]
+pub struct Cancelled {
+    cancelled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     id: i64,
-    regenerated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uuid: Option<String>,
+    /// How the task stands, where it is not known to be cancelled.
+    status: Option<&'static str>,
 }
 
-impl Regenerated {
+impl Cancelled {
     /// Its shape.
-    pub fn of(id: TaskId, regenerated: &Result<Receipt, Error>) -> Regenerated {
-        let receipt = regenerated.as_ref();
-        Regenerated {
-            error: receipt.err().map(Error::to_string),
+    pub fn of(id: TaskId, cancelled: &Result<super::Cancelled, Error>) -> Cancelled {
+        let status = match cancelled {
+            Ok(super::Cancelled::Now | super::Cancelled::Before) => Some("cancelled"),
+            Ok(super::Cancelled::Asked { .. }) => Some("running"),
+            Err(Error::NotCancelled(NotCancelled::Ended { status, .. })) => Some(status.as_str()),
+            Err(_) => None,
+        };
+        Cancelled {
+            cancelled: status == Some("cancelled"),
+            error: cancelled.as_ref().err().map(Error::to_string),
             id: id.0,
-            regenerated: receipt.is_ok(),
-            uuid: receipt.ok().map(|receipt| receipt.uuid.to_string()),
+            status,
         }
+    }
+}
+
+/// How a task that was waited for has ended, as `wait` has it.
+#[derive(Debug, Serialize)]
+pub struct Ended {
+    ended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    id: i64,
+    /// None where it has not ended.
+    status: Option<&'static str>,
+}
+
+impl Ended {
+    /// Its shape: of those that have ended, of those that have not, and of those that are not there.
+    pub fn all(waited: &Waited) -> Vec<Ended> {
+        let open = |id: &TaskId| Ended {
+            ended: false,
+            error: None,
+            id: id.0,
+            status: None,
+        };
+        let ended = waited.ended.iter().map(|(id, ended)| Ended {
+            ended: true,
+            status: Some(ended.as_str()),
+            ..open(id)
+        });
+        let gone = waited.gone.iter().map(|id| Ended {
+            error: Some(NotCancelled::NoSuchTask { id: *id }.to_string()),
+            ..open(id)
+        });
+        ended
+            .chain(waited.open.iter().map(open))
+            .chain(gone)
+            .collect()
     }
 }
 
@@ -261,6 +354,7 @@ impl Cleaned {
 /// How many tasks of a tube stand where, as `status` has it.
 #[derive(Debug, Serialize)]
 pub struct Counts<'a> {
+    cancelled: u64,
     failed: u64,
     running: u64,
     stalled: u64,
@@ -276,8 +370,11 @@ impl<'a> Counts<'a> {
             running,
             stalled,
             failed,
+            due: _,
+            cancelled,
         } = *counts;
         Counts {
+            cancelled,
             failed,
             running,
             stalled,

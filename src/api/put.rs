@@ -13,6 +13,7 @@ use crate::seconds::whole_seconds;
 use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
 use crate::task::payload::{Argument, Call, OptionValue, Refusal};
+use crate::task::tag::{self, Tag};
 use crate::tube::TubeName;
 
 /// A job's TTR unless another is asked for. Workers touch their jobs, so that a command may run longer.
@@ -27,6 +28,7 @@ pub struct Put {
     priority: u32,
     pub(super) delay: Duration,
     ttr: Duration,
+    tags: Vec<Tag>,
 }
 
 /// A task that is recorded: it will be run, whatever happens to whoever put it.
@@ -72,6 +74,7 @@ impl Put {
             priority: broker::DEFAULT_PRIORITY,
             delay: Duration::ZERO,
             ttr: DEFAULT_TTR,
+            tags: Vec::new(),
         }
     }
 
@@ -135,6 +138,30 @@ impl Put {
         Put { uuid, ..self }
     }
 
+    /// Calls it so: `urgent`, or `customer=4711`. At most 20 tags of at most 100 bytes, each name once.
+    /// [`Filter::tag`](super::Filter::tag) finds it by that.
+    ///
+    /// ```
+    /// use taskqueue::{Filter, Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let hello = Put::raw("hello").tag("customer=4711".parse()?);
+    /// queue.put(&"mail".parse()?, hello).await?;
+    /// let all = Filter::default().tag("customer".parse()?);
+    /// assert_eq!(queue.list(&all, None, 10).await?.tasks.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tag(mut self, tag: Tag) -> Put {
+        self.tags.push(tag);
+        self
+    }
+
     /// 0 is the most urgent; 1024 unless it is named.
     #[must_use]
     pub fn priority(self, priority: u32) -> Put {
@@ -173,6 +200,7 @@ impl Put {
             priority: self.priority,
             ttr: whole_seconds(self.ttr).max(1),
             due: now.saturating_add(delay),
+            tags: tag::of_a_task(self.tags).map_err(Error::Tag)?,
         })
     }
 }

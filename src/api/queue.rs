@@ -1,6 +1,7 @@
 //! A store and a session with a broker, shared by whoever holds a clone.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,8 @@ struct Shared {
     store: Store,
     /// The store puts the jobs itself.
     keeps_jobs: bool,
+    /// What the tenders of the store are found by; none where nobody said so.
+    tenders: Option<PathBuf>,
     session: Mutex<Session>,
 }
 
@@ -51,9 +54,24 @@ impl Queue {
         let shared = Arc::new(Shared {
             store,
             keeps_jobs,
+            tenders: None,
             session,
         });
         Ok(Queue { shared })
+    }
+
+    /// The same, which can also tell the tenders of the store something: they are found by the store's file. To be said
+    /// before the queue is cloned.
+    #[must_use]
+    pub fn with_tenders(mut self, store: &Path) -> Queue {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.tenders = Some(store.to_owned());
+        }
+        self
+    }
+
+    pub(super) fn tenders(&self) -> Option<&Path> {
+        self.shared.tenders.as_deref()
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -1,13 +1,13 @@
-//! Letting a failed task run again.
+//! Letting failed tasks run again.
 
+use super::bulk::{Answer, Bulk, Chosen, Page, Summary};
 use super::error::Error;
 use super::put::Receipt;
 use super::queue::Queue;
-use crate::broker::{self, Broker, JobState};
-use crate::clock::now;
+use super::ring::Ringer;
 use crate::crash::{self, Point};
-use crate::ledger::announce::{Again, OldJob};
-use crate::reconcile::announce;
+use crate::ledger::announce::Again;
+use crate::ledger::put::Regenerate;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -20,70 +20,65 @@ impl Queue {
     /// # Errors
     /// [`Error::NotRegenerated`] if there is no such task, or if it has not failed.
     pub async fn regenerate(&self, id: TaskId, tube: Option<&TubeName>) -> Result<Receipt, Error> {
-        let tube = tube.cloned();
-        let regenerated = self
-            .store()
-            .call(move |db| db.regenerate(id, tube.as_ref(), now()));
-        let again = regenerated.await??;
-        crash::here(Point::Regenerated);
-        Ok(Receipt {
-            id,
-            uuid: again.uuid,
-            trouble: self.ring(&again).await.err(),
-        })
+        self.do_to_one(id, &mut Regenerating::to(tube)).await
     }
 
-    /// Removes the task's old job and puts a new one.
-    async fn ring(&self, again: &Again) -> Result<(), broker::Error> {
-        let mut session = match self.session().await {
-            Ok(session) => session,
-            Err(error) => {
-                self.give_up(again).await;
-                return Err(error);
-            }
-        };
-        let broker = session.broker.as_mut();
-        if let Some(old) = &again.old_job
-            && remove_buried(broker, old).await
-        {
-            crash::here(Point::OldJobRemoved);
-            let id = again.put.task;
-            let noted = self.store().call(move |db| db.note_deleted(&[id])).await;
-            if let Err(error) = noted {
-                // The task waits again. Its old job is only looked for in vain.
-                tracing::warn!(%id, %error, "could not note that the old job of a task is deleted");
-            }
-        }
-        announce(broker, self.store(), std::slice::from_ref(again)).await?;
-        Ok(())
+    /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work. `told` hears what
+    /// became of each. A broker that does not answer is waited for once.
+    ///
+    /// A future that is dropped leaves some regenerated and others not.
+    ///
+    /// # Errors
+    /// When the store cannot be used; what was done by then is done.
+    pub async fn regenerate_all(
+        &self,
+        chosen: &Chosen,
+        tube: Option<&TubeName>,
+        told: impl FnMut(&Answer),
+    ) -> Result<Summary, Error> {
+        self.do_to_all(chosen, &mut Regenerating::to(tube), told)
+            .await
     }
+}
 
-    /// Leaves the put to whoever is next.
-    async fn give_up(&self, again: &Again) {
-        if again.has_job {
-            return;
-        }
-        let puts = [(again.put, None)];
-        let noted = self.store().call(move |db| db.note_puts("", &puts)).await;
-        if let Err(error) = noted {
-            // The put is left to others once its time is over.
-            tracing::warn!(%error, "could not note that a job was not put");
+struct Regenerating {
+    change: Regenerate,
+    ringer: Ringer,
+}
+
+impl Regenerating {
+    fn to(tube: Option<&TubeName>) -> Regenerating {
+        Regenerating {
+            change: Regenerate {
+                tube: tube.cloned(),
+            },
+            ringer: Ringer::default(),
         }
     }
 }
 
-/// A job that stays buried could be kicked and run the task once more. In another instance of the broker
-/// the number may be somebody else's job by now, so that one is left alone. True if it was removed.
-async fn remove_buried(broker: &mut dyn Broker, old: &OldJob) -> bool {
-    let Ok(instance) = broker.instance().await else {
-        return false;
-    };
-    if old.instance.as_deref() != Some(instance.as_str()) {
-        return false;
-    }
-    match broker.stats_job(old.id).await {
-        // Somebody may have kicked it in this instant; the claim copes with a job too many.
-        Ok(Some(stats)) if stats.state == JobState::Buried => broker.remove(old.id).await.is_ok(),
-        _ => false,
+impl Bulk for Regenerating {
+    async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
+        let (changed, held) = queue.change(&self.change, &tasks).await?;
+        crash::here(Point::Regenerated);
+        let done = changed
+            .iter()
+            .filter_map(|(_, changed)| changed.as_ref().ok()?.as_ref().ok());
+        let again: Vec<Again> = done.cloned().collect();
+        let trouble = self.ringer.ring(queue, &again).await;
+        let answer = |(id, changed): (TaskId, Result<Result<Again, _>, _>)| {
+            let receipt = match changed {
+                Ok(Ok(again)) => Ok(Receipt {
+                    id,
+                    uuid: again.uuid,
+                    trouble: trouble.clone().filter(|_| !again.has_job),
+                }),
+                Ok(Err(refused)) => Err(Error::NotRegenerated(refused)),
+                Err(error) => Err(Error::Store(error)),
+            };
+            (id, receipt)
+        };
+        let answers = changed.into_iter().map(answer).collect();
+        Ok(Page { answers, held })
     }
 }

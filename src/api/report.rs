@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::{env, fmt, io};
 
+use rustix::io::Errno;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
-use crate::fd;
 use crate::task::report::{LONGEST_WAIT, OUT_OF_RANGE, RESULT, TEXT, VARIABLE};
+use crate::{errno, fd};
 
 /// What a command that a worker runs says of its own attempt: how far it is, what the task came to, and what is to
 /// become of the task.
@@ -177,7 +178,10 @@ impl Report {
         fd::write_to_pipe(number, format!("{self}\n").as_bytes()).map_err(|error| {
             match error.kind() {
                 io::ErrorKind::BrokenPipe => ReportError::Over,
-                _ => closed(error.to_string()),
+                _ if error.raw_os_error() == Some(Errno::BADF.raw_os_error()) => {
+                    closed("it is not open".into())
+                }
+                _ => closed(errno::said(&error)),
             }
         })
     }

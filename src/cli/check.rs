@@ -34,7 +34,7 @@ Looks whether the configuration can be read and makes sense, its programs are th
 answers and the store can be written to. Prints the lists of options that tasks in the store would need and that the
 configuration lacks: without them such tasks are refused.
 Call it as the tender's user, in its folder and with its variables.
-It starts nothing and makes no store; one of an earlier version is brought up to date, as by every command.
+It starts nothing, makes no store, and leaves one of an earlier version as it is.
 Exits with 0 if nothing is wrong, with 2 if the configuration is, and with 1 if only what it names is.")]
 pub struct Flags {
     /// Print a JSON object

@@ -55,6 +55,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,
         ttr: DEFAULT_TTR,
+        tags: Vec::new(),
         strict: false,
         json: flags.json,
     };

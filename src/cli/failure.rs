@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::environment::blame;
+use crate::errno;
 use crate::trust::hindrance;
 use crate::{api, broker, config, ledger, ownership, tender};
 
@@ -58,8 +60,8 @@ impl Failure {
     /// All of it, for a line of a list.
     pub fn in_one_line(&self) -> String {
         match &self.next {
-            Some(next) => format!("{}; {next}", self.what),
-            None => self.what.clone(),
+            Some(next) => blame(&format!("{}; {next}", self.what)).into_owned(),
+            None => blame(&self.what).into_owned(),
         }
     }
 
@@ -71,9 +73,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&blame(&self.what))?;
         match &self.next {
-            Some(next) => write!(f, "\n  {next}"),
+            Some(next) => write!(f, "\n  {}", blame(next)),
             None => Ok(()),
         }
     }
@@ -127,10 +129,13 @@ impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Failure {
         match error {
             api::Error::Store(error) => error.into(),
-            refused
-            @ (api::Error::Refused(_) | api::Error::Raw | api::Error::NotRegenerated(_)) => {
-                Failure::new(refused.to_string())
-            }
+            refused @ (api::Error::Refused(_)
+            | api::Error::Raw
+            | api::Error::Tag(_)
+            | api::Error::NotRegenerated(_)
+            | api::Error::NotDeleted(_)
+            | api::Error::NotEdited(_)
+            | api::Error::NotCancelled(_)) => Failure::new(refused.to_string()),
         }
     }
 }
@@ -151,10 +156,10 @@ impl From<io::Error> for Failure {
         let failure = match error.kind() {
             // Results go to a file then, or a test's device.
             io::ErrorKind::StorageFull => {
-                Failure::new(format!("not all could be printed: {error}"))
+                Failure::new(format!("not all could be printed: {}", errno::said(&error)))
                     .next("make room where the output goes, and ask again")
             }
-            _ => Failure::new(error.to_string()),
+            _ => Failure::new(errno::said(&error)),
         };
         Failure { silent, ..failure }
     }
@@ -173,6 +178,9 @@ fn elsewhere(path: &Path) -> String {
 /// What to do about a broker that does not do what it should.
 pub fn next_step(error: &broker::Error) -> Option<String> {
     let next = match error {
+        broker::Error::Unreachable { reason, .. } if reason.starts_with(errno::NO_HOST) => {
+            Some("name another with --broker URL or TASKQUEUE_BROKER")
+        }
         broker::Error::Unreachable { address, .. } => {
             return Some(format!(
                 "{}, or name another with --broker URL or TASKQUEUE_BROKER",
@@ -207,9 +215,9 @@ fn start(address: &str) -> String {
         Err(_) if host == "localhost" => {
             format!("start one with: beanstalkd -l 127.0.0.1 -p {port}")
         }
-        Ok(_) | Err(_) => format!(
-            "look on {host} whether beanstalkd runs and listens on port {port}, and whether that is the right name"
-        ),
+        Ok(_) | Err(_) => {
+            format!("look on {host} whether beanstalkd runs and listens on port {port}")
+        }
     }
 }
 

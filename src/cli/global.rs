@@ -6,22 +6,17 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::Failure;
+pub(super) use super::environment::{
+    BROKER_VARIABLE, CONFIG_VARIABLE, LOG_FILE_VARIABLE, STORE_VARIABLE,
+};
 use super::log::Filter;
 use crate::address::{BrokerUrl, StoreUrl};
 use crate::config::{Config, Overrides, Written};
 
-/// The variable of `--config`.
-pub(super) const CONFIG_VARIABLE: &str = "TASKQUEUE_CONFIG";
-/// The variable of `--broker`.
-pub(super) const BROKER_VARIABLE: &str = "TASKQUEUE_BROKER";
-/// The variable of `--store`.
-pub(super) use crate::guard::STORE_VARIABLE;
 /// The variable of `--log`.
 pub(super) const LOG_VARIABLE: &str = "TASKQUEUE_LOG";
 /// The variable of `--log-format`.
 pub(super) const LOG_FORMAT_VARIABLE: &str = "TASKQUEUE_LOG_FORMAT";
-/// The variable of `--log-file`.
-pub(super) const LOG_FILE_VARIABLE: &str = "TASKQUEUE_LOG_FILE";
 /// The variable of `--grace-period`, which a tender and a worker have.
 pub(super) const GRACE_PERIOD_VARIABLE: &str = "TASKQUEUE_GRACE_PERIOD";
 

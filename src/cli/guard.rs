@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::environment::not_empty;
 use super::global::{
     Global, LOG_FILE_VARIABLE, LOG_FORMAT_VARIABLE, LOG_VARIABLE, LogFormat, STORE_VARIABLE,
 };
-use super::{Failure, log, variables};
+use super::{Failure, log};
 use crate::address::StoreUrl;
 use crate::config::Config;
 use crate::connect;
@@ -49,7 +50,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let stood = guard::stand(connect::opener(&store), || {
-        let text = |name| variables::not_empty(name).and_then(|value| value.into_string().ok());
+        let text = |name| not_empty(name).and_then(|value| value.into_string().ok());
         let format = text(LOG_FORMAT_VARIABLE);
         let format = format.and_then(|word| LogFormat::from_str(&word, true).ok());
         let global = Global {
@@ -61,7 +62,7 @@ pub fn main() -> ExitCode {
             quiet: 0,
             log: text(LOG_VARIABLE).and_then(|filter| filter.parse().ok()),
             log_format: format.unwrap_or(LogFormat::Text),
-            log_file: variables::not_empty(LOG_FILE_VARIABLE).map(Into::into),
+            log_file: not_empty(LOG_FILE_VARIABLE).map(Into::into),
         };
         // It has its work to do also when it cannot tell of it.
         let _ = log::start(&global, true);

@@ -3,17 +3,16 @@
 use std::io::{self, BufWriter, Write};
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 
 use super::configured::block_on;
+use super::environment::blame;
+use super::filter::FilterFlags;
 use super::out::{Out, out};
 use super::print::{Zone, now};
 use super::{Failure, log, number};
-use crate::api::{Filter, Queue, Status, Task, json};
-use crate::config::{Config, duration};
-use crate::ledger::Millis;
+use crate::api::{Filter, Queue, Task, json};
+use crate::config::Config;
 use crate::task::id::TaskId;
-use crate::tube::TubeName;
 
 mod columns;
 
@@ -24,34 +23,14 @@ use columns::Table;
 Examples:
   taskqueue list --status failed --limit 10
   taskqueue list --status failed --status stalled --since 2h
+  taskqueue list --status failed --reason timeout
   taskqueue list --use-tube invoices --json | jq -r '.[].uuid'
 
 On a terminal there are as many columns as fit; into a pipe all of them are printed.
 Where there are more tasks than are listed, a last line on stderr says so.")]
 pub struct Flags {
-    #[arg(
-        long,
-        value_name = "STATUS",
-        value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)),
-        value_delimiter = ',',
-        help = "Only tasks that are",
-        long_help = "Only tasks with this status, or with one of several; stalled: running, and its worker is dead"
-    )]
-    status: Vec<String>,
-    /// Only tasks of this tube
-    #[arg(long, value_name = "TUBE")]
-    use_tube: Option<TubeName>,
-    /// Only tasks of this command
-    #[arg(long, value_name = "COMMAND")]
-    command: Option<String>,
-    /// Only tasks that were recorded since then
-    ///
-    /// A time, such as 2026-11-27 or 2026-11-27T10:00, or how long ago that is, such as 2h
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Millis>,
-    /// Only tasks that were recorded before then
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<Millis>,
+    #[command(flatten)]
+    filter: FilterFlags,
     #[arg(
         long,
         value_name = "N",
@@ -74,37 +53,8 @@ const USUAL: u64 = 100;
 /// How many are counted beyond those that are listed.
 const COUNTED: u64 = 20_000;
 
-/// A time, or how long ago that is.
-fn moment(text: &str) -> Result<Millis, String> {
-    if let Ok(ago) = duration::parse(text) {
-        let ago = Millis::try_from(ago.as_millis()).unwrap_or(Millis::MAX);
-        return Ok(now().saturating_sub(ago));
-    }
-    Zone::System.read(text).ok_or_else(|| {
-        format!("'{text}' is no time: write one, such as 2026-11-27 or 2026-11-27T10:00, or how long ago, such as 2h")
-    })
-}
-
 pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
-    if let (Some(since), Some(until)) = (flags.since, flags.until)
-        && since >= until
-    {
-        return Err(Failure::usage(
-            "--since is not before --until, so no task can be between them",
-        )
-        .next("2h is two hours ago, and 1h is later than that: --since 2h --until 1h"));
-    }
-    let filter = Filter {
-        statuses: flags
-            .status
-            .iter()
-            .filter_map(|word| Status::from_word(word))
-            .collect(),
-        tube: flags.use_tube.as_ref().map(TubeName::to_string),
-        command: flags.command.clone(),
-        since: flags.since,
-        until: flags.until,
-    };
+    let filter = flags.filter.filter()?;
     let limit = match (flags.limit, flags.json) {
         (Some(0), _) | (None, true) => u64::MAX,
         (Some(limit), _) => limit,
@@ -122,7 +72,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
     }
     out.flush()?;
     drop(out);
-    say(&listed, queue.is_some(), flags, config);
+    say(&listed, queue.is_some(), &filter, flags, config);
     Ok(())
 }
 
@@ -137,7 +87,7 @@ struct Listed {
 }
 
 /// Says what an answer that is empty or cut is the answer to.
-fn say(listed: &Listed, is_there: bool, flags: &Flags, config: &Config) {
+fn say(listed: &Listed, is_there: bool, filter: &Filter, flags: &Flags, config: &Config) {
     let store = &config.store;
     let Listed {
         count,
@@ -155,15 +105,11 @@ fn say(listed: &Listed, is_there: bool, flags: &Flags, config: &Config) {
     if *count > 0 {
         return;
     }
-    let is_filtered = !flags.status.is_empty()
-        || flags.use_tube.is_some()
-        || flags.command.is_some()
-        || flags.since.is_some()
-        || flags.until.is_some();
-    match (is_there, flags.json, is_filtered) {
-        (false, ..) => log::say(format_args!(
-            "there is no store {store} yet; name another with --store PATH or TASKQUEUE_STORE"
-        )),
+    match (is_there, flags.json, !filter.is_all()) {
+        (false, ..) => {
+            let next = blame("name another with --store PATH or TASKQUEUE_STORE");
+            log::say(format_args!("there is no store {store} yet; {next}"));
+        }
         (true, true, _) => {}
         (true, false, true) => log::say(format_args!("no such task is in the store {store}")),
         (true, false, false) => log::say(format_args!("no task is in the store {store}")),

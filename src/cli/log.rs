@@ -25,16 +25,18 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::Metadata;
-use tracing::callsite::Identifier;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Failure;
 use super::global::{Global, LogFormat};
 use crate::address::canonical;
+use crate::errno;
 use crate::harmless;
 
+mod bounded;
 mod filter;
 mod limit;
 mod queue;
@@ -43,6 +45,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+use bounded::Bounded;
 pub use filter::Filter;
 use queue::Queue;
 use sink::Sink;
@@ -99,38 +102,54 @@ pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
     let is_limited = filter
         .max_level_hint()
         .is_none_or(|level| level < LevelFilter::DEBUG);
+    let bounded = is_limited.then_some(Bounded { queue });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Lines {
-            queue,
-            json,
-            is_limited,
-        })
+        .with_writer(Lines { queue, json })
         // It would print them, and panic where it cannot.
         .log_internal_errors(false)
         .with_target(false);
     let begun = match json {
-        true => log.json().flatten_event(true).try_init(),
-        false => log
-            .fmt_fields(shape::fields())
-            .with_ansi(global.log_file.is_none() && has_colours())
-            .try_init(),
+        true => {
+            let log = log.json().flatten_event(true).finish();
+            log.with(bounded).try_init()
+        }
+        false => {
+            let log = log
+                .fmt_fields(shape::fields())
+                .with_ansi(global.log_file.is_none() && has_colours())
+                .finish();
+            log.with(bounded).try_init()
+        }
     };
     begun.map_err(|error| Failure::new(format!("cannot begin to log: {error}")))?;
     panic::set_hook(Box::new(panicked));
     Ok(())
 }
 
+/// Says which worker this process is: each line has its name from now on.
+pub fn is_worker(name: &str) {
+    shape::is_worker(name);
+}
+
 fn unwritable(file: &Path, error: &io::Error) -> Failure {
     let file = file.display();
-    Failure::new(format!("cannot write the log file {file}: {error}"))
-        .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
+    Failure::new(format!(
+        "cannot write the log file {file}: {}",
+        errno::said(error)
+    ))
+    .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
 /// Tells people something on stderr: a warning, or what went wrong. Their terminal obeys nothing of it.
 pub fn say(line: fmt::Arguments<'_>) {
     let line = format!("{line}\n");
     STDERR.push(harmless::lines(&line).into_owned().into_bytes(), PATIENCE);
+}
+
+/// Whether people see what is said.
+pub fn is_seen() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Opens the log file again by its name, if events go to one: somebody has moved it away. Where the name cannot be
@@ -178,42 +197,24 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// What other programs print as workers has a limit of its own, for each of them.
-const LIMITED_ELSEWHERE: &str = "taskqueue::tender::printed";
-
 /// Where events become lines.
 struct Lines {
     queue: &'static Queue,
     json: bool,
-    is_limited: bool,
 }
 
 /// An event, which `tracing` writes as a whole.
 struct Line {
     queue: &'static Queue,
     json: bool,
-    /// Of which there may be only so many.
-    kind: Option<Identifier>,
 }
 
 impl MakeWriter<'_> for Lines {
     type Writer = Line;
 
     fn make_writer(&self) -> Line {
-        let Lines { queue, json, .. } = *self;
-        Line {
-            queue,
-            json,
-            kind: None,
-        }
-    }
-
-    fn make_writer_for(&self, event: &Metadata<'_>) -> Line {
-        let is_limited = self.is_limited && event.target() != LIMITED_ELSEWHERE;
-        Line {
-            kind: is_limited.then(|| event.callsite()),
-            ..self.make_writer()
-        }
+        let Lines { queue, json } = *self;
+        Line { queue, json }
     }
 }
 
@@ -223,10 +224,7 @@ impl Write for Line {
             true => shape::json(bytes),
             false => bytes.to_vec(),
         };
-        match &self.kind {
-            Some(kind) => self.queue.event(kind, line),
-            None => self.queue.push(line, Duration::ZERO),
-        }
+        self.queue.push(line, Duration::ZERO);
         Ok(bytes.len())
     }
 

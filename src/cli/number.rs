@@ -1,6 +1,7 @@
 //! Numbers and sizes as people write them on the command line; what is wrong with one is said in our words.
 
 use crate::config::size;
+use crate::task::id::TaskId;
 
 /// A whole number that a `u32` holds.
 pub fn small(text: &str) -> Result<u32, String> {
@@ -20,6 +21,14 @@ pub fn any(text: &str) -> Result<u64, String> {
 /// A whole number, and 1 at the least.
 pub fn from_1(text: &str) -> Result<u64, String> {
     whole(text, 1, u64::MAX)
+}
+
+/// A task's number.
+pub fn task(text: &str) -> Result<TaskId, String> {
+    let id = text.trim().parse().ok().filter(|id| *id >= 0);
+    id.map(TaskId).ok_or_else(|| {
+        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
+    })
 }
 
 /// So many bytes, such as `6000000` or `100M`.

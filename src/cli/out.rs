@@ -47,6 +47,36 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// What terminals are told to do, and obey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Use the other screen, without a cursor, and cut what is too long for a line.
+    OtherScreen,
+    /// Be as before that.
+    OwnScreen,
+    /// Go to the first line.
+    Top,
+    /// Have nothing from there on, nor below.
+    RestIsEmpty,
+    /// Show what follows the other way round: light on dark, or dark on light.
+    Reversed,
+    /// Show what follows as usual.
+    Usual,
+}
+
+impl Order {
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Order::OtherScreen => b"\x1b[?1049h\x1b[?25l\x1b[?7l",
+            Order::OwnScreen => b"\x1b[?7h\x1b[?25h\x1b[?1049l",
+            Order::Top => b"\x1b[H",
+            Order::RestIsEmpty => b"\x1b[J",
+            Order::Reversed => b"\x1b[7m",
+            Order::Usual => b"\x1b[0m",
+        }
+    }
+}
+
 /// What is to catch the eye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
@@ -62,10 +92,21 @@ pub fn width() -> Option<usize> {
     Some(size.map_or(80, |size| usize::from(size.ws_col))).filter(|width| *width > 0)
 }
 
+/// How many columns and lines the terminal has, if it can do more than print one line after the other.
+pub fn screen() -> Option<(usize, usize)> {
+    let size = obeys().then(|| tcgetwinsize(io::stdout()).ok())??;
+    let (columns, lines) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    // A terminal that does not know its size has none.
+    let known = |size: usize, usual: usize| if size == 0 { usual } else { size };
+    Some((known(columns, 80), known(lines, 24)))
+}
+
+fn obeys() -> bool {
+    is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
 fn has_colours() -> bool {
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    is_terminal() && !is_set("NO_COLOR") && !dumb
+    obeys() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 impl<W: Write> Out<W> {
@@ -86,12 +127,32 @@ impl<W: Write> Out<W> {
         self.to.write_all(b"\x1b[0m")
     }
 
-    /// Goes to the top of the terminal, with nothing below: the one order that is meant.
+    /// Tells the terminal to do something.
     ///
     /// # Errors
     /// When that cannot be written.
-    pub fn clear(&mut self) -> io::Result<()> {
-        self.to.write_all(b"\x1b[H\x1b[2J")
+    pub fn order(&mut self, order: Order) -> io::Result<()> {
+        self.to.write_all(order.bytes())
+    }
+}
+
+impl Out<Vec<u8>> {
+    /// For a whole screen, which is shown at once.
+    pub fn drawn() -> Out<Vec<u8>> {
+        Out {
+            to: Vec::new(),
+            spelling: Spelling::Text,
+        }
+    }
+
+    /// Shows it.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn show(self) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&self.to)?;
+        stdout.flush()
     }
 }
 

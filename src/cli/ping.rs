@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::Failure;
 use super::configured::{block_on, broker};
-use super::failure::next_step;
 use super::out::out;
 use super::reach::{odd, tenders};
 use crate::broker::{self, Broker, NewJob, Reserve};
@@ -90,10 +89,7 @@ fn by_workers(config: &Config) -> Result<Vec<Value>, String> {
 
 async fn round_trip(broker: &mut dyn Broker) -> Result<(), String> {
     put_and_reserve(broker).await.map_err(|error| match error {
-        Odd::Broker(error) => match next_step(&error) {
-            Some(next) => format!("{error}; {next}"),
-            None => error.to_string(),
-        },
+        Odd::Broker(error) => Failure::from(error).in_one_line(),
         Odd::Lost => "a job was put and did not come round".into(),
     })
 }

@@ -69,6 +69,14 @@ pub fn progress(said: &Report) -> Option<String> {
     (!said.is_empty()).then(|| said.join(", "))
 }
 
+/// An instant as RFC 3339 has it, with its offset.
+pub fn instant(text: &str) -> Result<Millis, String> {
+    let time = text.trim().parse::<Timestamp>();
+    time.map(Timestamp::as_millisecond).map_err(|_| {
+        format!("'{text}' is no time: write one with its offset, such as 2026-12-24T18:00:00+01:00")
+    })
+}
+
 /// What time it is, for how old something is.
 pub fn now() -> Millis {
     Timestamp::now().as_millisecond()

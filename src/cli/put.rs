@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::io::Errno;
 
 use super::configured::block_on;
 use super::out::out;
@@ -15,11 +16,14 @@ use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker::{self, NewJob};
 use crate::config::{Config, duration};
+use crate::errno;
 use crate::task::payload::{self, Argument, Body, Call, Native};
+use crate::task::tag::{self, Tag};
 use crate::tube::TubeName;
 
 mod doubt;
 mod foreign;
+mod wait;
 
 pub use foreign::refusal;
 
@@ -39,12 +43,14 @@ Examples:
   taskqueue put --use-tube invoices invoice:send 12 --option format=pdf --option copy
   taskqueue put --use-tube mail --stdin < message.eml
   taskqueue put --use-tube invoices --batch tasks.jsonl
+  taskqueue put --use-tube t --wait --timeout 10 add 2 3
 
 Prints the task's id once it is recorded. If the broker cannot be reached, the task is recorded
 all the same and is put when the broker is back: a warning, and exit 0.
 In a tube whose configured worker_command is another program nothing is recorded: --stdin puts the
 bytes themselves and prints the word job and its number; anything else is refused.
-An argument that begins with a hyphen goes after --.
+With --wait it stands where the command stood: sum=$(taskqueue put --wait --use-tube t add 2 3)
+An argument that begins with a hyphen goes after --, unless it is a number.
 What workers would refuse by the configuration that is here is recorded all the same, with a warning;
 with --strict nothing is recorded then, and it exits with 2.")]
 pub struct Flags {
@@ -55,7 +61,7 @@ pub struct Flags {
     #[arg(required_unless_present_any = ["stdin", "batch"])]
     command: Option<String>,
     /// Its arguments, one element of the argv each
-    #[arg(value_name = "ARGUMENT")]
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// An option: K=V becomes --K=V, K alone becomes --K
     #[arg(long = "option", value_name = "K[=V]", conflicts_with_all = ["stdin", "batch"])]
@@ -68,6 +74,11 @@ pub struct Flags {
     /// From - they are taken from standard input. taskqueue-payload(7) says what may stand in one
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     batch: Option<PathBuf>,
+    /// Call it so, to find it again: urgent, or customer=4711
+    ///
+    /// Up to 20 of up to 100 bytes. Of a batch each task is called so, beside what its line says
+    #[arg(long = "tag", value_name = "K[=V]")]
+    tags: Vec<Tag>,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -88,6 +99,16 @@ pub struct Flags {
     /// allow. Of a batch all lines are read before one is recorded
     #[arg(long)]
     strict: bool,
+    /// Wait for its end, print what it printed, exit as its command did
+    ///
+    /// Its id is not printed. A signal's code is 128 and its number, as shells have it
+    #[arg(long, conflicts_with_all = ["batch", "json"])]
+    wait: bool,
+    /// Wait for so long at most
+    ///
+    /// Then the task goes on, and the exit code is 124
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse, requires = "wait")]
+    timeout: Option<Duration>,
     /// Print a JSON object a task
     #[arg(long)]
     json: bool,
@@ -102,7 +123,7 @@ fn ttr(text: &str) -> Result<Duration, String> {
 }
 
 /// As long as a broker can keep it: beanstalkd has 32 bits for it.
-fn delay(text: &str) -> Result<Duration, String> {
+pub fn delay(text: &str) -> Result<Duration, String> {
     let delay = duration::parse(text)?;
     if delay > Duration::from_secs(u32::MAX.into()) {
         return Err("a delay has at most 4294967295 seconds".into());
@@ -117,6 +138,8 @@ pub struct Order {
     pub priority: u32,
     pub delay: Duration,
     pub ttr: Duration,
+    /// What each of them is called, beside what it says itself.
+    pub tags: Vec<Tag>,
     /// What would be refused is not recorded.
     pub strict: bool,
     pub json: bool,
@@ -124,7 +147,8 @@ pub struct Order {
 
 impl Order {
     fn apply(&self, put: Put) -> Put {
-        put.priority(self.priority).delay(self.delay).ttr(self.ttr)
+        let put = put.priority(self.priority).delay(self.delay).ttr(self.ttr);
+        self.tags.iter().cloned().fold(put, Put::tag)
     }
 
     /// A job for those who know nothing of tasks.
@@ -144,6 +168,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         priority: flags.priority,
         delay: flags.delay,
         ttr: flags.ttr,
+        tags: tag::of_a_task(flags.tags).map_err(|why| Failure::usage(format!("--tag: {why}")))?,
         strict: flags.strict,
         json: flags.json,
     };
@@ -159,12 +184,29 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
+                if flags.wait {
+                    let failure = foreign::refusal(config, &order.tube);
+                    return failure.map_or(Ok(ExitCode::FAILURE), Err);
+                }
                 return foreign::put(config, &order.tube, job, order.json)
                     .map(|()| ExitCode::SUCCESS);
             }
             Put::raw(body)
         }
     };
+    if flags.wait {
+        if let Some(refusal) = refusal(config, &order.tube) {
+            return Err(refusal);
+        }
+        let put = match order.strict {
+            false => Some(put),
+            true => strictly(config, &order, std::iter::once(Ok(put)))?.pop(),
+        };
+        let Some(put) = put.map(|put| order.apply(put)) else {
+            return Ok(ExitCode::FAILURE);
+        };
+        return wait::run(config, &order.tube, put, flags.timeout);
+    }
     put_all(config, &order, [put])
 }
 
@@ -203,6 +245,27 @@ fn read_body(input: &mut impl Read) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
+/// Opens the store, or makes it where somebody named it: a producer whose environment is another than its workers'
+/// would else have a store of its own, which nobody tends.
+fn open(config: &Config) -> Result<Queue, Failure> {
+    let store = &config.store;
+    let is_there = store.beside().exists();
+    if !is_there && !config.is_store_named {
+        return Err(Failure::new(format!(
+            "there is no store {store}, and nobody named it, so put makes none there; nothing was recorded"
+        ))
+        .next(
+            "name the store with --store PATH, TASKQUEUE_STORE or store in a configuration, or start a tender, which \
+             makes it",
+        ));
+    }
+    let queue = Queue::open(&config.broker, store)?;
+    if !is_there {
+        log::say(format_args!("taskqueue: made a new store, {store}"));
+    }
+    Ok(queue)
+}
+
 /// Puts tasks that are known to be well-formed.
 pub fn put_all(
     config: &Config,
@@ -216,20 +279,29 @@ fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Fa
     let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(path).map_err(|e| {
-            Failure::new(format!(
-                "cannot read the batch {}: {e}; nothing was put",
-                path.display()
-            ))
-            .next("name a file with a JSON object a line, or - for standard input")
-        })?;
-        Box::new(BufReader::new(file))
+        Box::new(BufReader::new(open_batch(path)?))
     };
     let lines = TaskLines {
         input: Some(input),
         number: 0,
+        is_told: false,
     };
     put_chunks(config, order, lines)
+}
+
+/// A folder can be opened too, and then not be read.
+fn open_batch(path: &Path) -> Result<File, Failure> {
+    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(io::Error::from_raw_os_error(Errno::ISDIR.raw_os_error())),
+        false => Ok(file),
+    });
+    opened.map_err(|error| {
+        let (path, why) = (path.display(), errno::said(&error));
+        Failure::new(format!(
+            "cannot read the batch {path}: {why}; nothing was put"
+        ))
+        .next("name a file with a JSON object a line, or - for standard input")
+    })
 }
 
 /// A batch of tasks, read line by line, and what is wrong with lines that are no task.
@@ -237,6 +309,8 @@ struct TaskLines {
     /// Until it ends, or cannot be read any more.
     input: Option<Box<dyn BufRead>>,
     number: u64,
+    /// It was said what a line looks like.
+    is_told: bool,
 }
 
 impl Iterator for TaskLines {
@@ -254,9 +328,10 @@ impl Iterator for TaskLines {
                 Ok(Line::Whole(line)) => return Some(self.task(line.trim_ascii_end())),
                 Err(error) => {
                     self.input = None;
-                    return Some(Err(
-                        self.wrong(format!("it cannot be read, nor any after it: {error}"))
-                    ));
+                    return Some(Err(self.wrong(format!(
+                        "it cannot be read, nor any after it: {}",
+                        errno::said(&error)
+                    ))));
                 }
             }
         }
@@ -283,21 +358,36 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Line> {
     Ok(Line::Whole(line))
 }
 
+/// What a line of a batch looks like.
+const SUCH_A_LINE: &str =
+    r#"write a task as {"taskqueue":1,"command":"NAME"}; see taskqueue-payload(7)"#;
+
 impl TaskLines {
     fn wrong(&self, why: String) -> Failure {
         Failure::new(format!("line {}: {why}", self.number))
     }
 
-    fn task(&self, line: &[u8]) -> Result<Put, Failure> {
+    fn task(&mut self, line: &[u8]) -> Result<Put, Failure> {
+        let is_told = self.is_told;
         let wrong = |why| self.wrong(why);
         match payload::read(line) {
-            Body::Native(Native { uuid, call }) => Ok(match uuid {
-                Some(uuid) => Put::from(call).uuid(uuid),
-                None => call.into(),
-            }),
+            Body::Native(Native { uuid, call, tags }) => {
+                let put = tags.into_iter().fold(Put::from(call), Put::tag);
+                Ok(match uuid {
+                    Some(uuid) => put.uuid(uuid),
+                    None => put,
+                })
+            }
             Body::Pointer(_) => Err(wrong("a pointer is not for producers".into())),
             Body::Refused(refusal) => Err(wrong(refusal.to_string())),
-            Body::Other(why) => Err(wrong(why.to_string())),
+            Body::Other(why) => {
+                let wrong = wrong(why.to_string());
+                self.is_told = true;
+                Err(match is_told {
+                    false => wrong.next(SUCH_A_LINE),
+                    true => wrong,
+                })
+            }
         }
     }
 }
@@ -369,7 +459,7 @@ fn put_known(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: Queue::open(&config.broker, &config.store)?,
+        queue: open(config)?,
         order,
         doubt: Doubt::new(config, &order.tube),
         warned: false,
@@ -456,15 +546,16 @@ impl Putter<'_> {
         let (Err(error), [first, rest @ ..]) = (&self.printing, recorded) else {
             return;
         };
+        let why = errno::said(error);
         // Nobody reads on: `put --batch - | head -1` is no failure.
         self.all_well &= error.kind() == io::ErrorKind::BrokenPipe;
         match rest.last() {
             None => log::say(format_args!(
-                "taskqueue: task {} is recorded; its number could not be printed: {error}",
+                "taskqueue: task {} is recorded; its number could not be printed: {why}",
                 first.id
             )),
             Some(last) => log::say(format_args!(
-                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {error}",
+                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {why}",
                 recorded.len(),
                 first.id,
                 last.id

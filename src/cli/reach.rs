@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Failure;
 use crate::address::StoreUrl;
 use crate::control::client::PATIENCE;
-use crate::control::{self, Answer, Client, Request};
-use crate::harmless::one_line;
+use crate::control::{self, Answer, Client, Refusal, Request};
+use crate::harmless::{lines, one_line};
 use crate::ownership;
 use crate::tube::TubeName;
 
@@ -153,10 +153,15 @@ impl Reached {
             Ok((client, answer))
         });
         match asked {
-            Ok((_, Answer::Refused { reason })) => Err(Failure::new(format!(
-                "the tender, process {pid} on {host}, refused: {}",
-                one_line(&reason)
-            ))),
+            Ok((_, Answer::Refused(Refusal { reason, is_wrong }))) => {
+                // A configuration's line with a caret under it has lines.
+                let reason = lines(reason.trim_end()).replace('\n', "\n  ");
+                let what = format!("the tender, process {pid} on {host}, refused: {reason}");
+                Err(match is_wrong {
+                    true => Failure::usage(what),
+                    false => Failure::new(what),
+                })
+            }
             Ok(answered) => Ok(answered),
             Err(error @ control::Error::Connect { .. }) => Err(failed(
                 one_line(&error.to_string()).into_owned(),

@@ -1,15 +1,14 @@
 //! `taskqueue regenerate`
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::Failure;
+use super::bulk::{Bulk, BulkFlags, Deed};
 use super::configured::block_on;
-use super::out::out;
-use super::{Failure, log};
-use crate::api::json::Regenerated;
-use crate::api::{Error, NotRegenerated, Queue, Receipt};
+use super::number;
+use crate::api::{Filter, NotRegenerated, Queue, Status};
 use crate::config::Config;
 use crate::connect;
 use crate::task::id::TaskId;
@@ -18,118 +17,99 @@ use crate::tube::TubeName;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  taskqueue regenerate --id 5
+  taskqueue regenerate 5,6
+  taskqueue regenerate --status failed --command invoice:send --since 2h
+  taskqueue regenerate --status failed --reason 'Connection refused' --yes
+  taskqueue list --use-tube mail --status failed --json | jq '.[].id' | taskqueue regenerate -
   taskqueue regenerate --id 5,6 --use-tube slow
 
-Only failed tasks are regenerated (requeued): the same task waits again, keeps its attempts and
-gets a fresh budget of them.
-One id that cannot be regenerated does not stop the others; the exit code is 1 then.")]
+Only tasks that failed or were cancelled are regenerated (requeued): the same task waits again, keeps its
+attempts and gets a fresh budget of them.
+One that cannot be regenerated does not stop the others; the exit code is 1 then.
+Where tasks are meant that are not all named by their numbers, or more than 1000 of these, it
+says first how many; on a terminal it asks, and elsewhere it wants --yes.
+Beside --id, the flag --use-tube says where the tasks are put; beside anything else, which are meant.")]
 pub struct Flags {
     /// The tasks' ids
-    #[arg(long, value_name = "ID[,ID…]", required = true, value_delimiter = ',', value_parser = id)]
-    id: Vec<i64>,
+    #[arg(
+        long,
+        value_name = "ID[,ID…]",
+        value_delimiter = ',',
+        value_parser = number::task,
+        conflicts_with_all = ["ids", "status", "command", "tag", "since", "until", "reason", "all"]
+    )]
+    id: Vec<TaskId>,
     /// Put them into this tube from now on
     #[arg(long, value_name = "TUBE")]
-    use_tube: Option<TubeName>,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
+    to_tube: Option<TubeName>,
+    #[command(flatten)]
+    bulk: BulkFlags,
 }
 
-fn id(text: &str) -> Result<i64, String> {
-    let id = text.trim().parse().ok();
-    id.ok_or_else(|| {
-        format!("'{text}' is no task's number; write one, such as 5, or several with commas, such as 5,6")
-    })
-}
+const DEED: Deed = Deed {
+    verb: "regenerate",
+    done: "regenerated",
+    of: &[Status::Failed, Status::Cancelled],
+    only: "only tasks that failed or were cancelled are regenerated",
+};
 
-pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let queue = match connect::existing(&config.store)? {
-        Some(_) => Some(Queue::open(&config.broker, &config.store)?),
-        None => None,
-    };
-    block_on(async {
-        if let Some(queue) = &queue {
-            refuse_foreign(&flags, config, queue).await?;
-        }
-        let mut answers = Vec::with_capacity(flags.id.len());
-        for id in flags.id.into_iter().map(TaskId) {
-            let regenerated = match &queue {
-                Some(queue) => queue.regenerate(id, flags.use_tube.as_ref()).await,
-                None => Err(NotRegenerated::NoSuchTask { id }.into()),
-            };
-            match &regenerated {
-                Ok(receipt) => warn(receipt),
-                // What holds for one row need not hold for others; what holds for the store does.
-                Err(Error::Store(error)) if !error.is_of_one_row() => {
-                    return Err(error.clone().into());
-                }
-                Err(why) => log::say(format_args!("taskqueue: {why}")),
+pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
+    let (bulk, tube) = match flags.id.as_slice() {
+        [] => (Bulk::of(DEED, &flags.bulk, config)?, flags.to_tube.clone()),
+        ids => {
+            let filter = Filter::default().ids(ids.iter().copied());
+            let named = &flags.bulk.filter.use_tube;
+            if named.is_some() && flags.to_tube.is_some() {
+                return Err(Failure::usage(
+                    "--use-tube and --to-tube exclude each other beside --id: both say where the tasks are put",
+                )
+                .next("leave out --use-tube"));
             }
-            answers.push((id, regenerated));
+            let tube = flags.to_tube.clone().or_else(|| named.clone());
+            (Bulk::among(DEED, &flags.bulk, config, filter)?, tube)
         }
-        print(&answers, flags.json)?;
-        let all_well = answers.iter().all(|(_, answer)| answer.is_ok());
-        Ok(match all_well {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        })
+    };
+    if connect::existing(&config.store)?.is_none() {
+        return bulk.nothing(|id| NotRegenerated::NoSuchTask { id }.into());
+    }
+    let queue = Queue::open(&config.broker, &config.store)?;
+    block_on(async {
+        refuse_foreign(&bulk, tube.as_ref(), &queue).await?;
+        let act = async |chosen: &_, hear: &mut dyn FnMut(&_)| {
+            queue.regenerate_all(chosen, tube.as_ref(), hear).await
+        };
+        bulk.run(&queue, act).await
     })
 }
 
 /// Refuses all of it if one would get into a tube whose workers know nothing of tasks.
-async fn refuse_foreign(flags: &Flags, config: &Config, queue: &Queue) -> Result<(), Failure> {
-    let refused = |tube: &TubeName, what: String| match config.foreign_worker(tube) {
-        None => Ok(()),
-        Some(_) => {
-            let reason = format!(
-                "{what} the tube {tube}, which is served by another program, its worker_command, for which a task of \
-                 ours means nothing; nothing was regenerated"
-            );
-            let next = "name a tube that taskqueue worker serves: --use-tube TUBE";
-            Err(Failure::usage(reason).next(next))
-        }
+async fn refuse_foreign(
+    bulk: &Bulk<'_>,
+    into: Option<&TubeName>,
+    queue: &Queue,
+) -> Result<(), Failure> {
+    let refused = |tube: &TubeName, what: String| {
+        let reason = format!(
+            "{what} the tube {tube}, which is served by another program, its worker_command, for which a task of ours \
+             means nothing; nothing was regenerated"
+        );
+        let next = "name a tube that taskqueue worker serves: --to-tube TUBE";
+        Err(Failure::usage(reason).next(next))
     };
-    if let Some(tube) = &flags.use_tube {
-        return refused(tube, "--use-tube names".to_owned());
+    let is_foreign = |tube: &&TubeName| bulk.config.foreign_worker(tube).is_some();
+    if let Some(tube) = into {
+        return match is_foreign(&tube) {
+            true => refused(tube, "--to-tube names".to_owned()),
+            false => Ok(()),
+        };
     }
-    if !config
-        .tubes
-        .keys()
-        .any(|tube| config.foreign_worker(tube).is_some())
-    {
-        return Ok(());
-    }
-    for id in flags.id.iter().copied().map(TaskId) {
-        // What cannot be read is said by whoever tries it.
-        if let Ok(Some(task)) = queue.show(id).await
-            && let Ok(tube) = task.tube.parse::<TubeName>()
-        {
-            refused(&tube, format!("the task {id} is of"))?;
+    let named = bulk.filter.tube.as_deref();
+    let tubes = bulk.config.tubes.keys().filter(is_foreign);
+    for tube in tubes.filter(|tube| named.is_none_or(|named| named == tube.as_str())) {
+        let found = queue.list(&bulk.filter.clone().tube(tube), None, 1).await?;
+        if let Some(task) = found.tasks.first() {
+            return refused(tube, format!("the task {} is of", task.id));
         }
     }
     Ok(())
-}
-
-fn warn(receipt: &Receipt) {
-    if let Some(error) = &receipt.trouble {
-        log::say(format_args!(
-            "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
-            receipt.id
-        ));
-    }
-}
-
-fn print(answers: &[(TaskId, Result<Receipt, Error>)], as_json: bool) -> io::Result<()> {
-    let mut out = out(as_json);
-    if as_json {
-        let answers = answers.iter();
-        let all: Vec<_> = answers
-            .map(|(id, answer)| Regenerated::of(*id, answer))
-            .collect();
-        serde_json::to_writer(&mut out, &all)?;
-        return writeln!(out);
-    }
-    let mut regenerated = answers.iter().filter(|(_, answer)| answer.is_ok());
-    regenerated.try_for_each(|(id, _)| writeln!(out, "task {id} was regenerated"))
 }

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use uuid::Uuid;
 
+use super::Failure;
+use super::absent::say_absent;
 use super::configured::block_on;
 use super::out::out;
 use super::print::{Zone, progress};
-use super::{Failure, log};
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
@@ -25,7 +26,7 @@ Examples:
 A task that is not there, or no more: prints gone, exit 1.")]
 pub struct Flags {
     /// The task's id, or its uuid
-    #[arg(value_name = "ID", value_parser = key)]
+    #[arg(value_name = "ID", value_parser = key, allow_negative_numbers = true)]
     id: Key,
     /// Print times in UTC
     #[arg(long)]
@@ -35,8 +36,8 @@ pub struct Flags {
     json: bool,
 }
 
-fn key(text: &str) -> Result<Key, String> {
-    if let Ok(id) = text.parse() {
+pub fn key(text: &str) -> Result<Key, String> {
+    if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Key::Id(TaskId(id)));
     }
     Uuid::parse_str(text).map(Key::Uuid).map_err(|_| {
@@ -47,18 +48,16 @@ fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let task = match Queue::open_existing(&config.broker, &config.store)? {
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let is_there = queue.is_some();
+    let task = match queue {
         Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
         None => None,
     };
     let mut out = out(flags.json);
     let Some(task) = task else {
-        if flags.json {
-            log::say(format_args!("gone"));
-            writeln!(out, "null")?;
-        } else {
-            writeln!(out, "gone")?;
-        }
+        writeln!(out, "{}", if flags.json { "null" } else { "gone" })?;
+        say_absent(&flags.id, is_there, &config.store);
         return Ok(ExitCode::FAILURE);
     };
     if flags.json {
@@ -88,6 +87,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
             line("options", &task.options)?;
         }
     }
+    if !task.tags.is_empty() {
+        let tags: Vec<String> = task.tags.iter().map(ToString::to_string).collect();
+        line("tags", &tags.join(", "))?;
+    }
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
@@ -99,6 +102,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
         if let Some(result) = &said.result {
             line("result", result)?;
         }
+    }
+    if task.cancel_asked.is_some() {
+        let asked = zone.say(task.cancel_asked);
+        line("cancel", &format!("asked for at {asked}"))?;
     }
     line("created", &zone.say(Some(task.created)))?;
     if task.due.is_some() {
@@ -136,6 +143,15 @@ fn print_attempt(out: &mut impl Write, attempt: &Attempt, zone: Zone) -> io::Res
         zone.say(Some(attempt.started)),
         zone.say(attempt.finished),
     )?;
+    if let Some(took) = &attempt.took {
+        writeln!(
+            out,
+            "  {:.3} s of CPU ({:.3} s of them the kernel's), {:.1} MB of memory at most",
+            took.user.saturating_add(took.system).as_secs_f64(),
+            took.system.as_secs_f64(),
+            took.peak_memory as f64 / f64::from(1 << 20),
+        )?;
+    }
     if let Some(reason) = &attempt.reason {
         writeln!(out, "  {}", reason.trim_end().replace('\n', "\n  "))?;
     }

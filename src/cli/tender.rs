@@ -8,12 +8,13 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::configured::{block_on, broker};
+use super::environment::{names, said_by};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
-use super::{Failure, guard, log, number};
+use super::{Failure, began, guard, log, number};
 use crate::config::{Config, Mode, Protocol, Tube, duration};
 use crate::connect;
-use crate::control::place;
+use crate::control::{Refusal, place};
 use crate::fd;
 use crate::grace::TENDER_STUCK;
 use crate::ledger::Durability;
@@ -170,7 +171,13 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
-    say_who_is_root(config.levels.unnamed(&read.scope.tubes));
+    let began = began::tender(&config, &read.pools, read.grace);
+    let unnamed = config.levels.unnamed(&read.scope.tubes);
+    let began = move || {
+        began();
+        say_who_is_root(unnamed);
+    };
+    let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
     let settings = Settings {
         pools: read.pools,
@@ -185,6 +192,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         upkeep: Some(upkeep(scoped.clone(), &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
+        began: Some(Box::new(began)),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,
@@ -192,11 +200,16 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         }),
     };
     limit::raise(None);
-    block_on(async {
+    let ended = block_on(async {
         // A tender that is stuck leaves nothing behind by ending: its workers notice.
         let asked = signals::listen(&HEEDED, TENDER_STUCK, || {})?;
         tender::run(settings, asked).await.map_err(Failure::from)
-    })
+    });
+    // Another one goes on with the store, and folds it when it ends.
+    if ended.is_ok() && ownership::tended(store.beside()).is_ok_and(|others| others.is_empty()) {
+        connect::fold(&store);
+    }
+    ended
 }
 
 /// What the tender is to do by the flags and the configuration.
@@ -218,10 +231,14 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         && !tubes.is_empty()
         && !tubes.iter().any(has_program)
     {
-        return Err(Failure::usage(
-            "--worker-protocol, or its variable, is given, and no program that could speak it",
-        )
-        .next("name the program with --worker-command, or leave --worker-protocol out"));
+        return Err(Failure::usage(format!(
+            "{} is given, and no program that could speak it",
+            said_by(PROTOCOL.0, PROTOCOL.1)
+        ))
+        .next(format!(
+            "name the program with --worker-command, or leave {} out",
+            said_by(PROTOCOL.0, PROTOCOL.1)
+        )));
     }
     let pools = tubes
         .iter()
@@ -250,19 +267,20 @@ fn reader(
     flags: Flags,
     first: Config,
     mut global: Global,
-) -> Box<dyn FnMut() -> Result<Read, String> + Send> {
+) -> Box<dyn FnMut() -> Result<Read, Refusal> + Send> {
     let mut known: Vec<TubeName> = first.tubes.keys().cloned().collect();
     let mut text = first.written.text.clone();
     // That file and no other, by its name: what stands there may be another file by now.
     global.found = global.config.is_none();
     global.config = first.written.file.clone();
     Box::new(move || {
-        let mut config = global.load().map_err(|failure| failure.to_string())?;
+        let mut config = global.load().map_err(refusal)?;
         if let Some(file) = &config.written.file
             && config.written.is_empty_file()
             && !text.trim().is_empty()
         {
-            return Err(format!("the configuration {} is empty", file.display()));
+            let file = file.display();
+            return Err(Refusal::wrong(format!("the configuration {file} is empty")));
         }
         let store = config.store.canonical();
         config.store = store.map_err(|error| error.to_string())?;
@@ -280,7 +298,7 @@ fn reader(
         if !flags.use_tube.is_empty() && tubes != known {
             kept.push("the tubes stay those that --use-tube named".to_owned());
         }
-        let read = read(&flags, &mut config, &global).map_err(|failure| failure.to_string())?;
+        let read = read(&flags, &mut config, &global).map_err(refusal)?;
         // Where workers are started.
         folder::enter().map_err(|error| error.to_string())?;
         for pool in &read.pools {
@@ -290,6 +308,13 @@ fn reader(
         text.clone_from(&config.written.text);
         Ok(Read { kept, ..read })
     })
+}
+
+fn refusal(failure: Failure) -> Refusal {
+    Refusal {
+        reason: failure.to_string(),
+        is_wrong: failure.is_usage(),
+    }
 }
 
 /// Whether workers could be started by what was read. Of our own program there always is one.
@@ -361,6 +386,7 @@ pub fn pool(
         ))
         .next("name the program with worker_command, or leave worker_protocol out"));
     }
+    let command = foreign.as_ref().map(Foreign::command).transpose()?;
     if foreign.as_ref().is_some_and(Foreign::is_unsaid) {
         let reason = "nobody says how it reports: \"lines\" is tried, but if it says nothing, say \
                       worker_protocol = \"none\"";
@@ -392,8 +418,8 @@ pub fn pool(
             kill_after: config.levels.kill_after(&tube).unwrap_or_default(),
             ..rules(flags, &file, foreign.as_ref())
         },
-        command: match foreign {
-            Some(foreign) => foreign.command()?,
+        command: match command {
+            Some(command) => command,
             None => own_command(&tube, config, global, grace)?,
         },
         tube,
@@ -436,8 +462,24 @@ fn contradiction(tube: &TubeName, size: Size, bad: BadLimits) -> Failure {
         ),
         BadLimits::MinAboveMax { .. } | BadLimits::MaxZero { .. } => bad.to_string(),
     };
-    Failure::usage(format!("the limits of the tube {tube}: {why}"))
+    let wrong = Failure::usage(format!("the limits of the tube {tube}: {why}"));
+    let sizes = [
+        ("min-workers", "TASKQUEUE_MIN_WORKERS"),
+        ("max-workers", "TASKQUEUE_MAX_WORKERS"),
+        ("spare-workers", "TASKQUEUE_SPARE_WORKERS"),
+    ];
+    let set = sizes
+        .into_iter()
+        .filter(|(flag, variable)| names(flag, variable));
+    let set: Vec<&str> = set.map(|(_, variable)| variable).collect();
+    match set.as_slice() {
+        [] => wrong,
+        _ => wrong.next(format!("the environment says so by {}", set.join(" and "))),
+    }
 }
+
+/// The flag and the variable by which a foreign worker's protocol is said.
+const PROTOCOL: (&str, &str) = ("worker-protocol", "TASKQUEUE_WORKER_PROTOCOL");
 
 /// Says of which sizes nothing comes, where somebody has set them.
 fn warn_of_what_is_not_heeded(tube: &TubeName, size: Size) {

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::config::near::near;
 
 /// What others call our commands.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 18] = [
     (
         "put",
         &[
@@ -27,12 +27,12 @@ const COMMANDS: [(&str, &[&str]); 13] = [
         "regenerate",
         &["retry", "requeue", "redrive", "kick", "rerun", "redo"],
     ),
-    (
-        "cleanup",
-        &[
-            "delete", "purge", "prune", "clean", "gc", "rm", "remove", "vacuum",
-        ],
-    ),
+    ("cleanup", &["prune", "clean", "gc", "vacuum", "expire"]),
+    ("delete", &["rm", "remove", "del", "discard", "forget"]),
+    ("flush", &["purge", "clear", "empty", "truncate"]),
+    ("why", &["diagnose", "reason", "because"]),
+    ("edit", &["change", "modify", "update", "set", "reschedule"]),
+    ("run-now", &["now", "expedite", "trigger", "due"]),
     (
         "tender",
         &["start", "run", "serve", "supervise", "daemon", "up"],
@@ -149,7 +149,7 @@ fn said(error: &clap::Error, around: &Command, shape: &Command) -> (String, Opti
         ),
         ErrorKind::ValueValidation => {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
-            (format!("{}: {why}", flag_of(&arg)), None)
+            (format!("{}: {why}", plain(&arg)), None)
         }
         ErrorKind::ArgumentConflict => {
             let other = listed(error, ContextKind::PriorArg, " and ");
@@ -235,8 +235,8 @@ fn unknown(arg: &str, around: &Command) -> (String, Option<String>) {
 }
 
 /// Said where a task's arguments are given.
-const AFTER_HYPHENS: &str = "a task's options are given as --option K=V, and its arguments that begin with a hyphen \
-    after --; its command takes those where the configuration says dash_arguments = true";
+const AFTER_HYPHENS: &str = "a task's options are given as --option K=V, and its arguments that begin with a hyphen, \
+    but for numbers, after --; its command takes those where the configuration says dash_arguments = true";
 
 fn takes_arguments(around: &Command) -> bool {
     around

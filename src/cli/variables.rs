@@ -8,6 +8,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, Command};
 
+use super::environment::is_given;
 use super::{Failure, out, usage};
 
 /// The command line without the variables that count for nothing: those that are set and empty, as compose files and
@@ -38,11 +39,6 @@ pub fn flags<F: Args>(subcommand: &'static str) -> Result<F, Failure> {
     let parsed = command.clone().try_get_matches_from([subcommand]);
     let parsed = parsed.and_then(|matches| F::from_arg_matches(&matches));
     parsed.map_err(|error| usage::failure(&named(error, &command), &command))
-}
-
-/// What a variable holds; one that is empty is as good as none.
-pub fn not_empty(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn variable(arg: &Arg) -> Option<(&OsStr, OsString)> {
@@ -98,18 +94,6 @@ fn named(mut error: clap::Error, command: &Command) -> clap::Error {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
     }
     error
-}
-
-/// Whether the command line has the flag of that name, with its value or before it.
-pub fn is_given(flag: Option<&str>) -> bool {
-    let words = env::args_os().take_while(|word| word != "--");
-    flag.is_some_and(|flag| words.into_iter().any(|word| is_flag(&word, flag)))
-}
-
-fn is_flag(word: &OsStr, flag: &str) -> bool {
-    let name = word.as_bytes().strip_prefix(b"--");
-    let rest = name.and_then(|name| name.strip_prefix(flag.as_bytes()));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'=')))
 }
 
 fn of_flag(command: &Command, flag: &str) -> Option<String> {

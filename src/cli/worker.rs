@@ -14,7 +14,7 @@ use super::configured::{self, block_on, broker};
 use super::global::{
     BROKER_VARIABLE, CONFIG_VARIABLE, GRACE_PERIOD_VARIABLE, Global, STORE_VARIABLE,
 };
-use super::{Failure, guard, log, number};
+use super::{Failure, began, guard, log, number};
 use crate::config::{Config, Written, duration};
 use crate::connect;
 use crate::fd;
@@ -23,6 +23,7 @@ use crate::guard::Guard;
 use crate::ledger::worker::NewWorker;
 use crate::ledger::{Durability, Store};
 use crate::link;
+use crate::ownership;
 use crate::process::environment::Environment;
 use crate::process::variables::OWN_VARIABLES;
 use crate::process::{command, folder, limit};
@@ -93,21 +94,17 @@ enum Source {
 }
 
 pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
+    let identity = identity("", flags.use_tube.as_str(), flags.name);
+    log::is_worker(&identity.name);
     let (mut config, source) = load(global)?;
     config.store = config.store.canonical()?;
     config.settle()?;
     keep_what_is_withheld(&config);
     take_every_body(&mut config, &flags.command);
-    match source {
-        Source::Tender => {}
-        Source::File => {
-            let tube = std::slice::from_ref(&flags.use_tube);
-            say_who_is_root(match flags.command.as_slice() {
-                [] => config.levels.unnamed(tube),
-                _ => usize::from(!config.levels.is_named(&flags.use_tube)),
-            });
-        }
-    }
+    let unnamed = match flags.command.as_slice() {
+        [] => config.levels.unnamed(std::slice::from_ref(&flags.use_tube)),
+        _ => usize::from(!config.levels.is_named(&flags.use_tube)),
+    };
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let upkeep = Upkeep {
         configure: reader(&config, source, &flags.command, global),
@@ -118,9 +115,17 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             .ok()
             .and_then(|soft| soft.parse().ok()),
     );
-    block_on(async {
+    let store_url = config.store.clone();
+    let is_alone = block_on(async {
         let signals = signals::listen(&HEEDED, WORKER_STUCK, command::kill_current)?;
         let tender = link::Tender::from_env().transpose()?;
+        if tender.is_none() {
+            began::worker(&config, &flags.use_tube, &identity.name);
+        }
+        match source {
+            Source::Tender => {}
+            Source::File => say_who_is_root(unnamed),
+        }
         // Open until this process ends: by it the next tender counts us, if ours dies.
         let _slot = link::inherited(link::SLOT_VARIABLE).transpose()?;
         // And by it its guard knows that we live.
@@ -147,7 +152,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             environment: environment(&config),
             commands: Arc::new(config.commands),
             max_jobs: flags.max_jobs,
-            identity: identity("", flags.use_tube.as_str(), flags.name),
+            identity,
             is_awaited: match &guard {
                 Some(guard) => Box::new(guard.is()),
                 None => Box::new(|_| false),
@@ -156,11 +161,18 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             tube: flags.use_tube,
         };
         worker::run(settings).await?;
+        let is_alone = guard.is_some();
         if let Some(guard) = guard {
             guard.dismiss().await;
         }
-        Ok(())
-    })
+        Ok(is_alone)
+    })?;
+    // Else its tender does.
+    let tended = || ownership::tended(store_url.beside());
+    if is_alone && tended().is_ok_and(|tenders| tenders.is_empty()) {
+        connect::fold(&store_url);
+    }
+    Ok(())
 }
 
 /// With a command on the command line, every body goes to it.

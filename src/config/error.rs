@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::address::StoreUrl;
+use crate::errno;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}{}", path.display(), not_there(source))]
+    #[error("cannot read the configuration {}: {}{}", path.display(), errno::said(source), not_there(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -48,7 +49,7 @@ pub enum Error {
         reason: String,
     },
     /// Where the store is cannot be made out.
-    #[error("cannot use the store {store}: {source}")]
+    #[error("cannot use the store {store}: {}", errno::said(source))]
     Store {
         /// As it was named.
         store: StoreUrl,

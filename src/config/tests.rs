@@ -49,7 +49,10 @@ fn a_whole_file() {
     assert_eq!(app.on_failure, OnFailure::Bury);
     assert!(app.body_on_stdin);
     let body = br#"Acme\Task::{"text":"t","wait":1,"z":2}"#;
-    let Body::Native(Native { uuid: None, call }) = config.commands.read(body) else {
+    let Body::Native(Native {
+        uuid: None, call, ..
+    }) = config.commands.read(body)
+    else {
         panic!("the type is not there");
     };
     assert_eq!(call.command.as_str(), "app:x");

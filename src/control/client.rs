@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::{Answer, Error, MAX_ANSWER, Request};
+use crate::errno;
 
 /// How long a tender may take to answer. Its loop never waits, so one that takes longer is stopped or stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ impl Client {
             reason: match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(self.patience),
                 io::ErrorKind::UnexpectedEof => "it went away".to_owned(),
-                _ => error.to_string(),
+                _ => errno::said(&error),
             },
         })?;
         serde_json::from_slice(&line).map_err(|error| Error::Nonsense {

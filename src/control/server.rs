@@ -246,7 +246,7 @@ impl Conversation {
         self.sent_away.close();
         let answer = match asked {
             Some(Ok(request)) => ask(request, &self.calls).await,
-            Some(Err(reason)) => Some(Answer::Refused { reason }),
+            Some(Err(reason)) => Some(Answer::Refused(reason.into())),
             None => None,
         };
         let (answer, end) = match answer {
@@ -273,7 +273,7 @@ impl Conversation {
                 let reason = format!(
                     "it was told, and ends; {MOST_WAITING} others wait for that, and no more may wait with them"
                 );
-                (Answer::Refused { reason }, None)
+                (Answer::Refused(reason.into()), None)
             }
         }
     }
@@ -296,9 +296,9 @@ async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Option<Answer> {
     calls.send(Call { request, answer }).await.ok()?;
     match timeout(PATIENCE, answered).await {
         Ok(answer) => answer.ok(),
-        Err(_) => Some(Answer::Refused {
-            reason: format!("nothing came of it within {}s", PATIENCE.as_secs()),
-        }),
+        Err(_) => Some(Answer::Refused(
+            format!("nothing came of it within {}s", PATIENCE.as_secs()).into(),
+        )),
     }
 }
 

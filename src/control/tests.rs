@@ -24,7 +24,7 @@ fn echo(folder: &Path) -> PathBuf {
     tokio::spawn(async move {
         while let Some(Call { request, answer }) = called.recv().await {
             let reason = format!("{request:?}");
-            drop(answer.send(Answer::Refused { reason }));
+            drop(answer.send(Answer::Refused(reason.into())));
         }
     });
     socket
@@ -49,9 +49,7 @@ async fn questions_are_answered_and_nonsense_is_refused() {
             .ask(&Request::Status)
     })
     .await;
-    let refused = |reason: &str| Answer::Refused {
-        reason: reason.to_owned(),
-    };
+    let refused = |reason: &str| Answer::Refused(reason.into());
     assert_eq!(answer.unwrap(), refused("Status"));
 
     let long = vec![b'x'; 2 * usize::try_from(MAX_REQUEST).unwrap()];
@@ -170,7 +168,7 @@ async fn who_is_silent_makes_room_for_who_asks() {
     };
     let answer = blocking(ask).await.unwrap();
     drop(silent);
-    assert!(matches!(answer, Answer::Refused { reason } if reason == "Status"));
+    assert!(matches!(answer, Answer::Refused(refusal) if refusal.reason == "Status"));
 }
 
 /// Whoever waits for the end of a tender takes no place of those who ask.
@@ -209,7 +207,8 @@ async fn many_may_wait_for_the_end_and_more_are_told_so() {
         most.iter()
             .all(|answer| matches!(answer, Answer::Stopping { .. }))
     );
-    let said = matches!(last, Answer::Refused { reason } if reason.contains("256 others wait"));
+    let said =
+        matches!(last, Answer::Refused(refusal) if refusal.reason.contains("256 others wait"));
     assert!(said, "{last:?}");
 }
 

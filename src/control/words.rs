@@ -43,6 +43,17 @@ pub enum Request {
         /// Its tube.
         tube: TubeName,
     },
+    /// To pass on to a worker that the attempt which it runs is to be cancelled. Its task's row says so already.
+    Cancel {
+        /// The worker's name.
+        worker: String,
+        /// The task's id in the store.
+        task: i64,
+        /// The attempt's number.
+        attempt: i64,
+        /// Its command is to be killed at once.
+        now: bool,
+    },
 }
 
 /// What a tender answers.
@@ -82,11 +93,49 @@ pub enum Answer {
         /// The decisions.
         decisions: Vec<Decision>,
     },
-    /// It will not or cannot, and nothing has changed.
-    Refused {
-        /// Why.
-        reason: String,
+    /// A word was passed on.
+    PassedOn {
+        /// To so many workers: those of that name.
+        workers: u64,
     },
+    /// It will not or cannot, and nothing has changed.
+    Refused(Refusal),
+}
+
+/// Why a tender will not or cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// In words.
+    pub reason: String,
+    /// What was asked for is wrong, or the configuration is. An earlier version's tender does not say so.
+    #[serde(default)]
+    pub is_wrong: bool,
+}
+
+impl Refusal {
+    /// What was asked for is wrong, or the configuration is.
+    pub fn wrong(reason: impl Into<String>) -> Refusal {
+        Refusal {
+            reason: reason.into(),
+            is_wrong: true,
+        }
+    }
+}
+
+/// Something failed.
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal {
+            reason,
+            is_wrong: false,
+        }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Refusal {
+        Refusal::from(reason.to_owned())
+    }
 }
 
 /// A tender and its pools.
@@ -131,6 +180,9 @@ pub struct Pool {
     pub census: Census,
     /// Why no worker, or only one, is started though more are wanted.
     pub back_off: Option<String>,
+    /// The same for programs; none also of a tender that is older than this word.
+    #[serde(default)]
+    pub backing_off: Option<BackingOff>,
     /// Why the last worker could not be started; none if it could.
     #[serde(default)]
     pub lack: Option<String>,
@@ -140,6 +192,19 @@ pub struct Pool {
     pub restarts: u64,
     /// The oldest first.
     pub workers: Vec<Worker>,
+}
+
+/// Why a pool waits before it starts workers again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackingOff {
+    /// How many failed in a row; those that failed together count once.
+    pub failures: u32,
+    /// How the last of them ended, or why it could not be started; none if that is not known.
+    pub reason: Option<String>,
+    /// Seconds since the first of them failed.
+    pub since: f64,
+    /// Seconds until the next may be started, 0 if that is tried now; none if it takes a reload.
+    pub next: Option<f64>,
 }
 
 /// The limits of a pool.

@@ -56,6 +56,10 @@ pub struct Journal {
     pub is_another: bool,
 }
 
+/// What a ledger's rows are known by to be as they were: see [`Backend::stamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(pub i64, pub i64);
+
 /// What came of putting the changes of a long journal where they belong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Folded {
@@ -89,6 +93,14 @@ pub trait Backend: Send + fmt::Debug {
 
     /// Runs queries that see one moment of the rows.
     fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error>;
+
+    /// What is another whenever a row may have been changed since, by whomever. `None`: that is not known.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn stamp(&self) -> Result<Option<Stamp>, Error> {
+        Ok(None)
+    }
 
     /// Tells those who wait for jobs that are kept here.
     fn ring(&self) {}

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
-use super::rows::{Beginning, NewRow, Origin, Rows, TaskRow};
+use super::minutes::Sums;
+use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -17,7 +18,7 @@ use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
-use crate::task::retry::{self, Rules};
+use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
@@ -38,12 +39,14 @@ pub(super) struct Writing<'a> {
     pub now: Millis,
     /// An attempt that is recorded as lost in the same transaction: nothing of it is left.
     pub lost: Option<AttemptId>,
+    /// What has ended in it.
+    pub sums: Sums,
 }
 
 impl Writing<'_> {
     pub fn claim(&self, job: &JobRef) -> Result<Claim, Failed> {
         let Some(task) = self.find_or_add(job)? else {
-            return Ok(Claim::DeleteJob { task: None });
+            return self.without_row(job);
         };
         if is_astray(&task, job) {
             return Ok(self.astray(&task, job));
@@ -75,6 +78,20 @@ impl Writing<'_> {
             }),
             Verdict::AskForKicks => Ok(Claim::AskForKicks),
         }
+    }
+
+    /// What becomes of a job whose task has no row. Who recorded the task did that before there was a job, and a uuid
+    /// of ours says when.
+    fn without_row(&self, job: &JobRef) -> Result<Claim, Failed> {
+        let uuid = match &job.task {
+            TaskRef::Pointer(uuid) | TaskRef::Named(uuid, _) => *uuid,
+            TaskRef::Nameless(_) => return Ok(Claim::DeleteJob { task: None }),
+        };
+        let missing = match recorded_at(&uuid) {
+            Some(recorded) => self.rows.may_lack(recorded)?,
+            None => false,
+        };
+        Ok(Claim::NoRow { uuid, missing })
     }
 
     /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
@@ -256,6 +273,11 @@ impl Writing<'_> {
             ttr: foreign.ttr.max(1),
             due: self.now,
             created: self.now,
+            tags: match content {
+                // Of a body that may not become its task nothing is known.
+                Content::Unread(_) => &[],
+                Content::Call(_) | Content::Raw(_) => &foreign.tags,
+            },
             origin: Origin::Foreign {
                 job: job.id,
                 foreign,
@@ -295,6 +317,12 @@ impl Writing<'_> {
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
         let alive = self.lives.hold(Holder::Attempt(id))?;
+        let ran = Ran {
+            tube: task.tube.to_string(),
+            command: plan.name.clone(),
+            started: self.now,
+            since: self.could_run_since(&task, job)?,
+        };
         let beginning = Beginning {
             id,
             worker: self.me.id,
@@ -313,12 +341,30 @@ impl Writing<'_> {
             plan,
             alive,
             budget: task.budget,
+            ran: Arc::new(ran),
             priority: task.priority,
             ttr: task.ttr,
             put: task.put(),
             foreign: task.foreign && !job.is_pointer(),
             ahead,
         }))
+    }
+
+    /// Since when a task could have been run, if that is known. A producer's own job waits since the job was put. A row
+    /// does not say when its task was regenerated.
+    fn could_run_since(&self, task: &TaskRow, job: &JobRef) -> Result<Option<Millis>, Failed> {
+        if task.attempt == 0 {
+            return Ok(match &job.task {
+                TaskRef::Pointer(_) => task.due,
+                TaskRef::Named(_, foreign) | TaskRef::Nameless(foreign) => Some(foreign.birth),
+            });
+        }
+        if task.budget != Budget::default() {
+            return Ok(task.due);
+        }
+        let recorded = self.rows.outcome(task.newest())?;
+        let is_interrupted = recorded.is_some_and(|one| one.outcome == "interrupted");
+        Ok(task.due.filter(|_| is_interrupted))
     }
 
     /// When to look again at a task of ours that no command is configured for: whoever took the command out of the
@@ -364,17 +410,34 @@ impl Writing<'_> {
             budget,
             output: Captured::default(),
             report: None,
+            took: None,
             kicks: None,
             started: None,
             finished: self.now,
+            ran: None,
         };
-        transition::end(self.rows, &settlement, self.me.id, &self.me.name)?;
+        transition::end(
+            self.rows,
+            &self.sums,
+            &settlement,
+            self.me.id,
+            &self.me.name,
+        )?;
         Ok(Claim::Refused {
             task: task.id,
             reason,
             priority: task.priority,
         })
     }
+}
+
+/// When a task was recorded that we have given its uuid.
+fn recorded_at(uuid: &Uuid) -> Option<Millis> {
+    let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
+    let millis = seconds
+        .checked_mul(1000)?
+        .checked_add(u64::from(nanos / 1_000_000))?;
+    Millis::try_from(millis).ok()
 }
 
 /// Whether a job waits in another tube than the task that it names.

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::Error;
+use super::pace::PAUSE;
 pub use super::rows::{Old, Unsure};
 use super::worker::note_deleted;
 use super::{Folded, Journal, Ledger, Millis, Room};
@@ -20,9 +21,6 @@ const BATCH: usize = 500;
 
 /// A batch is tried again as a fifth of itself, so often.
 const SMALLER: [bool; 7] = [true, true, true, true, true, true, false];
-
-/// Between two transactions: without it the deleter wins the lock again and again.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tasks whose jobs may still be there, looked up at a time.
 const UNSURE: usize = 4096;

@@ -6,6 +6,7 @@ use super::Ledger;
 use super::error::Error;
 use super::read::Living;
 use super::rows::Backlog;
+use crate::task::Millis;
 use crate::task::state::Status;
 
 /// The tasks of one tube that are not done with.
@@ -20,6 +21,10 @@ pub struct Counts {
     pub stalled: u64,
     /// They will not be run again by themselves.
     pub failed: u64,
+    /// When the first of those that wait is due, or was.
+    pub due: Option<Millis>,
+    /// Somebody called them off.
+    pub cancelled: u64,
 }
 
 impl Ledger {
@@ -36,11 +41,15 @@ impl Ledger {
             for tally in rows.tallies()? {
                 let of = counts.entry(tally.tube).or_default();
                 match tally.status {
-                    Status::Waiting => of.waiting += tally.count,
+                    Status::Waiting => {
+                        of.waiting += tally.count;
+                        of.due = tally.due;
+                    }
                     Status::Failed => of.failed += tally.count,
                     Status::Running if living.answers(tally.owner)? => of.running += tally.count,
                     Status::Running => of.stalled += tally.count,
-                    Status::Done | Status::Cancelled => {}
+                    Status::Cancelled => of.cancelled += tally.count,
+                    Status::Done => {}
                 }
             }
             Ok(counts)

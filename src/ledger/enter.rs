@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::announce::{Again, Jobs, next_put, next_puts};
 use super::claim::{Writing, is_astray};
 use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
+use super::minutes::Sums;
 use super::rows::part;
+use super::transition::{self, End};
 use super::worker::{Me, note_deleted};
-use super::{Error, Failed, Ledger, transition};
+use super::{Error, Failed, Ledger};
 use crate::crash::{self, Point};
 use crate::task::Millis;
 use crate::task::command::Commands;
@@ -38,8 +40,9 @@ impl Ledger {
                 me,
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
+                sums: Sums::default(),
             };
-            let ours = writing.settle(entry)?;
+            let (ours, called_off) = writing.settle(entry)?;
             if let Some((attempt, progress)) = &entry.progress {
                 transition::progress(rows, *attempt, me.id, progress, now)?;
             }
@@ -78,8 +81,10 @@ impl Ledger {
                 false => Ok(None),
             };
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            writing.sums.write(rows, now)?;
             Ok(Entered {
                 ours,
+                called_off,
                 often,
                 puts,
                 taken,
@@ -130,12 +135,17 @@ impl Writing<'_> {
     }
 
     /// Records what an entry says has happened. Answers for each attempt that has ended whether it was still this
-    /// worker's.
-    fn settle(&self, entry: &Entry) -> Result<Vec<bool>, Failed> {
+    /// worker's; and which tasks were to be cancelled, and are.
+    fn settle(&self, entry: &Entry) -> Result<(Vec<bool>, Vec<TaskId>), Failed> {
         let mut ours = Vec::with_capacity(entry.settle.len());
+        let mut called_off = Vec::new();
         for settlement in &entry.settle {
-            let ended = transition::end(self.rows, settlement, self.me.id, &self.me.name);
-            ours.push(ended?);
+            let ended =
+                transition::end(self.rows, &self.sums, settlement, self.me.id, &self.me.name)?;
+            ours.push(ended.is_ours());
+            if ended == End::CalledOff {
+                called_off.push(settlement.id.task);
+            }
         }
         if let Some((attempt, started)) = entry.begun {
             self.rows.note_begun(attempt, self.me.id, started)?;
@@ -146,7 +156,7 @@ impl Writing<'_> {
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, *kicks)?;
         }
-        Ok(ours)
+        Ok((ours, called_off))
     }
 
     /// Begins another put of each task that waits and whose job is lost.

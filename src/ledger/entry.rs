@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::announce::Again;
 pub use super::rows::ForeignJob;
+use super::rows::Ran;
 use crate::broker::JobId;
 use crate::lives::Alive;
 use crate::task::Millis;
@@ -22,6 +23,7 @@ use crate::task::command::{Cleanup, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::report::{Progress, Report};
+use crate::task::resources::Resources;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
 use crate::tube::TubeName;
@@ -106,6 +108,14 @@ pub enum Claim {
         /// The task.
         task: Option<TaskId>,
     },
+    /// A pointer whose task has no row: the task was cleaned up, or was recorded in a file that this one was put in the
+    /// place of.
+    NoRow {
+        /// The task.
+        uuid: Uuid,
+        /// It may be missing here, and its job is to be kept, buried; else the job is one too many.
+        missing: bool,
+    },
     /// The task has failed: claim again, and say how often the job was kicked.
     AskForKicks,
     /// The worker that answers for the task's attempt is dead: take the attempt over, end what is left, claim again.
@@ -155,6 +165,8 @@ pub struct Attempt {
     pub alive: Alive,
     /// What the task has used up before this attempt.
     pub budget: Budget,
+    /// What is counted of the attempt when it ends.
+    pub ran: Arc<Ran>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's TTR in seconds, where known.
@@ -192,6 +204,8 @@ pub struct Settlement {
     pub output: Captured,
     /// What is kept of what the command said of the attempt, if there is anything.
     pub report: Option<Report>,
+    /// What the command took of the machine, where that is known.
+    pub took: Option<Resources>,
     /// How often the job was kicked, where that was asked for. Kicking the job once more asks for a failed task to be
     /// run again.
     pub kicks: Option<u64>,
@@ -199,6 +213,29 @@ pub struct Settlement {
     pub started: Option<Millis>,
     /// When it ended.
     pub finished: Millis,
+    /// [`Attempt::ran`], where that is at hand: the task's row says the most of it.
+    pub ran: Option<Arc<Ran>>,
+}
+
+impl Settlement {
+    /// The same of an attempt that was to be cancelled before it ended, and did not end well. What the task had used up
+    /// before is all that it has used up.
+    #[must_use]
+    pub fn called_off(&self, before: Budget) -> Settlement {
+        Settlement {
+            id: self.id,
+            outcome: self.outcome.clone().called_off(),
+            next: Next::Cancelled,
+            budget: before,
+            output: self.output.clone(),
+            report: self.report.clone(),
+            took: self.took,
+            kicks: self.kicks,
+            started: self.started,
+            finished: self.finished,
+            ran: self.ran.clone(),
+        }
+    }
 }
 
 /// What a worker has to say to the ledger and what it asks, in one transaction, in this order.
@@ -237,6 +274,9 @@ pub struct Entered {
     /// For each settlement, whether the attempt was ours to record. If not, somebody has taken the attempt over, and
     /// nothing else of it may be touched.
     pub ours: Vec<bool>,
+    /// Tasks of those that were to be cancelled, which the worker may not have known: so they are cancelled, whatever
+    /// the settlement said but that they are done.
+    pub called_off: Vec<TaskId>,
     /// Tasks whose attempt was interrupted now as several before had been, and how many in a row.
     pub often: Vec<(TaskId, u32)>,
     /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
@@ -262,8 +302,10 @@ pub enum AfterLoss {
     Waits,
     /// The attempt was not lost: the task is done.
     Done,
-    /// The attempt was not lost: it had not begun, and the task waits.
+    /// The attempt was not lost: it had not begun, and the task waits, or is cancelled if it was to be.
     Unbegun,
+    /// The task was to be cancelled, and is.
+    CalledOff,
     /// That was one lost attempt too many: the task has failed.
     Failed {
         /// Why, in words.

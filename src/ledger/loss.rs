@@ -7,7 +7,7 @@ use super::claim::Writing;
 use super::entry::{AfterLoss, DeadAttempt, Remains, Settlement};
 use super::error::Failed;
 use super::rows::{RanBy, TaskRow, part};
-use super::transition;
+use super::transition::{self, End};
 use crate::task::command::Cleanup;
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
@@ -60,7 +60,8 @@ impl Writing<'_> {
             Next::Failed { reason } => AfterLoss::Failed {
                 reason: reason.clone(),
             },
-            Next::Wait(_) | Next::Cancelled => AfterLoss::Waits,
+            Next::Cancelled => AfterLoss::CalledOff,
+            Next::Wait(_) => AfterLoss::Waits,
         };
         let settlement = Settlement {
             id: dead.id,
@@ -69,14 +70,17 @@ impl Writing<'_> {
             budget,
             output,
             report: None,
+            took: None,
             kicks: None,
             started,
             finished,
+            ran: None,
         };
         Ok(
-            match transition::end(self.rows, &settlement, self.me.id, worker)? {
-                true => after,
-                false => AfterLoss::NotOurs,
+            match transition::end(self.rows, &self.sums, &settlement, self.me.id, worker)? {
+                End::AsSaid => after,
+                End::CalledOff => AfterLoss::CalledOff,
+                End::NotOurs => AfterLoss::NotOurs,
             },
         )
     }
@@ -99,9 +103,11 @@ impl Writing<'_> {
             budget: Budget::default(),
             output: Captured::default(),
             report: None,
+            took: None,
             kicks: None,
             started: None,
             finished: self.now,
+            ran: None,
         };
         let (settlement, after) = match noted {
             Some(Journaled::Done(done)) => {
@@ -125,9 +131,10 @@ impl Writing<'_> {
             }
         };
         Ok(
-            match transition::end(self.rows, &settlement, self.me.id, &ran_by.name)? {
-                true => after,
-                false => AfterLoss::NotOurs,
+            match transition::end(self.rows, &self.sums, &settlement, self.me.id, &ran_by.name)? {
+                End::AsSaid => after,
+                End::CalledOff => AfterLoss::CalledOff,
+                End::NotOurs => AfterLoss::NotOurs,
             },
         )
     }

@@ -1,14 +1,16 @@
-//! New tasks, and failed ones that are to run again.
+//! New tasks, and failed or cancelled ones that are to run again.
 
 use uuid::Uuid;
 
 use super::announce::{Again, Announced, PUT_TIME, next_put};
+use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows};
 use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task to be recorded.
@@ -26,6 +28,8 @@ pub struct NewTask {
     pub ttr: u32,
     /// The task may run from then on.
     pub due: Millis,
+    /// What its producer calls it: not what makes it another task.
+    pub tags: Vec<Tag>,
 }
 
 /// What became of a task to be recorded.
@@ -55,7 +59,7 @@ pub enum NotRegenerated {
         /// The id asked for.
         id: TaskId,
     },
-    /// Only what failed can be regenerated.
+    /// Only what failed or was cancelled can be regenerated. The words know of no other than the former.
     #[error(
         "Invalid status for task. Current status: '{status}' must be 'failed' to be able to restart it"
     )]
@@ -87,31 +91,45 @@ impl Ledger {
         Ok(added)
     }
 
-    /// Lets a failed task wait again, with a fresh budget. Its attempts stay.
+    /// Lets a task wait again that has failed or was cancelled: [`Regenerate`].
     pub fn regenerate(
         &mut self,
         id: TaskId,
         tube: Option<&TubeName>,
         now: Millis,
     ) -> Result<Result<Again, NotRegenerated>, Error> {
-        let jobs = self.jobs();
-        let regenerated = self.change(|rows| {
-            match rows.status(id)? {
-                None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
-                Some(Status::Failed) => {}
-                Some(
-                    status @ (Status::Waiting | Status::Running | Status::Done | Status::Cancelled),
-                ) => return Ok(Err(NotRegenerated::NotFailed { status })),
+        let tube = tube.cloned();
+        self.change_one(&Regenerate { tube }, id, now)
+    }
+}
+
+/// Lets a task wait again that has failed or was cancelled, with a fresh budget. Its attempts stay.
+#[derive(Debug, Clone)]
+pub struct Regenerate {
+    /// In another tube than before.
+    pub tube: Option<TubeName>,
+}
+
+impl Change for Regenerate {
+    type Done = Again;
+    type Refused = NotRegenerated;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Again, NotRegenerated>, Failed> {
+        match on.rows.status(id)? {
+            None => return Ok(Err(NotRegenerated::NoSuchTask { id })),
+            Some(Status::Failed | Status::Cancelled) => {}
+            Some(status @ (Status::Waiting | Status::Running | Status::Done)) => {
+                return Ok(Err(NotRegenerated::NotFailed { status }));
             }
-            transition::renew(rows, id, now, tube)?;
-            next_put(rows, id, None, now, jobs)?
-                .map(Ok)
-                .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
-        })?;
-        if jobs.is_some() {
-            self.backend.ring();
         }
-        Ok(regenerated)
+        transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
+        next_put(on.rows, id, None, on.now, on.jobs)?
+            .map(Ok)
+            .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
+    }
+
+    fn puts_jobs(&self) -> bool {
+        true
     }
 }
 
@@ -139,6 +157,7 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
         ttr: task.ttr,
         due: task.due,
         created: now,
+        tags: &task.tags,
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },

@@ -10,7 +10,8 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 
 mod types;
 
-pub use types::{Attempt, DisplayedStatus, Filter, Key, Report, Task};
+pub use super::filter::Filter;
+pub use types::{Attempt, DisplayedStatus, Key, Report, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -70,7 +71,7 @@ impl Ledger {
             let mut bytes = 0;
             rows.page(filter, below, LISTED, &mut |listed| {
                 let task = living.shown(listed)?;
-                if !filter.statuses.is_empty() && !filter.statuses.contains(&task.status) {
+                if !filter.shows(task.status) {
                     return Ok(true);
                 }
                 let said = task.report.as_ref().and_then(|said| said.message.as_ref());
@@ -91,6 +92,36 @@ impl Ledger {
             let of = |task: &TaskId| Ok(rows.report(*task)?.map(|report| (*task, report)));
             let reports: Vec<Option<_>> = tasks.iter().map(of).collect::<Result<_, Failed>>()?;
             Ok(reports.into_iter().flatten().collect())
+        })
+    }
+
+    /// The tasks behind one, up to another, that pass the filter, the oldest first: `most` of them.
+    pub fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        most: usize,
+    ) -> Result<Vec<TaskId>, Error> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        self.look(|rows| {
+            let mut living = Living::of(&*self.lives);
+            let asks = filter.asks_who_lives();
+            let mut picked = Vec::new();
+            rows.pick(filter, after, up_to, &mut |task, owner| {
+                let passes = match owner.filter(|_| asks) {
+                    None => true,
+                    Some(owner) => filter.shows(match living.answers(Some(owner))? {
+                        true => DisplayedStatus::Running,
+                        false => DisplayedStatus::Stalled,
+                    }),
+                };
+                picked.extend(passes.then_some(task));
+                Ok(picked.len() < most)
+            })?;
+            Ok(picked)
         })
     }
 

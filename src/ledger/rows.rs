@@ -3,6 +3,8 @@
 //!
 //! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::error::Failed;
@@ -14,18 +16,25 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
+mod ends;
 mod types;
 
+pub use ends::{Ends, Of};
 pub use types::{
-    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, KeptJob, Known,
-    Listed, NewRow, NewWorker, Old, OldJob, Origin, RanBy, Recorded, Running, Said, Tally, TaskRow,
-    Unsure, UnverifiedJob, Wants,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
+    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Said,
+    Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
 pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
+
+/// Hears of one task that is picked after the other, with who answers for it if that was asked; ends it by returning
+/// false.
+pub type EachPicked<'a> = dyn FnMut(TaskId, Option<WorkerId>) -> Result<bool, Failed> + 'a;
 
 /// What may be looked at in one moment of the rows.
 pub trait Reads {
@@ -37,6 +46,12 @@ pub trait Reads {
 
     /// Whether an attempt has not ended, and that worker answers for it.
     fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed>;
+
+    /// That the attempt of a task that runs is to be cancelled, if somebody has asked for that.
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed>;
+
+    /// Where a task stands.
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed>;
 
     /// Tasks of a tube that wait, from one on, the newest puts of which are not noted: those that nobody is left to at
     /// `now`, or until later than `latest`.
@@ -60,6 +75,10 @@ pub trait Reads {
 
     /// The job of a task, if the task waits and its job is known.
     fn unverified_of(&self, task: TaskId) -> Result<Option<UnverifiedJob>, Failed>;
+
+    /// Whether a task that was recorded at that time, and has no row, may be missing for another reason than that it
+    /// was deleted here: it is newer than the newest, or of a time that a restored file lacks.
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed>;
 
     /// Whether a task of a tube waits.
     fn waits(&self, tube: &TubeName) -> Result<bool, Failed>;
@@ -96,6 +115,9 @@ pub trait Reads {
     /// How many tasks wait, by tube, and by what they want, as far as `put` recorded that.
     fn backlog(&self) -> Result<Vec<Backlog>, Failed>;
 
+    /// What ended from one minute to another, both of them too, in no order.
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed>;
+
     /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
     /// Each comes with so many of its newest attempts, at most.
     fn page(
@@ -106,8 +128,27 @@ pub trait Reads {
         each: &mut Each<'_>,
     ) -> Result<(), Failed>;
 
+    /// The tasks behind one, up to another, that pass the filter as far as the rows tell, the oldest first. Where the
+    /// filter asks who lives, those that run come with who answers for them.
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
+    ) -> Result<(), Failed>;
+
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
+
+    /// The task of that number.
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed>;
+
+    /// Where a task stands, and what rings for it.
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed>;
+
+    /// What a task is called, by the names.
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed>;
 
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
@@ -135,9 +176,6 @@ pub trait Rows: Reads {
     /// The task of that uuid, if it asks for the same thing.
     fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed>;
 
-    /// Where a task stands.
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed>;
-
     /// Adds a task that waits; `None` if its uuid is another's.
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;
 
@@ -147,14 +185,32 @@ pub trait Rows: Reads {
     /// Names the command that a task runs.
     fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
 
-    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. True if so.
+    /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. That it was to
+    /// be cancelled is no longer said then. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
+    /// What is counted of a task's newest attempt, whatever else its row says.
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed>;
+
     /// Has a task wait as if its newest attempt had not been claimed, if it runs and its owner is that one. The task is
-    /// due. True if so.
+    /// due, and no longer to be cancelled. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
-    /// Has a task wait that has failed, due now or when it ended if that was earlier, with a fresh budget.
+    /// Has a task that waits be cancelled since then. True if it waited.
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed>;
+
+    /// Writes that the attempt of a task that runs is to be cancelled. What was asked for before, is kept: since when,
+    /// that it is to be at once, and why, unless another reason is given.
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed>;
+
+    /// Has a task wait that has failed or was cancelled, due now or when it ended if that was earlier, with a fresh
+    /// budget.
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed>;
 
     /// Gives an attempt that has not ended another owner, if that is the one expected. True if so.
@@ -196,6 +252,21 @@ pub trait Rows: Reads {
 
     /// Writes anew when a task is due.
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Has a task that waits be due then, and parked no more.
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed>;
+
+    /// Has a task be of another priority.
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed>;
+
+    /// Has a task ask for something else.
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed>;
+
+    /// Has a task have these tags and no others.
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed>;
+
+    /// Deletes a task, with its attempts and what they printed.
+    fn delete(&self, task: TaskId) -> Result<(), Failed>;
 
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
@@ -248,6 +319,17 @@ pub trait Rows: Reads {
 
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
+
+    /// Counts what ended. What is the first of its minute, tube and command has the oldest minute forgotten, and the
+    /// newest, if those are not of the minutes that are kept. A command that is not among the first `commands` of its
+    /// minute and tube is counted without its name.
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

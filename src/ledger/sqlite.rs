@@ -10,18 +10,21 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::backend::{
-    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room,
+    Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room, Stamp,
 };
 use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
-use crate::sqlite::{self, Database, briefly};
+pub use crate::sqlite::copies::{Copied, Progress};
+use crate::sqlite::{self, Database, briefly, copies};
 
 mod attempts;
 mod cleanup;
 mod columns;
 mod error;
+mod filter;
+mod minutes;
 mod operations;
 #[cfg(test)]
 mod plans;
@@ -29,6 +32,7 @@ mod puts;
 mod read;
 mod recover;
 mod reports;
+mod tags;
 mod tasks;
 mod workers;
 
@@ -46,10 +50,40 @@ pub fn open_keeping_jobs(path: &Path, durability: Durability) -> Result<Ledger, 
     Ok(over(database, durability, true))
 }
 
+/// Opens a ledger to record tasks in it, as [`open`] does, or as [`open_keeping_jobs`]: where workers of an earlier
+/// version live, its file stays as it is.
+pub fn open_to_put(path: &Path, durability: Durability, keeps_jobs: bool) -> Result<Ledger, Error> {
+    let mut database = Database::open_to_put(path, durability.into())?;
+    if keeps_jobs {
+        begin_boot(&mut database)?;
+    }
+    Ok(over(database, durability, keeps_jobs))
+}
+
 /// Opens a ledger to read it, or to change what may come back with a power cut; `None` if there is none yet.
 pub fn open_existing(path: &Path) -> Result<Option<Ledger>, Error> {
     let database = Database::open_existing(path)?;
     Ok(database.map(|database| over(database, Durability::ProcessDeath, false)))
+}
+
+/// Leaves the file as one file, where nobody uses it any more.
+pub fn fold(path: &Path) {
+    Database::leave_one_file(path);
+}
+
+/// Writes a copy of a store; `None` if there is no store.
+pub fn back_up(
+    store: &Path,
+    to: &Path,
+    replace: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Copied>, Error> {
+    Ok(copies::back_up(store, to, replace, progress)?)
+}
+
+/// Puts a copy in the place of a store that nobody uses.
+pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result<Copied, Error> {
+    Ok(copies::restore(store, from, progress)?)
 }
 
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
@@ -117,6 +151,11 @@ impl Backend for Sqlite {
             Patience::Brief => briefly(run),
         };
         self.told(looked, why)
+    }
+
+    fn stamp(&self) -> Result<Option<Stamp>, Error> {
+        let (others, ours) = self.database.stamp()?;
+        Ok(Some(Stamp(others, ours)))
     }
 
     fn ring(&self) {

@@ -2,13 +2,18 @@
 //!
 //! ```text
 //! (new) ──record──▶ waiting ──begin──▶ running ──end──▶ done, failed, cancelled
-//!                      ▲                  │
+//!                      ▲ └──cancel──┐     │
 //!                      │◀──end, unclaim───┘
-//!                      └◀──renew──────────────── failed
+//!                      │            ▼
+//!                      └◀──renew── cancelled, failed
 //! ```
+//!
+//! What runs is not cancelled here: the row says that it is to be, and whatever ends the attempt goes by that, but for
+//! an end with 0. So there is one place in which the two meet, and one of them has come first.
 
 use super::entry::Settlement;
 use super::error::Failed;
+use super::minutes::Sums;
 use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows, Said};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -27,18 +32,70 @@ pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed
     rows.begin(beginning)
 }
 
+/// What came of the end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The attempt is somebody else's.
+    NotOurs,
+    /// It is recorded as was said.
+    AsSaid,
+    /// The task was to be cancelled, and is.
+    CalledOff,
+}
+
+impl End {
+    pub fn is_ours(self) -> bool {
+        match self {
+            End::NotOurs => false,
+            End::AsSaid | End::CalledOff => true,
+        }
+    }
+}
+
 /// A task that runs ends, or waits for its next attempt: if its attempt is still its owner's. The attempt gets a row
-/// of its own, with the name of who ran it. True if so.
+/// of its own, with the name of who ran it, and is counted.
+///
+/// A task that is to be cancelled is done if its command went well, and otherwise cancelled.
 pub(super) fn end(
     rows: &dyn Rows,
+    sums: &Sums,
     settlement: &Settlement,
+    owner: WorkerId,
+    worker: &str,
+) -> Result<End, Failed> {
+    let wish = match settlement.next {
+        Next::Done => None,
+        Next::Cancelled | Next::Failed { .. } | Next::Wait(_) => rows.wish(settlement.id.task)?,
+    };
+    let wish = wish.filter(|wish| wish.attempt == settlement.id);
+    let ended = match &wish {
+        None => write_end(rows, sums, settlement, None, owner, worker)?,
+        Some(wish) => {
+            let reason = wish.reason.as_deref();
+            let settlement = settlement.called_off(wish.budget);
+            write_end(rows, sums, &settlement, reason, owner, worker)?
+        }
+    };
+    Ok(match (ended, wish) {
+        (false, _) => End::NotOurs,
+        (true, None) => End::AsSaid,
+        (true, Some(_)) => End::CalledOff,
+    })
+}
+
+/// `why` a task is cancelled, if it is.
+fn write_end(
+    rows: &dyn Rows,
+    sums: &Sums,
+    settlement: &Settlement,
+    why: Option<&str>,
     owner: WorkerId,
     worker: &str,
 ) -> Result<bool, Failed> {
     let finished = settlement.finished;
     let (status, due, reason) = match &settlement.next {
         Next::Done => (Status::Done, None, None),
-        Next::Cancelled => (Status::Cancelled, None, None),
+        Next::Cancelled => (Status::Cancelled, None, why),
         Next::Failed { reason } => (Status::Failed, None, Some(reason.as_str())),
         Next::Wait(delay) => {
             let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX);
@@ -64,6 +121,7 @@ pub(super) fn end(
         worker,
         finished,
         outcome: &settlement.outcome,
+        took: settlement.took,
     })?;
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
@@ -75,6 +133,10 @@ pub(super) fn end(
             progress: &report.progress,
             result: report.result.as_deref(),
         })?;
+    }
+    match &settlement.ran {
+        Some(ran) => sums.add(settlement, ran),
+        None => sums.add(settlement, &rows.ran(settlement.id.task)?),
     }
     Ok(true)
 }
@@ -100,16 +162,31 @@ pub(super) fn progress(
 }
 
 /// A task whose attempt was claimed and never began waits again, and has used up nothing: if the attempt is still its
-/// owner's. True if so.
+/// owner's. True if so. If it is to be cancelled, it is, since it was asked for.
 pub(super) fn unclaim(
     rows: &dyn Rows,
     attempt: AttemptId,
     owner: WorkerId,
 ) -> Result<bool, Failed> {
-    rows.unclaim(attempt, owner)
+    let wish = rows.wish(attempt.task)?;
+    let waits = rows.unclaim(attempt, owner)?;
+    if let Some(wish) = wish.filter(|_| waits) {
+        rows.cancel(attempt.task, wish.asked, wish.reason.as_deref())?;
+    }
+    Ok(waits)
 }
 
-/// A task that failed waits again, with a fresh budget, perhaps in another tube.
+/// A task that waits is cancelled. True if it waited.
+pub(super) fn cancel(
+    rows: &dyn Rows,
+    task: TaskId,
+    now: Millis,
+    reason: Option<&str>,
+) -> Result<bool, Failed> {
+    rows.cancel(task, now, reason)
+}
+
+/// A task that failed or was cancelled waits again, with a fresh budget, perhaps in another tube.
 pub(super) fn renew(
     rows: &dyn Rows,
     task: TaskId,

@@ -93,6 +93,11 @@ fn lines_read_as_documented() {
         assert_eq!(report.encode(), format!("{text}\n").as_bytes());
         assert_eq!(Report::decode(text.as_bytes()).unwrap(), report);
     }
+    let cancel = |now| Order::Cancel {
+        task: 12,
+        attempt: 3,
+        now,
+    };
     let orders = [
         (Order::drain(None), None, r#"{"order":"drain"}"#),
         (
@@ -103,6 +108,16 @@ fn lines_read_as_documented() {
         (Order::Stop, Some(2), r#"{"order":"stop","ticket":2}"#),
         (Order::Reload, Some(3), r#"{"order":"reload","ticket":3}"#),
         (Order::Reopen, Some(4), r#"{"order":"reopen","ticket":4}"#),
+        (
+            cancel(false),
+            Some(6),
+            r#"{"order":"cancel","ticket":6,"task":12,"attempt":3}"#,
+        ),
+        (
+            cancel(true),
+            None,
+            r#"{"order":"cancel","task":12,"attempt":3,"now":true}"#,
+        ),
         (
             Order::Ping,
             Some(u64::MAX),

@@ -81,6 +81,15 @@ pub enum Order {
     Reopen,
     /// Answer, and nothing else.
     Ping,
+    /// End an attempt's command, since its task is called off: its row says so already.
+    Cancel {
+        /// The task's id in the store.
+        task: i64,
+        /// The attempt's number.
+        attempt: i64,
+        /// With KILL, at once.
+        now: bool,
+    },
 }
 
 /// An order, as it goes over the line.
@@ -159,6 +168,7 @@ enum OrderWord {
     Reload,
     Reopen,
     Ping,
+    Cancel,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,6 +178,12 @@ struct OrderLine {
     ticket: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grace_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    now: bool,
 }
 
 impl Report {
@@ -258,17 +274,29 @@ impl Report {
 impl Ordered {
     /// The line, its end included.
     pub fn encode(&self) -> Vec<u8> {
-        let (order, grace_ms) = match self.order {
-            Order::Drain { grace_ms } => (OrderWord::Drain, grace_ms),
-            Order::Stop => (OrderWord::Stop, None),
-            Order::Reload => (OrderWord::Reload, None),
-            Order::Reopen => (OrderWord::Reopen, None),
-            Order::Ping => (OrderWord::Ping, None),
-        };
-        line(&OrderLine {
+        let bare = |order| OrderLine {
             order,
             ticket: self.ticket.map(|ticket| ticket.0),
-            grace_ms,
+            grace_ms: None,
+            task: None,
+            attempt: None,
+            now: false,
+        };
+        line(&match self.order {
+            Order::Drain { grace_ms } => OrderLine {
+                grace_ms,
+                ..bare(OrderWord::Drain)
+            },
+            Order::Stop => bare(OrderWord::Stop),
+            Order::Reload => bare(OrderWord::Reload),
+            Order::Reopen => bare(OrderWord::Reopen),
+            Order::Ping => bare(OrderWord::Ping),
+            Order::Cancel { task, attempt, now } => OrderLine {
+                task: Some(task),
+                attempt: Some(attempt),
+                now,
+                ..bare(OrderWord::Cancel)
+            },
         })
     }
 
@@ -281,6 +309,9 @@ impl Ordered {
             order,
             ticket,
             grace_ms,
+            task,
+            attempt,
+            now,
         } = read(line)?;
         let order = match order {
             OrderWord::Drain => Order::Drain { grace_ms },
@@ -288,6 +319,11 @@ impl Ordered {
             OrderWord::Reload => Order::Reload,
             OrderWord::Reopen => Order::Reopen,
             OrderWord::Ping => Order::Ping,
+            OrderWord::Cancel => Order::Cancel {
+                task: task.unwrap_or(0),
+                attempt: attempt.unwrap_or(0),
+                now,
+            },
         };
         let ticket = ticket.map(Ticket);
         Ok(Self { order, ticket })

@@ -30,6 +30,7 @@ use super::sessions::{self, Notes, Session};
 use super::{Alive, Error, Held, Holder, Lives, Trace};
 use crate::beside::{self, Folder, Opened};
 use crate::clock::boot_id;
+use crate::errno;
 use crate::file_id::FileId;
 use crate::ofd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -281,6 +282,11 @@ impl LockFile {
         format!("{} {LAYOUT}", self.store)
     }
 
+    /// Whether any worker lives, or any session of the embedded broker.
+    pub(crate) fn is_anybody_here(&self) -> io::Result<bool> {
+        ofd::is_any_locked(&self.seen(&self.held)?.file, WORKERS, WAITERS)
+    }
+
     /// Whether the file is this store's, of a layout before, and nobody holds any byte of that.
     pub(crate) fn is_left_behind(&self) -> bool {
         let is_free = || -> io::Result<bool> {
@@ -316,7 +322,11 @@ impl LockFile {
 
 fn trouble(path: &Path, error: &io::Error) -> Error {
     Error::Trouble {
-        what: format!("the file of locks {} failed: {error}", path.display()),
+        what: format!(
+            "the file of locks {} failed: {}",
+            path.display(),
+            errno::said(error)
+        ),
     }
 }
 
@@ -382,7 +392,11 @@ impl Lives for LockFile {
             .folder()
             .and_then(|folder| Notes::open(folder, &notes, worker));
         opened.map(Some).map_err(|error| Error::Trouble {
-            what: format!("cannot write to {}: {error}", notes.display()),
+            what: format!(
+                "cannot write to {}: {}",
+                notes.display(),
+                errno::said(&error)
+            ),
         })
     }
 

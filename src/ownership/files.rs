@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::beside::{self, Folder};
+use crate::errno;
 use crate::ofd;
 use crate::tube::TubeName;
 
@@ -28,7 +29,7 @@ pub enum Error {
         tender: Option<Box<Tended>>,
     },
     /// The folder or a file in it cannot be used.
-    #[error("cannot hold the right to tend tubes in {}: {source}", path.display())]
+    #[error("cannot hold the right to tend tubes in {}: {}", path.display(), errno::said(source))]
     Io {
         /// The folder or file.
         path: PathBuf,

@@ -17,9 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Gid, OFlags, Timespec, Uid, fchown};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::AsyncWriteExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Sender;
@@ -29,9 +27,11 @@ use super::environment::Environment;
 use super::folder;
 use super::lack::{Lack, NotStarted};
 use super::spawn::{Process, Start, spawn};
+use super::wait::reap;
 use crate::fd;
 use crate::lives::sessions::Note;
 use crate::task::conditions::{Conditions, Identity};
+use crate::task::resources::Resources;
 use crate::task::state::Exit;
 
 mod rest;
@@ -113,6 +113,7 @@ pub struct Running {
     reports_first: bool,
     feeding: Option<Feeding>,
     exit: Option<Exit>,
+    took: Option<Resources>,
 }
 
 /// A descriptor that tells of a command. The runtime watches one only when it has to: that costs as much as many a
@@ -181,6 +182,7 @@ impl Running {
             reports_first: false,
             feeding,
             exit: None,
+            took: None,
         };
         if spec.listen {
             // Tried again later.
@@ -301,7 +303,7 @@ impl Running {
     /// The next thing that it does, as far as it is listened to. May be cancelled. Not to be called after its exit.
     ///
     /// # Errors
-    /// When it is not ours to wait for (waitid(2)).
+    /// When it is not ours to wait for (wait(2)).
     pub async fn next(&mut self) -> io::Result<Event> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -385,14 +387,21 @@ impl Running {
     /// # Errors
     /// As [`Running::next`].
     pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
-        let process = WaitId::PidFd(self.process.descriptor().as_fd());
-        let waited = waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)?;
-        if let Some(status) = waited {
+        if self.exit.is_some() {
+            // Its number may be another's by now.
+            return Ok(self.exit);
+        }
+        if let Some((exit, took)) = reap(self.group)? {
             CURRENT.store(0, Ordering::Release);
-            self.exit = Some(exit_of(&status));
+            (self.exit, self.took) = (Some(exit), Some(took));
             self.feeding = None;
         }
         Ok(self.exit)
+    }
+
+    /// What it took of the machine, once it has ended.
+    pub fn took(&self) -> Option<Resources> {
+        self.took
     }
 
     /// The signal that has stopped it, if it is stopped now and goes on only after CONT. The kernel tells of no stop
@@ -539,13 +548,4 @@ fn read(pipe: &OwnedFd) -> io::Result<Option<Bytes>> {
     let mut room = [MaybeUninit::uninit(); READ];
     let (piece, _) = rustix::io::read(pipe, &mut room)?;
     Ok((!piece.is_empty()).then(|| Bytes::copy_from_slice(piece)))
-}
-
-fn exit_of(status: &WaitIdStatus) -> Exit {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        // waitid(2) reports nothing else of a process that has ended.
-        (None, None) => Exit::Code(255),
-    }
 }

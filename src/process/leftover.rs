@@ -190,6 +190,27 @@ pub fn end(
     })
 }
 
+/// Somebody who is part of an attempt, in words: by the token, the session or the lock. Nobody is ended.
+///
+/// # Errors
+/// When the processes cannot be looked at.
+pub fn find(remains: &Leftover) -> io::Result<Option<String>> {
+    let wanted = token(remains);
+    let seen = Seen {
+        remains: remains.clone(),
+        stranger: None,
+    };
+    let session = remains.session.filter(|one| !is_anothers(*one));
+    let is_of_it = |pid: &Pid| {
+        let is_known = table::token(*pid).is_some_and(|token| token == wanted)
+            || session.is_some_and(|session| is_member(*pid, session))
+            || holds(*pid, &seen);
+        is_known && may_be_of(*pid, session)
+    };
+    let found = table::all()?.into_iter().find(is_of_it);
+    Ok(found.map(table::description))
+}
+
 /// Kills whoever is in a session of these attempts; how many. Says of each attempt whether there was anybody, and who
 /// it was if not ours to kill. One look at all processes, and none where no session is known.
 fn look_at_sessions(left: Vec<Seen>) -> io::Result<(Vec<(Seen, bool)>, usize)> {

@@ -3,13 +3,13 @@
 //! A worker notes when a producer's own job has gone, and may die before it can; and it buries the job of a task that
 //! is refused. What has become of such a job, the broker knows. Where it cannot be asked, these tasks stay.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use super::gone_or_buried;
+use super::refused::gone_or_buried;
+use super::whose::of_this_broker;
 use crate::broker::{self, Broker};
 use crate::ledger::cleanup::{Old, Unsure};
-use crate::ledger::{self, Ledger, Store};
+use crate::ledger::{self, Store};
 use crate::task::id::TaskId;
 
 /// Bodies asked for and held at once.
@@ -202,29 +202,4 @@ impl Asking {
             .chain(others.into_iter().flatten())
             .collect()
     }
-}
-
-/// Those of which this broker knows whether their jobs are there: it had them, or has had later ones of their tube, and
-/// so was started in the place of the one that had them. Another would say of all that they are gone.
-fn of_this_broker(
-    db: &Ledger,
-    unsure: Vec<Unsure>,
-    instance: &str,
-) -> Result<Vec<Unsure>, ledger::Error> {
-    let mut been: HashMap<String, bool> = HashMap::new();
-    let mut ours = Vec::with_capacity(unsure.len());
-    for task in unsure {
-        let known = match been.get(&task.tube) {
-            Some(known) => *known,
-            None => {
-                let known = db.has_been_at(&task.tube, instance)?;
-                been.insert(task.tube.clone(), known);
-                known
-            }
-        };
-        if known || task.instance == instance {
-            ours.push(task);
-        }
-    }
-    Ok(ours)
 }

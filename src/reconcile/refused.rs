@@ -1,14 +1,15 @@
 //! Tasks that came by others' jobs, have ended, and go with these jobs.
 
 use crate::broker::{self, Broker, JobId, JobState};
-use crate::ledger::Store;
 use crate::ledger::cleanup::Unsure;
+use crate::ledger::{self, Store};
 use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::refused::Keep;
 use crate::tube::TubeName;
 
 use super::Error;
+use super::whose::of_this_broker;
 
 /// So many batches go at a time, some thousand tasks: whoever asks has jobs to serve, and asks again.
 const ROUNDS: u32 = 4;
@@ -32,7 +33,7 @@ pub async fn keep_some(
         let beyond = store.call(move |db| db.refused_beyond(&tube, keep)).await?;
         let mut gone = Vec::new();
         for some in beyond.chunks(AT_ONCE) {
-            gone.extend(gone_or_buried(broker, some, false).await?);
+            gone.extend(gone_or(Idle::Buried, broker, some, false).await?);
         }
         // What is left of them is another's just now, or was kicked.
         if gone.is_empty() {
@@ -49,6 +50,61 @@ pub async fn keep_some(
 /// # Errors
 /// When the broker cannot be asked.
 pub async fn gone_or_buried(
+    broker: &mut dyn Broker,
+    some: &[Unsure],
+    dry_run: bool,
+) -> Result<Vec<TaskId>, broker::Error> {
+    gone_or(Idle::Buried, broker, some, dry_run).await
+}
+
+/// Deletes other producers' jobs of tasks that are to be deleted, unless somebody has reserved them, and notes which
+/// are gone. What kept the broker from being asked.
+///
+/// # Errors
+/// When the store cannot be used.
+pub async fn remove_foreign(
+    broker: &mut dyn Broker,
+    store: &Store,
+    jobs: Vec<Unsure>,
+) -> Result<Result<(), broker::Error>, ledger::Error> {
+    let instance = match broker.instance().await {
+        Ok(instance) => instance,
+        Err(error) => return Ok(Err(error)),
+    };
+    let ours = store
+        .call(move |db| of_this_broker(db, jobs, &instance))
+        .await?;
+    for some in ours.chunks(AT_ONCE) {
+        match gone_or(Idle::Unreserved, broker, some, false).await {
+            Ok(gone) => store.call(move |db| db.note_deleted(&gone)).await?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Which jobs may be deleted that are still there.
+#[derive(Debug, Clone, Copy)]
+enum Idle {
+    /// Those that are set aside.
+    Buried,
+    /// Those that nobody has.
+    Unreserved,
+}
+
+impl Idle {
+    fn is(self, state: JobState) -> bool {
+        match (self, state) {
+            (Idle::Buried, JobState::Buried) => true,
+            (Idle::Buried, JobState::Ready | JobState::Delayed | JobState::Reserved) => false,
+            (Idle::Unreserved, JobState::Reserved) => false,
+            (Idle::Unreserved, JobState::Ready | JobState::Delayed | JobState::Buried) => true,
+        }
+    }
+}
+
+async fn gone_or(
+    idle: Idle,
     broker: &mut dyn Broker,
     some: &[Unsure],
     dry_run: bool,
@@ -71,7 +127,7 @@ pub async fn gone_or_buried(
     for (task, stats) in there.into_iter().zip(stats) {
         let is_gone = match stats {
             None => true,
-            Some(stats) if stats.state != JobState::Buried => false,
+            Some(stats) if !idle.is(stats.state) => false,
             Some(_) if dry_run => true,
             // Somebody may have kicked it in this instant: whoever has it keeps it, and its task stays.
             Some(_) => match broker.remove(task.job).await {

@@ -18,6 +18,28 @@ pub async fn end_what_is_left(store: &Store, dead: &DeadAttempt) -> Cleared {
     }
 }
 
+/// Who is left of an attempt, in words. Ends nobody.
+pub async fn look_for_remains(store: &Store, dead: &DeadAttempt) -> String {
+    let lives = Arc::clone(store.lives());
+    let remains = Leftover {
+        store: store.id(),
+        uuid: dead.uuid,
+        attempt: dead.id,
+        trace: lives.trace(Holder::Attempt(dead.id)),
+        session: dead
+            .worker
+            .and_then(|worker| lives.session(worker, dead.id)),
+    };
+    let found = match OneShot::start("remains") {
+        Ok(thread) => thread.run(move || leftover::find(&remains)).await,
+        Err(no_thread) => Err(no_thread),
+    };
+    match found {
+        Ok(Ok(Some(who))) => who,
+        Ok(Ok(None) | Err(_)) | Err(_) => "something".to_owned(),
+    }
+}
+
 /// Ends what is left of an attempt that this worker began, on a thread of its own: it may take seconds.
 pub async fn end_remains(store: &Store, dead: &DeadAttempt, worker: Option<WorkerId>) -> Cleared {
     let lives = Arc::clone(store.lives());

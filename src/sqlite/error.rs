@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::errno;
 use crate::lives;
 use crate::lives::locks::LockFile;
 use crate::trust::hindrance;
@@ -30,6 +31,27 @@ pub enum Error {
         found: i64,
         /// The newest that this program knows.
         known: i64,
+    },
+    /// An earlier taskqueue has been at it, and what it has written cannot be read as it is.
+    #[error(
+        "the store {} has schema version {found}, which is too old to be read as it is by this taskqueue; it was left \
+         alone",
+        path.display()
+    )]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+    },
+    /// Workers live that know no later schema than the one it has.
+    #[error(
+        "cannot bring the schema of the store {} up to date: workers of an earlier version are at it; end them first",
+        path.display()
+    )]
+    Behind {
+        /// The database file.
+        path: PathBuf,
     },
     /// A database, but not ours.
     #[error("{} is a SQLite database, but not a taskqueue store; it was left alone", path.display())]
@@ -74,6 +96,37 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
+    /// The write-ahead log beside it is another file's.
+    #[error(
+        "the journal {file}-wal is not that of the store {file}, but of another file that was there before; nothing \
+         was read, and nothing changed: put back the file that was there, or, to go on with the one that is there, \
+         move the journal away: mv {file}-wal {file}-wal.old",
+        file = path.display()
+    )]
+    StrangeJournal {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A copy of a store could not be made, or put in its place.
+    #[error("cannot {doing} {}: {reason}", path.display())]
+    Copy {
+        /// What was to be done with a file.
+        doing: &'static str,
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody uses it who must not while it is replaced.
+    #[error("the store {} is in use: {who}", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+        /// Who uses it.
+        who: String,
+        /// How to end that.
+        next: String,
+    },
     /// SQLite refused or failed.
     #[error("the store {} failed: {}", path.display(), said(path, source))]
     Sqlite {
@@ -102,6 +155,42 @@ impl Error {
         matches!(self, Error::Locked { .. })
     }
 
+    /// What to do next, where there is a next step that is not in the words.
+    pub fn next(&self) -> Option<String> {
+        const NAMED: &str = "with --store PATH or TASKQUEUE_STORE";
+        match self {
+            Error::Open { path, .. } if path.is_dir() => {
+                let file = path.join("tasks.db");
+                Some(format!(
+                    "name a file in that folder, such as {}, {NAMED}",
+                    file.display()
+                ))
+            }
+            Error::Open { reason, .. } if reason == NO_DATABASE => {
+                Some(format!("name another store {NAMED}, or put a backup there"))
+            }
+            Error::Open { .. } => Some(format!("name a store that can be written to {NAMED}")),
+            Error::NotOurs { .. } => Some(format!("name another store {NAMED}")),
+            Error::InUse { next, .. } => Some(next.clone()),
+            Error::Older { .. } => Some(
+                "copy it with: taskqueue backup FILE; then start a tender or a worker, which bring it up to date"
+                    .into(),
+            ),
+            Error::Newer { .. }
+            | Error::Behind { .. }
+            | Error::Migrate { .. }
+            | Error::Compact { .. }
+            | Error::Locked { .. }
+            | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
+            | Error::Sqlite { .. }
+            | Error::Lives(_)
+            | Error::Corrupt { .. }
+            | Error::Closed => None,
+        }
+    }
+
     /// The row that was asked for is why, and others may well be fine.
     pub fn is_of_one_row(&self) -> bool {
         match self {
@@ -109,11 +198,16 @@ impl Error {
             Error::Sqlite { source, .. } => is_of_one_row(source),
             Error::Open { .. }
             | Error::Newer { .. }
+            | Error::Older { .. }
+            | Error::Behind { .. }
             | Error::NotOurs { .. }
             | Error::Migrate { .. }
             | Error::Compact { .. }
             | Error::Locked { .. }
             | Error::Moved { .. }
+            | Error::StrangeJournal { .. }
+            | Error::Copy { .. }
+            | Error::InUse { .. }
             | Error::Lives(_)
             | Error::Closed => false,
         }
@@ -144,14 +238,38 @@ impl Error {
     }
 }
 
+/// Said of a file that is something else.
+const NO_DATABASE: &str = "what is there is no SQLite database; it was left alone";
+
+/// Why a copy could not be made, or put in its place.
+pub(super) fn copy_failed(file: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        doing: "write the copy",
+        path: file.into(),
+        reason: why.to_string(),
+    }
+}
+
+/// The same, where the system refused something.
+pub(super) fn file_failed(file: &Path, error: &std::io::Error) -> Error {
+    copy_failed(file, &errno::said(error))
+}
+
+/// Why a copy cannot be put in a store's place.
+pub(super) fn not_restored(copy: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Copy {
+        doing: "restore a store from",
+        path: copy.into(),
+        reason: why.to_string(),
+    }
+}
+
 /// What SQLite said of the file at this path, in our words, where ours say more.
 pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode;
     let kept_from = || hindrance(path).map(|why| format!("it cannot be written to: {why}"));
     let ours = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            Some("what is there is no SQLite database; it was left alone".into())
-        }
+        Some(ErrorCode::NotADatabase) => Some(NO_DATABASE.into()),
         Some(ErrorCode::CannotOpen) => kept_from()
             .or_else(|| Some("a file beside it, or its folder, cannot be opened or made".into())),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => kept_from(),

@@ -6,7 +6,7 @@
 //! the log begins anew. And it can be left to a thread that may wait for a disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -36,6 +36,8 @@ const SHORT: u64 = 8192 * PAGE;
 pub struct Journal {
     /// In pages, after the connection's last commit.
     pages: Arc<AtomicI32>,
+    /// It was shorter after a commit than after the one before.
+    anew: Arc<AtomicBool>,
     /// How long it may grow before we try again.
     next_try: i32,
     /// The same where there is little room.
@@ -49,16 +51,25 @@ impl Journal {
             Ok(())
         })?;
         let pages = Arc::new(AtomicI32::new(0));
-        let counted = Arc::clone(&pages);
+        let anew = Arc::new(AtomicBool::new(false));
+        let (counted, begun) = (Arc::clone(&pages), Arc::clone(&anew));
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-            counted.store(pages, Ordering::Relaxed);
+            if counted.swap(pages, Ordering::Relaxed) > pages {
+                begun.store(true, Ordering::Relaxed);
+            }
             Ok(())
         }))?;
         Ok(Journal {
             pages,
+            anew,
             next_try: LONG,
             next_short_try: SOME,
         })
+    }
+
+    /// Whether it has begun anew since this was asked last, as far as this connection's commits have shown.
+    pub fn has_begun_anew(&self) -> bool {
+        self.anew.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it is time to copy it.

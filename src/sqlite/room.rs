@@ -136,6 +136,7 @@ impl Database {
                 "it takes {needed} MB beside the store, where {left} MB are free"
             )));
         }
+        self.begin_journal()?;
         let run = |connection: &Connection| -> Result<(), Failed> { Ok(write_anew(connection)?) };
         run(&self.connection).map_err(|failed| failed.at(&self.path, &self.locks))?;
         self.fold();

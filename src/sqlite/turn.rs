@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Error;
 use super::patience::BUSY_WAIT;
 use crate::beside;
+use crate::errno;
 use crate::lives;
 use crate::lives::locks::{Lock, take_turn};
 
@@ -36,6 +37,10 @@ pub(super) fn wait_for_turn(path: &Path) -> Result<Lock, Error> {
 pub(super) fn no_turn(path: &Path, error: &io::Error) -> Error {
     let file = beside::locks(path);
     Error::Lives(lives::Error::Trouble {
-        what: format!("the file of locks {} failed: {error}", file.display()),
+        what: format!(
+            "the file of locks {} failed: {}",
+            file.display(),
+            errno::said(error)
+        ),
     })
 }

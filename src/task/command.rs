@@ -270,7 +270,11 @@ impl Commands {
         };
         match (self.types.get(described.name()), described.type_name()) {
             (Some(mapping), _) => match mapping.call(&described) {
-                Ok(call) => Body::Native(Native { uuid: None, call }),
+                Ok(call) => Body::Native(Native {
+                    uuid: None,
+                    call,
+                    tags: Vec::new(),
+                }),
                 Err(refusal) => Body::Refused(refusal),
             },
             (None, Some(name)) => Body::Other(NotNative::UnknownType { name }),
@@ -400,7 +404,9 @@ impl Commands {
         match self.read(body) {
             Body::Refused(refusal) => Err(refusal),
             // It could not be read when its job came, and another configuration reads it.
-            Body::Native(Native { uuid: None, call }) => self.plan_call(task, tube, &call),
+            Body::Native(Native {
+                uuid: None, call, ..
+            }) => self.plan_call(task, tube, &call),
             // What can be run of these has become a call, or was another task's, before it came here.
             Body::Native(Native {
                 uuid: Some(uuid), ..

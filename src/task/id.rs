@@ -13,6 +13,12 @@ impl TaskId {
     pub const AFTER_ALL: TaskId = TaskId(i64::MAX);
 }
 
+impl From<i64> for TaskId {
+    fn from(id: i64) -> TaskId {
+        TaskId(id)
+    }
+}
+
 /// A worker, by its row's number. Counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub i64);

@@ -134,13 +134,15 @@ fn spent(outcome: &Outcome, before: Budget) -> Budget {
         | Outcome::OutOfMemory
         | Outcome::TimedOut(_)
         | Outcome::CouldNotStart { .. }
-        | Outcome::Cancelled(_)
         | Outcome::Refused { .. }
         | Outcome::GaveUp { .. } => Budget {
             spent: before.spent.saturating_add(1),
             ..before
         },
-        Outcome::Interrupted(_) | Outcome::CutOff | Outcome::Lost(Loss::MachineRestarted) => before,
+        Outcome::Cancelled(_)
+        | Outcome::Interrupted(_)
+        | Outcome::CutOff
+        | Outcome::Lost(Loss::MachineRestarted) => before,
         Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Budget {
             lost: before.lost.saturating_add(1),
             ..before
@@ -220,9 +222,9 @@ mod tests {
             (Outcome::CutOff, spent(2, 2), wait(0), spent(2, 2)),
             (
                 Outcome::Cancelled(killed),
-                spent(0, 0),
+                spent(1, 1),
                 Next::Cancelled,
-                spent(1, 0),
+                spent(1, 1),
             ),
             (
                 Outcome::OutOfMemory,

@@ -194,6 +194,16 @@ impl Outcome {
         }
     }
 
+    /// The same of an attempt whose task was called off while it ran: whatever its process exited with, it is
+    /// cancelled. Of one that has no exit, what happened to it is said, and its task is cancelled all the same.
+    #[must_use]
+    pub fn called_off(self) -> Outcome {
+        match self.exit() {
+            Some(exit) => Outcome::Cancelled(exit),
+            None => self,
+        }
+    }
+
     /// The exit code, if there was one.
     pub fn exit_code(&self) -> Option<i32> {
         match self.exit() {

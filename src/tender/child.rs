@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::printed::{Follower, Printer, Told};
 use super::{Event, PoolSettings, Protocol, WorkerCommand, WorkerId};
+use crate::crew::Number;
 use crate::ledger::Open;
 use crate::link::{
     self, CONFIGURATION_VARIABLE, FD_VARIABLE, GUARD_VARIABLE, NAME_VARIABLE, Order, Orders,
@@ -30,6 +31,7 @@ use crate::process::leftover::{self, MARK_VARIABLE};
 use crate::process::{folder, limit, program};
 use crate::service::{Service, Services};
 use crate::thread::OneShot;
+use crate::tube::TubeName;
 
 mod watched;
 
@@ -82,7 +84,7 @@ impl Child {
         events: mpsc::Sender<Event>,
         beside: &mut Services,
     ) -> io::Result<Self> {
-        let name = format!("{}-{}", settings.tube, id.number);
+        let name = named(&settings.tube, id.number);
         let (link, theirs) = link::Worker::pair()?;
         limit::leaves_room(&theirs)?;
         folder::enter()?;
@@ -232,7 +234,7 @@ impl Child {
             if self.protocol == Protocol::Lines && !self.spoke {
                 match order {
                     Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
-                    Order::Reload | Order::Reopen | Order::Ping => {}
+                    Order::Reload | Order::Reopen | Order::Ping | Order::Cancel { .. } => {}
                 }
             }
             let ticket = self.orders.send_with(order, handed)?;
@@ -248,7 +250,7 @@ impl Child {
         match order {
             Order::Drain { .. } if leaving.is_busy => leaving.is_to_go = true,
             Order::Drain { .. } | Order::Stop => self.wishes.terminate.notify_one(),
-            Order::Reload | Order::Reopen | Order::Ping => {}
+            Order::Reload | Order::Reopen | Order::Ping | Order::Cancel { .. } => {}
         }
         Ok(None)
     }
@@ -315,6 +317,11 @@ impl Child {
 }
 
 /// The second number of `/proc/PID/statm`, which counts pages, in bytes.
+/// The name of a worker of that number.
+pub(super) fn named(tube: &TubeName, number: Number) -> String {
+    format!("{tube}-{number}")
+}
+
 fn resident(statm: &str) -> Option<u64> {
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     let page = u64::try_from(rustix::param::page_size()).ok()?;

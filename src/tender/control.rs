@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::{Event, Protocol, Settings, Tender, status};
-use crate::control::{Answer, Call, Request, Server};
+use crate::control::{Answer, Call, Refusal, Request, Server};
 use crate::crew::Closing;
 use crate::lifecycle::{MARGIN, TERM_TO_KILL};
 use crate::link::Order;
@@ -161,9 +161,15 @@ impl Tender {
             Request::Explain { tube } => self.explain(&tube),
             Request::Reload => self.reload(),
             Request::Ping => return self.ping(answer),
+            Request::Cancel {
+                worker,
+                task,
+                attempt,
+                now,
+            } => Ok(self.pass_on(&worker, Order::Cancel { task, attempt, now })),
         };
         // Whoever asked may have gone.
-        drop(answer.send(said.unwrap_or_else(|reason| Answer::Refused { reason })));
+        drop(answer.send(said.unwrap_or_else(Answer::Refused)));
     }
 
     fn stop(&mut self, now: bool) -> Answer {
@@ -223,19 +229,20 @@ impl Tender {
         &mut self,
         tube: &TubeName,
         scaled: impl Fn(Limits) -> Result<Limits, BadLimits>,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, Refusal> {
         let index = self.find(tube)?;
         let pool = self.pools.get(index).ok_or("the pool is gone")?;
         if let Some(closing) = pool.crew.closing() {
-            return Err(format!("the pool was told to {closing}"));
+            return Err(format!("the pool was told to {closing}").into());
         }
-        let limits = scaled(pool.crew.limits()).map_err(|error| error.to_string())?;
+        let limits =
+            scaled(pool.crew.limits()).map_err(|error| Refusal::wrong(error.to_string()))?;
         let is_static = limits.min() == limits.max() && limits.spare() == 0;
         if pool.settings.command.protocol == Protocol::None && !is_static {
-            return Err(format!(
+            return Err(Refusal::wrong(format!(
                 "the workers of {tube} do not say who is busy, so there are always as many: give --min and --max the \
                  same number"
-            ));
+            )));
         }
         self.limit(index, limits);
         Ok(Answer::Scaled(status::limits(tube, limits)))
@@ -252,7 +259,22 @@ impl Tender {
         self.tend(index);
     }
 
-    fn explain(&self, tube: &TubeName) -> Result<Answer, String> {
+    /// Passes a word on to whoever has that name. Which attempt is meant, the worker knows; and if nobody hears it, a
+    /// look into the ledger tells.
+    fn pass_on(&mut self, worker: &str, order: Order) -> Answer {
+        let ours = self
+            .pools
+            .iter_mut()
+            .filter(|pool| pool.settings.command.protocol == Protocol::Own);
+        let children = ours.flat_map(|pool| pool.children.values_mut());
+        let named = children.filter(|child| child.name() == worker);
+        let told = named.filter_map(|child| child.order(order).ok());
+        Answer::PassedOn {
+            workers: told.count() as u64,
+        }
+    }
+
+    fn explain(&self, tube: &TubeName) -> Result<Answer, Refusal> {
         let pool = self.pools.get(self.find(tube)?);
         let pool = pool.ok_or("the pool is gone")?;
         let decisions = status::decisions(pool.crew.history(), self.now());

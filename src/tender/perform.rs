@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::child::Child;
+use super::child::{self, Child};
+use super::departure::Departed;
 use super::{Protocol, Tender, WorkerId};
 use crate::clock;
 use crate::crew::{Closing, Effect, Number};
@@ -171,18 +172,20 @@ impl Tender {
             let tube = &pool.settings.tube;
             let known = pool.crew.worker(id.number);
             let was_busy = known.is_some_and(|worker| worker.running().is_some());
-            let expected = known.is_none_or(|worker| worker.state().ends_well(ended));
-            let state = known.map_or_else(String::new, ToString::to_string);
             // Only what ended in its own time may have left a daemon behind.
             if was_busy || ended != Ended::Exited(0) {
                 child.end_marked(&mut self.ends);
             }
-            let (worker, pid) = (child.name(), child.pid());
-            if expected {
-                tracing::info!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
-            } else {
+            let departed = Departed {
+                worker: child.name(),
+                pid: child.pid(),
+                tube,
+                known,
+                ended,
+            };
+            if !departed.say(now) {
                 pool.restarts = pool.restarts.saturating_add(1);
-                tracing::warn!(worker, pid, %tube, state, reason = ended.to_string(), "worker ended");
+                pool.failed = Some(how_it_failed(&child, ended));
             }
         }
         if ended != Ended::Exited(0) {
@@ -275,6 +278,7 @@ impl Tender {
                 if pool.spawn_error.as_ref() != Some(&reason) {
                     tracing::error!(%tube, %program, reason, "worker could not be started; will keep trying");
                 }
+                pool.failed = Some(reason.clone());
                 pool.spawn_error = Some(reason);
                 lifecycle::Event::CouldNotSpawn
             }
@@ -326,7 +330,7 @@ impl Tender {
         };
         match child.order(order) {
             Ok(_) => {
-                tracing::info!(worker = child.name(), pid = child.pid(), %tube, reason, "worker told to go");
+                tracing::debug!(worker = child.name(), pid = child.pid(), %tube, reason, "worker told to go");
             }
             // One that dies at this moment, or will be killed at its deadline.
             Err(error) => {
@@ -419,19 +423,20 @@ impl Tender {
             return;
         };
         let tube = &pool.settings.tube;
+        let named = |number| child::named(tube, number);
         match effect {
             // Of those that lack something it was said what that is.
             Effect::BackedOff { worker, back_off } if pool.spawn_error.is_some() => {
-                tracing::debug!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
+                tracing::debug!(worker = named(worker), %tube, reason = back_off.to_string(), "pool backed off");
             }
             Effect::BackedOff { worker, back_off } => {
-                tracing::warn!(number = worker, %tube, reason = back_off.to_string(), "pool backed off");
+                tracing::warn!(worker = named(worker), %tube, reason = back_off.to_string(), "pool backed off");
             }
             Effect::Recovered { worker } => {
-                tracing::info!(number = worker, %tube, "pool recovered");
+                tracing::info!(worker = named(worker), %tube, "pool recovered");
             }
             Effect::Refused { worker } => {
-                tracing::error!(number = worker, %tube, reason = "exit code 125", "pool refused to start again");
+                tracing::error!(worker = named(worker), %tube, reason = "exit code 125", "pool refused to start again");
             }
             Effect::Spawn { .. }
             | Effect::Drain { .. }
@@ -446,5 +451,14 @@ impl Tender {
             | Effect::Listen
             | Effect::Count => {}
         }
+    }
+}
+
+/// For those who ask why a pool backs off.
+fn how_it_failed(child: &Child, ended: Ended) -> String {
+    let name = child.name();
+    match child.trouble() {
+        Some(trouble) => format!("worker {name} ended: {ended}; it lacked: {trouble}"),
+        None => format!("worker {name} ended: {ended}"),
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::sync::watch;
 
 use super::{Pool, PoolSettings, Protocol, Tender, check};
-use crate::control::Answer;
+use crate::control::{Answer, Refusal};
 use crate::link::Order;
 use crate::pool::Limits;
 use crate::reconcile::Scope;
@@ -15,7 +15,7 @@ use crate::tube::TubeName;
 /// Where a tender's settings come from, once it runs.
 pub struct Configuration {
     /// Reads it all again; what is wrong with it, in words.
-    pub read: Box<dyn FnMut() -> Result<Read, String> + Send>,
+    pub read: Box<dyn FnMut() -> Result<Read, Refusal> + Send>,
     /// What the one who puts tubes right goes by.
     pub scope: watch::Sender<Scope>,
     /// What was accepted last, for our own workers.
@@ -59,7 +59,7 @@ impl Tender {
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub(super) fn reload(&mut self) -> Result<Answer, String> {
+    pub(super) fn reload(&mut self) -> Result<Answer, Refusal> {
         let done = self.read_again();
         match &done {
             Ok((changed, kept)) => {
@@ -71,13 +71,16 @@ impl Tender {
                 }
                 tracing::info!(changes = changed.len(), "configuration read again");
             }
-            Err(reason) => tracing::error!(reason, "configuration kept as it was"),
+            Err(refusal) => {
+                let reason = refusal.reason.as_str();
+                tracing::error!(reason, "configuration kept as it was");
+            }
         }
         let (changed, kept) = done?;
         Ok(Answer::Reloaded { changed, kept })
     }
 
-    fn read_again(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
+    fn read_again(&mut self) -> Result<(Vec<String>, Vec<String>), Refusal> {
         let configuration = self.configuration.as_mut();
         let configuration = configuration.ok_or("it has no configuration to read again")?;
         let Read {
@@ -87,9 +90,9 @@ impl Tender {
             kept,
             accepted,
         } = (configuration.read)()?;
-        check(&pools).map_err(|error| error.to_string())?;
+        check(&pools).map_err(|error| Refusal::wrong(error.to_string()))?;
         if self.ending {
-            return Err("it is ending".to_owned());
+            return Err("it is ending".into());
         }
         let tended = self.pools.iter().filter(|pool| !pool.left());
         let tended = tended.map(|pool| pool.settings.tube.clone()).collect();

@@ -59,13 +59,37 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
         census: census(crew.census()),
         back_off: match crew.back_off() {
             BackOff::Calm => None,
-            other @ (BackOff::Waiting { .. } | BackOff::Refused) => Some(other.to_string()),
+            other @ (BackOff::Waiting { .. } | BackOff::Refused { .. }) => Some(other.to_string()),
         },
+        backing_off: backing_off(crew.back_off(), pool.failed.as_ref(), now),
         lack: pool.spawn_error.clone(),
         started: pool.started,
         restarts: pool.restarts,
         workers: crew.workers().map(worker).collect(),
     }
+}
+
+fn backing_off(
+    back_off: &BackOff,
+    failed: Option<&String>,
+    now: Duration,
+) -> Option<words::BackingOff> {
+    let (failures, since, next) = match *back_off {
+        BackOff::Calm => return None,
+        BackOff::Waiting {
+            failures,
+            since,
+            until,
+            ..
+        } => (failures, since, Some(until)),
+        BackOff::Refused { since } => (1, since, None),
+    };
+    Some(words::BackingOff {
+        failures,
+        reason: failed.cloned(),
+        since: seconds(now.saturating_sub(since)),
+        next: next.map(|until| seconds(until.saturating_sub(now))),
+    })
 }
 
 pub(super) fn limits(tube: &TubeName, limits: Limits) -> words::Limits {

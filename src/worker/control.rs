@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::machine::{By, HELD_BACK, Mode};
+use super::machine::{By, CallOff, HELD_BACK, Mode};
 use crate::link::{self, Order, Ordered, Reply, Report, Ticket};
 use crate::process::environment::Environment;
 use crate::signals::{self, Asked};
 use crate::task::command::Commands;
+use crate::task::id::{AttemptId, TaskId};
 
 /// Between two questions to the witness.
 const ASK_WITNESS: Duration = Duration::from_millis(10);
@@ -64,6 +65,15 @@ pub enum Word {
     },
     /// The signal that told the worker to go was sent to all around it.
     All,
+    /// An attempt is to be cancelled.
+    CallOff {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        how: CallOff,
+        /// What the order is answered by.
+        ticket: Option<Ticket>,
+    },
     /// The configuration was read again.
     Configured(Configured),
 }
@@ -236,6 +246,14 @@ impl Control {
                 self.answer(ticket, Reply::Done);
                 None
             }
+            Order::Cancel { task, attempt, now } => Some(Word::CallOff {
+                attempt: AttemptId {
+                    task: TaskId(task),
+                    number: attempt,
+                },
+                how: CallOff::of(now),
+                ticket,
+            }),
         }
     }
 

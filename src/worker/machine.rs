@@ -25,22 +25,21 @@
 //!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
-//! (`Told`) is done when the worker has taken it in. A word to one attempt, which is still to come, is done when the
-//! attempt is over for whoever looks into the ledger:
+//! (`Told`) is done when the worker has taken it in, and so is a word to one attempt:
 //!
 //! ```text
-//!  cancelled(attempt, ticket)
+//!  called off(attempt)
 //!    │  the attempt stands in ...
-//!    ├─ Beginning, Running: the ticket goes into its `Facts`, and its stage becomes Terminated { cause: Cancelled },
-//!    │    as by a timeout: Running ──ended──▶ Leftovers ──▶ Looking ──▶ Recording ──entered──▶ answered: done
-//!    ├─ Leftovers, Journaling, Looking, Recording: the ticket goes into its `Facts`: as above, or with the batch
-//!    ├─ the batch, its turn to come: un-claimed with the next entry ──entered──▶ answered: done
-//!    └─ none of these: it is over, or another worker's ──────────────────────────────▶ answered: refused
+//!    ├─ Beginning, Running, Held: its stage becomes Terminated { cause: Cancelled }, or Killed, as by a timeout:
+//!    │    Running ──ended──▶ Leftovers ──▶ Looking ──▶ Recording: cancelled, unless it exited with 0 before the signal
+//!    ├─ Leftovers, Journaling, Looking, Recording: the ledger goes by the wish in the row (`Entered::called_off`)
+//!    ├─ the batch, its turn to come: un-claimed with the next entry, and cancelled there
+//!    └─ none of these: it is over, or another worker's: refused
 //! ```
 //!
-//! `Facts` go with an attempt from phase to phase, so that no phase needs an arm of its own for a ticket, and the
-//! answer leaves in one place, where the entry that settles the attempt is answered. A worker that leaves or dies
-//! before that answers nothing: its end tells the tender, and the ledger tells the rest.
+//! The wish is in the task's row before anybody says the word: whatever the worker has heard, the row decides. So the
+//! word only has to come soon. A worker that nobody tells looks into the row itself, each second that a command runs,
+//! and before an attempt begins that was claimed ahead (`called_off.rs`).
 //!
 //! What else comes next fits in as events and effects of the same phases: a limit is one more claim that leads to
 //! `Disposing`; a resident runner is another way to `Begin`, whose `Ended` comes from an answer.
@@ -68,12 +67,14 @@
 
 use std::time::Duration;
 
+use crate::crash::Point;
 use crate::grace::{KILL_TO_STUCK, TERM_TO_KILL};
 use crate::ledger::Millis;
 use crate::link::{Reply, Report, Ticket};
 
 mod batch;
 mod broker;
+mod called_off;
 mod claim;
 mod command;
 mod ending;
@@ -101,13 +102,13 @@ pub use event::{
     Unentered,
 };
 pub use heard::HELD_BACK;
-pub use mode::Mode;
+pub use mode::{CallOff, Mode};
 pub use state::{Machine, Rules};
 pub use table::Illegal;
 
-use command::{Send, Stage};
+use command::{Ends, Send, Stage};
 use phase::{Claimant, Last, Phase};
-use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told};
+use state::{Asked, Effects, Entering, IDLE, NOW_AND_THEN, Told, gap};
 use table::may_happen;
 
 impl Machine {
@@ -155,9 +156,14 @@ impl Machine {
             Event::Due => {}
             Event::Told { mode, ticket, by } => {
                 self.heard.told(by, now.at);
-                self.told(mode, ticket, now, out);
+                self.told(mode, ticket, by, now, out);
             }
             Event::ToldAll => self.heard.all(),
+            Event::CalledOff {
+                attempt,
+                how,
+                ticket,
+            } => self.called_off(attempt, how, ticket, out),
             Event::Configured(commands) => {
                 self.commands = commands;
                 self.batch.configured();
@@ -169,6 +175,10 @@ impl Machine {
             Event::JournalMade(made) => self.batch.has_journal(made),
             Event::NotJournaled => match self.phase.take() {
                 Phase::Beginning(running) => self.not_journaled(running, now),
+                other => self.phase = other,
+            },
+            Event::Withdrawn => match self.phase.take() {
+                Phase::Beginning(running) => self.withdrawn(running, now, out),
                 other => self.phase = other,
             },
             Event::Began(group) => match self.phase.take() {
@@ -211,7 +221,7 @@ impl Machine {
         Ok(())
     }
 
-    fn told(&mut self, mode: Mode, ticket: Option<Ticket>, now: Now, out: &mut Effects) {
+    fn told(&mut self, mode: Mode, ticket: Option<Ticket>, by: By, now: Now, out: &mut Effects) {
         if let Some(ticket) = ticket {
             let reply = Reply::Done;
             self.report(Report::Answered { ticket, reply }, out);
@@ -229,7 +239,8 @@ impl Machine {
             self.stop_looking(now);
         }
         if self.broker.as_ref().is_some_and(Asked::can_be_interrupted) {
-            out.push(Effect::Say(Said::Told(self.mode)));
+            let mode = self.mode;
+            out.push(Effect::Say(Said::Told { mode, by }));
             out.push(Effect::Interrupt);
         }
     }
@@ -392,9 +403,12 @@ impl Machine {
         };
         let conditions = running.facts.command.conditions.of(&self.rules.tube);
         let kill_after = conditions.kill_after.unwrap_or(TERM_TO_KILL);
-        let (at, send) = running
-            .stage
-            .advance(mode, running.times_out_at, kill_after, now.at);
+        let ends = Ends {
+            mode,
+            times_out_at: running.times_out_at,
+            called_off: running.called_off,
+        };
+        let (at, send) = running.stage.advance(ends, kill_after, now.at);
         running.stage = at;
         let alarm = match (at, &running.stuck) {
             // Whether the KILL was of use.
@@ -403,10 +417,14 @@ impl Machine {
                 at.alarm(mode, running.times_out_at)
             }
         };
+        let is_called_off = running.called_off.is_some();
         out.extend(send.map(|send| match send {
             Send::Term => Effect::Terminate,
             Send::Kill => Effect::Kill,
         }));
+        if send.is_some() && is_called_off {
+            out.push(gap(Point::CallOffSent));
+        }
         let is_told = running.tell_at.take_if(|at| *at <= now.at).is_some();
         let tell_at = running.tell_at;
         if is_told {

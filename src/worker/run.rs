@@ -130,7 +130,7 @@ pub fn start(
         Ok(running) => running,
         Err(why) => {
             let reason = could_not_start(&attempt, &environment, conditions, &why);
-            return Err(Box::new(not_started(why.lack, reason)));
+            return Err(not_started(why.lack, reason));
         }
     };
     crash::here(Point::CommandStarted);
@@ -376,6 +376,7 @@ impl Run {
             },
             output: capture.finish(),
             reported,
+            took: running.took(),
             at,
             quick,
             by_itself: !was_signalled,
@@ -406,14 +407,15 @@ fn tell(capture: &mut Capture) -> impl FnMut(&str) {
 }
 
 /// What a command came to that could not be started.
-pub fn not_started(lack: Lack, reason: String) -> Ended {
-    Ended {
+pub fn not_started(lack: Lack, reason: String) -> Box<Ended> {
+    Box::new(Ended {
         how: How::NotStarted { lack, reason },
         output: Captured::default(),
         reported: Reported::default(),
+        took: None,
         at: now(),
         quick: false,
         by_itself: true,
         has_remains: false,
-    }
+    })
 }

@@ -1,16 +1,24 @@
 //! What a worker logs.
 
-use super::machine::Said;
+use super::machine::{By, CallOff, Said};
 use crate::clock;
-use crate::ledger::Settlement;
 use crate::reconcile::often_interrupted;
-use crate::task::retry::Next;
 use crate::tube::TubeName;
+
+mod ended;
 
 /// Logs it.
 pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
     match said {
-        Said::Told(mode) => tracing::info!(worker, order = %mode, "was told to go"),
+        // The tender says why, once the worker has gone.
+        Said::Told {
+            mode,
+            by: By::Tender,
+        } => tracing::debug!(worker, order = %mode, "was told to go"),
+        Said::Told {
+            mode,
+            by: By::Signal,
+        } => tracing::info!(worker, order = %mode, "was told to go"),
         Said::LetsFinish {
             attempt,
             since,
@@ -20,6 +28,18 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             let (task, attempt, since) = (attempt.task, attempt.number, clock::written(*since));
             let said = "was told to go; lets its command run until then";
             tracing::info!(worker, %task, attempt, command, since, until, "{said}");
+        }
+        Said::CallsOff { attempt, how } => {
+            let (task, attempt) = (attempt.task, attempt.number);
+            let said = match how {
+                CallOff::Ask => "ends the command of a task that is to be cancelled",
+                CallOff::Kill => "kills the command of a task that is to be cancelled",
+            };
+            tracing::info!(worker, %task, attempt, command, "{said}");
+        }
+        Said::Withdrawn(attempt) => {
+            let task = attempt.task;
+            tracing::info!(worker, %task, "did not begin a task that is to be cancelled");
         }
         Said::Unreachable(error) => {
             tracing::warn!(worker, %error, "could not reserve; will keep trying")
@@ -56,10 +76,33 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             tracing::error!(job, error, "could not claim a task; left its job");
         }
         Said::Refused { task, reason } => {
-            tracing::warn!(%task, reason, "refused a task and buried its job")
+            tracing::warn!(worker, %task, %tube, outcome = "refused", reason, "refused a task and buried its job")
         }
+        Said::NoRow {
+            job,
+            uuid,
+            missing: true,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "buried a pointer to a task that the store lacks, and that was recorded after what it has: was an older \
+             store put in its place?"
+        ),
+        Said::NoRow {
+            job,
+            uuid,
+            missing: false,
+        } => tracing::warn!(
+            worker,
+            job,
+            %tube,
+            %uuid,
+            "deleted a pointer to a task that the store has no more, as after a cleanup"
+        ),
         Said::GivenUp { task, reason } => {
-            tracing::error!(%task, reason, "gave up a task and buried its job")
+            tracing::error!(worker, %task, %tube, reason, "gave up a task and buried its job")
         }
         Said::Buried(task) => tracing::warn!(%task, "buried the job of a task that had failed"),
         Said::TookOver(attempt) => {
@@ -137,7 +180,7 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             tracing::info!(worker, program, "could start commands again")
         }
         Said::OftenInterrupted { task, times } => often_interrupted(*task, *times),
-        Said::Ended(settlement) => ended(settlement, command),
+        Said::Ended { settlement, long } => ended::say(settlement, *long, (worker, tube, command)),
         Said::NotOurs(attempt) => tracing::warn!(
             task = %attempt.task,
             attempt = attempt.number,
@@ -176,22 +219,5 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             );
         }
         Said::LedgerBack => tracing::info!("reached the store again"),
-    }
-}
-
-/// What went well is in the store; the log is for what did not.
-fn ended(settlement: &Settlement, command: &str) {
-    let (task, attempt) = (settlement.id.task, settlement.id.number);
-    let outcome = settlement.outcome.word();
-    match &settlement.next {
-        Next::Done => tracing::debug!(%task, attempt, command, outcome, "did a task"),
-        Next::Cancelled => tracing::info!(%task, attempt, command, outcome, "cancelled a task"),
-        Next::Failed { reason } => {
-            tracing::warn!(%task, attempt, command, outcome, reason, "failed a task")
-        }
-        Next::Wait(delay) => {
-            let delay = delay.as_secs_f32();
-            tracing::info!(%task, attempt, command, outcome, delay, "left a task for later");
-        }
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::Worker;
-use super::machine::{Event, Haste, Unentered};
+use super::machine::{CallOff, Event, Haste, Unentered};
 use crate::clock;
 use crate::ledger::batch_journal::{self, Done};
+use crate::ledger::rows::Wish;
 use crate::ledger::{self, Entry, Ledger, Settlement};
+use crate::task::id::AttemptId;
 
 impl Worker {
     /// Tells the ledger: here, where that takes a fraction of a millisecond, or else on its thread.
@@ -32,6 +34,37 @@ impl Worker {
                             .map(Box::new)
                             .map_err(|error| patient_refusal(&error)),
                     )
+                }));
+            }
+        }
+    }
+
+    /// Whether an attempt that was claimed ahead is to be cancelled by now: a look that takes microseconds, where the
+    /// ledger is here. Where it cannot be asked now, the attempt begins, and is called off a second later.
+    pub(super) fn is_withdrawn(&self, attempt: AttemptId) -> bool {
+        let store = &self.questions.store;
+        let wish = store.at_once(|db| db.wish(attempt));
+        matches!(wish, Some(Ok(Some(_))))
+    }
+
+    /// Looks whether the attempt whose command runs is to be cancelled. What goes wrong comes again with the next look.
+    pub(super) fn ask_for_wish(&mut self, attempt: AttemptId) {
+        let called_off = move |wish: Option<Wish>| {
+            wish.map(|wish| Event::CalledOff {
+                attempt,
+                how: CallOff::of(wish.now),
+                ticket: None,
+            })
+        };
+        let store = &self.questions.store;
+        match store.at_once(|db| db.wish(attempt)) {
+            Some(looked) => self.ready.extend(looked.ok().and_then(called_off)),
+            None if self.wishing.is_some() => {}
+            None => {
+                let store = store.clone();
+                self.wishing = Some(Box::pin(async move {
+                    let looked = store.call(move |db| db.wish(attempt)).await;
+                    looked.ok().and_then(called_off)
                 }));
             }
         }

@@ -10,6 +10,7 @@ mod owners;
 mod pipes;
 mod put;
 mod regenerate;
+mod wait;
 mod work;
 mod wrong;
 

@@ -84,6 +84,7 @@ macro_rules! conformance {
             settling::a_job_that_is_not_there_is_not_found,
             settling::another_sessions_job_cannot_be_removed,
             settling::jobs_that_nobody_holds_can_be_removed,
+            settling::jobs_are_found_one_after_the_other_and_removed_together,
             settling::a_reservation_of_a_lost_connection_is_refused,
             tubes::every_good_name_is_taken,
             tubes::bad_names_do_not_exist,

@@ -11,6 +11,7 @@ mod reload;
 mod scale;
 mod status;
 mod stop;
+mod watch;
 
 use std::collections::BTreeSet;
 

@@ -231,6 +231,17 @@ fn one_that_did_not_come_so_far_is_started_again() {
     );
     let status = || taskqueue.run(&["status", "--json"]).stdout;
     until("it backs off", || status().contains("failed in a row"));
+    let told: serde_json::Value = serde_json::from_str(&status()).unwrap();
+    let why = &told["tenders"][0]["pools"][0]["backing_off"];
+    assert!(why["failures"].as_u64().unwrap() > 0, "{why}");
+    let reason = why["reason"].as_str().unwrap();
+    assert!(reason.ends_with("ended: exit code 125"), "{why}");
+    assert!(why["since"].as_f64().unwrap() < 60.0, "{why}");
+    assert!(why["next"].as_f64().is_some(), "{why}");
+    let said = taskqueue.run(&["status"]).stdout;
+    for part in ["backs off for", "exit code 125"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     std::fs::write(taskqueue.path("ok"), "").unwrap();
     until("ready", || status().contains(r#""idle":1"#));
     let log = drained(tender);

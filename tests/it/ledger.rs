@@ -6,16 +6,19 @@
 
 mod astray;
 mod batch_journals;
+mod cancel;
 mod claims;
 mod cleanup;
 mod entries;
 mod histories;
+mod minutes;
 mod model;
 mod recovery;
 mod reports;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use taskqueue::broker::JobId;
@@ -33,6 +36,7 @@ use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::id::{AttemptId, PutId, TaskId};
 use taskqueue::task::output::Captured;
 use taskqueue::task::payload::Call;
+use taskqueue::task::resources::Resources;
 use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::Outcome;
 use tempfile::TempDir;
@@ -48,8 +52,19 @@ macro_rules! suite {
             astray::a_copy_by_uuid_in_another_tube_is_one_too_many,
             astray::a_task_that_moved_runs_where_it_is_now,
             astray::a_row_with_a_number_for_a_text_is_the_same_task,
+            cancel::what_waits_is_cancelled_and_its_job_is_one_too_many,
+            cancel::what_runs_is_cancelled_however_it_ends_but_well,
+            cancel::what_a_dead_worker_ran_is_cancelled_and_not_run_again,
+            cancel::what_was_claimed_ahead_and_does_not_begin_is_cancelled,
+            cancel::of_several_wishes_the_first_counts_and_the_hastiest,
+            cancel::what_is_over_is_not_cancelled,
+            cancel::a_cancelled_task_is_regenerated_with_a_fresh_budget,
+            cancel::several_are_cancelled_in_one_transaction,
             claims::a_task_of_ours_runs_once,
             claims::a_pointer_to_a_row_that_was_cleaned_up_is_deleted,
+            claims::a_pointer_to_a_row_that_was_never_here_is_kept,
+            claims::a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up,
+            claims::a_pointer_to_the_newest_row_is_deleted_if_a_person_deleted_that,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
@@ -106,11 +121,17 @@ macro_rules! suite {
             reports::a_result_comes_with_its_task_and_goes_with_it,
             reports::no_impossible_report_is_written,
             reports::how_often_a_task_was_put_off_is_remembered_until_it_is_renewed,
+            minutes::what_ended_is_counted_with_its_end,
+            minutes::what_is_recorded_again_is_not_counted_again,
+            minutes::how_long_a_task_waited_is_counted_where_it_is_known,
+            minutes::names_that_producers_make_up_are_counted_together,
+            minutes::old_minutes_are_forgotten,
             rows::a_transaction_that_fails_leaves_nothing,
             rows::a_part_of_a_transaction_that_fails_leaves_nothing_and_the_rest_stays,
             rows::no_impossible_task_is_written,
             rows::no_impossible_attempt_output_or_worker_is_written,
             rows::lists_are_of_the_newest_that_pass_the_filter,
+            rows::what_is_picked_passes_the_filter_oldest_first,
             rows::of_many_attempts_the_newest_are_shown,
             rows::tasks_are_counted_where_they_stand,
             rows::what_waits_is_counted_by_what_it_wants,
@@ -335,6 +356,15 @@ pub fn begun(claim: Claim) -> Box<Attempt> {
     }
 }
 
+/// What every attempt takes here.
+pub fn took() -> Resources {
+    Resources {
+        user: Duration::from_micros(12_345),
+        system: Duration::from_micros(6),
+        peak_memory: 7 << 40,
+    }
+}
+
 pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement {
     Settlement {
         id: attempt.id,
@@ -349,9 +379,11 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
             ..Captured::default()
         },
         report: None,
+        took: Some(took()),
         kicks: None,
         started: None,
         finished: NOW,
+        ran: Some(Arc::clone(&attempt.ran)),
     }
 }
 
@@ -414,6 +446,7 @@ pub fn call(argument: &str) -> Call {
 pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Call(call("1")),
@@ -449,6 +482,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         *slot = byte;
     }
     ForeignJob {
+        tags: Vec::new(),
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

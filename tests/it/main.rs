@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod backup;
 mod beanstalkd;
 mod chaos;
 mod cli;

@@ -1,6 +1,6 @@
 //! The tour in the README is what really happens: its commands are run, and what they print is compared.
 //!
-//! Times and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
+//! Times, durations and uuids may differ, and the broker has another port. With `WRITE_README=1` in the environment the
 //! README gets what was printed instead.
 
 use std::fs;
@@ -14,6 +14,9 @@ use taskqueue::cli;
 use crate::support::{Running, Taskqueue, free_port, until};
 
 const PORT: &str = "11300";
+
+/// In place of the temporary folder in which the tour is gone through.
+const FOLDER: &str = "/srv/app/";
 
 /// Stands for any lines.
 const ANYTHING: &str = "…";
@@ -98,7 +101,13 @@ impl Tour {
         let output = self.shell(&format!("{{ {line}\n}} 2>&1")).output().unwrap();
         let said = String::from_utf8(output.stdout)
             .unwrap()
-            .replace(&self.port, PORT);
+            .replace(&self.port, PORT)
+            .replace(self.taskqueue.path("").to_str().unwrap(), FOLDER)
+            // Whoever reads the tour has set no variable.
+            .replace(
+                "--broker URL, or change the variable TASKQUEUE_BROKER, which names this one",
+                "--broker URL or TASKQUEUE_BROKER",
+            );
         // Of what only root is told, the tour says nothing.
         let is_for_all = |line: &&str| !line.contains("WARN commands run as root, since nothing");
         let said: Vec<&str> = said.lines().filter(is_for_all).collect();
@@ -153,7 +162,21 @@ fn matches(said: &[&str], expected: &[&str]) -> bool {
     }
 }
 
-/// A line in which every time and every uuid is the same.
+/// What follows the number, where that is how long or how large something was.
+fn measured<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let is_one = |name: &str| {
+        let after = unit.strip_prefix(name);
+        after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
+    };
+    let is_measured = ["s", " s", " MB"].into_iter().any(is_one)
+        || ["_time\":", "_memory\":", " duration="]
+            .into_iter()
+            .any(|key| before.ends_with(key));
+    (unit.len() < text.len() && is_measured).then_some(unit)
+}
+
+/// A line in which every time, every uuid and all that is measured is the same.
 fn normal(line: &str) -> String {
     const SHAPES: [&str; 3] = [
         "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
@@ -174,6 +197,11 @@ fn normal(line: &str) -> String {
             normal.push_str(shape);
             // Events have six digits after the second, JSON three.
             rest = rest[shape.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(unit) = measured(rest, &normal) {
+            // How wide it is made differs too.
+            normal.truncate(normal.trim_end().len());
+            normal.push_str(" 0");
+            rest = unit;
         } else {
             normal.push(first);
             rest = &rest[first.len_utf8()..];

@@ -2,8 +2,9 @@
 
 mod busy;
 mod journal;
+mod look;
 mod migration;
-mod opening;
+pub mod opening;
 pub mod pace;
 mod processes;
 mod room;

@@ -7,6 +7,8 @@ mod as_whom;
 mod asked;
 mod awkward;
 mod batches;
+mod bulk;
+mod cancel;
 mod claims;
 mod cleanups;
 mod clock;
@@ -15,6 +17,7 @@ mod described;
 mod ends;
 mod everything;
 mod faults;
+mod hand;
 mod hostile;
 mod journal;
 mod kills;
@@ -33,12 +36,15 @@ mod sizing;
 mod stops;
 mod strangers;
 mod suspended;
+mod tags;
 mod terminal;
 mod trouble;
 mod vain;
+mod why;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::{Beanstalkd, Running, Taskqueue, tube, until};
 use taskqueue::broker::embedded::Embedded;
@@ -176,7 +182,11 @@ fn exists(pid: &str) -> bool {
 
 /// Starts the program, and waits until it has stopped itself there.
 fn stopped(taskqueue: &Taskqueue, args: &[&str], point: Point) -> Running {
-    let mut command = taskqueue.command(args);
+    stopped_by(taskqueue.command(args), point)
+}
+
+/// The same of a command that has surroundings of its own.
+fn stopped_by(mut command: Command, point: Point) -> Running {
     command.env(STOP_VARIABLE, format!("{point:?}"));
     let running = Running::start(command);
     until("stopped", || {

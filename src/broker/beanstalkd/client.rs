@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::stats::Dictionary;
 use super::wire::{Command, Malformed, Reply};
 use crate::broker::{Error, Instance, InstanceId, JobId, Reservation};
+use crate::errno;
 use crate::thread::OneShot;
 use crate::tube::TubeName;
 
@@ -239,7 +240,7 @@ impl Client {
                 return Err(self.unreachable(reason));
             }
         };
-        let connection = opened.map_err(|error| self.unreachable(error.to_string()))?;
+        let connection = opened.map_err(|error| self.unreachable(errno::said(&error)))?;
         self.connections = number;
         Ok(connection)
     }
@@ -271,7 +272,7 @@ impl Client {
             Trouble::Lost(error) => Error::ConnectionLost {
                 address,
                 command,
-                reason: error.to_string(),
+                reason: errno::said(&error),
             },
             Trouble::Silence(after) => Error::NoAnswer {
                 address,

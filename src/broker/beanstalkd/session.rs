@@ -13,8 +13,8 @@ use super::reserve::queue_reserve;
 use super::stats::Dictionary;
 use super::wire::{Command, Reply};
 use crate::broker::{
-    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
-    Reservation, Reserve, TubeStats, exchange_singly,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobState, JobStats,
+    NewJob, Reservation, Reserve, TubeStats, exchange_singly,
 };
 use crate::seconds::whole_seconds;
 use crate::tube::TubeName;
@@ -156,6 +156,16 @@ impl Broker for Client {
             .await
     }
 
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let removed = |reply| match reply {
+            Reply::Deleted => Ok(true),
+            Reply::NotFound => Ok(false),
+            other => Err(other.into()),
+        };
+        self.ask_of_each(ids, "delete", Command::Delete, removed)
+            .await
+    }
+
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
         let job = self.ask(First::Nothing, Command::Peek(id), found).await?;
         Ok(job.map(|(_, body)| body))
@@ -184,6 +194,22 @@ impl Broker for Client {
         };
         let command = Command::StatsTube(tube);
         self.ask(First::Nothing, command, read).await
+    }
+
+    async fn next_jobs(
+        &mut self,
+        tube: &TubeName,
+        state: JobState,
+        _: usize,
+    ) -> Result<Vec<JobId>, Error> {
+        let command = match state {
+            JobState::Ready => Command::PeekReady,
+            JobState::Delayed => Command::PeekDelayed,
+            JobState::Buried => Command::PeekBuried,
+            JobState::Reserved => return Ok(Vec::new()),
+        };
+        let next = self.ask(First::Use(tube), command, found).await?;
+        Ok(next.map(|(id, _)| id).into_iter().collect())
     }
 
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error> {

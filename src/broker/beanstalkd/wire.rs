@@ -60,6 +60,12 @@ pub enum Command<'a> {
     },
     /// Start a reservation's time anew.
     Touch(JobId),
+    /// Show the next job of the tube in use that is ready.
+    PeekReady,
+    /// Show the next of those that are delayed.
+    PeekDelayed,
+    /// Show the next of those that are buried.
+    PeekBuried,
     /// Show a job.
     Peek(JobId),
     /// Make at most so many jobs of the tube in use ready.
@@ -89,6 +95,9 @@ impl Command<'_> {
             Self::Release { .. } => "release",
             Self::Bury { .. } => "bury",
             Self::Touch(_) => "touch",
+            Self::PeekReady => "peek-ready",
+            Self::PeekDelayed => "peek-delayed",
+            Self::PeekBuried => "peek-buried",
             Self::Peek(_) => "peek",
             Self::Kick(_) => "kick",
             Self::KickJob(_) => "kick-job",
@@ -125,7 +134,9 @@ impl Command<'_> {
             } => format!("{name} {id} {priority} {delay}\r\n"),
             Self::Bury { id, priority } => format!("{name} {id} {priority}\r\n"),
             Self::PauseTube(tube, seconds) => format!("{name} {tube} {seconds}\r\n"),
-            Self::Stats => format!("{name}\r\n"),
+            Self::Stats | Self::PeekReady | Self::PeekDelayed | Self::PeekBuried => {
+                format!("{name}\r\n")
+            }
         };
         out.put_slice(line.as_bytes());
         if let Self::Put { body, .. } = self {

@@ -12,8 +12,8 @@ use super::bell_watch::BellWatch;
 use super::queue::{LOCKS, Look, Queue, Session};
 use super::{Settings, Setup};
 use crate::broker::{
-    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
-    Reservation, Reserve, TubeStats, exchange_singly,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobState, JobStats,
+    NewJob, Reservation, Reserve, TubeStats, exchange_singly,
 };
 use crate::lives::Holder;
 use crate::seconds::whole_seconds;
@@ -275,6 +275,11 @@ impl Broker for Embedded {
         self.call(move |queue| queue.delete(id)).await?
     }
 
+    async fn remove_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let ids = ids.to_vec();
+        self.call(move |queue| queue.delete_all(&ids)).await?
+    }
+
     async fn peek(&mut self, id: JobId) -> Result<Option<Bytes>, Error> {
         let body = self.call(move |queue| queue.peek(id)).await??;
         Ok(body.map(Bytes::from))
@@ -287,6 +292,17 @@ impl Broker for Embedded {
     async fn stats_tube(&mut self, tube: &TubeName) -> Result<Option<TubeStats>, Error> {
         let tube = tube.clone();
         self.call(move |queue| queue.stats_tube(&tube)).await?
+    }
+
+    async fn next_jobs(
+        &mut self,
+        tube: &TubeName,
+        state: JobState,
+        most: usize,
+    ) -> Result<Vec<JobId>, Error> {
+        let tube = tube.clone();
+        self.call(move |queue| queue.next_jobs(&tube, state, most))
+            .await?
     }
 
     async fn kick_job(&mut self, id: JobId) -> Result<(), Error> {

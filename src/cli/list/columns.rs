@@ -30,13 +30,15 @@ enum Column {
     Due,
     Finished,
     Reason,
+    Tags,
 }
 
 use Column::{
-    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Progress, Reason, Took, Tube,
+    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Progress, Reason, Tags, Took,
+    Tube,
 };
 
-const ALL: [Column; 13] = [
+const ALL: [Column; 14] = [
     Id,
     Column::Status,
     Tube,
@@ -50,10 +52,11 @@ const ALL: [Column; 13] = [
     Due,
     Finished,
     Reason,
+    Tags,
 ];
 
 /// The order in which they are given room.
-const BY_WORTH: [Column; 13] = [
+const BY_WORTH: [Column; 14] = [
     Id,
     Column::Status,
     Tube,
@@ -62,6 +65,7 @@ const BY_WORTH: [Column; 13] = [
     Progress,
     Reason,
     Arguments,
+    Tags,
     Took,
     Attempts,
     Due,
@@ -85,6 +89,7 @@ impl Column {
             Due => "DUE",
             Finished => "FINISHED",
             Reason => "REASON",
+            Tags => "TAGS",
         }
     }
 
@@ -97,6 +102,7 @@ impl Column {
         match self {
             Arguments => 12,
             Reason => 24,
+            Tags => 12,
             Tube => 12,
             Command => 16,
             Progress => 8,
@@ -238,6 +244,13 @@ impl Table {
             Due => time(task.due),
             Finished => time(task.finished),
             Reason => task.reason.as_deref().map_or_else(|| "-".into(), begin),
+            Tags => match task.tags.as_slice() {
+                [] => "-".into(),
+                tags => {
+                    let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
+                    begin(&tags.join(", "))
+                }
+            },
         }
     }
 }

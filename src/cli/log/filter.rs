@@ -17,12 +17,19 @@ impl Filter {
         &self.0
     }
 
-    /// The same for `tracing`.
+    /// The same for `tracing`. The library that brings a schema up to date tells at info what is for those who look
+    /// closely: its steps, with the folders of whoever built it. Of that [`crate::sqlite`] has a line.
     ///
     /// # Errors
     /// When that reads it otherwise.
     pub(super) fn events(&self) -> Result<EnvFilter, String> {
-        EnvFilter::try_new(&self.0).map_err(|error| format!("it is no filter for events: {error}"))
+        const LIBRARY: &str = "refinery_core";
+        let tells = |word: &str| matches!(word.parse(), Ok(LevelFilter::INFO));
+        let filter = match self.0.split(',').any(tells) && !self.0.contains(LIBRARY) {
+            true => format!("{},{LIBRARY}=warn", self.0),
+            false => self.0.clone(),
+        };
+        EnvFilter::try_new(filter).map_err(|error| format!("it is no filter for events: {error}"))
     }
 }
 

@@ -2,19 +2,38 @@
 //! and counted.
 //!
 //! A kind is a place in the program. Lines of one kind may be of different tasks, and so there may be hundreds; what
-//! each task came to is in the store.
+//! each task came to is in the store. Lines that tell a day's work have a smaller bound and a shorter window: a busy
+//! worker's are some each second, and a count.
 
 use std::mem;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
+use tracing::callsite::Identifier;
+use tracing::{Level, Metadata};
 
-/// Written of one kind in one window.
-pub(super) const MOST: u32 = 300;
+use super::shape;
 
-/// How long a window is; it begins with a line.
-pub(super) const WINDOW: Duration = Duration::from_secs(30);
+/// What a process writes of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// So many in one window.
+    most: u32,
+    /// How long that is; it begins with a line.
+    window: Duration,
+}
+
+/// What goes wrong.
+pub(super) const TROUBLE: Bound = Bound {
+    most: 300,
+    window: Duration::from_secs(30),
+};
+
+/// What tasks came to, for each worker.
+pub(super) const WORK: Bound = Bound {
+    most: 20,
+    window: Duration::from_secs(1),
+};
 
 /// The windows that are open. There are no more kinds than places in the program.
 #[derive(Debug)]
@@ -25,6 +44,8 @@ pub(super) struct Limits<K> {
 #[derive(Debug)]
 struct Window<K> {
     kind: K,
+    bound: Bound,
+    level: Level,
     begun: Instant,
     lines: u32,
     left_out: u64,
@@ -35,6 +56,7 @@ struct Window<K> {
 /// Lines of one kind that were not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
+    level: Level,
     like: String,
     lines: u64,
     within: Duration,
@@ -48,13 +70,21 @@ impl<K: PartialEq> Limits<K> {
     }
 
     /// Whether a line is written. `like` is what it says.
-    pub(super) fn admit(&mut self, kind: &K, now: Instant, like: impl FnOnce() -> String) -> bool
+    pub(super) fn admit(
+        &mut self,
+        kind: &K,
+        (bound, level): (Bound, Level),
+        now: Instant,
+        like: impl FnOnce() -> String,
+    ) -> bool
     where
         K: Clone,
     {
         let Some(window) = self.windows.iter_mut().find(|window| window.kind == *kind) else {
             self.windows.push(Window {
                 kind: kind.clone(),
+                bound,
+                level,
                 begun: now,
                 lines: 1,
                 left_out: 0,
@@ -62,7 +92,7 @@ impl<K: PartialEq> Limits<K> {
             });
             return true;
         };
-        if window.lines < MOST {
+        if window.lines < bound.most {
             window.lines += 1;
             return true;
         }
@@ -75,8 +105,9 @@ impl<K: PartialEq> Limits<K> {
 
     /// Ends the windows that are over, and says what was left out in them.
     pub(super) fn over(&mut self, now: Instant) -> Vec<LeftOut> {
-        let is_over =
-            |window: &mut Window<K>| now.saturating_duration_since(window.begun) >= WINDOW;
+        let is_over = |window: &mut Window<K>| {
+            now.saturating_duration_since(window.begun) >= window.bound.window
+        };
         let over = self.windows.extract_if(.., is_over);
         over.filter_map(|window| window.left_out(now)).collect()
     }
@@ -98,6 +129,7 @@ impl<K: PartialEq> Limits<K> {
 impl<K> Window<K> {
     fn left_out(self, now: Instant) -> Option<LeftOut> {
         (self.left_out > 0).then(|| LeftOut {
+            level: self.level,
             like: self.like,
             lines: self.left_out,
             within: now.saturating_duration_since(self.begun),
@@ -108,48 +140,48 @@ impl<K> Window<K> {
 impl LeftOut {
     /// The line that says it, in the form of an event.
     pub(super) fn note(&self, json: bool) -> Vec<u8> {
-        const WHAT: &str = "more such lines were left out";
         let LeftOut {
+            level,
             like,
             lines,
             within,
         } = self;
         let seconds = within.as_secs();
-        let now = Timestamp::now();
-        let note = if json {
-            let now = format!("{now:.6}");
-            let note = json!({
-                "timestamp": now, "level": "WARN", "message": WHAT, "lines": lines, "seconds": seconds, "like": like,
-            });
-            format!("{note}\n")
-        } else {
-            format!("{now:.6}  WARN {WHAT} lines={lines} seconds={seconds} like={like:?}\n")
-        };
-        note.into_bytes()
+        let fields: [(&str, Value); 3] = [
+            ("lines", json!(lines)),
+            ("seconds", json!(seconds)),
+            ("like", json!(like)),
+        ];
+        shape::line(*level, "more such lines were left out", &fields, json)
     }
 }
 
-/// What an event says that was written so: its message, without its values.
-pub(super) fn message(event: &[u8], json: bool) -> String {
-    let event = String::from_utf8_lossy(event);
-    if json {
-        let event: serde_json::Value = serde_json::from_str(&event).unwrap_or_default();
-        let message = event.get("message").and_then(serde_json::Value::as_str);
-        return message.unwrap_or_default().to_owned();
-    }
-    let mut plain = String::new();
-    for (at, part) in event.split("\u{1b}[").enumerate() {
-        // What is before the first colour, and what is after the end of each.
-        let text = match at {
-            0 => part,
-            _ => part.split_once('m').map_or("", |(_, text)| text),
+/// Events of which there may be only so many.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Where in the program they are told.
+    pub(super) place: Identifier,
+    /// How serious they are.
+    pub(super) level: Level,
+    /// How many are written.
+    pub(super) bound: Bound,
+}
+
+impl Kind {
+    /// That of an event; `None` where something else has a bound for it.
+    pub(super) fn of(event: &Metadata<'_>) -> Option<Kind> {
+        let bound = match event.target() {
+            // What other programs print as workers has a limit of its own, for each of them.
+            "taskqueue::tender::printed" => return None,
+            "taskqueue::worker::say::ended" => WORK,
+            _ => TROUBLE,
         };
-        plain.push_str(text);
+        Some(Kind {
+            place: event.callsite(),
+            level: *event.level(),
+            bound,
+        })
     }
-    // After the time and the level.
-    let words = plain.split_whitespace().skip(2);
-    let words: Vec<&str> = words.take_while(|word| !word.contains('=')).collect();
-    words.join(" ")
 }
 
 #[cfg(test)]
@@ -157,15 +189,19 @@ mod tests {
     use super::*;
 
     /// Lines of the kinds at these seconds: how many of each are written, and what is said to be left out.
-    fn told(lines: &[(&'static str, u64, u32)]) -> (Vec<u32>, Vec<(String, u64, u64)>) {
+    fn told(
+        bound: Bound,
+        lines: &[(&'static str, u64, u32)],
+    ) -> (Vec<u32>, Vec<(String, u64, u64)>) {
         let begun = Instant::now();
         let mut limits = Limits::new();
         let (mut written, mut left_out) = (Vec::new(), Vec::new());
         for (kind, second, count) in lines {
             let now = begun + Duration::from_secs(*second);
             left_out.extend(limits.over(now));
-            let admitted =
-                (0..*count).filter(|_| limits.admit(kind, now, || format!("about {kind}")));
+            let admitted = (0..*count).filter(|_| {
+                limits.admit(kind, (bound, Level::WARN), now, || format!("about {kind}"))
+            });
             written.push(u32::try_from(admitted.count()).unwrap());
         }
         left_out.extend(limits.end(begun + Duration::from_secs(1000)));
@@ -214,22 +250,29 @@ mod tests {
                 vec![],
             ),
         ] {
-            assert_eq!(told(lines), (written.to_vec(), left_out), "{lines:?}");
+            assert_eq!(
+                told(TROUBLE, lines),
+                (written.to_vec(), left_out),
+                "{lines:?}"
+            );
         }
     }
 
     #[test]
+    fn a_days_work_is_some_lines_each_second() {
+        let about = |lines, seconds| ("about a".to_owned(), lines, seconds);
+        let lines = [("a", 0, 20), ("a", 1, 1000), ("a", 2, 5)];
+        let said = told(WORK, &lines);
+        assert_eq!(said, (vec![20, 20, 5], vec![about(980, 1)]));
+    }
+
+    #[test]
     fn a_note_says_what_it_is_about() {
-        let plain = b"2026-11-22T10:59:19.604322Z  WARN refused a task and buried its job task=4 reason=\"a b\"\n";
-        let coloured = b"\x1b[2m2026Z\x1b[0m \x1b[33m WARN\x1b[0m refused a task \x1b[3mtask\x1b[0m\x1b[2m=\x1b[0m4\n";
-        let json = br#"{"timestamp":"t","level":"WARN","message":"refused a task","task":"4"}"#;
-        assert_eq!(message(plain, false), "refused a task and buried its job");
-        assert_eq!(message(coloured, false), "refused a task");
-        assert_eq!(message(json, true), "refused a task");
         let left = LeftOut {
             like: "refused a task".into(),
             lines: 12_345,
-            within: WINDOW,
+            level: Level::WARN,
+            within: TROUBLE.window,
         };
         let note = String::from_utf8(left.note(false)).unwrap();
         assert!(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
 
-use super::limit::{LeftOut, Limits, message};
+use super::limit::{Kind, LeftOut, Limits};
 use super::sink::{Patience, Sink};
 use crate::{service, signals};
 
@@ -121,18 +121,15 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Leaves an event of a kind, unless there are more of that kind than anybody reads: then it is counted.
-    pub(super) fn event(&'static self, kind: &Identifier, event: Vec<u8>) {
-        let json = self.json.load(Ordering::Relaxed);
+    /// Whether an event of a kind is written. Where there are more of that kind than anybody reads, it is counted.
+    pub(super) fn admits(&'static self, kind: &Kind, like: impl FnOnce() -> String) -> bool {
         let now = Instant::now();
         let mut limits = lock(&self.limits);
         let over = limits.over(now);
-        let is_admitted = limits.admit(kind, now, || message(&event, json));
+        let is_admitted = limits.admit(&kind.place, (kind.bound, kind.level), now, like);
         drop(limits);
         self.say_left_out(&over);
-        if is_admitted {
-            self.push(event, Duration::ZERO);
-        }
+        is_admitted
     }
 
     fn say_left_out(&'static self, over: &[LeftOut]) {

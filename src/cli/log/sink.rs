@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{fstat, lstat, stat};
 use rustix::io::{Errno, write};
 use serde_json::json;
+use tracing::Level;
 
+use super::shape;
+use crate::errno;
 use crate::trust::Found;
 
 /// A pipe that has room at all has room for so much.
@@ -93,7 +95,7 @@ impl Sink {
                 tracing::info!("log file opened again");
             }
             Err(error) => {
-                tracing::error!(path = %path.display(), reason = error.to_string(), "log file was not opened again");
+                tracing::error!(path = %path.display(), reason = errno::said(&error), "log file was not opened again");
             }
         }
     }
@@ -104,7 +106,7 @@ impl Sink {
         if !self.say_lost(patience) {
             self.lose(1, None);
         } else if let Err(error) = self.put(line, patience) {
-            self.lose(1, Some(error.to_string()));
+            self.lose(1, Some(errno::said(&error)));
         }
     }
 
@@ -138,11 +140,11 @@ impl Sink {
             return true;
         };
         let note = note(&lost, self.json);
-        match self.put(note.as_bytes(), patience) {
+        match self.put(&note, patience) {
             Ok(()) => true,
             Err(error) => {
                 self.lost = Some(Lost {
-                    reason: error.to_string(),
+                    reason: errno::said(&error),
                     ..lost
                 });
                 false
@@ -216,18 +218,11 @@ fn has_room(descriptor: BorrowedFd<'_>, patience: Option<&Timespec>) -> io::Resu
     }
 }
 
-/// The line that says it, in the form of an event.
-fn note(lost: &Lost, json: bool) -> String {
-    const WHAT: &str = "lines of the log were lost";
+/// The line that says it.
+fn note(lost: &Lost, json: bool) -> Vec<u8> {
     let Lost { lines, reason } = lost;
-    let now = Timestamp::now();
-    if json {
-        let now = format!("{now:.6}");
-        let note = json!({ "timestamp": now, "level": "WARN", "message": WHAT, "lines": lines, "reason": reason });
-        format!("{note}\n")
-    } else {
-        format!("{now:.6}  WARN {WHAT} lines={lines} reason={reason:?}\n")
-    }
+    let fields = [("lines", json!(lines)), ("reason", json!(reason))];
+    shape::line(Level::WARN, "lines of the log were lost", &fields, json)
 }
 
 /// Where its folder is somebody else's, they may have put a link there to a file of ours, or a FIFO.

@@ -9,6 +9,7 @@ use crate::cli::Failure;
 use crate::cli::configured::{block_on, broker};
 use crate::cli::out::out;
 use crate::config::Config;
+use crate::errno;
 use crate::tube::TubeName;
 
 /// Why no task can be put into that tube, if its workers would not know what to do with one.
@@ -46,7 +47,8 @@ pub fn put(config: &Config, tube: &TubeName, job: NewJob, as_json: bool) -> Resu
         };
         printed.map_err(|error| {
             Failure::new(format!(
-                "the job {job} is put; its number could not be printed: {error}"
+                "the job {job} is put; its number could not be printed: {}",
+                errno::said(&error)
             ))
         })?;
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::Failure;
+use crate::cli::environment::said_by;
 use crate::config::{Mode, Protocol, Tube};
 use crate::lifecycle::{PROVING, READY_TIMEOUT, Unready};
 use crate::tender::{self, WorkerCommand};
@@ -54,21 +55,20 @@ impl Foreign {
     }
 
     /// How it is started.
-    pub fn command(self) -> Result<WorkerCommand, Failure> {
+    pub fn command(&self) -> Result<WorkerCommand, Failure> {
         let protocol = match self.protocol {
             None | Some(Protocol::Lines | Protocol::Own) => tender::Protocol::Lines,
             Some(Protocol::Tokens) => tender::Protocol::Tokens,
             Some(Protocol::None) => tender::Protocol::None,
         };
-        let mut words = self.words.into_iter();
-        let program = words
-            .next()
-            .ok_or_else(|| Failure::usage("--worker-command, or its variable, names no program").next(
-                "write the program and its arguments, such as --worker-command '/usr/bin/php worker.php'",
-            ))?;
+        let Some((program, arguments)) = self.words.split_first() else {
+            let said_by = said_by("worker-command", "TASKQUEUE_WORKER_COMMAND");
+            let next = "write the program and its arguments, such as --worker-command '/usr/bin/php worker.php'";
+            return Err(Failure::usage(format!("{said_by} names no program")).next(next));
+        };
         Ok(WorkerCommand {
-            program,
-            arguments: words.collect(),
+            program: program.clone(),
+            arguments: arguments.to_vec(),
             protocol,
         })
     }

@@ -41,6 +41,14 @@ pub(super) fn task(id: TaskId, row: &TaskRow) -> Result<(), Failed> {
                 "who runs or is done was tried",
                 !(is(Status::Running) || is(Status::Done)) || row.attempt > 0,
             ),
+            (
+                "who is to be cancelled runs",
+                row.cancel_asked.is_none() || is(Status::Running),
+            ),
+            (
+                "who is to be cancelled at once is to be cancelled",
+                !row.cancel_now || row.cancel_asked.is_some(),
+            ),
             ("an attempt has a number", row.attempt >= 0),
             (
                 "who was tried has started",

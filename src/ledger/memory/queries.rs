@@ -4,6 +4,7 @@ use super::records::{AttemptRow, ForeignMark, ReportRow, TaskRow};
 use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
+use crate::ledger::filter::Seen;
 use crate::ledger::read::{Attempt, Report, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
@@ -17,6 +18,19 @@ impl TaskRow {
         AttemptId {
             task,
             number: self.attempt,
+        }
+    }
+
+    /// As a filter looks at it.
+    pub fn seen(&self, id: TaskId) -> Seen<'_> {
+        Seen {
+            id,
+            status: self.status,
+            tube: self.tube.as_str(),
+            command: self.command.as_deref(),
+            created: self.created,
+            reason: self.reason.as_deref(),
+            tags: &self.tags,
         }
     }
 
@@ -115,6 +129,7 @@ impl Tables {
                 exit_code: None,
                 signal: None,
                 reason: None,
+                took: None,
                 output: None,
             });
         }
@@ -134,10 +149,12 @@ impl Tables {
                 arguments,
                 options,
                 body_size: body.map(size),
+                tags: row.tags.clone(),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
                 status: row.status.into(),
                 due: row.due,
                 reason: row.reason.clone(),
+                cancel_asked: row.cancel_asked,
                 priority: row.priority,
                 job: row
                     .job
@@ -190,6 +207,7 @@ fn shown(number: i64, row: &AttemptRow) -> Attempt {
         exit_code: row.outcome.exit_code().map(Into::into),
         signal: row.outcome.signal().map(Into::into),
         reason: row.outcome.reason().map(Into::into),
+        took: row.took,
         output: None,
     }
 }

@@ -1,15 +1,19 @@
 //! What may be looked at, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Transaction;
-use super::queries::{limited, reported};
+use super::queries::{self, limited, reported};
 use super::records::TaskRow;
+use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
-use crate::ledger::rows::{Backlog, Each, Listed, Reads, Running, Tally, Wants};
+use crate::ledger::rows::{
+    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants, Wish,
+};
 use crate::ledger::worker::Known;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -17,12 +21,20 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::{Counted, Keep};
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// So many of the newest tasks of a tube say where it has been.
 const NEWEST: usize = 1000;
 
 impl Reads for Transaction<'_> {
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
+        let tables = self.0.borrow();
+        let newest = tables.tasks().values().next_back();
+        let newest = newest.map(|row| row.created).max(tables.deleted());
+        Ok(newest.is_none_or(|newest| newest <= recorded))
+    }
+
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed> {
         let tables = self.0.borrow();
         let open = tables.tasks().values().filter(|row| !row.status.is_ended());
@@ -51,6 +63,23 @@ impl Reads for Transaction<'_> {
         let tables = self.0.borrow();
         let row = tables.task(attempt.task);
         Ok(row.is_some_and(|row| row.is_run_by(attempt, owner)))
+    }
+
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).and_then(|row| {
+            row.cancel_asked.map(|asked| Wish {
+                attempt: row.newest(task),
+                asked,
+                now: row.cancel_now,
+                reason: row.reason.clone(),
+                budget: row.budget,
+            })
+        }))
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        Ok(self.0.borrow().task(task).map(|row| row.status))
     }
 
     fn missing(
@@ -203,20 +232,21 @@ impl Reads for Transaction<'_> {
 
     fn tallies(&self) -> Result<Vec<Tally>, Failed> {
         let tables = self.0.borrow();
-        let mut counts: BTreeMap<(String, &str, Option<WorkerId>), (Status, u64)> = BTreeMap::new();
+        let mut tallies: BTreeMap<(String, &str, Option<WorkerId>), Tally> = BTreeMap::new();
         for row in tables.tasks().values() {
             let key = (row.tube.to_string(), row.status.as_str(), row.owner);
-            counts.entry(key).or_insert((row.status, 0)).1 += 1;
-        }
-        let tallies = counts
-            .into_iter()
-            .map(|((tube, _, owner), (status, count))| Tally {
-                tube,
-                status,
-                owner,
-                count,
+            let tally = tallies.entry(key).or_insert_with(|| Tally {
+                tube: row.tube.to_string(),
+                status: row.status,
+                owner: row.owner,
+                due: None,
+                count: 0,
             });
-        let is_open = |tally: &Tally| !matches!(tally.status, Status::Done | Status::Cancelled);
+            tally.count += 1;
+            tally.due = tally.due.into_iter().chain(row.due).min();
+        }
+        let tallies = tallies.into_values();
+        let is_open = |tally: &Tally| tally.status != Status::Done;
         Ok(tallies.filter(is_open).collect())
     }
 
@@ -239,6 +269,15 @@ impl Reads for Transaction<'_> {
         Ok(backlog.collect())
     }
 
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed> {
+        let tables = self.0.borrow();
+        let ends = tables.ends().iter();
+        let within = ends.filter(|(of, _)| (from..=to).contains(&of.minute));
+        Ok(within
+            .map(|(of, ends)| (of.clone(), ends.clone()))
+            .collect())
+    }
+
     fn page(
         &self,
         filter: &Filter,
@@ -248,19 +287,27 @@ impl Reads for Transaction<'_> {
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
         for (id, row) in tables.tasks().range(..below).rev() {
-            let recorded = filter.recorded();
-            let passes = (recorded.is_empty() || recorded.contains(&row.status))
-                && filter.since.is_none_or(|since| row.created >= since)
-                && filter.until.is_none_or(|until| row.created < until)
-                && filter
-                    .tube
-                    .as_deref()
-                    .is_none_or(|tube| tube == row.tube.as_str())
-                && filter
-                    .command
-                    .as_deref()
-                    .is_none_or(|command| Some(command) == row.command.as_deref());
-            if passes && !each(tables.listed(*id, row, false, attempts))? {
+            if filter.passes(&row.seen(*id)) && !each(tables.listed(*id, row, false, attempts))? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
+    ) -> Result<(), Failed> {
+        let tables = self.0.borrow();
+        if after >= up_to {
+            return Ok(());
+        }
+        let within = (Bound::Excluded(after), Bound::Included(up_to));
+        for (id, row) in tables.tasks().range(within) {
+            if filter.passes(&row.seen(*id)) && !each(*id, row.owner)? {
                 return Ok(());
             }
         }
@@ -274,6 +321,47 @@ impl Reads for Transaction<'_> {
             Key::Uuid(uuid) => tables.by_uuid(uuid),
         };
         Ok(found.map(|(id, row)| tables.listed(id, row, true, attempts)))
+    }
+
+    fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).map(|found| queries::row((task, found))))
+    }
+
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).map(|row| {
+            let (ours, theirs) = match row.foreign {
+                None => (row.job.as_ref().filter(|_| !row.job_deleted), None),
+                Some(mark) => {
+                    let theirs = row.job.as_ref().filter(|_| !row.job_deleted);
+                    (row.pointer.as_ref(), theirs.map(|job| (mark, job)))
+                }
+            };
+            Held {
+                uuid: row.uuid,
+                status: row.status,
+                job: ours.map(|job| OldJob {
+                    id: job.job,
+                    instance: Some(job.instance.clone()),
+                }),
+                foreign_job: theirs.map(|(mark, job)| Unsure {
+                    id: task,
+                    job: job.job,
+                    hash: mark.hash,
+                    tube: row.tube.to_string(),
+                    instance: job.instance.clone(),
+                }),
+            }
+        }))
+    }
+
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables
+            .task(task)
+            .map(|row| row.tags.clone())
+            .unwrap_or_default())
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {

@@ -8,8 +8,10 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
 use crate::task::report::Progress;
+use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task.
@@ -28,7 +30,11 @@ pub(super) struct TaskRow {
     pub owner: Option<WorkerId>,
     pub worker: Option<WorkerId>,
     pub ahead: bool,
+    pub cancel_asked: Option<Millis>,
+    pub cancel_now: bool,
     pub reason: Option<String>,
+    /// By their names.
+    pub tags: Vec<Tag>,
     pub created: Millis,
     pub started: Option<Millis>,
     pub finished: Option<Millis>,
@@ -66,6 +72,7 @@ pub(super) struct AttemptRow {
     pub started: Millis,
     pub finished: Millis,
     pub outcome: Outcome,
+    pub took: Option<Resources>,
 }
 
 /// What a command has said of its attempt.

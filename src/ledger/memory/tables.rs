@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
+use crate::ledger::rows::{Ends, Of};
+use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
@@ -27,7 +29,7 @@ impl<K, V> Default for Table<K, V> {
     }
 }
 
-impl<K: Copy + Ord, V: Clone> Table<K, V> {
+impl<K: Clone + Ord, V: Clone> Table<K, V> {
     pub fn rows(&self) -> &BTreeMap<K, V> {
         &self.rows
     }
@@ -39,7 +41,7 @@ impl<K: Copy + Ord, V: Clone> Table<K, V> {
     /// Writes a row, or removes it.
     fn put(&mut self, key: K, row: Option<V>) {
         let before = match row {
-            Some(row) => self.rows.insert(key, row),
+            Some(row) => self.rows.insert(key.clone(), row),
             None => self.rows.remove(&key),
         };
         self.before.push((key, before));
@@ -70,6 +72,9 @@ pub(super) struct Tables {
     uuids: Table<Uuid, TaskId>,
     /// The numbers given last, never given again.
     numbers: Table<(), (i64, i64)>,
+    /// When the newest was recorded of those that were deleted.
+    deleted: Table<(), Millis>,
+    ends: Table<Of, Ends>,
 }
 
 /// How much of each was written since the last commit.
@@ -82,6 +87,8 @@ pub(super) struct Written {
     workers: usize,
     uuids: usize,
     numbers: usize,
+    deleted: usize,
+    ends: usize,
 }
 
 impl Tables {
@@ -140,6 +147,10 @@ impl Tables {
         Ok(())
     }
 
+    pub fn deleted(&self) -> Option<Millis> {
+        self.deleted.get(()).copied()
+    }
+
     /// With its attempts and what they printed.
     pub fn delete_task(&mut self, id: TaskId) {
         let of = |attempt: &AttemptId| attempt.task == id;
@@ -148,8 +159,9 @@ impl Tables {
             self.attempts.put(attempt, None);
             self.output.put(attempt, None);
         }
-        if let Some(uuid) = self.task(id).map(|row| row.uuid) {
+        if let Some((uuid, created)) = self.task(id).map(|row| (row.uuid, row.created)) {
             self.uuids.put(uuid, None);
+            self.deleted.put((), self.deleted().max(Some(created)));
         }
         self.reports.put(id, None);
         self.tasks.put(id, None);
@@ -188,6 +200,14 @@ impl Tables {
         self.workers.put(id, row);
     }
 
+    pub fn ends(&self) -> &BTreeMap<Of, Ends> {
+        self.ends.rows()
+    }
+
+    pub fn write_ends(&mut self, of: Of, ends: Option<Ends>) {
+        self.ends.put(of, ends);
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -198,6 +218,8 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
+            ends,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -206,6 +228,8 @@ impl Tables {
         workers.before.clear();
         uuids.before.clear();
         numbers.before.clear();
+        deleted.before.clear();
+        ends.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -223,6 +247,8 @@ impl Tables {
             workers: self.workers.before.len(),
             uuids: self.uuids.before.len(),
             numbers: self.numbers.before.len(),
+            deleted: self.deleted.before.len(),
+            ends: self.ends.before.len(),
         }
     }
 
@@ -236,6 +262,8 @@ impl Tables {
             workers,
             uuids,
             numbers,
+            deleted,
+            ends,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -244,5 +272,7 @@ impl Tables {
         workers.undo(written.workers);
         uuids.undo(written.uuids);
         numbers.undo(written.numbers);
+        deleted.undo(written.deleted);
+        ends.undo(written.ends);
     }
 }

@@ -1,5 +1,7 @@
 //! What may be done, in memory.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::Transaction;
@@ -11,9 +13,10 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, RanBy, Recorded,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
     Rows, Said,
 };
+use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -21,6 +24,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// As far apart as two births of one job may seem.
@@ -83,10 +87,6 @@ impl Rows for Transaction<'_> {
             .map(|(id, _)| id))
     }
 
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
-        Ok(self.0.borrow().task(task).map(|row| row.status))
-    }
-
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         let command = match row.content {
             Content::Call(call) => Some(call.command.as_str().to_owned()),
@@ -106,7 +106,10 @@ impl Rows for Transaction<'_> {
             owner: None,
             worker: None,
             ahead: false,
+            cancel_asked: None,
+            cancel_now: false,
             reason: None,
+            tags: row.tags.to_vec(),
             created: row.created,
             started: None,
             finished: None,
@@ -170,7 +173,8 @@ impl Rows for Transaction<'_> {
     }
 
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+        let mut tables = self.0.borrow_mut();
+        tables.change(
             ending.id.task,
             |row| row.is_run_by(ending.id, Some(ending.owner)),
             |row| {
@@ -183,8 +187,21 @@ impl Rows for Transaction<'_> {
                 row.kicks = ending.kicks.map_or(row.kicks, column);
                 row.started = ending.started.or(row.started);
                 row.ahead = false;
+                (row.cancel_asked, row.cancel_now) = (None, false);
             },
         )
+    }
+
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        let tables = self.0.borrow();
+        let row = tables.task(task);
+        let row = row.ok_or_else(|| Failed::row(Some(task), "a row vanished"))?;
+        Ok(Ran {
+            tube: row.tube.to_string(),
+            command: row.command.clone().unwrap_or_default(),
+            started: row.started.unwrap_or_default(),
+            since: None,
+        })
     }
 
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
@@ -203,14 +220,46 @@ impl Rows for Transaction<'_> {
                 row.started = before.as_ref().map(|one| one.started);
                 (row.owner, row.worker) = (None, None);
                 (row.attempt, row.ahead) = (row.attempt.saturating_sub(1), false);
+                (row.cancel_asked, row.cancel_now) = (None, false);
             },
         )
+    }
+
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| {
+                row.status = Status::Cancelled;
+                (row.due, row.finished) = (None, Some(at));
+                row.reason = reason.map(str::to_owned);
+            },
+        )
+    }
+
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Running,
+            |row| {
+                row.cancel_asked.get_or_insert(asked);
+                row.cancel_now |= now;
+                row.reason = reason.map(str::to_owned).or(row.reason.take());
+            },
+        )?;
+        Ok(())
     }
 
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
         self.0.borrow_mut().change(
             task,
-            |row| row.status == Status::Failed,
+            |row| matches!(row.status, Status::Failed | Status::Cancelled),
             |row| {
                 row.status = Status::Waiting;
                 row.due = Some(row.finished.map_or(now, |finished| finished.min(now)));
@@ -259,6 +308,7 @@ impl Rows for Transaction<'_> {
             started,
             finished: ended.finished,
             outcome: ended.outcome.clone(),
+            took: ended.took,
         };
         tables.add_attempt(ended.id, row)
     }
@@ -323,6 +373,38 @@ impl Rows for Transaction<'_> {
             |row| row.status == Status::Waiting,
             |row| row.reason = Some(reason.to_owned()),
         )?;
+        Ok(())
+    }
+
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        self.0.borrow_mut().change(
+            task,
+            |row| row.status == Status::Waiting,
+            |row| (row.due, row.reason) = (Some(due), None),
+        )?;
+        Ok(())
+    }
+
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.priority = priority)?;
+        Ok(())
+    }
+
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.content = content.clone())?;
+        Ok(())
+    }
+
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.tags = tags.to_vec())?;
+        Ok(())
+    }
+
+    fn delete(&self, task: TaskId) -> Result<(), Failed> {
+        self.0.borrow_mut().delete_task(task);
         Ok(())
     }
 
@@ -477,6 +559,39 @@ impl Rows for Transaction<'_> {
         }
         tables.write_worker(worker, None);
         Ok(true)
+    }
+
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let is_of = |other: &&Of| (other.minute, &other.tube) == (of.minute, &of.tube);
+        let is_one_too_many = !of.command.is_empty()
+            && !tables.ends().contains_key(of)
+            && tables.ends().keys().filter(is_of).count() >= commands;
+        let of = match is_one_too_many {
+            true => of.nameless(),
+            false => of.clone(),
+        };
+        let before = tables.ends().get(&of).cloned();
+        if before.is_none() {
+            let minutes = || tables.ends().keys().map(|of| of.minute);
+            let old = minutes().min().filter(|minute| minute < kept.start());
+            let to_come = minutes().max().filter(|minute| minute > kept.end());
+            let goes = |of: &&Of| [old, to_come].contains(&Some(of.minute));
+            let gone: Vec<Of> = tables.ends().keys().filter(goes).cloned().collect();
+            for of in gone {
+                tables.write_ends(of, None);
+            }
+        }
+        let mut ends = before.unwrap_or_default();
+        ends.add(more);
+        tables.write_ends(of, Some(ends));
+        Ok(())
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

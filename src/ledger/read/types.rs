@@ -7,8 +7,9 @@ use uuid::Uuid;
 use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::output::Captured;
+use crate::task::resources::Resources;
 use crate::task::state::Status;
-use crate::tube::TubeName;
+use crate::task::tag::Tag;
 
 /// Where a task stands, as people see it: a task that is recorded as running while its worker is dead
 /// is stalled.
@@ -114,12 +115,16 @@ pub struct Task {
     pub body: Option<Vec<u8>>,
     /// How many bytes it has.
     pub body_size: Option<i64>,
+    /// What its producer calls it, by the names.
+    pub tags: Vec<Tag>,
     /// Where it stands.
     pub status: DisplayedStatus,
     /// When it may run, while it waits.
     pub due: Option<Millis>,
-    /// Why it failed.
+    /// Why it failed or was cancelled, or is to be.
     pub reason: Option<String>,
+    /// Since when it is to be cancelled, while it runs.
+    pub cancel_asked: Option<Millis>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's number, as last known.
@@ -156,6 +161,28 @@ pub struct Report {
     pub has_result: bool,
 }
 
+impl Task {
+    /// What a shell would have seen of its command: the exit code of its last attempt, 128 and the number of the signal
+    /// that ended it, and 1 where there is neither, or where a task that is not done exited with 0. `None`: the task
+    /// has not ended.
+    pub fn exit_status(&self) -> Option<u8> {
+        if !self.status.is_ended() {
+            return None;
+        }
+        let last = self.attempts.last();
+        let code = last.and_then(|last| {
+            let by_signal = last.signal.map(|signal| signal.saturating_add(128));
+            last.exit_code.or(by_signal)
+        });
+        let code = code.and_then(|code| u8::try_from(code).ok());
+        Some(match (self.status == DisplayedStatus::Done, code) {
+            (true, _) => 0,
+            (false, None | Some(0)) => 1,
+            (false, Some(code)) => code,
+        })
+    }
+}
+
 /// An attempt as it is shown.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -176,73 +203,10 @@ pub struct Attempt {
     pub signal: Option<i64>,
     /// Why it was not run.
     pub reason: Option<String>,
+    /// What its command took of the machine, where that is known.
+    pub took: Option<Resources>,
     /// What was printed; only where it was asked for.
     pub output: Option<Captured>,
-}
-
-/// Which tasks a list shows: all of them, unless it is told less.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Filter {
-    /// Those that stand in one of these; anywhere, where there is none.
-    pub statuses: Vec<DisplayedStatus>,
-    /// Those of this tube.
-    pub tube: Option<String>,
-    /// Those of this command.
-    pub command: Option<String>,
-    /// Those that were recorded then or later.
-    pub since: Option<Millis>,
-    /// Those that were recorded before.
-    pub until: Option<Millis>,
-}
-
-impl Filter {
-    /// Only those that stand there, or where was said before.
-    #[must_use]
-    pub fn status(mut self, status: DisplayedStatus) -> Filter {
-        self.statuses.push(status);
-        self
-    }
-
-    /// Only those that were recorded then or later, in milliseconds since 1970.
-    #[must_use]
-    pub fn since(self, since: Millis) -> Filter {
-        let since = Some(since);
-        Filter { since, ..self }
-    }
-
-    /// Only those that were recorded before, in milliseconds since 1970.
-    #[must_use]
-    pub fn until(self, until: Millis) -> Filter {
-        let until = Some(until);
-        Filter { until, ..self }
-    }
-
-    /// The recorded statuses that it lets through, each once; all, where there is none.
-    pub(crate) fn recorded(&self) -> Vec<Status> {
-        let mut recorded: Vec<Status> = Vec::new();
-        for status in &self.statuses {
-            let status = status.recorded();
-            if !recorded.contains(&status) {
-                recorded.push(status);
-            }
-        }
-        recorded
-    }
-
-    /// Only those of this tube.
-    #[must_use]
-    pub fn tube(self, tube: &TubeName) -> Filter {
-        let tube = Some(tube.to_string());
-        Filter { tube, ..self }
-    }
-
-    /// Only those of this command.
-    #[must_use]
-    pub fn command(self, command: impl Into<String>) -> Filter {
-        let command = Some(command.into());
-        Filter { command, ..self }
-    }
 }
 
 /// Whose task is asked for.

@@ -8,8 +8,10 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::report::Progress;
+use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 /// A task's row, as far as a claim needs it.
@@ -90,6 +92,8 @@ pub struct NewRow<'a> {
     pub due: Millis,
     /// When it is recorded.
     pub created: Millis,
+    /// What its producer calls it.
+    pub tags: &'a [Tag],
     /// How it came.
     pub origin: Origin<'a>,
 }
@@ -151,6 +155,34 @@ pub struct Ending<'a> {
     pub started: Option<Millis>,
 }
 
+/// What is counted of an attempt besides how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The name of the task's tube.
+    pub tube: String,
+    /// The name of its command; nothing where that is not known.
+    pub command: String,
+    /// When the attempt began, or was claimed ahead of its turn.
+    pub started: Millis,
+    /// Since when the task could have been run, if that is known.
+    pub since: Option<Millis>,
+}
+
+/// That an attempt that runs is to be cancelled, as its task's row says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// When somebody first asked.
+    pub asked: Millis,
+    /// Its command is to be killed at once.
+    pub now: bool,
+    /// Why, in the words of whoever asked.
+    pub reason: Option<String>,
+    /// What the task had used up before the attempt.
+    pub budget: Budget,
+}
+
 /// An attempt that has ended, as its own row says it.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedAttempt<'a> {
@@ -162,6 +194,8 @@ pub struct EndedAttempt<'a> {
     pub finished: Millis,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// What its command took of the machine, where that is known.
+    pub took: Option<Resources>,
 }
 
 /// What a command has said of its attempt.
@@ -263,6 +297,8 @@ pub struct Tally {
     pub status: Status,
     /// Who answers for them, if they run.
     pub owner: Option<WorkerId>,
+    /// When the first of them is due, if they wait.
+    pub due: Option<Millis>,
     /// How many.
     pub count: u64,
 }
@@ -303,6 +339,8 @@ pub struct Listed {
 pub struct ForeignJob {
     /// What it asks for.
     pub content: Content,
+    /// What its producer calls the task.
+    pub tags: Vec<Tag>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.
@@ -368,6 +406,19 @@ pub struct Unsure {
     pub tube: String,
     /// The broker instance that numbered its job.
     pub instance: String,
+}
+
+/// A task, and what rings for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The task's identity.
+    pub uuid: Uuid,
+    /// Where it stands.
+    pub status: Status,
+    /// The job that we put for it, if that is not known to be deleted.
+    pub job: Option<OldJob>,
+    /// Its producer's own job, by which it came, if that is not known to be deleted.
+    pub foreign_job: Option<Unsure>,
 }
 
 /// Which tasks are to go.

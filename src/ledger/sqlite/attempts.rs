@@ -1,5 +1,7 @@
 //! The rows of attempts that have ended, and what they printed.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::column;
@@ -13,8 +15,9 @@ pub(super) fn add(change: &Connection, ended: &EndedAttempt<'_>) -> Result<(), F
     let outcome = ended.outcome;
     change
         .prepare_cached(
-            "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code, signal, reason)
-             SELECT id, attempt, ?2, started, ?3, ?4, ?5, ?6, ?7 FROM tasks WHERE id = ?1",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome, exit_code, signal, reason,
+                 user_time, system_time, peak_memory)
+             SELECT id, attempt, ?2, started, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM tasks WHERE id = ?1",
         )?
         .execute(params![
             ended.id.task,
@@ -24,8 +27,15 @@ pub(super) fn add(change: &Connection, ended: &EndedAttempt<'_>) -> Result<(), F
             outcome.exit_code(),
             outcome.signal(),
             outcome.reason(),
+            ended.took.map(|took| micros(took.user)),
+            ended.took.map(|took| micros(took.system)),
+            ended.took.map(|took| column(took.peak_memory)),
         ])?;
     Ok(())
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn add_output(

@@ -1,6 +1,6 @@
 //! Which rows are old, and may go.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::some_text;
 use crate::ledger::error::Failed;
@@ -55,16 +55,35 @@ pub(super) fn old(
 }
 
 pub(super) fn delete_sql(old: &Old) -> String {
-    format!("DELETE FROM tasks WHERE id = ?3 AND {}", may_go(old))
+    format!(
+        "DELETE FROM tasks WHERE id = ?3 AND {} RETURNING created",
+        may_go(old)
+    )
 }
 
 pub(super) fn delete(change: &Connection, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
     let mut delete = change.prepare_cached(&delete_sql(old))?;
-    let mut deleted = 0;
+    let (mut deleted, mut newest) = (0, None);
     for task in tasks {
-        deleted += delete.execute(params![Millis::MIN, old.before, task])? as u64;
+        let created: Option<Millis> = delete
+            .query_row(params![Millis::MIN, old.before, task], |row| row.get(0))
+            .optional()?;
+        newest = newest.max(created);
+        deleted += u64::from(created.is_some());
+    }
+    if let Some(newest) = newest {
+        note_newest(change, newest)?;
     }
     Ok(deleted)
+}
+
+/// Notes when the newest was recorded of those that were just deleted.
+pub(super) fn note_newest(change: &Connection, created: Millis) -> Result<(), Failed> {
+    // A newer one that is there tells as much, and on a full disk each page is one too many.
+    let sql = "UPDATE store SET deleted = ?1 WHERE (deleted IS NULL OR deleted < ?1)
+        AND ?1 > coalesce((SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 0)";
+    change.prepare_cached(sql)?.execute([created])?;
+    Ok(())
 }
 
 pub(super) fn count(look: &Connection, old: &Old) -> Result<u64, Failed> {

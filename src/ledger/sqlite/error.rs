@@ -63,22 +63,10 @@ impl From<sqlite::Error> for Error {
         match error {
             sqlite::Error::Locked { .. } => Error::Locked { what },
             error if error.is_of_one_row() => Error::Row { task: None, what },
-            sqlite::Error::Open { .. } => Error::Trouble {
+            error => Error::Trouble {
                 what,
-                next: Some(
-                    "name a store that can be written to with --store PATH or TASKQUEUE_STORE"
-                        .into(),
-                ),
+                next: error.next(),
             },
-            sqlite::Error::Newer { .. }
-            | sqlite::Error::NotOurs { .. }
-            | sqlite::Error::Migrate { .. }
-            | sqlite::Error::Compact { .. }
-            | sqlite::Error::Moved { .. }
-            | sqlite::Error::Sqlite { .. }
-            | sqlite::Error::Lives(_)
-            | sqlite::Error::Corrupt { .. }
-            | sqlite::Error::Closed => Error::trouble(what),
         }
     }
 }

@@ -1,16 +1,22 @@
 //! The operations on rows, each by its statement.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
-use super::{Connected, attempts, cleanup, puts, read, recover, reports, tasks, workers};
+use super::{
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, reports, tags, tasks,
+    workers,
+};
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Filter, Key, Report};
 use crate::ledger::rows::{
-    Backlog, Beginning, BegunPut, Each, EndedAttempt, Ending, ForeignJob, KeptJob, Known, Listed,
-    NewRow, NewWorker, Old, RanBy, Reads, Recorded, Rows, Running, Said, Tally, TaskRow, Unsure,
-    UnverifiedJob,
+    Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
+    KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
+    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
+use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -18,6 +24,7 @@ use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 use crate::tube::TubeName;
 
 impl Reads for Connected<'_> {
@@ -31,6 +38,14 @@ impl Reads for Connected<'_> {
 
     fn is_running(&self, attempt: AttemptId, owner: Option<WorkerId>) -> Result<bool, Failed> {
         recover::is_running(self.0, attempt, owner)
+    }
+
+    fn wish(&self, task: TaskId) -> Result<Option<Wish>, Failed> {
+        tasks::wish(self.0, task)
+    }
+
+    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
+        tasks::status(self.0, task)
     }
 
     fn missing(
@@ -103,6 +118,10 @@ impl Reads for Connected<'_> {
         recover::backlog(self.0)
     }
 
+    fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed> {
+        minutes::ends(self.0, from, to)
+    }
+
     fn page(
         &self,
         filter: &Filter,
@@ -113,8 +132,30 @@ impl Reads for Connected<'_> {
         read::page(self.0, filter, below, attempts, each)
     }
 
+    fn pick(
+        &self,
+        filter: &Filter,
+        after: TaskId,
+        up_to: TaskId,
+        each: &mut EachPicked<'_>,
+    ) -> Result<(), Failed> {
+        filter::pick(self.0, filter, after, up_to, each)
+    }
+
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
         read::shown(self.0, key, attempts)
+    }
+
+    fn row(&self, task: TaskId) -> Result<Option<TaskRow>, Failed> {
+        tasks::row(self.0, task)
+    }
+
+    fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {
+        puts::held(self.0, task)
+    }
+
+    fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed> {
+        tags::of(self.0, task)
     }
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
@@ -123,6 +164,10 @@ impl Reads for Connected<'_> {
 
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
         reports::one(self.0, task)
+    }
+
+    fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
+        tasks::may_lack(self.0, recorded)
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {
@@ -147,10 +192,6 @@ impl Rows for Connected<'_> {
         tasks::same_task(self.0, uuid, content)
     }
 
-    fn status(&self, task: TaskId) -> Result<Option<Status>, Failed> {
-        tasks::status(self.0, task)
-    }
-
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         tasks::insert(self.0, row)
     }
@@ -167,8 +208,26 @@ impl Rows for Connected<'_> {
         tasks::end(self.0, ending)
     }
 
+    fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
+        tasks::ran(self.0, task)
+    }
+
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed> {
         tasks::unclaim(self.0, attempt, owner)
+    }
+
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+        tasks::cancel(self.0, task, at, reason)
+    }
+
+    fn ask_to_cancel(
+        &self,
+        task: TaskId,
+        asked: Millis,
+        now: bool,
+        reason: Option<&str>,
+    ) -> Result<(), Failed> {
+        tasks::ask_to_cancel(self.0, task, asked, now, reason)
     }
 
     fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
@@ -219,6 +278,26 @@ impl Rows for Connected<'_> {
 
     fn waits_since(&self, task: TaskId) -> Result<Millis, Failed> {
         attempts::waits_since(self.0, task)
+    }
+
+    fn make_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
+        tasks::make_due(self.0, task, due)
+    }
+
+    fn set_priority(&self, task: TaskId, priority: u32) -> Result<(), Failed> {
+        tasks::set_priority(self.0, task, priority)
+    }
+
+    fn set_content(&self, task: TaskId, content: &Content) -> Result<(), Failed> {
+        tasks::set_content(self.0, task, content)
+    }
+
+    fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed> {
+        tags::set(self.0, task, tags)
+    }
+
+    fn delete(&self, task: TaskId) -> Result<(), Failed> {
+        tasks::delete(self.0, task)
     }
 
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed> {
@@ -286,6 +365,16 @@ impl Rows for Connected<'_> {
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
         workers::forget(self.0, worker)
+    }
+
+    fn add_ends(
+        &self,
+        of: &Of,
+        more: &Ends,
+        kept: RangeInclusive<i64>,
+        commands: usize,
+    ) -> Result<(), Failed> {
+        minutes::add(self.0, of, more, &kept, commands)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -1,10 +1,11 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, puts, read, recover, tasks, workers};
+use super::{cleanup, filter, minutes, puts, recover, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
 use crate::task::Millis;
+use crate::task::id::TaskId;
 use crate::task::state::Status;
 
 /// How SQLite goes about a query, a step a line.
@@ -22,17 +23,13 @@ fn queries_go_by_their_indices() {
     let dir = tempfile::tempdir().unwrap();
     let db = Database::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
     let list = |status: Option<&str>, tube: Option<&str>, command: Option<&str>| {
-        let filter = Filter {
-            statuses: status
-                .and_then(DisplayedStatus::from_word)
-                .into_iter()
-                .collect(),
-            tube: tube.map(String::from),
-            command: command.map(String::from),
-            since: None,
-            until: None,
-        };
-        read::query(&filter).0
+        let mut filter = Filter::default();
+        filter
+            .statuses
+            .extend(status.and_then(DisplayedStatus::from_word));
+        filter.tube = tube.map(String::from);
+        filter.command = command.map(String::from);
+        filter::newest("reason", &filter, TaskId::AFTER_ALL).sql
     };
     let old = Old {
         statuses: vec![Status::Done, Status::Failed],
@@ -40,6 +37,8 @@ fn queries_go_by_their_indices() {
     };
     let table = [
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
+        (tasks::by_id(), "tasks USING INTEGER PRIMARY KEY"),
+        (puts::HELD.into(), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),
@@ -71,6 +70,30 @@ fn queries_go_by_their_indices() {
         (
             recover::MISSING.into(),
             "puts USING PRIMARY KEY (tube=? AND task>?)",
+        ),
+        (
+            minutes::ENDS.into(),
+            "minutes USING PRIMARY KEY (minute>? AND minute<?)",
+        ),
+        (
+            minutes::OF.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
+        ),
+        (
+            minutes::COMMANDS.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=?)",
+        ),
+        (
+            minutes::UPDATE.into(),
+            "minutes USING PRIMARY KEY (minute=? AND tube=? AND command=?)",
+        ),
+        (
+            minutes::FORGET.into(),
+            "minutes USING PRIMARY KEY (minute=?)",
+        ),
+        (
+            minutes::FORGET_TO_COME.into(),
+            "minutes USING PRIMARY KEY (minute=?)",
         ),
     ];
     for (sql, index) in table {
@@ -110,6 +133,71 @@ fn queries_go_by_their_indices() {
     assert!(plan.contains("USING INDEX tasks_status"), "{plan}");
 }
 
+/// Whatever is asked for: a page comes in order, so that it ends where it is full, and the next one goes on there.
+#[test]
+fn no_page_is_sorted_whatever_is_filtered_for() {
+    use DisplayedStatus::{Cancelled, Done, Failed, Running, Stalled, Waiting};
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::open(&dir.path().join("t.db"), Durability::ProcessDeath).unwrap();
+    let all = Filter::default();
+    let ended = all.clone().status(Failed).status(Cancelled);
+    let status = "USING INDEX tasks_status (status=? AND rowid>? AND rowid<?)";
+    let covering = "USING COVERING INDEX tasks_status (status=? AND rowid>? AND rowid<?)";
+    let table = [
+        (
+            all.clone(),
+            "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (all.clone().status(Failed), covering),
+        (ended.clone(), covering),
+        (
+            all.clone().status(Waiting).status(Running).status(Stalled),
+            covering,
+        ),
+        (all.clone().status(Stalled), status),
+        (ended.clone().command("c").since(1).until(2), status),
+        (all.clone().reason("text"), status),
+        (
+            all.clone().status(Done).status(Failed),
+            "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            all.clone().ids([TaskId(5), TaskId(6)]),
+            "tasks USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (ended.clone().ids([TaskId(5)]).command("c"), "rowid=?"),
+        (
+            all.clone().tag("k".parse().unwrap()),
+            "tags USING PRIMARY KEY (name=? AND task>? AND task<?)",
+        ),
+        (
+            ended
+                .clone()
+                .tag("k=v".parse().unwrap())
+                .tag("l".parse().unwrap()),
+            "tags USING COVERING INDEX tags_value (name=? AND value=? AND task>? AND task<?)",
+        ),
+        (
+            all.clone().ids([TaskId(5)]).tag("k".parse().unwrap()),
+            "rowid=?",
+        ),
+        (
+            all.clone().command("c"),
+            "tasks_command (command=? AND rowid>? AND rowid<?)",
+        ),
+    ];
+    for (filter, by) in table {
+        let oldest = filter::oldest(&filter, TaskId::BEFORE_ALL, TaskId::AFTER_ALL).sql;
+        let newest = filter::newest("reason", &filter, TaskId::AFTER_ALL).sql;
+        let (oldest, newest) = (plan(&db, &oldest), plan(&db, &newest));
+        assert!(oldest.contains(by), "{filter:?}\n{oldest}");
+        for plan in [oldest, newest] {
+            assert!(!plan.contains("TEMP B-TREE"), "{filter:?}\n{plan}");
+            assert!(!plan.contains("SCAN tasks"), "{filter:?}\n{plan}");
+        }
+    }
+}
+
 /// A row that is deleted takes along, or is kept by, those that refer to it: they are found by an index. Words are not
 /// deleted.
 #[test]
@@ -136,6 +224,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
+        "tasks",
     ];
     assert_eq!(parents, expected);
 }

@@ -2,7 +2,7 @@
 //!
 //! Each row names its broker. The first one's number is 1, and there is no other yet.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::attempts::WAITS_SINCE;
@@ -11,10 +11,11 @@ use super::error::nonsense;
 use crate::broker::JobId;
 use crate::clock::Moment;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{BegunPut, ForeignJob, KeptJob, OldJob};
+use crate::ledger::rows::{BegunPut, ForeignJob, Held, KeptJob, OldJob, Unsure};
 use crate::sqlite::jobs;
 use crate::task::Millis;
 use crate::task::id::{PutId, TaskId};
+use crate::task::state::Status;
 use crate::tube::TubeName;
 
 /// Which put of the task ?1 has begun last.
@@ -23,6 +24,64 @@ const GENERATION: &str = "coalesce(
      WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND puts.task = ?1 AND puts.broker = 1),
     (SELECT generation FROM task_jobs WHERE task_jobs.task = ?1 AND task_jobs.broker = 1),
     0)";
+
+pub(super) const HELD: &str = "SELECT uuid, status, tasks.tube,
+        task_jobs.job, task_jobs.instance, coalesce(task_jobs.gone, 0),
+        foreign_jobs.job, foreign_jobs.instance, foreign_jobs.hash, coalesce(foreign_jobs.gone, 0)
+     FROM tasks
+     LEFT JOIN foreign_jobs ON foreign_jobs.task = id
+     LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
+     WHERE id = ?1";
+
+pub(super) fn held(look: &Connection, task: TaskId) -> Result<Option<Held>, Failed> {
+    let read = |row: &Row<'_>| {
+        let status = row.get_ref(1)?.as_str()?.to_owned();
+        let job: Option<i64> = row.get(3)?;
+        let foreign: Option<i64> = row.get(6)?;
+        let (is_gone, foreign_gone): (bool, bool) = (row.get(5)?, row.get(9)?);
+        let job = job.filter(|_| !is_gone).map(|job| {
+            let instance = text(row, 4)?;
+            Ok::<_, rusqlite::Error>(OldJob {
+                id: job.unsigned_abs(),
+                instance,
+            })
+        });
+        let foreign_job = foreign.filter(|_| !foreign_gone).map(|job| {
+            Ok::<_, rusqlite::Error>(Unsure {
+                id: task,
+                job: job.unsigned_abs(),
+                hash: row.get(8)?,
+                tube: some_text(row, 2)?,
+                instance: some_text(row, 7)?,
+            })
+        });
+        Ok((
+            Uuid::from_bytes(row.get(0)?),
+            status,
+            job.transpose()?,
+            foreign_job.transpose()?,
+        ))
+    };
+    let found = look
+        .prepare_cached(HELD)?
+        .query_row([task], read)
+        .optional()?;
+    let Some((uuid, status, job, foreign_job)) = found else {
+        return Ok(None);
+    };
+    let unknown = || {
+        Failed::row(
+            task,
+            nonsense(&format!("task {task} has the status '{status}'")),
+        )
+    };
+    Ok(Some(Held {
+        uuid,
+        status: Status::from_word(&status).ok_or_else(unknown)?,
+        job,
+        foreign_job,
+    }))
+}
 
 /// Begins the put number 1 of a task that is new.
 pub(super) fn first(

@@ -1,60 +1,34 @@
 //! Rows as they are shown.
 
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
-};
+use std::time::Duration;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::columns::{some_text, text};
 use super::error::nonsense;
+use super::filter::{self, Query};
 use super::reports::{self, REPORT};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed};
 use crate::task::id::TaskId;
+use crate::task::resources::Resources;
 use crate::task::state::Status;
+use crate::task::tag::Tag;
 
+/// What is shown of a task, but for its id and its body.
 const COLUMNS: &str =
-    "id, uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
+    "uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority,
     coalesce((SELECT job FROM foreign_jobs WHERE task = tasks.id),
              (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
     created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
-        NULL)";
-
-/// The query for those below an id, which is its first value, the newest first; and its other values.
-pub(super) fn query(filter: &Filter) -> (String, Vec<&dyn ToSql>) {
-    let mut sql = format!("SELECT {COLUMNS}, NULL FROM tasks WHERE id < ?1");
-    let mut values: Vec<&dyn ToSql> = Vec::new();
-    match filter.recorded().as_slice() {
-        [] => {}
-        [Status::Done] => sql.push_str(" AND status = 'done'"),
-        // In the words of the index that leaves out what is done, or it is not used.
-        [other] => sql.push_str(&format!(" AND status = '{other}' AND status <> 'done'")),
-        several => {
-            let words: Vec<String> = several.iter().map(|status| format!("'{status}'")).collect();
-            sql.push_str(&format!(" AND status IN ({})", words.join(", ")));
-            if !several.contains(&Status::Done) {
-                sql.push_str(" AND status <> 'done'");
-            }
-        }
-    }
-    for (column, value) in [("tube", &filter.tube), ("command", &filter.command)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND {column} = ?{}", values.len() + 1));
-        }
-    }
-    for (compared, value) in [(">=", &filter.since), ("<", &filter.until)] {
-        if let Some(value) = value {
-            values.push(value);
-            sql.push_str(&format!(" AND created {compared} ?{}", values.len() + 1));
-        }
-    }
-    sql.push_str(" ORDER BY id DESC");
-    (sql, values)
-}
+        NULL),
+    (SELECT json_group_array(json_array(name, value)) FROM
+        (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name)),
+    cancel_asked";
 
 pub(super) fn page(
     look: &Connection,
@@ -63,11 +37,9 @@ pub(super) fn page(
     most: u32,
     each: &mut Each<'_>,
 ) -> Result<(), Failed> {
-    let (sql, values) = query(filter);
+    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
     let mut statement = look.prepare_cached(&sql)?;
     let mut beside = Beside::of(look)?;
-    let first: &dyn ToSql = &below;
-    let values = std::iter::once(first).chain(values.iter().copied());
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
         if !each(listed(row, &mut beside, most, false)?)? {
@@ -83,7 +55,7 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
         Key::Uuid(_) => "uuid",
     };
     let mut statement = look.prepare_cached(&format!(
-        "SELECT {COLUMNS}, body FROM tasks WHERE {by} = ?1"
+        "SELECT id, {COLUMNS}, body FROM tasks WHERE {by} = ?1"
     ))?;
     let mut beside = Beside::of(look)?;
     let read = |row: &Row<'_>| Ok(listed(row, &mut beside, most, true));
@@ -95,7 +67,8 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
 }
 
 const ATTEMPTS: &str =
-    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason
+    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason,
+        user_time, system_time, peak_memory
     FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
 
 /// What else is asked for each task.
@@ -136,11 +109,13 @@ fn listed(
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(18)?,
+        body: row.get(20)?,
         body_size: row.get(6)?,
+        tags: tags(row, 18)?,
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,
+        cancel_asked: row.get(19)?,
         priority: row.get(10)?,
         job: row.get(11)?,
         created: row.get(12)?,
@@ -153,6 +128,20 @@ fn listed(
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })
+}
+
+/// What stands there as an array of pairs.
+fn tags(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Tag>> {
+    let pairs = text(row, column)?.filter(|pairs| pairs != "[]");
+    let pairs: Vec<(String, Option<String>)> = match pairs {
+        // What is no text must have been put there by hand.
+        Some(pairs) => serde_json::from_str(&pairs).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| Tag::from_row(name, value))
+        .collect())
 }
 
 /// The attempt that a task's row speaks of, if that has not ended.
@@ -169,8 +158,24 @@ fn running(row: &Row<'_>) -> rusqlite::Result<Option<Attempt>> {
         exit_code: None,
         signal: None,
         reason: None,
+        took: None,
         output: None,
     }))
+}
+
+/// What an attempt took, where all of that is known.
+fn took(row: &Row<'_>) -> rusqlite::Result<Option<Resources>> {
+    let number = |at: usize| -> rusqlite::Result<_> {
+        Ok(row.get::<_, Option<i64>>(at)?.map(i64::unsigned_abs))
+    };
+    Ok(match (number(8)?, number(9)?, number(10)?) {
+        (Some(user), Some(system), Some(peak_memory)) => Some(Resources {
+            user: Duration::from_micros(user),
+            system: Duration::from_micros(system),
+            peak_memory,
+        }),
+        (_, _, _) => None,
+    })
 }
 
 fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
@@ -183,6 +188,7 @@ fn ended(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         exit_code: row.get(5)?,
         signal: row.get(6)?,
         reason: text(row, 7)?,
+        took: took(row)?,
         output: None,
     })
 }

@@ -59,8 +59,8 @@ fn due_sql() -> String {
 }
 
 /// In the words of the index that leaves out what is done, or it is not used.
-const AT_REST: &str = "SELECT tube, status = 'failed', count(*) FROM tasks
-    WHERE status IN ('waiting', 'failed') AND status <> 'done' GROUP BY tube, status";
+const AT_REST: &str = "SELECT tube, status, count(*), min(due) FROM tasks
+    WHERE status IN ('waiting', 'failed', 'cancelled') AND status <> 'done' GROUP BY tube, status";
 const BACKLOG: &str =
     "SELECT tube, iif(arguments IS NULL, NULL, command), foreign_jobs.task IS NOT NULL, count(*)
     FROM tasks LEFT JOIN foreign_jobs ON foreign_jobs.task = id
@@ -186,11 +186,13 @@ pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {
     while let Some(row) = rows.next()? {
         tallies.push(Tally {
             tube: some_text(row, 0)?,
-            status: match row.get(1)? {
-                true => Status::Failed,
-                false => Status::Waiting,
+            status: match some_text(row, 1)?.as_str() {
+                "failed" => Status::Failed,
+                "cancelled" => Status::Cancelled,
+                _ => Status::Waiting,
             },
             owner: None,
+            due: row.get(3)?,
             count: row.get::<_, i64>(2)?.unsigned_abs(),
         });
     }
@@ -201,6 +203,7 @@ pub(super) fn tallies(look: &Connection) -> Result<Vec<Tally>, Failed> {
             tube: some_text(row, 0)?,
             status: Status::Running,
             owner: row.get(1)?,
+            due: None,
             count: row.get::<_, i64>(2)?.unsigned_abs(),
         });
     }

@@ -3,12 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::columns::column;
+use super::cleanup::note_newest;
+use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::puts;
+use super::tags;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, TaskRow};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, NewRow, Origin, Ran, TaskRow, Wish};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -45,6 +47,26 @@ pub(super) fn task(change: &Connection, uuid: &Uuid) -> Result<Option<TaskRow>, 
         .query_row([uuid.as_bytes()], read)
         .optional()?
         .transpose()
+}
+
+pub(super) fn by_id() -> String {
+    format!("{SELECT_TASK} WHERE id = ?1")
+}
+
+pub(super) fn row(change: &Connection, task: TaskId) -> Result<Option<TaskRow>, Failed> {
+    change
+        .prepare_cached(&by_id())?
+        .query_row([task], read)
+        .optional()?
+        .transpose()
+}
+
+pub(super) fn may_lack(look: &Connection, recorded: Millis) -> Result<bool, Failed> {
+    // Whoever records a task may have to wait between giving it its uuid and writing it.
+    let sql = "SELECT ?1 >= max(coalesce((SELECT created FROM tasks ORDER BY id DESC LIMIT 1), 0), coalesce(deleted, 0))
+            OR coalesce(?1 BETWEEN lacks_from - 60000 AND lacks_until, 0) FROM store";
+    let mut statement = look.prepare_cached(sql)?;
+    Ok(statement.query_row([recorded], |row| row.get(0))?)
 }
 
 pub(super) fn foreign_task(
@@ -125,6 +147,7 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
     let Some(id) = id else {
         return Ok(None);
     };
+    tags::add(change, id, row.tags)?;
     match row.origin {
         Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
         Origin::Foreign {
@@ -169,7 +192,7 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
-                started = coalesce(?10, started), ahead = 0, deferred = ?11
+                started = coalesce(?10, started), ahead = 0, cancel_asked = NULL, cancel_now = 0, deferred = ?11
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -192,6 +215,20 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
     Ok(ended)
 }
 
+pub(super) fn ran(look: &Connection, task: TaskId) -> Result<Ran, Failed> {
+    let ran = look
+        .prepare_cached("SELECT tube, command, started FROM tasks WHERE id = ?1")?
+        .query_row([task], |row| {
+            Ok(Ran {
+                tube: some_text(row, 0)?,
+                command: text(row, 1)?.unwrap_or_default(),
+                started: row.get(2)?,
+                since: None,
+            })
+        })?;
+    Ok(ran)
+}
+
 pub(super) fn unclaim(
     change: &Connection,
     attempt: AttemptId,
@@ -200,12 +237,71 @@ pub(super) fn unclaim(
     let waits = change
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
+                cancel_asked = NULL, cancel_now = 0,
                 due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
                 started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![attempt.task, attempt.number, owner])?;
     Ok(waits == 1)
+}
+
+pub(super) fn wish(look: &Connection, task: TaskId) -> Result<Option<Wish>, Failed> {
+    let read = |row: &Row<'_>| {
+        Ok(Wish {
+            attempt: AttemptId {
+                task,
+                number: row.get(0)?,
+            },
+            asked: row.get(1)?,
+            now: row.get(2)?,
+            reason: text(row, 3)?,
+            budget: Budget {
+                spent: row.get(4)?,
+                lost: row.get(5)?,
+                deferred: row.get(6)?,
+            },
+        })
+    };
+    Ok(look
+        .prepare_cached(
+            "SELECT attempt, cancel_asked, cancel_now, reason, spent, lost, deferred FROM tasks
+             WHERE id = ?1 AND cancel_asked IS NOT NULL",
+        )?
+        .query_row([task], read)
+        .optional()?)
+}
+
+pub(super) fn cancel(
+    change: &Connection,
+    task: TaskId,
+    at: Millis,
+    reason: Option<&str>,
+) -> Result<bool, Failed> {
+    let cancelled = change
+        .prepare_cached(
+            "UPDATE tasks SET status = 'cancelled', due = NULL, finished = ?2, reason = ?3
+             WHERE id = ?1 AND status = 'waiting'",
+        )?
+        .execute(params![task, at, reason])?;
+    Ok(cancelled == 1)
+}
+
+pub(super) fn ask_to_cancel(
+    change: &Connection,
+    task: TaskId,
+    asked: Millis,
+    now: bool,
+    reason: Option<&str>,
+) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET cancel_asked = coalesce(cancel_asked, ?2), cancel_now = max(cancel_now, ?3),
+                reason = coalesce(?4, reason)
+             WHERE id = ?1 AND status = 'running'",
+        )?
+        .execute(params![task, asked, now, reason])?;
+    Ok(())
 }
 
 pub(super) fn renew(
@@ -218,7 +314,7 @@ pub(super) fn renew(
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
                 spent = 0, lost = 0, deferred = 0, tube = coalesce(?3, tube)
-             WHERE id = ?1 AND status = 'failed'",
+             WHERE id = ?1 AND status IN ('failed', 'cancelled')",
         )?
         .execute(params![task, now, tube.map(TubeName::as_str)])?;
     Ok(())
@@ -259,6 +355,51 @@ pub(super) fn set_due(change: &Connection, task: TaskId, due: Millis) -> Result<
         .prepare_cached("UPDATE tasks SET due = ?2 WHERE id = ?1")?
         .execute(params![task, due])?;
     Ok(())
+}
+
+/// Why it was not run is not known to hold any more.
+pub(super) fn make_due(change: &Connection, task: TaskId, due: Millis) -> Result<(), Failed> {
+    change
+        .prepare_cached(
+            "UPDATE tasks SET due = ?2, reason = NULL WHERE id = ?1 AND status = 'waiting'",
+        )?
+        .execute(params![task, due])?;
+    Ok(())
+}
+
+pub(super) fn set_priority(change: &Connection, task: TaskId, priority: u32) -> Result<(), Failed> {
+    change
+        .prepare_cached("UPDATE tasks SET priority = ?2 WHERE id = ?1")?
+        .execute(params![task, priority])?;
+    Ok(())
+}
+
+pub(super) fn set_content(
+    change: &Connection,
+    task: TaskId,
+    content: &Content,
+) -> Result<(), Failed> {
+    let columns = Columns::of(content);
+    change
+        .prepare_cached("UPDATE tasks SET arguments = ?2, options = ?3, body = ?4 WHERE id = ?1")?
+        .execute(params![
+            task,
+            columns.arguments,
+            columns.options,
+            columns.body
+        ])?;
+    Ok(())
+}
+
+pub(super) fn delete(change: &Connection, task: TaskId) -> Result<(), Failed> {
+    let created = change
+        .prepare_cached("DELETE FROM tasks WHERE id = ?1 RETURNING created")?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    match created {
+        Some(created) => note_newest(change, created),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn set_reason(change: &Connection, task: TaskId, reason: &str) -> Result<(), Failed> {

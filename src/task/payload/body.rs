@@ -1,5 +1,6 @@
 //! What a body can be, once it has been read.
 
+use crate::task::tag::Tag;
 use uuid::Uuid;
 
 use super::json::is_number;
@@ -77,6 +78,8 @@ pub struct Native {
     pub uuid: Option<Uuid>,
     /// What it asks for.
     pub call: Call,
+    /// What its producer calls it, in the order of the names.
+    pub tags: Vec<Tag>,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

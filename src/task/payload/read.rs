@@ -10,6 +10,7 @@ use super::json::{self, Member, Value};
 use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
+use crate::task::tag::{self, BadTag, Tag};
 
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
@@ -64,6 +65,7 @@ struct Fields<'a> {
     command: Option<&'a RawValue>,
     arguments: Option<&'a RawValue>,
     options: Option<&'a RawValue>,
+    tags: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -81,6 +83,7 @@ impl<'a> Fields<'a> {
                 "command" => &mut fields.command,
                 "arguments" => &mut fields.arguments,
                 "options" => &mut fields.options,
+                "tags" => &mut fields.tags,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
             if field.replace(member.value).is_some() {
@@ -124,6 +127,7 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
         ("command", fields.command),
         ("arguments", fields.arguments),
         ("options", fields.options),
+        ("tags", fields.tags),
     ] {
         if field.is_some() {
             return Err(Refusal::PointerWith { key });
@@ -155,7 +159,30 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
                 None => Vec::new(),
             },
         },
+        tags: match fields.tags {
+            Some(raw) => tags(&Value::of(raw))?,
+            None => Vec::new(),
+        },
     })
+}
+
+/// Reads an array of tags.
+fn tags(value: &Value<'_>) -> Result<Vec<Tag>, Refusal> {
+    let place = Place::Member("tags");
+    let Value::Array(array) = value else {
+        return Err(wrong(place, value, "an array"));
+    };
+    let elements = json::elements(array).map_err(|error| not_json(place, &error))?;
+    if elements.len() > tag::MOST {
+        let given = elements.len();
+        return Err(Refusal::Tag(BadTag::TooMany { given }));
+    }
+    let one = |raw: &RawValue| match Value::of(raw) {
+        Value::Text(text) => text.parse().map_err(Refusal::Tag),
+        other => Err(wrong(Place::Member("tags"), &other, "an array of strings")),
+    };
+    let tags = elements.into_iter().map(one).collect::<Result<_, _>>()?;
+    tag::of_a_task(tags).map_err(Refusal::Tag)
 }
 
 fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {

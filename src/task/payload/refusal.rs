@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::rules::BadName;
 use super::type_name::TypeName;
+use crate::task::tag::BadTag;
 
 /// Why a native payload may not run. Its text is the reason that people read.
 ///
@@ -28,7 +29,8 @@ pub enum Refusal {
     },
     /// A key that has no meaning; a misspelt one must not be ignored.
     #[error(
-        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments and options"
+        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options \
+         and tags"
     )]
     UnknownKey {
         /// The key.
@@ -46,6 +48,9 @@ pub enum Refusal {
         /// The option's name.
         name: String,
     },
+    /// What is called a tag and is none, or is one too many.
+    #[error("the payload's \"tags\": {0}")]
+    Tag(BadTag),
     /// A key that must be there.
     #[error("the payload has no {key:?}")]
     Missing {

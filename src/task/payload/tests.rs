@@ -361,7 +361,11 @@ proptest! {
 
     #[test]
     fn a_call_survives_a_body(call in call()) {
-        let native = Native { uuid: None, call };
+        let native = Native {
+            uuid: None,
+            call,
+            tags: Vec::new(),
+        };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }
 

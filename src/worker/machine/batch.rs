@@ -139,6 +139,25 @@ impl Batch {
         self.close();
     }
 
+    /// The attempt is to be cancelled, and does not begin. The others may.
+    pub fn withdrawn(&mut self, reservation: Reservation, attempt: AttemptId) {
+        self.begun.take_if(|(begun, _)| *begun == attempt);
+        self.unclaimed.push((reservation, attempt));
+    }
+
+    /// The same of one whose turn is to come; false if there is no such.
+    pub fn withdraw(&mut self, attempt: AttemptId) -> bool {
+        let is_it = |turn: &Turn| turn.attempt.id == attempt;
+        let place = self.turns.iter().position(is_it);
+        let turn = place.and_then(|place| self.turns.remove(place));
+        if let Some(turn) = turn {
+            // The attempt's lock goes here.
+            self.unclaimed.push((turn.reservation, turn.attempt.id));
+            return true;
+        }
+        false
+    }
+
     /// The attempt's command could not be started, and the attempt is un-claimed. Nothing of the batch begins any more.
     pub fn not_started(&mut self, attempt: AttemptId) {
         self.begun.take_if(|(begun, _)| *begun == attempt);

@@ -130,6 +130,14 @@ impl Machine {
                 let task = task.filter(|_| !claimant.job.is_pointer());
                 self.delete(claimant.reservation, task, now);
             }
+            Claim::NoRow { uuid, missing } => {
+                let job = claimant.reservation.id;
+                out.push(Effect::Say(Said::NoRow { job, uuid, missing }));
+                match missing {
+                    true => self.bury(claimant.reservation, Some(broker::DEFAULT_PRIORITY)),
+                    false => self.delete(claimant.reservation, None, now),
+                }
+            }
             Claim::GivenUp {
                 task,
                 reason,
@@ -255,6 +263,7 @@ impl Machine {
             tell_at: None,
             times_out_at: None,
             stage: Stage::Running,
+            called_off: None,
             stuck: None,
             look_at: now.at.saturating_add(LOOK_EVERY),
             suspension: Suspension::Going,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::How;
-use super::mode::Mode;
+use super::mode::{CallOff, Mode};
 use crate::task::state::{Exit, Outcome};
 
 /// The signal that the kernel sends, and everybody.
@@ -16,6 +16,19 @@ pub enum Cause {
     TimedOut,
     /// The worker goes.
     Interrupted,
+    /// Somebody called the task off.
+    Cancelled,
+}
+
+/// What a command is to end for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The worker's.
+    pub mode: Mode,
+    /// When the command's time is up.
+    pub times_out_at: Option<Duration>,
+    /// Its task is called off.
+    pub called_off: Option<CallOff>,
 }
 
 /// How far the ending of a command has come.
@@ -50,13 +63,7 @@ pub enum Send {
 
 impl Stage {
     /// Where it stands now, and what is to be sent for that. `kill_after` is the time between TERM and KILL.
-    pub fn advance(
-        self,
-        mode: Mode,
-        times_out_at: Option<Duration>,
-        kill_after: Duration,
-        now: Duration,
-    ) -> (Stage, Option<Send>) {
+    pub fn advance(self, ends: Ends, kill_after: Duration, now: Duration) -> (Stage, Option<Send>) {
         let kill = |cause| {
             let killed = Stage::Killed { cause, at: now };
             (killed, Some(Send::Kill))
@@ -65,16 +72,25 @@ impl Stage {
             let kill_at = now.saturating_add(kill_after);
             (Stage::Terminated { cause, kill_at }, Some(Send::Term))
         };
-        match (self, mode) {
-            (Stage::Killed { .. }, _) => (self, None),
-            (Stage::Terminated { cause, .. }, Mode::Stopping) => kill(cause),
-            (Stage::Terminated { cause, kill_at }, _) if kill_at <= now => kill(cause),
-            (Stage::Terminated { .. }, _) => (self, None),
-            (Stage::Running, Mode::Stopping) => kill(Cause::Interrupted),
-            (Stage::Running, Mode::Draining { until: Some(until) }) if until <= now => {
+        let Ends {
+            mode,
+            times_out_at,
+            called_off,
+        } = ends;
+        match (self, called_off, mode) {
+            (Stage::Killed { .. }, ..) => (self, None),
+            (Stage::Terminated { cause, .. }, _, Mode::Stopping) => kill(cause),
+            (Stage::Terminated { cause, .. }, Some(CallOff::Kill), _) => kill(cause),
+            (Stage::Terminated { cause, kill_at }, ..) if kill_at <= now => kill(cause),
+            (Stage::Terminated { .. }, ..) => (self, None),
+            (Stage::Running, Some(CallOff::Kill), _) => kill(Cause::Cancelled),
+            (Stage::Running, Some(CallOff::Ask), Mode::Stopping) => kill(Cause::Cancelled),
+            (Stage::Running, Some(CallOff::Ask), _) => terminate(Cause::Cancelled),
+            (Stage::Running, None, Mode::Stopping) => kill(Cause::Interrupted),
+            (Stage::Running, None, Mode::Draining { until: Some(until) }) if until <= now => {
                 terminate(Cause::Interrupted)
             }
-            (Stage::Running, Mode::Working | Mode::Draining { .. }) => match times_out_at {
+            (Stage::Running, None, Mode::Working | Mode::Draining { .. }) => match times_out_at {
                 Some(at) if at <= now => terminate(Cause::TimedOut),
                 Some(_) | None => (self, None),
             },
@@ -110,6 +126,7 @@ impl Stage {
             (Stage::Terminated { cause, .. } | Stage::Killed { cause, .. }, exit) => match cause {
                 Cause::TimedOut => Outcome::TimedOut(exit),
                 Cause::Interrupted => Outcome::Interrupted(exit),
+                Cause::Cancelled => Outcome::Cancelled(exit),
             },
         }
     }

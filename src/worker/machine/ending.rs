@@ -93,6 +93,7 @@ impl Machine {
             begun,
             started,
             stage,
+            called_off,
             stuck,
             ..
         } = running;
@@ -111,7 +112,16 @@ impl Machine {
         let outcome = ended.reported.judge(outcome);
         // What the command has said since goes with its outcome.
         self.notes.progress = None;
+        // What went well is done, whoever called it off meanwhile.
+        let outcome = match (called_off, outcome) {
+            (Some(_), well @ Outcome::Exited(0)) | (None, well) => well,
+            (Some(_), other) => other.called_off(),
+        };
         let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
+        let (next, budget) = match (called_off, next) {
+            (Some(_), Next::Failed { .. } | Next::Wait(_)) => (Next::Cancelled, facts.budget),
+            (_, next) => (next, budget),
+        };
         let kicks = facts.kicks.filter(|_| matches!(next, Next::Failed { .. }));
         let long = now.at.saturating_sub(begun);
         let printed = ended.output.size();
@@ -126,9 +136,11 @@ impl Machine {
                 budget,
                 output: ended.output,
                 report: ended.reported.kept(is_done),
+                took: ended.took,
                 kicks,
                 started,
                 finished: ended.at,
+                ran: Some(Arc::clone(&facts.ran)),
             }),
             reservation,
             facts,
@@ -216,9 +228,10 @@ impl Machine {
             reservation,
             facts,
             settlement,
+            long,
             ..
         } = finished;
-        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        out.push(ended(&settlement, long));
         self.tell(now, out);
         let task = facts.foreign_task();
         self.batch
@@ -248,6 +261,7 @@ impl Machine {
     ) {
         let Entered {
             ours,
+            called_off,
             claim,
             prefetch,
             ..
@@ -259,7 +273,8 @@ impl Machine {
         if let (Some((reservation, job)), Some(claim)) = (found.next(), claim) {
             self.claimed = Some(Box::new((reservation, job, claim)));
         }
-        self.recorded(Last::Ended(looking.finished), &ours, false, now, out);
+        let last = Last::Ended(looking.finished);
+        self.recorded(last, (&ours, &called_off), false, now, out);
         let mut later = Vec::new();
         let attempts = prefetch.into_iter().chain(std::iter::repeat_with(|| None));
         for ((reservation, job), attempt) in found.zip(attempts) {
@@ -279,11 +294,12 @@ impl Machine {
         self.have_again(later);
     }
 
-    /// What there was is recorded. `ours` says for each attempt whether it was ours to record.
+    /// What there was is recorded. `ours` says for each attempt whether it was ours to record; `called_off`, which
+    /// tasks are cancelled instead of what was said.
     pub(super) fn recorded(
         &mut self,
         last: Last,
-        ours: &[bool],
+        (ours, called_off): (&[bool], &[TaskId]),
         at_last: bool,
         now: Now,
         out: &mut Effects,
@@ -297,6 +313,7 @@ impl Machine {
             reservation,
             facts,
             settlement,
+            long,
             ..
         } = match last {
             Last::Ended(finished) => finished,
@@ -311,12 +328,16 @@ impl Machine {
             }
             Last::Nothing => return self.rest(now),
         };
+        let settlement = match called_off.contains(&facts.id.task) {
+            true => Arc::new(settlement.called_off(facts.budget)),
+            false => settlement,
+        };
         out.push(gap(Point::OutcomeRecorded));
         let is_ours = ours.last().is_some_and(|ours| *ours);
         if !is_ours {
             out.push(Effect::Say(Said::NotOurs(facts.id)));
         }
-        out.push(Effect::Say(Said::Ended(Arc::clone(&settlement))));
+        out.push(ended(&settlement, long));
         self.tell(now, out);
         self.keep_alive = None;
         match &settlement.next {
@@ -392,6 +413,13 @@ impl Machine {
         }
         true
     }
+}
+
+fn ended(settlement: &Arc<Settlement>, long: Duration) -> Effect {
+    Effect::Say(Said::Ended {
+        settlement: Arc::clone(settlement),
+        long,
+    })
 }
 
 /// When a worker goes although an outcome is not recorded; `since` is when the worker began to try.

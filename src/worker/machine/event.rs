@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::mode::Mode;
+use super::mode::{CallOff, Mode};
 use super::table::EventKind;
 use crate::broker::{self, Held, JobId, JobStats, Reservation, Reserve};
 use crate::crash::Point;
@@ -19,6 +19,7 @@ use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::report::{Progress, Reported};
+use crate::task::resources::Resources;
 use crate::task::state::Exit;
 
 /// An instant, as the loop hands it in.
@@ -55,6 +56,15 @@ pub enum Event {
     },
     /// The signal that told the worker to go was sent to everything around the worker, so to the command too.
     ToldAll,
+    /// An attempt is to be cancelled: the tender says so, or it was read in the ledger.
+    CalledOff {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        how: CallOff,
+        /// The tender's, by which the word is answered.
+        ticket: Option<Ticket>,
+    },
     /// The configuration was read again. The next job goes by the new one.
     Configured(Arc<Commands>),
     /// The broker's answer to the question that was put last.
@@ -67,6 +77,8 @@ pub enum Event {
     JournalMade(bool),
     /// The attempt's beginning could not be journaled: its command was not started.
     NotJournaled,
+    /// The attempt, which was claimed ahead, is to be cancelled: its command was not started.
+    Withdrawn,
     /// The command runs, in this process group.
     Began(i32),
     /// The command has ended, or could not be started.
@@ -93,12 +105,14 @@ impl Event {
         match self {
             Event::Told { .. } => EventKind::Told,
             Event::ToldAll => EventKind::ToldAll,
+            Event::CalledOff { .. } => EventKind::CalledOff,
             Event::Configured(_) => EventKind::Configured,
             Event::Answered(_) => EventKind::Answered,
             Event::Entered(_) => EventKind::Entered,
             Event::Proved(_) => EventKind::Proved,
             Event::JournalMade(_) => EventKind::JournalMade,
             Event::NotJournaled => EventKind::NotJournaled,
+            Event::Withdrawn => EventKind::Withdrawn,
             Event::Began(_) => EventKind::Began,
             Event::Ended(_) => EventKind::Ended,
             Event::NotSignalled(_) => EventKind::NotSignalled,
@@ -121,6 +135,8 @@ pub struct Ended {
     pub output: Captured,
     /// What it said of its attempt.
     pub reported: Reported,
+    /// What the command took of the machine, if there was one.
+    pub took: Option<Resources>,
     /// When the command ended, by the machine's clock.
     pub at: Millis,
     /// The command ended while the worker waited for nothing else, and all that the command printed is here.
@@ -313,7 +329,8 @@ pub enum Effect {
         attempt: Box<Attempt>,
         /// The job that the attempt came by.
         job: JobId,
-        /// Write to the batch journal first that the attempt begins now.
+        /// The attempt was claimed ahead: look first whether it is to be cancelled by now, and write to the batch
+        /// journal that it begins now.
         journal: Option<Millis>,
         /// Listen to what the command prints from the beginning.
         listen: bool,
@@ -329,6 +346,8 @@ pub enum Effect {
     Kill,
     /// Look whether the command is stopped, and how far it says that it is.
     Look,
+    /// Look in the ledger whether the attempt is to be cancelled.
+    AskForWish(AttemptId),
     /// Leave the command to itself, with its attempt's lock.
     Abandon,
     /// End what is left of an attempt.
@@ -354,7 +373,12 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub enum Said {
     /// The worker was told to go while it ran nothing.
-    Told(Mode),
+    Told {
+        /// How soon.
+        mode: Mode,
+        /// By whom.
+        by: By,
+    },
     /// The worker was told to go and lets its command finish first.
     LetsFinish {
         /// Which attempt runs.
@@ -364,6 +388,15 @@ pub enum Said {
         /// When its command is ended; `None`: it has all the time it takes.
         until: Option<Millis>,
     },
+    /// The command is ended, since its task is called off.
+    CallsOff {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How.
+        how: CallOff,
+    },
+    /// The attempt does not begin, since its task was called off before its turn came.
+    Withdrawn(AttemptId),
     /// The broker could not be asked; said once an outage.
     Unreachable(broker::Error),
     /// The broker answers again.
@@ -401,6 +434,15 @@ pub enum Said {
         task: TaskId,
         /// Why.
         reason: String,
+    },
+    /// A job is of a task that has no row.
+    NoRow {
+        /// The job.
+        job: JobId,
+        /// Its task.
+        uuid: uuid::Uuid,
+        /// It may be missing, and the job was buried; else the job was deleted.
+        missing: bool,
     },
     /// The task has lost too many attempts.
     GivenUp {
@@ -500,7 +542,12 @@ pub enum Said {
         times: u32,
     },
     /// How an attempt ended.
-    Ended(Arc<Settlement>),
+    Ended {
+        /// What is recorded of it.
+        settlement: Arc<Settlement>,
+        /// How long its command took.
+        long: Duration,
+    },
     /// An attempt was somebody else's when its outcome was to be recorded.
     NotOurs(AttemptId),
     /// An outcome could not be recorded; said once a trouble.

@@ -156,6 +156,7 @@ mod tests {
             how: How::Exit { exit, memory },
             output: Captured::default(),
             reported: Reported::default(),
+            took: None,
             at: 0,
             quick: false,
             by_itself,

@@ -103,7 +103,7 @@ pub fn identify(
     now: Now,
 ) -> Identified {
     let body = &reservation.body;
-    let (uuid, content) = match foreign {
+    let (uuid, content, tags) = match foreign {
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
@@ -111,11 +111,14 @@ pub fn identify(
                 priority: known.stats.priority,
             };
         }
-        Foreign::Native(native) => (native.uuid, Content::Call(native.call)),
-        Foreign::Unread => (None, Content::Unread(body.clone())),
+        Foreign::Native(native) => (native.uuid, Content::Call(native.call), native.tags),
+        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new()),
     };
     let kicks = Some(known.stats.kicks);
-    let job = foreign_job(body, content, known, now.wall);
+    let job = ForeignJob {
+        tags,
+        ..foreign_job(body, content, known, now.wall)
+    };
     Identified::Here(Box::new(JobRef {
         tube: tube.clone(),
         id: reservation.id,
@@ -132,6 +135,7 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     let age = Millis::try_from(known.stats.age.as_millis()).unwrap_or(Millis::MAX);
     ForeignJob {
         content,
+        tags: Vec::new(),
         body: body.clone(),
         hash: fingerprint(body),
         instance: known.instance,

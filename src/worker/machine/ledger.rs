@@ -261,7 +261,7 @@ impl Machine {
         match entered {
             Ok(entered) => self.recorded(
                 recording.last,
-                &entered.ours,
+                (&entered.ours, &entered.called_off),
                 recording.in_trouble,
                 now,
                 out,

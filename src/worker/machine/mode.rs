@@ -47,3 +47,30 @@ impl fmt::Display for Mode {
         })
     }
 }
+
+/// How a task is called off while its command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOff {
+    /// The command is asked to end, and killed if it does not.
+    Ask,
+    /// The command is killed.
+    Kill,
+}
+
+impl CallOff {
+    /// At once, or not.
+    pub fn of(now: bool) -> CallOff {
+        match now {
+            true => CallOff::Kill,
+            false => CallOff::Ask,
+        }
+    }
+
+    /// The same with what was said before: a word only ever hurries.
+    pub fn with(self, before: Option<CallOff>) -> CallOff {
+        match (self, before) {
+            (CallOff::Ask, None | Some(CallOff::Ask)) => CallOff::Ask,
+            (CallOff::Kill, _) | (CallOff::Ask, Some(CallOff::Kill)) => CallOff::Kill,
+        }
+    }
+}

@@ -8,10 +8,12 @@ use uuid::Uuid;
 use super::command::Stage;
 use super::event::Ended;
 use super::identify::{Foreign, Read};
+use super::mode::CallOff;
 use super::suspension::Suspension;
 use super::table::PhaseKind;
 use crate::broker::{JobId, Reservation};
 use crate::ledger::Millis;
+use crate::ledger::rows::Ran;
 use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
 use crate::link::Report;
 use crate::task::command::{Cleanup, Command};
@@ -171,6 +173,8 @@ pub struct Facts {
     pub cleanup: Option<Arc<Cleanup>>,
     /// What the task has used up before it.
     pub budget: Budget,
+    /// What is counted of it when it ends.
+    pub ran: Arc<Ran>,
     /// The job's priority.
     pub priority: u32,
     /// The put that the job came from, which is to be followed by another if the job is lost.
@@ -191,6 +195,7 @@ impl Facts {
             uuid: attempt.uuid,
             command: Arc::clone(&attempt.plan.command),
             budget: attempt.budget,
+            ran: Arc::clone(&attempt.ran),
             priority: attempt.priority,
             put: attempt.put,
             foreign: attempt.foreign,
@@ -228,6 +233,8 @@ pub struct Running {
     pub times_out_at: Option<Duration>,
     /// How far the ending of the command has come.
     pub stage: Stage,
+    /// Its task is called off.
+    pub called_off: Option<CallOff>,
     /// Why the command does not end though it was to, which was said.
     pub stuck: Option<String>,
     /// When it is to be looked whether the command is stopped.

@@ -1,6 +1,8 @@
-//! Looking at the command: how far it says that it is, and saying that it is stopped (`suspension.rs`).
+//! Looking at the command: how far it says that it is, whether it is stopped, which is said (`suspension.rs`), and
+//! whether it is still wanted.
 
 use super::event::{Effect, Now, Said};
+use super::mode::CallOff;
 use super::phase::Phase;
 use super::state::{Effects, Machine};
 use super::suspension::{LOOK_EVERY, News, name};
@@ -8,7 +10,8 @@ use crate::task::id::AttemptId;
 use crate::task::report::Progress;
 
 impl Machine {
-    /// Has the command looked at, when that is due.
+    /// Has the command looked at, and its task's row, when that is due. So whoever runs for less costs no look, and a
+    /// worker hears what nobody could tell it.
     pub(super) fn look_at_command(&mut self, now: Now, out: &mut Effects) {
         let Phase::Running(running) = &self.phase else {
             return;
@@ -18,6 +21,9 @@ impl Machine {
             let next = now.at.saturating_add(LOOK_EVERY);
             if let Phase::Running(running) = &mut self.phase {
                 running.look_at = next;
+                if running.called_off != Some(CallOff::Kill) {
+                    out.push(Effect::AskForWish(running.facts.id));
+                }
             }
             self.wake_at(next);
             out.push(Effect::Look);

@@ -3,10 +3,11 @@
 //! | event | where it may happen | where it leads |
 //! |---|---|---|
 //! | told, told all, configured, due | everywhere | |
+//! | called off | everywhere: the attempt that is meant may be another's, or over | |
 //! | answered | while the broker is asked | by the question |
 //! | entered, proved | while the ledger is told | by the entry |
 //! | journal made | everywhere: it says something of the batch, not of the job | |
-//! | not journaled | `Beginning` | `Recording` |
+//! | not journaled, withdrawn | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
 //! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `CleaningUp`, `Journaling`, `Looking`; `Recording` if the command could not be started |
 //! | looked, reported | everywhere: the command may have ended since | |
@@ -15,7 +16,7 @@
 //! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking`, `Leftovers` again |
 //! | cleaned up | `CleaningUp`, `CleaningUpLost` | `Journaling`, `Looking`; `Claiming` |
 //!
-//! To come: cancelled in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
+//! To come: held in `Claiming`.
 
 use std::fmt;
 
@@ -26,6 +27,8 @@ pub enum EventKind {
     Told,
     /// `Event::ToldAll`.
     ToldAll,
+    /// `Event::CalledOff`.
+    CalledOff,
     /// `Event::Configured`.
     Configured,
     /// `Event::Answered`.
@@ -38,6 +41,8 @@ pub enum EventKind {
     JournalMade,
     /// `Event::NotJournaled`.
     NotJournaled,
+    /// `Event::Withdrawn`.
+    Withdrawn,
     /// `Event::Began`.
     Began,
     /// `Event::Ended`.
@@ -117,9 +122,10 @@ impl fmt::Display for Illegal {
 }
 
 /// What may happen wherever a worker stands. Whether an answer is one to what was asked, the question says.
-const ANYWHERE: [EventKind; 10] = [
+const ANYWHERE: [EventKind; 11] = [
     EventKind::Told,
     EventKind::ToldAll,
+    EventKind::CalledOff,
     EventKind::Configured,
     EventKind::Due,
     EventKind::Answered,
@@ -133,7 +139,12 @@ const ANYWHERE: [EventKind; 10] = [
 /// What else may happen to a worker that stands there.
 fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
     match phase {
-        PhaseKind::Beginning => &[EventKind::NotJournaled, EventKind::Began, EventKind::Ended],
+        PhaseKind::Beginning => &[
+            EventKind::NotJournaled,
+            EventKind::Withdrawn,
+            EventKind::Began,
+            EventKind::Ended,
+        ],
         PhaseKind::Running => &[EventKind::Ended, EventKind::NotSignalled],
         PhaseKind::Journaling => &[EventKind::Journaled],
         PhaseKind::Clearing | PhaseKind::Leftovers => &[EventKind::Cleared],

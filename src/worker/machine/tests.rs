@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::table::{EventKind, PhaseKind, may_happen};
 
 mod broker;
+mod called_off;
 mod cleaning;
 mod dice;
 mod endings;
@@ -102,6 +103,7 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
         foreign: 0,
         workers: 3,
         kills: 40,
+        cancels: 0,
         forgets: true,
         is_local: true,
     };
@@ -157,5 +159,56 @@ fn workers_that_are_killed_in_every_gap_keep_the_promises() {
             && all.cut_off > 10
             && all.cleanups > 1_000,
         "too little went wrong: {all:?}"
+    );
+}
+
+/// A task that is called off while its command ends: never both done and cancelled, never neither, whoever hears of it
+/// when, and whoever dies. Judged for each task by what its command did and by its row (`Model::judge`).
+#[test]
+fn a_cancel_and_an_end_are_never_both_and_never_neither() {
+    let kind = Kind {
+        tasks: 400,
+        foreign: 0,
+        workers: 3,
+        kills: 100,
+        cancels: 6,
+        forgets: true,
+        is_local: true,
+    };
+    let kinds = [
+        kind,
+        Kind {
+            is_local: false,
+            ..kind
+        },
+        Kind {
+            tasks: 200,
+            foreign: 200,
+            forgets: false,
+            kills: 60,
+            ..kind
+        },
+    ];
+    let mut all = Tally::default();
+    for kind in kinds {
+        for seed in 1..=35 {
+            println!("seed {seed}, {kind:?}");
+            let tally = Model::new(seed, kind).play();
+            all.called_off.0 += tally.called_off.0;
+            all.called_off.1 += tally.called_off.1;
+            all.in_time += tally.in_time;
+            all.too_late += tally.too_late;
+            all.withdrawn += tally.withdrawn;
+            all.kills += tally.kills;
+        }
+    }
+    println!("{all:?}");
+    assert!(
+        all.called_off.1 >= 10_000
+            && all.called_off.0 > 500
+            && all.in_time > 1_000
+            && all.too_late > 1_000
+            && all.withdrawn > 50,
+        "too little was called off: {all:?}"
     );
 }

@@ -160,7 +160,7 @@ fn a_store_that_may_only_be_read_is_found() {
     let ran = check(0o775, 0o664);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
-        ran.stdout.contains("t.db-tubes: Permission denied"),
+        ran.stdout.contains("t.db-tubes: permission denied"),
         "{ran:?}"
     );
     fs::create_dir(taskqueue.path("theirs")).unwrap();
@@ -169,7 +169,7 @@ fn a_store_that_may_only_be_read_is_found() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
         ran.stdout
-            .contains("theirs/new/t.db-tubes: Permission denied"),
+            .contains("theirs/new/t.db-tubes: permission denied"),
         "{ran:?}"
     );
 }

@@ -181,7 +181,7 @@ fn a_tender() {
     let pool = json!({
         "tube": word, "state": word, "min": 0, "spare": 0, "max": 1, "target": 1, "decision": word, "reason": word,
         "ready": 1, "paused": false, "census": census, "back_off": word, "lack": word, "started": 1, "restarts": 1,
-        "workers": [worker],
+        "backing_off": { "failures": 1, "reason": word, "since": 1.0, "next": null }, "workers": [worker],
     });
     let status = json!({ "status": { "pid": 1, "host": word, "version": word, "age": 1.0, "pools": [pool] } });
     let explained = json!({ "explained": { "decisions": [{

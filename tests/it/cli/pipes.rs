@@ -86,6 +86,6 @@ fn a_full_disk_is_a_failure() {
         ));
         let ran = crate::support::Running::start(command).wait();
         assert_eq!(ran.code, Some(1), "{args:?}: {ran:?}");
-        assert!(ran.stderr.contains("No space left"), "{ran:?}");
+        assert!(ran.stderr.contains("no room is left"), "{ran:?}");
     }
 }

@@ -20,10 +20,15 @@ fn only_failed_tasks_wait_again_and_a_bad_id_stops_no_good_one() {
     let said = ran.stderr.clone();
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        said.replace(taskqueue.store().to_str().unwrap(), "STORE")
+            .lines()
+            .collect::<Vec<_>>(),
         [
-            "taskqueue: No such task :99",
-            "taskqueue: Invalid status for task. Current status: 'done' must be 'failed' to be able to restart it",
+            "taskqueue: No such task :99 in the store STORE: it never was there, or it was deleted",
+            "  see those that can be regenerated with: taskqueue list --status failed --status cancelled",
+            "taskqueue: task 2: Invalid status for task. Current status: 'done' must be 'failed' to be able to restart \
+             it",
+            "  see how it stands with: taskqueue show 2",
         ]
     );
     assert_eq!(

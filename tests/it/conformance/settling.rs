@@ -261,3 +261,49 @@ pub async fn what_became_of_the_deleted_is_told_whatever_comes_next<H: Harness>(
     assert_eq!(deleted, [Err(Error::ReservationLost { id: second })]);
     assert_eq!(numbers(&again), [second]);
 }
+
+pub async fn jobs_are_found_one_after_the_other_and_removed_together<H: Harness>(harness: &mut H) {
+    let (mut session, mut other) = (harness.session(), harness.session());
+    let t = tube("t");
+    let mut late = job("late");
+    late.delay = Duration::from_secs(3600);
+    let late = put(session.as_mut(), &t, late).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(put(session.as_mut(), &t, job("x")).await.unwrap());
+    }
+    let held = reserve(other.as_mut(), &t).await;
+    for (state, first) in [
+        (JobState::Ready, Some(ids[1])),
+        (JobState::Delayed, Some(late)),
+        (JobState::Buried, None),
+        (JobState::Reserved, None),
+    ] {
+        let found = session.next_jobs(&t, state, 10).await.unwrap();
+        assert_eq!(found.first().copied(), first, "{state:?}");
+    }
+    assert!(
+        session
+            .next_jobs(&tube("u"), JobState::Ready, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // One that another has stays, as does one that is not there.
+    let jobs = [late, held.id, ids[1], ids[2], ids[2]];
+    let removed = session.remove_all(&jobs).await.unwrap();
+    assert_eq!(removed, [true, false, true, true, false]);
+    assert!(session.remove_all(&[]).await.unwrap().is_empty());
+    assert!(
+        session
+            .next_jobs(&t, JobState::Ready, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    other.bury(held, 0).await.unwrap();
+    assert_eq!(
+        session.next_jobs(&t, JobState::Buried, 10).await.unwrap(),
+        ids[..1]
+    );
+}

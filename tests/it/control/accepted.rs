@@ -89,11 +89,11 @@ fn workers_go_by_what_was_accepted_and_never_by_the_file() {
 
     for wrong in ["[tubes.t]\nmax_worker = 3\n", "", "  \n"] {
         taskqueue.configure(wrong);
-        taskqueue.run(&["reload"]).failed(1);
+        taskqueue.run(&["reload"]).failed(2);
         replace_workers(&taskqueue);
     }
     fs::remove_file(taskqueue.path("taskqueue.toml")).unwrap();
-    let refused = taskqueue.run(&["reload"]).failed(1);
+    let refused = taskqueue.run(&["reload"]).failed(2);
     assert!(refused.contains("taskqueue.toml"), "{refused}");
     replace_workers(&taskqueue);
     let all = run_jobs(&taskqueue, 8);
@@ -142,7 +142,7 @@ fn an_empty_file_is_refused_by_name() {
     let _tender = super::tend(&taskqueue, 1, 1, &["--log-file", "log"]);
     until_idle(&taskqueue, 1);
     taskqueue.configure("\n");
-    let refused = taskqueue.run(&["reload"]).failed(1);
+    let refused = taskqueue.run(&["reload"]).failed(2);
     assert!(refused.contains("taskqueue.toml is empty"), "{refused}");
     assert_eq!(run_jobs(&taskqueue, 1), ["one"]);
 }

@@ -23,7 +23,7 @@ fn a_tender_and_its_workers_go_on_in_a_new_file() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
     until("its beginning", || {
-        text(&taskqueue, "log").matches("started").count() == 4
+        text(&taskqueue, "log").matches("worker started").count() == 2
     });
     fs::rename(taskqueue.path("log"), taskqueue.path("old")).unwrap();
     let old = text(&taskqueue, "old");

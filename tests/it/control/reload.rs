@@ -85,9 +85,10 @@ fn a_file_that_is_wrong_changes_nothing_and_is_reported() {
         ("# nothing", "nothing to tend"),
     ] {
         taskqueue.configure(wrong);
-        let said = taskqueue.run(&["reload"]).failed(1);
+        let said = taskqueue.run(&["reload"]).failed(2);
         assert!(said.contains(part), "{part}: {said}");
         assert!(said.contains("refused"), "{said}");
+        assert!(!said.contains("\\u{a}"), "{said}");
     }
     let reported = || {
         log(&taskqueue)

@@ -69,12 +69,12 @@ fn limits_that_make_no_sense_are_refused_by_name() {
 
     let _tender = tend(&taskqueue, 2, 4, &["--log", "error"]);
     until_idle(&taskqueue, 2);
-    let said = taskqueue.run(&["scale", "t", "--min", "5"]).failed(1);
+    let said = taskqueue.run(&["scale", "t", "--min", "5"]).failed(2);
     assert!(
         said.contains("min workers 5 is more than max workers 4"),
         "{said}"
     );
-    let said = taskqueue.run(&["scale", "t", "--max", "1"]).failed(1);
+    let said = taskqueue.run(&["scale", "t", "--max", "1"]).failed(2);
     assert!(
         said.contains("min workers 2 is more than max workers 1"),
         "{said}"

@@ -60,8 +60,8 @@ fn it_tells_how_everything_stands() {
     let idle = workers.iter().find(|w| w["state"] == "idle").unwrap();
     assert_eq!((&idle["task"], &idle["jobs"]), (&Value::Null, &0.into()));
     let tasks = serde_json::json!([
-        {"tube": "other", "waiting": 1, "running": 0, "stalled": 0, "failed": 0},
-        {"tube": "t", "waiting": 0, "running": 1, "stalled": 0, "failed": 0},
+        {"tube": "other", "waiting": 1, "running": 0, "stalled": 0, "failed": 0, "cancelled": 0},
+        {"tube": "t", "waiting": 0, "running": 1, "stalled": 0, "failed": 0, "cancelled": 0},
     ]);
     assert_eq!(seen["tasks"], tasks);
 
@@ -128,13 +128,15 @@ fn a_tender_that_is_stopped_is_named_and_a_dead_one_is_no_tender() {
     tender.signal(Signal::STOP);
     let ran = taskqueue.run(&["status"]);
     assert_eq!(ran.code, Some(1));
+    let words: Vec<&str> = ran.stdout.split_whitespace().collect();
+    let said = words.join(" ");
     let pid = tender.pid().as_raw_nonzero();
     for part in [
         &format!("process {pid}"),
         "is it stopped?",
         "end it with: kill",
     ] {
-        assert!(ran.stdout.contains(part), "{part}: {ran:?}");
+        assert!(said.contains(part), "{part}: {ran:?}");
     }
     drop(tender);
     let seen = status(&taskqueue);
@@ -166,6 +168,48 @@ fn it_watches() {
     assert!(ages[1] > ages[0] + 0.9, "{ages:?}");
 }
 
+/// Of pools that ask the broker for nothing too, and of jobs that others put.
+#[test]
+fn it_tells_what_waits_at_the_broker_and_what_ended() {
+    let taskqueue = configured();
+    let put = |args: &[&str]| {
+        let args = [&["put", "--use-tube", "t"], args].concat();
+        taskqueue.run(&args).ok();
+    };
+    put(&["sleep", "0"]);
+    put(&["sleep", "x"]);
+    taskqueue.work("t", 2);
+    for delay in ["1h", "2h"] {
+        put(&["--delay", delay, "sleep", "0"]);
+    }
+    taskqueue.run(&["pause", "t"]).ok();
+    put(&["sleep", "0"]);
+    // As many as there may ever be: its pool asks for nothing.
+    let _tender = tend(&taskqueue, 1, 1, &["--log", "error"]);
+    until_idle(&taskqueue, 1);
+    let seen = status(&taskqueue);
+    let tube = &seen["tubes"][0];
+    let jobs = &tube["jobs"];
+    for (key, count) in [("ready", 1), ("delayed", 2), ("buried", 0), ("reserved", 0)] {
+        assert_eq!(jobs[key], count, "{key}: {seen}");
+    }
+    assert_eq!(jobs["paused"], true, "{seen}");
+    let pool = pool(&taskqueue);
+    assert_eq!((&pool["paused"], &pool["ready"]), (&true.into(), &1.into()));
+    assert!(tube["oldest"].as_f64().unwrap() < 600.0, "{seen}");
+    assert_eq!((&tube["done"], &tube["failed"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&tube["ran"]["count"], &tube["retried"]),
+        (&2.into(), &0.into())
+    );
+    assert!(tube["waited"]["p95"].as_f64().unwrap() < 600.0, "{seen}");
+    assert_eq!(seen["unknown"], Value::Null);
+    let text = taskqueue.run(&["status"]).stdout;
+    assert!(text.contains("paused"), "{text}");
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest.unwrap() <= 80, "{text}");
+}
+
 fn keys(object: &Value) -> BTreeSet<String> {
     object.as_object().unwrap().keys().cloned().collect()
 }
@@ -178,15 +222,18 @@ fn every_field_is_in_the_page() {
     let seen = status(&taskqueue);
     let tender = &seen["tenders"][0];
     let pool = &tender["pools"][0];
+    let tube = &seen["tubes"][0];
 
     let page = String::from_utf8(cli::man_page(&cli::shape()).unwrap()).unwrap();
     let (_, rest) = page.split_once("\n.SS status\n").unwrap();
     let described = &rest[..rest.find("\n.SS").unwrap()];
-    let (whole, rest) = described.split_once("A tender:").unwrap();
+    let (whole, rest) = described.split_once("A tube:").unwrap();
+    let (of_tube, rest) = rest.split_once("A tender:").unwrap();
     let (of_tender, rest) = rest.split_once("A pool:").unwrap();
     let (of_pool, of_worker) = rest.split_once("A worker:").unwrap();
     for (part, object) in [
         (whole, &seen),
+        (of_tube, tube),
         (of_tender, tender),
         (of_pool, pool),
         (of_worker, &pool["workers"][0]),
@@ -197,7 +244,13 @@ fn every_field_is_in_the_page() {
             .collect();
         assert_eq!(keys(object), tags);
     }
-    for key in keys(&pool["census"]) {
-        assert!(of_pool.contains(&key), "{key}");
+    for (part, object) in [
+        (of_pool, &pool["census"]),
+        (of_tube, &tube["jobs"]),
+        (of_tube, &tube["ran"]),
+    ] {
+        for key in keys(object) {
+            assert!(part.contains(&key), "{key}");
+        }
     }
 }

@@ -119,7 +119,7 @@ fn there_are_always_as_many_of_it() {
     script(&taskqueue, "loop", LOOP);
     let tender = tend_by(&taskqueue, "./loop", &NONE);
     until("alive", || stands(&taskqueue) == "alive");
-    let refused = taskqueue.run(&["scale", "t", "--max", "3"]).failed(1);
+    let refused = taskqueue.run(&["scale", "t", "--max", "3"]).failed(2);
     assert!(refused.contains("the same number"), "{refused}");
     taskqueue
         .run(&["scale", "t", "--min", "3", "--max", "3"])

@@ -19,7 +19,8 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let cases = corpus::load(Uuid::from_u128(1), Uuid::from_u128(2));
     let mut seeds: Vec<Vec<u8>> = cases.into_iter().map(|case| case.body).collect();
     seeds.retain(|seed| seed.len() < LONGEST);
-    let good: [&[u8]; 4] = [
+    let good: [&[u8]; 5] = [
+        br#"{"taskqueue":1,"command":"x","tags":["urgent","b=2","a=\u0031=","\u00e4"]}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-0000000000aF","store":"00000000-0000-7000-8000-000000000001"}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-000000000001","command":"a:b","arguments":["x",1.50,"-"],"options":{"f":true,"g":"h","n":-1e5,"o":null}}"#,
         br#" { "options" : [ ] , "arguments" : [ ] , "command" : "_" , "taskqueue" : 1 } "#,
@@ -68,6 +69,9 @@ const WORDS: &[&[u8]] = &[
     b"\"taskqueue\":2,",
     b"\"arguments\":[],",
     b"\"options\":{},",
+    b"\"tags\":[],",
+    b"\"a=1\",",
+    b"=",
     b"\"uuid\":null,",
     b"\"store\":\"00000000-0000-7000-8000-000000000001\",",
     b"\"a\":",
@@ -119,6 +123,28 @@ fn value() -> impl Strategy<Value = String> {
 
 fn arguments() -> impl Strategy<Value = String> {
     prop::collection::vec(value(), 0..4).prop_map(|of| format!("[{}]", of.join(",")))
+}
+
+fn tags() -> impl Strategy<Value = String> {
+    let right = [
+        r#""a""#,
+        r#""b=1""#,
+        r#""c=""#,
+        r#""d=e=f""#,
+        r#""\u00e4 ö,""#,
+    ];
+    let odd = [
+        r#""a=2""#,
+        r#""""#,
+        r#""=a""#,
+        r#""\u0000""#,
+        r#""\u0085""#,
+        "1",
+        "null",
+        "[]",
+    ];
+    let one = prop_oneof![12 => select(right.to_vec()), 1 => select(odd.to_vec())];
+    prop::collection::vec(one, 0..4).prop_map(|of| format!("[{}]", of.join(",")))
 }
 
 fn options() -> impl Strategy<Value = String> {
@@ -177,6 +203,7 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
     let extra = select(vec![
         r#""options""#,
         r#""arguments""#,
+        r#""tags""#,
         r#""other""#,
         r#""\ud800""#,
         r#""Command""#,
@@ -187,18 +214,20 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
         sometimes(0.95, name.boxed()),
         sometimes(0.6, arguments().boxed()),
         sometimes(0.6, options().boxed()),
+        sometimes(0.3, tags().boxed()),
         sometimes(0.4, uuid().boxed()),
         sometimes(0.1, uuid().boxed()),
         prop::option::weighted(0.05, (extra, value())),
     );
-    let members =
-        members.prop_flat_map(|(mark, command, arguments, options, uuid, store, extra)| {
+    let members = members.prop_flat_map(
+        |(mark, command, arguments, options, tags, uuid, store, extra)| {
             let pointer = store.is_some() && extra.is_none();
             let unless = |given: Option<String>| given.filter(|_| !pointer);
             let known = [
                 ("command", unless(command)),
                 ("arguments", unless(arguments)),
                 ("options", unless(options)),
+                ("tags", unless(tags)),
                 ("uuid", uuid),
                 ("store", store),
             ];
@@ -209,7 +238,8 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
             members.extend(given);
             members.extend(extra.map(|(key, value)| (key.to_owned(), value)));
             Just(members).prop_shuffle()
-        });
+        },
+    );
     (members, space).prop_map(|(members, space)| {
         let members: Vec<String> = members
             .iter()
@@ -222,7 +252,10 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
 /// What the program makes of it, in the manual's words.
 fn program(body: &[u8]) -> Meaning {
     match read(body) {
-        Body::Native(Native { uuid, call }) => Meaning::Native(uuid, asked(&call)),
+        Body::Native(Native { uuid, call, tags }) => {
+            let tags = tags.iter().map(ToString::to_string).collect();
+            Meaning::Native(uuid, asked(&call), tags)
+        }
         Body::Pointer(Pointer { uuid, store }) => Meaning::Pointer(uuid, store),
         Body::Refused(refusal) => {
             let reason = refusal.to_string();
@@ -284,6 +317,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
         let again = Body::Native(Native {
             uuid: Some(uuid),
             call: call.clone(),
+            tags: Vec::new(),
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -76,6 +76,11 @@ fn order() -> impl Strategy<Value = Ordered> {
         Just(Order::Reopen),
         Just(Order::Ping),
         any::<Option<u64>>().prop_map(|grace_ms| Order::Drain { grace_ms }),
+        any::<(i64, i64, bool)>().prop_map(|(task, attempt, now)| Order::Cancel {
+            task,
+            attempt,
+            now
+        }),
     ];
     (order, any::<Option<u64>>()).prop_map(|(order, ticket)| Ordered {
         order,

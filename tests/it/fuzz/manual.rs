@@ -7,7 +7,8 @@ use super::json::Json;
 /// What a body asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meaning {
-    Native(Option<Uuid>, Asked),
+    /// With its tags.
+    Native(Option<Uuid>, Asked, Vec<String>),
     /// To a task, in a store.
     Pointer(Uuid, Uuid),
     /// Meant for us, and wrong.
@@ -46,13 +47,14 @@ pub fn meaning(body: &[u8]) -> Meaning {
     }
 }
 
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "taskqueue",
     "uuid",
     "store",
     "command",
     "arguments",
     "options",
+    "tags",
 ];
 
 /// None: refused.
@@ -95,7 +97,35 @@ fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
             None => Vec::new(),
         },
     };
-    Some(Meaning::Native(id, asked))
+    let tags = match get("tags") {
+        Some(Json::Array(elements)) => tags(elements)?,
+        Some(_) => return None,
+        None => Vec::new(),
+    };
+    Some(Meaning::Native(id, asked, tags))
+}
+
+/// In the order of their names; twenty at most, each of a hundred bytes at most, no name twice.
+fn tags(elements: &[Json]) -> Option<Vec<String>> {
+    let texts: Vec<&str> = elements.iter().map(Json::text).collect::<Option<_>>()?;
+    let is_right = |tag: &&str| {
+        !tag.is_empty()
+            && !tag.starts_with('=')
+            && tag.len() <= 100
+            && !tag.chars().any(char::is_control)
+    };
+    let name = |tag: &&str| tag.split('=').next().unwrap().to_owned();
+    let mut names: Vec<String> = texts.iter().map(name).collect();
+    names.sort();
+    names.dedup();
+    if texts.len() > 20 || names.len() < texts.len() || !texts.iter().all(is_right) {
+        return None;
+    }
+    let of = |name: &String| texts.iter().find(|tag| tag.split('=').next() == Some(name));
+    names
+        .iter()
+        .map(|name| of(name).map(|tag| (*tag).to_owned()))
+        .collect()
 }
 
 fn is_name(name: &str, more: &str) -> bool {

@@ -3,12 +3,15 @@
 use std::mem;
 use std::time::Duration;
 
+use taskqueue::ledger::Millis;
+use taskqueue::ledger::cleanup::Old;
+use taskqueue::ledger::delete::Delete;
 use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
 use taskqueue::ledger::{Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::{Outcome, Status};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     NOW, New, Stage, TaskId, begun, call, foreign, job_ref, nth, nth_put, put, register, settled,
@@ -42,8 +45,66 @@ pub fn a_task_of_ours_runs_once(new: New) {
 
 pub fn a_pointer_to_a_row_that_was_cleaned_up_is_deleted(new: New) {
     let mut ledger = new();
-    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(Uuid::now_v7())));
-    assert!(matches!(claim, Claim::DeleteJob { task: None }));
+    put(&mut ledger.db, NOW);
+    let gone = recorded(NOW - 1);
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(gone)));
+    assert!(
+        matches!(claim, Claim::NoRow { uuid, missing: false } if uuid == gone),
+        "{claim:?}"
+    );
+}
+
+/// A uuid of ours that was given at that time.
+fn recorded(at: Millis) -> Uuid {
+    let (seconds, millis) = (at.unsigned_abs() / 1000, at.unsigned_abs() % 1000);
+    let nanos = u32::try_from(millis).unwrap() * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+/// After a cleanup there may be no row at all.
+pub fn a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up(new: New) {
+    let mut ledger = new();
+    let (_, job) = put(&mut ledger.db, NOW);
+    let attempt = ledger.begin(&job);
+    ledger.done(attempt);
+    let old = Old {
+        statuses: vec![Status::Done],
+        before: Millis::MAX,
+    };
+    assert_eq!(ledger.db.cleanup(&old, |_| true).unwrap(), 1);
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(recorded(NOW - 1))));
+    assert!(
+        matches!(claim, Claim::NoRow { missing: false, .. }),
+        "{claim:?}"
+    );
+}
+
+pub fn a_pointer_to_the_newest_row_is_deleted_if_a_person_deleted_that(new: New) {
+    let mut ledger = new();
+    let (id, _) = put(&mut ledger.db, NOW);
+    let deleted = ledger.db.change_one(&Delete, id, NOW);
+    assert!(deleted.unwrap().is_ok());
+    let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(recorded(NOW - 1))));
+    assert!(
+        matches!(claim, Claim::NoRow { missing: false, .. }),
+        "{claim:?}"
+    );
+}
+
+/// It was recorded in another file: this one was put in its place.
+pub fn a_pointer_to_a_row_that_was_never_here_is_kept(new: New) {
+    let mut ledger = new();
+    for is_first in [true, false] {
+        if !is_first {
+            put(&mut ledger.db, NOW);
+        }
+        let lost = recorded(NOW + 1);
+        let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(lost)));
+        assert!(
+            matches!(claim, Claim::NoRow { uuid, missing: true } if uuid == lost),
+            "{claim:?}"
+        );
+    }
 }
 
 pub fn what_is_not_due_waits_for_the_rest_of_its_delay(new: New) {
@@ -221,6 +282,7 @@ pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
     let mut ledger = new();
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Raw("raw".into()),
@@ -403,6 +465,7 @@ pub fn what_may_not_run_is_refused_and_says_why(new: New) {
 pub fn a_task_is_added_once(new: New) {
     let mut ledger = new();
     let task = |argument: &str, uuid| NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Call(call(argument)),

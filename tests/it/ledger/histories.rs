@@ -1,6 +1,7 @@
 //! Two ledgers with one history are in one state: whatever keeps the rows, the protocol comes to the same.
 
 use proptest::prelude::*;
+use taskqueue::ledger::cancel::CallOff;
 use taskqueue::ledger::cleanup::Old;
 use taskqueue::ledger::put::NewTask;
 use taskqueue::ledger::worker::Registered;
@@ -62,6 +63,10 @@ enum Event {
     Regenerate {
         task: usize,
     },
+    Cancel {
+        task: usize,
+        now: bool,
+    },
     Cleanup {
         status: Status,
     },
@@ -97,8 +102,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (task.clone(), 0..4_i64, prop::option::of(1..9_u64))
             .prop_map(|(task, generation, job)| Event::Noted { task, generation, job }),
         1 => (task.clone(), 0..3_u64).prop_map(|(task, kicks)| Event::Deleted { task, kicks }),
-        3 => task.prop_map(|task| Event::Regenerate { task }),
-        1 => prop_oneof![Just(Status::Done), Just(Status::Failed)]
+        3 => task.clone().prop_map(|task| Event::Regenerate { task }),
+        2 => (task, any::<bool>()).prop_map(|(task, now)| Event::Cancel { task, now }),
+        1 => prop_oneof![Just(Status::Done), Just(Status::Failed), Just(Status::Cancelled)]
             .prop_map(|status| Event::Cleanup { status }),
         3 => (-20_000..20_000_i64).prop_map(|by| Event::Later { by }),
     ]
@@ -160,7 +166,11 @@ impl World {
             }
             other => format!("{other:?}"),
         };
-        format!("{ours:?} {taken} {lost:?} {claim} {:?}", entered.puts)
+        let called_off = entered.called_off;
+        format!(
+            "{ours:?} {called_off:?} {taken} {lost:?} {claim} {:?}",
+            entered.puts
+        )
     }
 
     fn happens(&mut self, event: &Event, uuid: Uuid) -> String {
@@ -170,6 +180,7 @@ impl World {
                     return String::new();
                 }
                 let task = NewTask {
+                    tags: Vec::new(),
                     uuid,
                     tube: tube("t"),
                     content: Content::Call(call("1")),
@@ -288,6 +299,17 @@ impl World {
                 format!(
                     "{:?}",
                     self.stage.db.regenerate(id, None, self.now).unwrap()
+                )
+            }
+            Event::Cancel { task, now } => {
+                let id = self.task(*task).map_or(TaskId(99), |(_, id)| id);
+                let how = CallOff {
+                    now: *now,
+                    reason: now.then(|| "why not".into()),
+                };
+                format!(
+                    "{:?}",
+                    self.stage.db.change_one(&how, id, self.now).unwrap()
                 )
             }
             Event::Cleanup { status } => {

@@ -14,7 +14,7 @@ use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register};
+use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register, took};
 use crate::support::tube;
 
 /// Changes rows as the protocol would not.
@@ -48,6 +48,7 @@ pub fn a_transaction_that_fails_leaves_nothing(new: New) {
     let before = format!("{:?}", ledger.tasks());
     let content = Content::Call(call("1"));
     let row = NewRow {
+        tags: &[],
         uuid: Uuid::now_v7(),
         tube: &tube("t"),
         content: &content,
@@ -187,6 +188,7 @@ pub fn no_impossible_attempt_output_or_worker_is_written(new: New) {
                 worker,
                 finished: NOW,
                 outcome: &outcome,
+                took: None,
             })
         }
     };
@@ -278,6 +280,7 @@ pub fn lists_are_of_the_newest_that_pass_the_filter(new: New) {
     assert_eq!((whole.body_size, whole.job), (Some(3), Some(1)));
     let output = whole.attempts[0].output.as_ref().unwrap();
     assert_eq!(output.head, b"said");
+    assert_eq!(whole.attempts[0].took, Some(took()));
 }
 
 pub fn tasks_are_counted_where_they_stand(new: New) {
@@ -312,6 +315,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
+        tags: Vec::new(),
         uuid,
         tube: tube("t"),
         content: Content::Raw("raw".into()),
@@ -418,6 +422,58 @@ pub fn workers_are_known_with_what_they_have_done(new: New) {
     drop(attempt);
 }
 
+pub fn what_is_picked_passes_the_filter_oldest_first(new: New) {
+    let mut ledger = new();
+    let ids: Vec<TaskId> = (0..6).map(|n| put(&mut ledger.db, NOW + n).0).collect();
+    let raw = ledger.begin(&job_ref(1, TaskRef::Nameless(foreign("raw"))));
+    let pick = |filter: &Filter, after, up_to, most| {
+        ledger
+            .db
+            .pick(filter, TaskId(after), TaskId(up_to), most)
+            .unwrap()
+    };
+    let (all, last) = (Filter::default(), i64::MAX);
+    let running = raw.id.task;
+    assert_eq!(pick(&all, 0, last, 9), [&ids[..], &[running]].concat());
+    assert_eq!(pick(&all, ids[1].0, ids[4].0, 2), ids[2..4]);
+    assert_eq!(pick(&all, ids[1].0, ids[2].0, 9), ids[2..3]);
+    assert_eq!(pick(&all, ids[3].0, ids[2].0, 9), []);
+    assert_eq!(pick(&all, 0, last, 0), []);
+    let status = |words: &[&str]| {
+        let statuses = words
+            .iter()
+            .map(|word| DisplayedStatus::from_word(word).unwrap());
+        statuses.fold(Filter::default(), Filter::status)
+    };
+    assert_eq!(pick(&status(&["running", "failed"]), 0, last, 9), [running]);
+    assert_eq!(pick(&status(&["stalled"]), 0, last, 9), []);
+    assert_eq!(pick(&status(&["stalled", "waiting"]), 0, last, 9), ids);
+    assert_eq!(
+        pick(&status(&["stalled", "running"]), 0, last, 9),
+        [running]
+    );
+    let named = all.clone().ids([ids[4], running, ids[1], TaskId(99)]);
+    assert_eq!(pick(&named, 0, last, 9), [ids[1], ids[4], running]);
+    assert_eq!(
+        pick(
+            &named.clone().status(DisplayedStatus::Waiting),
+            ids[1].0,
+            last,
+            9
+        ),
+        [ids[4]]
+    );
+    assert_eq!(pick(&all.clone().ids([TaskId(1); 0]), 0, last, 9), []);
+    let recorded = ledger.task(ids[0]).created;
+    assert_eq!(
+        pick(&all.clone().since(recorded).until(recorded + 1), 0, last, 6),
+        ids
+    );
+    assert_eq!(pick(&all.clone().since(recorded + 1), 0, last, 9), []);
+    assert_eq!(pick(&all.clone().until(recorded), 0, last, 9), []);
+    assert_eq!(pick(&all.clone().reason("e"), 0, last, 9), []);
+}
+
 pub fn of_many_attempts_the_newest_are_shown(new: New) {
     let mut ledger = new();
     let (task, _) = put(&mut ledger.db, NOW);
@@ -434,6 +490,7 @@ pub fn of_many_attempts_the_newest_are_shown(new: New) {
                 worker: "me",
                 finished: NOW,
                 outcome: &Outcome::Exited(75),
+                took: None,
             })?;
         }
         rows.begin(&beginning(nth(task, many + 1), 0))

@@ -58,7 +58,7 @@ fn times_begun_anew(journal: &Path) -> u32 {
 
 /// A worker in a full tube, whose commands print nothing: each transaction settles a task and claims the next.
 #[test]
-fn a_job_costs_four_pages() {
+fn a_job_costs_five_pages() {
     const JOBS: u64 = 300;
     let mut store = OnDisk::new();
     let (tasks, jobs): (Vec<_>, Vec<_>) = (0..=JOBS).map(|_| put(&mut store.db, NOW)).unzip();
@@ -90,7 +90,7 @@ fn a_job_costs_four_pages() {
     let each = (pages() - before) as f64 / JOBS as f64;
     println!("{each} pages a job");
     // Now and then a tree grows.
-    assert!(each < 4.5, "{each} pages");
+    assert!(each < 5.5, "{each} pages");
 }
 
 #[test]

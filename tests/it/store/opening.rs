@@ -29,6 +29,9 @@ pub fn make_old(path: &Path, version: i32) -> Connection {
     let mut connection = Connection::open(path).unwrap();
     let wal = connection.pragma_update(None, "journal_mode", "WAL");
     wal.unwrap();
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .unwrap();
     migrations::migrations::runner()
         .set_target(refinery::Target::Version(version))
         .run(&mut connection)
@@ -62,7 +65,7 @@ fn six_processes_may_make_one_store_at_once() {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(applied, 9);
+    assert_eq!(applied, 14);
 }
 
 #[test]
@@ -83,8 +86,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
             .unwrap()
     };
     assert_eq!(tables(), 0);
-    // Also by somebody who only looks.
-    let opened = sqlite::open_existing(&path).unwrap().unwrap();
+    let opened = open(&path).unwrap();
     assert_eq!(opened.id().into_bytes(), id);
     assert_eq!(tables(), 5);
 }
@@ -395,5 +397,82 @@ fn odd_names_are_names_of_files() {
             .run(&["show", "1", "--json", "--store", name])
             .json();
         assert_eq!(shown["command"], "work");
+    }
+}
+
+/// Whoever only looks or puts leaves the schema to tenders and workers, and says so.
+#[test]
+fn a_store_of_an_older_version_is_left_to_workers() {
+    for version in [5, 6, 8, 11, 12, 13] {
+        let taskqueue = Taskqueue::embedded();
+        taskqueue.configure("[commands.ok]\nrun = [\"true\"]\n[tubes.t]\n");
+        let store = make_old(&taskqueue.store(), version);
+        let newest = || -> i32 {
+            let sql = "SELECT max(version) FROM refinery_schema_history";
+            store.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        let locks = taskqueue.path("t.db-locks");
+        std::fs::write(&locks, "").unwrap();
+        let lives = std::fs::File::options().write(true).open(&locks).unwrap();
+        // The byte of the first worker.
+        taskqueue::ofd::lock(&lives, (1 << 60) + 1).unwrap();
+        let copy = taskqueue.path("copy.db");
+        // A copy is wanted just then.
+        taskqueue.run(&["backup", copy.to_str().unwrap()]).ok();
+        for args in [&["list"][..], &["show", "1"]] {
+            let said = taskqueue.run(args).failed(1);
+            let is_told = said.contains(&format!("schema version {version}"));
+            assert!(
+                is_told && said.contains("start a tender"),
+                "{args:?} {said}"
+            );
+            assert_eq!(newest(), version, "{args:?}");
+        }
+        let worker = ["worker", "--use-tube", "t", "--max-jobs", "1"];
+        let said = taskqueue.run(&worker).failed(1);
+        assert!(said.contains("workers of an earlier version"), "{said}");
+        // Producers go on meanwhile, unless the tables of a task are others.
+        let put = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
+        let is_put = version >= 6;
+        assert_eq!(put.code, Some(i32::from(!is_put)), "{version} {put:?}");
+        assert_eq!(newest(), version);
+        drop(lives);
+        assert_eq!(
+            taskqueue.run(&["put", "--use-tube", "t", "ok"]).code,
+            Some(0)
+        );
+        // What was put into the older one runs, too.
+        let tasks = 1 + usize::from(is_put);
+        taskqueue.work("t", tasks);
+        assert_eq!(newest(), 14);
+        let list = ["list", "--json", "--status", "done"];
+        assert_eq!(taskqueue.run(&list).json().as_array().unwrap().len(), tasks);
+    }
+}
+
+/// A producer whose environment is another than that of the workers would have a store of its own, and nobody tends it.
+#[test]
+fn a_put_makes_only_a_store_that_somebody_has_named() {
+    let taskqueue = Taskqueue::alone();
+    let mut put = taskqueue.command(&["--broker", "embedded", "put", "--use-tube", "t", "ok"]);
+    let home = TempDir::new().unwrap();
+    put.env_remove("TASKQUEUE_STORE")
+        .env_remove("TASKQUEUE_CONFIG")
+        .env_remove("STATE_DIRECTORY")
+        .env("XDG_STATE_HOME", home.path())
+        .env("HOME", home.path());
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && Path::new("/var/lib/taskqueue/taskqueue.db").exists() {
+        return;
+    }
+    let ran = crate::support::Running::start(put).wait();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("nobody named it"), "{ran:?}");
+    assert!(!home.path().join("taskqueue").exists());
+    let named = Taskqueue::embedded();
+    for is_new in [true, false] {
+        let ran = named.command(&["put", "--use-tube", "t", "ok"]).output();
+        let said = String::from_utf8(ran.unwrap().stderr).unwrap();
+        assert_eq!(said.contains("made a new store"), is_new, "{said}");
     }
 }

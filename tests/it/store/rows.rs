@@ -232,13 +232,22 @@ fn no_impossible_attempt_or_output() {
     all_refused(
         &ledger,
         &[
-            "INSERT INTO attempts VALUES (99, 1, 'w', 1, 1, 'lost', NULL, NULL, NULL)",
-            "INSERT INTO attempts VALUES (1, 1, 'w', 1, 1, 'lost', NULL, NULL, NULL)",
-            "INSERT INTO attempts VALUES (1, 0, 'w', 1, 1, 'lost', NULL, NULL, NULL)",
-            "INSERT INTO attempts VALUES (2, 1, 'w', 1, NULL, NULL, NULL, NULL, NULL)",
-            "INSERT INTO attempts VALUES (2, 1, '', 1, 1, 'lost', NULL, NULL, NULL)",
-            "INSERT INTO attempts VALUES (2, 1, NULL, 1, 1, 'lost', NULL, NULL, NULL)",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (99, 1, 'w', 1, 1, 'lost')",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (1, 1, 'w', 1, 1, 'lost')",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (1, 0, 'w', 1, 1, 'lost')",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (2, 1, 'w', 1, NULL, NULL)",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (2, 1, '', 1, 1, 'lost')",
+            "INSERT INTO attempts (task, number, worker, started, finished, outcome)
+                VALUES (2, 1, NULL, 1, 1, 'lost')",
             "UPDATE attempts SET outcome = NULL",
+            "UPDATE attempts SET user_time = -1",
+            "UPDATE attempts SET system_time = -1",
+            "UPDATE attempts SET peak_memory = -1",
             "UPDATE attempts SET finished = NULL",
             "UPDATE attempts SET outcome = 'vanished'",
             "UPDATE attempts SET exit_code = NULL",

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use taskqueue::broker::{
-    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobStats, NewJob,
-    Reservation, Reserve, TubeStats,
+    Broker, Capabilities, Delivery, Error, Held, Instance, InstanceId, JobId, JobState, JobStats,
+    NewJob, Reservation, Reserve, TubeStats,
 };
 use taskqueue::lifecycle::{READY_TIMEOUT, Rules, Unready};
 use taskqueue::pool::Limits;
@@ -92,6 +92,7 @@ impl Scene {
             guard: None,
             configuration: None,
             reopen: || {},
+            began: None,
             listener: Box::new(told(&panics[1])),
             limit: self.limit,
             reconciler: None,
@@ -280,6 +281,14 @@ impl Broker for Told {
     }
     async fn reserve(&mut self, _: &[TubeName], _: Duration) -> Result<Reserve, Error> {
         self.may_panic();
+        Err(Error::NotFound)
+    }
+    async fn next_jobs(
+        &mut self,
+        _: &TubeName,
+        _: JobState,
+        _: usize,
+    ) -> Result<Vec<JobId>, Error> {
         Err(Error::NotFound)
     }
     async fn touch(&mut self, _: Held) -> Result<(), Error> {

@@ -223,7 +223,7 @@ fn what_was_found_is_believed_no_more_when_it_is_read_again() {
     fs::write(&file, TEXT).unwrap();
     give_to(&file, THEM);
     let said = reload();
-    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(said.code, Some(2), "{said:?}");
     assert!(
         said.stderr.contains("who is neither root nor you"),
         "{said:?}"

@@ -396,7 +396,7 @@ fn without_root_another_user_is_refused_at_the_start_and_at_a_reload() {
     );
     until("done", || status(&taskqueue, "1") == "done");
     configure(&taskqueue, "true", "user = 'root'\n");
-    let complaint = run(&["reload"]).failed(1);
+    let complaint = run(&["reload"]).failed(2);
     assert!(complaint.contains(refused), "{complaint}");
     assert_eq!(said(&taskqueue, "commands run as root"), 0);
     tender.signal(Signal::TERM);
@@ -449,7 +449,7 @@ fn a_reload_has_later_commands_run_as_another() {
     taskqueue.run(&["put", "--use-tube", "t", "look"]).ok();
     until("done", || status(&taskqueue, "1") == "done");
     configure(&taskqueue, "id -u", "user = 'nobdy'");
-    let complaint = taskqueue.run(&["reload"]).failed(1);
+    let complaint = taskqueue.run(&["reload"]).failed(2);
     assert!(
         complaint.contains("there is no user \"nobdy\""),
         "{complaint}"

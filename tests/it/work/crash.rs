@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use taskqueue::crash::{Point, VARIABLE};
 
-use super::{Queue, block_on, jobs, lines, number, on_both, stats, status};
+use super::{Queue, block_on, jobs, lines, number, on_both, stats, status, stopped_by};
 use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, job, put, reserve, tube, until};
 
 on_both!(
@@ -36,7 +36,13 @@ on_both!(
     again_begun,
     regenerated,
     old_job_removed,
+    foreign_jobs_removed,
+    tasks_deleted,
+    tasks_edited,
     batch_deleted,
+    cancel_recorded,
+    call_off_sent,
+    withdrawn_ahead,
 );
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
@@ -127,6 +133,50 @@ fn a_life(taskqueue: &Taskqueue, queue: &dyn Queue, point: Point, outcomes: &[&s
     dies(taskqueue, &WORKER, point);
     ends_as(taskqueue, queue, outcomes, 0);
     assert_eq!(status(taskqueue, "1"), "done");
+}
+
+/// Nothing was acknowledged: the task waits, and gets another job.
+fn foreign_jobs_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let body = r#"{"taskqueue":1,"command":"again"}"#;
+    block_on(async { put(queue.session().as_mut(), &tube("t"), job(body)).await }).unwrap();
+    taskqueue.work("t", 1);
+    assert_eq!(status(taskqueue, "1"), "waiting");
+    dies(taskqueue, &["delete", "1"], Point::ForeignJobsRemoved);
+    assert_eq!(jobs(queue, "t"), 0);
+    taskqueue.run(&["reconcile"]).ok();
+    assert_eq!(jobs(queue, "t"), 1);
+    ends_as(taskqueue, queue, &["exited", "exited"], 0);
+    assert_eq!(status(taskqueue, "1"), "done");
+}
+
+/// A job is left that leads to nothing: whoever reserves it deletes it.
+fn tasks_deleted(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "good");
+    dies(taskqueue, &["delete", "1"], Point::TasksDeleted);
+    assert_eq!(
+        (jobs(queue, "t"), taskqueue.run(&["show", "1"]).code),
+        (1, Some(1))
+    );
+    all_end(taskqueue, queue, 0);
+    assert!(lines(&taskqueue.path("log")).is_empty());
+}
+
+/// It is due, and its job comes in an hour: reconciliation puts another.
+fn tasks_edited(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    taskqueue
+        .run(&["put", "--use-tube", "t", "good", "--delay", "1h"])
+        .ok();
+    dies(taskqueue, &["run-now", "1"], Point::TasksEdited);
+    much_later(taskqueue);
+    let worker = taskqueue.start(&WORKER);
+    until("done", || status(taskqueue, "1") == "done");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
+    // Its old job is one too many, and goes when its time has come.
+    assert!(jobs(queue, "t") <= 1);
+    assert_eq!(lines(&taskqueue.path("log")), ["good 1"]);
 }
 
 fn put_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
@@ -436,6 +486,73 @@ fn batch_deleted(taskqueue: &Taskqueue, _: &dyn Queue) {
     assert_eq!(taskqueue.run(&cleanup).ok(), "deleted 100 tasks\n");
 }
 
+/// What waited is cancelled, and the worker of what runs sees it without having been told.
+fn cancel_recorded(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "good");
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let worker = taskqueue.start(&WORKER);
+    until("it runs", || lines(&taskqueue.path("log")).len() == 1);
+    taskqueue.run(&["put", "--use-tube", "t", "good"]).ok();
+    dies(taskqueue, &["cancel", "2"], Point::CancelRecorded);
+    dies(taskqueue, &["cancel", "1"], Point::CancelRecorded);
+    assert_eq!(status(taskqueue, "2"), "cancelled");
+    until("it is cancelled", || status(taskqueue, "1") == "cancelled");
+    worker.signal(Signal::TERM);
+    worker.wait();
+    ends_as(taskqueue, queue, &["cancelled"], 0);
+    assert_eq!(lines(&taskqueue.path("log")), ["good 1"]);
+}
+
+/// Its command goes with its worker, as ever, and the row says that nothing follows.
+fn call_off_sent(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    put_one(taskqueue, "again");
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let worker = starts(taskqueue, &WORKER, Point::CallOffSent);
+    until("it runs", || lines(&taskqueue.path("log")).len() == 1);
+    taskqueue.run(&["cancel", "1", "--reason", "no"]).ok();
+    assert_eq!(worker.wait().code, None);
+    assert_eq!(status(taskqueue, "1"), "stalled");
+    ends_as(taskqueue, queue, &["lost"], 0);
+    let task = taskqueue.show("1");
+    assert_eq!([&task["status"], &task["reason"]], ["cancelled", "no"]);
+    assert_eq!(lines(&taskqueue.path("log")), ["again 1"]);
+}
+
+/// What its batch journal calls done is done, and what had not begun is cancelled.
+fn withdrawn_ahead(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    std::fs::write(taskqueue.path("quick"), "echo $TASKQUEUE_TASK_ID >> ran").unwrap();
+    taskqueue.configure("[commands.quick]\nrun = ['/bin/sh', 'quick']");
+    let tasks = "{\"taskqueue\":1,\"command\":\"quick\"}\n".repeat(16);
+    let put = ["put", "--use-tube", "t", "--batch", "-"];
+    taskqueue.run_with(&put, tasks.as_bytes()).ok();
+    let mut command = taskqueue.command(&WORKER);
+    command.env(VARIABLE, format!("{:?}", Point::WithdrawnAhead));
+    let worker = stopped_by(command, Point::OutcomeNoted);
+    let ids = "SELECT group_concat(id) FROM tasks WHERE status = 'running'";
+    let ids: String = taskqueue
+        .sqlite()
+        .query_row(ids, [], |row| row.get(0))
+        .unwrap();
+    let claimed = ids.split(',').count();
+    let ran = lines(&taskqueue.path("ran"));
+    let of_them = |id: &&str| ran.iter().any(|one| one == id);
+    let done = ids.split(',').filter(of_them).count();
+    assert!(done >= 1 && claimed > done, "{ids} {ran:?}");
+    taskqueue.run(&["cancel", &ids]).ok();
+    worker.signal(Signal::CONT);
+    assert_eq!(worker.wait().code, None, "never came to the point");
+    assert_eq!(lines(&taskqueue.path("ran")), ran, "nothing more began");
+    all_end(taskqueue, queue, 0);
+    let count = |of: &str| number(taskqueue, &format!("SELECT count(*) FROM {of}"));
+    let cancelled = i64::try_from(claimed - done).unwrap();
+    assert_eq!(
+        count("tasks WHERE status = 'cancelled' AND attempt = 0"),
+        cancelled
+    );
+    assert_eq!(count("tasks WHERE status = 'done'"), 16 - cancelled);
+    assert_eq!(count("attempts"), 16 - cancelled);
+}
+
 #[test]
 fn every_point_is_in_the_code_in_the_tests_and_in_the_table() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -451,7 +568,7 @@ fn every_point_is_in_the_code_in_the_tests_and_in_the_table() {
             }
         }
     }
-    let tests = include_str!("crash.rs");
+    let tests = [include_str!("crash.rs"), include_str!("../backup/crash.rs")].concat();
     let table = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
     let word = |text: &str, word: &str| {
         text.split(|c: char| !c.is_alphanumeric())

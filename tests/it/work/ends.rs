@@ -219,3 +219,60 @@ sys.exit(1)";
     assert_eq!(history(&taskqueue, "1"), ("done".into(), ends));
     assert_eq!(left(&taskqueue), [""; 0]);
 }
+
+#[test]
+fn what_a_command_took_of_the_machine_is_recorded() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure(
+        r#"
+        [commands.busy]
+        run = ["python3", "-c", """
+import time
+room = bytearray(64 << 20)
+while time.process_time() < 0.3: pass
+"""]
+        [commands.parent]
+        run = ["/bin/sh", "-c", "python3 -c 'import time\nwhile time.process_time() < 0.3: pass'; exit 1"]
+        [commands.short]
+        run = ["/bin/true"]
+        [commands.senseless]
+        run = ["./senseless"]
+        "#,
+    );
+    taskqueue.no_program("senseless");
+    for command in ["busy", "parent", "short", "short", "senseless"] {
+        taskqueue.run(&["put", "--use-tube", "t", command]).ok();
+    }
+    taskqueue.work("t", 5);
+    let took = |id: &str| {
+        let attempt = &taskqueue.show(id)["attempts"][0];
+        let time = |name: &str| attempt[name].as_f64();
+        let cpu = time("user_time").zip(time("system_time"));
+        (
+            cpu.map(|(user, system)| user + system),
+            attempt["peak_memory"].as_u64(),
+        )
+    };
+    let (busy, parent) = (took("1"), took("2"));
+    assert!(busy.0 >= Some(0.3) && busy.1 >= Some(64 << 20), "{busy:?}");
+    // A child that the command has waited for is counted, as is what ended otherwise than well.
+    assert!(parent.0 >= Some(0.3), "{parent:?}");
+    for id in ["3", "4"] {
+        let (cpu, memory) = took(id);
+        assert!(cpu < Some(0.3) && memory > Some(0), "{cpu:?} {memory:?}");
+    }
+    assert_eq!(took("5"), (None, None));
+    let shown = taskqueue.run(&["show", "1"]).ok();
+    assert!(shown.contains(" s of CPU ("), "{shown}");
+    // Without a tender, which it says by its exit code.
+    let status = taskqueue.run(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let commands = status["commands"].as_array().unwrap();
+    let of = |name: &str| commands.iter().find(|one| one["command"] == name).unwrap();
+    assert!(of("busy")["cpu_time"].as_f64() >= Some(0.3));
+    assert!(of("busy")["peak_memory"].as_u64() >= Some(64 << 20));
+    assert_eq!(
+        (&of("short")["tube"], &of("short")["done"]),
+        (&json!("t"), &json!(2))
+    );
+}

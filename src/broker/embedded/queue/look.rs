@@ -77,6 +77,41 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// The first jobs of a tube that are recorded so. One whose delay is over is among the delayed ones until somebody
+    /// has looked.
+    pub(in super::super) fn next_jobs(
+        &self,
+        tube: &TubeName,
+        state: JobState,
+        most: usize,
+    ) -> Result<Vec<JobId>, Error> {
+        let sql = match state {
+            JobState::Ready => NEXT_READY,
+            JobState::Delayed => NEXT_DELAYED,
+            JobState::Buried => NEXT_BURIED,
+            JobState::Reserved => return Ok(Vec::new()),
+        };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        Ok(self.database.look(|look, _| {
+            let mut select = look.prepare_cached(sql)?;
+            let ids = select.query_map(params![tube.as_str(), most], |row| row.get(0))?;
+            Ok(ids
+                .map(|id| id.map(i64::unsigned_abs))
+                .collect::<Result<_, _>>()?)
+        })?)
+    }
+}
+
+pub(super) const NEXT_READY: &str =
+    "SELECT id FROM jobs WHERE tube = ?1 AND state = 'ready' ORDER BY priority, id LIMIT ?2";
+
+pub(super) const NEXT_DELAYED: &str =
+    "SELECT id FROM jobs WHERE tube = ?1 AND state = 'delayed' ORDER BY ready_at LIMIT ?2";
+
+pub(super) const NEXT_BURIED: &str =
+    "SELECT id FROM jobs WHERE tube = ?1 AND state = 'buried' ORDER BY burial LIMIT ?2";
+
 /// How many jobs of a tube are held, and how many are recorded so and are not.
 fn reserved(
     look: &Connection,

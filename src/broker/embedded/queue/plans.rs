@@ -1,6 +1,6 @@
 //! However many jobs there are, a look at a tube goes by its index.
 
-use super::{Queue, Setup, survey};
+use super::{Queue, Setup, look, survey};
 use crate::broker::embedded::Settings;
 
 #[test]
@@ -11,6 +11,9 @@ fn looks_go_by_their_indices() {
     let table = [
         (survey::FIRST_READY, "INDEX jobs_ready"),
         (survey::FIRST_DELAYED, "INDEX jobs_delayed"),
+        (look::NEXT_READY, "COVERING INDEX jobs_ready"),
+        (look::NEXT_DELAYED, "COVERING INDEX jobs_delayed"),
+        (look::NEXT_BURIED, "COVERING INDEX jobs_buried"),
         (survey::RESERVED, "COVERING INDEX jobs_reserved"),
     ];
     for (sql, index) in table {

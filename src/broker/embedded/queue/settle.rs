@@ -49,6 +49,22 @@ impl Queue {
         deleted.then_some(()).ok_or(Error::NotFound)
     }
 
+    /// Deletes those of the jobs that nobody else holds. Which were, in their order.
+    pub(in super::super) fn delete_all(&mut self, ids: &[JobId]) -> Result<Vec<bool>, Error> {
+        let session = self.number();
+        let deleted = self.database.change(|change, locks| {
+            let mut deleted = Vec::with_capacity(ids.len());
+            for id in ids {
+                deleted.push(delete(change, locks, column(*id), session)?);
+            }
+            Ok(deleted)
+        })?;
+        for id in ids {
+            self.held.remove(&column(*id));
+        }
+        Ok(deleted)
+    }
+
     /// Gives a job back, to be ready after so many seconds.
     pub(in super::super) fn release(
         &mut self,

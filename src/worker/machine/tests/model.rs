@@ -42,6 +42,7 @@ use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 
 mod answers;
+mod call_off;
 mod effects;
 mod stops;
 mod tender;
@@ -59,6 +60,8 @@ pub struct Kind {
     pub workers: usize,
     /// One effect in so many is not performed: its worker is killed there.
     pub kills: u64,
+    /// Once in so many steps a task is called off; 0: never.
+    pub cancels: u64,
     /// The broker may lose its jobs.
     pub forgets: bool,
     /// The ledger runs transactions on the loop.
@@ -82,6 +85,13 @@ pub struct Tally {
     pub cleanups: u64,
     /// Commands that were stopped with their workers.
     pub stopped: u64,
+    /// Tasks that were called off while they waited, and attempts while they ran; what became of the latter: their
+    /// commands had gone well, or they are cancelled.
+    pub called_off: (u64, u64),
+    pub in_time: u64,
+    pub too_late: u64,
+    /// Attempts that did not begin for that.
+    pub withdrawn: u64,
 }
 
 pub struct Model {
@@ -108,6 +118,11 @@ pub struct Model {
     alive: HashMap<TaskId, AttemptId>,
     started: HashSet<AttemptId>,
     done: HashSet<TaskId>,
+    /// Tasks that were cancelled while they waited, and those that are to be: which attempt ran.
+    cancelled: HashSet<TaskId>,
+    wished: HashMap<TaskId, AttemptId>,
+    /// Attempts whose commands exited with 0 before anything was sent.
+    well: HashSet<AttemptId>,
     /// What commands have others do, elsewhere: of which attempt, by task. It ends with a command that comes to its end
     /// by itself, or by the attempt's cleanup.
     elsewhere: HashMap<TaskId, AttemptId>,
@@ -190,6 +205,9 @@ impl Model {
             alive: HashMap::new(),
             started: HashSet::new(),
             done: HashSet::new(),
+            cancelled: HashSet::new(),
+            wished: HashMap::new(),
+            well: HashSet::new(),
             elsewhere: HashMap::new(),
             stopped: HashSet::new(),
             told: HashSet::new(),
@@ -216,6 +234,7 @@ impl Model {
                 self.now / 1_000_000
             );
             self.put_some();
+            self.call_some_off();
             self.have_accidents();
             self.look_after();
             if !self.somebody_acts() {
@@ -240,17 +259,26 @@ impl Model {
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
         let (mut lost, mut cut_off, mut deferred) = (0, 0, 0);
+        let (mut in_time, mut too_late) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
         tender
             .list(&all, u64::MAX, |task| {
                 tasks += 1;
                 let status = task.status.as_str();
-                assert!(
-                    status == "done" || status == "failed",
-                    "task {} is {status}",
-                    task.id
-                );
+                let wished = self.wished.get(&task.id);
+                let fits = match (self.cancelled.contains(&task.id), wished) {
+                    (true, _) => status == "cancelled" && !self.done.contains(&task.id),
+                    (false, Some(attempt)) => match status {
+                        "done" => self.well.contains(attempt),
+                        "cancelled" => !self.done.contains(&task.id),
+                        _ => false,
+                    },
+                    (false, None) => status == "done" || status == "failed",
+                };
+                assert!(fits, "task {} is {status}, {wished:?}", task.id);
+                in_time += u64::from(wished.is_some() && status == "cancelled");
+                too_late += u64::from(wished.is_some() && status == "done");
                 // What is shown of an attempt is its own, and nobody who came late has written over it.
                 let said = task.report.as_ref();
                 let recorded = self.reported.get(&task.id);
@@ -299,6 +327,8 @@ impl Model {
         self.tally.lost = lost;
         self.tally.cut_off = cut_off;
         self.tally.deferred = deferred;
+        self.tally.in_time = in_time;
+        self.tally.too_late = too_late;
     }
 
     // Who puts, and what goes wrong.
@@ -309,6 +339,7 @@ impl Model {
             self.to_put.0 -= 1;
             let uuid = Uuid::from_u128(u128::from(ours));
             let task = NewTask {
+                tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),
                 content: Content::Call(Call::from_parts("job", "[]", "{}").unwrap()),

@@ -37,6 +37,10 @@ pub struct Script {
     jobs: u64,
     /// How often the command was to be looked at.
     pub looks: usize,
+    /// Of which attempts it was to be looked whether they are to be cancelled.
+    pub wishes: Vec<AttemptId>,
+    /// What the commands were sent.
+    pub sent: Vec<&'static str>,
 }
 
 impl Script {
@@ -64,6 +68,8 @@ impl Script {
             locks: Locks::new(),
             jobs: 0,
             looks: 0,
+            wishes: Vec::new(),
+            sent: Vec::new(),
         };
         script.step(Event::Due);
         script
@@ -146,6 +152,9 @@ impl Script {
             Effect::Report(report) => self.reports.push(report),
             Effect::Say(said) => self.said.push(said),
             Effect::Look => self.looks += 1,
+            Effect::AskForWish(attempt) => self.wishes.push(attempt),
+            Effect::Terminate => self.sent.push("TERM"),
+            Effect::Kill => self.sent.push("KILL"),
             Effect::CleanUp(cleanup) => self.cleanups.push(cleanup),
             Effect::MakeJournal => self.step(Event::JournalMade(true)),
             Effect::Journal(_) if self.writes_journal => self.step(Event::Journaled(true)),
@@ -161,8 +170,6 @@ impl Script {
             | Effect::LeaveJournal
             | Effect::Journal(_)
             | Effect::WaitBriefly { .. }
-            | Effect::Terminate
-            | Effect::Kill
             | Effect::Abandon
             | Effect::EndRemains(_)
             | Effect::Gap(_)

@@ -7,18 +7,20 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{self, Reservation};
+use crate::ledger::rows::Ran;
 use crate::ledger::{Attempt, DeadAttempt, Remains};
 use crate::lives::memory::Memory;
 use crate::lives::{Alive, Holder, Lives};
 use crate::process::leftover::Cleared;
 use crate::task::command::{Cleanup, Command, Plan};
-use crate::task::id::{AttemptId, PutId};
+use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
 use crate::task::report::{Progress, Reported};
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
 use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
+use crate::worker::machine::mode::CallOff;
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
@@ -45,15 +47,17 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 17] = [
+pub const EVENTS: [EventKind; 19] = [
     EventKind::Told,
     EventKind::ToldAll,
+    EventKind::CalledOff,
     EventKind::Configured,
     EventKind::Answered,
     EventKind::Entered,
     EventKind::Proved,
     EventKind::JournalMade,
     EventKind::NotJournaled,
+    EventKind::Withdrawn,
     EventKind::Began,
     EventKind::Ended,
     EventKind::NotSignalled,
@@ -175,6 +179,12 @@ pub fn attempt(
         },
         alive,
         budget: Budget::default(),
+        ran: Arc::new(Ran {
+            tube: "t".into(),
+            command: "job".into(),
+            started: 0,
+            since: None,
+        }),
         priority: 1024,
         ttr: Some(60),
         put: PutId {
@@ -228,6 +238,7 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
         },
         output: Captured::default(),
         reported: Reported::default(),
+        took: None,
         at: 1_000_000,
         quick,
         by_itself: true,
@@ -267,12 +278,21 @@ pub fn event(kind: EventKind) -> Event {
     match kind {
         EventKind::Told => told(Mode::Draining { until: None }),
         EventKind::ToldAll => Event::ToldAll,
+        EventKind::CalledOff => Event::CalledOff {
+            attempt: AttemptId {
+                task: TaskId(1),
+                number: 1,
+            },
+            how: CallOff::Ask,
+            ticket: None,
+        },
         EventKind::Configured => Event::Configured(Arc::default()),
         EventKind::Answered => Event::Answered(Answer::Announced),
         EventKind::Entered => Event::Entered(Err(Unentered::Trouble("it is gone".into()))),
         EventKind::Proved => Event::Proved(true),
         EventKind::JournalMade => Event::JournalMade(true),
         EventKind::NotJournaled => Event::NotJournaled,
+        EventKind::Withdrawn => Event::Withdrawn,
         EventKind::Began => Event::Began(7),
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
@@ -297,9 +317,11 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         .contains(&phase),
         EventKind::Told
         | EventKind::ToldAll
+        | EventKind::CalledOff
         | EventKind::Configured
         | EventKind::JournalMade
         | EventKind::NotJournaled
+        | EventKind::Withdrawn
         | EventKind::Began
         | EventKind::Ended
         | EventKind::NotSignalled

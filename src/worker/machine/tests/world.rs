@@ -22,6 +22,7 @@ use crate::task::state::Exit;
 use crate::worker::machine::event::{
     Answer, Ask, By, Deleted, Effect, Event, Haste, How, Now, ToDelete, Unentered,
 };
+use crate::worker::machine::mode::CallOff;
 use crate::worker::machine::mode::Mode;
 use crate::worker::machine::state::{Machine, Rules};
 use crate::worker::machine::table::{EventKind, PhaseKind};
@@ -97,6 +98,8 @@ pub struct World {
     pending: Option<Arc<Entry>>,
     proving: bool,
     rows: BTreeMap<i64, Row>,
+    /// Attempts that are to be cancelled.
+    wished: HashSet<AttemptId>,
     /// Attempts that the worker claimed and has not settled, un-claimed or begun to.
     claimed: HashSet<AttemptId>,
     /// Jobs of which a commit says that they may be deleted, or released or buried.
@@ -108,6 +111,8 @@ pub struct World {
     // The command.
     running: Option<AttemptId>,
     signalled: bool,
+    /// It was sent something, whether that reached it or not.
+    was_sent: bool,
     believed_busy: bool,
     /// Since when the worker waits for a job.
     waits_since: Option<Duration>,
@@ -124,8 +129,9 @@ pub struct World {
     cleaned: HashSet<AttemptId>,
     left: bool,
     told: Mode,
-    /// What the word that was said last is to be answered by.
+    /// What the word that was said last is to be answered by, and whether it may be refused.
     unanswered: Option<Ticket>,
+    may_refuse: bool,
 }
 
 impl World {
@@ -166,12 +172,14 @@ impl World {
             pending: None,
             proving: false,
             rows: BTreeMap::new(),
+            wished: HashSet::new(),
             claimed: HashSet::new(),
             is_over: HashSet::new(),
             may_go: HashSet::new(),
             deleted_since: BTreeMap::new(),
             running: None,
             signalled: false,
+            was_sent: false,
             believed_busy: false,
             waits_since: None,
             has_ended: HashSet::new(),
@@ -185,6 +193,7 @@ impl World {
             left: false,
             told: Mode::Working,
             unanswered: None,
+            may_refuse: false,
         }
     }
 
@@ -228,7 +237,15 @@ impl World {
         if let Event::Told { mode, ticket, .. } = &event {
             self.told = self.told.hurried(*mode);
             assert!(self.unanswered.is_none());
-            self.unanswered = *ticket;
+            (self.unanswered, self.may_refuse) = (*ticket, false);
+        }
+        let mut called_off = None;
+        if let Event::CalledOff {
+            attempt, ticket, ..
+        } = &event
+        {
+            (self.unanswered, self.may_refuse) = (*ticket, true);
+            called_off = Some(*attempt);
         }
         if matches!(event, Event::Answered(_)) {
             assert!(self.asked.take().is_some());
@@ -245,6 +262,9 @@ impl World {
             self.perform(effect);
         }
         assert_eq!(self.unanswered, None, "a word was not answered");
+        if phase == PhaseKind::Running && called_off.is_some() && called_off == self.running {
+            assert!(self.was_sent, "called off, and nothing is done");
+        }
         self.tender_believes_what_is_so(now);
         if let Some(at) = self.machine.deadline() {
             assert!(
@@ -334,6 +354,9 @@ impl World {
     fn word(&mut self) -> Event {
         // A long history is not to end at once.
         let kinds = if self.is_long() { 400 } else { 8 };
+        if self.tape.one_in(2) {
+            return self.call_off();
+        }
         match self.tape.pick(kinds) {
             1 => self.told(Mode::Stopping),
             2 => {
@@ -345,6 +368,26 @@ impl World {
             3 => self.told(Mode::Draining { until: None }),
             4..=40 => Event::ToldAll,
             _ => Event::Configured(Arc::default()),
+        }
+    }
+
+    /// Some attempt that the worker may have.
+    fn call_off(&mut self) -> Event {
+        let mut ids: Vec<AttemptId> = self.claimed.iter().chain(&self.running).copied().collect();
+        ids.sort();
+        let at = self.tape.pick(ids.len().max(1) as u64);
+        let nobody_s = AttemptId {
+            task: TaskId(1),
+            number: 77,
+        };
+        let attempt = ids.get(usize::try_from(at).unwrap());
+        let attempt = attempt.copied().unwrap_or(nobody_s);
+        // Its row says so first.
+        self.wished.insert(attempt);
+        Event::CalledOff {
+            attempt,
+            how: CallOff::of(self.tape.one_in(3)),
+            ticket: Some(Ticket(self.steps)),
         }
     }
 
@@ -386,7 +429,8 @@ impl World {
         match report {
             Report::Ready => {}
             Report::Answered { ticket, reply } => {
-                assert_eq!((self.unanswered.take(), reply), (Some(ticket), Reply::Done));
+                assert_eq!(self.unanswered.take(), Some(ticket));
+                assert!(self.may_refuse || reply == Reply::Done);
             }
             Report::Busy { .. } | Report::Troubled { .. } => self.believed_busy = true,
             Report::Idle { .. } => {

@@ -1,6 +1,7 @@
 //! What a worker wants done, and what becomes of it.
 
 use super::*;
+use crate::worker::machine::mode::CallOff;
 
 impl Model {
     pub(super) fn perform(&mut self, at: usize, effect: Effect) {
@@ -87,6 +88,15 @@ impl Model {
                     worker.ready.push_back(Event::Reported(progress));
                 }
             }
+            Effect::AskForWish(attempt) => {
+                if let Ok(Some(wish)) = self.workers[at].ledger.wish(attempt) {
+                    self.workers[at].ready.push_back(Event::CalledOff {
+                        attempt,
+                        how: CallOff::of(wish.now),
+                        ticket: None,
+                    });
+                }
+            }
             // Each is ours to kill, and ends in time.
             Effect::Abandon => panic!("left a command"),
             Effect::EndRemains(dead) => self.workers[at].clears = Some(dead),
@@ -112,6 +122,12 @@ impl Model {
 
     pub(super) fn begin(&mut self, at: usize, attempt: Box<Attempt>, journal: Option<i64>) {
         if let Some(began) = journal {
+            if let Ok(Some(_)) = self.workers[at].ledger.wish(attempt.id) {
+                self.tally.withdrawn += 1;
+                drop(attempt);
+                self.workers[at].ready.push_back(Event::Withdrawn);
+                return;
+            }
             let fails = self.dice.one_in(50);
             let worker = &mut self.workers[at];
             let journal = worker.journal.as_mut().filter(|_| !fails);
@@ -133,6 +149,7 @@ impl Model {
             return;
         }
         let id = attempt.id;
+        self.may_begin(id);
         let before = self.alive.insert(id.task, id);
         assert_eq!(before, None, "a second run at once, by attempt {id}");
         assert!(self.started.insert(id), "attempt {id} was started twice");
@@ -167,6 +184,9 @@ impl Model {
         let (id, exit) = (run.attempt.id, run.exit);
         self.ends(&run.attempt);
         let ends_by_itself = matches!(exit, Exit::Code(_)) && !run.is_signalled;
+        if ends_by_itself && exit == Exit::Code(0) && !self.stopped.contains(&id) {
+            self.well.insert(id);
+        }
         if ends_by_itself && !self.stopped.contains(&id) {
             self.elsewhere.remove(&id.task);
         }
@@ -178,6 +198,7 @@ impl Model {
             },
             output: Captured::default(),
             reported,
+            took: None,
             at: self.wall(),
             quick,
             by_itself: !run.is_signalled,
@@ -253,7 +274,7 @@ impl Model {
             let outcome = &settlement.outcome;
             assert!(
                 !self.stopped.contains(&settlement.id)
-                    || matches!(outcome, Outcome::Interrupted(_)),
+                    || matches!(outcome, Outcome::Interrupted(_) | Outcome::Cancelled(_)),
                 "stopped with its worker, and {outcome:?}: {}",
                 settlement.id
             );

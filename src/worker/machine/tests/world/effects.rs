@@ -65,6 +65,12 @@ impl World {
                     attempt.ahead,
                     "journaled if it was claimed ahead"
                 );
+                if attempt.ahead && self.tape.one_in(20) {
+                    self.wished.insert(attempt.id);
+                    drop(attempt);
+                    self.ready.push_back(Event::Withdrawn);
+                    return;
+                }
                 if attempt.ahead && self.tape.one_in(8) {
                     self.ready.push_back(Event::NotJournaled);
                     return;
@@ -91,7 +97,7 @@ impl World {
                     return;
                 }
                 self.running = Some(attempt.id);
-                self.signalled = false;
+                (self.signalled, self.was_sent) = (false, false);
                 self.ready.push_back(Event::Began(7));
             }
             Effect::WaitBriefly { until } => {
@@ -107,6 +113,7 @@ impl World {
                     self.running.is_some() || !self.ready.is_empty(),
                     "nothing runs"
                 );
+                self.was_sent = true;
                 if self.running.is_some() && self.tape.one_in(4) {
                     let who = "somebody".to_owned();
                     self.ready.push_back(Event::NotSignalled(who));
@@ -120,6 +127,19 @@ impl World {
                 self.ready.push_back(Event::Looked(stopped_by));
                 if self.tape.one_in(2) {
                     self.ready.push_back(Event::Reported(stage::progress(40.0)));
+                }
+            }
+            Effect::AskForWish(attempt) => {
+                assert!(self.running.is_some(), "looks at nothing");
+                if self.wished.contains(&attempt) || self.tape.one_in(4) {
+                    self.wished.insert(attempt);
+                    let how = CallOff::of(self.tape.one_in(4));
+                    let ticket = None;
+                    self.ready.push_back(Event::CalledOff {
+                        attempt,
+                        how,
+                        ticket,
+                    });
                 }
             }
             Effect::Abandon => {

@@ -83,9 +83,21 @@ impl World {
         }
         let mut entered = Entered::default();
         for settlement in &entry.settle {
-            entered
-                .ours
-                .push(self.settle(settlement.id, &settlement.next));
+            let is_wished = self.wished.contains(&settlement.id);
+            let next = match &settlement.next {
+                Next::Done => Next::Done,
+                Next::Failed { .. } | Next::Wait(_) if is_wished => Next::Cancelled,
+                other => other.clone(),
+            };
+            assert!(
+                is_wished || next != Next::Cancelled,
+                "cancelled, and nobody wanted it"
+            );
+            let is_ours = self.settle(settlement.id, &next);
+            if is_ours && next == Next::Cancelled {
+                entered.called_off.push(settlement.id.task);
+            }
+            entered.ours.push(is_ours);
         }
         for id in &entry.unclaim {
             assert!(
@@ -102,12 +114,15 @@ impl World {
                 "its lock is to be free before it waits"
             );
             if self.rows[&id.task.0] == Row::Ours(*id) {
-                self.rows.insert(
-                    id.task.0,
-                    Row::Waiting {
-                        attempts: id.number,
+                let attempts = id.number;
+                let row = match self.wished.contains(id) {
+                    true => Row::Ended {
+                        attempts,
+                        failed: false,
                     },
-                );
+                    false => Row::Waiting { attempts },
+                };
+                self.rows.insert(id.task.0, row);
             }
         }
         for jobless in &entry.again {

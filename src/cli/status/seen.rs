@@ -1,0 +1,155 @@
+//! A look at everything: the tenders, the store and the broker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::tubes::Tubes;
+use crate::address::{BrokerUrl, StoreUrl};
+use crate::api::{TaskReport, json as shape};
+use crate::cli::Failure;
+use crate::cli::reach::{odd, tenders};
+use crate::connect;
+use crate::control::words::Status;
+use crate::control::{Answer, Request};
+use crate::ledger::counts::Counts;
+use crate::task::id::TaskId;
+use crate::tube::TubeName;
+
+/// Between two looks.
+pub(super) const EVERY: Duration = Duration::from_secs(1);
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// All tubes if none is named.
+    pub tubes: Vec<TubeName>,
+    pub store: StoreUrl,
+    /// Or why it is not known which.
+    pub broker: Result<BrokerUrl, String>,
+}
+
+/// Everything there is to know at one moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub store: String,
+    pub tenders: Vec<Status>,
+    /// Those that live and could not be asked, and why.
+    pub silent: Vec<(u32, String, String)>,
+    pub counts: BTreeMap<String, Counts>,
+    /// What commands that run have said of their tasks.
+    pub reports: BTreeMap<TaskId, TaskReport>,
+    /// The tubes that there is something to say of.
+    pub named: BTreeSet<TubeName>,
+    pub tubes: Tubes,
+}
+
+/// Looks at everything.
+pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
+    let Asked {
+        tubes,
+        store,
+        broker,
+    } = asked;
+    let named = |tube: &str| {
+        let mut named = tubes.iter();
+        tubes.is_empty() || named.any(|name| name.as_str() == tube)
+    };
+    let mut seen = Seen {
+        store: store.to_string(),
+        tenders: Vec::new(),
+        silent: Vec::new(),
+        counts: BTreeMap::new(),
+        reports: BTreeMap::new(),
+        named: BTreeSet::new(),
+        tubes: Tubes::default(),
+    };
+    for tender in tenders(store, tubes)? {
+        match tender.ask(&Request::Status) {
+            Ok((_, Answer::Status(mut status))) => {
+                status.pools.retain(|pool| named(&pool.tube));
+                seen.tenders.push(status);
+            }
+            Ok((_, other)) => return Err(odd(&other)),
+            // It has nothing to say any more.
+            Err(_) if tender.leaving && tender.is_gone(store) => {}
+            Err(failure) => {
+                let reason = failure.to_string();
+                seen.silent.push((tender.pid, tender.host, reason));
+            }
+        }
+    }
+    if let Some(db) = connect::existing(store)? {
+        seen.counts = db.counts()?;
+        seen.counts.retain(|tube, _| named(tube));
+        seen.reports = db.reports(&seen.running())?.into_iter().collect();
+        seen.tubes.of_store(&db, &seen.counts)?;
+        seen.tubes.retain(named);
+        seen.name_tubes(tubes);
+        // Before there is a store, nothing of ours waits anywhere.
+        seen.tubes.ask(broker, store, &seen.named);
+        // A pool that needs no answer asks for none, and a tube is paused all the same.
+        let pools = seen.tenders.iter_mut().flat_map(|tender| &mut tender.pools);
+        pools.for_each(|pool| seen.tubes.tell(pool));
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    fn name_tubes(&mut self, asked: &[TubeName]) {
+        let pools = self.tenders.iter().flat_map(|tender| &tender.pools);
+        let pools = pools.map(|pool| pool.tube.as_str());
+        let names = pools
+            .chain(self.counts.keys().map(String::as_str))
+            .chain(self.tubes.names());
+        self.named = names.filter_map(|name| name.parse().ok()).collect();
+        self.named.extend(asked.iter().cloned());
+    }
+
+    /// The tasks that workers of these tenders run.
+    fn running(&self) -> Vec<TaskId> {
+        let pools = self.tenders.iter().flat_map(|tender| &tender.pools);
+        let workers = pools.flat_map(|pool| &pool.workers);
+        workers.filter_map(|one| one.task.map(TaskId)).collect()
+    }
+
+    fn is_up(&self) -> bool {
+        !self.tenders.is_empty() && self.silent.is_empty()
+    }
+
+    /// Whether all tenders that there are answer, and there are any.
+    pub fn exit_code(&self) -> ExitCode {
+        match self.is_up() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
+    }
+
+    /// In the shape of `--json`.
+    pub fn json(&self) -> Value {
+        let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
+            json!({ "pid": pid, "host": host, "reason": reason })
+        };
+        let counts = self.counts.iter();
+        let tasks: Vec<_> = counts
+            .map(|(tube, counts)| shape::Counts::of(tube, counts))
+            .collect();
+        let reports = self.reports.iter();
+        let reports: Vec<_> = reports
+            .map(|(task, said)| shape::Reported::of(*task, said))
+            .collect();
+        json!({
+            "store": self.store,
+            "tenders": self.tenders,
+            "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
+            "tasks": tasks,
+            "reports": reports,
+            "tubes": self.tubes.json(&self.named),
+            "lately": self.tubes.within(),
+            "commands": self.tubes.commands(),
+            "unknown": self.tubes.unknown,
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! Changing tasks that wait: what they are given, how urgent they are, when they are due, and what they are called.
+
+use uuid::Uuid;
+
+use super::Millis;
+use super::announce::{Again, next_put};
+use super::bulk::{Change, On};
+use super::error::Failed;
+use super::rows::TaskRow;
+use crate::task::command::Content;
+use crate::task::id::TaskId;
+use crate::task::payload::{Argument, Call, OptionName, OptionValue, Refusal};
+use crate::task::state::Status;
+use crate::task::tag::{self, BadTag, Tag};
+
+/// What is changed; what is not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Its job's priority.
+    pub priority: Option<u32>,
+    /// When it is due.
+    pub due: Option<Due>,
+    /// All of its arguments.
+    pub arguments: Option<Vec<Argument>>,
+    /// Its options go first.
+    pub clear_options: bool,
+    /// These options; others stay.
+    pub options: Vec<(OptionName, OptionValue)>,
+    /// Its tags go first.
+    pub clear_tags: bool,
+    /// These tags; others stay.
+    pub tags: Vec<Tag>,
+}
+
+/// When a task is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// So many milliseconds from now on.
+    In(Millis),
+    /// Then.
+    At(Millis),
+}
+
+/// A task that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// What is to ring for it, if that changed.
+    pub again: Option<Again>,
+}
+
+/// Why a task was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotEdited {
+    /// There is no such row.
+    #[error("No such task :{id}")]
+    NoSuchTask {
+        /// The id asked for.
+        id: TaskId,
+    },
+    /// Only what waits can be changed.
+    #[error(
+        "Invalid status for task. Current status: '{status}' must be 'waiting' to be able to change task {id}{}",
+        next(*.status)
+    )]
+    NotWaiting {
+        /// The task.
+        id: TaskId,
+        /// Where it stands.
+        status: Status,
+    },
+    /// What it is given is in its producer's own body.
+    #[error(
+        "task {id} came by another producer's job, whose body says what it is given: that cannot be changed here"
+    )]
+    Foreign {
+        /// The task.
+        id: TaskId,
+    },
+    /// A raw body has no arguments and no options.
+    #[error("task {id} is a raw body, which has no arguments and no options")]
+    Raw {
+        /// The task.
+        id: TaskId,
+    },
+    /// It could never run then.
+    #[error("task {id}: {refusal}")]
+    Refused {
+        /// The task.
+        id: TaskId,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// Its tags would not be a task's.
+    #[error("task {id}: {why}")]
+    Tags {
+        /// The task.
+        id: TaskId,
+        /// Why not.
+        why: BadTag,
+    },
+}
+
+fn next(status: Status) -> &'static str {
+    match status {
+        Status::Failed => "; to let it wait again: taskqueue regenerate",
+        Status::Waiting | Status::Running | Status::Done | Status::Cancelled => "",
+    }
+}
+
+impl Edit {
+    /// A task that waits is due now.
+    pub fn run_now() -> Edit {
+        Edit {
+            due: Some(Due::In(0)),
+            ..Edit::default()
+        }
+    }
+
+    fn changes_content(&self) -> bool {
+        self.arguments.is_some() || self.clear_options || !self.options.is_empty()
+    }
+
+    fn changes_tags(&self) -> bool {
+        self.clear_tags || !self.tags.is_empty()
+    }
+
+    /// What the task is given then.
+    fn content(&self, id: TaskId, row: &TaskRow) -> Result<Option<Content>, NotEdited> {
+        if !self.changes_content() {
+            return Ok(None);
+        }
+        if row.foreign {
+            return Err(NotEdited::Foreign { id });
+        }
+        let Content::Call(before) = &row.content else {
+            return Err(NotEdited::Raw { id });
+        };
+        let mut call = before.clone();
+        if let Some(arguments) = &self.arguments {
+            call.arguments.clone_from(arguments);
+        }
+        if self.clear_options {
+            call.options.clear();
+        }
+        for (name, value) in &self.options {
+            match call.options.iter_mut().find(|(other, _)| other == name) {
+                Some((_, other)) => other.clone_from(value),
+                None => call.options.push((name.clone(), value.clone())),
+            }
+        }
+        // As strict as with what is put.
+        let (command, arguments) = (call.command.as_str(), call.arguments_json());
+        match Call::from_parts(command, &arguments, &call.options_json()) {
+            Ok(call) => Ok(Some(Content::Call(call))),
+            Err(refusal) => Err(NotEdited::Refused { id, refusal }),
+        }
+    }
+
+    fn tags(&self, id: TaskId, mut tags: Vec<Tag>) -> Result<Vec<Tag>, NotEdited> {
+        let is_given = |tag: &Tag| self.tags.iter().any(|given| given.name() == tag.name());
+        tags.retain(|tag| !self.clear_tags && !is_given(tag));
+        tags.extend(self.tags.iter().cloned());
+        tag::of_a_task(tags).map_err(|why| NotEdited::Tags { id, why })
+    }
+}
+
+impl Change for Edit {
+    type Done = Edited;
+    type Refused = NotEdited;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Edited, NotEdited>, Failed> {
+        let On { rows, now, jobs } = *on;
+        let Some(row) = rows.row(id)? else {
+            return Ok(Err(NotEdited::NoSuchTask { id }));
+        };
+        match row.status {
+            Status::Waiting => {}
+            status @ (Status::Running | Status::Done | Status::Failed | Status::Cancelled) => {
+                return Ok(Err(NotEdited::NotWaiting { id, status }));
+            }
+        }
+        // All that may be refused comes before the first row is written.
+        let content = match self.content(id, &row) {
+            Ok(content) => content,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if self.changes_tags() {
+            match self.tags(id, rows.tags(id)?) {
+                Ok(tags) => rows.set_tags(id, &tags)?,
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
+        if let Some(content) = content {
+            rows.set_content(id, &content)?;
+        }
+        if let Some(priority) = self.priority {
+            rows.set_priority(id, priority)?;
+        }
+        if let Some(due) = self.due {
+            rows.make_due(id, due.at(now))?;
+        }
+        let again = match self.priority.is_some() || self.due.is_some() {
+            true => next_put(rows, id, None, now, jobs)?,
+            false => None,
+        };
+        let uuid = row.uuid;
+        Ok(Ok(Edited { uuid, again }))
+    }
+
+    fn puts_jobs(&self) -> bool {
+        self.priority.is_some() || self.due.is_some()
+    }
+}
+
+impl Due {
+    fn at(self, now: Millis) -> Millis {
+        match self {
+            Due::In(time) => now.saturating_add(time.max(0)),
+            Due::At(at) => at,
+        }
+    }
+}

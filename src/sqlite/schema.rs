@@ -1,0 +1,147 @@
+//! The schema: which version a file has, and bringing it up to date.
+
+use std::error::Error as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::error::said;
+use super::place::{Place, set_foreign_keys};
+use super::room::{make_flexible, make_flexible_if_small};
+use super::turn::{no_turn, wait_for_turn};
+use super::{Error, pair};
+use crate::beside;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
+/// compiled a regular expression, which every process would make at its start and keep: 430 KB.
+pub(super) const NEWEST: i64 = 14;
+
+/// The oldest version that can be put into as it is: all that later ones have added may be left empty.
+pub(super) const FILLABLE: i64 = 6;
+
+/// The schema's version; `None` for an empty database.
+pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
+    let has_table = |name: &str| {
+        connection
+            .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?
+            .exists([name])
+    };
+    let sqlite = |e| Error::sqlite(path, e);
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    if !has_table("refinery_schema_history").map_err(sqlite)? {
+        return Err(Error::NotOurs { path: path.into() });
+    }
+    let newest: Option<i64> = connection
+        .query_row(
+            "SELECT max(version) FROM refinery_schema_history",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(sqlite)?;
+    if newest.is_some() && !has_table("store").map_err(sqlite)? {
+        return Err(Error::NotOurs { path: path.into() });
+    }
+    Ok(newest)
+}
+
+/// Whether the schema is up to date; an error if it is ahead of us.
+pub(super) fn is_current(path: &Path, connection: &Connection) -> Result<bool, Error> {
+    match version(path, connection)? {
+        Some(found) if found > NEWEST => Err(Error::Newer {
+            path: path.into(),
+            found,
+            known: NEWEST,
+        }),
+        found => Ok(found == Some(NEWEST)),
+    }
+}
+
+/// Brings the schema up to date. refinery looks and applies in two transactions, so two processes
+/// could both find it old: one at a time, then, and look again.
+pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), Error> {
+    let path: &Path = &place.path;
+    if is_current(path, connection)? {
+        return Ok(());
+    }
+    let turn = wait_for_turn(path)?;
+    if is_current(path, connection)? {
+        return Ok(());
+    }
+    let migrate_error = |reason: String| Error::Migrate {
+        path: path.into(),
+        reason,
+    };
+    // They could not record any more how what they run has ended.
+    match turn.is_any_worker_here() {
+        Ok(false) => {}
+        Ok(true) => return Err(Error::Behind { path: path.into() }),
+        Err(source) => {
+            return Err(no_turn(path, &source));
+        }
+    }
+    let before = version(path, connection)?;
+    // The first is heeded only before anything is in the file.
+    make_flexible(connection)
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
+        .map_err(|e| Error::sqlite(path, e))?;
+    // The journal is to tell whose it is by the schema from which on it was written.
+    pair::begin(connection)
+        .and_then(|()| match place.folder.read(&beside::named(path, "-wal")) {
+            Ok(log) => pair::mark(connection, &log.file).map(drop),
+            Err(_) => Ok(()),
+        })
+        .map_err(|e| Error::sqlite(path, e))?;
+    // A table that is made anew is dropped before, and no row that refers to it may go with it.
+    set_foreign_keys(path, connection, false)?;
+    // Together: what a migration makes, and that it was made, are two transactions otherwise, and whoever is killed
+    // between them leaves a store that nobody can bring up to date.
+    let migrated = embedded::migrations::runner()
+        .set_grouped(true)
+        .run(connection)
+        .map(drop)
+        .map_err(|e| migrate_error(cause(path, &e)));
+    set_foreign_keys(path, connection, true)?;
+    migrated?;
+    make_flexible_if_small(connection);
+    let store = path.display();
+    match before {
+        None => tracing::info!(%store, "made a new store, for there was none"),
+        Some(before) => {
+            tracing::info!(%store, before, now = NEWEST, "brought the store's schema up to date");
+        }
+    }
+    Ok(())
+}
+
+/// Why a migration failed: what SQLite said, and not who asked.
+fn cause(path: &Path, error: &refinery::Error) -> String {
+    let mut why = error.source();
+    while let Some(error) = why {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            return said(path, error);
+        }
+        why = error.source();
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_is_that_of_the_newest_migration() {
+        let runner = embedded::migrations::runner();
+        let versions = runner.get_migrations().iter().map(|m| m.version());
+        assert_eq!(versions.max().map(i64::from), Some(NEWEST));
+    }
+}

@@ -7,7 +7,6 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::ledger::Millis;
-use crate::ledger::read::Report;
 
 /// Whose time people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +55,6 @@ impl Zone {
             Zone::Utc => TimeZone::UTC,
         }
     }
-}
-
-/// How far an attempt is, by its command; `None` where that has said nothing of it.
-pub fn progress(said: &Report) -> Option<String> {
-    // To a tenth, and a whole number as one.
-    let percent = said
-        .percent
-        .map(|percent| format!("{} %", (percent * 10.0).round() / 10.0));
-    let said = [percent, said.message.clone()];
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// An instant as RFC 3339 has it, with its offset.

@@ -10,7 +10,7 @@ use super::Failure;
 use super::absent::say_absent;
 use super::configured::block_on;
 use super::out::out;
-use super::print::{Zone, progress};
+use super::print::Zone;
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
@@ -96,7 +96,7 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
         line("reason", reason)?;
     }
     if let Some(said) = &task.report {
-        if let Some(progress) = progress(said) {
+        if let Some(progress) = said.words() {
             line("progress", &format!("{progress} ({})", of(said, zone)))?;
         }
         if let Some(result) = &said.result {

@@ -25,6 +25,7 @@ mod lacks;
 mod late;
 mod memory;
 mod orphans;
+mod put_off;
 mod reconcile;
 mod recovery;
 mod refused;

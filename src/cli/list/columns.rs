@@ -2,9 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::api::{Status, Task};
+use crate::api::{Status, Task, TaskReport};
 use crate::cli::out::{Colour, Out, width};
-use crate::cli::print::{Zone, progress, span};
+use crate::cli::print::{Zone, span};
 use crate::harmless::one_line;
 use crate::ledger::Millis;
 
@@ -237,7 +237,7 @@ impl Table {
             Progress => {
                 let newest = i64::try_from(task.attempts_total).unwrap_or(i64::MAX);
                 let said = task.report.as_ref().filter(|said| said.attempt == newest);
-                let said = said.and_then(progress);
+                let said = said.and_then(TaskReport::words);
                 said.as_deref().map_or_else(|| "-".into(), begin)
             }
             Created => time(Some(task.created)),

@@ -161,6 +161,19 @@ pub struct Report {
     pub has_result: bool,
 }
 
+impl Report {
+    /// How far the attempt is, in words; `None` where its command has said nothing of that.
+    pub fn words(&self) -> Option<String> {
+        // To a tenth, and a whole number as one.
+        let percent = self
+            .percent
+            .map(|percent| format!("{} %", (percent * 10.0).round() / 10.0));
+        let said = [percent, self.message.clone()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
+}
+
 impl Task {
     /// What a shell would have seen of its command: the exit code of its last attempt, 128 and the number of the signal
     /// that ended it, and 1 where there is neither, or where a task that is not done exited with 0. `None`: the task

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Queue, jobs, number, on_both, stats, status, tend};
+use super::{Queue, jobs, number, on_both, status, tend};
 use crate::support::{Running, Taskqueue, until};
 
 on_both!(
     what_is_said_is_kept_and_shown,
-    not_now_costs_no_attempt,
-    not_now_has_a_bound,
     a_command_may_give_its_task_up,
 );
 
 /// A command of a shell, and more lines of its table. `$TQ` is the program.
-fn configure(taskqueue: &Taskqueue, script: &str, more: &str) {
+pub(super) fn configure(taskqueue: &Taskqueue, script: &str, more: &str) {
     fs::write(taskqueue.path("job"), script).unwrap();
     let program = env!("CARGO_BIN_EXE_taskqueue");
     taskqueue.configure(&format!(
@@ -26,7 +24,7 @@ fn configure(taskqueue: &Taskqueue, script: &str, more: &str) {
 }
 
 /// One task whose command is that.
-fn put(taskqueue: &Taskqueue, script: &str, more: &str) {
+pub(super) fn put(taskqueue: &Taskqueue, script: &str, more: &str) {
     configure(taskqueue, script, more);
     taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
 }
@@ -36,7 +34,7 @@ fn output(task: &Value, attempt: usize) -> String {
     output.unwrap().to_owned()
 }
 
-fn outcomes(task: &Value) -> Vec<(&str, Option<i64>)> {
+pub(super) fn outcomes(task: &Value) -> Vec<(&str, Option<i64>)> {
     let attempts = task["attempts"].as_array().unwrap().iter();
     attempts
         .map(|one| {
@@ -90,57 +88,6 @@ fn what_is_said_is_kept_and_shown(taskqueue: &Taskqueue, _: &dyn Queue) {
     // And goes with its task.
     taskqueue.run(&["cleanup", "--period", "0"]).ok();
     assert_eq!(number(taskqueue, "SELECT count(*) FROM reports"), 0);
-}
-
-fn not_now_costs_no_attempt(taskqueue: &Taskqueue, queue: &dyn Queue) {
-    put(
-        taskqueue,
-        r#"
-        [ $TASKQUEUE_ATTEMPT -gt 2 ] && exit 0
-        $TQ report --retry-in 1s --result 1
-        [ $TASKQUEUE_ATTEMPT = 1 ] && exit 0 || exit 75
-        "#,
-        "",
-    );
-    taskqueue.work("t", 1);
-    let task = taskqueue.show("1");
-    assert_eq!(
-        (&task["status"], &task["result"]),
-        (&json!("waiting"), &Value::Null)
-    );
-    assert_eq!(outcomes(&task), [("deferred", Some(0))]);
-    assert_eq!(stats(queue, "t").delayed, 1);
-    taskqueue.work("t", 2);
-    let task = taskqueue.show("1");
-    assert_eq!(task["status"], "done");
-    assert_eq!(
-        outcomes(&task),
-        [
-            ("deferred", Some(0)),
-            ("deferred", Some(75)),
-            ("exited", Some(0))
-        ]
-    );
-    assert_eq!(number(taskqueue, "SELECT spent FROM tasks"), 1);
-    assert_eq!(number(taskqueue, "SELECT deferred FROM tasks"), 2);
-}
-
-fn not_now_has_a_bound(taskqueue: &Taskqueue, queue: &dyn Queue) {
-    put(
-        taskqueue,
-        "$TQ report --retry-in 0",
-        "max_snoozes = 2\nmax_attempts = 5",
-    );
-    taskqueue.work("t", 3);
-    let task = taskqueue.show("1");
-    assert_eq!(task["status"], "failed");
-    let reason = "it has put itself off 3 times, and its max_snoozes is 2";
-    assert_eq!(task["reason"], reason);
-    assert_eq!(outcomes(&task), [("deferred", Some(0)); 3]);
-    until("its job is gone", || jobs(queue, "t") == 0);
-    taskqueue.run(&["regenerate", "--id", "1"]).ok();
-    taskqueue.work("t", 3);
-    assert_eq!(taskqueue.show("1")["reason"], reason, "a fresh budget");
 }
 
 fn a_command_may_give_its_task_up(taskqueue: &Taskqueue, queue: &dyn Queue) {

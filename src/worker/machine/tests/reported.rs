@@ -6,9 +6,10 @@ use super::script::Script;
 use super::stage::{at, ended, progress};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::report::Reported;
-use crate::task::retry::Next;
-use crate::task::state::Outcome;
+use crate::task::retry::{Budget, Next};
+use crate::task::state::{Exit, Outcome};
 use crate::worker::machine::event::Event;
+use crate::worker::machine::mode::CallOff;
 
 const FIRST: AttemptId = AttemptId {
     task: TaskId(1),
@@ -126,5 +127,38 @@ fn what_it_wants_is_what_becomes_of_the_task() {
             Outcome::GaveUp { ended, .. } => assert_eq!(**ended, Outcome::Exited(exit)),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Whoever called the task off is heard, and what the command wants of it is not.
+#[test]
+fn what_it_wants_counts_no_more_once_its_task_is_called_off() {
+    let not_now = Reported {
+        progress: progress(40.0),
+        retry_in: Some(Duration::from_secs(300)),
+        ..Reported::default()
+    };
+    let never = Reported {
+        progress: progress(40.0),
+        fail: Some("no such customer".into()),
+        ..Reported::default()
+    };
+    for (exit, reported) in [(0, &not_now), (1, &not_now), (0, &never), (75, &never)] {
+        let mut script = Script::running();
+        script.step(Event::CalledOff {
+            attempt: FIRST,
+            how: CallOff::Ask,
+            ticket: None,
+        });
+        script.ends_saying(exit, false, reported.clone());
+        script.records();
+        let settlement = &script.last_entry().unwrap().settle[0];
+        let cancelled = Outcome::Cancelled(Exit::Code(exit));
+        assert_eq!(
+            (&settlement.outcome, &settlement.next, settlement.budget),
+            (&cancelled, &Next::Cancelled, Budget::default())
+        );
+        let report = settlement.report.as_ref().unwrap();
+        assert_eq!(report.progress, progress(40.0), "as far as it was");
     }
 }

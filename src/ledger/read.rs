@@ -7,6 +7,7 @@ use super::error::{Error, Failed};
 use super::rows::Listed;
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
 
 mod types;
 
@@ -86,12 +87,23 @@ impl Ledger {
         })
     }
 
-    /// What the commands of tasks have said of them, without results; of those that have said anything.
+    /// What the commands of attempts that run have said of them, without results; of those of these tasks whose commands
+    /// have said anything.
     pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
         self.look(|rows| {
-            let of = |task: &TaskId| Ok(rows.report(*task)?.map(|report| (*task, report)));
-            let reports: Vec<Option<_>> = tasks.iter().map(of).collect::<Result<_, Failed>>()?;
-            Ok(reports.into_iter().flatten().collect())
+            let mut reports = Vec::new();
+            for task in tasks {
+                let Some(report) = rows.report(*task)? else {
+                    continue;
+                };
+                // Of an attempt before, it says nothing of this one.
+                let row = rows.row(*task)?;
+                let is_its = row.is_some_and(|row| {
+                    row.status == Status::Running && row.attempt == report.attempt
+                });
+                reports.extend(is_its.then_some((*task, report)));
+            }
+            Ok(reports)
         })
     }
 

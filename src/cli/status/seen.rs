@@ -12,7 +12,7 @@ use crate::api::{TaskReport, json as shape};
 use crate::cli::Failure;
 use crate::cli::reach::{odd, tenders};
 use crate::connect;
-use crate::control::words::Status;
+use crate::control::words::{Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;
 use crate::task::id::TaskId;
@@ -106,6 +106,11 @@ impl Seen {
             .chain(self.tubes.names());
         self.named = names.filter_map(|name| name.parse().ok()).collect();
         self.named.extend(asked.iter().cloned());
+    }
+
+    /// What the command that a worker runs has said of its attempt.
+    pub fn said(&self, worker: &Worker) -> Option<&TaskReport> {
+        self.reports.get(&TaskId(worker.task?))
     }
 
     /// The tasks that workers of these tenders run.

@@ -35,6 +35,12 @@ pub fn how_far_an_attempt_is_is_kept_while_it_is_its_worker_s(new: New) {
     enter(&mut ledger.db, &me, says(attempt.id, so_far(50.0, "two"))).unwrap();
     let half = (1, Some(50.0), "two".into());
     assert_eq!(said(&ledger), half);
+    let of_what_runs = |ledger: &super::Stage| {
+        let reports = ledger.db.reports(&[task]).unwrap();
+        let mut said = reports.into_iter();
+        said.next().map(|(_, said)| (said.attempt, said.percent))
+    };
+    assert_eq!(of_what_runs(&ledger), Some((1, Some(50.0))));
     // Another's, another attempt's, and of a task that is not there.
     let mut other = ledger.another();
     let they = register(&mut other, "they").me;
@@ -62,6 +68,13 @@ pub fn how_far_an_attempt_is_is_kept_while_it_is_its_worker_s(new: New) {
     assert_eq!(said(&ledger), three);
     let listed = ledger.tasks().remove(0).report.unwrap();
     assert_eq!((listed.attempt, listed.percent), (1, Some(80.0)));
+    // Of another attempt that says nothing is nothing said.
+    assert_eq!(of_what_runs(&ledger), None);
+    drop(attempt);
+    let again = begun(ledger.claim_cleared(&job, 1));
+    assert_eq!(of_what_runs(&ledger), None);
+    enter(&mut ledger.db, &me, says(again.id, so_far(1.0, "four"))).unwrap();
+    assert_eq!(of_what_runs(&ledger), Some((2, Some(1.0))));
 }
 
 pub fn who_was_given_up_says_nothing_any_more(new: New) {

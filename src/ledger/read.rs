@@ -87,8 +87,8 @@ impl Ledger {
         })
     }
 
-    /// What the commands of attempts that run have said of them, without results; of those of these tasks whose commands
-    /// have said anything.
+    /// What the commands of attempts that run have said of them, without results: of those of these tasks that have one
+    /// whose command has said anything.
     pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
         self.look(|rows| {
             let mut reports = Vec::new();

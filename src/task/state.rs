@@ -3,7 +3,7 @@
 //! ```text
 //! waiting ──claim──▶ running ──▶ done
 //!    ▲                  │ ├────▶ failed ──regenerate, kick──▶ waiting
-//!    │◀──retry, interrupted, lost
+//!    │◀──retry, deferred, interrupted, lost
 //!                       └──────▶ cancelled
 //! ```
 

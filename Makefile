@@ -131,7 +131,7 @@ chaos: prepare
 
 # The properties that the tests try a few hundred times, on whatever reads what others wrote.
 fuzz:
-	PROPTEST_CASES=$(CASES) $(CARGO) test --release $(LOCKED) --lib --test it -- fuzz:: payload:: wire:: link::
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release $(LOCKED) --lib --test it -- fuzz:: payload:: wire:: link:: report::
 
 # By seeds that stay the same, so that what fails fails for a change, and with what the tests have built already. Random
 # ones are for people: make chaos.

@@ -43,6 +43,7 @@ mod reach;
 mod reconcile;
 mod regenerate;
 mod reload;
+mod report;
 mod run_now;
 mod scale;
 mod show;
@@ -129,6 +130,8 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
+    /// Say, as a task's command, how far it is
+    Report(report::Flags),
     /// Write a copy of the store while it is used
     Backup(backup::BackupFlags),
     /// Put a backup in the store's place
@@ -212,6 +215,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Flush(flags) => return flush::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
+        Command::Report(flags) => report::run(flags),
         Command::Backup(flags) => backup::backup(&flags, &global.store()?),
         Command::Restore(flags) => backup::restore(&flags, &global.store()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),

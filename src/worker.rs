@@ -323,6 +323,8 @@ impl Worker {
             Effect::Look => {
                 let stopped_by = self.run.as_ref().and_then(Run::stopped_by);
                 self.ready.push_back(Event::Looked(stopped_by));
+                let progress = self.run.as_mut().and_then(Run::progress);
+                self.ready.extend(progress.map(Event::Reported));
             }
             Effect::AskForWish(attempt) => self.ask_for_wish(attempt),
             Effect::Abandon => {

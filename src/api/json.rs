@@ -16,6 +16,7 @@ use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
+use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
@@ -54,6 +55,18 @@ pub struct Task<'a> {
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
     attempts: Vec<Attempt<'a>>,
+    report: Option<Report<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Option<Cow<'a, RawValue>>>,
+}
+
+/// What a task's command has said of it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attempt: i64,
+    at: String,
+    progress: Option<Value>,
+    message: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +128,11 @@ impl<'a> Task<'a> {
                 .iter()
                 .map(|attempt| Attempt::new(attempt, whole))
                 .collect(),
+            report: task.report.as_ref().map(Report::of),
+            result: whole.then(|| {
+                let result = task.report.as_ref()?.result.as_deref();
+                result.map(raw)
+            }),
         }
     }
 }
@@ -148,6 +166,33 @@ fn texts(arguments: &str) -> Cow<'_, RawValue> {
     let texts: Vec<String> = elements.iter().map(text).collect();
     let texts = RawValue::from_string(format!("[{}]", texts.join(",")));
     texts.map_or_else(|_| raw(arguments), Cow::Owned)
+}
+
+impl<'a> Report<'a> {
+    fn of(said: &'a read::Report) -> Report<'a> {
+        Report {
+            attempt: said.attempt,
+            at: rfc3339(said.at),
+            progress: said.percent.and_then(report::number),
+            message: said.message.as_deref(),
+        }
+    }
+}
+
+/// What the command of a task that runs has said of it, as `status` has it.
+#[derive(Debug, Serialize)]
+pub struct Reported<'a> {
+    task: i64,
+    #[serde(flatten)]
+    said: Report<'a>,
+}
+
+impl<'a> Reported<'a> {
+    /// Its shape.
+    pub fn of(task: TaskId, said: &'a read::Report) -> Reported<'a> {
+        let said = Report::of(said);
+        Reported { task: task.0, said }
+    }
 }
 
 impl<'a> Attempt<'a> {

@@ -165,10 +165,10 @@ impl Writing<'_> {
         let recorded = self.rows.outcome(newest)?;
         let recorded = recorded
             .as_ref()
-            .map(|one| (one.outcome.as_str(), one.exit_code));
+            .map(|one| (one.outcome.as_str(), one.exit_code, one.has_reason));
         Ok(!matches!(
             recorded,
-            Some(("refused" | "could_not_start", _) | ("exited", Some(0)))
+            Some(("refused" | "could_not_start", ..) | ("exited", Some(0), false))
         ))
     }
 
@@ -420,6 +420,7 @@ impl Writing<'_> {
             next,
             budget,
             output: Captured::default(),
+            report: None,
             took: None,
             kicks: None,
             started: None,

@@ -46,6 +46,9 @@ impl Ledger {
                 sums: Sums::default(),
             };
             let (ours, called_off) = writing.settle(entry)?;
+            if let Some((attempt, progress)) = &entry.progress {
+                transition::progress(rows, *attempt, me.id, progress, now)?;
+            }
             note_deleted(rows, &entry.deleted)?;
             if entry.told {
                 rows.set_told(me.id, now)?;

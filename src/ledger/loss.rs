@@ -70,6 +70,7 @@ impl Writing<'_> {
             next,
             budget,
             output,
+            report: None,
             took: None,
             kicks: None,
             started,
@@ -102,6 +103,7 @@ impl Writing<'_> {
             // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
             budget: Budget::default(),
             output: Captured::default(),
+            report: None,
             took: None,
             kicks: None,
             started: None,

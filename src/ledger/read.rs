@@ -12,7 +12,7 @@ use crate::task::state::Status;
 mod types;
 
 pub use super::filter::Filter;
-pub use types::{Attempt, DisplayedStatus, Key, Standing, Task};
+pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -75,7 +75,8 @@ impl Ledger {
                 if !filter.shows(task.status) {
                     return Ok(true);
                 }
-                bytes += task.arguments.len() + task.options.len();
+                let said = task.report.as_ref().and_then(|said| said.message.as_ref());
+                bytes += task.arguments.len() + task.options.len() + said.map_or(0, String::len);
                 let id = task.id;
                 page.tasks.push(task);
                 let is_full = page.tasks.len() >= most || bytes >= PAGE.1;
@@ -83,6 +84,26 @@ impl Ledger {
                 Ok(!is_full)
             })?;
             Ok(page)
+        })
+    }
+
+    /// What the commands of attempts that run have said of them, without results: of those of these tasks that have one
+    /// whose command has said anything.
+    pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
+        self.look(|rows| {
+            let mut reports = Vec::new();
+            for task in tasks {
+                let Some(report) = rows.report(*task)? else {
+                    continue;
+                };
+                // Of an attempt before, it says nothing of this one.
+                let row = rows.row(*task)?;
+                let is_its = row.is_some_and(|row| {
+                    row.status == Status::Running && row.attempt == report.attempt
+                });
+                reports.extend(is_its.then_some((*task, report)));
+            }
+            Ok(reports)
         })
     }
 

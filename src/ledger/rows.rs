@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Attempt, Filter, Key};
+use super::read::{Attempt, Filter, Key, Report};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -26,7 +26,7 @@ pub use ends::{Ends, Of};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
     Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
-    Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -159,6 +159,9 @@ pub trait Reads {
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
 
+    /// What a task's command has said of it, without its result.
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
+
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
 }
@@ -237,6 +240,9 @@ pub trait Rows: Reads {
 
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
+
+    /// Writes what a task's command has said of its attempt, in the place of what there is.
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed>;
 
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;

@@ -32,6 +32,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod reports;
 mod tags;
 mod tasks;
 mod workers;

@@ -3,7 +3,7 @@
 //! ```text
 //! waiting ──claim──▶ running ──▶ done
 //!    ▲                  │ ├────▶ failed ──regenerate, kick──▶ waiting
-//!    │◀──retry, interrupted, lost
+//!    │◀──retry, deferred, interrupted, lost
 //!                       └──────▶ cancelled
 //! ```
 
@@ -99,6 +99,20 @@ pub enum Outcome {
     CutOff,
     /// The worker died.
     Lost(Loss),
+    /// The command said "not now", and exited.
+    Deferred {
+        /// With this code.
+        code: i32,
+        /// How long the task is to wait.
+        wait: Duration,
+    },
+    /// The command said that the task has failed for good, and came to an end.
+    GaveUp {
+        /// Why, as the command said it.
+        reason: String,
+        /// How it ended: it exited, a signal that is not ours ended it, or it ran out of time.
+        ended: Box<Outcome>,
+    },
 }
 
 /// Why an attempt has no end that anybody saw.
@@ -139,6 +153,8 @@ impl Outcome {
             Outcome::CouldNotStart { .. } => "could_not_start",
             Outcome::Interrupted(_) | Outcome::CutOff => "interrupted",
             Outcome::Lost(_) => "lost",
+            Outcome::Deferred { .. } => "deferred",
+            Outcome::GaveUp { ended, .. } => ended.word(),
         }
     }
 
@@ -153,7 +169,9 @@ impl Outcome {
             | Outcome::Cancelled(_)
             | Outcome::Refused { .. }
             | Outcome::CouldNotStart { .. }
-            | Outcome::Lost(_) => false,
+            | Outcome::Lost(_)
+            | Outcome::Deferred { .. }
+            | Outcome::GaveUp { .. } => false,
         }
     }
 
@@ -168,7 +186,11 @@ impl Outcome {
             | Outcome::Interrupted(_)
             | Outcome::CutOff
             | Outcome::Lost(_) => true,
-            Outcome::Exited(_) | Outcome::Refused { .. } | Outcome::CouldNotStart { .. } => false,
+            Outcome::GaveUp { ended, .. } => ended.is_cut_short(),
+            Outcome::Exited(_)
+            | Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::Deferred { .. } => false,
         }
     }
 
@@ -201,7 +223,9 @@ impl Outcome {
     /// Why, where there is more to say than the word does.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
+            Outcome::Refused { reason }
+            | Outcome::CouldNotStart { reason }
+            | Outcome::GaveUp { reason, .. } => Some(reason),
             Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
             Outcome::CutOff => Some("its worker was told to go, and killed before it had gone"),
             Outcome::Lost(Loss::WorkerHung) => Some(WORKER_HUNG),
@@ -211,13 +235,15 @@ impl Outcome {
             | Outcome::TimedOut(_)
             | Outcome::Cancelled(_)
             | Outcome::Interrupted(_)
+            | Outcome::Deferred { .. }
             | Outcome::Lost(Loss::WorkerDied) => None,
         }
     }
 
     fn exit(&self) -> Option<Exit> {
         match self {
-            Outcome::Exited(code) => Some(Exit::Code(*code)),
+            Outcome::Exited(code) | Outcome::Deferred { code, .. } => Some(Exit::Code(*code)),
+            Outcome::GaveUp { ended, .. } => ended.exit(),
             Outcome::Signalled(signal) => Some(Exit::Signal(*signal)),
             Outcome::OutOfMemory => Some(Exit::Signal(SIGKILL)),
             Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {

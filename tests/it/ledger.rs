@@ -15,6 +15,7 @@ mod minutes;
 mod model;
 mod printed;
 mod recovery;
+mod reports;
 mod rows;
 
 use std::sync::Arc;
@@ -121,6 +122,11 @@ macro_rules! suite {
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            reports::how_far_an_attempt_is_is_kept_while_it_is_its_worker_s,
+            reports::who_was_given_up_says_nothing_any_more,
+            reports::a_result_comes_with_its_task_and_goes_with_it,
+            reports::no_impossible_report_is_written,
+            reports::how_often_a_task_was_put_off_is_remembered_until_it_is_renewed,
             minutes::what_ended_is_counted_with_its_end,
             minutes::what_is_recorded_again_is_not_counted_again,
             minutes::how_long_a_task_waited_is_counted_where_it_is_known,
@@ -378,6 +384,7 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
             head: b"said".to_vec(),
             ..Captured::default()
         },
+        report: None,
         took: Some(took()),
         kicks: None,
         started: None,

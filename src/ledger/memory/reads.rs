@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::Transaction;
-use super::queries::{self, limited, shown};
+use super::queries::{self, limited, reported, shown};
 use super::records::TaskRow;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
     self, Backlog, Each, EachPicked, Ends, Held, Listed, Newest, Of, Reads, Running, Tally, Wants,
@@ -389,6 +389,11 @@ impl Reads for Transaction<'_> {
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.report(task).map(|said| reported(said, false)))
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {

@@ -139,6 +139,39 @@ pub struct Task {
     pub attempts_total: u64,
     /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
     pub attempts: Vec<Attempt>,
+    /// What its command has said of it through its report descriptor, if it has said anything.
+    pub report: Option<Report>,
+}
+
+/// What a task's command has said of it, as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The number of the attempt that said it, which need not be the newest.
+    pub attempt: i64,
+    /// When it was kept.
+    pub at: Millis,
+    /// How far the attempt was, from 0 to 100.
+    pub percent: Option<f64>,
+    /// What the attempt was at.
+    pub message: Option<String>,
+    /// What the task came to: JSON, as it was written. Only of a task that is done, and only where it was asked for.
+    pub result: Option<String>,
+    /// There is a result.
+    pub has_result: bool,
+}
+
+impl Report {
+    /// How far the attempt is, in words; `None` where its command has said nothing of that.
+    pub fn words(&self) -> Option<String> {
+        // To a tenth, and a whole number as one.
+        let percent = self
+            .percent
+            .map(|percent| format!("{} %", (percent * 10.0).round() / 10.0));
+        let said = [percent, self.message.clone()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
 }
 
 impl Task {

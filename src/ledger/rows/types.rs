@@ -7,6 +7,7 @@ use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
@@ -197,6 +198,19 @@ pub struct EndedAttempt<'a> {
     pub took: Option<Resources>,
 }
 
+/// What a command has said of its attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Which attempt. It is the newest of its task.
+    pub id: AttemptId,
+    /// When that was kept.
+    pub at: Millis,
+    /// How far the attempt is.
+    pub progress: &'a Progress,
+    /// What the task came to, as JSON; `None`: nothing was said, or the attempt is not done.
+    pub result: Option<&'a str>,
+}
+
 /// How an attempt is recorded to have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -204,6 +218,8 @@ pub struct Recorded {
     pub outcome: String,
     /// The exit code, if there was one.
     pub exit_code: Option<i32>,
+    /// There is a reason beside them: of one that exited, that its command said that the task failed.
+    pub has_reason: bool,
 }
 
 /// Who runs or ran the newest attempt of a task.

@@ -5,15 +5,16 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, minutes, puts, read, recover, tags, tasks, workers,
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, reports, tags, tasks,
+    workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Attempt, Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
     KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
-    Running, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
+    Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -169,6 +170,10 @@ impl Reads for Connected<'_> {
         attempts::output(self.0, attempt)
     }
 
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        reports::one(self.0, task)
+    }
+
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
         tasks::may_lack(self.0, recorded)
     }
@@ -261,6 +266,10 @@ impl Rows for Connected<'_> {
 
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
         attempts::add_output(self.0, attempt, output)
+    }
+
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        reports::set(self.0, said)
     }
 
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {

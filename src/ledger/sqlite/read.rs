@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::columns::{some_text, text};
 use super::error::nonsense;
 use super::filter::{self, Query};
+use super::reports::{self, REPORT};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed, Newest};
@@ -38,10 +39,10 @@ pub(super) fn page(
 ) -> Result<(), Failed> {
     let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
     let mut statement = look.prepare_cached(&sql)?;
-    let mut attempts = look.prepare_cached(&attempts_sql(NEWEST))?;
+    let mut beside = Beside::of(look)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        if !each(listed(row, &mut attempts, most)?)? {
+        if !each(listed(row, &mut beside, most, false)?)? {
             return Ok(());
         }
     }
@@ -56,8 +57,8 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
     let mut statement = look.prepare_cached(&format!(
         "SELECT id, {COLUMNS}, body FROM tasks WHERE {by} = ?1"
     ))?;
-    let mut attempts = look.prepare_cached(&attempts_sql(NEWEST))?;
-    let read = |row: &Row<'_>| Ok(listed(row, &mut attempts, most));
+    let mut beside = Beside::of(look)?;
+    let read = |row: &Row<'_>| Ok(listed(row, &mut beside, most, true));
     let found = match key {
         Key::Id(id) => statement.query_row([id], read),
         Key::Uuid(uuid) => statement.query_row([uuid.as_bytes()], read),
@@ -116,11 +117,31 @@ pub(super) fn attempt(look: &Connection, attempt: AttemptId) -> Result<Option<At
     Ok(found.optional()?)
 }
 
-fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Result<Listed, Failed> {
+/// What else is asked for each task.
+struct Beside<'a> {
+    attempts: CachedStatement<'a>,
+    report: CachedStatement<'a>,
+}
+
+impl<'a> Beside<'a> {
+    fn of(look: &'a Connection) -> Result<Beside<'a>, Failed> {
+        Ok(Beside {
+            attempts: look.prepare_cached(&attempts_sql(NEWEST))?,
+            report: look.prepare_cached(REPORT)?,
+        })
+    }
+}
+
+fn listed(
+    row: &Row<'_>,
+    beside: &mut Beside<'_>,
+    most: u32,
+    whole: bool,
+) -> Result<Listed, Failed> {
     let id: TaskId = row.get(0)?;
     let running = running(row)?;
     let most = most.saturating_sub(running.is_some().into());
-    let before = attempts.query_map(params![id, most], ended)?;
+    let before = beside.attempts.query_map(params![id, most], ended)?;
     let mut attempts: Vec<Attempt> = before.collect::<Result<_, _>>()?;
     attempts.reverse();
     attempts.extend(running);
@@ -149,6 +170,7 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         // They are counted from 1, and none is ever deleted by itself.
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
+        report: reports::of(&mut beside.report, id, whole)?,
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })

@@ -17,6 +17,7 @@ on_both!(
     job_reserved,
     attempt_begun,
     command_started,
+    progress_kept,
     command_ended,
     outcome_known,
     outcome_noted,
@@ -237,6 +238,21 @@ fn command_started(taskqueue: &Taskqueue, queue: &dyn Queue) {
     std::fs::write(taskqueue.path("slow"), "").unwrap();
     let outcomes = ["lost", "exited"];
     a_life(taskqueue, queue, Point::CommandStarted, &outcomes);
+}
+
+fn progress_kept(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let says = r#"[ $TASKQUEUE_ATTEMPT = 1 ] || exit 0; echo '{"progress":7}' >&$TASKQUEUE_REPORT_FD; exec sleep 300"#;
+    std::fs::write(taskqueue.path("says"), says).unwrap();
+    taskqueue.configure("[commands.says]\nrun = ['/bin/sh', 'says']\n");
+    taskqueue.run(&["put", "--use-tube", "t", "says"]).ok();
+    dies(taskqueue, &WORKER, Point::ProgressKept);
+    ends_as(taskqueue, queue, &["lost", "exited"], 0);
+    let said = taskqueue.show("1")["report"].clone();
+    assert_eq!(
+        (&said["attempt"], &said["progress"]),
+        (&json!(1), &json!(7))
+    );
 }
 
 fn command_ended(taskqueue: &Taskqueue, queue: &dyn Queue) {

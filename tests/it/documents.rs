@@ -7,6 +7,7 @@
 mod blocks;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -98,12 +99,21 @@ impl Reading {
     /// Whether what was started is there.
     fn is_up(&self, line: &str) -> bool {
         if line.starts_with("taskqueue tender") {
-            // It answers before its first worker watches the tube, and the tube is not there before that.
-            let mut asks = self.shell("taskqueue ping");
+            let mut asks = self.shell("taskqueue status");
             let asked = asks.stdout(Stdio::null()).stderr(Stdio::null()).status();
-            return asked.unwrap().success();
+            // It answers before its first worker reserves, and the tube is not there before that.
+            return asked.unwrap().success() && self.has_workers();
         }
         TcpStream::connect(format!("127.0.0.1:{}", self.port)).is_ok()
+    }
+
+    /// Whether anybody has asked the broker for jobs who is still connected.
+    fn has_workers(&self) -> bool {
+        let mut broker = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
+        broker.write_all(b"stats\r\nquit\r\n").unwrap();
+        let mut stats = String::new();
+        broker.read_to_string(&mut stats).unwrap();
+        stats.contains("current-workers: ") && !stats.contains("current-workers: 0\n")
     }
 
     /// Runs a command, and compares what it prints with what it should.

@@ -34,6 +34,7 @@ mod guard;
 mod help;
 mod list;
 mod log;
+mod logs;
 mod man;
 mod number;
 mod out;
@@ -45,6 +46,7 @@ mod reach;
 mod reconcile;
 mod regenerate;
 mod reload;
+mod report;
 mod run_now;
 mod scale;
 mod show;
@@ -109,6 +111,8 @@ enum Command {
     List(list::Flags),
     /// Show one task with its attempts and what they printed
     Show(show::Flags),
+    /// Print what a task's command prints, also while it runs
+    Logs(logs::Flags),
     /// Say why a task does not run, or no more
     Why(why::Flags),
     /// Wait until tasks have ended
@@ -129,6 +133,8 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Delete tasks that ended long ago
     Cleanup(cleanup::Flags),
+    /// Say, as a task's command, how far it is
+    Report(report::Flags),
     /// Write a copy of the store while it is used
     Backup(backup::BackupFlags),
     /// Put a backup in the store's place
@@ -274,6 +280,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Put(flags) => return put::run(flags, &load()?),
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
+        Command::Logs(flags) => logs::run(&flags, &load()?),
         Command::Why(flags) => return why::run(&flags, &load()?),
         Command::Wait(flags) => return wait::run(&flags, &load()?),
         Command::Cancel(flags) => return cancel::run(flags, &load()?),
@@ -284,6 +291,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Flush(flags) => return flush::run(&flags, &load()?),
         Command::Reconcile(flags) => return reconcile::run(flags, load()?),
         Command::Cleanup(flags) => cleanup::run(flags, &load()?),
+        Command::Report(flags) => report::run(flags),
         Command::Backup(flags) => backup::backup(&flags, &global.store()?),
         Command::Restore(flags) => backup::restore(&flags, &global.store()?),
         Command::Ping(flags) => return ping::run(flags, &load()?),

@@ -13,7 +13,7 @@
 //! | shell | [`api`] | what a producer does, in this program or in another |
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`duration`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`], [`harmless`] | decisions: no clock, no files, no runtime |
 
@@ -31,6 +31,7 @@ pub mod connect;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod duration;
 pub mod errno;
 pub mod fd;
 pub mod file_id;
@@ -61,8 +62,8 @@ pub mod worker;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
-    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Put, Queue, Receipt, Status, Tag, Task,
-    Waited,
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt, Status,
+    Tag, Task, Waited,
 };
 pub use task::id::TaskId;
 pub use tube::TubeName;

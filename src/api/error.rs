@@ -5,6 +5,8 @@ use crate::ledger::cancel::NotCancelled;
 use crate::ledger::delete::NotDeleted;
 use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
+use crate::ledger::read::Key;
+use crate::task::id::TaskId;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
 
@@ -38,6 +40,22 @@ pub enum Error {
     /// There is no such task, or it had ended.
     #[error(transparent)]
     NotCancelled(#[from] NotCancelled),
+    /// There is no such task, or no more.
+    #[error("there is no task {key}")]
+    NoSuchTask {
+        /// As it was asked for.
+        key: Key,
+    },
+    /// The task has had no such attempt.
+    #[error("there is no attempt {number} of task {task}, which has had {newest} by now")]
+    NoSuchAttempt {
+        /// The task.
+        task: TaskId,
+        /// Which attempt was asked for.
+        number: i64,
+        /// How many there have been.
+        newest: i64,
+    },
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -54,7 +72,9 @@ impl Error {
             | Error::NotRegenerated(_)
             | Error::NotDeleted(_)
             | Error::NotEdited(_)
-            | Error::NotCancelled(_) => None,
+            | Error::NotCancelled(_)
+            | Error::NoSuchTask { .. }
+            | Error::NoSuchAttempt { .. } => None,
         }
     }
 }

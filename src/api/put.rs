@@ -27,6 +27,8 @@ pub struct Put {
     uuid: Uuid,
     priority: u32,
     pub(super) delay: Duration,
+    /// Its arguments are not to be seen at the broker.
+    pub(super) discreet: bool,
     ttr: Duration,
     tags: Vec<Tag>,
 }
@@ -73,6 +75,7 @@ impl Put {
             uuid: Uuid::now_v7(),
             priority: broker::DEFAULT_PRIORITY,
             delay: Duration::ZERO,
+            discreet: false,
             ttr: DEFAULT_TTR,
             tags: Vec::new(),
         }
@@ -173,6 +176,29 @@ impl Put {
     pub fn delay(self, delay: Duration) -> Put {
         let delay = delay.min(Duration::from_secs(u32::MAX.into()));
         Put { delay, ..self }
+    }
+
+    /// Shows no argument to whoever looks at the job at the broker. Otherwise its body names the command and, where
+    /// that is short and plain, the first argument. Options are never in it.
+    #[must_use]
+    pub fn discreet(self) -> Put {
+        Put {
+            discreet: true,
+            ..self
+        }
+    }
+
+    /// The same where its command gets its arguments on standard input, and nobody sees them on its machine either.
+    #[must_use]
+    pub fn discreet_as(self, commands: &Commands) -> Put {
+        let command = match &self.content {
+            Ok(Content::Call(call)) => commands.find(call.command.as_str()),
+            Ok(Content::Raw(_) | Content::Unread(_)) | Err(_) => None,
+        };
+        match command.is_some_and(|command| command.body_on_stdin) {
+            true => self.discreet(),
+            false => self,
+        }
     }
 
     /// How long a reservation lasts without a touch, in whole seconds, a part of one counted as one: 1 to

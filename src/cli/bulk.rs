@@ -373,7 +373,12 @@ fn is_of_no_task(why: &Error) -> bool {
         Error::NotDeleted(why) => matches!(why, NotDeleted::NoSuchTask { .. }),
         Error::NotEdited(why) => matches!(why, NotEdited::NoSuchTask { .. }),
         Error::NotCancelled(why) => matches!(why, NotCancelled::NoSuchTask { .. }),
-        Error::Refused(_) | Error::Raw | Error::Tag(_) | Error::Store(_) => false,
+        Error::NoSuchTask { .. } => true,
+        Error::NoSuchAttempt { .. }
+        | Error::Refused(_)
+        | Error::Raw
+        | Error::Tag(_)
+        | Error::Store(_) => false,
     }
 }
 

@@ -150,8 +150,12 @@ pub struct Order {
 }
 
 impl Order {
-    fn apply(&self, put: Put) -> Put {
-        let put = put.priority(self.priority).delay(self.delay).ttr(self.ttr);
+    fn apply(&self, put: Put, config: &Config) -> Put {
+        let put = put
+            .discreet_as(&config.commands)
+            .priority(self.priority)
+            .delay(self.delay)
+            .ttr(self.ttr);
         self.tags.iter().cloned().fold(put, Put::tag)
     }
 
@@ -206,7 +210,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             false => Some(put),
             true => strictly(config, &order, std::iter::once(Ok(put)))?.pop(),
         };
-        let Some(put) = put.map(|put| order.apply(put)) else {
+        let Some(put) = put.map(|put| order.apply(put, config)) else {
             return Ok(ExitCode::FAILURE);
         };
         return wait::run(config, &order.tube, put, order.strict, flags.timeout);
@@ -493,7 +497,7 @@ fn put_known(
             match put {
                 Ok(put) => {
                     bytes = bytes.saturating_add(put.size());
-                    chunk.push(order.apply(put));
+                    chunk.push(order.apply(put, config));
                 }
                 Err(failure) => putter.complain(&failure),
             }

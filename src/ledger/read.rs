@@ -4,16 +4,17 @@ use std::collections::HashMap;
 
 use super::Ledger;
 use super::error::{Error, Failed};
-use super::rows::Listed;
+use super::rows::{Listed, Newest};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
 
 mod span;
 mod types;
 
 pub use super::filter::Filter;
 use span::narrowed;
-pub use types::{Attempt, DisplayedStatus, Key, Task};
+pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -77,7 +78,8 @@ impl Ledger {
                 if !filter.shows(task.status) {
                     return Ok(true);
                 }
-                bytes += task.arguments.len() + task.options.len();
+                let said = task.report.as_ref().and_then(|said| said.message.as_ref());
+                bytes += task.arguments.len() + task.options.len() + said.map_or(0, String::len);
                 let id = task.id;
                 page.tasks.push(task);
                 let is_full = page.tasks.len() >= most || bytes >= PAGE.1;
@@ -85,6 +87,26 @@ impl Ledger {
                 Ok(!is_full)
             })?;
             Ok(page)
+        })
+    }
+
+    /// What the commands of attempts that run have said of them, without results: of those of these tasks that have one
+    /// whose command has said anything.
+    pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
+        self.look(|rows| {
+            let mut reports = Vec::new();
+            for task in tasks {
+                let Some(report) = rows.report(*task)? else {
+                    continue;
+                };
+                // Of an attempt before, it says nothing of this one.
+                let row = rows.row(*task)?;
+                let is_its = row.is_some_and(|row| {
+                    row.status == Status::Running && row.attempt == report.attempt
+                });
+                reports.extend(is_its.then_some((*task, report)));
+            }
+            Ok(reports)
         })
     }
 
@@ -131,6 +153,37 @@ impl Ledger {
                 attempt.output = rows.output(AttemptId { task, number })?;
             }
             Ok(Some(task))
+        })
+    }
+
+    /// Where a task stands, and the attempt of that number, or the newest where none is given, if it has ended.
+    pub fn standing(&self, key: Key, number: Option<i64>) -> Result<Option<Standing>, Error> {
+        self.look(|rows| {
+            let Some(newest) = rows.newest(key)? else {
+                return Ok(None);
+            };
+            let Newest { task, due, .. } = newest;
+            let runs = newest.worker.filter(|_| newest.status == Status::Running);
+            let mut status = DisplayedStatus::from(newest.status);
+            if status == DisplayedStatus::Running
+                && !Living::of(&*self.lives).answers(newest.owner)?
+            {
+                status = DisplayedStatus::Stalled;
+            }
+            let number = number.unwrap_or(newest.attempt);
+            let id = AttemptId { task, number };
+            let mut ended = rows.attempt(id)?;
+            if let Some(attempt) = &mut ended {
+                attempt.output = rows.output(id)?;
+            }
+            Ok(Some(Standing {
+                task,
+                status,
+                due,
+                newest: newest.attempt,
+                runs,
+                ended,
+            }))
         })
     }
 }

@@ -8,7 +8,7 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Filter, Key};
+use super::read::{Attempt, Filter, Key, Report};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -25,8 +25,8 @@ mod types;
 pub use ends::{Ends, Of};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
-    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
+    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -152,6 +152,12 @@ pub trait Reads {
     /// What a task is called, by the names.
     fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed>;
 
+    /// Where a task stands, and its newest attempt.
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed>;
+
+    /// An attempt that has ended, without what it printed.
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed>;
+
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
 
@@ -161,6 +167,9 @@ pub trait Reads {
         tube: &TubeName,
         most: usize,
     ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed>;
+
+    /// What a task's command has said of it, without its result.
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
 
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
@@ -241,6 +250,9 @@ pub trait Rows: Reads {
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
 
+    /// Writes what a task's command has said of its attempt, in the place of what there is.
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed>;
+
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;
 
@@ -274,8 +286,9 @@ pub trait Rows: Reads {
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
-    /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
+    /// Notes how often the job of a task was kicked, if the task stands so and that is more than was known. Of one that
+    /// stands otherwise by now, it may have been another job.
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed>;
 
     /// Begins another put of a task that waits, if its newest is that one, or whichever that is; it is left until
     /// then to whoever begins it.

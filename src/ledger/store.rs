@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::batch_journal::Journals;
+use super::spool::Spools;
 use super::{Error, Ledger};
 use crate::lives::Lives;
 use crate::thread::{NotRun, Thread};
@@ -22,6 +23,7 @@ pub struct Store {
     waits: bool,
     lives: Arc<dyn Lives>,
     journals: Arc<dyn Journals>,
+    spools: Arc<dyn Spools>,
 }
 
 impl Store {
@@ -32,6 +34,7 @@ impl Store {
         let id = ledger.id();
         let is_local = ledger.backend.capabilities().is_local;
         let (lives, journals) = (Arc::clone(&ledger.lives), Arc::clone(&ledger.journals));
+        let spools = Arc::clone(&ledger.spools);
         Store {
             thread: Thread::new("store", ledger),
             id,
@@ -39,6 +42,7 @@ impl Store {
             waits: false,
             lives,
             journals,
+            spools,
         }
     }
 
@@ -87,6 +91,11 @@ impl Store {
     /// The batch journals of its workers.
     pub fn journals(&self) -> &Arc<dyn Journals> {
         &self.journals
+    }
+
+    /// What the commands of its workers print.
+    pub fn spools(&self) -> &Arc<dyn Spools> {
+        &self.spools
     }
 
     /// Runs `f` on the ledger's thread. Dropping the future does not undo what has begun.

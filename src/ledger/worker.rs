@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::error::{Error, Failed};
-use super::rows::Rows;
 pub use super::rows::{Known, NewWorker};
+use super::rows::{Newest, Rows};
 use super::{Ledger, Millis};
 use crate::lives::{Alive, Holder};
-use crate::task::id::{TaskId, WorkerId};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
 use crate::tube::TubeName;
 
 /// Who claims and settles.
@@ -69,6 +70,19 @@ impl Ledger {
             note_deleted(rows, deleted)?;
             rows.set_stopped(worker, Some(now))
         })
+    }
+
+    /// Removes what a worker that ends has spooled, of this attempt last; unless nobody has recorded the attempt, whose
+    /// output is nowhere else then.
+    pub fn forget_spool(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), Error> {
+        let spools = Arc::clone(&self.spools);
+        let newest = self.look(|rows| rows.newest(attempt.task.into()))?;
+        let is_open =
+            |newest: Newest| newest.status == Status::Running && newest.attempt == attempt.number;
+        if !newest.is_some_and(is_open) {
+            spools.remove(worker);
+        }
+        Ok(())
     }
 
     /// Records of which tasks it is known that their producers' own jobs are deleted.

@@ -1,6 +1,8 @@
 //! What each command, and each cleanup, has in its environment as its own.
 
 pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
+/// Holds the number of the descriptor through which the command reports. A cleanup has none.
+pub use crate::task::report::VARIABLE as REPORT_VARIABLE;
 
 /// Holds the task's number.
 pub const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
@@ -12,7 +14,7 @@ pub const JOB_VARIABLE: &str = "TASKQUEUE_JOB_ID";
 pub const COMMAND_VARIABLE: &str = "TASKQUEUE_COMMAND";
 
 /// All of them. What says whose a process is cannot be withheld, nor is it anybody else's.
-pub const OWN_VARIABLES: [&str; 7] = [
+pub const OWN_VARIABLES: [&str; 8] = [
     TASK_VARIABLE,
     STORE_VARIABLE,
     UUID_VARIABLE,
@@ -20,4 +22,5 @@ pub const OWN_VARIABLES: [&str; 7] = [
     JOB_VARIABLE,
     ATTEMPT_VARIABLE,
     COMMAND_VARIABLE,
+    REPORT_VARIABLE,
 ];

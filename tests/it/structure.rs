@@ -42,6 +42,8 @@ const PORTS: &[(&str, &[&str])] = &[
     ),
     // Where tests let a process die.
     ("crash", &[]),
+    // Durations as people write them: a library reads them.
+    ("duration", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
     // Which file is at a name, for whoever has to know it again.
@@ -101,6 +103,8 @@ const SHELL: &[(&str, &[&str])] = &[
             "clock",
             "control",
             "crash",
+            "errno",
+            "fd",
             "ledger",
             "ownership",
             "reconcile",
@@ -153,6 +157,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "clock",
             "crash",
+            "duration",
             "grace",
             "jitter",
             "ledger",
@@ -207,7 +212,7 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "errno", "pool", "process", "sealed", "task", "trust", "tube",
+            "address", "duration", "errno", "pool", "process", "sealed", "task", "trust", "tube",
         ],
     ),
     // Which adapter is meant by which name.
@@ -244,7 +249,12 @@ const ADAPTERS: &[(&str, &[&str])] = &[
 ];
 
 /// What of the ledger knows the machine that it is on. The rest is the protocol.
-const OF_A_MACHINE: &[&[&str]] = &[&["ledger", "sqlite"], &["ledger", "batch_journal", "files"]];
+const OF_A_MACHINE: &[&[&str]] = &[
+    &["ledger", "sqlite"],
+    &["ledger", "batch_journal", "files"],
+    &["ledger", "spool", "files"],
+    &["ledger", "whose"],
+];
 
 /// What the protocol may not mention: no library, no file and no machine's clock.
 const NOT_IN_THE_PROTOCOL: &[&str] = &[

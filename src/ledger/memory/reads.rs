@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Transaction;
-use super::queries::{self, limited};
+use super::queries::{self, limited, reported, shown};
 use super::records::TaskRow;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, Held, Listed, Of, Reads, Running, Tally, Wants, Wish,
+    self, Backlog, Each, EachPicked, Ends, Held, Listed, Newest, Of, Reads, Running, Tally, Wants,
+    Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -371,6 +372,28 @@ impl Reads for Transaction<'_> {
             .unwrap_or_default())
     }
 
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        let tables = self.0.borrow();
+        let found = match key {
+            Key::Id(id) => tables.task(id).map(|row| (id, row)),
+            Key::Uuid(uuid) => tables.by_uuid(uuid),
+        };
+        Ok(found.map(|(task, row)| Newest {
+            task,
+            status: row.status,
+            due: row.due,
+            attempt: row.attempt,
+            worker: row.worker,
+            owner: row.owner,
+        }))
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        let tables = self.0.borrow();
+        let found = tables.attempt(attempt);
+        Ok(found.map(|row| shown(attempt.number, row)))
+    }
+
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
     }
@@ -384,6 +407,11 @@ impl Reads for Transaction<'_> {
         let newest = tables.workers().iter().rev().take(most);
         let of = newest.filter(|(_, row)| row.worker.tube == tube.as_str());
         Ok(of.map(|(id, row)| (*id, row.stopped)).collect())
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.report(task).map(|said| reported(said, false)))
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {

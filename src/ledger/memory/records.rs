@@ -7,6 +7,7 @@ use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
+use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
@@ -72,6 +73,15 @@ pub(super) struct AttemptRow {
     pub finished: Millis,
     pub outcome: Outcome,
     pub took: Option<Resources>,
+}
+
+/// What a command has said of its attempt.
+#[derive(Debug, Clone)]
+pub(super) struct ReportRow {
+    pub number: i64,
+    pub at: Millis,
+    pub progress: Progress,
+    pub result: Option<String>,
 }
 
 /// A worker.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Transaction;
 use super::queries::{column, row};
-use super::records::{AttemptRow, ForeignMark, Numbered, TaskRow, WorkerRow};
+use super::records::{AttemptRow, ForeignMark, Numbered, ReportRow, TaskRow, WorkerRow};
 use crate::broker::JobId;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::Old;
@@ -14,7 +14,7 @@ use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
     self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
-    Rows,
+    Rows, Said,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::ledger::worker::NewWorker;
@@ -317,11 +317,22 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_output(attempt, output.clone())
     }
 
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        let row = ReportRow {
+            number: said.id.number,
+            at: said.at,
+            progress: said.progress.clone(),
+            result: said.result.map(str::to_owned),
+        };
+        self.0.borrow_mut().set_report(said.id.task, row)
+    }
+
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
         let tables = self.0.borrow();
         Ok(tables.attempt(attempt).map(|row| Recorded {
             outcome: row.outcome.word().to_owned(),
             exit_code: row.outcome.exit_code(),
+            has_reason: row.outcome.reason().is_some(),
         }))
     }
 
@@ -403,10 +414,10 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
         self.0.borrow_mut().change(
             task,
-            |row| row.status == Status::Failed,
+            |row| row.status == status,
             |row| row.kicks = row.kicks.max(column(kicks)),
         )?;
         Ok(())
@@ -439,6 +450,7 @@ impl Rows for Transaction<'_> {
                 generation: row.generation,
             },
             uuid: row.uuid,
+            command: row.command.clone(),
             tube: row.tube.clone(),
             priority: row.priority,
             ttr: Some(row.ttr),

@@ -5,15 +5,16 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, minutes, puts, read, recover, tags, tasks, workers,
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, reports, tags, tasks,
+    workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
-    KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
-    Tally, TaskRow, Unsure, UnverifiedJob, Wish,
+    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
+    Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::sqlite;
@@ -160,8 +161,20 @@ impl Reads for Connected<'_> {
         tags::of(self.0, task)
     }
 
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        read::newest(self.0, key)
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        read::attempt(self.0, attempt)
+    }
+
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         attempts::output(self.0, attempt)
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        reports::one(self.0, task)
     }
 
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
@@ -266,6 +279,10 @@ impl Rows for Connected<'_> {
         attempts::add_output(self.0, attempt, output)
     }
 
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        reports::set(self.0, said)
+    }
+
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
         attempts::outcome(self.0, attempt)
     }
@@ -310,8 +327,8 @@ impl Rows for Connected<'_> {
         tasks::set_due(self.0, task, due)
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        puts::raise_kicks(self.0, task, kicks)
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
+        puts::raise_kicks(self.0, task, status, kicks)
     }
 
     fn begin_put(

@@ -1,7 +1,5 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use std::ops::Range;
-
 use super::{cleanup, filter, minutes, puts, read, recover, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
@@ -9,6 +7,7 @@ use crate::sqlite::{Database, Durability};
 use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
+use std::ops::Range;
 
 const ALL: Range<TaskId> = TaskId::BEFORE_ALL..TaskId::AFTER_ALL;
 
@@ -43,6 +42,8 @@ fn queries_go_by_their_indices() {
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
         (tasks::by_id(), "tasks USING INTEGER PRIMARY KEY"),
         (puts::HELD.into(), "tasks USING INTEGER PRIMARY KEY"),
+        (read::newest_sql("uuid"), "USING INDEX tasks_uuid"),
+        (read::newest_sql("id"), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),
@@ -232,6 +233,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
+        "tasks",
     ];
     assert_eq!(parents, expected);
 }

@@ -57,7 +57,9 @@ fn another_client_sees_a_pointer() {
     assert_eq!(body["store"].as_str().unwrap().replace('-', ""), store);
     assert_eq!(
         body,
-        json!({ "taskqueue": 1, "uuid": shown["uuid"], "store": body["store"] })
+        json!({
+            "taskqueue": 1, "uuid": shown["uuid"], "store": body["store"], "for": "invoice:send 12 …"
+        })
     );
     assert_eq!(shown["arguments"], json!(["12", "a b"]));
     let options = r#"{"format":"pdf","copy":true,"empty":"","to":"a=b"}"#;

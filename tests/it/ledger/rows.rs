@@ -100,7 +100,10 @@ fn beginning(id: AttemptId, spent: u32) -> Beginning {
         id,
         worker: taskqueue::task::id::WorkerId(1),
         started: NOW,
-        budget: Budget { spent, lost: 0 },
+        budget: Budget {
+            spent,
+            ..Budget::default()
+        },
         ahead: false,
     }
 }
@@ -127,7 +130,11 @@ pub fn no_impossible_task_is_written(new: New) {
     let runs = attempt.id;
     let end = |ending: Ending<'static>| move |rows: &dyn Rows| rows.end(&ending).map(drop);
     let begin = |beginning: Beginning| move |rows: &dyn Rows| rows.begin(&beginning);
-    let spent = Budget { spent: 1, lost: 1 };
+    let spent = Budget {
+        spent: 1,
+        lost: 1,
+        deferred: 0,
+    };
     all_refused(
         &mut ledger,
         &[

@@ -16,14 +16,21 @@ QUICK ?=
 # And `make fuzz`: how many cases of each property.
 CASES ?= 100000
 
+# Where `make install` puts things; DESTDIR is for those who make packages.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILT = target/release/taskqueue
+SHARE = $(DESTDIR)$(PREFIX)/share
+
 .DEFAULT_GOAL := help
-.PHONY: help demo build bench simulate test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz
+.PHONY: help demo build install uninstall bench simulate test lint man prepare fmt clippy deny doc roff tests chaos chaos-short fuzz
 # Cargo locks the target directory: side by side they would only wait for each other.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    build it and see it at work, without a server'
 	@echo 'make build   build target/release/taskqueue'
+	@echo 'make install put what was built into PREFIX, /usr/local: program, manual, completions (DESTDIR)'
 	@echo 'make test    install what the tests need, check everything, run every test'
 	@echo 'make chaos   break everything for a minute, then account for every task (SECONDS SEED BROKER SKIP)'
 	@echo 'make fuzz    try what reads bodies, replies and lines with many more bytes than the tests do (CASES)'
@@ -37,6 +44,24 @@ demo:
 
 build:
 	$(CARGO) build --release $(LOCKED)
+
+# Builds nothing: root, who installs, need not have a compiler, nor leave files of root's in target/.
+install:
+	@test -x $(BUILT) || { echo 'install: there is no $(BUILT) yet: make build first, without sudo' >&2; exit 1; }
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 \
+		$(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	install -m 755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/taskqueue
+	install -m 644 man/taskqueue.1 $(SHARE)/man/man1/
+	install -m 644 man/taskqueue.toml.5 $(SHARE)/man/man5/
+	install -m 644 man/taskqueue-payload.7 $(SHARE)/man/man7/
+	$(BUILT) completions bash > $(SHARE)/bash-completion/completions/taskqueue
+	$(BUILT) completions zsh > $(SHARE)/zsh/site-functions/_taskqueue
+	$(BUILT) completions fish > $(SHARE)/fish/vendor_completions.d/taskqueue.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/taskqueue $(SHARE)/man/man1/taskqueue.1 $(SHARE)/man/man5/taskqueue.toml.5 \
+		$(SHARE)/man/man7/taskqueue-payload.7 $(SHARE)/bash-completion/completions/taskqueue \
+		$(SHARE)/zsh/site-functions/_taskqueue $(SHARE)/fish/vendor_completions.d/taskqueue.fish
 
 # A quick run writes nothing, nor does one of some parts.
 bench:
@@ -106,7 +131,7 @@ chaos: prepare
 
 # The properties that the tests try a few hundred times, on whatever reads what others wrote.
 fuzz:
-	PROPTEST_CASES=$(CASES) $(CARGO) test --release $(LOCKED) --lib --test it -- fuzz:: payload:: wire:: link::
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release $(LOCKED) --lib --test it -- fuzz:: payload:: wire:: link:: report::
 
 # By seeds that stay the same, so that what fails fails for a change, and with what the tests have built already. Random
 # ones are for people: make chaos.

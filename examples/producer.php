@@ -12,7 +12,7 @@ $body = json_encode([
     'taskqueue' => 1,
     'command' => 'invoice:send',
     'arguments' => ['12'],
-    // If there are none, leave them out: [] is no object in JSON.
+    // If there are none, leave them out, or write []: an empty array is taken for an empty object.
     'options' => ['format' => 'pdf', 'copy' => true, 'note' => 'it\'s "net" & $5'],
 ], JSON_THROW_ON_ERROR);
 

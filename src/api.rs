@@ -22,6 +22,30 @@
 //! # }
 //! ```
 //!
+//! What a task's command has said of it, while it runs and after, is in [`Task::report`]; a command in Rust says that
+//! by a [`Report`]:
+//!
+//! ```
+//! use taskqueue::{Put, Queue, StoreUrl};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = StoreUrl::from(folder.path().join("tasks.db"));
+//! let queue = Queue::open(&"embedded".parse()?, &store)?;
+//! let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+//! let Some(task) = queue.show(task.id).await? else {
+//!     return Ok(());
+//! };
+//! match &task.report {
+//!     Some(said) => println!("{:?} % of attempt {}", said.percent, said.attempt),
+//!     None => println!("it has said nothing yet"),
+//! }
+//! # assert_eq!(task.report, None);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A [`Queue`] is cheap to clone, and used by any number of tasks at once:
 //!
 //! ```
@@ -49,12 +73,14 @@ mod delete;
 mod edit;
 mod error;
 pub mod json;
+mod logs;
 mod look;
 mod numbers;
 mod put;
 mod queue;
 mod record;
 mod regenerate;
+mod report;
 mod ring;
 mod schedules;
 mod tell;
@@ -68,7 +94,9 @@ pub use crate::ledger::counts::Counts;
 pub use crate::ledger::delete::NotDeleted;
 pub use crate::ledger::edit::NotEdited;
 pub use crate::ledger::put::NotRegenerated;
-pub use crate::ledger::read::{Attempt, DisplayedStatus as Status, Filter, Key, Page, Task};
+pub use crate::ledger::read::{
+    Attempt, DisplayedStatus as Status, Filter, Key, Page, Report as TaskReport, Task,
+};
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
@@ -79,7 +107,9 @@ pub use cancel::{Cancel, Cancelled};
 pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use edit::Edit;
 pub use error::Error;
+pub use logs::{Logged, Logs};
 pub use put::{DEFAULT_TTR, Put, Receipt};
 pub use queue::Queue;
+pub use report::{Report, ReportError};
 pub use schedules::{NameTaken, Schedule, Set};
 pub use wait::Waited;

@@ -50,6 +50,11 @@ pub fn batch_journal(store: &Path, worker: WorkerId) -> PathBuf {
     named(store, &format!("-batch-{worker}"))
 }
 
+/// What the command of a worker has printed so far.
+pub fn spool(store: &Path, worker: WorkerId) -> PathBuf {
+    named(store, &format!("-printed-{worker}"))
+}
+
 /// The folder with a file for each tube that is tended.
 pub fn tubes(store: &Path) -> PathBuf {
     named(store, "-tubes")

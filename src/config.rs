@@ -398,6 +398,7 @@ fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command
         retry: Rules {
             max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),
             max_lost: given.max_lost,
+            max_snoozes: given.max_snoozes.unwrap_or(rules.max_snoozes),
             backoff: GrowingWait {
                 first: spans.and_then(|b| b.first).map_or(backoff.first, |s| s.0),
                 factor: spans.and_then(|b| b.factor).unwrap_or(backoff.factor),

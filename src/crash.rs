@@ -23,6 +23,8 @@ pub enum Point {
     AttemptBegun,
     /// A command runs.
     CommandStarted,
+    /// How far a command says that it is, is committed, and it runs on.
+    ProgressKept,
     /// A command has ended, and what it left behind was not looked for.
     CommandEnded,
     /// Nothing of a command runs, and how it ended is not recorded.
@@ -83,7 +85,7 @@ pub enum Point {
 
 impl Point {
     /// Every one.
-    pub const ALL: [Point; 35] = [
+    pub const ALL: [Point; 36] = [
         Point::PutRecorded,
         Point::PutAnnounced,
         Point::BellNotRung,
@@ -91,6 +93,7 @@ impl Point {
         Point::JobReserved,
         Point::AttemptBegun,
         Point::CommandStarted,
+        Point::ProgressKept,
         Point::CommandEnded,
         Point::OutcomeKnown,
         Point::OutcomeNoted,

@@ -8,7 +8,9 @@
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -27,6 +29,33 @@ pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     Ok(descriptor)
+}
+
+/// Writes all of that into a pipe that this process was started with, by its number, however that is set.
+///
+/// # Errors
+/// When there is no pipe of that number, or nobody reads from it any more.
+pub fn write_to_pipe(number: RawFd, mut bytes: &[u8]) -> io::Result<()> {
+    if number < 0 {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: a borrowed number is looked at and written to, and neither closed nor kept. If nothing has the number,
+    // the system says so.
+    let pipe = unsafe { BorrowedFd::borrow_raw(number) };
+    let kind = FileType::from_raw_mode(fstat(pipe)?.st_mode);
+    if kind != FileType::Fifo {
+        return Err(io::Error::other("it is no pipe"));
+    }
+    while !bytes.is_empty() {
+        match rustix::io::write(pipe, bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            // Somebody has set it so, for all who have it.
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&pipe, PollFlags::OUT)], None)?),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Has all descriptors that this process was started with closed on exec, but for the first three (close_range(2)):

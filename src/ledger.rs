@@ -7,9 +7,9 @@
 //! [`sqlite`]    [`memory`]     adapters, each of which passes one suite (`tests/it/ledger/`)
 //! ```
 //!
-//! Beside the rows a ledger asks who [`lives`](crate::lives), and what dead workers have noted in their
-//! [batch journals](batch_journal). The protocol knows no clock, no file and no machine: the
-//! time is an argument.
+//! Beside the rows a ledger asks who [`lives`](crate::lives), what dead workers have noted in their
+//! [batch journals](batch_journal), and what their commands had printed, which is in their [spools](spool). The
+//! protocol knows no clock, no file and no machine: the time is an argument.
 //!
 //! Every change is one transaction that holds the write lock from its beginning: a transaction that reads and then
 //! wants to write could otherwise fail in the middle, with nothing to wait for.
@@ -45,9 +45,11 @@ pub mod recover;
 pub mod rows;
 pub mod schedules;
 mod settled;
+pub mod spool;
 pub mod sqlite;
 mod store;
 mod transition;
+mod whose;
 pub mod why;
 pub mod worker;
 
@@ -63,6 +65,7 @@ pub use store::Store;
 
 use backend::Patience;
 use batch_journal::Journals;
+use spool::Spools;
 
 /// Opens a ledger that is there already; `None` if there is none.
 pub type Open = Arc<dyn Fn() -> Result<Option<Ledger>, Error> + Send + Sync>;
@@ -73,6 +76,7 @@ pub struct Ledger {
     backend: Box<dyn Backend>,
     lives: Arc<dyn Lives>,
     journals: Arc<dyn Journals>,
+    spools: Arc<dyn Spools>,
     /// What changes have to survive unless they say otherwise.
     durability: Durability,
     patience: Patience,
@@ -84,12 +88,14 @@ impl Ledger {
         backend: Box<dyn Backend>,
         lives: Arc<dyn Lives>,
         journals: Arc<dyn Journals>,
+        spools: Arc<dyn Spools>,
         durability: Durability,
     ) -> Ledger {
         Ledger {
             backend,
             lives,
             journals,
+            spools,
             durability,
             patience: Patience::Long,
         }
@@ -119,6 +125,11 @@ impl Ledger {
     /// The batch journals of its workers.
     pub fn journals(&self) -> &Arc<dyn Journals> {
         &self.journals
+    }
+
+    /// What the commands of its workers print.
+    pub fn spools(&self) -> &Arc<dyn Spools> {
+        &self.spools
     }
 
     /// What keeps the rows: for those who look below the protocol.

@@ -14,7 +14,7 @@
 //! | shell | [`guard`] | cleans up after a tender and its workers when they are killed together |
 //! | shell | [`scheduler`] | makes the tasks of schedules when their times come |
 //! | shell | [`reconcile`] | what tender, worker and people do to put right what went wrong |
-//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], [`zone`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
+//! | ports | [`broker`], [`ledger`], [`process`], [`link`], [`control`], [`signals`], [`ownership`], [`lives`], [`clock`], [`zone`], and [`jitter`], [`sqlite`], [`thread`], [`service`], [`beside`], [`sealed`], [`duration`], [`fd`], [`file_id`], [`trust`] and [`ofd`] below some of them | one kind of I/O each |
 //! | tests | [`crash`] | where a process can be made to die; nothing in a release |
 //! | core | [`tube`], [`seconds`], [`grace`], [`task`], [`pool`], [`lifecycle`], [`backoff`], [`crew`], [`schedule`], [`harmless`] | decisions: no clock, no files, no runtime |
 
@@ -32,6 +32,7 @@ pub mod connect;
 pub mod control;
 pub mod crash;
 pub mod crew;
+pub mod duration;
 pub mod errno;
 pub mod fd;
 pub mod file_id;
@@ -65,8 +66,8 @@ pub mod zone;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
-    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Put, Queue, Receipt, Status, Tag, Task,
-    Waited,
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt, Status,
+    Tag, Task, Waited,
 };
 pub use task::id::TaskId;
 pub use tube::TubeName;

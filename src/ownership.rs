@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::beside::{self, Folder};
 use crate::ofd;
@@ -33,7 +33,7 @@ mod slots;
 mod turn;
 
 pub use files::{Error, Tended, host};
-pub use look::tended;
+pub use look::{ANEW, is_served, tended};
 pub use slots::Slot;
 pub use turn::Turn;
 
@@ -56,7 +56,7 @@ pub struct Ownership {
     leaving: Option<Leaving>,
 }
 
-/// The right to tend one tube.
+/// The right to tend one tube. Whoever looks can tell when it was given up: by when the file was changed last.
 #[derive(Debug)]
 struct Right {
     tube: TubeName,
@@ -180,6 +180,13 @@ pub fn could_take(store: &Path, tubes: &[TubeName]) -> Result<(), Error> {
         });
         found.map_err(|source| Error::Io { path, source })
     })
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        // Else it is only not known.
+        let _ = self.file.set_modified(SystemTime::now());
+    }
 }
 
 impl Right {

@@ -208,9 +208,9 @@ impl Database {
         look: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         let run = || -> Result<R, Failed> {
-            let transaction = self.connection.unchecked_transaction()?;
-            let result = look(&transaction, &self.locks)?;
-            transaction.finish()?;
+            let transaction = Transaction::begin_to_look(&self.connection)?;
+            let result = look(&self.connection, &self.locks)?;
+            transaction.commit()?;
             Ok(result)
         };
         run().map_err(|failed| failed.at(&self.path, &self.locks))

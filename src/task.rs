@@ -10,6 +10,7 @@ pub mod id;
 pub mod output;
 pub mod payload;
 pub mod refused;
+pub mod report;
 pub mod resources;
 pub mod retention;
 pub mod retry;

@@ -28,7 +28,7 @@ use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
 use crate::reconcile::{Memory, Standing, clean_up, end_remains};
 use crate::task::command::Commands;
-use crate::task::id::{TaskId, WorkerId};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::tube::TubeName;
 use crate::{clock, jitter};
 
@@ -44,7 +44,7 @@ pub use control::{Configure, Configured, Control, Reload, Upkeep};
 use ask::{Questions, Session};
 use control::Word;
 use machine::{Answer, Effect, Event, Machine, Now, Rules};
-use run::Run;
+use run::{Run, Spooling};
 
 /// Even a worker that is to leave at once gives the store so long to be told.
 const LAST_TRY: Duration = Duration::from_secs(2);
@@ -107,6 +107,10 @@ struct Worker {
     journal: Option<BatchJournal>,
     /// Where the sessions of commands are noted, if they can be.
     notes: Option<Notes>,
+    /// Where what commands print can be read while they run.
+    spooling: Spooling,
+    /// The last attempt of which something was spooled.
+    spooled: Option<AttemptId>,
     /// The command.
     run: Option<Run>,
     /// What prints on although its command has ended.
@@ -155,6 +159,7 @@ impl Worker {
             standing: Standing::Worker(me.clone()),
         };
         let notes = notes(&store, me.id);
+        let spooling = Spooling::of(&store, me.id);
         Worker {
             me,
             name: identity.name,
@@ -171,6 +176,8 @@ impl Worker {
             reaper,
             journal: None,
             notes,
+            spooling,
+            spooled: None,
             run: None,
             sink: Sink::default(),
             command: String::new(),
@@ -316,10 +323,13 @@ impl Worker {
             Effect::Look => {
                 let stopped_by = self.run.as_ref().and_then(Run::stopped_by);
                 self.ready.push_back(Event::Looked(stopped_by));
+                let progress = self.run.as_mut().and_then(Run::progress);
+                self.ready.extend(progress.map(Event::Reported));
             }
             Effect::AskForWish(attempt) => self.ask_for_wish(attempt),
             Effect::Abandon => {
                 if let Some(run) = self.run.take() {
+                    self.spooled = run.spooled().or(self.spooled);
                     run.abandon();
                 }
             }
@@ -372,7 +382,7 @@ impl Worker {
             environment,
             ..
         } = &self.questions;
-        let notes = self.notes.as_ref();
+        let notes = (self.notes.as_ref(), &self.spooling);
         match run::start(attempt, tube, environment, store, notes, job, listen) {
             Ok(run) => {
                 self.ready.push_back(Event::Began(run.group()));
@@ -398,6 +408,7 @@ impl Worker {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
             Some(run) => {
+                self.spooled = run.spooled().or(self.spooled);
                 let (ended, unread) = run.finish(quick, &**lives);
                 if let Some(pipe) = unread {
                     self.sink.keep(pipe);
@@ -433,7 +444,11 @@ impl Worker {
         if remove_journal {
             store.journals().remove(worker);
         }
-        let call = store.soon(move |db| db.sign_off(worker, &deleted, clock::now()));
+        let spooled = self.spooled;
+        let call = store.soon(move |db| {
+            db.sign_off(worker, &deleted, clock::now())?;
+            spooled.map_or(Ok(()), |attempt| db.forget_spool(worker, attempt))
+        });
         let signed = match timeout(LAST_TRY, call).await {
             Ok(signed) => signed,
             Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),

@@ -117,6 +117,7 @@ fn done(attempt: &Attempt) -> Entry {
         next,
         budget,
         output: Captured::default(),
+        report: None,
         took: None,
         kicks: None,
         started: None,

@@ -5,7 +5,9 @@ use crate::ledger::cancel::NotCancelled;
 use crate::ledger::delete::NotDeleted;
 use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
+use crate::ledger::read::Key;
 use crate::ledger::schedules::NameTaken;
+use crate::task::id::TaskId;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
 
@@ -56,6 +58,22 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no such task, or no more.
+    #[error("there is no task {key}")]
+    NoSuchTask {
+        /// As it was asked for.
+        key: Key,
+    },
+    /// The task has had no such attempt.
+    #[error("there is no attempt {number} of task {task}, which has had {newest} by now")]
+    NoSuchAttempt {
+        /// The task.
+        task: TaskId,
+        /// Which attempt was asked for.
+        number: i64,
+        /// How many there have been.
+        newest: i64,
+    },
     /// The store is locked, in trouble, or has a row that makes no sense. Nothing was recorded.
     #[error(transparent)]
     Store(#[from] ledger::Error),
@@ -86,6 +104,8 @@ impl Error {
             | Error::NotDeleted(_)
             | Error::NotEdited(_)
             | Error::NotCancelled(_)
+            | Error::NoSuchTask { .. }
+            | Error::NoSuchAttempt { .. }
             | Error::ScheduleTaken(_)
             | Error::ScheduleWrong { .. } => None,
             Error::NoSchedule { .. } => {

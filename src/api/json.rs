@@ -16,6 +16,7 @@ use super::cleanup;
 use super::error::Error;
 use super::numbers;
 use super::put::Receipt;
+use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
@@ -54,6 +55,18 @@ pub struct Task<'a> {
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
     attempts: Vec<Attempt<'a>>,
+    report: Option<Report<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Option<Cow<'a, RawValue>>>,
+}
+
+/// What a task's command has said of it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    attempt: i64,
+    at: String,
+    progress: Option<Value>,
+    message: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +128,11 @@ impl<'a> Task<'a> {
                 .iter()
                 .map(|attempt| Attempt::new(attempt, whole))
                 .collect(),
+            report: task.report.as_ref().map(Report::of),
+            result: whole.then(|| {
+                let result = task.report.as_ref()?.result.as_deref();
+                result.map(raw)
+            }),
         }
     }
 }
@@ -150,6 +168,33 @@ fn texts(arguments: &str) -> Cow<'_, RawValue> {
     texts.map_or_else(|_| raw(arguments), Cow::Owned)
 }
 
+impl<'a> Report<'a> {
+    fn of(said: &'a read::Report) -> Report<'a> {
+        Report {
+            attempt: said.attempt,
+            at: rfc3339(said.at),
+            progress: said.percent.and_then(report::number),
+            message: said.message.as_deref(),
+        }
+    }
+}
+
+/// What the command of a task that runs has said of it, as `status` has it.
+#[derive(Debug, Serialize)]
+pub struct Reported<'a> {
+    task: i64,
+    #[serde(flatten)]
+    said: Report<'a>,
+}
+
+impl<'a> Reported<'a> {
+    /// Its shape.
+    pub fn of(task: TaskId, said: &'a read::Report) -> Reported<'a> {
+        let said = Report::of(said);
+        Reported { task: task.0, said }
+    }
+}
+
 impl<'a> Attempt<'a> {
     fn new(attempt: &'a read::Attempt, whole: bool) -> Attempt<'a> {
         let kept = attempt.output.as_ref();
@@ -167,6 +212,72 @@ impl<'a> Attempt<'a> {
             peak_memory: attempt.took.map(|took| took.peak_memory),
             output: whole.then(|| kept.map(|kept| kept.to_text()).unwrap_or_default()),
             output_size: whole.then(|| kept.map_or(0, |kept| kept.size())),
+        }
+    }
+}
+
+/// What is said of an attempt's output, as `logs` has it: an object a line.
+#[derive(Debug, Serialize)]
+pub struct Logged<'a> {
+    task: i64,
+    attempt: i64,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// Each kind is known by the name of its last field, or of its outcome.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Line {
+        offset: u64,
+        line: Cow<'a, str>,
+    },
+    Missed {
+        offset: u64,
+        missed: u64,
+    },
+    Ended {
+        outcome: Option<&'a str>,
+        exit_code: Option<i64>,
+        signal: Option<i64>,
+        reason: Option<&'a str>,
+        finished: Option<String>,
+    },
+}
+
+impl<'a> Logged<'a> {
+    /// A line that was printed, without its end.
+    pub fn line(task: TaskId, attempt: i64, offset: u64, line: &'a [u8]) -> Logged<'a> {
+        let line = String::from_utf8_lossy(line);
+        Logged {
+            task: task.0,
+            attempt,
+            said: Said::Line { offset, line },
+        }
+    }
+
+    /// Bytes that are not to be had.
+    pub fn missed(task: TaskId, attempt: i64, offset: u64, missed: u64) -> Logged<'a> {
+        Logged {
+            task: task.0,
+            attempt,
+            said: Said::Missed { offset, missed },
+        }
+    }
+
+    /// The end of the attempt.
+    pub fn ended(task: TaskId, attempt: &'a read::Attempt) -> Logged<'a> {
+        Logged {
+            task: task.0,
+            attempt: attempt.number,
+            said: Said::Ended {
+                outcome: attempt.outcome.as_deref(),
+                exit_code: attempt.exit_code,
+                signal: attempt.signal,
+                reason: attempt.reason.as_deref(),
+                finished: attempt.finished.map(rfc3339),
+            },
         }
     }
 }

@@ -7,6 +7,8 @@ use super::queue::Queue;
 use crate::ledger::counts::Counts;
 use crate::ledger::read::{Filter, Key, Page, Task};
 use crate::task::id::TaskId;
+#[cfg(feature = "cli")]
+use crate::{task::Millis, tube::TubeName};
 
 impl Queue {
     /// Looks a task up by its id or its uuid, with its attempts and what they printed. `None`: it is not
@@ -49,6 +51,14 @@ impl Queue {
         let below = below.unwrap_or(TaskId::AFTER_ALL);
         let page = self.store().call(move |db| db.page(&filter, below, most));
         Ok(page.await?)
+    }
+
+    /// Whether a worker of a tube lives, with a tender or without one, or has ended since then.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn has_worker(&self, tube: &TubeName, since: Millis) -> Result<bool, Error> {
+        let tube = tube.clone();
+        let asked = self.store().call(move |db| db.has_worker(&tube, since));
+        Ok(asked.await?)
     }
 
     /// How many tasks of each tube wait, run, are stalled or have failed; tubes in which all is done are left out.

@@ -32,6 +32,8 @@ pub struct Put {
     priority: u32,
     /// `None`: at once.
     due: Option<Due>,
+    /// Its arguments are not to be seen at the broker.
+    pub(super) discreet: bool,
     ttr: Duration,
     tags: Vec<Tag>,
 }
@@ -78,6 +80,7 @@ impl Put {
             uuid: Uuid::now_v7(),
             priority: broker::DEFAULT_PRIORITY,
             due: None,
+            discreet: false,
             ttr: DEFAULT_TTR,
             tags: Vec::new(),
         }
@@ -205,6 +208,29 @@ impl Put {
     /// Whether it was said when it is to run.
     pub fn is_timed(&self) -> bool {
         self.due.is_some()
+    }
+
+    /// Shows no argument to whoever looks at the job at the broker. Otherwise its body names the command and, where
+    /// that is short and plain, the first argument. Options are never in it.
+    #[must_use]
+    pub fn discreet(self) -> Put {
+        Put {
+            discreet: true,
+            ..self
+        }
+    }
+
+    /// The same where its command gets its arguments on standard input, and nobody sees them on its machine either.
+    #[must_use]
+    pub fn discreet_as(self, commands: &Commands) -> Put {
+        let command = match &self.content {
+            Ok(Content::Call(call)) => commands.find(call.command.as_str()),
+            Ok(Content::Raw(_) | Content::Unread(_)) | Err(_) => None,
+        };
+        match command.is_some_and(|command| command.body_on_stdin) {
+            true => self.discreet(),
+            false => self,
+        }
     }
 
     /// How long a reservation lasts without a touch, in whole seconds, a part of one counted as one: 1 to

@@ -74,6 +74,21 @@ impl Queue {
         self.shared.tenders.as_deref()
     }
 
+    /// The same for a program that puts or looks and ends: the store is used where a method is called, and the caller's
+    /// thread waits for the disk. Only for who has no other clone.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub(crate) fn on_this_thread(self) -> Queue {
+        let shared = match Arc::try_unwrap(self.shared) {
+            Ok(shared) => Arc::new(Shared {
+                store: shared.store.on_this_thread(),
+                ..shared
+            }),
+            Err(shared) => shared,
+        };
+        Queue { shared }
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
     }

@@ -10,8 +10,9 @@ use crate::clock::now;
 use crate::crash::{self, Point};
 use crate::ledger;
 use crate::ledger::put::{Added, NewTask};
+use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
-use crate::task::payload::{Pointer, Refusal};
+use crate::task::payload::{About, Pointer, Refusal};
 use crate::tube::TubeName;
 
 impl Queue {
@@ -57,9 +58,10 @@ impl Queue {
         let mut tasks = Vec::with_capacity(puts.len());
         let mut jobs = Vec::with_capacity(puts.len());
         for put in puts {
+            let discreet = put.discreet;
             jobs.push(put.into_task(tube, now).map(|task| {
                 let delay = u64::try_from(task.due.saturating_sub(now)).unwrap_or(0);
-                let job = self.job(&task, Duration::from_millis(delay));
+                let job = self.job(&task, Duration::from_millis(delay), discreet);
                 let uuid = task.uuid;
                 tasks.push(task);
                 (uuid, job)
@@ -101,13 +103,17 @@ impl Queue {
     }
 
     /// The job that announces a task.
-    fn job(&self, task: &NewTask, delay: Duration) -> NewJob {
+    fn job(&self, task: &NewTask, delay: Duration, discreet: bool) -> NewJob {
+        let about = match &task.content {
+            Content::Call(call) => Some(About::call(call, discreet)),
+            Content::Raw(_) | Content::Unread(_) => None,
+        };
         let pointer = Pointer {
             uuid: task.uuid,
             store: self.store().id(),
         };
         NewJob {
-            body: pointer.to_body().into(),
+            body: pointer.to_body(about.as_ref()).into(),
             priority: task.priority,
             delay,
             ttr: Duration::from_secs(task.ttr.into()),

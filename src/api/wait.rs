@@ -30,17 +30,6 @@ pub struct Waited {
     pub gone: Vec<TaskId>,
 }
 
-impl Waited {
-    /// None of them is there: only commands look whether a store is.
-    #[cfg(feature = "cli")]
-    pub(crate) fn gone(gone: Vec<TaskId>) -> Waited {
-        Waited {
-            gone,
-            ..Waited::default()
-        }
-    }
-}
-
 impl Queue {
     /// Waits until all of the tasks have ended, or any one of them, and for `within` at most if that is given.
     ///

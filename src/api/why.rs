@@ -4,12 +4,12 @@ use super::error::Error;
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
-use crate::ledger::read::{Attempt, Key};
+use crate::ledger::read::{Attempt, Key, Report};
 use crate::ledger::why::Known;
 use crate::reconcile::look_for_remains;
 use crate::task::command::Commands;
 use crate::task::state::Status;
-use crate::task::why::{Answer, Seen, Standing, Tube, Waiting, Workers, why};
+use crate::task::why::{Answer, Last, Seen, Standing, Tube, Waiting, Workers, why};
 
 impl Queue {
     /// One sentence on why a task does not run, or no more, and what to do. `workers` is asked who could run it, with
@@ -65,6 +65,8 @@ impl Queue {
     ) -> Standing {
         let Known { task, row, .. } = known;
         let newest = task.attempts.last();
+        let is_its = |said: &&Report| newest.is_some_and(|one| one.number == said.attempt);
+        let said = task.report.as_ref().filter(is_its);
         let refusal = || {
             let plan = commands.plan(row.uuid, &row.tube, &row.content);
             plan.err().map(|refusal| refusal.to_string())
@@ -90,6 +92,7 @@ impl Queue {
                 worker: newest.map(|one| one.worker.clone()).unwrap_or_default(),
                 owner_lives: known.owner_lives,
                 running_for: now().saturating_sub(row.started.unwrap_or_else(now)),
+                said: said.and_then(Report::words),
                 remains,
             },
             Status::Waiting => {
@@ -97,7 +100,7 @@ impl Queue {
                 Standing::Waiting(Box::new(Waiting {
                     due_in: due.saturating_sub(now()),
                     parked_for: row.is_parked.then(|| since(due)),
-                    last: newest.map(ended),
+                    last: newest.map(|attempt| ended(attempt, said)),
                     remains: remains.map(|who| (row.attempt, who)),
                     refusal: refusal(),
                     is_announced: known.is_announced,
@@ -126,15 +129,17 @@ fn since(at: Millis) -> Millis {
     now().saturating_sub(at)
 }
 
-/// How an attempt ended, in words.
-fn ended(attempt: &Attempt) -> String {
+/// How an attempt ended, and what its command has said.
+fn ended(attempt: &Attempt, said: Option<&Report>) -> Last {
+    let message = said.and_then(|said| said.message.clone());
     match (
         attempt.exit_code,
         attempt.signal,
         attempt.outcome.as_deref(),
     ) {
-        (Some(code), _, _) => format!("exit code {code}"),
-        (None, Some(signal), _) => format!("signal {signal}"),
-        (None, None, outcome) => outcome.unwrap_or("an attempt").to_owned(),
+        (_, _, Some("deferred")) => Last::Deferred { message },
+        (Some(code), _, _) => Last::Ended(format!("exit code {code}")),
+        (None, Some(signal), _) => Last::Ended(format!("signal {signal}")),
+        (None, None, outcome) => Last::Ended(outcome.unwrap_or("an attempt").to_owned()),
     }
 }

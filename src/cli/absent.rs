@@ -24,13 +24,17 @@ pub fn no_such_task(id: TaskId, is_store_there: bool, store: &StoreUrl) -> Failu
     absent(format_args!("No such task :{id}"), is_store_there, store)
 }
 
-/// Says so of the one task that was asked for.
+/// The same of the one task that was asked for.
+pub fn no_task(key: &Key, is_store_there: bool, store: &StoreUrl) -> Failure {
+    absent(
+        format_args!("there is no task {key}"),
+        is_store_there,
+        store,
+    )
+}
+
+/// Says so, beside what is printed.
 pub fn say_absent(key: &Key, is_store_there: bool, store: &StoreUrl) {
-    let task = match key {
-        Key::Id(id) => id.to_string(),
-        Key::Uuid(uuid) => uuid.to_string(),
-    };
-    let said = format_args!("there is no task {task}");
-    let failure = absent(said, is_store_there, store);
+    let failure = no_task(key, is_store_there, store);
     log::say(format_args!("taskqueue: {failure}"));
 }

@@ -124,7 +124,7 @@ fn progress() -> impl FnMut(u64, u64) {
             told = Instant::now();
             let done = all.saturating_sub(left).saturating_mul(100);
             let percent = done.checked_div(all).unwrap_or(100);
-            log::say(format_args!("taskqueue: {percent}% copied"));
+            log::note(format_args!("taskqueue: {percent}% copied"));
         }
     }
 }

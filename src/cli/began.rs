@@ -12,8 +12,12 @@ use crate::tube::TubeName;
 /// A line that names more pools is read by nobody.
 const MOST: usize = 50;
 
-/// What says so of a tender.
-pub fn tender(config: &Config, pools: &[PoolSettings], grace: Duration) -> impl FnOnce() + use<> {
+/// A tender's, to be said once its tubes are its own: one that may not begin says nothing else.
+pub fn tender(
+    config: &Config,
+    pools: &[PoolSettings],
+    grace: Duration,
+) -> impl FnOnce() + Send + 'static {
     let Places {
         config,
         store,

@@ -249,7 +249,7 @@ impl<'a> Bulk<'a> {
             }
             Some(_) | None => {
                 let next = blame("name another with --store PATH or TASKQUEUE_STORE");
-                log::say(format_args!("there is no store {store} yet; {next}"));
+                log::note(format_args!("there is no store {store} yet; {next}"));
                 self.print_counts(0, &Summary::default())?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -294,7 +294,7 @@ impl<'a> Bulk<'a> {
         let (are, done) = (tasks(count), self.deed.done);
         let verb = if count == 1 { "is" } else { "are" };
         if self.flags.yes {
-            log::say(format_args!("{are} {verb} to be {done}"));
+            log::note(format_args!("{are} {verb} to be {done}"));
             return Ok(());
         }
         if !(io::stdin().is_terminal() && log::is_seen()) {
@@ -325,12 +325,12 @@ impl<'a> Bulk<'a> {
             .find(|receipt| !receipt.announced())
             .filter(|_| *count == 1)
         {
-            Some(receipt) => log::say(format_args!(
-                "taskqueue: warning: {error}; task {} is recorded and will be put when the broker is back",
+            Some(receipt) => log::warn(format_args!(
+                "{error}; task {} is recorded and will be put when the broker is back",
                 receipt.id
             )),
-            None => log::say(format_args!(
-                "taskqueue: warning: {error}; {} recorded, and will be put when the broker is back",
+            None => log::warn(format_args!(
+                "{error}; {} recorded, and will be put when the broker is back",
                 match count {
                     1 => "1 task is".to_owned(),
                     count => format!("{count} tasks are"),
@@ -373,7 +373,9 @@ fn is_of_no_task(why: &Error) -> bool {
         Error::NotDeleted(why) => matches!(why, NotDeleted::NoSuchTask { .. }),
         Error::NotEdited(why) => matches!(why, NotEdited::NoSuchTask { .. }),
         Error::NotCancelled(why) => matches!(why, NotCancelled::NoSuchTask { .. }),
-        Error::Refused(_)
+        Error::NoSuchTask { .. } => true,
+        Error::NoSuchAttempt { .. }
+        | Error::Refused(_)
         | Error::Raw
         | Error::Tag(_)
         | Error::NoSchedule { .. }

@@ -76,10 +76,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         None => Cleaned::default(),
     };
     for why in &cleaned.kept {
-        log::say(format_args!("taskqueue: warning: {why}"));
+        log::warn(format_args!("{why}"));
     }
     if cleaned.stuck >= WORTH_A_WORD {
-        log::say(format_args!(
+        log::note(format_args!(
             "taskqueue: {} of the store hold nothing, and it cannot give them back, for an earlier version made it; \
              run once, while no worker lives: taskqueue cleanup --compact",
             mb(cleaned.stuck)

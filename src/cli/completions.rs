@@ -7,6 +7,8 @@ use clap::{Args, Command, ValueEnum};
 use super::Failure;
 use super::out::out;
 
+mod known;
+
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -16,7 +18,8 @@ Examples:
 
 bash needs the package bash-completion; the folder may have to be made. For all users the file goes
 to /usr/share/bash-completion/completions. For zsh, any folder of $fpath will do, with compinit after
-it. A shell that is started from then on completes.")]
+it. A shell that is started from then on completes, tubes, configured commands and the newest tasks
+too, as the store and the configuration have them at that moment.")]
 pub struct Flags {
     /// Which shell
     #[arg(value_name = "SHELL")]
@@ -47,5 +50,11 @@ pub fn run(flags: &Flags, shape: &Command) -> Result<(), Failure> {
     // Into memory first: the generator has no answer to a reader that goes away.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut visible, "taskqueue", &mut script);
-    Ok(out(false).write_all(&script)?)
+    let script = String::from_utf8_lossy(&script);
+    let script = match flags.shell {
+        Shell::Bash => known::bash(&script, &visible),
+        Shell::Zsh => known::zsh(&script, &visible),
+        Shell::Fish => known::fish(&script, &visible),
+    };
+    Ok(out(false).write_all(script.as_bytes())?)
 }

@@ -39,10 +39,23 @@ impl Failure {
         }
     }
 
+    /// Since there is no such task, or no more: exit 3.
+    pub fn gone(self) -> Failure {
+        Failure { code: 3, ..self }
+    }
+
     /// Adds the next step.
     pub fn next(self, next: impl Into<String>) -> Failure {
         Failure {
             next: Some(next.into()),
+            ..self
+        }
+    }
+
+    /// Says what came of it, too.
+    pub fn also(self, also: &str) -> Failure {
+        Failure {
+            what: format!("{}; {also}", self.what),
             ..self
         }
     }
@@ -129,6 +142,10 @@ impl From<api::Error> for Failure {
     fn from(error: api::Error) -> Failure {
         match error {
             api::Error::Store(error) => error.into(),
+            gone @ api::Error::NoSuchTask { .. } => Failure::new(gone.to_string()).gone(),
+            none @ api::Error::NoSuchAttempt { task, .. } => Failure::new(none.to_string()).next(
+                format!("those that there are, shows: taskqueue show {task}"),
+            ),
             refused @ (api::Error::Refused(_)
             | api::Error::Raw
             | api::Error::Tag(_)

@@ -55,12 +55,12 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
             let summary = queue.delete_all(chosen, hear).await?;
             match queue.delete_jobs(tube).await {
                 Ok(0) => {}
-                Ok(1) => log::say(format_args!("1 other job of the tube {tube} was deleted")),
-                Ok(jobs) => log::say(format_args!(
+                Ok(1) => log::note(format_args!("1 other job of the tube {tube} was deleted")),
+                Ok(jobs) => log::note(format_args!(
                     "{jobs} other jobs of the tube {tube} were deleted"
                 )),
-                Err(error) => log::say(format_args!(
-                    "taskqueue: warning: {error}; jobs that others put into the tube may still be there"
+                Err(error) => log::warn(format_args!(
+                    "{error}; jobs that others put into the tube may still be there"
                 )),
             }
             Ok(summary)

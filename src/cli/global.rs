@@ -55,7 +55,7 @@ pub(super) struct Global {
     pub(super) verbose: u8,
     /// Tell errors only, twice for nothing
     ///
-    /// Wins over --log
+    /// People are warned of nothing, either. Wins over --log
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) quiet: u8,
     /// How events are written

@@ -6,16 +6,25 @@ use clap::{Arg, Command};
 /// Lines have at most so many columns, however wide the terminal.
 const WIDTH: usize = 100;
 
+/// The command line as it is taken. How help looks is nothing to whoever asks for none.
+pub fn taken(command: Command) -> Command {
+    command.mut_args(negative)
+}
+
 /// The command line as people see it. What it takes stays the same.
 pub fn shaped(command: Command) -> Command {
-    let subcommands: Vec<String> = command
-        .get_subcommands()
-        .map(|subcommand| subcommand.get_name().to_owned())
-        .collect();
-    let command = command.max_term_width(WIDTH).mut_args(arg);
-    subcommands.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, shaped)
-    })
+    command
+        .max_term_width(WIDTH)
+        .mut_args(|given| arg(negative(given)))
+        .mut_subcommands(shaped)
+}
+
+/// Of a number that is wrong its flag says so.
+fn negative(arg: Arg) -> Arg {
+    match arg.get_long().is_some() && arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    }
 }
 
 /// A flag's variable is said at length only, and the words that it takes as shortly as can be.
@@ -35,11 +44,6 @@ fn arg(arg: Arg) -> Arg {
         short.push_str(&format!(" [{}]", words.join("|")));
         long.push_str(&format!("\n\n[possible values: {}]", words.join(", ")));
     }
-    // Of a number that is wrong its flag says so.
-    let arg = match arg.get_long().is_some() && arg.get_action().takes_values() {
-        true => arg.allow_negative_numbers(true),
-        false => arg,
-    };
     arg.hide_env(true)
         .hide_possible_values(plain)
         .help(short)

@@ -61,6 +61,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
         (None, false) => USUAL,
     };
     let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = queue.map(Queue::on_this_thread);
     let mut out = BufWriter::new(out(flags.json));
     begin(&mut out, flags.json)?;
     let listed = match &queue {
@@ -100,7 +101,7 @@ fn say(listed: &Listed, is_there: bool, filter: &Filter, flags: &Flags, config: 
             false => "",
         };
         let all = count.saturating_add(*more);
-        log::say(format_args!("{count} of {of}{all}; --limit 0 for all"));
+        log::note(format_args!("{count} of {of}{all}; --limit 0 for all"));
     }
     if *count > 0 {
         return;
@@ -108,11 +109,11 @@ fn say(listed: &Listed, is_there: bool, filter: &Filter, flags: &Flags, config: 
     match (is_there, flags.json, !filter.is_all()) {
         (false, ..) => {
             let next = blame("name another with --store PATH or TASKQUEUE_STORE");
-            log::say(format_args!("there is no store {store} yet; {next}"));
+            log::note(format_args!("there is no store {store} yet; {next}"));
         }
         (true, true, _) => {}
-        (true, false, true) => log::say(format_args!("no such task is in the store {store}")),
-        (true, false, false) => log::say(format_args!("no task is in the store {store}")),
+        (true, false, true) => log::note(format_args!("no such task is in the store {store}")),
+        (true, false, false) => log::note(format_args!("no task is in the store {store}")),
     }
 }
 

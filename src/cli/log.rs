@@ -22,6 +22,7 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,7 @@ pub fn named(mut global: Global, daemon: bool) -> Result<Global, Failure> {
 
 /// Begins to write events: daemons tell what they do, the others only what went wrong.
 pub fn start(global: &Global, daemon: bool) -> Result<(), Failure> {
+    QUIET.store(global.quiet > 0, Ordering::Relaxed);
     let default = || if daemon { "info" } else { "warn" }.parse();
     let filter = global.log.clone().map_or_else(default, Ok);
     let filter = filter.and_then(|filter| filter.events());
@@ -141,7 +143,27 @@ fn unwritable(file: &Path, error: &io::Error) -> Failure {
     .next("name another with --log-file PATH or TASKQUEUE_LOG_FILE")
 }
 
-/// Tells people something on stderr: a warning, or what went wrong. Their terminal obeys nothing of it.
+/// Whether only errors are asked for.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether people asked for errors only: nothing need be looked up to warn them of.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Warns people of something on stderr, unless they asked for errors only.
+pub fn warn(line: fmt::Arguments<'_>) {
+    note(format_args!("taskqueue: warning: {line}"));
+}
+
+/// Tells people what is no error, unless they asked for errors only.
+pub fn note(line: fmt::Arguments<'_>) {
+    if !is_quiet() {
+        say(line);
+    }
+}
+
+/// Tells people something on stderr, whatever they asked for: what went wrong. Their terminal obeys nothing of it.
 pub fn say(line: fmt::Arguments<'_>) {
     let line = format!("{line}\n");
     STDERR.push(harmless::lines(&line).into_owned().into_bytes(), PATIENCE);

@@ -7,6 +7,7 @@
 use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
 use crate::harmless::{self, Spelling};
@@ -28,7 +29,9 @@ pub fn out(json: bool) -> Out {
     Out { to, spelling }
 }
 
-/// Stdout for what a command of ours prints as a task's command: its worker keeps that as it is.
+/// Stdout for what a command of ours prints as a task's command, whose worker keeps that as it is; and for what a
+/// task's command has printed, where no terminal is there to obey it: whoever puts that into a file or a pipe wants the
+/// very bytes.
 pub fn as_it_is() -> StdoutLock<'static> {
     io::stdout().lock()
 }
@@ -40,6 +43,15 @@ pub fn as_it_is() -> StdoutLock<'static> {
 pub fn help(text: &clap::Error) -> io::Result<()> {
     text.print()?;
     io::stdout().flush()
+}
+
+/// Whether what is read from here reaches nobody any more: the reader of a pipe has gone.
+pub fn is_abandoned() -> bool {
+    let stdout = io::stdout();
+    let mut reader = [PollFd::new(&stdout, PollFlags::empty())];
+    let polled = poll(&mut reader, Some(&Timespec::default()));
+    let [reader] = &reader;
+    polled.is_ok_and(|found| found > 0) && reader.revents().contains(PollFlags::ERR)
 }
 
 /// Whether people look on.

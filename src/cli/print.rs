@@ -1,6 +1,9 @@
 //! How tasks look to people.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
+use std::{env, fs};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -51,10 +54,41 @@ impl Zone {
 
     fn zone(self) -> TimeZone {
         match self {
-            Zone::System => TimeZone::system(),
+            Zone::System => LOCAL.get_or_init(local).clone(),
             Zone::Utc => TimeZone::UTC,
         }
     }
+}
+
+/// The machine's own time zone, once it was asked for.
+static LOCAL: OnceLock<TimeZone> = OnceLock::new();
+
+/// Where a name of a time zone is a file of the same name.
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// Reads the one file that says so. The library looks through all files of all time zones first, which takes as long as
+/// all the rest of a command that shows a task.
+fn local() -> TimeZone {
+    let file = match env::var("TZ") {
+        Err(env::VarError::NotPresent) => Some(PathBuf::from("/etc/localtime")),
+        Ok(name) if is_plain(&name) => Some(Path::new(ZONES).join(name)),
+        Ok(_) | Err(env::VarError::NotUnicode(_)) => None,
+    };
+    let bytes = file.and_then(|file| fs::read(file).ok());
+    let zone = bytes.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
+    zone.unwrap_or_else(TimeZone::system)
+}
+
+/// Whether it is a name such as `Europe/Berlin`, and none of the other things that may stand in `TZ`.
+fn is_plain(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let mut chars = part.chars();
+        chars
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic())
+            && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
+    };
+    name.split('/').all(is_part)
 }
 
 /// What time it is, for how old something is.
@@ -89,6 +123,39 @@ mod tests {
             ("yesterday", None),
         ] {
             assert_eq!(Zone::Utc.read(text), millis, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_time_zones_are_told_from_whatever_else_says_one() {
+        for name in [
+            "UTC",
+            "Europe/Berlin",
+            "Etc/GMT+5",
+            "America/Argentina/Ushuaia",
+        ] {
+            assert!(is_plain(name), "{name}");
+        }
+        for other in [
+            "",
+            ":Europe/Berlin",
+            "/etc/localtime",
+            "../x",
+            "a//b",
+            "<+03>-3",
+            "EST5EDT,M3.2.0",
+        ] {
+            assert!(!is_plain(other), "{other}");
+        }
+        // However it is found, it is the same.
+        for millis in [0, 1_700_000_000_000, 1_790_000_000_000] {
+            let time = Timestamp::from_millisecond(millis).unwrap();
+            let (ours, theirs) = (time.to_zoned(local()), time.to_zoned(TimeZone::system()));
+            assert_eq!(ours.datetime(), theirs.datetime());
+            assert_eq!(
+                ours.strftime("%Z").to_string(),
+                theirs.strftime("%Z").to_string()
+            );
         }
     }
 

@@ -26,11 +26,14 @@ use crate::zone::Zone;
 
 mod doubt;
 mod foreign;
+mod unserved;
 mod wait;
 
 pub use foreign::refusal;
+pub use unserved::UNSERVED;
 
 use doubt::Doubt;
+use unserved::unserved;
 
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
@@ -54,8 +57,8 @@ In a tube whose configured worker_command is another program nothing is recorded
 bytes themselves and prints the word job and its number; anything else is refused.
 With --wait it stands where the command stood: sum=$(taskqueue put --wait --use-tube t add 2 3)
 An argument that begins with a hyphen goes after --, unless it is a number.
-What workers would refuse by the configuration that is here is recorded all the same, with a warning;
-with --strict nothing is recorded then, and it exits with 2.")]
+What workers would refuse by the configuration that is here is recorded all the same, with a warning, and
+so is what nobody works on now; with --strict nothing is recorded then, and it exits with 2.")]
 pub struct Flags {
     /// The tube its job is put into
     #[arg(long, value_name = "TUBE")]
@@ -105,7 +108,8 @@ pub struct Flags {
     /// Refuse what workers would refuse, and record nothing then
     ///
     /// By the configuration that is here: a command that it does not name, an argument or an option that it does not
-    /// allow. Of a batch all lines are read before one is recorded
+    /// allow; and a tube that no tender has and of which no worker lives. Of a batch all lines are read before one is
+    /// recorded
     #[arg(long)]
     strict: bool,
     /// Wait for its end, print what it printed, exit as its command did
@@ -163,8 +167,11 @@ pub struct Order {
 }
 
 impl Order {
-    fn apply(&self, put: Put) -> Put {
-        let put = put.priority(self.priority).ttr(self.ttr);
+    fn apply(&self, put: Put, config: &Config) -> Put {
+        let put = put
+            .discreet_as(&config.commands)
+            .priority(self.priority)
+            .ttr(self.ttr);
         // What a line of a batch says itself counts.
         let put = match (put.is_timed(), self.at) {
             (true, _) => put,
@@ -229,10 +236,10 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             false => Some(put),
             true => strictly(config, &order, std::iter::once(Ok(put)))?.pop(),
         };
-        let Some(put) = put.map(|put| order.apply(put)) else {
+        let Some(put) = put.map(|put| order.apply(put, config)) else {
             return Ok(ExitCode::FAILURE);
         };
-        return wait::run(config, &order.tube, put, flags.timeout);
+        return wait::run(config, &order.tube, put, order.strict, flags.timeout);
     }
     put_all(config, &order, [put])
 }
@@ -254,7 +261,7 @@ fn empty_body(strict: bool) -> Result<(), Failure> {
         true => Err(Failure::usage(format!("{EMPTY}; nothing was recorded"))
             .next("pipe the body in, or leave out --strict if an empty one is meant")),
         false => {
-            log::say(format_args!("taskqueue: warning: {EMPTY}"));
+            log::warn(format_args!("{EMPTY}"));
             Ok(())
         }
     }
@@ -288,7 +295,7 @@ fn open(config: &Config) -> Result<Queue, Failure> {
     }
     let queue = Queue::open(&config.broker, store)?;
     if !is_there {
-        log::say(format_args!("taskqueue: made a new store, {store}"));
+        log::note(format_args!("taskqueue: made a new store, {store}"));
     }
     Ok(queue)
 }
@@ -478,12 +485,25 @@ fn strictly(
         }
     }
     match wrong {
-        0 => Ok(all),
+        0 if all.is_empty() => Ok(all),
+        0 => served(config, &order.tube).map(|()| all),
         _ => Err(Failure::usage(
             "nothing was recorded, since --strict was given and workers would refuse that",
         )
         .next("put it otherwise, or mend the configuration; see: taskqueue check")),
     }
+}
+
+/// # Errors
+/// When nobody works on the tube.
+fn served(config: &Config, tube: &TubeName) -> Result<(), Failure> {
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    block_on(async {
+        match unserved(config, queue.as_ref(), tube).await {
+            None => Ok(()),
+            Some(unserved) => Err(unserved.also("nothing was recorded, since --strict was given")),
+        }
+    })
 }
 
 fn put_known(
@@ -492,10 +512,11 @@ fn put_known(
     puts: impl Iterator<Item = Result<Put, Failure>>,
 ) -> Result<ExitCode, Failure> {
     let mut putter = Putter {
-        queue: open(config)?,
+        queue: open(config)?.on_this_thread(),
         order,
         doubt: Doubt::new(config, &order.tube),
         warned: false,
+        recorded: false,
         all_well: true,
         printing: Ok(()),
     };
@@ -508,7 +529,7 @@ fn put_known(
             match put {
                 Ok(put) => {
                     bytes = bytes.saturating_add(put.size());
-                    chunk.push(order.apply(put));
+                    chunk.push(order.apply(put, config));
                 }
                 Err(failure) => putter.complain(&failure),
             }
@@ -518,12 +539,15 @@ fn put_known(
             }
         }
         if none {
-            log::say(format_args!(
-                "taskqueue: warning: no task was put, since none is in what was read: a batch has a JSON object a line"
+            log::warn(format_args!(
+                "no task was put, since none is in what was read: a batch has a JSON object a line"
             ));
         }
         putter.put(chunk).await?;
         putter.doubt.end();
+        if putter.recorded && !order.strict {
+            unserved::warn(config, &putter.queue, &order.tube).await;
+        }
         Ok(if putter.all_well {
             ExitCode::SUCCESS
         } else {
@@ -538,6 +562,8 @@ struct Putter<'a> {
     doubt: Doubt<'a>,
     /// The broker was reported as being in trouble.
     warned: bool,
+    /// Something was.
+    recorded: bool,
     all_well: bool,
     /// Why numbers are not printed any more.
     printing: io::Result<()>,
@@ -564,9 +590,10 @@ impl Putter<'_> {
                 Err(error) => self.complain(&error),
             }
         }
+        self.recorded |= !recorded.is_empty();
         self.print(&recorded);
         for doubt in doubts {
-            log::say(format_args!("taskqueue: warning: {doubt}"));
+            log::warn(format_args!("{doubt}"));
         }
         Ok(())
     }
@@ -599,8 +626,8 @@ impl Putter<'_> {
     /// Once: what holds for one task holds for those after it.
     fn warn(&mut self, error: &broker::Error) {
         if !std::mem::replace(&mut self.warned, true) {
-            log::say(format_args!(
-                "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"
+            log::warn(format_args!(
+                "{error}\n  the task is recorded, and its job will be put when the broker is back"
             ));
         }
     }

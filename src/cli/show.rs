@@ -14,7 +14,7 @@ use super::print::Zone;
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
-use crate::ledger::read::{Attempt, Key, Task};
+use crate::ledger::read::{Attempt, Key, Report, Task};
 use crate::task::id::TaskId;
 
 #[derive(Debug, Args)]
@@ -36,6 +36,7 @@ pub struct Flags {
     json: bool,
 }
 
+/// A task, by its number or its uuid.
 pub fn key(text: &str) -> Result<Key, String> {
     if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Key::Id(TaskId(id)));
@@ -49,6 +50,7 @@ pub fn key(text: &str) -> Result<Key, String> {
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = queue.map(Queue::on_this_thread);
     let is_there = queue.is_some();
     let task = match queue {
         Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
@@ -95,6 +97,14 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
     }
+    if let Some(said) = &task.report {
+        if let Some(progress) = said.words() {
+            line("progress", &format!("{progress} ({})", of(said, zone)))?;
+        }
+        if let Some(result) = &said.result {
+            line("result", result)?;
+        }
+    }
     if task.cancel_asked.is_some() {
         let asked = zone.say(task.cancel_asked);
         line("cancel", &format!("asked for at {asked}"))?;
@@ -114,6 +124,10 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     task.attempts
         .iter()
         .try_for_each(|attempt| print_attempt(out, attempt, zone))
+}
+
+fn of(said: &Report, zone: Zone) -> String {
+    format!("attempt {}, {}", said.attempt, zone.say(Some(said.at)))
 }
 
 fn print_attempt(out: &mut impl Write, attempt: &Attempt, zone: Zone) -> io::Result<()> {

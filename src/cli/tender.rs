@@ -172,12 +172,8 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     fd::keep_from_those_we_start();
     config.store = config.store.canonical()?;
     let read = read(&flags, &mut config, global)?;
-    let began = began::tender(&config, &read.pools, read.grace);
+    let first_line = began::tender(&config, &read.pools, read.grace);
     let unnamed = config.levels.unnamed(&read.scope.tubes);
-    let began = move || {
-        began();
-        say_who_is_root(unnamed);
-    };
     let store = config.store.clone();
     let (scope, scoped) = watch::channel(read.scope);
     let (schedules, scheduled) = watch::channel(read.schedules);
@@ -195,7 +191,10 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         scheduler: Some(scheduler(scheduled, &config)),
         reconciler: Some(reconciler(scoped, &config)),
         reopen: log::reopen,
-        began: Some(Box::new(began)),
+        began: Some(Box::new(move || {
+            first_line();
+            say_who_is_root(unnamed);
+        })),
         configuration: Some(Configuration {
             read: reader(flags, config, global.clone()),
             scope,

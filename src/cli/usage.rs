@@ -10,7 +10,7 @@ use super::Failure;
 use crate::config::near::near;
 
 /// What others call our commands.
-const COMMANDS: [(&str, &[&str]); 18] = [
+const COMMANDS: [(&str, &[&str]); 19] = [
     (
         "put",
         &[
@@ -18,10 +18,8 @@ const COMMANDS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("list", &["ls", "tasks", "jobs", "search", "find"]),
-    (
-        "show",
-        &["info", "inspect", "get", "logs", "log", "output", "view"],
-    ),
+    ("show", &["info", "inspect", "get", "view"]),
+    ("logs", &["log", "output", "follow", "tail", "attach"]),
     ("status", &["ps", "top", "stats", "stat"]),
     (
         "regenerate",

@@ -15,18 +15,16 @@ use super::{Failure, out, usage};
 /// units make them, and those whose flag is given. (`clap` reads the variable of a flag that every subcommand takes
 /// also where the flag comes after the subcommand.)
 pub fn heeded(command: Command) -> Command {
-    let subcommands: Vec<String> = command
-        .get_subcommands()
-        .map(|subcommand| subcommand.get_name().to_owned())
-        .collect();
-    let command = command.mut_args(|arg| match variable(&arg) {
+    heeded_here(command).mut_subcommands(heeded)
+}
+
+/// The same without those of its subcommands.
+pub fn heeded_here(command: Command) -> Command {
+    command.mut_args(|arg| match variable(&arg) {
         Some((_, value)) if value.is_empty() || is_given(arg.get_long()) => {
             arg.env(Resettable::Reset)
         }
         Some(_) | None => arg,
-    });
-    subcommands.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, heeded)
     })
 }
 

@@ -50,7 +50,10 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     let queue = Queue::open_existing(&config.broker, &config.store)?;
     let is_store_there = queue.is_some();
     let waited = match queue {
-        None => Waited::gone(tasks.clone()),
+        None => Waited {
+            gone: tasks.clone(),
+            ..Waited::default()
+        },
         Some(queue) => block_on(async {
             // Who names one that is not there hears of it at once, and not when the others have ended.
             let now = queue.wait(tasks, false, Some(Duration::ZERO)).await?;
@@ -130,9 +133,11 @@ mod tests {
             (&[], false, false, 0),
         ];
         for (ended, is_open, any, expected) in table {
-            let mut waited = Waited::gone(Vec::new());
-            waited.ended = ended.iter().map(|ended| (TaskId(1), *ended)).collect();
-            waited.open.extend(is_open.then_some(TaskId(2)));
+            let mut waited = Waited {
+                ended: ended.iter().map(|ended| (TaskId(1), *ended)).collect(),
+                open: is_open.then_some(TaskId(2)).into_iter().collect(),
+                gone: Vec::new(),
+            };
             assert_eq!(code(&waited, any), expected, "{ended:?} {is_open} {any}");
             waited.gone.push(TaskId(3));
             assert_eq!(code(&waited, any), 3);

@@ -15,6 +15,7 @@ use super::show::key;
 use crate::api::{Pool, Queue, Workers};
 use crate::config::Config;
 use crate::control::{self, Request};
+use crate::harmless::one_line;
 use crate::ledger::read::Key;
 use crate::tube::TubeName;
 
@@ -62,7 +63,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
             });
             writeln!(out, "{object}")?;
         }
-        false => writeln!(out, "{answer}")?,
+        false => writeln!(out, "{}", one_line(&answer.to_string()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -209,6 +209,7 @@ pub struct Command {
     pub timeout: Option<Span>,
     pub max_attempts: Option<u32>,
     pub max_lost: Option<u32>,
+    pub max_snoozes: Option<u32>,
     pub backoff: Option<Backoff>,
     pub stdin: Option<Stdin>,
     #[serde(default)]

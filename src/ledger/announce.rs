@@ -8,7 +8,7 @@ use super::rows::{BegunPut, KeptJob, Rows, part};
 use super::{Ledger, Millis};
 use crate::broker::JobId;
 use crate::task::id::{PutId, TaskId};
-use crate::task::payload::Pointer;
+use crate::task::payload::{About, Pointer};
 use crate::tube::TubeName;
 
 /// Everything needed to put the job of a task again.
@@ -18,6 +18,8 @@ pub struct Again {
     pub put: PutId,
     /// The task's identity.
     pub uuid: Uuid,
+    /// What its job says to people.
+    pub about: Option<About>,
     /// Where its job will wait.
     pub tube: TubeName,
     /// Its job's priority.
@@ -119,6 +121,7 @@ pub(super) fn next_put(
     let BegunPut {
         put,
         uuid,
+        command,
         tube,
         priority,
         ttr,
@@ -128,6 +131,7 @@ pub(super) fn next_put(
     let again = Again {
         put,
         uuid,
+        about: command.as_deref().map(About::command),
         tube,
         priority,
         ttr: ttr.unwrap_or(DEFAULT_TTR),
@@ -183,7 +187,8 @@ impl Jobs {
             priority: task.priority,
             delay: task.due_in,
             ttr: task.ttr,
-            body: &pointer.to_body(),
+            // Nobody looks here with a console.
+            body: &pointer.to_body(None),
         })?;
         // As a broker, a ledger is known by its id: its job numbers are never given out again.
         rows.note_put(task.put, job, &self.store.to_string())

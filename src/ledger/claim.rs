@@ -10,6 +10,7 @@ use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Set
 use super::error::Failed;
 use super::minutes::Sums;
 use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
+use super::spool::Spools;
 use super::transition;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
@@ -33,6 +34,7 @@ pub(super) struct Writing<'a> {
     pub rows: &'a dyn Rows,
     pub lives: &'a dyn Lives,
     pub journals: &'a dyn Journals,
+    pub spools: &'a dyn Spools,
     pub commands: &'a Arc<Commands>,
     /// Who says it.
     pub me: &'a Me,
@@ -53,13 +55,23 @@ impl Writing<'_> {
         }
         let verdict = judge(self.found(&task, job)?);
         match verdict {
-            Verdict::Begin | Verdict::BeginAnew if self.may_have_left(&task, job)? => {
+            Verdict::Begin | Verdict::BeginEarly | Verdict::BeginAnew
+                if self.may_have_left(&task, job)? =>
+            {
                 Ok(Claim::Remains(newest_attempt(&task, Remains::Unknown)))
             }
             Verdict::Begin => self.begin(task, job),
+            Verdict::BeginEarly => {
+                // The kick is used up from here on: whatever keeps the task from beginning, it is due.
+                self.rows
+                    .raise_kicks(task.id, task.status, job.kicks.unwrap_or(0))?;
+                self.rows.set_due(task.id, self.now)?;
+                self.begin(self.written(&task.uuid)?, job)
+            }
             Verdict::BeginAnew => {
                 // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning.
-                self.rows.raise_kicks(task.id, job.kicks.unwrap_or(0))?;
+                self.rows
+                    .raise_kicks(task.id, task.status, job.kicks.unwrap_or(0))?;
                 transition::renew(self.rows, task.id, self.now, None)?;
                 self.begin(self.written(&task.uuid)?, job)
             }
@@ -153,10 +165,10 @@ impl Writing<'_> {
         let recorded = self.rows.outcome(newest)?;
         let recorded = recorded
             .as_ref()
-            .map(|one| (one.outcome.as_str(), one.exit_code));
+            .map(|one| (one.outcome.as_str(), one.exit_code, one.has_reason));
         Ok(!matches!(
             recorded,
-            Some(("refused" | "could_not_start", _) | ("exited", Some(0)))
+            Some(("refused" | "could_not_start", ..) | ("exited", Some(0), false))
         ))
     }
 
@@ -175,6 +187,7 @@ impl Writing<'_> {
         Ok(match task.status {
             Status::Waiting => Found::Waiting {
                 due_in: self.due_in(task)?,
+                kicked: kicked(task, job),
             },
             Status::Running => Found::Running {
                 owner_lives: match task.owner {
@@ -184,9 +197,7 @@ impl Writing<'_> {
                 running_for: self.now.saturating_sub(task.started.unwrap_or(self.now)),
             },
             Status::Failed => Found::Failed {
-                kicked: job
-                    .kicks
-                    .map(|kicks| i64::try_from(kicks).unwrap_or(i64::MAX) > task.kicks),
+                kicked: kicked(task, job),
                 buries: self.buries(task)?,
             },
             Status::Done | Status::Cancelled => Found::Over,
@@ -416,6 +427,7 @@ impl Writing<'_> {
             next,
             budget,
             output: Captured::default(),
+            report: None,
             took: None,
             kicks: None,
             started: None,
@@ -449,6 +461,12 @@ fn recorded_at(uuid: &Uuid) -> Option<Millis> {
 /// Whether a job waits in another tube than the task that it names.
 pub(super) fn is_astray(task: &TaskRow, job: &JobRef) -> bool {
     task.tube != job.tube
+}
+
+/// Whether a job was kicked more often than is noted of its task; unknown where the broker was not asked.
+fn kicked(task: &TaskRow, job: &JobRef) -> Option<bool> {
+    let kicks = job.kicks?;
+    Some(i64::try_from(kicks).unwrap_or(i64::MAX) > task.kicks)
 }
 
 /// Whoever runs a task, or ran it last.

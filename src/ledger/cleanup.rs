@@ -316,9 +316,11 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Deletes the rows and batch journals of workers that are dead and answer for nothing: of a few, from a row on.
+    /// Deletes the rows, batch journals and spools of workers that are dead and answer for nothing: of a few, from a
+    /// row on.
     pub fn forget_workers(&mut self, after: WorkerId) -> Result<Forgotten, Error> {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
+        let spools = Arc::clone(&self.spools);
         let (next, dead) = self.look(|rows| {
             let idle = rows.idle_workers(after, BATCH)?;
             let last = idle.last().copied().filter(|_| idle.len() == BATCH);
@@ -339,6 +341,7 @@ impl Ledger {
                     // Meanwhile it may have begun an attempt, and died of it.
                     if rows.forget_worker(*worker)? {
                         journals.remove(*worker);
+                        spools.remove(*worker);
                         forgotten += 1;
                     }
                 }

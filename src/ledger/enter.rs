@@ -14,6 +14,7 @@ use crate::crash::{self, Point};
 use crate::task::Millis;
 use crate::task::command::Commands;
 use crate::task::id::TaskId;
+use crate::task::state::Status;
 
 /// So often in a row a task is interrupted before that is worth a word: its command takes longer than workers are
 /// given.
@@ -30,12 +31,14 @@ impl Ledger {
         now: Millis,
     ) -> Result<Entered, Error> {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
+        let spools = Arc::clone(&self.spools);
         let jobs = self.jobs();
         let mut entered = self.change(|rows| {
             let writing = Writing {
                 rows,
                 lives: &*lives,
                 journals: &*journals,
+                spools: &*spools,
                 commands,
                 me,
                 now,
@@ -43,6 +46,9 @@ impl Ledger {
                 sums: Sums::default(),
             };
             let (ours, called_off) = writing.settle(entry)?;
+            if let Some((attempt, progress)) = &entry.progress {
+                transition::progress(rows, *attempt, me.id, progress, now)?;
+            }
             note_deleted(rows, &entry.deleted)?;
             if entry.told {
                 rows.set_told(me.id, now)?;
@@ -151,7 +157,7 @@ impl Writing<'_> {
             transition::unclaim(self.rows, *attempt, self.me.id)?;
         }
         for (task, kicks) in &entry.kicks {
-            self.rows.raise_kicks(*task, *kicks)?;
+            self.rows.raise_kicks(*task, Status::Failed, *kicks)?;
         }
         Ok((ours, called_off))
     }

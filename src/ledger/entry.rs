@@ -22,6 +22,7 @@ use crate::task::Millis;
 use crate::task::command::{Cleanup, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::report::{Progress, Report};
 use crate::task::resources::Resources;
 use crate::task::retry::{Budget, Next};
 use crate::task::state::Outcome;
@@ -203,6 +204,8 @@ pub struct Settlement {
     pub budget: Budget,
     /// What the command printed.
     pub output: Captured,
+    /// What is kept of what the command said of the attempt, if there is anything.
+    pub report: Option<Report>,
     /// What the command took of the machine, where that is known.
     pub took: Option<Resources>,
     /// How often the job was kicked, where that was asked for. Kicking the job once more asks for a failed task to be
@@ -227,6 +230,7 @@ impl Settlement {
             next: Next::Cancelled,
             budget: before,
             output: self.output.clone(),
+            report: self.report.clone(),
             took: self.took,
             kicks: self.kicks,
             started: self.started,
@@ -252,6 +256,8 @@ pub struct Entry {
     pub deleted: Vec<TaskId>,
     /// Tasks that wait and whose jobs are lost: the right to put another is asked for.
     pub again: Vec<Jobless>,
+    /// How far an attempt of this worker is that runs, by its command.
+    pub progress: Option<(AttemptId, Progress)>,
     /// This worker was told to go: what it runs then is interrupted, and not lost, if the worker is killed.
     pub told: bool,
     /// A dead worker's attempt, to be taken over before what it left is ended.

@@ -7,6 +7,7 @@ use super::claim::Writing;
 use super::entry::{AfterLoss, DeadAttempt, Remains, Settlement};
 use super::error::Failed;
 use super::rows::{RanBy, TaskRow, part};
+use super::spool;
 use super::transition::{self, End};
 use crate::task::command::Cleanup;
 use crate::task::id::{AttemptId, WorkerId};
@@ -47,7 +48,7 @@ impl Writing<'_> {
             }
             Some(Journaled::Nothing | Journaled::Begun) | None => (
                 self.cut_off_or_lost(&ran_by),
-                Captured::default(),
+                self.printed(task.worker, dead),
                 None,
                 self.now,
             ),
@@ -69,6 +70,7 @@ impl Writing<'_> {
             next,
             budget,
             output,
+            report: None,
             took: None,
             kicks: None,
             started,
@@ -101,6 +103,7 @@ impl Writing<'_> {
             // A fresh one: what is used up may be what makes no sense, and a task that failed gets a fresh one anyway.
             budget: Budget::default(),
             output: Captured::default(),
+            report: None,
             took: None,
             kicks: None,
             started: None,
@@ -124,7 +127,10 @@ impl Writing<'_> {
                 let next = Next::Failed {
                     reason: wrong.clone(),
                 };
-                let settlement = settlement(self.cut_off_or_lost(&ran_by), next);
+                let settlement = Settlement {
+                    output: self.printed(ran_by.worker, dead),
+                    ..settlement(self.cut_off_or_lost(&ran_by), next)
+                };
                 (settlement, AfterLoss::Failed { reason: wrong })
             }
         };
@@ -170,6 +176,13 @@ impl Writing<'_> {
 
     fn noted(&self, worker: WorkerId, dead: &DeadAttempt) -> Option<Journaled> {
         self.journals.read(worker, dead.id)
+    }
+
+    /// What an attempt had printed when its worker died, as far as the worker has spooled that.
+    fn printed(&self, worker: Option<WorkerId>, dead: &DeadAttempt) -> Captured {
+        worker.map_or_else(Captured::default, |worker| {
+            spool::captured(self.spools, worker, dead.id)
+        })
     }
 
     pub(super) fn remains(&self, task: &TaskRow) -> Remains {

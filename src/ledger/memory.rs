@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience};
 use super::batch_journal::Journals;
 use super::error::{Error, Failed};
-use super::{Ledger, batch_journal};
+use super::{Ledger, batch_journal, spool};
 use crate::lives::{self, Lives};
 
 mod checks;
@@ -29,6 +29,7 @@ pub struct Memory {
     id: Uuid,
     is_local: bool,
     shared: Arc<Mutex<Shared>>,
+    spools: spool::memory::Memory,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,7 @@ impl Memory {
             id,
             is_local: true,
             shared: Arc::default(),
+            spools: spool::memory::Memory::new(),
         }
     }
 
@@ -56,11 +58,12 @@ impl Memory {
         }
     }
 
-    /// Another ledger of this id, whose rows are as these are now.
+    /// Another ledger of this id, whose rows are as these are now, and whose workers have spooled nothing.
     pub fn copied(&self) -> Memory {
         let shared = self.shared().clone();
         Memory {
             shared: Arc::new(Mutex::new(shared)),
+            spools: spool::memory::Memory::new(),
             ..*self
         }
     }
@@ -73,7 +76,8 @@ impl Memory {
     /// A connection, as one process has it.
     pub fn open(&self, lives: Arc<dyn Lives>, journals: Arc<dyn Journals>) -> Ledger {
         let backend = Box::new(self.clone());
-        Ledger::over(backend, lives, journals, Durability::ProcessDeath)
+        let spools = Arc::new(self.spools.clone());
+        Ledger::over(backend, lives, journals, spools, Durability::ProcessDeath)
     }
 
     /// A connection with nobody who lives yet, and no batch journals.

@@ -83,7 +83,9 @@ impl Sums {
             | Outcome::CouldNotStart { .. }
             | Outcome::Interrupted(_)
             | Outcome::CutOff
-            | Outcome::Lost(_) => ran.command.clone(),
+            | Outcome::Lost(_)
+            | Outcome::Deferred { .. }
+            | Outcome::GaveUp { .. } => ran.command.clone(),
         };
         let of = Of {
             minute: finished.div_euclid(MINUTE),
@@ -132,7 +134,9 @@ fn has_run(outcome: &Outcome) -> bool {
         | Outcome::OutOfMemory
         | Outcome::TimedOut(_)
         | Outcome::Cancelled(_)
-        | Outcome::Interrupted(_) => true,
+        | Outcome::Interrupted(_)
+        | Outcome::Deferred { .. }
+        | Outcome::GaveUp { .. } => true,
         Outcome::Refused { .. }
         | Outcome::CouldNotStart { .. }
         | Outcome::CutOff

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use super::Ledger;
 use super::error::{Error, Failed};
-use super::rows::Listed;
+use super::rows::{Listed, Newest};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
 
+mod span;
 mod types;
 
 pub use super::filter::Filter;
-pub use types::{Attempt, DisplayedStatus, Key, Task};
+use span::narrowed;
+pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -69,12 +72,14 @@ impl Ledger {
             let mut living = Living::of(&*self.lives);
             let mut page = Page::default();
             let mut bytes = 0;
-            rows.page(filter, below, LISTED, &mut |listed| {
+            let within = narrowed(rows, filter, TaskId::BEFORE_ALL..below)?;
+            rows.page(filter, within, LISTED, &mut |listed| {
                 let task = living.shown(listed)?;
                 if !filter.shows(task.status) {
                     return Ok(true);
                 }
-                bytes += task.arguments.len() + task.options.len();
+                let said = task.report.as_ref().and_then(|said| said.message.as_ref());
+                bytes += task.arguments.len() + task.options.len() + said.map_or(0, String::len);
                 let id = task.id;
                 page.tasks.push(task);
                 let is_full = page.tasks.len() >= most || bytes >= PAGE.1;
@@ -82,6 +87,26 @@ impl Ledger {
                 Ok(!is_full)
             })?;
             Ok(page)
+        })
+    }
+
+    /// What the commands of attempts that run have said of them, without results: of those of these tasks that have one
+    /// whose command has said anything.
+    pub fn reports(&self, tasks: &[TaskId]) -> Result<Vec<(TaskId, Report)>, Error> {
+        self.look(|rows| {
+            let mut reports = Vec::new();
+            for task in tasks {
+                let Some(report) = rows.report(*task)? else {
+                    continue;
+                };
+                // Of an attempt before, it says nothing of this one.
+                let row = rows.row(*task)?;
+                let is_its = row.is_some_and(|row| {
+                    row.status == Status::Running && row.attempt == report.attempt
+                });
+                reports.extend(is_its.then_some((*task, report)));
+            }
+            Ok(reports)
         })
     }
 
@@ -100,7 +125,8 @@ impl Ledger {
             let mut living = Living::of(&*self.lives);
             let asks = filter.asks_who_lives();
             let mut picked = Vec::new();
-            rows.pick(filter, after, up_to, &mut |task, owner| {
+            let within = narrowed(rows, filter, after.next()..up_to.next())?;
+            rows.pick(filter, within, &mut |task, owner| {
                 let passes = match owner.filter(|_| asks) {
                     None => true,
                     Some(owner) => filter.shows(match living.answers(Some(owner))? {
@@ -127,6 +153,37 @@ impl Ledger {
                 attempt.output = rows.output(AttemptId { task, number })?;
             }
             Ok(Some(task))
+        })
+    }
+
+    /// Where a task stands, and the attempt of that number, or the newest where none is given, if it has ended.
+    pub fn standing(&self, key: Key, number: Option<i64>) -> Result<Option<Standing>, Error> {
+        self.look(|rows| {
+            let Some(newest) = rows.newest(key)? else {
+                return Ok(None);
+            };
+            let Newest { task, due, .. } = newest;
+            let runs = newest.worker.filter(|_| newest.status == Status::Running);
+            let mut status = DisplayedStatus::from(newest.status);
+            if status == DisplayedStatus::Running
+                && !Living::of(&*self.lives).answers(newest.owner)?
+            {
+                status = DisplayedStatus::Stalled;
+            }
+            let number = number.unwrap_or(newest.attempt);
+            let id = AttemptId { task, number };
+            let mut ended = rows.attempt(id)?;
+            if let Some(attempt) = &mut ended {
+                attempt.output = rows.output(id)?;
+            }
+            Ok(Some(Standing {
+                task,
+                status,
+                due,
+                newest: newest.attempt,
+                runs,
+                ended,
+            }))
         })
     }
 }

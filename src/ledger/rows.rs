@@ -3,12 +3,12 @@
 //!
 //! What an adapter must never let stand, whoever writes it, is what the CHECKs of `migrations/` say.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use uuid::Uuid;
 
 use super::error::Failed;
-use super::read::{Filter, Key};
+use super::read::{Attempt, Filter, Key, Report};
 use crate::broker::JobId;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -27,8 +27,8 @@ pub use ends::{Ends, Of};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
-    Known, Listed, NewRow, NewWorker, Old, OldJob, Origin, Ran, RanBy, Recorded, Running, Tally,
-    TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
+    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -130,25 +130,27 @@ pub trait Reads {
     /// What ended from one minute to another, both of them too, in no order.
     fn ends(&self, from: i64, to: i64) -> Result<Vec<(Of, Ends)>, Failed>;
 
-    /// The tasks below one that pass the filter as far as the rows tell, the newest first, without bodies and output.
-    /// Each comes with so many of its newest attempts, at most.
+    /// The tasks of some numbers that pass the filter as far as the rows tell, the newest first, without bodies and
+    /// output. Each comes with so many of its newest attempts, at most.
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed>;
 
-    /// The tasks behind one, up to another, that pass the filter as far as the rows tell, the oldest first. Where the
-    /// filter asks who lives, those that run come with who answers for them.
+    /// The tasks of some numbers that pass the filter as far as the rows tell, the oldest first. Where the filter asks
+    /// who lives, those that run come with who answers for them.
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed>;
+
+    /// The first task of that number or a higher one, and when it was recorded.
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed>;
 
     /// One task, with its body, and with so many of its newest attempts, at most.
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed>;
@@ -161,6 +163,12 @@ pub trait Reads {
 
     /// What a task is called, by the names.
     fn tags(&self, task: TaskId) -> Result<Vec<Tag>, Failed>;
+
+    /// Where a task stands, and its newest attempt.
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed>;
+
+    /// An attempt that has ended, without what it printed.
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed>;
 
     /// What an attempt printed.
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed>;
@@ -179,6 +187,16 @@ pub trait Reads {
 
     /// Of which schedule a task came.
     fn scheduled(&self, task: TaskId) -> Result<Option<Scheduled>, Failed>;
+
+    /// The newest workers of a tube, among so many of the newest of all tubes, each with when it said that it ended.
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed>;
+
+    /// What a task's command has said of it, without its result.
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
 
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
@@ -259,6 +277,9 @@ pub trait Rows: Reads {
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
 
+    /// Writes what a task's command has said of its attempt, in the place of what there is.
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed>;
+
     /// How an attempt is recorded to have ended.
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed>;
 
@@ -292,8 +313,9 @@ pub trait Rows: Reads {
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;
 
-    /// Notes how often the job of a task that has failed was kicked, if that is more than was known.
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed>;
+    /// Notes how often the job of a task was kicked, if the task stands so and that is more than was known. Of one that
+    /// stands otherwise by now, it may have been another job.
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed>;
 
     /// Begins another put of a task that waits, if its newest is that one, or whichever that is; it is left until
     /// then to whoever begins it.

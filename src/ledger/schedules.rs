@@ -10,7 +10,9 @@ use super::put::NewTask;
 pub use super::rows::{FireRow, ScheduleRow, Scheduled};
 use super::rows::{NewFire, NewRow, Origin, Rows};
 use super::{Ledger, Millis, transition};
+use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
+use crate::task::payload::About;
 
 /// So many of the newest tasks of a schedule are looked at.
 const LOOKED_AT: u32 = 64;
@@ -350,9 +352,14 @@ fn make(
         };
         jobs.put(rows, &announced)?;
     }
+    let about = match &task.content {
+        Content::Call(call) => Some(About::command(call.command.as_str())),
+        Content::Raw(_) | Content::Unread(_) => None,
+    };
     Ok(Moved::Made(Again {
         put,
         uuid: task.uuid,
+        about,
         tube: task.tube.clone(),
         priority: task.priority,
         ttr: task.ttr,

@@ -1,4 +1,5 @@
-//! A ledger in SQLite: rows of one file, and beside it the files that say who lives and what dead workers have noted.
+//! A ledger in SQLite: rows of one file, and beside it the files that say who lives, what dead workers have noted,
+//! and what commands print.
 //!
 //! With the embedded broker the jobs are rows of the same file, put in the transaction that says that they are needed.
 
@@ -12,8 +13,8 @@ use super::Ledger;
 use super::backend::{
     Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room, Stamp,
 };
-use super::batch_journal::files::Files;
 use super::error::{Error, Failed};
+use super::{batch_journal, spool};
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
 pub use crate::sqlite::copies::{Copied, Progress};
@@ -31,6 +32,7 @@ mod plans;
 mod puts;
 mod read;
 mod recover;
+mod reports;
 mod schedules;
 mod tags;
 mod tasks;
@@ -89,12 +91,14 @@ pub fn restore(store: &Path, from: &Path, progress: &mut Progress<'_>) -> Result
 fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger {
     let lives = Arc::new(database.locks().clone());
     let folder = Arc::clone(database.folder());
-    let journals = Arc::new(Files::within(folder, database.path(), database.id()));
+    let (path, id) = (database.path(), database.id());
+    let spools = Arc::new(spool::files::Files::within(Arc::clone(&folder), path, id));
+    let journals = Arc::new(batch_journal::files::Files::within(folder, path, id));
     let backend = Sqlite {
         database,
         keeps_jobs,
     };
-    Ledger::over(Box::new(backend), lives, journals, durability)
+    Ledger::over(Box::new(backend), lives, journals, spools, durability)
 }
 
 /// An open file.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::batch_journal::Journals;
+use super::spool::Spools;
 use super::{Error, Ledger};
 use crate::lives::Lives;
 use crate::thread::{NotRun, Thread};
@@ -18,8 +19,11 @@ pub struct Store {
     thread: Thread<Ledger>,
     id: Uuid,
     is_local: bool,
+    /// Whoever asks has nothing else to do meanwhile.
+    waits: bool,
     lives: Arc<dyn Lives>,
     journals: Arc<dyn Journals>,
+    spools: Arc<dyn Spools>,
 }
 
 impl Store {
@@ -30,12 +34,25 @@ impl Store {
         let id = ledger.id();
         let is_local = ledger.backend.capabilities().is_local;
         let (lives, journals) = (Arc::clone(&ledger.lives), Arc::clone(&ledger.journals));
+        let spools = Arc::clone(&ledger.spools);
         Store {
             thread: Thread::new("store", ledger),
             id,
             is_local,
+            waits: false,
             lives,
             journals,
+            spools,
+        }
+    }
+
+    /// The same for a program that does one thing after the other, and has nothing else to do while the ledger is at
+    /// work: calls run where they are made, and no thread is begun for them.
+    #[must_use]
+    pub fn on_this_thread(self) -> Store {
+        Store {
+            waits: true,
+            ..self
         }
     }
 
@@ -76,11 +93,27 @@ impl Store {
         &self.journals
     }
 
+    /// What the commands of its workers print.
+    pub fn spools(&self) -> &Arc<dyn Spools> {
+        &self.spools
+    }
+
     /// Runs `f` on the ledger's thread. Dropping the future does not undo what has begun.
     pub async fn call<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Ledger) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
+        let mut f = Some(f);
+        if self.waits
+            && let Some(Some(done)) = self.thread.here(|ledger| f.take().map(|f| f(ledger)))
+        {
+            self.see_to_upkeep();
+            return done;
+        }
+        // Whoever has the ledger at this moment is its thread.
+        let Some(f) = f else {
+            return Err(Error::closed());
+        };
         let called = self.thread.call(f).await.map_err(|not_run| match not_run {
             NotRun::Closed => Error::closed(),
             NotRun::NoThread { reason } => {

@@ -14,9 +14,10 @@
 use super::entry::Settlement;
 use super::error::Failed;
 use super::minutes::Sums;
-use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows};
+use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows, Said};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::report::Progress;
 use crate::task::retry::Next;
 use crate::task::state::Status;
 use crate::tube::TubeName;
@@ -125,11 +126,39 @@ fn write_end(
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }
+    if let Some(report) = &settlement.report {
+        rows.set_report(&Said {
+            id: settlement.id,
+            at: finished,
+            progress: &report.progress,
+            result: report.result.as_deref(),
+        })?;
+    }
     match &settlement.ran {
         Some(ran) => sums.add(settlement, ran),
         None => sums.add(settlement, &rows.ran(settlement.id.task)?),
     }
     Ok(true)
+}
+
+/// A task that runs is so far: if its attempt is still its owner's. True if so.
+pub(super) fn progress(
+    rows: &dyn Rows,
+    attempt: AttemptId,
+    owner: WorkerId,
+    progress: &Progress,
+    now: Millis,
+) -> Result<bool, Failed> {
+    let ours = rows.is_running(attempt, Some(owner))?;
+    if ours {
+        rows.set_report(&Said {
+            id: attempt,
+            at: now,
+            progress,
+            result: None,
+        })?;
+    }
+    Ok(ours)
 }
 
 /// A task whose attempt was claimed and never began waits again, and has used up nothing: if the attempt is still its

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::error::{Error, Failed};
-use super::rows::Rows;
 pub use super::rows::{Known, NewWorker};
+use super::rows::{Newest, Rows};
 use super::{Ledger, Millis};
 use crate::lives::{Alive, Holder};
-use crate::task::id::{TaskId, WorkerId};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
+use crate::task::state::Status;
+use crate::tube::TubeName;
 
 /// Who claims and settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +72,39 @@ impl Ledger {
         })
     }
 
+    /// Removes what a worker that ends has spooled, of this attempt last; unless nobody has recorded the attempt, whose
+    /// output is nowhere else then.
+    pub fn forget_spool(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), Error> {
+        let spools = Arc::clone(&self.spools);
+        let newest = self.look(|rows| rows.newest(attempt.task.into()))?;
+        let is_open =
+            |newest: Newest| newest.status == Status::Running && newest.attempt == attempt.number;
+        if !newest.is_some_and(is_open) {
+            spools.remove(worker);
+        }
+        Ok(())
+    }
+
     /// Records of which tasks it is known that their producers' own jobs are deleted.
     pub fn note_deleted(&mut self, deleted: &[TaskId]) -> Result<(), Error> {
         self.change(|rows| note_deleted(rows, deleted))
+    }
+
+    /// Whether a worker of a tube lives, or has said since then that it ended, of the newest thousand.
+    pub fn has_worker(&self, tube: &TubeName, since: Millis) -> Result<bool, Error> {
+        const LOOKED_AT: usize = 1000;
+        self.look(|rows| {
+            for (worker, stopped) in rows.workers_of(tube, LOOKED_AT)? {
+                let counts = match stopped {
+                    Some(stopped) => stopped >= since,
+                    None => self.lives.is_held(Holder::Worker(worker))?,
+                };
+                if counts {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     /// Every worker that has a row, the oldest first. Looks at every attempt for each.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::files::{
-    ANNOUNCED, Content, Error, RIGHT, Tended, folder, is_leaving, of_folder, tube_of,
+    ANNOUNCED, Content, Error, RIGHT, Tended, file_name, folder, is_leaving, of_folder, tube_of,
 };
 use crate::beside::Folder;
 use crate::ofd;
@@ -21,6 +21,9 @@ const LONGEST_LEAVING: u64 = 4 * 1024 * 1024;
 /// How long a tender may take from its right to its announcement.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Who has ended may be back within this.
+pub const ANEW: Duration = Duration::from_secs(10);
+
 /// The tubes of a store that are tended at this moment, each with its tender, and those of tenders that end. A tender
 /// that is just giving up a tube may be found as both.
 ///
@@ -29,6 +32,27 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub fn tended(store: &Path) -> Result<Vec<Tended>, Error> {
     match folder(store).and_then(|folder| look(&folder)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        looked => looked.map_err(|error| of_folder(store, error)),
+    }
+}
+
+/// Whether a tube is tended at this moment, or workers of a tender of it still live, whatever their program is; or
+/// whether that was so just now: a tender that is started anew is away for an instant.
+///
+/// # Errors
+/// When the folder or the tube's file cannot be read.
+pub fn is_served(store: &Path, tube: &TubeName) -> Result<bool, Error> {
+    let name = file_name(tube);
+    let looked = folder(store).and_then(|folder| {
+        let file = folder.read(Path::new(&name))?.file;
+        if ofd::is_any_locked(&file, RIGHT, ANNOUNCED)? {
+            return Ok(true);
+        }
+        let changed = file.metadata()?.modified()?;
+        Ok(changed.elapsed().is_ok_and(|ago| ago < ANEW))
+    });
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         looked => looked.map_err(|error| of_folder(store, error)),
     }
 }
@@ -109,4 +133,45 @@ fn read(mut file: &File, longest: u64) -> io::Result<Option<Content>> {
     file.rewind()?;
     file.take(longest).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::beside;
+    use crate::ownership::Ownership;
+
+    #[test]
+    fn a_tube_is_served_by_a_tender_by_its_workers_and_while_a_tender_is_started_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("t.db");
+        let tubes: Vec<TubeName> = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        let is_served = |of: usize| is_served(&store, &tubes[of]).unwrap();
+        let long_ago = |of: usize| {
+            let file = beside::tubes(&store).join(file_name(&tubes[of]));
+            let file = File::options().write(true).open(file).unwrap();
+            file.set_modified(SystemTime::now() - ANEW * 2).unwrap();
+        };
+        assert!(!is_served(0), "there is nothing");
+        let mut tender = Ownership::take(&store, &tubes[..1]).unwrap();
+        long_ago(0);
+        assert!(is_served(0) && !is_served(1));
+        let slot = tender.slot(&tubes[0]).unwrap();
+        tender.leave().unwrap();
+        long_ago(0);
+        assert!(is_served(0), "a worker lives");
+        drop(slot);
+        assert!(!is_served(0));
+        drop(Ownership::take(&store, &tubes).unwrap());
+        assert!(is_served(0) && is_served(1), "a tender was here just now");
+        (0..2).for_each(long_ago);
+        assert!(!is_served(0) && !is_served(1));
+        // Of what cannot be looked up nothing is said.
+        fs::remove_file(beside::tubes(&store).join(file_name(&tubes[0]))).unwrap();
+        fs::create_dir(beside::tubes(&store).join(file_name(&tubes[0]))).unwrap();
+        assert!(super::is_served(&store, &tubes[0]).is_err());
+    }
 }

@@ -20,7 +20,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::AsyncWriteExt;
 use tokio::io::unix::AsyncFd;
-use tokio::net::unix::pipe;
+use tokio::net::unix::pipe::Sender;
 use tokio::time::Instant;
 
 use super::environment::Environment;
@@ -73,6 +73,8 @@ pub struct Spec<'a> {
     pub note: Option<Note<'a>>,
     /// As whom, where and with what it runs.
     pub conditions: &'a Conditions,
+    /// Whether it finds a descriptor to report through.
+    pub reports: bool,
     /// Whether to listen to what it prints from the beginning, and not only from [`Running::listen`] on.
     pub listen: bool,
 }
@@ -82,8 +84,19 @@ pub struct Spec<'a> {
 pub enum Event {
     /// It printed, on either stream.
     Output(Bytes),
+    /// It reported.
+    Reported(Bytes),
     /// It ended. What it printed before may still come.
     Exited(Exit),
+}
+
+/// A piece of what a command writes.
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'a> {
+    /// It printed that, on either stream.
+    Printed(&'a [u8]),
+    /// It reported that.
+    Reported(&'a [u8]),
 }
 
 /// A command that has been started, in a session of its own.
@@ -94,6 +107,10 @@ pub struct Running {
     group: Pid,
     /// What it prints; `None` when all who could print have closed it.
     printed: Option<Source>,
+    /// What it reports; `None` once it has exited, or if it was to find no descriptor for that.
+    reports: Option<Reports>,
+    /// Whose turn it is to be read first, so that neither keeps the other waiting, nor what is reported keeps the exit.
+    reports_first: bool,
     feeding: Option<Feeding>,
     exit: Option<Exit>,
     took: Option<Resources>,
@@ -107,10 +124,20 @@ enum Source {
     Watched(AsyncFd<OwnedFd>),
 }
 
+/// The pipe through which a command reports, and nothing else of any other attempt.
+///
+/// We hold the end that is written to as well, so that the pipe has no end of file before the command has exited:
+/// nobody is woken for that, as one would be for each command that exits without having reported anything.
+#[derive(Debug)]
+struct Reports {
+    reader: Source,
+    _writer: OwnedFd,
+}
+
 /// The rest of what the command has not read yet.
 #[derive(Debug)]
 struct Feeding {
-    pipe: pipe::Sender,
+    pipe: Sender,
     body: Bytes,
 }
 
@@ -126,9 +153,12 @@ impl Running {
             error,
         })?;
         let (stdin, feeding) = Stdin::of(spec.stdin).map_err(NotStarted::setup)?;
-        let (printed, printer) = printed().map_err(NotStarted::setup)?;
+        let (printed, printer) = pipe().map_err(NotStarted::setup)?;
+        let reports = spec.reports.then(pipe).transpose();
+        let reports = reports.map_err(NotStarted::setup)?;
+        let reporter = reports.as_ref().map(|(_, writer)| writer);
         if let Some(identity) = &spec.conditions.identity {
-            give(identity, &stdin, &printer);
+            give(identity, &stdin, [Some(&printer), reporter]);
         }
         let Process { pid, pidfd } = spawn(&Start {
             argv: spec.argv,
@@ -137,6 +167,7 @@ impl Running {
             stdin: stdin.as_fd(),
             printed: printer.as_fd(),
             inherited: spec.inherited,
+            reports: reporter.map(OwnedFd::as_fd),
             note: spec.note,
             conditions: spec.conditions,
         })?;
@@ -144,6 +175,11 @@ impl Running {
             process: Source::Unwatched(pidfd),
             group: pid,
             printed: Some(Source::Unwatched(printed)),
+            reports: reports.map(|(reader, writer)| Reports {
+                reader: Source::Unwatched(reader),
+                _writer: writer,
+            }),
+            reports_first: false,
             feeding,
             exit: None,
             took: None,
@@ -162,7 +198,10 @@ impl Running {
             Source::Watched(_) => true,
             Source::Unwatched(_) => false,
         };
-        is_watched(&self.process) && self.printed.as_ref().is_none_or(is_watched)
+        let reports = self.reports.as_ref().map(|reports| &reports.reader);
+        is_watched(&self.process)
+            && self.printed.as_ref().is_none_or(is_watched)
+            && reports.is_none_or(is_watched)
     }
 
     /// Its session and its process group, which have its own process id.
@@ -191,8 +230,8 @@ impl Running {
     }
 
     /// Waits for the command's end, and lets nothing else go on meanwhile: for what takes less than to have the runtime
-    /// wait. What the command prints by then is handed over piece by piece, so that it does not wait for room in its
-    /// pipe. `None` when the command goes on, or a signal came. Does not wait for a command that has not got all that
+    /// wait. What the command writes by then is handed over piece by piece, so that it does not wait for room in its
+    /// pipes. `None` when the command goes on, or a signal came. Does not wait for a command that has not got all that
     /// it is to read.
     ///
     /// # Errors
@@ -200,7 +239,7 @@ impl Running {
     pub fn ends_within(
         &mut self,
         time: Duration,
-        mut each: impl FnMut(&[u8]),
+        mut each: impl FnMut(Piece<'_>),
     ) -> io::Result<Option<Exit>> {
         if self.feeding.is_some() {
             return Ok(None);
@@ -209,50 +248,55 @@ impl Running {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let time = Timespec::try_from(left).map_err(io::Error::other)?;
-            let process = PollFd::new(self.process.descriptor(), PollFlags::IN);
-            let (polled, has_ended, has_printed) = match &self.printed {
-                Some(printed) => {
-                    let mut both = [process, PollFd::new(printed.descriptor(), PollFlags::IN)];
-                    let polled = poll(&mut both, Some(&time));
-                    let [process, printed] = &both;
-                    (
-                        polled,
-                        !process.revents().is_empty(),
-                        !printed.revents().is_empty(),
-                    )
-                }
-                None => {
-                    let mut one = [process];
-                    let polled = poll(&mut one, Some(&time));
-                    let [process] = &one;
-                    (polled, !process.revents().is_empty(), false)
-                }
-            };
-            match polled {
+            let process = self.process.descriptor();
+            // Where there is nothing to be read, the process stands twice.
+            let printed = self.printed.as_ref().map_or(process, Source::descriptor);
+            let reports = self.reports.as_ref();
+            let reports = reports.map_or(process, |reports| reports.reader.descriptor());
+            let mut all = [process, printed, reports].map(|one| PollFd::new(one, PollFlags::IN));
+            match poll(&mut all, Some(&time)) {
                 Ok(0) | Err(Errno::INTR) => return Ok(None),
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),
             }
+            let [has_ended, has_printed, has_reported] = all.map(|one| !one.revents().is_empty());
             if has_ended {
                 return self.try_wait();
             }
             if has_printed {
                 self.read_printed(&mut each);
             }
+            if has_reported {
+                self.read_reported(&mut each);
+            }
+            // Who writes as fast as we read would keep us here.
+            if left.is_zero() {
+                return Ok(None);
+            }
         }
     }
 
     /// A piece of what has been printed, or its end.
-    fn read_printed(&mut self, each: &mut impl FnMut(&[u8])) {
+    fn read_printed(&mut self, each: &mut impl FnMut(Piece<'_>)) {
         let Some(printed) = &self.printed else {
             return;
         };
         match read(printed.descriptor()) {
-            Ok(Some(chunk)) => each(&chunk),
+            Ok(Some(chunk)) => each(Piece::Printed(&chunk)),
             Ok(None) => self.printed = None,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // As at its end: nobody can print to it.
             Err(_) => self.printed = None,
+        }
+    }
+
+    /// A piece of what has been reported.
+    fn read_reported(&mut self, each: &mut impl FnMut(Piece<'_>)) {
+        let reports = self.reports.as_ref();
+        let piece = reports.map(|reports| read(reports.reader.descriptor()));
+        // There is no end while we hold both ends.
+        if let Some(Ok(Some(chunk))) = piece {
+            each(Piece::Reported(&chunk));
         }
     }
 
@@ -270,11 +314,23 @@ impl Running {
         {
             self.feeding = None;
         }
+        self.reports_first = !self.reports_first;
+        if self.reports_first
+            && let Poll::Ready(Some(chunk)) = self.poll_reports(cx)
+        {
+            return Poll::Ready(Ok(Event::Reported(chunk)));
+        }
         if let Poll::Ready(Some(chunk)) = self.poll_printed(cx) {
             return Poll::Ready(Ok(Event::Output(chunk)));
         }
         // Not when nobody can print any more: something that it has started may hold the pipe for ever.
-        self.poll_exit(cx).map_ok(Event::Exited)
+        if let Poll::Ready(exit) = self.poll_exit(cx) {
+            return Poll::Ready(exit.map(Event::Exited));
+        }
+        match self.poll_reports(cx) {
+            Poll::Ready(Some(chunk)) => Poll::Ready(Ok(Event::Reported(chunk))),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Listens to it, if nobody does. Until then it can print as much as a pipe holds before it has to wait, and nobody
@@ -284,32 +340,33 @@ impl Running {
     /// When the system does not let us; it may be tried again.
     pub fn listen(&mut self) -> io::Result<()> {
         self.process.watch()?;
-        match &mut self.printed {
-            Some(printed) => printed.watch(),
+        if let Some(printed) = &mut self.printed {
+            printed.watch()?;
+        }
+        match &mut self.reports {
+            Some(reports) => reports.reader.watch(),
             None => Ok(()),
         }
     }
 
     /// What has been printed, as far as it is listened to; `None` when nobody can print any more.
     fn poll_printed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            let printed = match &self.printed {
-                Some(Source::Watched(printed)) => printed,
-                Some(Source::Unwatched(_)) => return Poll::Pending,
-                None => return Poll::Ready(None),
-            };
-            let mut readiness = match ready!(printed.poll_read_ready(cx)) {
-                Ok(readiness) => readiness,
-                Err(_) => break,
-            };
-            match readiness.try_io(|printed| read(printed.get_ref())) {
-                Ok(Ok(Some(chunk))) => return Poll::Ready(Some(chunk)),
-                Ok(Ok(None) | Err(_)) => break,
-                Err(_would_block) => {}
-            }
+        let Some(printed) = &self.printed else {
+            return Poll::Ready(None);
+        };
+        let chunk = ready!(printed.poll(cx));
+        if chunk.is_none() {
+            self.printed = None;
         }
-        self.printed = None;
-        Poll::Ready(None)
+        Poll::Ready(chunk)
+    }
+
+    /// What has been reported, as far as it is listened to; `None` when nobody is to report any more.
+    fn poll_reports(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &self.reports {
+            Some(reports) => reports.reader.poll(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Exit>> {
@@ -369,6 +426,24 @@ impl Source {
         }
     }
 
+    /// A piece of what comes from it, as far as it is watched; `None` at its end.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Source::Watched(watched) = self else {
+            return Poll::Pending;
+        };
+        loop {
+            let mut readiness = match ready!(watched.poll_read_ready(cx)) {
+                Ok(readiness) => readiness,
+                Err(_) => return Poll::Ready(None),
+            };
+            match readiness.try_io(|watched| read(watched.get_ref())) {
+                Ok(Ok(Some(chunk))) => return Poll::Ready(Some(chunk)),
+                Ok(Ok(None) | Err(_)) => return Poll::Ready(None),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
     /// Has the runtime watch a copy of the descriptor, so that nothing is lost where it cannot.
     fn watch(&mut self) -> io::Result<()> {
         if let Source::Unwatched(descriptor) = self {
@@ -389,7 +464,7 @@ impl Feeding {
         if body.is_empty() {
             return Ok(None);
         }
-        let pipe = pipe::Sender::from_owned_fd(pipe)?;
+        let pipe = Sender::from_owned_fd(pipe)?;
         Ok(Some(Feeding { pipe, body }))
     }
 
@@ -429,21 +504,24 @@ impl Stdin {
 
 /// Has a command's pipes belong to its user, who may then open them by their names: `/dev/stdout` is one. Where we have
 /// no right to that, the command does without.
-fn give(identity: &Identity, stdin: &Stdin, printer: &OwnedFd) {
+fn give(identity: &Identity, stdin: &Stdin, written: [Option<&OwnedFd>; 2]) {
     let (user, group) = (Uid::from_raw(identity.user), Gid::from_raw(identity.group));
-    let _ = fchown(printer, Some(user), Some(group));
-    match stdin {
+    let read = match stdin {
         // That is everybody's.
-        Stdin::Nothing(_) => {}
-        Stdin::Body(reader) => drop(fchown(reader, Some(user), Some(group))),
+        Stdin::Nothing(_) => None,
+        Stdin::Body(reader) => Some(reader),
+    };
+    for pipe in written.into_iter().chain([read]).flatten() {
+        let _ = fchown(pipe, Some(user), Some(group));
     }
 }
 
-/// Both streams have one pipe, so that what arrives is in the order in which it was printed.
-fn printed() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (printed, printer) = pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::fs::fcntl_setfl(&printed, OFlags::NONBLOCK)?;
-    Ok((printed, printer))
+/// A pipe that we read from, without waiting for anything. Both streams of a command have one, so that what arrives is
+/// in the order in which it was printed.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+    Ok((reader, writer))
 }
 
 impl AsFd for Stdin {

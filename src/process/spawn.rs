@@ -30,6 +30,7 @@ use rustix::process::{
 
 use super::environment::Environment;
 use super::lack::{NotStarted, Step};
+use super::variables::REPORT_VARIABLE;
 use crate::lives::sessions::Note;
 use crate::task::conditions::Conditions;
 
@@ -41,6 +42,10 @@ use told::{Failure, Told};
 
 /// The first descriptor after the standard ones.
 const FIRST: c_uint = 3;
+
+/// By which numbers a command may know the descriptor that it reports through. One digit: to a shell such as dash,
+/// `>&12` is an error. Neither those from which shells and people count up, nor the 9 of `flock 9`.
+const REPORTS: [c_uint; 3] = [8, 7, 6];
 
 /// What the child needs until it is the other program: a few calls deep, with room for a build that is not optimised.
 const STACK: usize = 32 * 1024;
@@ -75,8 +80,10 @@ pub struct Start<'a> {
     pub stdin: BorrowedFd<'a>,
     /// Its standard output and its standard error.
     pub printed: BorrowedFd<'a>,
-    /// The only other descriptor that it inherits, under the number that it has here.
+    /// A descriptor that it inherits, under the number that it has here.
     pub inherited: Option<BorrowedFd<'a>>,
+    /// The only other one: it is to report through that, and finds its number in its environment.
+    pub reports: Option<BorrowedFd<'a>>,
     /// Where the number of its session is to be noted before it begins.
     pub note: Option<Note<'a>>,
     /// As whom, where and with what it runs.
@@ -111,12 +118,21 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
             .push(format_args!("{name}={value}"))
             .map_err(senseless)?;
     }
-    let environment = start.environment.entries().iter();
-    let environment = environment.map(|one| one.as_ptr()).chain(added.pointers());
     let told = match start.conditions.identity {
         Some(_) => Some(Told::new().map_err(NotStarted::setup)?),
         None => None,
     };
+    let teller = told.as_ref().map(Told::teller);
+    let reports = start
+        .reports
+        .map(|reports| (reports, place([start.inherited, teller])));
+    if let Some((_, number)) = reports {
+        added
+            .push(format_args!("{REPORT_VARIABLE}={number}"))
+            .map_err(senseless)?;
+    }
+    let environment = start.environment.entries().iter();
+    let environment = environment.map(|one| one.as_ptr()).chain(added.pointers());
     let child = Child {
         paths: list(paths.iter().map(|one| one.as_ptr())),
         argv: list(argv.pointers()),
@@ -124,9 +140,10 @@ pub fn spawn(start: &Start<'_>) -> Result<Process, NotStarted> {
         stdin: start.stdin,
         printed: start.printed,
         inherited: start.inherited,
+        reports,
         note: start.note,
         conditions: Ready::of(start.conditions).map_err(senseless)?,
-        teller: told.as_ref().map(Told::teller),
+        teller,
         failed: AtomicI32::new(0),
         step: AtomicU8::new(0),
     };
@@ -198,6 +215,8 @@ struct Child<'a> {
     stdin: BorrowedFd<'a>,
     printed: BorrowedFd<'a>,
     inherited: Option<BorrowedFd<'a>>,
+    /// And its number in the child.
+    reports: Option<(BorrowedFd<'a>, c_uint)>,
     note: Option<Note<'a>>,
     conditions: Ready,
     /// Where it tells why it did not become the program, if it does not borrow our memory.
@@ -257,12 +276,13 @@ impl Child<'_> {
         if let Some(inherited) = self.inherited {
             rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
         }
+        if let Some((reports, number)) = self.reports {
+            duplicate(reports, number)?;
+        }
         // Those that it keeps, in order; the teller's is closed on exec.
-        let number = |descriptor: BorrowedFd<'_>| descriptor.as_raw_fd().unsigned_abs();
-        let kept = match (self.inherited.map(number), self.teller.map(number)) {
-            (Some(one), Some(other)) => [Some(one.min(other)), Some(one.max(other))],
-            (one, other) => [one, other],
-        };
+        let reports = self.reports.map(|(_, number)| number);
+        let mut kept = [self.inherited.map(number), self.teller.map(number), reports];
+        kept.sort_unstable();
         let mut first = FIRST;
         for number in kept.into_iter().flatten() {
             close(first, number.saturating_sub(1));
@@ -296,6 +316,32 @@ impl Child<'_> {
             failed = Errno::ACCESS;
         }
         Err(failed)
+    }
+}
+
+fn number(descriptor: BorrowedFd<'_>) -> c_uint {
+    descriptor.as_raw_fd().unsigned_abs()
+}
+
+/// The number by which the child is to know what it reports through, beside those that it keeps.
+fn place(kept: [Option<BorrowedFd<'_>>; 2]) -> c_uint {
+    let is_free = |place: &c_uint| kept.iter().flatten().all(|one| number(*one) != *place);
+    let free = REPORTS.into_iter().find(is_free);
+    // Two cannot be in three places.
+    free.unwrap_or(FIRST)
+}
+
+/// Has the child know a descriptor by this number, and keep it as the program (dup2(2)). Whatever had the number in the
+/// child is closed there.
+fn duplicate(descriptor: BorrowedFd<'_>, number: c_uint) -> Result<(), Errno> {
+    let number = c_int::try_from(number).map_err(|_| Errno::BADF)?;
+    if descriptor.as_raw_fd() == number {
+        return rustix::io::fcntl_setfd(descriptor, FdFlags::empty());
+    }
+    // SAFETY: of the numbers that are used in the child from here on, `place` has given none away.
+    match unsafe { libc::dup2(descriptor.as_raw_fd(), number) } {
+        -1 => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::BADF)),
+        _ => Ok(()),
     }
 }
 
@@ -390,6 +436,7 @@ mod tests {
             stdin: nothing.as_fd(),
             printed: printer.as_fd(),
             inherited: Some(inherited.as_fd()),
+            reports: None,
             note: None,
             conditions: &Conditions::default(),
         })?;
@@ -440,6 +487,7 @@ mod tests {
                 stdin: nothing.as_fd(),
                 printed: nothing.as_fd(),
                 inherited: inherited.map(File::as_fd),
+                reports: None,
                 note: None,
                 conditions: &Conditions::default(),
             });
@@ -547,6 +595,7 @@ mod tests {
                 stdin: nothing.as_fd(),
                 printed: printer.as_fd(),
                 inherited: Some(nothing.as_fd()),
+                reports: None,
                 note: None,
                 conditions,
             })?;

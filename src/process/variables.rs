@@ -1,6 +1,8 @@
 //! What each command, and each cleanup, has in its environment as its own.
 
 pub use super::table::{ATTEMPT_VARIABLE, STORE_VARIABLE, UUID_VARIABLE};
+/// Holds the number of the descriptor through which the command reports. A cleanup has none.
+pub use crate::task::report::VARIABLE as REPORT_VARIABLE;
 
 /// Holds the task's number.
 pub const TASK_VARIABLE: &str = "TASKQUEUE_TASK_ID";
@@ -18,7 +20,7 @@ pub const SCHEDULED_FOR_VARIABLE: &str = "TASKQUEUE_SCHEDULED_FOR";
 pub const BACKFILLED_VARIABLE: &str = "TASKQUEUE_BACKFILLED";
 
 /// All of them. What says whose a process is cannot be withheld, nor is it anybody else's.
-pub const OWN_VARIABLES: [&str; 10] = [
+pub const OWN_VARIABLES: [&str; 11] = [
     TASK_VARIABLE,
     STORE_VARIABLE,
     UUID_VARIABLE,
@@ -26,7 +28,8 @@ pub const OWN_VARIABLES: [&str; 10] = [
     JOB_VARIABLE,
     ATTEMPT_VARIABLE,
     COMMAND_VARIABLE,
-    SCHEDULE_VARIABLE,
-    SCHEDULED_FOR_VARIABLE,
     BACKFILLED_VARIABLE,
+    REPORT_VARIABLE,
+    SCHEDULED_FOR_VARIABLE,
+    SCHEDULE_VARIABLE,
 ];

@@ -72,7 +72,7 @@ fn job(store: &Store, again: &Again) -> NewJob {
         store: store.id(),
     };
     NewJob {
-        body: pointer.to_body().into(),
+        body: pointer.to_body(again.about.as_ref()).into(),
         priority: again.priority,
         delay: Duration::from_millis(u64::try_from(again.due_in).unwrap_or(0)),
         ttr: Duration::from_secs(again.ttr.into()),

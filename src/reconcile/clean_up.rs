@@ -163,6 +163,7 @@ fn try_start(
         environment: &environment,
         added: &own,
         stdin: None,
+        reports: false,
         inherited: None,
         note: None,
         conditions,
@@ -193,6 +194,8 @@ async fn exits(running: &mut Running, capture: &mut Capture) -> Option<Exit> {
     loop {
         match running.next().await {
             Ok(Event::Output(chunk)) => capture.push(&chunk),
+            // It finds no descriptor for that.
+            Ok(Event::Reported(_)) => {}
             Ok(Event::Exited(exit)) => return Some(exit),
             Err(_) => return None,
         }

@@ -7,7 +7,7 @@ use crate::ledger::Millis;
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
-use crate::task::payload::Pointer;
+use crate::task::payload::{self, Body, Pointer};
 
 use super::{Error, Pass, SOME};
 
@@ -69,7 +69,7 @@ impl Pass<'_> {
         jobs_in_question: Vec<UnverifiedJob>,
         today: &str,
     ) -> Result<u64, Error> {
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let (mut found, mut missing, mut deleted) = (Vec::new(), Vec::new(), 0u64);
         for some in jobs_in_question.chunks(AT_ONCE) {
             let jobs: Vec<broker::JobId> = some
                 .iter()
@@ -96,7 +96,12 @@ impl Pass<'_> {
                 match is_there {
                     true if is_of_today(unverified) => {}
                     true => found.push(unverified.put),
-                    false => missing.push(unverified.put),
+                    false => {
+                        // The broker is the same one, and has it no more: nobody of ours deletes the job of what waits.
+                        let had_one = unverified.job.is_some() && is_of_today(unverified);
+                        deleted = deleted.saturating_add(u64::from(had_one));
+                        missing.push(unverified.put);
+                    }
                 }
             }
         }
@@ -106,6 +111,13 @@ impl Pass<'_> {
             self.store
                 .call(move |db| db.note_found(&today, &found))
                 .await?;
+        }
+        if deleted > 0 && !self.dry_run {
+            tracing::warn!(
+                tube = %self.tube,
+                jobs = deleted,
+                "puts jobs again that somebody deleted at the broker: their tasks wait all the same"
+            );
         }
         self.put(missing).await
     }
@@ -118,7 +130,8 @@ impl Pass<'_> {
                     uuid: unverified.uuid,
                     store: self.store.id(),
                 };
-                body == pointer.to_body().as_slice()
+                // Whatever else it says to people.
+                payload::read(body) == Body::Pointer(pointer)
             }
             Fingerprint::Foreign { hash, .. } => fingerprint(body) == *hash,
         }

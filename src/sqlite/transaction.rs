@@ -2,12 +2,18 @@
 
 use rusqlite::Connection;
 
-/// Holds the write lock from its beginning, and is rolled back if it is dropped.
+/// Holds the write lock from its beginning, or none at all; it is rolled back if it is dropped.
 pub struct Transaction<'a>(&'a Connection);
 
 impl<'a> Transaction<'a> {
     pub fn begin(connection: &'a Connection) -> rusqlite::Result<Transaction<'a>> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Transaction(connection))
+    }
+
+    /// One that only reads, and sees one moment of the file.
+    pub fn begin_to_look(connection: &'a Connection) -> rusqlite::Result<Transaction<'a>> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
         Ok(Transaction(connection))
     }
 

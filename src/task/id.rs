@@ -11,6 +11,12 @@ impl TaskId {
     pub const BEFORE_ALL: TaskId = TaskId(0);
     /// Behind every task.
     pub const AFTER_ALL: TaskId = TaskId(i64::MAX);
+
+    /// The number after it.
+    #[must_use]
+    pub fn next(self) -> TaskId {
+        TaskId(self.0.saturating_add(1))
+    }
 }
 
 impl From<i64> for TaskId {

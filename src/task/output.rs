@@ -80,6 +80,21 @@ impl Capture {
         }
     }
 
+    /// Whether nothing was taken yet.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// What is kept by now.
+    pub fn so_far(&self) -> Captured {
+        let (newer, older) = self.tail.split_at(self.oldest.min(self.tail.len()));
+        Captured {
+            head: self.head.clone(),
+            tail: [older, newer].concat(),
+            dropped: self.dropped,
+        }
+    }
+
     /// What was kept.
     pub fn finish(mut self) -> Captured {
         self.tail.rotate_left(self.oldest);
@@ -125,6 +140,9 @@ mod tests {
             let mut at = 0;
             let pieces: Vec<Vec<u8>> = sizes.iter().map(|n| { at += n; all[at - n..at].to_vec() }).collect();
             let kept = captured(&pieces);
+            let mut capture = Capture::default();
+            pieces.iter().for_each(|piece| capture.push(piece));
+            prop_assert_eq!(&capture.so_far(), &kept);
             prop_assert_eq!(kept.size(), all.len() as u64);
             prop_assert_eq!(&kept.head, &all[..all.len().min(KEPT)]);
             let rest = &all[kept.head.len()..];

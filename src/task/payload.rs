@@ -14,6 +14,7 @@
 
 use uuid::Uuid;
 
+mod about;
 mod body;
 mod described;
 mod excerpt;
@@ -27,6 +28,7 @@ mod tests;
 mod time;
 mod type_name;
 
+pub use about::About;
 pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};
 pub use described::{Described, Mapping, Source};
 pub use name::{CommandName, OptionName};
@@ -43,10 +45,23 @@ use read::{not_json, without_duplicates, without_nul};
 pub const COMMAND_ELEMENT: &str = "{command}";
 
 impl Pointer {
-    /// The body that [`read`] reads back as this pointer.
-    pub fn to_body(&self) -> Vec<u8> {
+    /// The body that [`read`] reads back as this pointer. `about` is for whoever looks at the broker with a console.
+    pub fn to_body(&self, about: Option<&About>) -> Vec<u8> {
         let Self { uuid, store } = self;
-        format!(r#"{{"taskqueue":1,"uuid":"{uuid}","store":"{store}"}}"#).into_bytes()
+        let about = about.map_or_else(String::new, |about| {
+            format!(r#","for":{}"#, quoted(about.as_str()))
+        });
+        format!(r#"{{"taskqueue":1,"uuid":"{uuid}","store":"{store}"{about}}}"#).into_bytes()
+    }
+
+    /// Whether a body that [`read`] reads as this pointer is one that we wrote, byte for byte.
+    pub fn is_as_written(&self, body: &[u8]) -> bool {
+        let bare = self.to_body(None);
+        let begins = bare.strip_suffix(b"}").unwrap_or(&bare);
+        match body.strip_prefix(begins) {
+            Some(rest) => rest == b"}" || rest.starts_with(br#","for":""#),
+            None => false,
+        }
     }
 }
 

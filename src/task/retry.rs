@@ -10,6 +10,9 @@ pub const EX_DATAERR: i32 = 65;
 /// So many attempts whose workers died are one too many, unless configured.
 pub const MAX_LOST: u32 = 3;
 
+/// So often a task may be put off by its own command, unless configured.
+pub const MAX_SNOOZES: u32 = 100;
+
 /// How often a task is tried, and how long it waits in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -18,6 +21,8 @@ pub struct Rules {
     /// So many attempts whose workers died, and the task is held to be what kills them. At least 1;
     /// [`MAX_LOST`] when `None`.
     pub max_lost: Option<u32>,
+    /// So often the command may say "not now"; once more, and the task has failed.
+    pub max_snoozes: u32,
     /// The wait before the second attempt and those after it.
     pub backoff: GrowingWait,
 }
@@ -27,6 +32,7 @@ impl Default for Rules {
         Rules {
             max_attempts: 1,
             max_lost: None,
+            max_snoozes: MAX_SNOOZES,
             backoff: GrowingWait::default(),
         }
     }
@@ -68,6 +74,8 @@ pub struct Budget {
     pub spent: u32,
     /// Attempts whose worker died.
     pub lost: u32,
+    /// Attempts whose command said "not now".
+    pub deferred: u32,
 }
 
 /// What becomes of the task.
@@ -88,25 +96,7 @@ pub enum Next {
 
 /// Decides what becomes of a task, and what it has used up then.
 pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) {
-    let after = match outcome {
-        Outcome::Exited(_)
-        | Outcome::Signalled(_)
-        | Outcome::OutOfMemory
-        | Outcome::TimedOut(_)
-        | Outcome::CouldNotStart { .. }
-        | Outcome::Refused { .. } => Budget {
-            spent: before.spent.saturating_add(1),
-            ..before
-        },
-        Outcome::Cancelled(_)
-        | Outcome::Interrupted(_)
-        | Outcome::CutOff
-        | Outcome::Lost(Loss::MachineRestarted) => before,
-        Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Budget {
-            lost: before.lost.saturating_add(1),
-            ..before
-        },
-    };
+    let after = spent(outcome, before);
     let next = match outcome {
         Outcome::Exited(0) => Next::Done,
         Outcome::Cancelled(_) => Next::Cancelled,
@@ -126,8 +116,42 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
         Outcome::OutOfMemory => again(OUT_OF_MEMORY.into(), rules, after),
         Outcome::TimedOut(_) => again("ran longer than its timeout".into(), rules, after),
         Outcome::CouldNotStart { reason } => again(reason.clone(), rules, after),
+        Outcome::GaveUp { reason, .. } => failed(reason.clone()),
+        Outcome::Deferred { .. } if after.deferred > rules.max_snoozes => failed(format!(
+            "it has put itself off {} times, and its max_snoozes is {}",
+            after.deferred, rules.max_snoozes
+        )),
+        Outcome::Deferred { wait, .. } => Next::Wait(*wait),
     };
     (next, after)
+}
+
+/// What a task has used up after an attempt that ended so.
+fn spent(outcome: &Outcome, before: Budget) -> Budget {
+    match outcome {
+        Outcome::Exited(_)
+        | Outcome::Signalled(_)
+        | Outcome::OutOfMemory
+        | Outcome::TimedOut(_)
+        | Outcome::CouldNotStart { .. }
+        | Outcome::Refused { .. }
+        | Outcome::GaveUp { .. } => Budget {
+            spent: before.spent.saturating_add(1),
+            ..before
+        },
+        Outcome::Cancelled(_)
+        | Outcome::Interrupted(_)
+        | Outcome::CutOff
+        | Outcome::Lost(Loss::MachineRestarted) => before,
+        Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Budget {
+            lost: before.lost.saturating_add(1),
+            ..before
+        },
+        Outcome::Deferred { .. } => Budget {
+            deferred: before.deferred.saturating_add(1),
+            ..before
+        },
+    }
 }
 
 fn failed(reason: String) -> Next {
@@ -160,7 +184,11 @@ mod tests {
             max_attempts: 3,
             ..Rules::default()
         };
-        let spent = |spent, lost| Budget { spent, lost };
+        let spent = |spent, lost| Budget {
+            spent,
+            lost,
+            deferred: 0,
+        };
         let killed = Exit::Signal(9);
         let table = [
             (Outcome::Exited(0), spent(0, 0), Next::Done, spent(1, 0)),
@@ -247,6 +275,53 @@ mod tests {
         ];
         for (outcome, before, then, after) in table {
             assert_eq!(next(&outcome, &rules, before), (then, after), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_says_of_its_task() {
+        let rules = Rules {
+            max_attempts: 3,
+            max_snoozes: 2,
+            ..Rules::default()
+        };
+        let wait = Duration::from_secs(300);
+        let not_now = Outcome::Deferred { code: 0, wait };
+        let put_off = |deferred| Budget {
+            spent: 1,
+            lost: 1,
+            deferred,
+        };
+        for before in [0, 1] {
+            let then = (Next::Wait(wait), put_off(before + 1));
+            assert_eq!(next(&not_now, &rules, put_off(before)), then);
+        }
+        let reason = "it has put itself off 3 times, and its max_snoozes is 2".to_owned();
+        let failed = Next::Failed { reason };
+        assert_eq!(next(&not_now, &rules, put_off(2)), (failed, put_off(3)));
+        let never = Rules {
+            max_snoozes: 0,
+            ..rules
+        };
+        let (then, _) = next(&not_now, &never, Budget::default());
+        assert!(matches!(then, Next::Failed { .. }), "{then:?}");
+        for ended in [
+            Outcome::Exited(0),
+            Outcome::Exited(75),
+            Outcome::Signalled(11),
+            Outcome::TimedOut(Exit::Signal(9)),
+        ] {
+            let reason = "no such customer".to_owned();
+            let gave_up = Outcome::GaveUp {
+                reason: reason.clone(),
+                ended: Box::new(ended),
+            };
+            let after = Budget {
+                spent: 2,
+                ..put_off(1)
+            };
+            let then = (Next::Failed { reason }, after);
+            assert_eq!(next(&gave_up, &rules, put_off(1)), then);
         }
     }
 

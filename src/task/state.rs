@@ -3,7 +3,7 @@
 //! ```text
 //! waiting ──claim──▶ running ──▶ done
 //!    ▲                  │ ├────▶ failed ──regenerate, kick──▶ waiting
-//!    │◀──retry, interrupted, lost
+//!    │◀──retry, deferred, interrupted, lost
 //!                       └──────▶ cancelled
 //! ```
 
@@ -99,6 +99,20 @@ pub enum Outcome {
     CutOff,
     /// The worker died.
     Lost(Loss),
+    /// The command said "not now", and exited.
+    Deferred {
+        /// With this code.
+        code: i32,
+        /// How long the task is to wait.
+        wait: Duration,
+    },
+    /// The command said that the task has failed for good, and came to an end.
+    GaveUp {
+        /// Why, as the command said it.
+        reason: String,
+        /// How it ended: it exited, a signal that is not ours ended it, or it ran out of time.
+        ended: Box<Outcome>,
+    },
 }
 
 /// Why an attempt has no end that anybody saw.
@@ -139,6 +153,8 @@ impl Outcome {
             Outcome::CouldNotStart { .. } => "could_not_start",
             Outcome::Interrupted(_) | Outcome::CutOff => "interrupted",
             Outcome::Lost(_) => "lost",
+            Outcome::Deferred { .. } => "deferred",
+            Outcome::GaveUp { ended, .. } => ended.word(),
         }
     }
 
@@ -153,7 +169,9 @@ impl Outcome {
             | Outcome::Cancelled(_)
             | Outcome::Refused { .. }
             | Outcome::CouldNotStart { .. }
-            | Outcome::Lost(_) => false,
+            | Outcome::Lost(_)
+            | Outcome::Deferred { .. }
+            | Outcome::GaveUp { .. } => false,
         }
     }
 
@@ -168,7 +186,11 @@ impl Outcome {
             | Outcome::Interrupted(_)
             | Outcome::CutOff
             | Outcome::Lost(_) => true,
-            Outcome::Exited(_) | Outcome::Refused { .. } | Outcome::CouldNotStart { .. } => false,
+            Outcome::GaveUp { ended, .. } => ended.is_cut_short(),
+            Outcome::Exited(_)
+            | Outcome::Refused { .. }
+            | Outcome::CouldNotStart { .. }
+            | Outcome::Deferred { .. } => false,
         }
     }
 
@@ -201,7 +223,9 @@ impl Outcome {
     /// Why, where there is more to say than the word does.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Outcome::Refused { reason } | Outcome::CouldNotStart { reason } => Some(reason),
+            Outcome::Refused { reason }
+            | Outcome::CouldNotStart { reason }
+            | Outcome::GaveUp { reason, .. } => Some(reason),
             Outcome::OutOfMemory => Some(OUT_OF_MEMORY),
             Outcome::CutOff => Some("its worker was told to go, and killed before it had gone"),
             Outcome::Lost(Loss::WorkerHung) => Some(WORKER_HUNG),
@@ -211,13 +235,15 @@ impl Outcome {
             | Outcome::TimedOut(_)
             | Outcome::Cancelled(_)
             | Outcome::Interrupted(_)
+            | Outcome::Deferred { .. }
             | Outcome::Lost(Loss::WorkerDied) => None,
         }
     }
 
     fn exit(&self) -> Option<Exit> {
         match self {
-            Outcome::Exited(code) => Some(Exit::Code(*code)),
+            Outcome::Exited(code) | Outcome::Deferred { code, .. } => Some(Exit::Code(*code)),
+            Outcome::GaveUp { ended, .. } => ended.exit(),
             Outcome::Signalled(signal) => Some(Exit::Signal(*signal)),
             Outcome::OutOfMemory => Some(Exit::Signal(SIGKILL)),
             Outcome::TimedOut(exit) | Outcome::Cancelled(exit) | Outcome::Interrupted(exit) => {
@@ -234,10 +260,12 @@ impl Outcome {
 /// A task that a reserved job belongs to, as far as the decision what to do with both needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// Waiting; milliseconds until it is due, zero or less when it is.
+    /// Waiting.
     Waiting {
-        /// Milliseconds.
+        /// Milliseconds until it is due, zero or less when it is.
         due_in: i64,
+        /// Whether its job was kicked since the task began to wait; unknown until the broker was asked.
+        kicked: Option<bool>,
     },
     /// Running.
     Running {
@@ -262,6 +290,8 @@ pub enum Found {
 pub enum Verdict {
     /// Begin an attempt.
     Begin,
+    /// Begin an attempt before the task is due: kicking its job is asking for it.
+    BeginEarly,
     /// Begin an attempt, with a fresh budget: kicking its job is asking for it.
     BeginAnew,
     /// Its worker died: end what that left, then begin.
@@ -295,9 +325,11 @@ pub fn parked(missing_for: i64) -> Option<Duration> {
 /// Decides what a job may do to its task.
 pub fn judge(found: Found) -> Verdict {
     match found {
-        Found::Waiting { due_in } => match u64::try_from(due_in) {
-            Ok(0) | Err(_) => Verdict::Begin,
-            Ok(wait) => Verdict::Later(Duration::from_millis(wait)),
+        Found::Waiting { due_in, kicked } => match (u64::try_from(due_in), kicked) {
+            (Ok(0) | Err(_), _) => Verdict::Begin,
+            (Ok(_), None) => Verdict::AskForKicks,
+            (Ok(_), Some(true)) => Verdict::BeginEarly,
+            (Ok(wait), Some(false)) => Verdict::Later(Duration::from_millis(wait)),
         },
         Found::Running {
             owner_lives: true,
@@ -335,16 +367,17 @@ mod tests {
             owner_lives,
             running_for,
         };
+        let waiting = |due_in, kicked| Found::Waiting { due_in, kicked };
         let failed = |kicked, buries| Found::Failed { kicked, buries };
         let ms = Duration::from_millis;
         let table = [
-            (Found::Waiting { due_in: 0 }, Verdict::Begin),
-            (Found::Waiting { due_in: -5 }, Verdict::Begin),
-            (Found::Waiting { due_in: 1 }, Verdict::Later(ms(1))),
-            (
-                Found::Waiting { due_in: 90_000 },
-                Verdict::Later(ms(90_000)),
-            ),
+            (waiting(0, None), Verdict::Begin),
+            (waiting(0, Some(true)), Verdict::Begin),
+            (waiting(-5, Some(false)), Verdict::Begin),
+            (waiting(1, None), Verdict::AskForKicks),
+            (waiting(1, Some(false)), Verdict::Later(ms(1))),
+            (waiting(90_000, Some(false)), Verdict::Later(ms(90_000))),
+            (waiting(90_000, Some(true)), Verdict::BeginEarly),
             (running(true, 0), Verdict::Later(ms(1_000))),
             (running(true, -3_600_000), Verdict::Later(ms(1_000))),
             (running(true, 3_000), Verdict::Later(ms(3_000))),

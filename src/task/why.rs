@@ -32,6 +32,8 @@ pub enum Standing {
         owner_lives: bool,
         /// For so many milliseconds.
         running_for: i64,
+        /// How far its command says that it is, in words.
+        said: Option<String>,
         /// What of the attempt still runs though its worker is dead, in words.
         remains: Option<String>,
     },
@@ -63,8 +65,8 @@ pub struct Waiting {
     pub due_in: i64,
     /// It was found missing its command, for so many milliseconds.
     pub parked_for: Option<i64>,
-    /// How its newest attempt ended, in words, if there was one.
-    pub last: Option<String>,
+    /// How its newest attempt ended, if there was one.
+    pub last: Option<Last>,
     /// What of its newest attempt still runs, in words: nothing else begins before that is gone.
     pub remains: Option<(i64, String)>,
     /// Why it may not run by today's configuration.
@@ -75,6 +77,18 @@ pub struct Waiting {
     pub broker: Result<Tube, String>,
     /// Who could run it.
     pub workers: Workers,
+}
+
+/// How an attempt ended after which its task waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Last {
+    /// So, in words.
+    Ended(String),
+    /// Its command said "not now", and why, if it said that.
+    Deferred {
+        /// Why.
+        message: Option<String>,
+    },
 }
 
 /// A tube, as the broker has it.
@@ -142,6 +156,8 @@ pub enum Why {
     NotDue,
     /// Its next attempt is not due.
     BackingOff,
+    /// It is not due, for its command said "not now".
+    Deferred,
     /// Its command is not configured.
     Parked,
     /// Workers would refuse it.
@@ -182,7 +198,7 @@ pub struct Answer {
 
 impl Why {
     /// Every one.
-    pub const ALL: [Why; 21] = [
+    pub const ALL: [Why; 22] = [
         Why::Done,
         Why::Cancelled,
         Why::Refused,
@@ -192,6 +208,7 @@ impl Why {
         Why::Stuck,
         Why::NotDue,
         Why::BackingOff,
+        Why::Deferred,
         Why::Parked,
         Why::WouldBeRefused,
         Why::BrokerSilent,
@@ -218,6 +235,7 @@ impl Why {
             Why::Stuck => "stuck",
             Why::NotDue => "not_due",
             Why::BackingOff => "backing_off",
+            Why::Deferred => "deferred",
             Why::Parked => "parked",
             Why::WouldBeRefused => "would_be_refused",
             Why::BrokerSilent => "broker_silent",
@@ -283,6 +301,7 @@ pub fn why(seen: &Seen) -> Answer {
             worker,
             owner_lives,
             running_for,
+            said,
             remains,
         } => {
             let found = Found::Running {
@@ -298,6 +317,7 @@ pub fn why(seen: &Seen) -> Answer {
                 .next("a tender does within 30 s; at once: taskqueue reconcile"),
                 (
                     Verdict::Begin
+                    | Verdict::BeginEarly
                     | Verdict::BeginAnew
                     | Verdict::Later(_)
                     | Verdict::DeleteJob
@@ -307,8 +327,9 @@ pub fn why(seen: &Seen) -> Answer {
                 ) => say(
                     Why::Runs,
                     format!(
-                        "it runs: attempt {attempt}, by {worker}, for {}",
-                        span(millis(*running_for))
+                        "it runs: attempt {attempt}, by {worker}, for {}{}",
+                        span(millis(*running_for)),
+                        because(said.as_deref())
                     ),
                 ),
             }
@@ -354,11 +375,22 @@ fn waits(id: i64, tube: &str, waiting: &Waiting) -> Answer {
     // One that is parked is due.
     let found = Found::Waiting {
         due_in: if is_parked { 0 } else { *due_in },
+        // Whoever kicks its job has it reserved, and it begins.
+        kicked: Some(false),
     };
     if let Verdict::Later(left) = judge(found) {
         let now = format!("sooner: taskqueue run-now {id}");
         return match last {
-            Some(last) => say(
+            Some(Last::Deferred { message }) => say(
+                Why::Deferred,
+                format!(
+                    "its command has put it off, for another {}{}",
+                    span(left),
+                    because(message.as_deref())
+                ),
+            )
+            .next(now),
+            Some(Last::Ended(last)) => say(
                 Why::BackingOff,
                 format!(
                     "it waits for its next attempt, in {}, after {last}",

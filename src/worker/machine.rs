@@ -41,9 +41,11 @@
 //! word only has to come soon. A worker that nobody tells looks into the row itself, each second that a command runs,
 //! and before an attempt begins that was claimed ahead (`called_off.rs`).
 //!
-//! What else comes next fits in as events and effects of the same phases: a line that the command reports is an event
-//! of `Running`, and goes with the next entry; a limit is one more claim that leads to `Disposing`; a resident runner
-//! is another way to `Begin`, whose `Ended` comes from an answer.
+//! What else comes next fits in as events and effects of the same phases: a limit is one more claim that leads to
+//! `Disposing`; a resident runner is another way to `Begin`, whose `Ended` comes from an answer.
+//!
+//! How far a command says that it is, is asked with each look at it, so once a second at most, and goes with the next
+//! entry. All else that a command says comes with its end (`crate::task::report`).
 //!
 //! Beside the job's phase, the broker is asked one question at a time (`broker.rs`), and the ledger is told one entry
 //! at a time (`ledger.rs`). What can be asked is asked as soon as it can: deadlines of a job that runs do not wait for
@@ -191,6 +193,7 @@ impl Machine {
             },
             Event::NotSignalled(who) => self.does_not_end(who, out),
             Event::Looked(stopped_by) => self.looked(stopped_by, now, out),
+            Event::Reported(progress) => self.reported(progress),
             Event::Journaled(well) => match self.phase.take() {
                 Phase::Journaling(finished) => self.journaled(finished, well, now, out),
                 other => self.phase = other,

@@ -1,7 +1,10 @@
 //! The command of an attempt, from its start to its end, with all that it prints.
 
 use std::fmt::Display;
+use std::future::poll_fn;
+use std::future::ready;
 use std::os::fd::OwnedFd;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -11,10 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use super::machine::{Ended, How};
 use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::duration;
 use crate::ledger::{Attempt, Millis, Store};
 use crate::lives::sessions::Notes;
 use crate::lives::{Holder, Lives};
-use crate::process::command::{Event, Running, Spec};
+use crate::process::command::{Event, Piece, Running, Spec};
 use crate::process::environment::Environment;
 use crate::process::explain::explain;
 use crate::process::lack::{Lack, NotStarted};
@@ -25,13 +29,19 @@ use crate::process::variables::{
     SCHEDULED_FOR_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE, UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
-use crate::task::output::{Capture, Captured};
+use crate::task::id::AttemptId;
+use crate::task::output::Captured;
+use crate::task::report::{Progress, Reader, Reported};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
 
 mod late;
+mod printed;
+
+pub use printed::Spooling;
 
 use late::{LAST_WORDS, Late};
+use printed::Printed;
 
 /// The kernel's own signal, and everybody's.
 const KILL: i32 = Signal::KILL.as_raw();
@@ -50,7 +60,9 @@ pub struct Run {
     attempt: Box<Attempt>,
     /// How many commands the kernel had killed for their memory when this one began.
     kills: Option<u64>,
-    capture: Capture,
+    printed: Printed,
+    /// What the command says of its attempt.
+    reports: Reader,
     /// When to try to listen to the command, which is not listened to.
     listen_at: Option<Instant>,
     exited: Option<Exited>,
@@ -86,7 +98,7 @@ pub fn start(
     tube: &TubeName,
     environment: &Environment,
     store: &Store,
-    notes: Option<&Notes>,
+    (notes, spooling): (Option<&Notes>, &Spooling),
     job: u64,
     listen: bool,
 ) -> Result<Run, Box<Ended>> {
@@ -123,6 +135,7 @@ pub fn start(
             inherited,
             note: notes.map(|notes| notes.of(attempt.id, user)),
             conditions,
+            reports: true,
             listen,
         })
     };
@@ -143,9 +156,10 @@ pub fn start(
     };
     Ok(Run {
         running,
+        printed: Printed::of(attempt.id, spooling.clone()),
         attempt,
         kills,
-        capture: Capture::default(),
+        reports: Reader::new(duration::parse),
         listen_at,
         exited: None,
         was_signalled: false,
@@ -215,7 +229,7 @@ impl Run {
         if self.exited.is_none() {
             // What is wrong comes again.
             let exit = self.running.try_wait().unwrap_or_default();
-            self.exited = exit.map(Exited::with);
+            self.note_exit(exit);
         }
         if let Some(exited) = &mut self.exited {
             exited.late.hurry();
@@ -235,6 +249,16 @@ impl Run {
         self.running.stopped_by()
     }
 
+    /// Its attempt, if some of what the command has printed is in the worker's spool.
+    pub fn spooled(&self) -> Option<AttemptId> {
+        self.printed.is_spooled().then_some(self.attempt.id)
+    }
+
+    /// How far the command says that it is, if it has said so since this was asked before.
+    pub fn progress(&mut self) -> Option<Progress> {
+        self.reports.news()
+    }
+
     /// Leaves the command to itself.
     pub fn abandon(self) {
         self.running.abandon();
@@ -243,34 +267,49 @@ impl Run {
     /// Waits for the command's end, while nothing else of the worker goes on. True if the command has exited with 0 by
     /// then, and nothing of it is left to be heard.
     pub fn is_soon_done(&mut self, within: Duration) -> bool {
-        let capture = &mut self.capture;
-        let exit = self
-            .running
-            .ends_within(within, |chunk| capture.push(chunk));
+        let (printed, reports) = (&mut self.printed, &mut self.reports);
+        let exit = self.running.ends_within(within, |piece| match piece {
+            Piece::Printed(chunk) => printed.keep(chunk),
+            Piece::Reported(chunk) => {
+                reports.push(chunk, &mut |line: &str| printed.keep(line.as_bytes()));
+            }
+        });
         // What is wrong comes again.
         let exit = exit.unwrap_or_default();
-        self.exited = exit.map(Exited::with);
-        exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| capture.push(chunk))
+        self.note_exit(exit);
+        let printed = &mut self.printed;
+        exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| printed.keep(chunk))
     }
 
     /// Waits until the command has ended, and what it printed has been read. May be cancelled.
     pub async fn has_ended(&mut self) {
         if self.exited.is_none() {
-            let mut exited = Exited::with(self.exits().await);
-            if self.was_signalled {
+            let exit = self.exits().await;
+            self.note_exit(Some(exit));
+            if let Some(exited) = self.exited.as_mut().filter(|_| self.was_signalled) {
                 exited.late.hurry();
             }
-            self.exited = Some(exited);
         }
         self.read_on().await;
     }
 
+    /// Whoever the command has left may still print, and can report nothing: that is over with the command.
+    fn note_exit(&mut self, exit: Option<Exit>) {
+        if exit.is_some() {
+            let (printed, reports) = (&mut self.printed, &mut self.reports);
+            let running = &mut self.running;
+            running.last_reports(|chunk| reports.push(chunk, &mut tell(printed)));
+        }
+        self.exited = exit.map(Exited::with);
+    }
+
     async fn read_on(&mut self) {
-        let (running, capture) = (&mut self.running, &mut self.capture);
+        let (running, printed) = (&mut self.running, &mut self.printed);
         let Some(Exited { since, late, .. }) = &mut self.exited else {
             return;
         };
-        let is_over = running.last_words(|chunk| capture.push(chunk));
+        let is_over = running.last_words(|chunk| printed.push(chunk));
+        printed.flush();
         if is_over || running.listen().is_err() {
             return;
         }
@@ -285,7 +324,8 @@ impl Run {
                 biased;
                 chunk = running.late() => match chunk {
                     Some(chunk) => {
-                        capture.push(&chunk);
+                        printed.push(&chunk);
+                        printed.flush();
                         late.printed(since.elapsed());
                     }
                     None => return,
@@ -298,11 +338,16 @@ impl Run {
     async fn exits(&mut self) -> Exit {
         loop {
             self.listen();
-            let listen_at = self.listen_at;
+            let (listen_at, spool_at) = (self.listen_at, self.printed.due());
             tokio::select! {
                 biased;
                 event = self.running.next() => match event {
-                    Ok(Event::Output(chunk)) => self.capture.push(&chunk),
+                    Ok(Event::Output(chunk)) => self.printed.push(&chunk),
+                    Ok(Event::Reported(chunk)) => {
+                        self.reports.push(&chunk, &mut tell(&mut self.printed));
+                        // A command may write faster than lines are read: whatever else is due has its turn.
+                        others_have_a_turn().await;
+                    }
                     Ok(Event::Exited(exit)) => return exit,
                     Err(error) => {
                         // wait(2) fails only for a child that is not ours; then nobody knows how it ended.
@@ -312,6 +357,11 @@ impl Run {
                     }
                 },
                 () = sleep_until(listen_at.unwrap_or_else(Instant::now)), if listen_at.is_some() => {}
+                () = sleep_until(spool_at.unwrap_or_else(Instant::now)), if spool_at.is_some() => {
+                    self.printed.begin_spool();
+                }
+                // The command prints nothing just now.
+                () = ready(()), if self.printed.is_to_be_flushed() => self.printed.flush(),
             }
         }
     }
@@ -334,7 +384,8 @@ impl Run {
             running,
             attempt,
             kills,
-            capture,
+            mut printed,
+            reports,
             exited,
             was_signalled,
             ..
@@ -345,13 +396,15 @@ impl Run {
         };
         let holder = Holder::Attempt(attempt.id);
         drop(attempt);
-        let went_well = exit == Exit::Code(0) && !was_signalled;
+        let reported = reports.finish(&mut tell(&mut printed));
+        let went_well = exit == Exit::Code(0) && !was_signalled && !reported.has_a_wish();
         let ended = Ended {
             how: How::Exit {
                 exit,
                 memory: exit == Exit::Signal(KILL) && memory::kills() > kills,
             },
-            output: capture.finish(),
+            output: printed.finish(),
+            reported,
             took: running.took(),
             at,
             quick,
@@ -364,11 +417,30 @@ impl Run {
     }
 }
 
+/// Lets whatever else the loop waits for be looked at, and goes on.
+async fn others_have_a_turn() {
+    let mut have_had_it = false;
+    poll_fn(|cx| match std::mem::replace(&mut have_had_it, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// What is wrong with what a command reports stands where people look, between what the command printed.
+fn tell(printed: &mut Printed) -> impl FnMut(&str) {
+    |line| printed.push(line.as_bytes())
+}
+
 /// What a command came to that could not be started.
 pub fn not_started(lack: Lack, reason: String) -> Box<Ended> {
     Box::new(Ended {
         how: How::NotStarted { lack, reason },
         output: Captured::default(),
+        reported: Reported::default(),
         took: None,
         at: now(),
         quick: false,

@@ -212,7 +212,11 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
             tracing::warn!(worker, error, "could not note that it was told to go");
         }
         Said::CouldNotNote { told: false, error } => {
-            tracing::warn!(worker, error, "could not note what became of its jobs");
+            tracing::warn!(
+                worker,
+                error,
+                "could not note what became of its jobs, or how far its command is"
+            );
         }
         Said::LedgerBack => tracing::info!("reached the store again"),
     }

@@ -5,6 +5,7 @@ mod cleanup;
 mod errors;
 mod help;
 mod list;
+mod logs;
 mod odd;
 mod owners;
 mod pipes;

@@ -13,7 +13,9 @@ mod entries;
 mod histories;
 mod minutes;
 mod model;
+mod printed;
 mod recovery;
+mod reports;
 mod rows;
 mod schedules;
 
@@ -66,6 +68,8 @@ macro_rules! suite {
             claims::a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up,
             claims::a_pointer_to_the_newest_row_is_deleted_if_a_person_deleted_that,
             claims::what_is_not_due_waits_for_the_rest_of_its_delay,
+            claims::what_is_kicked_while_it_waits_runs_before_it_is_due,
+            claims::a_kick_of_what_waits_for_its_command_runs_nothing,
             claims::a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to,
             claims::a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back,
             claims::a_failed_task_runs_again_only_when_its_job_is_kicked,
@@ -101,6 +105,9 @@ macro_rules! suite {
             batch_journals::what_a_dead_worker_has_noted_is_recorded_as_it_was,
             batch_journals::without_its_batch_journal_a_dead_worker_s_attempts_are_lost,
             batch_journals::a_task_whose_turn_does_not_come_waits_as_before,
+            printed::what_a_dead_worker_s_command_had_printed_is_recorded,
+            printed::whoever_follows_a_task_is_told_where_it_stands,
+            printed::a_worker_that_ends_leaves_only_what_is_not_recorded,
             cleanup::what_ended_before_goes_and_nothing_else,
             cleanup::the_oldest_refused_tasks_are_beyond_what_is_kept,
             cleanup::a_foreign_task_stays_until_its_job_is_known_to_be_gone,
@@ -116,6 +123,11 @@ macro_rules! suite {
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            reports::how_far_an_attempt_is_is_kept_while_it_is_its_worker_s,
+            reports::who_was_given_up_says_nothing_any_more,
+            reports::a_result_comes_with_its_task_and_goes_with_it,
+            reports::no_impossible_report_is_written,
+            reports::how_often_a_task_was_put_off_is_remembered_until_it_is_renewed,
             minutes::what_ended_is_counted_with_its_end,
             minutes::what_is_recorded_again_is_not_counted_again,
             minutes::how_long_a_task_waited_is_counted_where_it_is_known,
@@ -139,6 +151,8 @@ macro_rules! suite {
             schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
             schedules::a_command_learns_of_which_time_it_came,
             schedules::another_producers_job_may_say_when_it_is_to_run,
+            rows::a_list_of_a_time_has_all_of_that_time_though_the_clock_was_set_back,
+            rows::a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then,
         }
     };
     ($ledger:ident, $new:path, $($module:ident::$case:ident),+ $(,)?) => {
@@ -380,6 +394,7 @@ pub fn settlement(attempt: &Attempt, outcome: Outcome, next: Next) -> Settlement
             head: b"said".to_vec(),
             ..Captured::default()
         },
+        report: None,
         took: Some(took()),
         kicks: None,
         started: None,
@@ -445,6 +460,11 @@ pub fn call(argument: &str) -> Call {
 
 /// Records a task of ours; its row and a job that points to it.
 pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
+    put_at(db, due, NOW)
+}
+
+/// The same at another time.
+pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         tags: Vec::new(),
@@ -455,7 +475,7 @@ pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
         ttr: 60,
         due,
     };
-    let added = db.add(&[task], NOW).unwrap();
+    let added = db.add(&[task], now).unwrap();
     let &[Added::New { id } | Added::Later { id }] = added.as_slice() else {
         panic!("{added:?}");
     };

@@ -1,4 +1,5 @@
-//! The producers in `examples/` put what they say they do, and say what went wrong when they cannot.
+//! The producers in `examples/` put what they say they do, and say what went wrong when they cannot. The commands that
+//! report say what they say.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,6 +17,14 @@ const FOREIGN: [(&str, &str); 4] = [
     ("producer.sh", "bash"),
 ];
 
+/// The same of commands that report.
+const REPORTING: [(&str, &str); 4] = [
+    ("report.php", "php"),
+    ("report.py", "python3"),
+    ("report.js", "node"),
+    ("report.sh", "bash"),
+];
+
 /// What the command prints of what it is given.
 const PRINTED: &str = r#"[12][--format=pdf][--copy][--note=it's "net" & $5]"#;
 
@@ -27,7 +36,13 @@ fn example(name: &str) -> PathBuf {
 
 /// The producers whose interpreter is here.
 fn foreign() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FOREIGN.into_iter().filter(|(name, interpreter)| {
+    here(FOREIGN)
+}
+
+fn here(
+    examples: [(&'static str, &'static str); 4],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    examples.into_iter().filter(|(name, interpreter)| {
         let runs = Command::new(interpreter).arg("--version").output();
         let here = runs.is_ok_and(|output| output.status.success());
         if !here {
@@ -67,6 +82,53 @@ fn what_they_put_is_run_with_every_argument_intact() {
             said,
             format!("{}\n", shown["job"]),
             "{name}: the job's number"
+        );
+    }
+}
+
+#[test]
+fn what_commands_report_is_kept() {
+    let taskqueue = Taskqueue::embedded();
+    let all: Vec<_> = here(REPORTING).collect();
+    let command = |(name, interpreter): &(&str, &str)| {
+        let file = example(name);
+        let name = name.replace('.', "-");
+        format!(
+            "[commands.{name}]\nrun = ['{interpreter}', '{}']\n",
+            file.display()
+        )
+    };
+    // Whatever asks for an interpreter by a shim finds it as the tests do.
+    let text: Vec<String> = all.iter().map(command).collect();
+    taskqueue.configure(&text.concat());
+    for (task, (name, interpreter)) in (1..).step_by(2).zip(all) {
+        let command = name.replace('.', "-");
+        let put = ["put", "--use-tube", "t", &command];
+        taskqueue.run(&put).ok();
+        taskqueue.run(&[&put[..], &["closed"]].concat()).ok();
+        taskqueue.work("t", 2);
+        let shown = taskqueue.show(&task.to_string());
+        assert_eq!(shown["status"], "done", "{name}: {shown}");
+        assert_eq!(shown["attempts"][0]["output"], "", "{name}");
+        assert_eq!(shown["report"]["progress"], json!(100), "{name}: {shown}");
+        assert_eq!(shown["report"]["message"], "row 4 of 4", "{name}");
+        assert_eq!(shown["result"], json!({"rows": 4}), "{name}");
+        let shown = taskqueue.show(&(task + 1).to_string());
+        let outcome = &shown["attempts"][0]["outcome"];
+        assert_eq!(
+            (&shown["status"], outcome),
+            (&json!("waiting"), &json!("deferred"))
+        );
+        assert_eq!(shown["report"]["message"], "the shop is closed", "{name}");
+        // By hand nobody hears it.
+        let by_hand = Command::new(interpreter)
+            .arg(example(name))
+            .output()
+            .unwrap();
+        assert!(by_hand.status.success(), "{name}: {by_hand:?}");
+        assert!(
+            by_hand.stdout.is_empty() && by_hand.stderr.is_empty(),
+            "{by_hand:?}"
         );
     }
 }

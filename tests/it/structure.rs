@@ -43,6 +43,8 @@ const PORTS: &[(&str, &[&str])] = &[
     ),
     // Where tests let a process die.
     ("crash", &[]),
+    // Durations as people write them: a library reads them.
+    ("duration", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
     // Which file is at a name, for whoever has to know it again.
@@ -104,6 +106,8 @@ const SHELL: &[(&str, &[&str])] = &[
             "clock",
             "control",
             "crash",
+            "errno",
+            "fd",
             "ledger",
             "ownership",
             "reconcile",
@@ -173,6 +177,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "broker",
             "clock",
             "crash",
+            "duration",
             "grace",
             "jitter",
             "ledger",
@@ -231,8 +236,8 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "clock", "errno", "pool", "process", "schedule", "sealed", "task", "trust",
-            "tube", "zone",
+            "address", "clock", "duration", "errno", "pool", "process", "schedule", "sealed", "task",
+            "trust", "tube", "zone",
         ],
     ),
     // Which adapter is meant by which name.
@@ -269,7 +274,12 @@ const ADAPTERS: &[(&str, &[&str])] = &[
 ];
 
 /// What of the ledger knows the machine that it is on. The rest is the protocol.
-const OF_A_MACHINE: &[&[&str]] = &[&["ledger", "sqlite"], &["ledger", "batch_journal", "files"]];
+const OF_A_MACHINE: &[&[&str]] = &[
+    &["ledger", "sqlite"],
+    &["ledger", "batch_journal", "files"],
+    &["ledger", "spool", "files"],
+    &["ledger", "whose"],
+];
 
 /// What the protocol may not mention: no library, no file and no machine's clock.
 const NOT_IN_THE_PROTOCOL: &[&str] = &[

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use beanstalkd::{Beanstalkd, free_port};
 pub use disk::Disk;
 pub use fake::{FakeServer, Session};
-pub use program::{NOBODY, Ran, Running, TEND_ONE, Taskqueue};
+pub use program::{NOBODY, Ran, Running, TEND_ONE, Taskqueue, UNSERVED};
 
 use taskqueue::broker::{Broker, Error, JobId, NewJob, Reservation, Reserve};
 use taskqueue::tube::TubeName;

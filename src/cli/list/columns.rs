@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::api::{Status, Task};
+use crate::api::{Status, Task, TaskReport};
 use crate::cli::out::{Colour, Out, width};
 use crate::cli::print::{Zone, span};
 use crate::harmless::one_line;
@@ -25,6 +25,7 @@ enum Column {
     Attempts,
     Age,
     Took,
+    Progress,
     Created,
     Due,
     Finished,
@@ -33,10 +34,11 @@ enum Column {
 }
 
 use Column::{
-    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Reason, Tags, Took, Tube,
+    Age, Arguments, Attempts, Command, Created, Due, Finished, Id, Progress, Reason, Tags, Took,
+    Tube,
 };
 
-const ALL: [Column; 13] = [
+const ALL: [Column; 14] = [
     Id,
     Column::Status,
     Tube,
@@ -45,6 +47,7 @@ const ALL: [Column; 13] = [
     Attempts,
     Age,
     Took,
+    Progress,
     Created,
     Due,
     Finished,
@@ -53,12 +56,13 @@ const ALL: [Column; 13] = [
 ];
 
 /// The order in which they are given room.
-const BY_WORTH: [Column; 13] = [
+const BY_WORTH: [Column; 14] = [
     Id,
     Column::Status,
     Tube,
     Command,
     Age,
+    Progress,
     Reason,
     Arguments,
     Tags,
@@ -80,6 +84,7 @@ impl Column {
             Attempts => "ATTEMPTS",
             Age => "AGE",
             Took => "DURATION",
+            Progress => "PROGRESS",
             Created => "CREATED",
             Due => "DUE",
             Finished => "FINISHED",
@@ -100,6 +105,7 @@ impl Column {
             Tags => 12,
             Tube => 12,
             Command => 16,
+            Progress => 8,
             Id | Column::Status | Attempts | Age | Took | Created | Due | Finished => usize::MAX,
         }
     }
@@ -227,6 +233,13 @@ impl Table {
                 (Some(started), until) if until >= started => span(seconds(started, until)),
                 (Some(_) | None, _) => "-".into(),
             },
+            // What another attempt has said is in `show`.
+            Progress => {
+                let newest = i64::try_from(task.attempts_total).unwrap_or(i64::MAX);
+                let said = task.report.as_ref().filter(|said| said.attempt == newest);
+                let said = said.and_then(TaskReport::words);
+                said.as_deref().map_or_else(|| "-".into(), begin)
+            }
             Created => time(Some(task.created)),
             Due => time(task.due),
             Finished => time(task.finished),

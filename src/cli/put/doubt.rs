@@ -86,8 +86,8 @@ impl<'a> Doubt<'a> {
     /// Says what was not said of each task.
     pub fn end(&self) {
         if self.more > 0 {
-            log::say(format_args!(
-                "taskqueue: warning: {} more tasks will not run by this configuration",
+            log::warn(format_args!(
+                "{} more tasks will not run by this configuration",
                 self.more
             ));
         }

@@ -8,6 +8,7 @@ use crate::api::{Captured, Put, Queue, Status, Task};
 use crate::cli::configured::block_on;
 use crate::cli::out::{as_it_is, is_terminal, out};
 use crate::cli::put::doubt::Doubt;
+use crate::cli::put::unserved;
 use crate::cli::wait::TIME_IS_UP;
 use crate::cli::{Failure, log};
 use crate::config::Config;
@@ -19,20 +20,24 @@ pub fn run(
     config: &Config,
     tube: &TubeName,
     put: Put,
+    is_strict: bool,
     within: Option<Duration>,
 ) -> Result<ExitCode, Failure> {
     let queue = Queue::open(&config.broker, &config.store)?;
     block_on(async {
         let mut doubt = Doubt::new(config, tube);
         for doubt in doubt.of(std::slice::from_ref(&put)) {
-            log::say(format_args!("taskqueue: warning: {doubt}"));
+            log::warn(format_args!("{doubt}"));
         }
         let receipt = queue.put(tube, put).await?;
         let id = receipt.id;
         if let Some(error) = &receipt.trouble {
-            log::say(format_args!(
-                "taskqueue: warning: {error}\n  task {id} is recorded, and its job will be put when the broker is back"
+            log::warn(format_args!(
+                "{error}\n  task {id} is recorded, and its job will be put when the broker is back"
             ));
+        }
+        if !is_strict {
+            unserved::warn(config, &queue, tube).await;
         }
         let waited = queue.wait(&[id], false, within).await?;
         if !waited.open.is_empty() {
@@ -82,8 +87,8 @@ fn print(output: &Captured) -> io::Result<()> {
     if output.dropped > 0 {
         to.flush()?;
         let dropped = output.dropped;
-        log::say(format_args!(
-            "taskqueue: warning: {dropped} bytes were left out here: the first and the last 64 KiB are kept"
+        log::warn(format_args!(
+            "{dropped} bytes were left out here: the first and the last 64 KiB are kept"
         ));
     }
     to.write_all(&output.tail)?;

@@ -3,6 +3,7 @@
 use super::seen::Seen;
 use super::table::{bytes, line, paragraph, wrapped};
 use super::why;
+use crate::api::TaskReport;
 use crate::cli::print::span;
 use crate::control::words::{Pool, Status, Worker};
 
@@ -14,7 +15,7 @@ const WORKER: [usize; 7] = [20, 9, 9, 8, 8, 7, 0];
 pub(super) fn full(seen: &Seen) -> String {
     let mut text = String::new();
     for tender in &seen.tenders {
-        tender_text(&mut text, tender);
+        tender_text(&mut text, tender, seen);
     }
     for (_, _, reason) in &seen.silent {
         paragraph(&mut text, reason);
@@ -57,7 +58,7 @@ pub(super) fn full(seen: &Seen) -> String {
     text
 }
 
-fn tender_text(text: &mut String, tender: &Status) {
+fn tender_text(text: &mut String, tender: &Status, seen: &Seen) {
     let Status {
         pid,
         host,
@@ -75,7 +76,7 @@ fn tender_text(text: &mut String, tender: &Status) {
     let heads = ["WORKER", "PID", "STATE", "AGE", "TASK", "JOBS", "MEMORY"];
     line(text, WORKER, heads);
     let workers = pools.iter().flat_map(|pool| &pool.workers);
-    workers.for_each(|worker| worker_text(text, worker));
+    workers.for_each(|worker| worker_text(text, worker, seen));
     text.push('\n');
 }
 
@@ -101,15 +102,16 @@ fn pool_text(text: &mut String, pool: &Pool) {
     wrapped(text, &why::of(pool));
 }
 
-fn worker_text(text: &mut String, worker: &Worker) {
+fn worker_text(text: &mut String, worker: &Worker, seen: &Seen) {
     let dash = || "-".to_owned();
     let trouble = match (worker.troubled, &worker.trouble, &worker.reason) {
         (true, Some(trouble), _) => Some(format!("in trouble: {trouble}")),
         (true, None, _) => Some("in trouble".to_owned()),
         (false, _, reason) => reason.clone(),
     };
-    let both = [trouble, worker.notice.clone()];
-    let remarks: Vec<String> = both.into_iter().flatten().collect();
+    let progress = seen.said(worker).and_then(TaskReport::words);
+    let all = [trouble, worker.notice.clone(), progress];
+    let remarks: Vec<String> = all.into_iter().flatten().collect();
     line(
         text,
         WORKER,

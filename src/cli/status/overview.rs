@@ -7,6 +7,7 @@ use super::seen::Seen;
 use super::table::{bytes, cut, lines_of};
 use super::tubes::short;
 use super::why;
+use crate::api::TaskReport;
 use crate::broker::TubeStats;
 use crate::cli::print::span;
 use crate::control::words::{Pool, Status, Worker};
@@ -14,6 +15,8 @@ use crate::tube::TubeName;
 
 /// So many columns a number has.
 const NUMBER: usize = 6;
+/// So many columns the memory of a worker has.
+const MEMORY: usize = 9;
 /// The columns between and beside the names.
 const BESIDE: usize = 65;
 /// No name gets more.
@@ -223,25 +226,46 @@ fn workers(frame: &mut Frame, seen: &Seen, room: Room, rows: usize) -> String {
         return String::new();
     }
     all.sort_by_key(|worker| (!worker.troubled, worker.task.is_none()));
-    let width = name_width(room);
+    let width = match seen.reports.is_empty() {
+        true => name_width(room),
+        // What commands say has the rest.
+        false => {
+            let names = all.iter().map(|worker| worker.name.chars().count());
+            names.max().unwrap_or_default().clamp(8, name_width(room))
+        }
+    };
     frame.0.push(Row::plain(""));
     let names = format!(
         "{:<width$} {:>8} {:<9} {:>10} {:>8}  {}",
         "WORKER", "PID", "STATE", "TASK", "AGE", "MEMORY"
     );
+    let names = match seen.reports.is_empty() {
+        true => names,
+        false => format!("{names}     PROGRESS"),
+    };
     frame.0.push(Row::plain(cut(&names, room.columns)));
     for worker in all.iter().take(shown) {
-        frame.0.push(worker_row(worker, width, room));
+        let said = seen.said(worker).and_then(TaskReport::words);
+        frame
+            .0
+            .push(worker_row(worker, said.as_deref(), width, room));
     }
     left(all.len() - shown, "worker")
 }
 
-fn worker_row(worker: &Worker, width: usize, room: Room) -> Row {
+fn worker_row(worker: &Worker, said: Option<&str>, width: usize, room: Room) -> Row {
     let dash = || "-".to_owned();
     let pid = worker.pid.map_or_else(dash, |pid| pid.to_string());
     let task = worker.task.map_or_else(dash, |task| task.to_string());
     let memory = worker.memory.map_or_else(dash, bytes);
-    let memory = cut(&memory, room.columns.saturating_sub(width + 40));
+    let left = room.columns.saturating_sub(width + 40);
+    let (memory, said) = match said {
+        None => (cut(&memory, left), String::new()),
+        Some(said) => {
+            let said = cut(said, left.saturating_sub(MEMORY + 3));
+            (format!("{memory:<MEMORY$}"), format!("  {said}"))
+        }
+    };
     Row::about(format!("worker {}", worker.name))
         .unwatched(format!("{:<width$}", cut(&worker.name, width)))
         .cell(format!(" {pid:>8}"))
@@ -249,6 +273,8 @@ fn worker_row(worker: &Worker, width: usize, room: Room) -> Row {
         .cell(format!(" {task:>10}"))
         .unwatched(format!(" {:>8}", span(worker.age)))
         .unwatched(format!("  {memory}"))
+        // It changes with nearly every look.
+        .unwatched(said)
 }
 
 #[cfg(test)]

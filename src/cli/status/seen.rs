@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::tubes::Tubes;
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::api::json as shape;
+use crate::api::{TaskReport, json as shape};
 use crate::cli::Failure;
 use crate::cli::reach::{odd, tenders};
 use crate::connect;
-use crate::control::words::Status;
+use crate::control::words::{Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;
+use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
 /// Between two looks.
@@ -38,6 +39,8 @@ pub(super) struct Seen {
     /// Those that live and could not be asked, and why.
     pub silent: Vec<(u32, String, String)>,
     pub counts: BTreeMap<String, Counts>,
+    /// What commands that run have said of their tasks.
+    pub reports: BTreeMap<TaskId, TaskReport>,
     /// The tubes that there is something to say of.
     pub named: BTreeSet<TubeName>,
     pub tubes: Tubes,
@@ -61,6 +64,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         tenders: Vec::new(),
         silent: Vec::new(),
         counts: BTreeMap::new(),
+        reports: BTreeMap::new(),
         named: BTreeSet::new(),
         tubes: Tubes::default(),
         schedules: 0,
@@ -83,6 +87,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
     if let Some(db) = connect::existing(store)? {
         seen.counts = db.counts()?;
         seen.counts.retain(|tube, _| named(tube));
+        seen.reports = db.reports(&seen.running())?.into_iter().collect();
         seen.tubes.of_store(&db, &seen.counts)?;
         seen.schedules = db.schedules()?.len();
         seen.tubes.retain(named);
@@ -105,6 +110,18 @@ impl Seen {
             .chain(self.tubes.names());
         self.named = names.filter_map(|name| name.parse().ok()).collect();
         self.named.extend(asked.iter().cloned());
+    }
+
+    /// What the command that a worker runs has said of its attempt.
+    pub fn said(&self, worker: &Worker) -> Option<&TaskReport> {
+        self.reports.get(&TaskId(worker.task?))
+    }
+
+    /// The tasks that workers of these tenders run.
+    fn running(&self) -> Vec<TaskId> {
+        let pools = self.tenders.iter().flat_map(|tender| &tender.pools);
+        let workers = pools.flat_map(|pool| &pool.workers);
+        workers.filter_map(|one| one.task.map(TaskId)).collect()
     }
 
     fn is_up(&self) -> bool {
@@ -142,11 +159,16 @@ impl Seen {
         let tasks: Vec<_> = counts
             .map(|(tube, counts)| shape::Counts::of(tube, counts))
             .collect();
+        let reports = self.reports.iter();
+        let reports: Vec<_> = reports
+            .map(|(task, said)| shape::Reported::of(*task, said))
+            .collect();
         json!({
             "store": self.store,
             "tenders": self.tenders,
             "silent": self.silent.iter().map(silent).collect::<Vec<_>>(),
             "tasks": tasks,
+            "reports": reports,
             "tubes": self.tubes.json(&self.named),
             "lately": self.tubes.within(),
             "commands": self.tubes.commands(),

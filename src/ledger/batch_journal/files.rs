@@ -16,12 +16,12 @@ use uuid::Uuid;
 
 use super::{BatchJournal, Done, Journal, Journaled, Journals, Trouble};
 use crate::beside::{self, Folder};
-use crate::clock::boot_id;
+use crate::ledger::whose;
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 
-/// The first of it says whose it is, and is filled up with spaces.
-const HEAD: usize = 128;
+/// The first of it says whose it is.
+const HEAD: usize = whose::LENGTH;
 
 /// What precedes the output in a note: what it is checked by, and five numbers.
 const CHECK: usize = 8;
@@ -66,13 +66,6 @@ impl Files {
         beside::batch_journal(&self.store, worker)
     }
 
-    /// What a worker's begins with; `None` where the system does not tell which boot this is.
-    fn head(&self, worker: WorkerId) -> Option<String> {
-        let boot = boot_id();
-        let whose = format!("{} {worker} {boot}", self.id);
-        (!boot.is_empty()).then(|| format!("{whose:<width$}\n", width = HEAD - 1))
-    }
-
     fn text(&self, worker: WorkerId) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         let file = self.folder.read(&self.path(worker))?.file;
@@ -81,7 +74,7 @@ impl Files {
     }
 
     fn make_file(&self, worker: WorkerId) -> io::Result<Written> {
-        let head = self.head(worker).ok_or(io::ErrorKind::Unsupported)?;
+        let head = whose::file(self.id, worker).ok_or(io::ErrorKind::Unsupported)?;
         let (file, is_new) = self.folder.open_or_create(&self.path(worker))?;
         // Nothing of one that was left here, by the worker that had this number in a store put back since, say.
         file.set_len(0)?;
@@ -106,7 +99,7 @@ impl Journals for Files {
 
     fn read(&self, worker: WorkerId, attempt: AttemptId) -> Option<Journaled> {
         let text = self.text(worker).ok()?;
-        let head = self.head(worker)?;
+        let head = whose::file(self.id, worker)?;
         let mut notes = text.strip_prefix(head.as_bytes())?;
         let mut found = Journaled::Nothing;
         while let Some((id, journaled, rest)) = first(notes) {
@@ -215,6 +208,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::clock::boot_id;
 
     const WORKER: WorkerId = WorkerId(7);
 

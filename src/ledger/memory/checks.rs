@@ -1,9 +1,10 @@
 //! What no row may be, whoever writes it: the CHECKs of `migrations/`, once more.
 
-use super::records::{AttemptRow, TaskRow, WorkerRow};
+use super::records::{AttemptRow, ReportRow, TaskRow, WorkerRow};
 use crate::ledger::error::Failed;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::{Captured, KEPT};
+use crate::task::report::{RESULT, TEXT};
 use crate::task::state::{Outcome, Status};
 
 fn all(task: Option<TaskId>, which: &str, rules: &[(&str, bool)]) -> Result<(), Failed> {
@@ -80,8 +81,12 @@ pub(super) fn task(id: TaskId, row: &TaskRow) -> Result<(), Failed> {
 pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(), Failed> {
     let code_fits = |code: Option<i32>| code.is_none_or(|code| (0..=255).contains(&code));
     let has = |outcome: &Outcome| (outcome.exit_code().is_some(), outcome.signal().is_some());
-    let fits = match &row.outcome {
-        Outcome::Exited(_) => has(&row.outcome) == (true, false),
+    let outcome = match &row.outcome {
+        Outcome::GaveUp { ended, .. } => ended,
+        outcome => outcome,
+    };
+    let fits = match outcome {
+        Outcome::Exited(_) | Outcome::Deferred { .. } => has(&row.outcome) == (true, false),
         Outcome::Signalled(_) | Outcome::OutOfMemory => has(&row.outcome) == (false, true),
         Outcome::TimedOut(_) | Outcome::Cancelled(_) | Outcome::Interrupted(_) => {
             has(&row.outcome) != (true, true)
@@ -90,6 +95,7 @@ pub(super) fn attempt(id: AttemptId, row: &AttemptRow, is_new: bool) -> Result<(
         | Outcome::Refused { .. }
         | Outcome::CouldNotStart { .. }
         | Outcome::Lost(_) => has(&row.outcome) == (false, false),
+        Outcome::GaveUp { .. } => false,
     };
     all(
         Some(id.task),
@@ -135,6 +141,26 @@ pub(super) fn fire(id: TaskId, is_new: bool, has_task: bool) -> Result<(), Faile
         &[
             ("no time of a schedule has two", is_new),
             ("it is a task's", has_task),
+        ],
+    )
+}
+
+pub(super) fn report(id: TaskId, row: &ReportRow, is_there: bool) -> Result<(), Failed> {
+    let is_within =
+        |text: &Option<String>, most| text.as_ref().is_none_or(|text| text.len() <= most);
+    let percent = row.progress.percent;
+    all(
+        Some(id),
+        &format!("what the command of task {id} said"),
+        &[
+            ("its task is there", is_there),
+            ("its attempt has a number", row.number > 0),
+            (
+                "progress is from 0 to 100",
+                percent.is_none_or(|percent| (0.0..=100.0).contains(&percent)),
+            ),
+            ("a message is cut", is_within(&row.progress.message, TEXT)),
+            ("a result has its limit", is_within(&row.result, RESULT)),
         ],
     )
 }

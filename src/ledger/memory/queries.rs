@@ -1,11 +1,11 @@
 //! What is asked of the tables, and how a row is changed.
 
-use super::records::{AttemptRow, ForeignMark, TaskRow};
+use super::records::{AttemptRow, ForeignMark, ReportRow, TaskRow};
 use super::tables::Tables;
 use crate::ledger::cleanup::Old;
 use crate::ledger::error::Failed;
 use crate::ledger::filter::Seen;
-use crate::ledger::read::{Attempt, Task};
+use crate::ledger::read::{Attempt, Report, Task};
 use crate::ledger::recover::{Fingerprint, UnverifiedJob};
 use crate::ledger::rows::{self, Listed};
 use crate::task::Millis;
@@ -165,6 +165,7 @@ impl Tables {
                 finished: row.finished,
                 attempts_total: row.attempt.unsigned_abs(),
                 attempts,
+                report: self.report(task).map(|said| reported(said, with_body)),
             },
             owner: row.owner,
         }
@@ -196,7 +197,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
     }
 }
 
-fn shown(number: i64, row: &AttemptRow) -> Attempt {
+pub(super) fn shown(number: i64, row: &AttemptRow) -> Attempt {
     Attempt {
         number,
         worker: row.worker.clone(),
@@ -208,6 +209,17 @@ fn shown(number: i64, row: &AttemptRow) -> Attempt {
         reason: row.outcome.reason().map(Into::into),
         took: row.took,
         output: None,
+    }
+}
+
+pub(super) fn reported(row: &ReportRow, whole: bool) -> Report {
+    Report {
+        attempt: row.number,
+        at: row.at,
+        percent: row.progress.percent,
+        message: row.progress.message.clone(),
+        result: row.result.clone().filter(|_| whole),
+        has_result: row.result.is_some(),
     }
 }
 

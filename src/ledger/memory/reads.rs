@@ -1,19 +1,19 @@
 //! What may be looked at, in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::Range;
 
 use super::Transaction;
-use super::queries::{self, limited};
+use super::queries::{self, limited, reported, shown};
 use super::records::TaskRow;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, FireRow, Held, Listed, Of, Reads, Running, ScheduleRow,
-    Scheduled, Tally, Wants, Wish,
+    self, Backlog, Each, EachPicked, Ends, FireRow, Held, Listed, Newest, Of, Reads, Running,
+    ScheduleRow, Scheduled, Tally, Wants, Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -304,12 +304,15 @@ impl Reads for Transaction<'_> {
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
-        for (id, row) in tables.tasks().range(..below).rev() {
+        if within.is_empty() {
+            return Ok(());
+        }
+        for (id, row) in tables.tasks().range(within).rev() {
             if filter.passes(&row.seen(*id)) && !each(tables.listed(*id, row, false, attempts))? {
                 return Ok(());
             }
@@ -320,21 +323,25 @@ impl Reads for Transaction<'_> {
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed> {
         let tables = self.0.borrow();
-        if after >= up_to {
+        if within.is_empty() {
             return Ok(());
         }
-        let within = (Bound::Excluded(after), Bound::Included(up_to));
         for (id, row) in tables.tasks().range(within) {
             if filter.passes(&row.seen(*id)) && !each(*id, row.owner)? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed> {
+        let tables = self.0.borrow();
+        let mut those = tables.tasks().range(from..);
+        Ok(those.next().map(|(id, row)| (*id, row.created)))
     }
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
@@ -387,6 +394,28 @@ impl Reads for Transaction<'_> {
             .unwrap_or_default())
     }
 
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        let tables = self.0.borrow();
+        let found = match key {
+            Key::Id(id) => tables.task(id).map(|row| (id, row)),
+            Key::Uuid(uuid) => tables.by_uuid(uuid),
+        };
+        Ok(found.map(|(task, row)| Newest {
+            task,
+            status: row.status,
+            due: row.due,
+            attempt: row.attempt,
+            worker: row.worker,
+            owner: row.owner,
+        }))
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        let tables = self.0.borrow();
+        let found = tables.attempt(attempt);
+        Ok(found.map(|row| shown(attempt.number, row)))
+    }
+
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
     }
@@ -428,6 +457,22 @@ impl Reads for Transaction<'_> {
             scheduled_for: fire.scheduled_for.clone(),
             backfilled: fire.backfilled,
         }))
+    }
+
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed> {
+        let tables = self.0.borrow();
+        let newest = tables.workers().iter().rev().take(most);
+        let of = newest.filter(|(_, row)| row.worker.tube == tube.as_str());
+        Ok(of.map(|(id, row)| (*id, row.stopped)).collect())
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.report(task).map(|said| reported(said, false)))
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {

@@ -7,6 +7,7 @@ use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
+use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
@@ -85,11 +86,21 @@ pub(super) struct Fire {
     pub backfilled: bool,
 }
 
+/// What a command has said of its attempt.
+#[derive(Debug, Clone)]
+pub(super) struct ReportRow {
+    pub number: i64,
+    pub at: Millis,
+    pub progress: Progress,
+    pub result: Option<String>,
+}
+
 /// A worker.
 #[derive(Debug, Clone)]
 pub(super) struct WorkerRow {
     pub worker: NewWorker,
     pub boot: String,
+    pub stopped: Option<Millis>,
     pub told: Option<Millis>,
     pub hung: Option<Millis>,
 }

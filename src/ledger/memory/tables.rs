@@ -11,7 +11,7 @@ use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 
 use super::checks;
-use super::records::{AttemptRow, Fire, TaskRow, WorkerRow};
+use super::records::{AttemptRow, Fire, ReportRow, TaskRow, WorkerRow};
 
 /// A table, and what of it was otherwise when the transaction began.
 #[derive(Debug, Clone)]
@@ -66,6 +66,7 @@ pub(super) struct Tables {
     tasks: Table<TaskId, TaskRow>,
     attempts: Table<AttemptId, AttemptRow>,
     output: Table<AttemptId, Captured>,
+    reports: Table<TaskId, ReportRow>,
     workers: Table<WorkerId, WorkerRow>,
     /// No two tasks have one.
     uuids: Table<Uuid, TaskId>,
@@ -84,6 +85,7 @@ pub(super) struct Written {
     tasks: usize,
     attempts: usize,
     output: usize,
+    reports: usize,
     workers: usize,
     uuids: usize,
     numbers: usize,
@@ -117,6 +119,10 @@ impl Tables {
 
     pub fn output(&self, attempt: AttemptId) -> Option<&Captured> {
         self.output.get(attempt)
+    }
+
+    pub fn report(&self, task: TaskId) -> Option<&ReportRow> {
+        self.reports.get(task)
     }
 
     pub fn workers(&self) -> &BTreeMap<WorkerId, WorkerRow> {
@@ -164,6 +170,7 @@ impl Tables {
         if self.fires.get(id).is_some() {
             self.fires.put(id, None);
         }
+        self.reports.put(id, None);
         self.tasks.put(id, None);
     }
 
@@ -178,6 +185,12 @@ impl Tables {
         let is_new = self.output(id).is_none() && self.attempt(id).is_some();
         checks::output(id, &output, is_new)?;
         self.output.put(id, Some(output));
+        Ok(())
+    }
+
+    pub fn set_report(&mut self, id: TaskId, row: ReportRow) -> Result<(), Failed> {
+        checks::report(id, &row, self.task(id).is_some())?;
+        self.reports.put(id, Some(row));
         Ok(())
     }
 
@@ -231,6 +244,7 @@ impl Tables {
             tasks,
             attempts,
             output,
+            reports,
             workers,
             uuids,
             numbers,
@@ -242,6 +256,7 @@ impl Tables {
         tasks.before.clear();
         attempts.before.clear();
         output.before.clear();
+        reports.before.clear();
         workers.before.clear();
         uuids.before.clear();
         numbers.before.clear();
@@ -262,6 +277,7 @@ impl Tables {
             tasks: self.tasks.before.len(),
             attempts: self.attempts.before.len(),
             output: self.output.before.len(),
+            reports: self.reports.before.len(),
             workers: self.workers.before.len(),
             uuids: self.uuids.before.len(),
             numbers: self.numbers.before.len(),
@@ -278,6 +294,7 @@ impl Tables {
             tasks,
             attempts,
             output,
+            reports,
             workers,
             uuids,
             numbers,
@@ -289,6 +306,7 @@ impl Tables {
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
         output.undo(written.output);
+        reports.undo(written.reports);
         workers.undo(written.workers);
         uuids.undo(written.uuids);
         numbers.undo(written.numbers);

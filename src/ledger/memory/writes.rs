@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Transaction;
 use super::queries::{column, row};
-use super::records::{AttemptRow, Fire, ForeignMark, Numbered, TaskRow, WorkerRow};
+use super::records::{AttemptRow, Fire, ForeignMark, Numbered, ReportRow, TaskRow, WorkerRow};
 use crate::broker::JobId;
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::Old;
@@ -14,7 +14,7 @@ use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
     self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
-    Rows,
+    Rows, Said,
 };
 use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
 use crate::ledger::worker::NewWorker;
@@ -319,11 +319,22 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_output(attempt, output.clone())
     }
 
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        let row = ReportRow {
+            number: said.id.number,
+            at: said.at,
+            progress: said.progress.clone(),
+            result: said.result.map(str::to_owned),
+        };
+        self.0.borrow_mut().set_report(said.id.task, row)
+    }
+
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
         let tables = self.0.borrow();
         Ok(tables.attempt(attempt).map(|row| Recorded {
             outcome: row.outcome.word().to_owned(),
             exit_code: row.outcome.exit_code(),
+            has_reason: row.outcome.reason().is_some(),
         }))
     }
 
@@ -405,10 +416,10 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
         self.0.borrow_mut().change(
             task,
-            |row| row.status == Status::Failed,
+            |row| row.status == status,
             |row| row.kicks = row.kicks.max(column(kicks)),
         )?;
         Ok(())
@@ -441,6 +452,7 @@ impl Rows for Transaction<'_> {
                 generation: row.generation,
             },
             uuid: row.uuid,
+            command: row.command.clone(),
             tube: row.tube.clone(),
             priority: row.priority,
             ttr: Some(row.ttr),
@@ -523,13 +535,18 @@ impl Rows for Transaction<'_> {
         self.0.borrow_mut().add_worker(WorkerRow {
             worker: worker.clone(),
             boot: boot.to_owned(),
+            stopped: None,
             told: None,
             hung: None,
         })
     }
 
-    /// Nobody reads it.
-    fn set_stopped(&self, _: WorkerId, _: Option<Millis>) -> Result<(), Failed> {
+    fn set_stopped(&self, worker: WorkerId, stopped: Option<Millis>) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        if let Some(mut row) = tables.workers().get(&worker).cloned() {
+            row.stopped = stopped;
+            tables.write_worker(worker, Some(row));
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::task::Millis;
-use crate::task::id::TaskId;
+use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
@@ -139,6 +139,39 @@ pub struct Task {
     pub attempts_total: u64,
     /// The newest of them, the oldest first: [`LISTED`](super::LISTED) in a list, [`SHOWN`](super::SHOWN) of one task.
     pub attempts: Vec<Attempt>,
+    /// What its command has said of it through its report descriptor, if it has said anything.
+    pub report: Option<Report>,
+}
+
+/// What a task's command has said of it, as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The number of the attempt that said it, which need not be the newest.
+    pub attempt: i64,
+    /// When it was kept.
+    pub at: Millis,
+    /// How far the attempt was, from 0 to 100.
+    pub percent: Option<f64>,
+    /// What the attempt was at.
+    pub message: Option<String>,
+    /// What the task came to: JSON, as it was written. Only of a task that is done, and only where it was asked for.
+    pub result: Option<String>,
+    /// There is a result.
+    pub has_result: bool,
+}
+
+impl Report {
+    /// How far the attempt is, in words; `None` where its command has said nothing of that.
+    pub fn words(&self) -> Option<String> {
+        // To a tenth, and a whole number as one.
+        let percent = self
+            .percent
+            .map(|percent| format!("{} %", (percent * 10.0).round() / 10.0));
+        let said = [percent, self.message.clone()];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
 }
 
 impl Task {
@@ -189,8 +222,25 @@ pub struct Attempt {
     pub output: Option<Captured>,
 }
 
+/// Where a task stands, for whoever follows what its attempts print.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub status: DisplayedStatus,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// The number of its newest attempt; 0 before the first.
+    pub newest: i64,
+    /// Who runs that, if it has not ended.
+    pub runs: Option<WorkerId>,
+    /// The attempt that was asked for, if that has ended, with what it printed.
+    pub ended: Option<Attempt>,
+}
+
 /// Whose task is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Key {
     /// By its number.
@@ -214,5 +264,14 @@ impl From<i64> for Key {
 impl From<Uuid> for Key {
     fn from(uuid: Uuid) -> Key {
         Key::Uuid(uuid)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Id(id) => id.fmt(f),
+            Key::Uuid(uuid) => uuid.fmt(f),
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
@@ -197,6 +198,19 @@ pub struct EndedAttempt<'a> {
     pub took: Option<Resources>,
 }
 
+/// What a command has said of its attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Which attempt. It is the newest of its task.
+    pub id: AttemptId,
+    /// When that was kept.
+    pub at: Millis,
+    /// How far the attempt is.
+    pub progress: &'a Progress,
+    /// What the task came to, as JSON; `None`: nothing was said, or the attempt is not done.
+    pub result: Option<&'a str>,
+}
+
 /// How an attempt is recorded to have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -204,6 +218,8 @@ pub struct Recorded {
     pub outcome: String,
     /// The exit code, if there was one.
     pub exit_code: Option<i32>,
+    /// There is a reason beside them: of one that exited, that its command said that the task failed.
+    pub has_reason: bool,
 }
 
 /// Who runs or ran the newest attempt of a task.
@@ -228,6 +244,8 @@ pub struct BegunPut {
     pub put: PutId,
     /// The task's identity.
     pub uuid: Uuid,
+    /// The name of its command, where it is known.
+    pub command: Option<String>,
     /// Where the job will wait.
     pub tube: TubeName,
     /// The job's priority.
@@ -315,6 +333,23 @@ pub struct Listed {
     /// The task, its status as it is recorded.
     pub task: Task,
     /// Who answers for it, if it runs.
+    pub owner: Option<WorkerId>,
+}
+
+/// Where a task stands, and its newest attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands, as that is recorded.
+    pub status: Status,
+    /// When it may run, while it waits.
+    pub due: Option<Millis>,
+    /// The number of the attempt that has begun last; 0 before the first.
+    pub attempt: i64,
+    /// Who runs or ran that.
+    pub worker: Option<WorkerId>,
+    /// Who answers for it while it runs.
     pub owner: Option<WorkerId>,
 }
 

@@ -62,10 +62,12 @@ pub(super) fn outcome(change: &Connection, attempt: AttemptId) -> Result<Option<
         Ok(Recorded {
             outcome: row.get(0)?,
             exit_code: row.get(1)?,
+            has_reason: row.get(2)?,
         })
     };
     Ok(change
-        .prepare_cached("SELECT outcome, exit_code FROM attempts WHERE task = ?1 AND number = ?2")?
+        .prepare_cached("SELECT outcome, exit_code, reason IS NOT NULL FROM attempts WHERE task = ?1 AND number = ?2",
+        )?
         .query_row(params![attempt.task, attempt.number], recorded)
         .optional()?)
 }

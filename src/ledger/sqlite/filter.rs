@@ -1,5 +1,7 @@
 //! A filter in SQL: the text is made of what is asked for, and never of a value. Whatever a value is, it is bound.
 
+use std::ops::Range;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -16,60 +18,33 @@ pub(super) struct Query {
     pub values: Vec<Value>,
 }
 
-/// The ids and other columns of the tasks below an id, the newest first.
-pub(super) fn newest(columns: &str, filter: &Filter, below: TaskId) -> Query {
-    let bounds = Bounds {
-        condition: "{id} < ?1",
-        values: vec![below.0.into()],
-        order: "DESC",
-    };
-    let ids = filter.ids.iter().flatten().filter(|id| **id < below);
-    query(columns, filter, bounds, ids)
+/// The ids and other columns of the tasks of some numbers, the newest first.
+pub(super) fn newest(columns: &str, filter: &Filter, within: &Range<TaskId>) -> Query {
+    query(columns, filter, within, "DESC")
 }
 
-/// The ids of tasks behind one, up to another, the oldest first; and who answers for them, where that matters.
-pub(super) fn oldest(filter: &Filter, after: TaskId, up_to: TaskId) -> Query {
+/// The ids of tasks of some numbers, the oldest first; and who answers for them, where that matters.
+pub(super) fn oldest(filter: &Filter, within: &Range<TaskId>) -> Query {
     let columns = match filter.asks_who_lives() {
         true => "owner",
         false => "NULL",
     };
-    let bounds = Bounds {
-        condition: "{id} > ?1 AND {id} <= ?2",
-        values: vec![after.0.into(), up_to.0.into()],
-        order: "",
-    };
-    let within = |id: &&TaskId| **id > after && **id <= up_to;
-    let ids = filter.ids.iter().flatten().filter(within);
-    query(columns, filter, bounds, ids)
+    query(columns, filter, within, "")
 }
 
 /// The task has, among its tags, one that is so.
 const AMONG: &str = "EXISTS (SELECT 1 FROM tags AS others WHERE others.task = tasks.id AND ";
 
-struct Bounds {
-    condition: &'static str,
-    values: Vec<Value>,
-    order: &'static str,
-}
-
 /// What the words of a filter come to, each bound by its number. The first column is the id.
-fn query<'a>(
-    columns: &str,
-    filter: &Filter,
-    bounds: Bounds,
-    ids: impl Iterator<Item = &'a TaskId>,
-) -> Query {
-    let Bounds {
-        condition,
-        mut values,
-        order,
-    } = bounds;
+fn query(columns: &str, filter: &Filter, within: &Range<TaskId>, order: &str) -> Query {
+    let mut values: Vec<Value> = vec![within.start.0.into(), within.end.0.into()];
     let mut more = String::new();
     let mut say = |before: &str, value: Value, after: &str| {
         values.push(value);
         more.push_str(&format!(" AND {before}?{}{after}", values.len()));
     };
-    if filter.ids.is_some() {
+    if let Some(ids) = &filter.ids {
+        let ids = ids.iter().filter(|id| within.contains(id));
         let ids: Vec<String> = ids.map(ToString::to_string).collect();
         let ids = format!("[{}]", ids.join(","));
         say("id IN (SELECT value FROM json_each(", ids.into(), "))");
@@ -108,9 +83,8 @@ fn query<'a>(
         None => ("id", "tasks"),
         Some(_) => ("tags.task", "tags CROSS JOIN tasks ON tasks.id = tags.task"),
     };
-    let condition = condition.replace("{id}", id);
     let select = |status: String| {
-        format!("SELECT {id}, {columns} FROM {from} WHERE {condition}{status}{more}")
+        format!("SELECT {id}, {columns} FROM {from} WHERE {id} >= ?1 AND {id} < ?2{status}{more}")
     };
     let parts: Vec<String> = statuses(filter).into_iter().map(select).collect();
     // Parts that each come in order are merged, where one of all would be sorted, for each page anew.
@@ -164,11 +138,10 @@ fn statuses(filter: &Filter) -> Vec<String> {
 pub(super) fn pick(
     look: &Connection,
     filter: &Filter,
-    after: TaskId,
-    up_to: TaskId,
+    within: Range<TaskId>,
     each: &mut EachPicked<'_>,
 ) -> Result<(), Failed> {
-    let Query { sql, values } = oldest(filter, after, up_to);
+    let Query { sql, values } = oldest(filter, &within);
     let mut statement = look.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {

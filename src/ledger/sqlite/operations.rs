@@ -1,20 +1,20 @@
 //! The operations on rows, each by its statement.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, minutes, puts, read, recover, schedules, tags, tasks,
-    workers,
+    Connected, attempts, cleanup, filter, minutes, puts, read, recover, reports, schedules, tags,
+    tasks, workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::read::{Filter, Key};
+use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
-    KeptJob, Known, Listed, NewRow, NewWorker, Old, Ran, RanBy, Reads, Recorded, Rows, Running,
-    Tally, TaskRow, Unsure, UnverifiedJob, Wish,
+    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
+    Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
 use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
@@ -136,21 +136,24 @@ impl Reads for Connected<'_> {
     fn page(
         &self,
         filter: &Filter,
-        below: TaskId,
+        within: Range<TaskId>,
         attempts: u32,
         each: &mut Each<'_>,
     ) -> Result<(), Failed> {
-        read::page(self.0, filter, below, attempts, each)
+        read::page(self.0, filter, within, attempts, each)
     }
 
     fn pick(
         &self,
         filter: &Filter,
-        after: TaskId,
-        up_to: TaskId,
+        within: Range<TaskId>,
         each: &mut EachPicked<'_>,
     ) -> Result<(), Failed> {
-        filter::pick(self.0, filter, after, up_to, each)
+        filter::pick(self.0, filter, within, each)
+    }
+
+    fn recorded_from(&self, from: TaskId) -> Result<Option<(TaskId, Millis)>, Failed> {
+        read::recorded_from(self.0, from)
     }
 
     fn shown(&self, key: Key, attempts: u32) -> Result<Option<Listed>, Failed> {
@@ -169,8 +172,20 @@ impl Reads for Connected<'_> {
         tags::of(self.0, task)
     }
 
+    fn newest(&self, key: Key) -> Result<Option<Newest>, Failed> {
+        read::newest(self.0, key)
+    }
+
+    fn attempt(&self, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+        read::attempt(self.0, attempt)
+    }
+
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         attempts::output(self.0, attempt)
+    }
+
+    fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {
+        reports::one(self.0, task)
     }
 
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
@@ -195,6 +210,14 @@ impl Reads for Connected<'_> {
 
     fn scheduled(&self, task: TaskId) -> Result<Option<Scheduled>, Failed> {
         schedules::of_task(self.0, task)
+    }
+
+    fn workers_of(
+        &self,
+        tube: &TubeName,
+        most: usize,
+    ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed> {
+        workers::of(self.0, tube, most)
     }
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {
@@ -287,6 +310,10 @@ impl Rows for Connected<'_> {
         attempts::add_output(self.0, attempt, output)
     }
 
+    fn set_report(&self, said: &Said<'_>) -> Result<(), Failed> {
+        reports::set(self.0, said)
+    }
+
     fn outcome(&self, attempt: AttemptId) -> Result<Option<Recorded>, Failed> {
         attempts::outcome(self.0, attempt)
     }
@@ -331,8 +358,8 @@ impl Rows for Connected<'_> {
         tasks::set_due(self.0, task, due)
     }
 
-    fn raise_kicks(&self, task: TaskId, kicks: u64) -> Result<(), Failed> {
-        puts::raise_kicks(self.0, task, kicks)
+    fn raise_kicks(&self, task: TaskId, status: Status, kicks: u64) -> Result<(), Failed> {
+        puts::raise_kicks(self.0, task, status, kicks)
     }
 
     fn begin_put(

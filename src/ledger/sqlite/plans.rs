@@ -1,12 +1,15 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, recover, schedules, tasks, workers};
+use super::{cleanup, filter, minutes, puts, read, recover, schedules, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
 use crate::task::Millis;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
+use std::ops::Range;
+
+const ALL: Range<TaskId> = TaskId::BEFORE_ALL..TaskId::AFTER_ALL;
 
 /// How SQLite goes about a query, a step a line.
 fn plan(db: &Database, sql: &str) -> String {
@@ -29,7 +32,7 @@ fn queries_go_by_their_indices() {
             .extend(status.and_then(DisplayedStatus::from_word));
         filter.tube = tube.map(String::from);
         filter.command = command.map(String::from);
-        filter::newest("reason", &filter, TaskId::AFTER_ALL).sql
+        filter::newest("reason", &filter, &ALL).sql
     };
     let old = Old {
         statuses: vec![Status::Done, Status::Failed],
@@ -39,6 +42,8 @@ fn queries_go_by_their_indices() {
         (tasks::by_uuid(), "USING INDEX tasks_uuid"),
         (tasks::by_id(), "tasks USING INTEGER PRIMARY KEY"),
         (puts::HELD.into(), "tasks USING INTEGER PRIMARY KEY"),
+        (read::newest_sql("uuid"), "USING INDEX tasks_uuid"),
+        (read::newest_sql("id"), "tasks USING INTEGER PRIMARY KEY"),
         (puts::to_put_sql(), "tasks USING INTEGER PRIMARY KEY"),
         (
             puts::NOTED.into(),
@@ -67,6 +72,10 @@ fn queries_go_by_their_indices() {
             "USING INDEX tasks_status",
         ),
         (cleanup::old_sql(&old), "INDEX tasks_finished"),
+        (
+            read::RECORDED_FROM.into(),
+            "tasks USING INTEGER PRIMARY KEY",
+        ),
         (
             recover::MISSING.into(),
             "puts USING PRIMARY KEY (tube=? AND task>?)",
@@ -192,8 +201,8 @@ fn no_page_is_sorted_whatever_is_filtered_for() {
         ),
     ];
     for (filter, by) in table {
-        let oldest = filter::oldest(&filter, TaskId::BEFORE_ALL, TaskId::AFTER_ALL).sql;
-        let newest = filter::newest("reason", &filter, TaskId::AFTER_ALL).sql;
+        let oldest = filter::oldest(&filter, &ALL).sql;
+        let newest = filter::newest("reason", &filter, &ALL).sql;
         let (oldest, newest) = (plan(&db, &oldest), plan(&db, &newest));
         assert!(oldest.contains(by), "{filter:?}\n{oldest}");
         for plan in [oldest, newest] {

@@ -130,7 +130,7 @@ pub(super) fn to_put_sql() -> String {
             iif(reason IS NULL, due - max(?3, {WAITS_SINCE}), 0),
             iif(foreign_jobs.task IS NULL, task_jobs.job, foreign_jobs.job),
             iif(foreign_jobs.task IS NULL, task_jobs.instance, foreign_jobs.instance),
-            coalesce(foreign_jobs.gone, task_jobs.gone, 0), later IS NOT NULL
+            coalesce(foreign_jobs.gone, task_jobs.gone, 0), later IS NOT NULL, command
          FROM tasks
          LEFT JOIN foreign_jobs ON foreign_jobs.task = id
          LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -159,10 +159,12 @@ pub(super) fn begin(
                 text(row, 7)?,
                 row.get::<_, bool>(8)?,
                 row.get::<_, bool>(9)?,
+                text(row, 10)?,
             ))
         })
         .optional()?;
-    let Some((uuid, tube, priority, ttr, before, due_in, job, instance, deleted, later)) = row
+    let Some((uuid, tube, priority, ttr, before, due_in, job, instance, deleted, later, command)) =
+        row
     else {
         return Ok(None);
     };
@@ -184,6 +186,7 @@ pub(super) fn begin(
     Ok(Some(BegunPut {
         put: PutId { task, generation },
         uuid: Uuid::from_bytes(uuid),
+        command,
         tube: tube
             .parse()
             .map_err(|e| Failed::row(task, nonsense(&format!("task {task}: {e}"))))?,
@@ -306,14 +309,19 @@ pub(super) fn set_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result
     Ok(())
 }
 
-pub(super) fn raise_kicks(change: &Connection, task: TaskId, kicks: u64) -> Result<(), Failed> {
+pub(super) fn raise_kicks(
+    change: &Connection,
+    task: TaskId,
+    status: Status,
+    kicks: u64,
+) -> Result<(), Failed> {
     let known: Option<i64> = change
         .prepare_cached(
             "SELECT coalesce((SELECT kicks FROM foreign_jobs WHERE task = ?1),
                              (SELECT kicks FROM task_jobs WHERE task = ?1 AND broker = 1), 0)
-             FROM tasks WHERE id = ?1 AND status = 'failed'",
+             FROM tasks WHERE id = ?1 AND status = ?2",
         )?
-        .query_row([task], |row| row.get(0))
+        .query_row(params![task, status.as_str()], |row| row.get(0))
         .optional()?;
     match known {
         Some(known) if known < column(kicks) => set_kicks(change, task, kicks),

@@ -1,5 +1,6 @@
 //! Rows as they are shown.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
@@ -8,10 +9,12 @@ use uuid::Uuid;
 use super::columns::{some_text, text};
 use super::error::nonsense;
 use super::filter::{self, Query};
+use super::reports::{self, REPORT};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Task};
-use crate::ledger::rows::{Each, Listed};
-use crate::task::id::TaskId;
+use crate::ledger::rows::{Each, Listed, Newest};
+use crate::task::Millis;
+use crate::task::id::{AttemptId, TaskId};
 use crate::task::resources::Resources;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -32,16 +35,16 @@ const COLUMNS: &str =
 pub(super) fn page(
     look: &Connection,
     filter: &Filter,
-    below: TaskId,
+    within: Range<TaskId>,
     most: u32,
     each: &mut Each<'_>,
 ) -> Result<(), Failed> {
-    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, below);
+    let Query { sql, values } = filter::newest(&format!("{COLUMNS}, NULL"), filter, &within);
     let mut statement = look.prepare_cached(&sql)?;
-    let mut attempts = look.prepare_cached(ATTEMPTS)?;
+    let mut beside = Beside::of(look)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
-        if !each(listed(row, &mut attempts, most)?)? {
+        if !each(listed(row, &mut beside, most, false)?)? {
             return Ok(());
         }
     }
@@ -56,8 +59,8 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
     let mut statement = look.prepare_cached(&format!(
         "SELECT id, {COLUMNS}, body FROM tasks WHERE {by} = ?1"
     ))?;
-    let mut attempts = look.prepare_cached(ATTEMPTS)?;
-    let read = |row: &Row<'_>| Ok(listed(row, &mut attempts, most));
+    let mut beside = Beside::of(look)?;
+    let read = |row: &Row<'_>| Ok(listed(row, &mut beside, most, true));
     let found = match key {
         Key::Id(id) => statement.query_row([id], read),
         Key::Uuid(uuid) => statement.query_row([uuid.as_bytes()], read),
@@ -65,16 +68,95 @@ pub(super) fn shown(look: &Connection, key: Key, most: u32) -> Result<Option<Lis
     found.optional()?.transpose()
 }
 
-const ATTEMPTS: &str =
-    "SELECT number, worker, started, finished, outcome, exit_code, signal, reason,
-        user_time, system_time, peak_memory
-    FROM attempts WHERE task = ?1 ORDER BY number DESC LIMIT ?2";
+/// By the rows' own order.
+pub(super) const RECORDED_FROM: &str =
+    "SELECT id, created FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 1";
 
-fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Result<Listed, Failed> {
+pub(super) fn recorded_from(
+    look: &Connection,
+    from: TaskId,
+) -> Result<Option<(TaskId, Millis)>, Failed> {
+    let mut select = look.prepare_cached(RECORDED_FROM)?;
+    let found = select.query_row([from], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
+/// What is asked of an attempt that has ended, of which attempts of the task ?1.
+fn attempts_sql(which: &str) -> String {
+    format!(
+        "SELECT number, worker, started, finished, outcome, exit_code, signal, reason,
+            user_time, system_time, peak_memory
+        FROM attempts WHERE task = ?1 {which}"
+    )
+}
+
+const NEWEST: &str = "ORDER BY number DESC LIMIT ?2";
+
+/// The query for where a task stands, by its number or its uuid.
+pub(super) fn newest_sql(by: &str) -> String {
+    format!("SELECT id, status, due, attempt, worker, owner FROM tasks WHERE {by} = ?1")
+}
+
+pub(super) fn newest(look: &Connection, key: Key) -> Result<Option<Newest>, Failed> {
+    let read = |row: &Row<'_>| {
+        let (task, word) = (row.get(0)?, text(row, 1)?.unwrap_or_default());
+        let status = Status::from_word(&word).ok_or_else(|| {
+            Failed::row(task, nonsense(&format!("a task with the status '{word}'")))
+        });
+        let (due, attempt) = (row.get(2)?, row.get(3)?);
+        let (worker, owner) = (row.get(4)?, row.get(5)?);
+        Ok(status.map(|status| Newest {
+            task,
+            status,
+            due,
+            attempt,
+            worker,
+            owner,
+        }))
+    };
+    let found = match key {
+        Key::Id(id) => look
+            .prepare_cached(&newest_sql("id"))?
+            .query_row([id], read),
+        Key::Uuid(uuid) => look
+            .prepare_cached(&newest_sql("uuid"))?
+            .query_row([uuid.as_bytes()], read),
+    };
+    found.optional()?.transpose()
+}
+
+pub(super) fn attempt(look: &Connection, attempt: AttemptId) -> Result<Option<Attempt>, Failed> {
+    let found = look
+        .prepare_cached(&attempts_sql("AND number = ?2"))?
+        .query_row(params![attempt.task, attempt.number], ended);
+    Ok(found.optional()?)
+}
+
+/// What else is asked for each task.
+struct Beside<'a> {
+    attempts: CachedStatement<'a>,
+    report: CachedStatement<'a>,
+}
+
+impl<'a> Beside<'a> {
+    fn of(look: &'a Connection) -> Result<Beside<'a>, Failed> {
+        Ok(Beside {
+            attempts: look.prepare_cached(&attempts_sql(NEWEST))?,
+            report: look.prepare_cached(REPORT)?,
+        })
+    }
+}
+
+fn listed(
+    row: &Row<'_>,
+    beside: &mut Beside<'_>,
+    most: u32,
+    whole: bool,
+) -> Result<Listed, Failed> {
     let id: TaskId = row.get(0)?;
     let running = running(row)?;
     let most = most.saturating_sub(running.is_some().into());
-    let before = attempts.query_map(params![id, most], ended)?;
+    let before = beside.attempts.query_map(params![id, most], ended)?;
     let mut attempts: Vec<Attempt> = before.collect::<Result<_, _>>()?;
     attempts.reverse();
     attempts.extend(running);
@@ -103,6 +185,7 @@ fn listed(row: &Row<'_>, attempts: &mut CachedStatement<'_>, most: u32) -> Resul
         // They are counted from 1, and none is ever deleted by itself.
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
+        report: reports::of(&mut beside.report, id, whole)?,
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })

@@ -23,7 +23,7 @@ const SELECT_TASK: &str =
     "SELECT id, uuid, tasks.tube, status, due, foreign_jobs.task IS NOT NULL, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, coalesce(foreign_jobs.kicks, task_jobs.kicks, 0),
     coalesce(puts.generation, task_jobs.generation, 0), worker, ahead,
-    status = 'waiting' AND reason IS NOT NULL
+    status = 'waiting' AND reason IS NOT NULL, deferred
     FROM tasks
     LEFT JOIN foreign_jobs ON foreign_jobs.task = id
     LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -163,7 +163,8 @@ pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Fa
     change
         .prepare_cached(
             "UPDATE tasks SET status = 'running', due = NULL, later = NULL, finished = NULL, reason = NULL,
-                attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7
+                attempt = ?2, owner = ?3, worker = ?3, started = ?4, spent = ?5, lost = ?6, ahead = ?7,
+                deferred = ?8
              WHERE id = ?1",
         )?
         .execute(params![
@@ -173,7 +174,8 @@ pub(super) fn begin(change: &Connection, beginning: &Beginning) -> Result<(), Fa
             beginning.started,
             beginning.budget.spent,
             beginning.budget.lost,
-            beginning.ahead
+            beginning.ahead,
+            beginning.budget.deferred,
         ])?;
     Ok(())
 }
@@ -190,7 +192,7 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
     let ended = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
-                started = coalesce(?10, started), ahead = 0, cancel_asked = NULL, cancel_now = 0
+                started = coalesce(?10, started), ahead = 0, cancel_asked = NULL, cancel_now = 0, deferred = ?11
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
         )?
         .execute(params![
@@ -204,6 +206,7 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
             ending.budget.spent,
             ending.budget.lost,
             ending.started,
+            ending.budget.deferred,
         ])?
         == 1;
     if let Some(kicks) = ending.kicks.filter(|_| ended) {
@@ -256,12 +259,13 @@ pub(super) fn wish(look: &Connection, task: TaskId) -> Result<Option<Wish>, Fail
             budget: Budget {
                 spent: row.get(4)?,
                 lost: row.get(5)?,
+                deferred: row.get(6)?,
             },
         })
     };
     Ok(look
         .prepare_cached(
-            "SELECT attempt, cancel_asked, cancel_now, reason, spent, lost FROM tasks
+            "SELECT attempt, cancel_asked, cancel_now, reason, spent, lost, deferred FROM tasks
              WHERE id = ?1 AND cancel_asked IS NOT NULL",
         )?
         .query_row([task], read)
@@ -309,7 +313,7 @@ pub(super) fn renew(
     change
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
-                spent = 0, lost = 0, tube = coalesce(?3, tube)
+                spent = 0, lost = 0, deferred = 0, tube = coalesce(?3, tube)
              WHERE id = ?1 AND status IN ('failed', 'cancelled')",
         )?
         .execute(params![task, now, tube.map(TubeName::as_str)])?;
@@ -425,6 +429,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let budget = Budget {
         spent: row.get(13)?,
         lost: row.get(14)?,
+        deferred: row.get(22)?,
     };
     let (due, priority, ttr, attempt) = (row.get(4)?, row.get(10)?, row.get(11)?, row.get(12)?);
     let (owner, started, kicks, generation) =

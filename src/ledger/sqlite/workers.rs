@@ -6,6 +6,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::rows::{Known, NewWorker};
 use crate::task::Millis;
 use crate::task::id::WorkerId;
+use crate::tube::TubeName;
 
 pub(super) fn insert(
     change: &Connection,
@@ -53,6 +54,22 @@ pub(super) fn set_hung(
         )?
         .execute(params![name, pid, at])?;
     Ok(())
+}
+
+/// Looks at so many rows, whatever tubes they are of: there is no index by tubes, and the newest of many are enough.
+pub(super) fn of(
+    look: &Connection,
+    tube: &TubeName,
+    most: usize,
+) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(look
+        .prepare_cached(
+            "SELECT id, stopped FROM (SELECT id, tube, stopped FROM workers ORDER BY id DESC LIMIT ?2)
+             WHERE tube = ?1",
+        )?
+        .query_map(params![tube.as_str(), most], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?)
 }
 
 pub(super) fn all(look: &Connection) -> Result<Vec<Known>, Failed> {

@@ -9,7 +9,25 @@ use rustix::process::test_kill_process_group;
 
 use super::{PIPE, READ, Running, Source, read};
 
+/// As much as is read of what was reported by a command's exit: the longest that a pipe can be made (pipe(7)).
+const REPORTED: usize = 1024 * 1024;
+
 impl Running {
+    /// What the command has reported by its exit and nobody has read, piece by piece. What is left of it can report
+    /// nothing from then on.
+    pub fn last_reports(&mut self, mut each: impl FnMut(&[u8])) {
+        let Some(reports) = self.reports.take() else {
+            return;
+        };
+        for _ in 0..REPORTED / READ {
+            match read(reports.reader.descriptor()) {
+                Ok(Some(chunk)) => each(&chunk),
+                // Nothing is there, or no more.
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
     /// What the command has still printed when it has exited, piece by piece. False if that may not be all: something
     /// that the command left behind holds its pipe open.
     pub fn last_words(&mut self, mut each: impl FnMut(&[u8])) -> bool {

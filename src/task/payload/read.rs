@@ -17,6 +17,9 @@ use crate::task::tag::{self, BadTag, Tag};
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
 
+/// The key under which a pointer says to people what it is about.
+const ABOUT: &str = "for";
+
 /// Reads a body. Never fails: every body is one of the four kinds, in time linear in its length.
 pub fn read(body: &[u8]) -> Body {
     match open(body) {
@@ -69,6 +72,8 @@ struct Fields<'a> {
     options: Option<&'a RawValue>,
     tags: Option<&'a RawValue>,
     at: Option<&'a RawValue>,
+    /// What a pointer says to people.
+    about: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -88,6 +93,7 @@ impl<'a> Fields<'a> {
                 "options" => &mut fields.options,
                 "tags" => &mut fields.tags,
                 "at" => &mut fields.at,
+                ABOUT => &mut fields.about,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
             if field.replace(member.value).is_some() {
@@ -146,6 +152,11 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
 }
 
 fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
+    if fields.about.is_some() {
+        return Err(Refusal::UnknownKey {
+            key: excerpt(ABOUT),
+        });
+    }
     let command = fields.command.ok_or(Refusal::Missing { key: "command" })?;
     let command = text(Place::Member("command"), command)?;
     Ok(Native {

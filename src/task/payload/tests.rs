@@ -73,7 +73,7 @@ fn a_pointer_is_read_back() {
         uuid: UUID.parse().unwrap(),
         store: Uuid::max(),
     };
-    let body = pointer.to_body();
+    let body = pointer.to_body(None);
     assert_eq!(
         String::from_utf8_lossy(&body),
         format!(
@@ -81,6 +81,23 @@ fn a_pointer_is_read_back() {
         )
     );
     assert_eq!(read(&body), Body::Pointer(pointer));
+    assert!(pointer.is_as_written(&body));
+
+    // What it says to people changes nothing.
+    let about = About::command("invoice:send");
+    let body = pointer.to_body(Some(&about));
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.ends_with(r#","for":"invoice:send"}"#), "{text}");
+    assert_eq!(read(&body), Body::Pointer(pointer));
+    assert!(pointer.is_as_written(&body));
+    for odd in [
+        text.replace(":1,", ": 1,"),
+        text.replace("\"for\"", " \"for\""),
+        text.replace(r#""invoice:send""#, "7"),
+    ] {
+        assert_eq!(read(odd.as_bytes()), Body::Pointer(pointer), "{odd}");
+        assert!(!pointer.is_as_written(odd.as_bytes()), "{odd}");
+    }
 }
 
 #[test]
@@ -120,6 +137,7 @@ fn what_is_wrong_is_refused_with_its_reason() {
         (r#"{"taskqueue":1,"command":"x","options":{"a":1,"b":2,"a":null}}"#, "the option \"a\" is given twice"),
         (r#"{"taskqueue":1,"command":"x","uuid":"0198f3a45b6c7d8e9fa0b1c2d3e4f506"}"#, "the payload's \"uuid\" is \"0198f3a45b6c7d8e9fa0b1c2d3e4f506\", not a UUID with hyphens"),
         (r#"{"taskqueue":1,"command":"x","uuid":null}"#, "the payload's \"uuid\" is null, not a string"),
+        (r#"{"taskqueue":1,"command":"x","for":"y"}"#, "the payload has the unknown key \"for\"; known are"),
         (r#"{"taskqueue":1,"store":"x"}"#, "the payload has no \"uuid\""),
         (r#"{"taskqueue":1,"store":"x","options":{}}"#, "the payload has both \"store\" and \"options\""),
     ];

@@ -51,8 +51,14 @@ fn running(owner_lives: bool, remains: Option<&str>) -> Standing {
         worker: "t-1".into(),
         owner_lives,
         running_for: 61_000,
+        said: None,
         remains: remains.map(Into::into),
     }
+}
+
+fn put_off(message: Option<&str>) -> Standing {
+    let message = message.map(Into::into);
+    waiting(|task| (task.due_in, task.last) = (90_000, Some(Last::Deferred { message })))
 }
 
 fn failed(is_refused: bool, refusal: Option<&str>) -> Standing {
@@ -108,6 +114,18 @@ fn every_state_has_its_sentence() {
             "it runs: attempt 3, by t-1, for 1m 1s",
         ),
         (
+            Standing::Running {
+                attempt: 3,
+                worker: "t-1".into(),
+                owner_lives: true,
+                running_for: 61_000,
+                said: Some("40 %, half of it".into()),
+                remains: None,
+            },
+            Why::Runs,
+            "it runs: attempt 3, by t-1, for 1m 1s: 40 %, half of it",
+        ),
+        (
             running(false, None),
             Why::Stalled,
             "its worker t-1 died in attempt 3, and nobody has taken it over yet; a tender does within 30 s; at once: \
@@ -131,9 +149,26 @@ fn every_state_has_its_sentence() {
             "it is not due for 1h 0m; sooner: taskqueue run-now 5",
         ),
         (
-            waiting(|task| (task.due_in, task.last) = (90_000, Some("exit code 75".into()))),
+            waiting(|task| {
+                (task.due_in, task.last) = (90_000, Some(Last::Ended("exit code 75".into())))
+            }),
             Why::BackingOff,
             "it waits for its next attempt, in 1m 30s, after exit code 75; sooner: taskqueue run-now 5",
+        ),
+        (
+            put_off(Some("the shop is closed")),
+            Why::Deferred,
+            "its command has put it off, for another 1m 30s: the shop is closed; sooner: taskqueue run-now 5",
+        ),
+        (
+            put_off(None),
+            Why::Deferred,
+            "its command has put it off, for another 1m 30s; sooner: taskqueue run-now 5",
+        ),
+        (
+            waiting(|task| task.last = Some(Last::Deferred { message: None })),
+            Why::Soon,
+            "nothing is in its way: it begins as soon as a worker takes its job",
         ),
         (
             waiting(|task| (task.parked_for, task.refusal) = (Some(hour), missing())),

@@ -109,6 +109,9 @@ impl Machine {
             (Stop::WithAll, How::Exit { exit, .. }) => Outcome::Interrupted(exit),
             (Stop::WithAll | Stop::Itself, how) => stage.outcome(how),
         };
+        let outcome = ended.reported.judge(outcome);
+        // What the command has said since goes with its outcome.
+        self.notes.progress = None;
         // What went well is done, whoever called it off meanwhile.
         let outcome = match (called_off, outcome) {
             (Some(_), well @ Outcome::Exited(0)) | (None, well) => well,
@@ -132,6 +135,7 @@ impl Machine {
                 next,
                 budget,
                 output: ended.output,
+                report: ended.reported.kept(is_done),
                 took: ended.took,
                 kicks,
                 started,
@@ -196,7 +200,9 @@ impl Machine {
 
     /// Nothing of the command runs any more, here or elsewhere, that must not; its outcome is known.
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
-        let fits = finished.quick && self.pace.fits_a_batch();
+        // What a command has said does not stand in the journal.
+        let is_silent = finished.settlement.report.is_none();
+        let fits = finished.quick && is_silent && self.pace.fits_a_batch();
         if fits && self.mode == Mode::Working && self.batch.may_wait(now) {
             out.push(Effect::Journal(Arc::clone(&finished.settlement)));
             self.phase = Phase::Journaling(finished);

@@ -18,6 +18,7 @@ use crate::task::command::{Cleanup, Commands};
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::refused::Keep;
+use crate::task::report::{Progress, Reported};
 use crate::task::resources::Resources;
 use crate::task::state::Exit;
 
@@ -86,6 +87,8 @@ pub enum Event {
     NotSignalled(String),
     /// The command was looked at: which signal has stopped it; `None`: it is not stopped.
     Looked(Option<i32>),
+    /// The command has said how far it is. At most once a look.
+    Reported(Progress),
     /// Whether the outcome stands in the batch journal now.
     Journaled(bool),
     /// What came of the attempt whose remains were to be ended.
@@ -114,6 +117,7 @@ impl Event {
             Event::Ended(_) => EventKind::Ended,
             Event::NotSignalled(_) => EventKind::NotSignalled,
             Event::Looked(_) => EventKind::Looked,
+            Event::Reported(_) => EventKind::Reported,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
             Event::CleanedUp => EventKind::CleanedUp,
@@ -129,6 +133,8 @@ pub struct Ended {
     pub how: How,
     /// What the command printed.
     pub output: Captured,
+    /// What it said of its attempt.
+    pub reported: Reported,
     /// What the command took of the machine, if there was one.
     pub took: Option<Resources>,
     /// When the command ended, by the machine's clock.
@@ -338,7 +344,7 @@ pub enum Effect {
     Terminate,
     /// Kill the command.
     Kill,
-    /// Look whether the command is stopped.
+    /// Look whether the command is stopped, and how far it says that it is.
     Look,
     /// Look in the ledger whether the attempt is to be cancelled.
     AskForWish(AttemptId),

@@ -149,11 +149,13 @@ impl Manner {
 mod tests {
     use super::*;
     use crate::task::output::Captured;
+    use crate::task::report::Reported;
 
     fn ended(exit: Exit, memory: bool, by_itself: bool) -> Ended {
         Ended {
             how: How::Exit { exit, memory },
             output: Captured::default(),
+            reported: Reported::default(),
             took: None,
             at: 0,
             quick: false,

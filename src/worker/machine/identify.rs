@@ -74,7 +74,7 @@ pub fn read(reservation: &Reservation, tube: &TubeName, store: Uuid, commands: &
         return match payload::read(&reservation.body) {
             // Nothing is read here but what we write ourselves, byte for byte: a task of this store has no other job.
             Body::Pointer(pointer)
-                if pointer.store == store && pointer.to_body() == *reservation.body =>
+                if pointer.store == store && pointer.is_as_written(&reservation.body) =>
             {
                 ours(pointer)
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::event::{Effect, Haste, Now, Said, Unentered};
 use super::phase::{Last, Look, Phase, Recording};
-use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET};
+use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET, gap};
+use crate::crash::Point;
 use crate::ledger::{Entered, Entry};
 use crate::link::Report;
 
@@ -70,6 +71,7 @@ impl Machine {
         entry.kicks = std::mem::take(&mut self.notes.kicks);
         entry.again = std::mem::take(&mut self.notes.again);
         entry.told = std::mem::take(&mut self.notes.told);
+        entry.progress = self.notes.progress.take();
         let entry = Arc::new(entry);
         self.ledger = Some(kind(Arc::clone(&entry)));
         out.push(Effect::Enter { entry, haste });
@@ -124,7 +126,8 @@ impl Machine {
 
     /// Beside a command: what there is of a batch, or what cannot wait for the command's end.
     fn entry_beside(&mut self, now: Now) -> Option<Letter> {
-        let has_to_say = !self.notes.again.is_empty() || self.notes.told;
+        let notes = &self.notes;
+        let has_to_say = !notes.again.is_empty() || notes.told || notes.progress.is_some();
         if has_to_say && self.is_due(self.note_not_before, now) {
             return Some((Entering::Note, Entry::default(), Haste::Patient));
         }
@@ -200,7 +203,7 @@ impl Machine {
             },
             Entering::Record(_) => self.record_entered(entered, now, out),
             Entering::Batch(_) => self.batch_entered(entered, now, out),
-            Entering::Note(entry) => self.note_entered(entry.told, entered, now, out),
+            Entering::Note(entry) => self.note_entered(&entry, entered, now, out),
             // To the proof there is another answer.
             Entering::Proof => {
                 self.ledger = Some(Entering::Proof);
@@ -298,14 +301,18 @@ impl Machine {
 
     fn note_entered(
         &mut self,
-        told: bool,
+        entry: &Entry,
         entered: Result<Entered, Unentered>,
         now: Now,
         out: &mut Effects,
     ) {
         let Err(why) = entered else {
+            if entry.progress.is_some() {
+                out.push(gap(Point::ProgressKept));
+            }
             return;
         };
+        let told = entry.told;
         let error = why.to_string();
         // Once, and not for every try.
         if !std::mem::replace(&mut self.notes_in_trouble, true) {

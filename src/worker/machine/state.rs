@@ -22,6 +22,7 @@ use crate::ledger::{Claim, Entry, JobRef, Jobless};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::refused::Counted;
+use crate::task::report::Progress;
 use crate::tube::TubeName;
 
 /// Between two passes of reconciliation, and how long one reserve waits for a job.
@@ -122,6 +123,8 @@ pub struct Notes {
     pub again: Vec<Jobless>,
     /// The worker was told to go.
     pub told: bool,
+    /// How far the command of an attempt says that it is.
+    pub progress: Option<(AttemptId, Progress)>,
     /// Puts that were granted, to be announced.
     pub puts: Vec<Again>,
 }
@@ -369,6 +372,10 @@ impl Notes {
         self.kicks.extend(&entry.kicks);
         self.again.extend(entry.again.iter().cloned());
         self.told |= entry.told;
+        // What was said since counts.
+        if self.progress.is_none() {
+            self.progress.clone_from(&entry.progress);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Looking at the command: whether it is stopped, which is said (`suspension.rs`), and whether it is still wanted.
+//! Looking at the command: how far it says that it is, whether it is stopped, which is said (`suspension.rs`), and
+//! whether it is still wanted.
 
 use super::event::{Effect, Now, Said};
 use super::mode::CallOff;
@@ -6,6 +7,7 @@ use super::phase::Phase;
 use super::state::{Effects, Machine};
 use super::suspension::{LOOK_EVERY, News, name};
 use crate::task::id::AttemptId;
+use crate::task::report::Progress;
 
 impl Machine {
     /// Has the command looked at, and its task's row, when that is due. So whoever runs for less costs no look, and a
@@ -25,6 +27,13 @@ impl Machine {
             }
             self.wake_at(next);
             out.push(Effect::Look);
+        }
+    }
+
+    /// The command has said how far it is. It may have ended since: then all that it said comes with its end.
+    pub(super) fn reported(&mut self, progress: Progress) {
+        if let Phase::Running(running) = &self.phase {
+            self.notes.progress = Some((running.facts.id, progress));
         }
     }
 

@@ -10,13 +10,13 @@
 //! | not journaled, withdrawn | `Beginning` | `Recording` |
 //! | began | `Beginning` | `Running` |
 //! | ended | `Beginning`, `Running` | `Held`, `Leftovers`, `CleaningUp`, `Journaling`, `Looking`; `Recording` if the command could not be started |
-//! | looked | everywhere: the command may have ended since | |
+//! | looked, reported | everywhere: the command may have ended since | |
 //! | not signalled | `Running` | `Disposing` if the worker goes |
 //! | journaled | `Journaling` | `Idle`, `Looking` |
 //! | cleared | `Clearing`, `Leftovers` | `CleaningUpLost`, `Claiming`, `Disposing`; `CleaningUp`, `Journaling`, `Looking`, `Leftovers` again |
 //! | cleaned up | `CleaningUp`, `CleaningUpLost` | `Journaling`, `Looking`; `Claiming` |
 //!
-//! To come: reported in `Beginning`, `Running` and `Leftovers`, held in `Claiming`.
+//! To come: held in `Claiming`.
 
 use std::fmt;
 
@@ -51,6 +51,8 @@ pub enum EventKind {
     NotSignalled,
     /// `Event::Looked`.
     Looked,
+    /// `Event::Reported`.
+    Reported,
     /// `Event::Journaled`.
     Journaled,
     /// `Event::Cleared`.
@@ -120,7 +122,7 @@ impl fmt::Display for Illegal {
 }
 
 /// What may happen wherever a worker stands. Whether an answer is one to what was asked, the question says.
-const ANYWHERE: [EventKind; 10] = [
+const ANYWHERE: [EventKind; 11] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::CalledOff,
@@ -131,6 +133,7 @@ const ANYWHERE: [EventKind; 10] = [
     EventKind::Proved,
     EventKind::JournalMade,
     EventKind::Looked,
+    EventKind::Reported,
 ];
 
 /// What else may happen to a worker that stands there.

@@ -16,6 +16,7 @@ mod endings;
 mod jobs;
 mod lacking;
 mod model;
+mod reported;
 mod script;
 pub mod stage;
 mod stuck;

@@ -141,6 +141,9 @@ fn completions_know_every_subcommand_and_flag() {
             assert!(script.contains(word), "{shell}: {word}");
         }
         assert!(!script.contains("man-page"), "{shell}: that one is hidden");
+        for kind in ["tubes", "commands", "tasks", "failed", "waiting"] {
+            assert!(script.contains(kind), "{shell}: {kind}");
+        }
         // Those that can, and are here, check it.
         let path = taskqueue.path(shell);
         std::fs::write(&path, script).unwrap();
@@ -171,4 +174,94 @@ fn bash_completes() {
         "--max-workers --max-worker-age --max-worker-buffer --max-worker-jobs --max-worker-memory\n"
     );
     assert_eq!(complete("list --status stal"), "stalled\n");
+}
+
+/// Neither shell need be here: each place of the script asks for its kind.
+#[test]
+fn zsh_and_fish_complete_what_the_store_knows() {
+    let taskqueue = Taskqueue::embedded();
+    let zsh = taskqueue.run(&["completions", "zsh"]).ok();
+    let places = [
+        "'--command=[Only tasks of this command]:COMMAND:_taskqueue_known_commands'",
+        "'--use-tube=[Only tasks of this tube]:TUBE:_taskqueue_known_tubes'",
+        "'*::ids -- Only tasks of these numbers:_taskqueue_known_failed'",
+        "'*::ids -- Only tasks of these numbers:_taskqueue_known_waiting'",
+        "'*::ids -- Only tasks of these numbers:_taskqueue_known_tasks'",
+        "'::command -- The command'\\''s name, as it is configured:_taskqueue_known_commands'",
+    ];
+    for place in places {
+        assert!(zsh.contains(place), "{place}");
+    }
+    // What is said twice counts as it is said last.
+    let functions: Vec<&str> = zsh.lines().filter(|line| line.contains("() {")).collect();
+    for function in &functions {
+        let name = function.split("()").next().unwrap().trim();
+        let said = functions
+            .iter()
+            .filter(|other| other.trim().starts_with(&format!("{name}()")));
+        assert_eq!(said.count(), 1, "{name}");
+    }
+    let fish = taskqueue.run(&["completions", "fish"]).ok();
+    for (command, place, kind) in [
+        ("regenerate", "-f", "failed"),
+        ("edit", "-f", "waiting"),
+        ("put", "-l use-tube -x", "tubes"),
+        ("delete", "-l command -x", "commands"),
+    ] {
+        let line = format!(
+            "complete -c taskqueue -n \"__fish_taskqueue_using_subcommand {command}\" {place} -a \"(taskqueue complete \
+             {kind} 2>/dev/null)\""
+        );
+        assert!(fish.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn bash_completes_what_the_store_and_the_configuration_know() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[tubes.mail]\n[commands.\"invoice:send\"]\nrun = ['true']\n[commands.\"ns:*\"]\nrun = ['true']\n");
+    // A tube's name is a stranger's word, and no order to a shell.
+    for tube in ["used", "$(touch;pwned)"] {
+        let put = ["put", "--use-tube", tube, "invoice:send"];
+        assert_eq!(taskqueue.run(&put).code, Some(0));
+    }
+    let script = taskqueue.run(&["completions", "bash"]).ok();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_taskqueue"));
+    let complete = |words: &str| {
+        let ask = format!(
+            "{script}\nCOMP_WORDS=(taskqueue {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _taskqueue_known taskqueue \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = Command::new("bash");
+        let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+        bash.args(["-c", &ask]).current_dir(taskqueue.path(""));
+        bash.env("PATH", path).env("TASKQUEUE_BROKER", "embedded");
+        bash.env("TASKQUEUE_STORE", taskqueue.store());
+        String::from_utf8(bash.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(
+        complete("list --use-tube ''"),
+        "\\$\\(touch\\;pwned\\) mail used\n"
+    );
+    assert_eq!(complete("scale m"), "mail\n");
+    assert_eq!(complete("put --use-tube mail ''"), "invoice:send\n");
+    assert_eq!(complete("list --command inv"), "invoice:send\n");
+    assert_eq!(complete("show ''"), "2 1\n");
+    assert_eq!(complete("cancel 2 ''"), "2 1\n");
+    assert_eq!(complete("run-now ''"), "2 1\n");
+    assert_eq!(complete("delete --command inv"), "invoice:send\n");
+    assert_eq!(complete("regenerate --to-tube m"), "mail\n");
+    // None has failed: what is offered then are flags.
+    assert!(complete("regenerate ''").starts_with("-v "));
+    // Where nothing is known, flags are offered.
+    assert!(complete("--store nowhere.db show ''").starts_with("-v "));
+    // The rest is as before.
+    assert_eq!(complete("show --js"), "--json\n");
+    assert_eq!(complete("regen"), "regenerate\n");
+    assert!(!taskqueue.path("pwned").exists());
+    // Nobody who presses a key reads of what is wrong.
+    taskqueue.configure("nonsense");
+    for kind in ["tubes", "commands", "tasks", "failed", "waiting"] {
+        taskqueue.run(&["complete", kind]).ok();
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{COMMANDS, other};
-use crate::support::{Beanstalkd, NOBODY, Taskqueue, until};
+use crate::support::{Beanstalkd, NOBODY, Running, Taskqueue, UNSERVED, until};
 
 #[test]
 fn another_client_sees_a_pointer() {
@@ -57,7 +57,9 @@ fn another_client_sees_a_pointer() {
     assert_eq!(body["store"].as_str().unwrap().replace('-', ""), store);
     assert_eq!(
         body,
-        json!({ "taskqueue": 1, "uuid": shown["uuid"], "store": body["store"] })
+        json!({
+            "taskqueue": 1, "uuid": shown["uuid"], "store": body["store"], "for": "invoice:send 12 …"
+        })
     );
     assert_eq!(shown["arguments"], json!(["12", "a b"]));
     let options = r#"{"format":"pdf","copy":true,"empty":"","to":"a=b"}"#;
@@ -386,7 +388,17 @@ fn a_strict_put_records_nothing_that_would_be_refused() {
         .failed(2);
     assert!(refused.contains("standard input is empty"), "{refused}");
     assert!(!taskqueue.store().exists(), "something was recorded");
-    assert_eq!(strict(&["ok", "1"]).ok(), "1\n");
+    let tender = [
+        "tender",
+        "--use-tube",
+        "t",
+        "--mode",
+        "ondemand",
+        "--log",
+        "error",
+    ];
+    let _tender = taskqueue.start(&tender);
+    until("it is tended", || strict(&["ok", "1"]).code == Some(0));
     assert_eq!(taskqueue.run_with(&batch, &lines[..31]).ok(), "2\n");
 
     taskqueue.configure("");
@@ -405,4 +417,89 @@ fn a_batch_with_nothing_in_it_says_so() {
     let ran = taskqueue.run_with(&["put", "--use-tube", "t", "--stdin"], b"");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "1\n"));
     assert!(ran.stderr.contains("standard input is empty"), "{ran:?}");
+}
+
+#[test]
+fn of_a_tube_that_nobody_works_on_it_is_told_at_once() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure("[commands.ok]\nrun = ['true']\n[commands.wait]\nrun = ['sleep', '100']\n");
+    let said = |args: &[&str]| {
+        let put = [&["put", "--use-tube", "t"], args].concat();
+        let ran = Running::start(taskqueue.command(&put)).whole();
+        (ran.code, ran.stderr)
+    };
+    let is_told = |ran: (Option<i32>, String)| {
+        assert_eq!(ran.0, Some(0), "{ran:?}");
+        ran.1.starts_with(UNSERVED)
+    };
+    // Neither before there is a store is anything recorded, nor after.
+    for _ in 0..2 {
+        let (code, refused) = said(&["--strict", "ok"]);
+        assert_eq!(code, Some(2), "{refused}");
+        assert!(
+            refused.contains("nobody works on the tube t now"),
+            "{refused}"
+        );
+        assert!(refused.contains("nothing was recorded"), "{refused}");
+        assert!(is_told(said(&["ok"])));
+    }
+    assert!(is_told(said(&["ok"])));
+    assert_eq!(
+        taskqueue
+            .run(&["list", "--json"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+
+    let worker = taskqueue.start(&["worker", "--use-tube", "t", "--log", "error"]);
+    until("it is known", || !is_told(said(&["ok"])));
+    assert_eq!(said(&["--strict", "ok"]), (Some(0), String::new()));
+    // Of another tube it is none.
+    let other = ["put", "--use-tube", "other", "ok"];
+    assert!(
+        Running::start(taskqueue.command(&other))
+            .whole()
+            .stderr
+            .starts_with(UNSERVED)
+    );
+    drop(worker);
+    assert!(is_told(said(&["ok"])), "it was killed");
+
+    // A tender has a tube, also with no worker in it.
+    let tender = [
+        "tender",
+        "--use-tube",
+        "t",
+        "--mode",
+        "ondemand",
+        "--log",
+        "error",
+    ];
+    let tender = taskqueue.start(&tender);
+    until("it is tended", || !is_told(said(&["ok"])));
+    assert_eq!(said(&["--strict", "ok"]), (Some(0), String::new()));
+
+    // Its end is no reason to warn at once: it may be started anew, and producers go on meanwhile.
+    taskqueue.run(&["stop", "--use-tube", "t"]).ok();
+    drop(tender);
+    assert_eq!(said(&["ok"]), (Some(0), String::new()));
+    assert_eq!(said(&["--strict", "ok"]), (Some(0), String::new()));
+}
+
+#[test]
+fn who_wants_errors_alone_is_warned_of_nothing() {
+    let taskqueue = Taskqueue::embedded();
+    let quiet = |args: &[&str]| {
+        let ran = Running::start(taskqueue.command(args)).whole();
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{args:?}");
+    };
+    quiet(&["put", "-q", "--use-tube", "t", "unknown"]);
+    quiet(&["put", "--quiet", "--use-tube", "t", "--stdin"]);
+    quiet(&["-q", "list", "--command", "other"]);
+    let refused = ["put", "-q", "--use-tube", "t", "--batch", "nowhere"];
+    let ran = Running::start(taskqueue.command(&refused)).whole();
+    assert!(ran.stderr.starts_with("taskqueue: cannot read"), "{ran:?}");
 }

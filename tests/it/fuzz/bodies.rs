@@ -19,9 +19,10 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let cases = corpus::load(Uuid::from_u128(1), Uuid::from_u128(2));
     let mut seeds: Vec<Vec<u8>> = cases.into_iter().map(|case| case.body).collect();
     seeds.retain(|seed| seed.len() < LONGEST);
-    let good: [&[u8]; 5] = [
+    let good: [&[u8]; 6] = [
         br#"{"taskqueue":1,"command":"x","tags":["urgent","b=2","a=\u0031=","\u00e4"]}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-0000000000aF","store":"00000000-0000-7000-8000-000000000001"}"#,
+        br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-0000000000aF","store":"00000000-0000-7000-8000-000000000001","for":"a"}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-000000000001","command":"a:b","arguments":["x",1.50,"-"],"options":{"f":true,"g":"h","n":-1e5,"o":null}}"#,
         br#" { "options" : [ ] , "arguments" : [ ] , "command" : "_" , "taskqueue" : 1 } "#,
         br#"{"taskqueue":1,"command":"x","options":{"a":"\ud83d\ude00\u0041","b":false}}"#,
@@ -208,6 +209,7 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
         r#""other""#,
         r#""\ud800""#,
         r#""Command""#,
+        r#""for""#,
     ]);
     let sometimes = prop::option::weighted::<BoxedStrategy<String>>;
     let members = (

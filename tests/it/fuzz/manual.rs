@@ -47,7 +47,7 @@ pub fn meaning(body: &[u8]) -> Meaning {
     }
 }
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "taskqueue",
     "uuid",
     "store",
@@ -56,6 +56,8 @@ const KEYS: [&str; 8] = [
     "options",
     "tags",
     "at",
+    // Of pointers alone, whatever it says.
+    "for",
 ];
 
 /// None: refused.
@@ -80,8 +82,11 @@ fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
         None => None,
     };
     if let Some(store) = get("store") {
-        let alone = seen.len() == 3;
+        let alone = seen.iter().filter(|key| **key != "for").count() == 3;
         return alone.then_some(Meaning::Pointer(id?, uuid(store)?));
+    }
+    if seen.contains(&"for") {
+        return None;
     }
     let command = get("command")?.text()?;
     let asked = Asked {

@@ -80,6 +80,15 @@ pub fn what_runs_is_cancelled_however_it_ends_but_well(new: New) {
             "cancelled",
             "cancelled",
         ),
+        (
+            Outcome::Deferred {
+                code: 0,
+                wait: Duration::from_secs(9),
+            },
+            Next::Wait(Duration::from_secs(9)),
+            "cancelled",
+            "cancelled",
+        ),
         (Outcome::Interrupted(term), wait, "cancelled", "cancelled"),
         (
             Outcome::Cancelled(Exit::Code(0)),
@@ -100,7 +109,10 @@ pub fn what_runs_is_cancelled_however_it_ends_but_well(new: New) {
         let entry = Entry {
             settle: vec![
                 Settlement {
-                    budget: Budget { spent: 1, lost: 0 },
+                    budget: Budget {
+                        spent: 1,
+                        ..Budget::default()
+                    },
                     ..settlement(&attempt, outcome.clone(), next)
                 }
                 .into(),

@@ -23,6 +23,15 @@ use crate::support::tube;
 const WAITS_FOR_WORK: &str =
     "waits for its command: the command work is not configured; add [commands.\"work\"] to run it";
 
+/// The job, once the broker has said how often it was kicked.
+fn kicked(job: &JobRef, kicks: u64) -> JobRef {
+    let kicks = Some(kicks);
+    JobRef {
+        kicks,
+        ..job.clone()
+    }
+}
+
 pub fn a_task_of_ours_runs_once(new: New) {
     let mut ledger = new();
     let (id, job) = put(&mut ledger.db, NOW);
@@ -110,6 +119,8 @@ pub fn a_pointer_to_a_row_that_was_never_here_is_kept(new: New) {
 pub fn what_is_not_due_waits_for_the_rest_of_its_delay(new: New) {
     let mut ledger = new();
     let (_, job) = put(&mut ledger.db, NOW + 90_000);
+    assert!(matches!(ledger.claim(&job), Claim::AskForKicks));
+    let job = kicked(&job, 0);
     match ledger.claim(&job) {
         Claim::Later {
             delay, priority, ..
@@ -120,6 +131,37 @@ pub fn what_is_not_due_waits_for_the_rest_of_its_delay(new: New) {
         ledger.claim_at(&job, NOW + 90_000),
         Claim::Begun(_)
     ));
+}
+
+/// Somebody has looked at the delayed jobs, and wants this one to run now.
+pub fn what_is_kicked_while_it_waits_runs_before_it_is_due(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW + 90_000);
+    let attempt = begun(ledger.claim(&kicked(&job, 1)));
+    let next = Next::Wait(Duration::from_secs(3600));
+    ledger.settle(&attempt, Outcome::Exited(75), next);
+    drop(attempt);
+    // That kick is used up, and the retry waits; another one is another.
+    match ledger.claim(&kicked(&job, 1)) {
+        Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(3600)),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(ledger.claim(&kicked(&job, 2)), Claim::Remains(_)));
+    let attempt = begun(ledger.claim_cleared(&kicked(&job, 2), 1));
+    assert_eq!((attempt.id, attempt.budget.spent), (nth(id, 2), 1));
+    ledger.done(attempt);
+}
+
+/// Also one whose command is not there: the task is looked at, and waits on as it did.
+pub fn a_kick_of_what_waits_for_its_command_runs_nothing(new: New) {
+    let mut ledger = new();
+    let (id, job) = put(&mut ledger.db, NOW + 90_000);
+    let configured = mem::take(&mut ledger.commands);
+    let parked = ledger.claim(&kicked(&job, 1));
+    assert!(matches!(parked, Claim::Later { .. }), "{parked:?}");
+    assert_eq!(ledger.task(id).reason.as_deref(), Some(WAITS_FOR_WORK));
+    ledger.commands = configured;
+    begun(ledger.claim(&job));
 }
 
 /// By how much the clock was set back after a put with a delay of 10 s, how long its job waits then, and how long when
@@ -136,6 +178,7 @@ pub fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_to(new: Ne
     ] {
         let mut ledger = new();
         let (_, job) = put(&mut ledger.db, NOW + 10_000);
+        let job = kicked(&job, 0);
         let waited = |claim| match claim {
             Claim::Later { delay, .. } => Some(i64::try_from(delay.as_millis()).unwrap()),
             Claim::Begun(_) => None,
@@ -157,6 +200,7 @@ pub fn a_retry_waits_no_longer_than_it_was_to_when_the_clock_is_set_back(new: Ne
     let next = Next::Wait(Duration::from_secs(10));
     ledger.settle(&attempt, Outcome::Exited(75), next);
     drop(attempt);
+    let job = kicked(&job, 0);
     let yesterday = NOW - 86_400_000;
     assert!(matches!(
         ledger.claim_at(&job, yesterday),
@@ -313,6 +357,7 @@ pub fn a_retry_waits_in_the_row(new: New) {
     let next = Next::Wait(Duration::from_secs(10));
     ledger.settle(&attempt, Outcome::Exited(75), next);
     drop(attempt);
+    let job = kicked(&job, 0);
     assert_eq!(ledger.task(id).due.unwrap(), NOW + 10_000);
     assert!(matches!(ledger.claim(&job), Claim::Later { .. }));
     let second = begun(ledger.claim_at_cleared(&job, 1, NOW + 10_000));
@@ -584,7 +629,7 @@ pub fn what_was_put_to_run_at_once_runs_though_the_clock_was_set_back(new: New) 
     begun(ledger.claim_at(&job, NOW - HOUR));
     // What was to wait a minute does not wait an hour more.
     let (_, job) = put(&mut ledger.db, NOW + 60_000);
-    match ledger.claim_at(&job, NOW - HOUR) {
+    match ledger.claim_at(&kicked(&job, 0), NOW - HOUR) {
         Claim::Later { delay, .. } => assert_eq!(delay, Duration::from_secs(60)),
         other => panic!("{other:?}"),
     }

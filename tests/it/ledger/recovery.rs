@@ -363,6 +363,20 @@ pub fn what_cannot_have_left_anything_is_not_looked_for(new: New) {
         (Outcome::TimedOut(Exit::Code(0)), true),
         (Outcome::Interrupted(Exit::Signal(15)), true),
         (Outcome::CouldNotStart { reason: "x".into() }, false),
+        (
+            Outcome::Deferred {
+                code: 0,
+                wait: std::time::Duration::ZERO,
+            },
+            true,
+        ),
+        (
+            Outcome::GaveUp {
+                reason: "x".into(),
+                ended: Box::new(Outcome::Exited(0)),
+            },
+            true,
+        ),
     ] {
         let mut ledger = new();
         let (id, job) = put(&mut ledger.db, NOW);

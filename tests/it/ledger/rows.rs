@@ -16,7 +16,7 @@ use taskqueue::task::retry::{Budget, Next};
 use taskqueue::task::state::{Outcome, Status};
 use uuid::Uuid;
 
-use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, register, took};
+use super::{NOW, New, Stage, call, foreign, job_ref, nth, nth_put, put, put_at, register, took};
 use crate::support::tube;
 
 /// Changes rows as the protocol would not.
@@ -102,7 +102,10 @@ fn beginning(id: AttemptId, spent: u32) -> Beginning {
         id,
         worker: taskqueue::task::id::WorkerId(1),
         started: NOW,
-        budget: Budget { spent, lost: 0 },
+        budget: Budget {
+            spent,
+            ..Budget::default()
+        },
         ahead: false,
     }
 }
@@ -129,7 +132,11 @@ pub fn no_impossible_task_is_written(new: New) {
     let runs = attempt.id;
     let end = |ending: Ending<'static>| move |rows: &dyn Rows| rows.end(&ending).map(drop);
     let begin = |beginning: Beginning| move |rows: &dyn Rows| rows.begin(&beginning);
-    let spent = Budget { spent: 1, lost: 1 };
+    let spent = Budget {
+        spent: 1,
+        lost: 1,
+        deferred: 0,
+    };
     all_refused(
         &mut ledger,
         &[
@@ -415,6 +422,68 @@ pub fn workers_are_known_with_what_they_have_done(new: New) {
     ledger.db.sign_off(other.me.id, &[runs], NOW).unwrap();
     assert_eq!(ledger.db.workers().unwrap().len(), 2, "its row stays");
     drop(attempt);
+}
+
+pub fn a_list_of_a_time_has_all_of_that_time_though_the_clock_was_set_back(new: New) {
+    let mut ledger = new();
+    // The fourth was recorded while the clock was behind, the sixth while it was ahead.
+    let at = [0, 10, 20, 5, 30, 90, 40].map(|after| NOW + after);
+    let ids = at.map(|at| put_at(&mut ledger.db, at, at).0);
+    let of = |filter: &Filter| -> Vec<i64> {
+        let tasks = ledger.filtered(filter).into_iter();
+        let listed: Vec<_> = tasks.map(|task| task.created - NOW).collect();
+        let (from, to) = (TaskId::BEFORE_ALL, TaskId::AFTER_ALL);
+        assert_eq!(
+            ledger.db.pick(filter, from, to, 9).unwrap().len(),
+            listed.len()
+        );
+        listed
+    };
+    let all = Filter::default;
+    assert_eq!(of(&all().since(NOW + 10)), [40, 90, 30, 20, 10]);
+    assert_eq!(of(&all().until(NOW + 20)), [5, 10, 0]);
+    assert_eq!(of(&all().since(NOW + 5).until(NOW + 21)), [5, 20, 10]);
+    assert_eq!(of(&all().since(NOW + 50).until(NOW + 80)), [0; 0]);
+    assert_eq!(of(&all().since(NOW + 91)), [0; 0]);
+    assert_eq!(of(&all().since(NOW + 20).tube(&tube("u"))), [0; 0]);
+    // Page by page it is the same.
+    let filter = all().since(NOW + 5).until(NOW + 21);
+    let (mut seen, mut below) = (Vec::new(), Some(TaskId::AFTER_ALL));
+    while let Some(id) = below {
+        let page = ledger.db.page(&filter, id, 1).unwrap();
+        seen.extend(page.tasks.iter().map(|task| task.id));
+        below = page.next;
+    }
+    assert_eq!(seen, [ids[3], ids[2], ids[1]]);
+}
+
+pub fn a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then(new: New) {
+    let mut ledger = new();
+    let (u, v) = (tube("u"), tube("v"));
+    let register = |ledger: &mut Stage| {
+        let (name, host) = ("one".to_owned(), "here".to_owned());
+        let tube = "u".to_owned();
+        let pid = 1;
+        let worker = NewWorker {
+            name,
+            tube,
+            host,
+            pid,
+        };
+        ledger.db.register(&worker, NOW).unwrap()
+    };
+    let has = |ledger: &Stage, since| ledger.db.has_worker(&u, since).unwrap();
+    assert!(!has(&ledger, NOW));
+    let worker = register(&mut ledger);
+    assert!(has(&ledger, NOW + 9));
+    assert!(!ledger.db.has_worker(&v, NOW).unwrap());
+    ledger.db.sign_off(worker.me.id, &[], NOW + 5).unwrap();
+    assert!(has(&ledger, NOW + 5));
+    assert!(!has(&ledger, NOW + 6));
+    let killed = register(&mut ledger);
+    assert!(has(&ledger, NOW + 6));
+    drop(killed);
+    assert!(!has(&ledger, NOW + 6));
 }
 
 pub fn what_is_picked_passes_the_filter_oldest_first(new: New) {

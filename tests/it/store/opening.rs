@@ -65,7 +65,7 @@ fn six_processes_may_make_one_store_at_once() {
             row.get(0)
         })
         .unwrap();
-    assert_eq!(applied, 14);
+    assert_eq!(applied, 16);
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn odd_names_are_names_of_files() {
 /// Whoever only looks or puts leaves the schema to tenders and workers, and says so.
 #[test]
 fn a_store_of_an_older_version_is_left_to_workers() {
-    for version in [5, 6, 8, 11, 12] {
+    for version in [5, 6, 8, 11, 12, 13] {
         let taskqueue = Taskqueue::embedded();
         taskqueue.configure("[commands.ok]\nrun = [\"true\"]\n[tubes.t]\n");
         let store = make_old(&taskqueue.store(), version);

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ pub struct Taskqueue {
     broker: String,
     store: RefCell<PathBuf>,
 }
+
+/// What `put` says where nobody works on a tube.
+pub const UNSERVED: &str = "taskqueue: warning: nobody works on the tube ";
 
 /// What a run of the program came to.
 #[derive(Debug)]
@@ -61,6 +64,14 @@ impl Ran {
             self.stderr.clear();
         }
         self.ok()
+    }
+
+    /// The same without the word that nobody works on the tube, which nearly every test would have to expect.
+    fn without_unserved(mut self) -> Self {
+        let is_it = |line: &&str| !line.starts_with(UNSERVED);
+        let kept = self.stderr.split_inclusive('\n').filter(is_it);
+        self.stderr = kept.collect();
+        self
     }
 
     /// What it complained of, if it exited with this code.
@@ -292,6 +303,11 @@ impl Running {
         self.child.stdout.take().unwrap()
     }
 
+    /// What it complains of, for the caller to read.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
@@ -309,7 +325,13 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> Ran {
+    pub fn wait(self) -> Ran {
+        self.whole().without_unserved()
+    }
+
+    /// Waits for its end, and keeps every line of what it said.
+    #[track_caller]
+    pub fn whole(mut self) -> Ran {
         let code = self.ended().code();
         let said =
             |of: Option<JoinHandle<String>>| of.map_or_else(String::new, |t| t.join().unwrap());

@@ -7,6 +7,7 @@ bytes of output to claim, runs as long as DIR/hold exists, and leaves its name i
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -56,6 +57,12 @@ def obey(line):
         draining = True
 
 
+def drain(*_):
+    """A TERM says the same as the order: it comes too where the tender has not read yet that this one hears orders."""
+    global draining
+    draining = True
+
+
 def take():
     for job in sorted(os.listdir(os.path.join(directory, "jobs"))):
         mine = os.path.join(directory, f"running-{os.getpid()}")
@@ -67,6 +74,8 @@ def take():
     return None
 
 
+if mode == "work":
+    signal.signal(signal.SIGTERM, drain)
 note("started", f"{os.getpid()} {time.monotonic()}")
 if mode == "crash":
     sys.exit(3)

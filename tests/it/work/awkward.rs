@@ -51,9 +51,12 @@ const LIVE: &str = "SELECT count(*) FROM workers WHERE stopped IS NULL";
 
 fn configure(taskqueue: &Taskqueue) {
     let mut text = String::new();
-    for (name, script, _, _) in KINDS {
+    for (name, script, outcome, _) in KINDS {
         fs::write(taskqueue.path(name), format!("echo $$ >> pids\n{script}\n")).unwrap();
-        text += &format!("[commands.{name}]\nrun = [\"/bin/sh\", \"{name}\"]\ntimeout = 1\n");
+        // What ends by itself may take as long as a busy machine makes it.
+        let timeout = if outcome == "timed_out" { 1 } else { 60 };
+        text +=
+            &format!("[commands.{name}]\nrun = [\"/bin/sh\", \"{name}\"]\ntimeout = {timeout}\n");
     }
     taskqueue.configure(&text);
 }

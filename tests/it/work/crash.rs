@@ -17,6 +17,7 @@ on_both!(
     job_reserved,
     attempt_begun,
     command_started,
+    progress_kept,
     command_ended,
     outcome_known,
     outcome_noted,
@@ -143,7 +144,9 @@ fn foreign_jobs_removed(taskqueue: &Taskqueue, queue: &dyn Queue) {
     assert_eq!(status(taskqueue, "1"), "waiting");
     dies(taskqueue, &["delete", "1"], Point::ForeignJobsRemoved);
     assert_eq!(jobs(queue, "t"), 0);
-    taskqueue.run(&["reconcile"]).ok();
+    let ran = taskqueue.run(&["reconcile"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("puts jobs again"), "{ran:?}");
     assert_eq!(jobs(queue, "t"), 1);
     ends_as(taskqueue, queue, &["exited", "exited"], 0);
     assert_eq!(status(taskqueue, "1"), "done");
@@ -235,6 +238,21 @@ fn command_started(taskqueue: &Taskqueue, queue: &dyn Queue) {
     std::fs::write(taskqueue.path("slow"), "").unwrap();
     let outcomes = ["lost", "exited"];
     a_life(taskqueue, queue, Point::CommandStarted, &outcomes);
+}
+
+fn progress_kept(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let says = r#"[ $TASKQUEUE_ATTEMPT = 1 ] || exit 0; echo '{"progress":7}' >&$TASKQUEUE_REPORT_FD; exec sleep 300"#;
+    std::fs::write(taskqueue.path("says"), says).unwrap();
+    taskqueue.configure("[commands.says]\nrun = ['/bin/sh', 'says']\n");
+    taskqueue.run(&["put", "--use-tube", "t", "says"]).ok();
+    dies(taskqueue, &WORKER, Point::ProgressKept);
+    ends_as(taskqueue, queue, &["lost", "exited"], 0);
+    let said = taskqueue.show("1")["report"].clone();
+    assert_eq!(
+        (&said["attempt"], &said["progress"]),
+        (&json!(1), &json!(7))
+    );
 }
 
 fn command_ended(taskqueue: &Taskqueue, queue: &dyn Queue) {

@@ -48,16 +48,17 @@ fn a_command_gets_its_surroundings(taskqueue: &Taskqueue, _: &dyn Queue) {
             taskqueue.path("taskqueue.toml").display()
         ),
         "TASKQUEUE_JOB_ID=1".into(),
+        "TASKQUEUE_REPORT_FD=8".into(),
         format!("TASKQUEUE_STORE={}", taskqueue.store().display()),
         format!("TASKQUEUE_STORE_ID={}", store_id(taskqueue)),
         "TASKQUEUE_TASK_ID=1".into(),
         "TASKQUEUE_TUBE=t".into(),
         format!("TASKQUEUE_UUID={uuid}"),
     ];
-    assert_eq!(&seen[..11], expected);
-    assert_eq!(seen[11], seen[12], "a process group of its own");
+    assert_eq!(&seen[..12], expected);
+    assert_eq!(seen[12], seen[13], "a process group of its own");
     // Of descriptors, it has one that holds the attempt's lock, and none that is its worker's.
-    let held = |what: &str| seen[13..].iter().filter(|line| line.contains(what)).count();
+    let held = |what: &str| seen[14..].iter().filter(|line| line.contains(what)).count();
     assert_eq!(
         (
             held("t.db-commands"),

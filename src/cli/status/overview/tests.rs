@@ -6,6 +6,7 @@ use super::*;
 use crate::cli::status::full::full;
 use crate::cli::status::tubes::Tubes;
 use crate::control::words::{BackingOff, Census};
+use crate::task::id::TaskId;
 
 const NARROW: Room = Room {
     columns: 80,
@@ -74,10 +75,23 @@ fn seen(pools: Vec<Pool>) -> Seen {
         tenders: vec![tender],
         silent: Vec::new(),
         counts: BTreeMap::new(),
+        reports: BTreeMap::new(),
         named,
         schedules: 0,
         tubes: Tubes::default(),
     }
+}
+
+fn says(seen: &mut Seen, task: i64, percent: f64, message: &str) {
+    let said = TaskReport {
+        attempt: 1,
+        at: 0,
+        percent: Some(percent),
+        message: Some(message.into()),
+        result: None,
+        has_result: false,
+    };
+    seen.reports.insert(TaskId(task), said);
 }
 
 fn backs_off(pool: &mut Pool, reason: &str, next: Option<f64>) {
@@ -128,6 +142,29 @@ mail-3           4194304 idle               -    2h 0m  4768 MiB";
 }
 
 #[test]
+fn how_far_commands_are_is_beside_their_workers() {
+    let mut seen = seen(vec![pool("mail", 2)]);
+    says(&mut seen, 2_000_000, 40.0, "half of the rows \u{1b}[2J");
+    let text = assert_fits(&seen, NARROW);
+    let expected = "\
+WORKER        PID STATE           TASK      AGE  MEMORY     PROGRESS
+mail-1    4194304 busy         2000000    2h 0m  4768 MiB   40 %, half of the r…
+mail-2    4194304 idle               -    2h 0m  4768 MiB";
+    assert_eq!(text[5..8].join("\n"), expected);
+    let wide = Room {
+        columns: 120,
+        ..NARROW
+    };
+    let text = assert_fits(&seen, wide);
+    assert!(text[6].contains("40 %, half of the rows"), "{text:#?}");
+    let full = full(&seen);
+    assert!(
+        full.contains("\n  40 %, half of the rows \\u{1b}[2J\n"),
+        "{full}"
+    );
+}
+
+#[test]
 fn what_there_is_no_room_for_is_counted() {
     let pools: Vec<Pool> = (0..200).map(|n| pool(&format!("tube-{n:03}"), 2)).collect();
     let seen = seen(pools);
@@ -167,6 +204,7 @@ fn it_fits_every_terminal_whatever_things_are_called() {
     let mut seen = seen(vec![odd, many]);
     seen.store = format!("/{long}");
     seen.silent.push((7, "host".into(), long.clone()));
+    says(&mut seen, 2_000_000, 33.3, &long);
     let tender = seen.tenders[0].clone();
     seen.tenders.extend([tender.clone(), tender]);
     for columns in [1, 20, 79, 80, 81, 200, 500] {

@@ -31,6 +31,7 @@ use crate::task::command::{Cleanup, Commands, Content};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::{Call, Pointer};
+use crate::task::report::{Progress, Reported};
 use crate::task::retry::Next;
 use crate::task::state::{Exit, Outcome};
 use crate::tube::TubeName;
@@ -78,6 +79,8 @@ pub struct Tally {
     pub unstarted: u64,
     /// Attempts of workers that were killed after they were told to go.
     pub cut_off: u64,
+    /// Attempts whose commands said "not now".
+    pub deferred: u64,
     /// Cleanups that came to their ends.
     pub cleanups: u64,
     /// Commands that were stopped with their workers.
@@ -127,6 +130,8 @@ pub struct Model {
     stopped: HashSet<AttemptId>,
     /// Workers of which the ledger knows that they were told to go.
     told: HashSet<String>,
+    /// The newest attempts of which the ledger has recorded what their commands said.
+    reported: HashMap<TaskId, i64>,
     to_put: (u64, u64),
     trouble_until: Option<u64>,
     /// What no command can be started for, and until when.
@@ -175,6 +180,7 @@ impl Model {
         let mut command = stage::client();
         command.retry.max_attempts = 3;
         command.retry.max_lost = Some(1000);
+        command.retry.max_snoozes = 2;
         command.retry.backoff.first = Duration::from_millis(500);
         commands.add("job", command);
         let mut tender = rows.open(Arc::new(lives.clone()), Arc::new(journals.clone()));
@@ -205,6 +211,7 @@ impl Model {
             elsewhere: HashMap::new(),
             stopped: HashSet::new(),
             told: HashSet::new(),
+            reported: HashMap::new(),
             to_put: (kind.tasks, kind.foreign),
             trouble_until: None,
             lacks_until: None,
@@ -251,7 +258,7 @@ impl Model {
 
     fn judge(&mut self) {
         let (mut tasks, mut attempts) = (0, 0);
-        let (mut lost, mut cut_off) = (0, 0);
+        let (mut lost, mut cut_off, mut deferred) = (0, 0, 0);
         let (mut in_time, mut too_late) = (0, 0);
         let all = crate::ledger::read::Filter::default();
         let tender = &self.tender;
@@ -272,6 +279,21 @@ impl Model {
                 assert!(fits, "task {} is {status}, {wished:?}", task.id);
                 in_time += u64::from(wished.is_some() && status == "cancelled");
                 too_late += u64::from(wished.is_some() && status == "done");
+                // What is shown of an attempt is its own, and nobody who came late has written over it.
+                let said = task.report.as_ref();
+                let recorded = self.reported.get(&task.id);
+                assert!(
+                    recorded.is_none_or(|number| said.is_some_and(|said| said.attempt >= *number)),
+                    "{recorded:?} {said:?}"
+                );
+                if let Some(said) = said {
+                    let percent = said.percent.map(|percent| percent as i64);
+                    assert!(
+                        percent.is_none_or(|percent| percent == said.attempt % 101),
+                        "{said:?}"
+                    );
+                    assert!(!said.has_result || status == "done", "{said:?}");
+                }
                 for attempt in &task.attempts {
                     attempts += 1;
                     let is_lost = attempt.outcome.as_deref() == Some("lost");
@@ -281,6 +303,7 @@ impl Model {
                         attempt.worker
                     );
                     lost += u64::from(is_lost);
+                    deferred += u64::from(attempt.outcome.as_deref() == Some("deferred"));
                     cut_off += u64::from(attempt.reason.as_deref() == Outcome::CutOff.reason());
                     // What a worker lacks costs no task anything.
                     assert_ne!(attempt.outcome.as_deref(), Some("could_not_start"));
@@ -303,6 +326,7 @@ impl Model {
         self.tally.attempts = attempts;
         self.tally.lost = lost;
         self.tally.cut_off = cut_off;
+        self.tally.deferred = deferred;
         self.tally.in_time = in_time;
         self.tally.too_late = too_late;
     }
@@ -464,5 +488,5 @@ fn new_worker(name: &str) -> NewWorker {
 }
 
 fn pointer(uuid: Uuid) -> Vec<u8> {
-    Pointer { uuid, store: STORE }.to_body()
+    Pointer { uuid, store: STORE }.to_body(None)
 }

@@ -16,6 +16,7 @@ use crate::task::command::{Cleanup, Command, Plan};
 use crate::task::id::{AttemptId, PutId, TaskId};
 use crate::task::output::Captured;
 use crate::task::payload::Pointer;
+use crate::task::report::{Progress, Reported};
 use crate::task::retry::Budget;
 use crate::task::state::Exit;
 use crate::worker::machine::event::{Answer, By, Ended, Event, How, Known, Now, Unentered};
@@ -46,7 +47,7 @@ pub const PHASES: [PhaseKind; 17] = [
 ];
 
 /// Every kind of event.
-pub const EVENTS: [EventKind; 18] = [
+pub const EVENTS: [EventKind; 19] = [
     EventKind::Told,
     EventKind::ToldAll,
     EventKind::CalledOff,
@@ -61,6 +62,7 @@ pub const EVENTS: [EventKind; 18] = [
     EventKind::Ended,
     EventKind::NotSignalled,
     EventKind::Looked,
+    EventKind::Reported,
     EventKind::Journaled,
     EventKind::Cleared,
     EventKind::CleanedUp,
@@ -105,7 +107,7 @@ pub fn pointer_job(id: u64, task: u128, connection: u64) -> Reservation {
         uuid: Uuid::from_u128(task),
         store: STORE,
     };
-    job(id, pointer.to_body(), connection)
+    job(id, pointer.to_body(None), connection)
 }
 
 /// A job with this body.
@@ -236,12 +238,21 @@ pub fn ended(exit: i32, quick: bool, has_remains: bool) -> Box<Ended> {
             memory: false,
         },
         output: Captured::default(),
+        reported: Reported::default(),
         took: None,
         at: 1_000_000,
         quick,
         by_itself: true,
         has_remains,
     })
+}
+
+/// So far is an attempt, by its command.
+pub fn progress(percent: f64) -> Progress {
+    Progress {
+        percent: Some(percent),
+        message: None,
+    }
 }
 
 /// TERM.
@@ -287,6 +298,7 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::Ended => Event::Ended(ended(0, false, false)),
         EventKind::NotSignalled => Event::NotSignalled("somebody".into()),
         EventKind::Looked => Event::Looked(Some(19)),
+        EventKind::Reported => Event::Reported(progress(40.0)),
         EventKind::Journaled => Event::Journaled(true),
         EventKind::Cleared => Event::Cleared(Cleared::Gone),
         EventKind::CleanedUp => Event::CleanedUp,
@@ -315,6 +327,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
         | EventKind::Ended
         | EventKind::NotSignalled
         | EventKind::Looked
+        | EventKind::Reported
         | EventKind::Journaled
         | EventKind::Cleared
         | EventKind::CleanedUp

@@ -16,6 +16,7 @@ use crate::process::lack::Lack;
 use crate::process::leftover::Cleared;
 use crate::task::command::{Command, Commands, OnFailure};
 use crate::task::id::{AttemptId, PutId, TaskId};
+use crate::task::report::Reported;
 use crate::task::retry::Next;
 use crate::task::state::Exit;
 use crate::worker::machine::event::{
@@ -455,6 +456,7 @@ impl World {
             Duration::from_micros(300 + if quick { 0 } else { 100 * self.tape.pick(400) });
         let mut ended = ended(exit, quick, !quick && self.tape.one_in(5));
         ended.by_itself = !self.signalled;
+        ended.reported = self.reports();
         if exit != 0 && self.tape.one_in(2) {
             let signal = [15, 9, 11][usize::try_from(self.tape.pick(3)).unwrap()];
             ended.how = How::Exit {
@@ -463,6 +465,19 @@ impl World {
             };
         }
         Event::Ended(ended)
+    }
+
+    /// What a command has said by its end: most say nothing.
+    fn reports(&mut self) -> Reported {
+        let mut reported = Reported::default();
+        match self.tape.pick(24) {
+            20 => reported.progress = stage::progress(100.0),
+            21 => reported.result = Some("[1]".into()),
+            22 => reported.retry_in = Some(Duration::from_secs(self.tape.pick(3))),
+            23 => reported.fail = Some("no such customer".into()),
+            _ => {}
+        }
+        reported
     }
 
     /// Every second task's command has a cleanup.

@@ -79,7 +79,14 @@ impl Model {
             }
             Effect::Look => {
                 let stopped_by = self.dice.one_in(2).then_some(19);
-                self.workers[at].ready.push_back(Event::Looked(stopped_by));
+                let worker = &mut self.workers[at];
+                worker.ready.push_back(Event::Looked(stopped_by));
+                if let Some(run) = &worker.run
+                    && self.dice.one_in(2)
+                {
+                    let progress = progress_of(run.attempt.id);
+                    worker.ready.push_back(Event::Reported(progress));
+                }
             }
             Effect::AskForWish(attempt) => {
                 if let Ok(Some(wish)) = self.workers[at].ledger.wish(attempt) {
@@ -183,18 +190,33 @@ impl Model {
         if ends_by_itself && !self.stopped.contains(&id) {
             self.elsewhere.remove(&id.task);
         }
+        let reported = self.reports(id);
         Event::Ended(Box::new(Ended {
             how: How::Exit {
                 exit,
                 memory: false,
             },
             output: Captured::default(),
+            reported,
             took: None,
             at: self.wall(),
             quick,
             by_itself: !run.is_signalled,
             has_remains: false,
         }))
+    }
+
+    /// What a command has said by its end: most say nothing.
+    fn reports(&mut self, id: AttemptId) -> Reported {
+        let mut reported = Reported::default();
+        match self.dice.below(20) {
+            0 => reported.progress = progress_of(id),
+            1 => reported.result = Some(id.number.to_string()),
+            2 => reported.retry_in = Some(Duration::from_millis(self.dice.below(800))),
+            3 if self.dice.one_in(4) => reported.fail = Some("no such customer".into()),
+            _ => {}
+        }
+        reported
     }
 
     pub(super) fn ends(&mut self, attempt: &Attempt) {
@@ -256,9 +278,19 @@ impl Model {
                 "stopped with its worker, and {outcome:?}: {}",
                 settlement.id
             );
+            if *is_ours && settlement.report.is_some() {
+                let id = settlement.id;
+                self.reported.insert(id.task, id.number);
+            }
             if *is_ours && settlement.next == Next::Done {
                 assert!(self.done.insert(settlement.id.task), "done twice");
             }
         }
     }
+}
+
+/// Each attempt says of itself that it is as far as its number says.
+#[allow(clippy::cast_precision_loss, reason = "there are not that many")]
+fn progress_of(id: AttemptId) -> Progress {
+    stage::progress((id.number % 101) as f64)
 }

@@ -125,6 +125,9 @@ impl World {
                 assert!(self.running.is_some(), "looks at nothing");
                 let stopped_by = (self.tape.one_in(2)).then_some(19);
                 self.ready.push_back(Event::Looked(stopped_by));
+                if self.tape.one_in(2) {
+                    self.ready.push_back(Event::Reported(stage::progress(40.0)));
+                }
             }
             Effect::AskForWish(attempt) => {
                 assert!(self.running.is_some(), "looks at nothing");

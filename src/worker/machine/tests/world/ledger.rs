@@ -9,7 +9,14 @@ impl World {
             "two entries at once"
         );
         self.is_all_that_is_deleted(&entry.deleted);
+        if let Some((id, _)) = &entry.progress {
+            assert!(self.claimed.contains(id), "says how far another's is");
+        }
         for settlement in &entry.settle {
+            assert!(
+                settlement.report.is_none() || !self.journal.contains(&settlement.id),
+                "waits in the journal, which has no room for what it said"
+            );
             assert!(
                 self.has_ended.contains(&settlement.id),
                 "settled before it has ended"
@@ -183,6 +190,7 @@ impl World {
         (!self.tape.one_in(3)).then(|| Again {
             put,
             uuid: Uuid::from_u128(put.task.0.unsigned_abs().into()),
+            about: None,
             tube: "t".parse().unwrap(),
             priority: 1024,
             ttr: 60,

@@ -97,10 +97,12 @@ pub use crate::ledger::put::NotRegenerated;
 pub use crate::ledger::read::{
     Attempt, DisplayedStatus as Status, Filter, Key, Page, Report as TaskReport, Task,
 };
+pub use crate::ledger::unique::{Holder, NotReplaced};
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
 pub use crate::task::payload::Refusal;
 pub use crate::task::tag::{BadTag, Tag};
+pub use crate::task::unique::{BadKey, IfExists, Key as UniqueKey, Scope as UniqueWhile, Unique};
 pub use crate::task::why::{Answer as Because, Pool, Why, Workers};
 pub use bulk::{Answer, Chosen, Summary};
 pub use cancel::{Cancel, Cancelled};
@@ -108,7 +110,7 @@ pub use cleanup::{Cleaned, Cleanup, Ended};
 pub use edit::Edit;
 pub use error::Error;
 pub use logs::{Logged, Logs};
-pub use put::{DEFAULT_TTR, Put, Receipt};
+pub use put::{DEFAULT_TTR, Existing, Put, Receipt};
 pub use queue::Queue;
 pub use report::{Report, ReportError};
 pub use schedules::{NameTaken, Schedule, Set};

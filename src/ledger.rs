@@ -49,6 +49,7 @@ pub mod spool;
 pub mod sqlite;
 mod store;
 mod transition;
+pub mod unique;
 mod whose;
 pub mod why;
 pub mod worker;

@@ -67,7 +67,7 @@ pub mod zone;
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
     Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt, Status,
-    Tag, Task, Waited,
+    Tag, Task, Unique, Waited,
 };
 pub use task::id::TaskId;
 pub use tube::TubeName;

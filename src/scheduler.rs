@@ -327,6 +327,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
             ttr,
             due: now,
             tags,
+            unique: None,
         },
         nominal: None,
         scheduled_for: None,

@@ -94,6 +94,7 @@ impl Writer {
 
 fn task(uuid: Uuid) -> NewTask {
     NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid,
         tube: TUBE.parse().unwrap(),

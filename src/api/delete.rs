@@ -130,6 +130,7 @@ impl Bulk for Deleting {
                 Ok(Ok(Deleted { uuid, job })) => {
                     jobs.extend(job.map(|job| (id, job)));
                     Ok(Receipt {
+                        existing: None,
                         id,
                         uuid,
                         trouble: None,

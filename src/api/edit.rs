@@ -193,6 +193,7 @@ impl Bulk for Editing {
         let answer = |(id, changed): (TaskId, Result<Result<Edited, NotEdited>, _>)| {
             let receipt = match changed {
                 Ok(Ok(Edited { uuid, again })) => Ok(Receipt {
+                    existing: None,
                     id,
                     uuid,
                     trouble: trouble

@@ -7,6 +7,7 @@ use crate::ledger::edit::NotEdited;
 use crate::ledger::put::NotRegenerated;
 use crate::ledger::read::Key;
 use crate::ledger::schedules::NameTaken;
+use crate::ledger::unique::Holder;
 use crate::task::id::TaskId;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
@@ -41,6 +42,9 @@ pub enum Error {
     /// There is no such task, or it had ended.
     #[error(transparent)]
     NotCancelled(#[from] NotCancelled),
+    /// Another task has its key, and it was to be refused then. Nothing was recorded.
+    #[error("{0}; no other was recorded")]
+    KeyTaken(Holder),
     /// There is no schedule of that name.
     #[error("there is no schedule {name}")]
     NoSchedule {
@@ -101,6 +105,7 @@ impl Error {
             | Error::Raw
             | Error::Tag(_)
             | Error::NotRegenerated(_)
+            | Error::KeyTaken(_)
             | Error::NotDeleted(_)
             | Error::NotEdited(_)
             | Error::NotCancelled(_)

@@ -15,7 +15,7 @@ use super::bulk;
 use super::cleanup;
 use super::error::Error;
 use super::numbers;
-use super::put::Receipt;
+use super::put::{Existing, Receipt};
 use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
@@ -285,7 +285,13 @@ impl<'a> Logged<'a> {
 /// A task that was recorded, as `put` has it.
 #[derive(Debug, Serialize)]
 pub struct Put {
+    /// The task was there before, and has the key that was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    existing: bool,
     id: i64,
+    /// It is given what was put.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replaced: bool,
     uuid: String,
 }
 
@@ -293,7 +299,9 @@ impl Put {
     /// Its shape.
     pub fn of(receipt: &Receipt) -> Put {
         Put {
+            existing: receipt.existing.is_some(),
             id: receipt.id.0,
+            replaced: receipt.existing == Some(Existing::Replaced),
             uuid: receipt.uuid.to_string(),
         }
     }

@@ -10,11 +10,13 @@ use crate::broker;
 use crate::ledger::Millis;
 use crate::ledger::edit::Due;
 use crate::ledger::put::NewTask;
+use crate::ledger::unique::NotReplaced;
 use crate::seconds::whole_seconds;
 use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
 use crate::task::payload::{Argument, Call, OptionValue, Refusal};
 use crate::task::tag::{self, Tag};
+use crate::task::unique::Unique;
 use crate::tube::TubeName;
 
 /// The end of the year 9999, for who wants more has no calendar for it.
@@ -36,6 +38,7 @@ pub struct Put {
     pub(super) discreet: bool,
     ttr: Duration,
     tags: Vec<Tag>,
+    unique: Option<Unique>,
 }
 
 /// A task that is recorded: it will be run, whatever happens to whoever put it.
@@ -48,6 +51,20 @@ pub struct Receipt {
     pub uuid: Uuid,
     /// What kept its job from being put. It is put when the broker is back.
     pub trouble: Option<broker::Error>,
+    /// It was there before, and has the key that the put asked for: no other task was recorded.
+    pub existing: Option<Existing>,
+}
+
+/// What became of a task that has the key of what was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Existing {
+    /// It is as it was.
+    Kept,
+    /// It is given what the put says.
+    Replaced,
+    /// It was to be given that, and is as it was.
+    NotReplaced(NotReplaced),
 }
 
 impl Receipt {
@@ -83,6 +100,7 @@ impl Put {
             discreet: false,
             ttr: DEFAULT_TTR,
             tags: Vec::new(),
+            unique: None,
         }
     }
 
@@ -168,6 +186,39 @@ impl Put {
     pub fn tag(mut self, tag: Tag) -> Put {
         self.tags.push(tag);
         self
+    }
+
+    /// Puts no other task while one has this key, or one that is made of what it asks for. The task that has the key is
+    /// the answer then, and its [`Receipt::existing`] says so.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl, Unique};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tube = "reports".parse()?;
+    /// let report = || Put::command("report").argument("may").unique(Unique::default());
+    /// let first = queue.put(&tube, report()).await?;
+    /// let second = queue.put(&tube, report()).await?;
+    /// assert_eq!(second.id, first.id);
+    /// assert!(first.existing.is_none() && second.existing.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn unique(self, unique: Unique) -> Put {
+        Put {
+            unique: Some(unique),
+            ..self
+        }
+    }
+
+    /// Whether it was said that no other is to have its key.
+    pub fn is_unique(&self) -> bool {
+        self.unique.is_some()
     }
 
     /// 0 is the most urgent; 1024 unless it is named.
@@ -258,6 +309,7 @@ impl Put {
             ttr: whole_seconds(self.ttr).max(1),
             due: self.due.map_or(now, |due| due.at(now)).clamp(now, LATEST),
             tags: tag::of_a_task(self.tags).map_err(Error::Tag)?,
+            unique: self.unique,
         })
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::error::Error;
-use super::put::{Put, Receipt};
+use super::put::{Existing, Put, Receipt};
 use super::queue::Queue;
+use super::ring::Ringer;
 use crate::broker::{self, Delivery, NewJob};
 use crate::clock::now;
 use crate::crash::{self, Point};
 use crate::ledger;
+use crate::ledger::announce::Again;
 use crate::ledger::put::{Added, NewTask};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
@@ -76,14 +78,28 @@ impl Queue {
 
         let mut answers = Vec::with_capacity(jobs.len());
         let mut new = Vec::with_capacity(jobs.len());
+        let mut again = Vec::new();
         for (place, job) in jobs.into_iter().enumerate() {
             answers.push(job.and_then(|(uuid, job)| {
-                let id = match added.next() {
+                let (id, uuid, existing) = match added.next() {
                     Some(Added::New { id }) => {
                         new.push((place, id, job));
-                        id
+                        (id, uuid, None)
                     }
-                    Some(Added::Known { id } | Added::Later { id }) => id,
+                    Some(Added::Known { id } | Added::Later { id }) => (id, uuid, None),
+                    Some(Added::Exists { id, uuid, because }) => {
+                        let kept = because.map_or(Existing::Kept, Existing::NotReplaced);
+                        (id, uuid, Some(kept))
+                    }
+                    Some(Added::Replaced {
+                        id,
+                        uuid,
+                        again: next,
+                    }) => {
+                        again.extend(next.map(|next| (place, *next)));
+                        (id, uuid, Some(Existing::Replaced))
+                    }
+                    Some(Added::KeyTaken(holder)) => return Err(Error::KeyTaken(holder)),
                     Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
                     None => return Err(ledger::Error::closed().into()),
                 };
@@ -91,12 +107,21 @@ impl Queue {
                     id,
                     uuid,
                     trouble: None,
+                    existing,
                 })
             }));
         }
         for (place, trouble) in self.announce(tube, new).await {
             if let Some(Ok(receipt)) = answers.get_mut(place) {
                 receipt.trouble = Some(trouble);
+            }
+        }
+        let (places, again): (Vec<usize>, Vec<Again>) = again.into_iter().unzip();
+        if let Some(trouble) = Ringer::default().ring(self, &again).await {
+            for (place, again) in places.into_iter().zip(&again) {
+                if let Some(Ok(receipt)) = answers.get_mut(place) {
+                    receipt.trouble = Some(trouble.clone()).filter(|_| !again.has_job);
+                }
             }
         }
         Ok(answers)

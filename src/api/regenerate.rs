@@ -69,6 +69,7 @@ impl Bulk for Regenerating {
         let answer = |(id, changed): (TaskId, Result<Result<Again, _>, _>)| {
             let receipt = match changed {
                 Ok(Ok(again)) => Ok(Receipt {
+                    existing: None,
                     id,
                     uuid: again.uuid,
                     trouble: trouble.clone().filter(|_| !again.has_job),

@@ -228,6 +228,7 @@ impl Queue {
             Err(error) => Err(error),
         };
         Ok(Receipt {
+            existing: None,
             id,
             uuid,
             trouble: announced.err(),

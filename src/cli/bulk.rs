@@ -377,6 +377,7 @@ fn is_of_no_task(why: &Error) -> bool {
         Error::NoSuchAttempt { .. }
         | Error::Refused(_)
         | Error::Raw
+        | Error::KeyTaken(_)
         | Error::Tag(_)
         | Error::NoSchedule { .. }
         | Error::ScheduleTaken(_)

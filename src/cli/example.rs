@@ -51,6 +51,7 @@ pub struct WorkFlags {
 
 pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
     let order = Order {
+        unique: None,
         tube: flags.use_tube,
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,

@@ -148,6 +148,7 @@ impl From<api::Error> for Failure {
             ),
             refused @ (api::Error::Refused(_)
             | api::Error::Raw
+            | api::Error::KeyTaken(_)
             | api::Error::Tag(_)
             | api::Error::NotRegenerated(_)
             | api::Error::NotDeleted(_)

@@ -21,10 +21,12 @@ use crate::errno;
 use crate::task::Millis;
 use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::task::tag::{self, Tag};
+use crate::task::unique::{IfExists, Key, Scope, Unique};
 use crate::tube::TubeName;
 use crate::zone::Zone;
 
 mod doubt;
+mod existing;
 mod foreign;
 mod unserved;
 mod wait;
@@ -33,6 +35,7 @@ pub use foreign::refusal;
 pub use unserved::UNSERVED;
 
 use doubt::Doubt;
+use existing::say_existing;
 use unserved::unserved;
 
 /// The largest body, and the longest line of a batch, in bytes.
@@ -85,6 +88,25 @@ pub struct Flags {
     /// Up to 20 of up to 100 bytes. Of a batch each task is called so, beside what its line says
     #[arg(long = "tag", value_name = "K[=V]")]
     tags: Vec<Tag>,
+    /// Put no other while a task has this key: 1 to 200 bytes
+    ///
+    /// Without a key it is made of the command, the arguments and the options, in whatever order these are. The id of
+    /// the task that has the key is printed then. Of a batch each line is put so, without a key and unless it says
+    /// something else itself
+    #[arg(long, value_name = "KEY", require_equals = true)]
+    unique: Option<Option<Key>>,
+    /// For how long the task has its key: waiting, unfinished, or so long
+    ///
+    /// waiting: until it begins to run. unfinished: until it has ended, as it is without this. A duration, such as 10m:
+    /// from when it is put on, wherever it stands by then
+    #[arg(long = "while", value_name = "WHILE", requires = "unique")]
+    scope: Option<Scope>,
+    /// What is done if a task has the key: keep, replace or refuse
+    ///
+    /// keep: that task stays as it is. replace: if it waits, it is given these arguments, options, tags, priority and
+    /// time; one that runs stays as it is. refuse: exit with 1
+    #[arg(long, value_name = "WHAT", requires = "unique")]
+    if_exists: Option<IfExists>,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -161,6 +183,8 @@ pub struct Order {
     pub ttr: Duration,
     /// What each of them is called, beside what it says itself.
     pub tags: Vec<Tag>,
+    /// That none is put while another has its key, unless it says that itself.
+    pub unique: Option<Unique>,
     /// What would be refused is not recorded.
     pub strict: bool,
     pub json: bool,
@@ -177,6 +201,10 @@ impl Order {
             (true, _) => put,
             (false, Some(at)) => put.at(at),
             (false, None) => put.delay(self.delay),
+        };
+        let put = match (put.is_unique(), &self.unique) {
+            (true, _) | (false, None) => put,
+            (false, Some(unique)) => put.unique(unique.clone()),
         };
         self.tags.iter().cloned().fold(put, Put::tag)
     }
@@ -203,9 +231,24 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         at: flags.at,
         ttr: flags.ttr,
         tags: tag::of_a_task(flags.tags).map_err(|why| Failure::usage(format!("--tag: {why}")))?,
+        unique: flags.unique.map(|key| Unique {
+            key,
+            scope: flags.scope.unwrap_or_default(),
+            if_exists: flags.if_exists.unwrap_or_default(),
+        }),
         strict: flags.strict,
         json: flags.json,
     };
+    let has_key = order.unique.as_ref().is_some_and(|one| one.key.is_some());
+    if has_key && flags.batch.is_some() {
+        return Err(Failure::usage(
+            "--unique=KEY: all tasks of a batch cannot have one key, for only one of them would be put",
+        )
+        .next(
+            "leave the key out, so that each has one that is made of what it asks for, or write it into the lines: \
+             \"unique\":\"KEY\"",
+        ));
+    }
     if let Some(path) = &flags.batch {
         return put_batch(config, &order, path);
     }
@@ -218,7 +261,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
-                if flags.wait {
+                if flags.wait || order.unique.is_some() {
                     let failure = foreign::refusal(config, &order.tube);
                     return failure.map_or(Ok(ExitCode::FAILURE), Err);
                 }
@@ -410,9 +453,11 @@ impl TaskLines {
                 call,
                 tags,
                 at,
+                unique,
             }) => {
                 let put = tags.into_iter().fold(Put::from(call), Put::tag);
                 let put = at.into_iter().fold(put, Put::at);
+                let put = unique.into_iter().fold(put, Put::unique);
                 Ok(match uuid {
                     Some(uuid) => put.uuid(uuid),
                     None => put,
@@ -592,6 +637,7 @@ impl Putter<'_> {
         }
         self.recorded |= !recorded.is_empty();
         self.print(&recorded);
+        recorded.iter().for_each(say_existing);
         for doubt in doubts {
             log::warn(format_args!("{doubt}"));
         }

@@ -12,15 +12,18 @@ use super::minutes::Sums;
 use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
 use super::spool::Spools;
 use super::transition;
+use super::unique;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
 use crate::task::Millis;
 use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, WorkerId};
+use crate::task::made_key;
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
+use crate::task::unique::IfExists;
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
 /// what it still owns, it took over and could not end, or not record as lost. (A batch is recorded before anything is
@@ -96,14 +99,67 @@ impl Writing<'_> {
     /// of ours says when.
     fn without_row(&self, job: &JobRef) -> Result<Claim, Failed> {
         let uuid = match &job.task {
-            TaskRef::Pointer(uuid) | TaskRef::Named(uuid, _) => *uuid,
-            TaskRef::Nameless(_) => return Ok(Claim::DeleteJob { task: None }),
+            TaskRef::Pointer(uuid) => *uuid,
+            TaskRef::Named(_, foreign) | TaskRef::Nameless(foreign) => {
+                return self.without_key(job, foreign);
+            }
         };
         let missing = match recorded_at(&uuid) {
             Some(recorded) => self.rows.may_lack(recorded)?,
             None => false,
         };
         Ok(Claim::NoRow { uuid, missing })
+    }
+
+    /// What becomes of another producer's job that has no task, for another task has its key: nobody needs the job.
+    fn without_key(&self, job: &JobRef, foreign: &ForeignJob) -> Result<Claim, Failed> {
+        let ForeignJob {
+            content, tags, at, ..
+        } = foreign;
+        let Some(unique) = &foreign.unique else {
+            return Ok(Claim::DeleteJob { task: None });
+        };
+        let hold = made_key::hold(unique, content, &job.tube, self.now);
+        let Some(row) = unique::taken(self.rows, &hold.key, self.now)? else {
+            return Ok(Claim::DeleteJob { task: None });
+        };
+        let (holder, key) = (unique::Holder::of(&row), hold.key);
+        let refusal = match unique.if_exists {
+            IfExists::Keep | IfExists::Refuse => None,
+            IfExists::Replace => {
+                // The task keeps its own job: only a time that the body names counts, and the job's priority does not.
+                let given = unique::Given {
+                    tube: &job.tube,
+                    content,
+                    tags,
+                    priority: None,
+                    due: at.map(|at| at.max(self.now)),
+                };
+                unique::give(self.rows, &row, &given)?.err()
+            }
+        };
+        let (job, tube) = (job.id, &job.tube);
+        match (unique.if_exists, refusal) {
+            (IfExists::Replace, None) => {
+                tracing::info!(
+                    job, %tube, %key,
+                    "no task is made of the job, for {holder}; what the job says is given to it"
+                );
+            }
+            (IfExists::Replace, Some(refusal)) => {
+                tracing::info!(
+                    job, %tube, %key,
+                    "no task is made of the job, for {refusal}"
+                );
+            }
+            (IfExists::Keep | IfExists::Refuse, _) => {
+                tracing::info!(
+                    job, %tube, %key,
+                    "no task is made of the job, for {holder}"
+                );
+            }
+        }
+        Ok(Claim::DeleteJob { task: None })
     }
 
     /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
@@ -248,11 +304,11 @@ impl Writing<'_> {
                     }
                     // Somebody else's uuid: the job becomes a task of its own, to be refused.
                     let body = Content::Unread(foreign.body.clone());
-                    return self.nameless(job, foreign, &body).map(Some);
+                    return self.nameless(job, foreign, &body);
                 }
-                self.add(*uuid, job, foreign, &foreign.content).map(Some)
+                self.add(*uuid, job, foreign, &foreign.content)
             }
-            TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content).map(Some),
+            TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content),
         }
     }
 
@@ -262,20 +318,32 @@ impl Writing<'_> {
         job: &JobRef,
         foreign: &ForeignJob,
         content: &Content,
-    ) -> Result<TaskRow, Failed> {
+    ) -> Result<Option<TaskRow>, Failed> {
         match self.rows.foreign_task(job.id, foreign)? {
-            Some(row) => Ok(row),
+            Some(row) => Ok(Some(row)),
             None => self.add(Uuid::now_v7(), job, foreign, content),
         }
     }
 
+    /// `None` if another task has its key.
     fn add(
         &self,
         uuid: Uuid,
         job: &JobRef,
         foreign: &ForeignJob,
         content: &Content,
-    ) -> Result<TaskRow, Failed> {
+    ) -> Result<Option<TaskRow>, Failed> {
+        let unique = match content {
+            // Of a body that may not become its task nothing is known.
+            Content::Unread(_) => None,
+            Content::Call(_) | Content::Raw(_) => foreign.unique.as_ref(),
+        };
+        let hold = unique.map(|unique| made_key::hold(unique, content, &job.tube, self.now));
+        if let Some(hold) = &hold
+            && self.rows.holder(&hold.key, self.now)?.is_some()
+        {
+            return Ok(None);
+        }
         let row = NewRow {
             uuid,
             tube: &job.tube,
@@ -292,6 +360,7 @@ impl Writing<'_> {
                 Content::Unread(_) => &[],
                 Content::Call(_) | Content::Raw(_) => &foreign.tags,
             },
+            hold: hold.as_ref(),
             origin: Origin::Foreign {
                 job: job.id,
                 foreign,
@@ -299,7 +368,7 @@ impl Writing<'_> {
             },
         };
         transition::record(self.rows, &row)?;
-        self.written(&uuid)
+        self.written(&uuid).map(Some)
     }
 
     /// The row of a task that this transaction has written.

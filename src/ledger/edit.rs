@@ -6,12 +6,15 @@ use super::Millis;
 use super::announce::{Again, next_put};
 use super::bulk::{Change, On};
 use super::error::Failed;
-use super::rows::TaskRow;
+use super::rows::{Rows, TaskRow};
+use super::unique::{self, Holder};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
+use crate::task::made_key::key_of;
 use crate::task::payload::{Argument, Call, OptionName, OptionValue, Refusal};
 use crate::task::state::Status;
 use crate::task::tag::{self, BadTag, Tag};
+use crate::task::unique::Hold;
 
 /// What is changed; what is not named stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +96,14 @@ pub enum NotEdited {
         /// Why not.
         refusal: Refusal,
     },
+    /// Its key is made of what it is given, and another task has the key that it would have then.
+    #[error("task {id} cannot be given that: {by}")]
+    KeyTaken {
+        /// The task.
+        id: TaskId,
+        /// Who has that key.
+        by: Holder,
+    },
     /// Its tags would not be a task's.
     #[error("task {id}: {why}")]
     Tags {
@@ -167,6 +178,25 @@ impl Edit {
     }
 }
 
+/// The key of a task that has one which is made of what it is given, once that is something else.
+fn hold(
+    rows: &dyn Rows,
+    row: &TaskRow,
+    content: &Content,
+    now: Millis,
+) -> Result<Result<Option<Hold>, Holder>, Failed> {
+    let made = |hold: &Hold| hold.key == key_of(&row.content, &row.tube);
+    let Some(hold) = rows.hold(row.id)?.filter(made) else {
+        return Ok(Ok(None));
+    };
+    let key = key_of(content, &row.tube);
+    let taken = unique::taken(rows, &key, now)?;
+    Ok(match taken.filter(|other| other.id != row.id) {
+        Some(other) => Err(Holder::of(&other)),
+        None => Ok(Some(Hold { key, ..hold })),
+    })
+}
+
 impl Change for Edit {
     type Done = Edited;
     type Refused = NotEdited;
@@ -187,6 +217,13 @@ impl Change for Edit {
             Ok(content) => content,
             Err(refused) => return Ok(Err(refused)),
         };
+        let hold = match &content {
+            Some(content) => match hold(rows, &row, content, now)? {
+                Ok(hold) => hold,
+                Err(by) => return Ok(Err(NotEdited::KeyTaken { id, by })),
+            },
+            None => None,
+        };
         if self.changes_tags() {
             match self.tags(id, rows.tags(id)?) {
                 Ok(tags) => rows.set_tags(id, &tags)?,
@@ -195,6 +232,9 @@ impl Change for Edit {
         }
         if let Some(content) = content {
             rows.set_content(id, &content)?;
+        }
+        if let Some(hold) = hold {
+            rows.set_hold(id, &hold)?;
         }
         if let Some(priority) = self.priority {
             rows.set_priority(id, priority)?;

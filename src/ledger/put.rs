@@ -2,15 +2,18 @@
 
 use uuid::Uuid;
 
-use super::announce::{Again, Announced, LATER, PUT_TIME, next_put};
+use super::announce::{Again, Announced, Jobs, LATER, PUT_TIME, next_put};
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
-use super::rows::{NewRow, Origin, Rows};
+use super::rows::{NewRow, Origin, Rows, TaskRow};
+use super::unique::{self, Given, Holder, NotReplaced};
 use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
+use crate::task::made_key;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
+use crate::task::unique::{IfExists, Unique};
 use crate::tube::TubeName;
 
 /// A task to be recorded.
@@ -30,10 +33,12 @@ pub struct NewTask {
     pub due: Millis,
     /// What its producer calls it: not what makes it another task.
     pub tags: Vec<Tag>,
+    /// That it is not to be put while another has its key.
+    pub unique: Option<Unique>,
 }
 
 /// What became of a task to be recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Added {
     /// The task is recorded, and needs a job unless the ledger keeps the jobs.
     New {
@@ -52,6 +57,26 @@ pub enum Added {
     },
     /// Another task has its uuid.
     UuidTaken,
+    /// Another task has its key, and is as it was. No task is recorded.
+    Exists {
+        /// That task.
+        id: TaskId,
+        /// That task's identity.
+        uuid: Uuid,
+        /// Why that task is as it was, if it was to be replaced.
+        because: Option<NotReplaced>,
+    },
+    /// Another task has its key, waits, and is given what this one was to be. No task is recorded.
+    Replaced {
+        /// That task.
+        id: TaskId,
+        /// That task's identity.
+        uuid: Uuid,
+        /// What is to ring for that task.
+        again: Option<Box<Again>>,
+    },
+    /// Another task has its key, and the put is refused for that.
+    KeyTaken(Holder),
 }
 
 /// Why a task was not regenerated. The words are those of the system that this one succeeds.
@@ -72,6 +97,14 @@ pub enum NotRegenerated {
         /// The task's status.
         status: Status,
     },
+    /// Another task has got the key that this one had.
+    #[error("task {id} cannot wait again: {by}")]
+    KeyTaken {
+        /// The task.
+        id: TaskId,
+        /// Who has its key.
+        by: Holder,
+    },
 }
 
 impl Ledger {
@@ -81,7 +114,7 @@ impl Ledger {
         let jobs = self.jobs();
         let added: Vec<Added> = self.change(|rows| {
             let add = |task| {
-                let mut added = add(rows, task, now)?;
+                let mut added = add(rows, task, now, jobs)?;
                 if let Added::New { id } = added
                     && task.due.saturating_sub(now) > LATER
                     && rows.set_later(id)?
@@ -95,7 +128,7 @@ impl Ledger {
             };
             tasks.iter().map(add).collect()
         })?;
-        let is_new = |added: &Added| matches!(added, Added::New { .. });
+        let is_new = |added: &Added| matches!(added, Added::New { .. } | Added::Replaced { .. });
         if jobs.is_some() && added.iter().any(is_new) {
             self.backend.ring();
         }
@@ -133,6 +166,9 @@ impl Change for Regenerate {
                 return Ok(Err(NotRegenerated::NotFailed { status }));
             }
         }
+        if let Some(by) = unique::taken_from(on.rows, id, on.now)? {
+            return Ok(Err(NotRegenerated::KeyTaken { id, by }));
+        }
         transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
         next_put(on.rows, id, None, on.now, on.jobs)?
             .map(Ok)
@@ -159,7 +195,22 @@ fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
     }
 }
 
-fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
+fn add(rows: &dyn Rows, task: &NewTask, now: Millis, jobs: Option<Jobs>) -> Result<Added, Failed> {
+    let hold = task.unique.as_ref().map(|unique| {
+        (
+            unique.if_exists,
+            made_key::hold(unique, &task.content, &task.tube, now),
+        )
+    });
+    if let Some((if_exists, hold)) = &hold
+        && let Some(row) = unique::taken(rows, &hold.key, now)?
+    {
+        // The task that is put again is the task that has the key.
+        return match row.uuid == task.uuid {
+            true => known(rows, task),
+            false => exists(rows, &row, task, *if_exists, now, jobs),
+        };
+    }
     let row = NewRow {
         uuid: task.uuid,
         tube: &task.tube,
@@ -169,14 +220,52 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
         due: task.due,
         created: now,
         tags: &task.tags,
+        hold: hold.as_ref().map(|(_, hold)| hold),
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },
     };
     match transition::record(rows, &row)? {
         Some(id) => Ok(Added::New { id }),
-        None => Ok(rows
-            .same_task(&task.uuid, &task.content)?
-            .map_or(Added::UuidTaken, |id| Added::Known { id })),
+        None => known(rows, task),
     }
+}
+
+/// What is answered to a put whose uuid a task has.
+fn known(rows: &dyn Rows, task: &NewTask) -> Result<Added, Failed> {
+    Ok(rows
+        .same_task(&task.uuid, &task.content)?
+        .map_or(Added::UuidTaken, |id| Added::Known { id }))
+}
+
+/// What becomes of a put whose key another task has.
+fn exists(
+    rows: &dyn Rows,
+    row: &TaskRow,
+    task: &NewTask,
+    if_exists: IfExists,
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Added, Failed> {
+    let TaskRow { id, uuid, .. } = *row;
+    let given = Given {
+        tube: &task.tube,
+        content: &task.content,
+        tags: &task.tags,
+        priority: Some(task.priority),
+        due: Some(task.due),
+    };
+    let kept = |because| Added::Exists { id, uuid, because };
+    Ok(match if_exists {
+        IfExists::Keep => kept(None),
+        IfExists::Refuse => Added::KeyTaken(Holder::of(row)),
+        IfExists::Replace => match unique::replace(rows, row, &given, now, jobs)? {
+            Ok(again) => Added::Replaced {
+                id,
+                uuid,
+                again: again.map(Box::new),
+            },
+            Err(refusal) => kept(Some(refusal)),
+        },
+    })
 }

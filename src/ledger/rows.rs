@@ -17,6 +17,7 @@ use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
+use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 mod ends;
@@ -195,6 +196,9 @@ pub trait Reads {
         most: usize,
     ) -> Result<Vec<(WorkerId, Option<Millis>)>, Failed>;
 
+    /// The key that a task has or had, and for how long.
+    fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed>;
+
     /// What a task's command has said of it, without its result.
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
 
@@ -218,6 +222,12 @@ pub trait Rows: Reads {
     /// The task of that uuid, if it asks for the same thing.
     fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed>;
 
+    /// Who has a key at `now`. Whose time with that key is over then, has it no longer.
+    fn holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed>;
+
+    /// Has a task have a key that no other has.
+    fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed>;
+
     /// Adds a task that waits; `None` if its uuid is another's.
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;
 
@@ -228,7 +238,8 @@ pub trait Rows: Reads {
     fn name_command(&self, task: TaskId, command: &str) -> Result<(), Failed>;
 
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. That it was to
-    /// be cancelled is no longer said then. True if so.
+    /// be cancelled is no longer said then. If the task waits again and another has got its key meanwhile, the task has
+    /// none any more; so it is wherever a task waits again. True if so.
     fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
 
     /// What is counted of a task's newest attempt, whatever else its row says.

@@ -323,6 +323,7 @@ fn make(
         due: task.due,
         created: now,
         tags: &task.tags,
+        hold: None,
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },

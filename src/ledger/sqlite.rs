@@ -25,6 +25,7 @@ mod cleanup;
 mod columns;
 mod error;
 mod filter;
+mod keys;
 mod minutes;
 mod operations;
 #[cfg(test)]

@@ -275,6 +275,7 @@ impl Commands {
                     call,
                     tags: Vec::new(),
                     at: None,
+                    unique: None,
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },

@@ -18,6 +18,7 @@ mod recovery;
 mod reports;
 mod rows;
 mod schedules;
+mod unique;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,6 +152,18 @@ macro_rules! suite {
             schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
             schedules::a_command_learns_of_which_time_it_came,
             schedules::another_producers_job_may_say_when_it_is_to_run,
+            unique::a_key_is_its_task_s_until_that_has_ended,
+            unique::a_key_of_what_waits_is_free_while_it_runs_and_a_retry_goes_on_without,
+            unique::a_retry_has_its_key_again_if_nobody_has_got_it,
+            unique::a_key_for_a_time_is_its_task_s_for_that_time_wherever_it_stands,
+            unique::what_was_put_and_is_put_again_by_its_uuid_is_known,
+            unique::of_two_with_one_key_in_a_transaction_the_first_counts,
+            unique::what_is_to_be_refused_is_and_names_the_task,
+            unique::what_waits_is_replaced_and_what_runs_is_not,
+            unique::what_failed_does_not_wait_again_while_another_has_its_key,
+            unique::what_is_edited_has_the_key_of_what_it_is_given_then,
+            unique::another_producer_s_job_whose_key_is_taken_is_one_too_many,
+            unique::a_key_is_its_task_s_though_its_worker_is_dead,
             rows::a_list_of_a_time_has_all_of_that_time_though_the_clock_was_set_back,
             rows::a_worker_of_a_tube_is_known_while_it_lives_and_for_as_long_as_is_asked_then,
         }
@@ -467,6 +480,7 @@ pub fn put(db: &mut Ledger, due: Millis) -> (TaskId, JobRef) {
 pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -505,6 +519,7 @@ pub fn foreign(body: &str) -> ForeignJob {
     ForeignJob {
         tags: Vec::new(),
         at: None,
+        unique: None,
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

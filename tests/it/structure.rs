@@ -15,13 +15,14 @@ const CORE: &[(&str, &[&str])] = &[
     ("crew", &["backoff", "lifecycle", "pool"]),
     // What the system said, in our words.
     ("errno", &[]),
+    ("duration", &[]),
     ("grace", &[]),
     ("harmless", &[]),
     ("lifecycle", &["grace"]),
     ("pool", &["backoff"]),
     ("schedule", &["task", "tube"]),
     ("seconds", &[]),
-    ("task", &["tube"]),
+    ("task", &["duration", "tube"]),
     ("tube", &[]),
 ];
 
@@ -44,7 +45,6 @@ const PORTS: &[(&str, &[&str])] = &[
     // Where tests let a process die.
     ("crash", &[]),
     // Durations as people write them: a library reads them.
-    ("duration", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
     // Which file is at a name, for whoever has to know it again.
@@ -236,8 +236,8 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "clock", "duration", "errno", "pool", "process", "schedule", "sealed", "task",
-            "trust", "tube", "zone",
+            "address", "clock", "duration", "errno", "pool", "process", "schedule", "sealed",
+            "task", "trust", "tube", "zone",
         ],
     ),
     // Which adapter is meant by which name.

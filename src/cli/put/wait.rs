@@ -8,6 +8,7 @@ use crate::api::{Captured, Put, Queue, Status, Task};
 use crate::cli::configured::block_on;
 use crate::cli::out::{as_it_is, is_terminal, out};
 use crate::cli::put::doubt::Doubt;
+use crate::cli::put::existing::say_existing;
 use crate::cli::put::unserved;
 use crate::cli::wait::TIME_IS_UP;
 use crate::cli::{Failure, log};
@@ -31,6 +32,7 @@ pub fn run(
         }
         let receipt = queue.put(tube, put).await?;
         let id = receipt.id;
+        say_existing(&receipt);
         if let Some(error) = &receipt.trouble {
             log::warn(format_args!(
                 "{error}\n  task {id} is recorded, and its job will be put when the broker is back"

@@ -23,6 +23,7 @@ use crate::task::output::Captured;
 use crate::task::refused::{Counted, Keep};
 use crate::task::state::{Outcome, Status};
 use crate::task::tag::Tag;
+use crate::task::unique::Hold;
 use crate::tube::TubeName;
 
 /// So many of the newest tasks of a tube say where it has been.
@@ -468,6 +469,11 @@ impl Reads for Transaction<'_> {
         let newest = tables.workers().iter().rev().take(most);
         let of = newest.filter(|(_, row)| row.worker.tube == tube.as_str());
         Ok(of.map(|(id, row)| (*id, row.stopped)).collect())
+    }
+
+    fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.task(task).and_then(|row| row.hold.clone()))
     }
 
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {

@@ -12,6 +12,7 @@ use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::task::tag::Tag;
+use crate::task::unique::{Hold, Key, Span};
 use crate::tube::TubeName;
 
 /// A task.
@@ -51,6 +52,21 @@ pub(super) struct TaskRow {
     pub put_until: Option<Millis>,
     /// It waits, and has no job before it is near.
     pub later: bool,
+    /// Its key, and for how long it has that.
+    pub hold: Option<Hold>,
+}
+
+impl TaskRow {
+    /// The key that no other row may have now.
+    pub fn holds(&self) -> Option<&Key> {
+        let Hold { key, span } = self.hold.as_ref()?;
+        let counts = match span {
+            Span::Waiting => self.status == Status::Waiting,
+            Span::Unfinished => matches!(self.status, Status::Waiting | Status::Running),
+            Span::Until(_) => true,
+        };
+        counts.then_some(key)
+    }
 }
 
 /// What tells a producer's own job apart from another of its number.

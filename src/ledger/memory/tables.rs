@@ -9,6 +9,7 @@ use crate::ledger::rows::{Ends, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::unique::{Hold, Key};
 
 use super::checks;
 use super::records::{AttemptRow, Fire, ReportRow, TaskRow, WorkerRow};
@@ -109,6 +110,15 @@ impl Tables {
         Some((id, self.task(id)?))
     }
 
+    /// The row that has a key now, and how.
+    pub fn holder(&self, key: &Key) -> Option<(TaskId, &Hold)> {
+        let mut rows = self.tasks().iter();
+        rows.find_map(|(id, row)| {
+            let hold = row.hold.as_ref()?;
+            (row.holds() == Some(key)).then_some((*id, hold))
+        })
+    }
+
     pub fn attempts(&self) -> &BTreeMap<AttemptId, AttemptRow> {
         self.attempts.rows()
     }
@@ -137,6 +147,14 @@ impl Tables {
         if self.uuids.get(row.uuid).is_some() {
             return Ok(None);
         }
+        if let Some(key) = row.holds()
+            && self.holder(key).is_some()
+        {
+            return Err(Failed::row(
+                None,
+                format!("two tasks cannot have the key {key}"),
+            ));
+        }
         let (task, worker) = self.numbers.get(()).copied().unwrap_or_default();
         let id = TaskId(task.saturating_add(1));
         self.numbers.put((), Some((id.0, worker)));
@@ -145,7 +163,12 @@ impl Tables {
         Ok(Some(id))
     }
 
-    pub fn write_task(&mut self, id: TaskId, row: TaskRow) -> Result<(), Failed> {
+    /// A row the key of which another has got meanwhile is written without.
+    pub fn write_task(&mut self, id: TaskId, mut row: TaskRow) -> Result<(), Failed> {
+        let of_another = |key| self.holder(key).is_some_and(|(other, _)| other != id);
+        if row.holds().is_some_and(of_another) {
+            row.hold = None;
+        }
         checks::task(id, &row)?;
         self.tasks.put(id, Some(row));
         Ok(())

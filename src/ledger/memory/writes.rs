@@ -25,6 +25,7 @@ use crate::task::output::Captured;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
+use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 /// As far apart as two births of one job may seem.
@@ -87,6 +88,26 @@ impl Rows for Transaction<'_> {
             .map(|(id, _)| id))
     }
 
+    fn holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let Some((id, hold)) = tables.holder(key) else {
+            return Ok(None);
+        };
+        match hold.span.until() {
+            Some(until) if until <= now => {
+                tables.change(id, |_| true, |row| row.hold = None)?;
+                Ok(None)
+            }
+            Some(_) | None => Ok(Some(id)),
+        }
+    }
+
+    fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        tables.change(task, |_| true, |row| row.hold = Some(hold.clone()))?;
+        Ok(())
+    }
+
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         let command = match row.content {
             Content::Call(call) => Some(call.command.as_str().to_owned()),
@@ -122,6 +143,7 @@ impl Rows for Transaction<'_> {
             noted: 0,
             put_until: None,
             later: false,
+            hold: row.hold.cloned(),
         };
         match row.origin {
             Origin::Ours { put_until } => {

@@ -12,6 +12,7 @@ use crate::task::resources::Resources;
 use crate::task::retry::Budget;
 use crate::task::state::{Outcome, Status};
 use crate::task::tag::Tag;
+use crate::task::unique::{Hold, Unique};
 use crate::tube::TubeName;
 
 /// A task's row, as far as a claim needs it.
@@ -94,6 +95,8 @@ pub struct NewRow<'a> {
     pub created: Millis,
     /// What its producer calls it.
     pub tags: &'a [Tag],
+    /// The key that no other is to have, which no other has.
+    pub hold: Option<&'a Hold>,
     /// How it came.
     pub origin: Origin<'a>,
 }
@@ -362,6 +365,8 @@ pub struct ForeignJob {
     pub tags: Vec<Tag>,
     /// When the task is due, if not at once.
     pub at: Option<Millis>,
+    /// That it is not to become a task while another has its key.
+    pub unique: Option<Unique>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, minutes, puts, read, recover, reports, schedules, tags,
-    tasks, workers,
+    Connected, attempts, cleanup, filter, keys, minutes, puts, read, recover, reports, schedules,
+    tags, tasks, workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
@@ -26,6 +26,7 @@ use crate::task::output::Captured;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
+use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 impl Reads for Connected<'_> {
@@ -188,6 +189,10 @@ impl Reads for Connected<'_> {
         reports::one(self.0, task)
     }
 
+    fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed> {
+        keys::of(self.0, task)
+    }
+
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
         tasks::may_lack(self.0, recorded)
     }
@@ -240,6 +245,14 @@ impl Rows for Connected<'_> {
 
     fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed> {
         tasks::same_task(self.0, uuid, content)
+    }
+
+    fn holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed> {
+        keys::holder(self.0, key, now)
+    }
+
+    fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed> {
+        keys::set(self.0, task, hold)
     }
 
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {

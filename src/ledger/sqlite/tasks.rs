@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::cleanup::note_newest;
 use super::columns::{column, some_text, text};
 use super::error::nonsense;
+use super::keys;
 use super::puts;
 use super::tags;
 use crate::broker::JobId;
@@ -148,6 +149,9 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
         return Ok(None);
     };
     tags::add(change, id, row.tags)?;
+    if let Some(hold) = row.hold {
+        keys::set(change, id, hold)?;
+    }
     match row.origin {
         Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
         Origin::Foreign {
@@ -189,13 +193,14 @@ pub(super) fn name_command(change: &Connection, task: TaskId, command: &str) -> 
 }
 
 pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Failed> {
-    let ended = change
+    let mut statement = change
         .prepare_cached(
             "UPDATE tasks SET status = ?4, due = ?5, reason = ?6, owner = NULL, finished = ?7, spent = ?8, lost = ?9,
                 started = coalesce(?10, started), ahead = 0, cancel_asked = NULL, cancel_now = 0, deferred = ?11
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
-        )?
-        .execute(params![
+        )?;
+    let end = || {
+        statement.execute(params![
             ending.id.task,
             ending.id.number,
             ending.owner,
@@ -207,8 +212,9 @@ pub(super) fn end(change: &Connection, ending: &Ending<'_>) -> Result<bool, Fail
             ending.budget.lost,
             ending.started,
             ending.budget.deferred,
-        ])?
-        == 1;
+        ])
+    };
+    let ended = keys::with_or_without(change, ending.id.task, end)? == 1;
     if let Some(kicks) = ending.kicks.filter(|_| ended) {
         puts::set_kicks(change, ending.id.task, kicks)?;
     }
@@ -234,16 +240,16 @@ pub(super) fn unclaim(
     attempt: AttemptId,
     owner: WorkerId,
 ) -> Result<bool, Failed> {
-    let waits = change
+    let mut statement = change
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', owner = NULL, worker = NULL, attempt = attempt - 1, ahead = 0,
                 cancel_asked = NULL, cancel_now = 0,
                 due = coalesce((SELECT finished FROM attempts WHERE task = ?1 AND number = ?2 - 1), created),
                 started = (SELECT started FROM attempts WHERE task = ?1 AND number = ?2 - 1)
              WHERE id = ?1 AND status = 'running' AND attempt = ?2 AND owner = ?3",
-        )?
-        .execute(params![attempt.task, attempt.number, owner])?;
-    Ok(waits == 1)
+        )?;
+    let unclaim = || statement.execute(params![attempt.task, attempt.number, owner]);
+    Ok(keys::with_or_without(change, attempt.task, unclaim)? == 1)
 }
 
 pub(super) fn wish(look: &Connection, task: TaskId) -> Result<Option<Wish>, Failed> {
@@ -310,13 +316,14 @@ pub(super) fn renew(
     now: Millis,
     tube: Option<&TubeName>,
 ) -> Result<(), Failed> {
-    change
+    let mut statement = change
         .prepare_cached(
             "UPDATE tasks SET status = 'waiting', due = min(?2, finished), finished = NULL, reason = NULL,
                 spent = 0, lost = 0, deferred = 0, tube = coalesce(?3, tube)
              WHERE id = ?1 AND status IN ('failed', 'cancelled')",
-        )?
-        .execute(params![task, now, tube.map(TubeName::as_str)])?;
+        )?;
+    let renew = || statement.execute(params![task, now, tube.map(TubeName::as_str)]);
+    keys::with_or_without(change, task, renew)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::task::Millis;
 use crate::task::tag::Tag;
+use crate::task::unique::Unique;
 use uuid::Uuid;
 
 use super::json::is_number;
@@ -83,6 +84,8 @@ pub struct Native {
     pub tags: Vec<Tag>,
     /// When it is to run, if not at once.
     pub at: Option<Millis>,
+    /// That it is not to be put while another has its key.
+    pub unique: Option<Unique>,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::excerpt::excerpt;
 use super::json::{self, Member, Value};
 use super::time;
+use super::unique;
 use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
@@ -72,6 +73,7 @@ struct Fields<'a> {
     options: Option<&'a RawValue>,
     tags: Option<&'a RawValue>,
     at: Option<&'a RawValue>,
+    unique: Option<&'a RawValue>,
     /// What a pointer says to people.
     about: Option<&'a RawValue>,
 }
@@ -93,6 +95,7 @@ impl<'a> Fields<'a> {
                 "options" => &mut fields.options,
                 "tags" => &mut fields.tags,
                 "at" => &mut fields.at,
+                "unique" => &mut fields.unique,
                 ABOUT => &mut fields.about,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
@@ -139,6 +142,7 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
         ("options", fields.options),
         ("tags", fields.tags),
         ("at", fields.at),
+        ("unique", fields.unique),
     ] {
         if field.is_some() {
             return Err(Refusal::PointerWith { key });
@@ -183,6 +187,10 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             Some(raw) => Some(at(raw)?),
             None => None,
         },
+        unique: match fields.unique {
+            Some(raw) => unique::read(&Value::of(raw))?,
+            None => None,
+        },
     })
 }
 
@@ -212,7 +220,7 @@ fn at(raw: &RawValue) -> Result<Millis, Refusal> {
     })
 }
 
-fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {
+pub(super) fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {
     match Value::of(raw) {
         Value::Text(text) => Ok(text),
         other => Err(wrong(place, &other, "a string")),

@@ -8,6 +8,7 @@ use std::fmt;
 use super::rules::BadName;
 use super::type_name::TypeName;
 use crate::task::tag::BadTag;
+use crate::task::unique::BadKey;
 
 /// Why a native payload may not run. Its text is the reason that people read.
 ///
@@ -51,6 +52,25 @@ pub enum Refusal {
     /// What is called a tag and is none, or is one too many.
     #[error("the payload's \"tags\": {0}")]
     Tag(BadTag),
+    /// What is called a key that no two tasks have, and is none.
+    #[error("the payload's \"unique\": {0}")]
+    UniqueKey(BadKey),
+    /// How a task is to be the only one of its key, in words that say nothing.
+    #[error("the payload's \"unique\": its {key:?}: {why}")]
+    Unique {
+        /// The member.
+        key: &'static str,
+        /// What is wrong with it, with an excerpt of it.
+        why: String,
+    },
+    /// A member that says how a task is to be the only one of its key, which nothing here knows.
+    #[error(
+        "the payload's \"unique\" has the unknown key {key}: it knows \"key\", \"while\" and \"if_exists\""
+    )]
+    UniqueMember {
+        /// The member.
+        key: String,
+    },
     /// A key that must be there.
     #[error("the payload has no {key:?}")]
     Missing {

@@ -384,6 +384,7 @@ proptest! {
             call,
             tags: Vec::new(),
             at: None,
+            unique: None,
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

@@ -103,7 +103,7 @@ pub fn identify(
     now: Now,
 ) -> Identified {
     let body = &reservation.body;
-    let (uuid, content, tags, at) = match foreign {
+    let (uuid, content, tags, at, unique) = match foreign {
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
@@ -117,15 +117,17 @@ pub fn identify(
                 call,
                 tags,
                 at,
+                unique,
             } = native;
-            (uuid, Content::Call(call), tags, at)
+            (uuid, Content::Call(call), tags, at, unique)
         }
-        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new(), None),
+        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new(), None, None),
     };
     let kicks = Some(known.stats.kicks);
     let job = ForeignJob {
         tags,
         at,
+        unique,
         ..foreign_job(body, content, known, now.wall)
     };
     Identified::Here(Box::new(JobRef {
@@ -146,6 +148,7 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
         content,
         tags: Vec::new(),
         at: None,
+        unique: None,
         body: body.clone(),
         hash: fingerprint(body),
         instance: known.instance,

@@ -260,6 +260,7 @@ fn program(body: &[u8]) -> Meaning {
             call,
             tags,
             at,
+            unique: _,
         }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
             Meaning::Native(uuid, asked(&call), tags, at)
@@ -327,6 +328,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             call: call.clone(),
             tags: Vec::new(),
             at: None,
+            unique: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -326,6 +326,7 @@ pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
     let mut ledger = new();
     let uuid = Uuid::now_v7();
     let task = NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -510,6 +511,7 @@ pub fn what_may_not_run_is_refused_and_says_why(new: New) {
 pub fn a_task_is_added_once(new: New) {
     let mut ledger = new();
     let task = |argument: &str, uuid| NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),

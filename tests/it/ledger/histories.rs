@@ -180,6 +180,7 @@ impl World {
                     return String::new();
                 }
                 let task = NewTask {
+                    unique: None,
                     tags: Vec::new(),
                     uuid,
                     tube: tube("t"),

@@ -51,6 +51,7 @@ pub fn a_transaction_that_fails_leaves_nothing(new: New) {
     let content = Content::Call(call("1"));
     let row = NewRow {
         tags: &[],
+        hold: None,
         uuid: Uuid::now_v7(),
         tube: &tube("t"),
         content: &content,
@@ -317,6 +318,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -576,6 +578,7 @@ pub fn what_is_due_much_later_has_no_job_until_it_is_near(new: New) {
     let hour = 3_600_000;
     let t = tube("t");
     let task = |due| NewTask {
+        unique: None,
         tags: Vec::new(),
         uuid: Uuid::now_v7(),
         tube: tube("t"),

@@ -23,6 +23,7 @@ fn new_schedule(name: &str, timing: &str) -> NewSchedule {
 fn made(nominal: Option<Millis>) -> Made {
     Made {
         task: NewTask {
+            unique: None,
             uuid: Uuid::now_v7(),
             tube: tube("t"),
             content: Content::Call(call("1")),

@@ -339,6 +339,7 @@ impl Model {
             self.to_put.0 -= 1;
             let uuid = Uuid::from_u128(u128::from(ours));
             let task = NewTask {
+                unique: None,
                 tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),

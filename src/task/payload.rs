@@ -27,7 +27,6 @@ mod rules;
 mod tests;
 mod time;
 mod type_name;
-mod unique;
 
 pub use about::About;
 pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};

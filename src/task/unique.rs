@@ -7,7 +7,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Millis;
-use crate::duration;
 
 /// The longest key, in bytes.
 pub const LONGEST: usize = 200;
@@ -136,15 +135,41 @@ impl FromStr for Scope {
                         "'{text}' is neither waiting, unfinished, nor a duration, such as 600 for seconds, 10m or 7d"
                     )
                 };
-                let time = duration::parse(text).map_err(|_| wrong())?;
-                let millis = Millis::try_from(time.as_millis()).map_err(|_| wrong())?;
-                match millis {
+                match millis(text).ok_or_else(wrong)? {
                     0 => Err("a task has its key for a millisecond at least".into()),
                     millis => Ok(Scope::For(millis)),
                 }
             }
         }
     }
+}
+
+/// A duration as bodies and people write it: `600` for seconds, `10m`, `1h 30m`, `7d`.
+fn millis(text: &str) -> Option<Millis> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Millis::from(seconds).checked_mul(1000);
+    }
+    let mut rest = text.trim();
+    let mut sum: Option<Millis> = None;
+    while !rest.is_empty() {
+        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_ascii_alphabetic());
+        let (unit, next) = after.split_at(end.unwrap_or(after.len()));
+        let unit: Millis = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => return None,
+        };
+        let part = digits.parse::<Millis>().ok()?.checked_mul(unit)?;
+        sum = Some(sum.unwrap_or(0).checked_add(part)?);
+        rest = next.trim_start();
+    }
+    sum
 }
 
 impl FromStr for IfExists {
@@ -194,8 +219,19 @@ mod tests {
             Err(BadKey::TooLong { given })
         );
         assert_eq!("10m".parse(), Ok(Scope::For(600_000)));
+        assert_eq!("1h 30m".parse(), Ok(Scope::For(5_400_000)));
+        assert_eq!("90".parse(), Ok(Scope::For(90_000)));
         assert_eq!("waiting".parse(), Ok(Scope::Waiting));
-        for bad in ["", "0", "running", "-5"] {
+        for bad in [
+            "",
+            "0",
+            "running",
+            "-5",
+            "m",
+            "5y",
+            "5m x",
+            "99999999999999999999d",
+        ] {
             assert!(bad.parse::<Scope>().is_err(), "{bad}");
         }
         assert!("Keep".parse::<IfExists>().is_err());

@@ -15,14 +15,13 @@ const CORE: &[(&str, &[&str])] = &[
     ("crew", &["backoff", "lifecycle", "pool"]),
     // What the system said, in our words.
     ("errno", &[]),
-    ("duration", &[]),
     ("grace", &[]),
     ("harmless", &[]),
     ("lifecycle", &["grace"]),
     ("pool", &["backoff"]),
     ("schedule", &["task", "tube"]),
     ("seconds", &[]),
-    ("task", &["duration", "tube"]),
+    ("task", &["tube"]),
     ("tube", &[]),
 ];
 
@@ -45,6 +44,7 @@ const PORTS: &[(&str, &[&str])] = &[
     // Where tests let a process die.
     ("crash", &[]),
     // Durations as people write them: a library reads them.
+    ("duration", &[]),
     // Descriptors by their numbers, for whoever inherits or watches one.
     ("fd", &[]),
     // Which file is at a name, for whoever has to know it again.

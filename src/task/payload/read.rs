@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::excerpt::excerpt;
 use super::json::{self, Member, Value};
 use super::time;
-use super::unique;
 use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
 use crate::task::Millis;
 use crate::task::tag::{self, BadTag, Tag};
+use crate::task::unique::Unique;
 
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
@@ -188,7 +188,7 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             None => None,
         },
         unique: match fields.unique {
-            Some(raw) => unique::read(&Value::of(raw))?,
+            Some(raw) => unique(&Value::of(raw))?,
             None => None,
         },
     })
@@ -220,7 +220,66 @@ fn at(raw: &RawValue) -> Result<Millis, Refusal> {
     })
 }
 
-pub(super) fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {
+/// Reads `true`, a key, or an object with `key`, `while` and `if_exists`, each of which may be left out. `false` and
+/// `null` are as if nothing were there.
+fn unique(value: &Value<'_>) -> Result<Option<Unique>, Refusal> {
+    let place = Place::Member("unique");
+    match value {
+        Value::Bool(true) => Ok(Some(Unique::default())),
+        Value::Bool(false) | Value::Null => Ok(None),
+        Value::Text(key) => Ok(Some(Unique {
+            key: Some(key.parse().map_err(Refusal::UniqueKey)?),
+            ..Unique::default()
+        })),
+        Value::Object(object) => {
+            let members = json::members(object).map_err(|error| not_json(place, &error))?;
+            unique_members(&members).map(Some)
+        }
+        Value::Number(_) | Value::Array(_) | Value::LoneSurrogate(_) => {
+            Err(wrong(place, value, "true, a string or an object"))
+        }
+    }
+}
+
+fn unique_members(members: &[json::Member<'_>]) -> Result<Unique, Refusal> {
+    let mut unique = Unique::default();
+    let mut seen = Vec::with_capacity(members.len());
+    for member in members {
+        let key = member.key.as_ref().map_err(|text| Refusal::LoneSurrogate {
+            place: Place::Member("unique"),
+            text: excerpt(text),
+        })?;
+        if seen.contains(&key) {
+            return Err(Refusal::DuplicateKey { key: excerpt(key) });
+        }
+        seen.push(key);
+        let value = || text(Place::Member("unique"), member.value);
+        match key.as_str() {
+            "key" => unique.key = Some(value()?.parse().map_err(Refusal::UniqueKey)?),
+            "while" => {
+                unique.scope = value()?
+                    .parse()
+                    .map_err(|_| no_word("while", "waiting, unfinished or a duration"))?;
+            }
+            "if_exists" => {
+                unique.if_exists = value()?
+                    .parse()
+                    .map_err(|_| no_word("if_exists", "keep, replace or refuse"))?;
+            }
+            _ => return Err(Refusal::UniqueMember { key: excerpt(key) }),
+        }
+    }
+    Ok(unique)
+}
+
+fn no_word(key: &'static str, wanted: &str) -> Refusal {
+    Refusal::Unique {
+        key,
+        why: format!("this is none of: {wanted}"),
+    }
+}
+
+fn text(place: Place, raw: &RawValue) -> Result<String, Refusal> {
     match Value::of(raw) {
         Value::Text(text) => Ok(text),
         other => Err(wrong(place, &other, "a string")),

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{COMMANDS, other};
@@ -502,4 +503,94 @@ fn who_wants_errors_alone_is_warned_of_nothing() {
     let refused = ["put", "-q", "--use-tube", "t", "--batch", "nowhere"];
     let ran = Running::start(taskqueue.command(&refused)).whole();
     assert!(ran.stderr.starts_with("taskqueue: cannot read"), "{ran:?}");
+}
+
+#[test]
+fn of_many_puts_with_one_key_from_many_processes_one_is_recorded() {
+    let taskqueue = Taskqueue::alone();
+    let lines = r#"{"taskqueue":1,"command":"job","unique":"k"}
+"#
+    .repeat(20);
+    let batch = taskqueue.path("batch.jsonl");
+    std::fs::write(&batch, lines).unwrap();
+    let batch = batch.to_str().unwrap();
+    let puts = |_| taskqueue.start(&["put", "--use-tube", "t", "--batch", batch, "--json"]);
+    let running: Vec<Running> = (0..50).map(puts).collect();
+    let (mut new, mut existing) = (0, 0);
+    for process in running {
+        let ran = process.wait();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        for line in ran.stdout.lines() {
+            let receipt: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(receipt["id"], 1, "{receipt}");
+            match receipt["existing"] == true {
+                true => existing += 1,
+                false => new += 1,
+            }
+        }
+    }
+    assert_eq!((new, existing), (1, 999));
+}
+
+#[test]
+fn a_key_is_told_kept_replaced_and_refused() {
+    let taskqueue = Taskqueue::alone();
+    let put = |more: &[&str]| {
+        let first = ["put", "--use-tube", "t", "job"];
+        let args: Vec<&str> = first.iter().chain(more).copied().collect();
+        taskqueue.run(&args)
+    };
+    assert_eq!(
+        put(&["1", "--option", "a=1", "--option", "b", "--unique"]).ok(),
+        "1\n"
+    );
+    assert_eq!(
+        put(&["1", "--option", "b", "--option", "a=1", "--unique"]).ok(),
+        "1\n"
+    );
+    assert_eq!(put(&["2", "--unique"]).ok(), "2\n");
+    assert_eq!(put(&["3", "--unique=k"]).ok(), "3\n");
+    assert_eq!(
+        put(&["4", "--unique=k", "--if-exists", "replace"]).ok(),
+        "3\n"
+    );
+    assert_eq!(taskqueue.show("3")["arguments"], json!(["4"]));
+    let refused = put(&["5", "--unique=k", "--if-exists", "refuse"]);
+    assert_eq!(
+        (refused.code, refused.stdout.as_str()),
+        (Some(1), ""),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .stderr
+            .contains("task 3 has this key and waits; no other was recorded"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_key_is_held_while_its_task_is_unfinished_whoever_is_killed_and_free_after() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue
+        .configure("[commands.job]\nrun = [\"/bin/sh\", \"-c\", \"[ ! -e slow ] || sleep 300\"]\n");
+    std::fs::write(taskqueue.path("slow"), "").unwrap();
+    let put = || {
+        taskqueue
+            .run(&["put", "--use-tube", "t", "job", "--unique=k"])
+            .ok()
+    };
+    assert_eq!(put(), "1\n");
+    let worker = taskqueue.start(&["worker", "--use-tube", "t"]);
+    until("the task runs", || {
+        taskqueue.show("1")["status"] == "running"
+    });
+    assert_eq!(put(), "1\n");
+    worker.signal(Signal::KILL);
+    worker.wait();
+    assert_eq!(put(), "1\n");
+    std::fs::remove_file(taskqueue.path("slow")).unwrap();
+    taskqueue.work("t", 1);
+    assert_eq!(taskqueue.show("1")["status"], "done");
+    assert_eq!(put(), "2\n");
 }

@@ -534,7 +534,7 @@ fn of_many_puts_with_one_key_from_many_processes_one_is_recorded() {
 
 #[test]
 fn a_key_is_told_kept_replaced_and_refused() {
-    let taskqueue = Taskqueue::alone();
+    let taskqueue = Taskqueue::embedded();
     let put = |more: &[&str]| {
         let first = ["put", "--use-tube", "t", "job"];
         let args: Vec<&str> = first.iter().chain(more).copied().collect();

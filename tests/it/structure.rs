@@ -236,8 +236,8 @@ const EDGE: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "address", "clock", "duration", "errno", "pool", "process", "schedule", "sealed", "task",
-            "trust", "tube", "zone",
+            "address", "clock", "duration", "errno", "pool", "process", "schedule", "sealed",
+            "task", "trust", "tube", "zone",
         ],
     ),
     // Which adapter is meant by which name.

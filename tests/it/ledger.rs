@@ -114,6 +114,7 @@ macro_rules! suite {
             cleanup::workers_are_forgotten_when_they_are_dead_and_run_nothing,
             cleanup::a_cleanup_pauses_only_after_what_it_deleted,
             cleanup::workers_are_forgotten_some_at_a_time,
+            cleanup::no_more_tasks_of_a_tube_are_counted_than_are_asked_for,
             cleanup::jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted,
             entries::an_entry_is_written_whole_or_not_at_all,
             entries::what_a_worker_says_goes_with_its_claim,

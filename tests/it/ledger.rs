@@ -86,6 +86,7 @@ macro_rules! suite {
             claims::a_task_is_added_once,
             claims::only_what_failed_is_regenerated,
             claims::a_job_is_noted_for_the_put_that_it_came_from,
+            claims::the_job_that_was_put_last_is_the_one_that_is_shown,
             claims::a_foreign_job_is_known_though_its_task_was_put_again,
             claims::what_was_put_to_run_at_once_runs_though_the_clock_was_set_back,
             recovery::of_two_that_find_a_dead_attempt_one_goes_on,

@@ -120,6 +120,8 @@ impl Deleting {
 }
 
 impl Bulk for Deleting {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         self.remove_foreign(queue, &tasks).await?;
         let (changed, held) = queue.change(&Delete, &tasks).await?;

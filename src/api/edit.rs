@@ -182,6 +182,8 @@ impl Editing {
 }
 
 impl Bulk for Editing {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         let (changed, held) = queue.change(&self.edit, &tasks).await?;
         crash::here(Point::TasksEdited);

@@ -58,6 +58,8 @@ impl Regenerating {
 }
 
 impl Bulk for Regenerating {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         let (changed, held) = queue.change(&self.change, &tasks).await?;
         crash::here(Point::Regenerated);

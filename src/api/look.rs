@@ -8,6 +8,9 @@ use crate::ledger::counts::Counts;
 use crate::ledger::read::{Filter, Key, Page, Task};
 use crate::task::id::TaskId;
 
+/// Numbers asked for at a time.
+const PICKED: usize = 10_000;
+
 impl Queue {
     /// Looks a task up by its id or its uuid, with its attempts and what they printed. `None`: it is not
     /// there, or was cleaned up.
@@ -49,6 +52,47 @@ impl Queue {
         let below = below.unwrap_or(TaskId::AFTER_ALL);
         let page = self.store().call(move |db| db.page(&filter, below, most));
         Ok(page.await?)
+    }
+
+    /// The numbers of all tasks that pass the filter now, the oldest first: those to [wait](Queue::wait) for, say.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Filter, Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// for _ in 0..3 {
+    ///     let mail = Put::raw("hello").tag("campaign=spring".parse()?);
+    ///     queue.put(&"mail".parse()?, mail).await?;
+    /// }
+    /// let campaign = Filter::default().tag("campaign=spring".parse()?);
+    /// let tasks = queue.matching(&campaign).await?;
+    /// let waited = queue.wait(&tasks, false, Some(Duration::from_millis(1))).await?;
+    /// assert_eq!(waited.open.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn matching(&self, filter: &Filter) -> Result<Vec<TaskId>, Error> {
+        let (mut found, mut after) = (Vec::new(), TaskId::BEFORE_ALL);
+        loop {
+            let filter = filter.clone();
+            let picking = self
+                .store()
+                .call(move |db| db.pick(&filter, after, TaskId::AFTER_ALL, PICKED));
+            let picked = picking.await?;
+            let Some(last) = picked.last() else {
+                return Ok(found);
+            };
+            after = *last;
+            found.extend(picked);
+        }
     }
 
     /// How many tasks of each tube wait, run, are stalled or have failed; tubes in which all is done are left out.

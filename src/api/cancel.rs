@@ -106,8 +106,8 @@ impl Queue {
     /// let campaign = Filter::default().tag("campaign".parse()?);
     /// let open = campaign.status(Status::Waiting).status(Status::Running);
     /// let chosen = queue.choose(&open).await?;
-    /// let mut runs = Vec::new();
-    /// let done = queue.cancel_all(&chosen, &Cancel::default(), |(id, answer)| {
+    /// let (how, mut runs) = (Cancel::default().reason("the prices are wrong"), Vec::new());
+    /// let done = queue.cancel_all(&chosen, &how, |(id, answer)| {
     ///     if let Ok(Cancelled::Asked { .. }) = answer {
     ///         runs.push(*id);
     ///     }

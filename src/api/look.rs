@@ -14,6 +14,27 @@ const PICKED: usize = 10_000;
 impl Queue {
     /// Looks a task up by its id or its uuid, with its attempts and what they printed. `None`: it is not
     /// there, or was cleaned up.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl, TaskId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// let by_uuid = queue.show(task.uuid).await?.ok_or("gone")?;
+    /// assert_eq!(by_uuid.id, task.id);
+    /// for attempt in &by_uuid.attempts {
+    ///     println!("{} by {}", attempt.number, attempt.worker);
+    /// }
+    /// // What a shell would have seen of its command, once that has ended.
+    /// assert_eq!(by_uuid.exit_status(), None);
+    /// assert!(queue.show(TaskId(99)).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn show(&self, key: impl Into<Key>) -> Result<Option<Task>, Error> {
         let key = key.into();
         Ok(self.store().call(move |db| db.show(key)).await?)
@@ -96,6 +117,22 @@ impl Queue {
     }
 
     /// How many tasks of each tube wait, run, are stalled or have failed; tubes in which all is done are left out.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// for (tube, counts) in queue.counts().await? {
+    ///     println!("{tube}: {} wait, {} have failed", counts.waiting, counts.failed);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
         Ok(self.store().call(|db| db.counts()).await?)
     }

@@ -1,5 +1,6 @@
 //! `taskqueue wait` and `put --wait`
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -94,6 +95,23 @@ fn a_put_that_waits_stands_where_the_command_stood() {
     let ran = waits.wait();
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(143), ""));
     assert_eq!(ran.stderr, "taskqueue: task 8 was cancelled: no\n");
+    // In the place of `x=$(add 2 3)`, in a script of somebody's.
+    let script = "put='put --use-tube t --wait'; x=$(\"$0\" $put add 2 3); echo $? $x; y=$(\"$0\" $put no); echo $? $y";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_taskqueue")]);
+    let as_ever = taskqueue.command(&[]);
+    let known = as_ever
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let output = shell
+        .env_clear()
+        .envs(known)
+        .current_dir(taskqueue.path(""))
+        .output();
+    assert_eq!(
+        String::from_utf8_lossy(&output.unwrap().stdout),
+        "0 5 done\n7 why\n"
+    );
     tender.signal(Signal::TERM);
     tender.wait();
 }

@@ -9,12 +9,12 @@ use super::rows::Backlog;
 use crate::task::Millis;
 use crate::task::state::Status;
 
-/// More tasks of a tube that wait, that have failed, or that are cancelled are not counted: one more than these stands for
-/// any number above. A backlog of millions would take seconds.
+/// More tasks of a tube that wait, that have failed, or that are cancelled are not counted: one more than these stands
+/// for any number above. A backlog of millions would take seconds.
 pub const COUNTED: u64 = 100_000;
 
-/// The tasks of one tube that are not done with. A number above [`COUNTED`] says that there are more than these; the broker
-/// knows how many jobs wait, however many.
+/// The tasks of one tube that are not done with. A number above [`COUNTED`] says that there are more than these; the
+/// broker knows how many jobs wait, however many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {

@@ -66,8 +66,8 @@ impl Tubes {
         self.lately.tubes.keys().map(String::as_str)
     }
 
-    /// Asks the broker for the jobs of these tubes, one question a tube; and for the first that is ready where no task of
-    /// ours is due: a job of another producer has a row only once it was reserved.
+    /// Asks the broker for the jobs of these tubes, one question a tube; and for the first that is ready where no
+    /// task of ours is due: a job of another producer has a row only once it was reserved.
     pub fn ask(
         &mut self,
         broker: &Result<BrokerUrl, String>,

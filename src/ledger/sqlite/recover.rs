@@ -66,10 +66,11 @@ fn due_sql() -> String {
 
 /// The next tube behind one that has tasks of a status, and when the first of these is due.
 const NEXT_AT_REST: &str = "SELECT tube, due FROM tasks
-    WHERE status = ?1 AND tube > ?2 AND status <> 'done' AND status <> 'running' ORDER BY tube, later, due LIMIT 1";
+    WHERE status = ?1 AND tube > CAST(?2 AS TEXT) AND status <> 'done' AND status <> 'running'
+    ORDER BY tube, later, due LIMIT 1";
 /// How many tasks of a status a tube has, so many at most.
 const HOW_MANY: &str = "SELECT count(*) FROM (SELECT 1 FROM tasks
-    WHERE status = ?1 AND tube = ?2 AND status <> 'done' AND status <> 'running' LIMIT ?3)";
+    WHERE status = ?1 AND tube = CAST(?2 AS TEXT) AND status <> 'done' AND status <> 'running' LIMIT ?3)";
 const BACKLOG: &str =
     "SELECT tube, iif(arguments IS NULL, NULL, command), foreign_jobs.task IS NOT NULL, count(*)
     FROM tasks LEFT JOIN foreign_jobs ON foreign_jobs.task = id
@@ -215,22 +216,27 @@ pub(super) fn tallies(look: &Connection, most: u64) -> Result<Vec<Tally>, Failed
     let mut how_many = look.prepare_cached(HOW_MANY)?;
     for status in [Status::Waiting, Status::Failed, Status::Cancelled] {
         let word = status.as_str();
-        let mut tube = String::new();
+        // The very bytes: a name that is no text would come again and again behind what is shown for it.
+        let mut tube = Vec::new();
         loop {
-            let read = |row: &Row<'_>| Ok((some_text(row, 0)?, row.get(1)?));
-            let Some((name, due)) = next.query_row(params![word, tube], read).optional()? else {
+            let read = |row: &Row<'_>| {
+                let name = row.get_ref(0)?.as_bytes()?.to_vec();
+                Ok((name, some_text(row, 0)?, row.get(1)?))
+            };
+            let found = next.query_row(params![word, tube], read).optional()?;
+            let Some((bytes, name, due)) = found else {
                 break;
             };
-            let counted = params![word, name, column(most)];
+            let counted = params![word, bytes, column(most)];
             let count: i64 = how_many.query_row(counted, |row| row.get(0))?;
             tallies.push(Tally {
-                tube: name.clone(),
+                tube: name,
                 status,
                 owner: None,
                 due,
                 count: count.unsigned_abs(),
             });
-            tube = name;
+            tube = bytes;
         }
     }
     let mut owned = look.prepare_cached(OWNED)?;

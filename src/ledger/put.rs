@@ -145,7 +145,7 @@ impl Change for Regenerate {
 }
 
 /// A task's first put is its put number 1.
-fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
+pub(super) fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
     Announced {
         put: PutId {
             task,
@@ -159,7 +159,12 @@ fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
     }
 }
 
-fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
+/// Records a task of ours, whose job is put by whoever records it; `None` where its uuid is another's.
+pub(super) fn record(
+    rows: &dyn Rows,
+    task: &NewTask,
+    now: Millis,
+) -> Result<Option<TaskId>, Failed> {
     let row = NewRow {
         uuid: task.uuid,
         tube: &task.tube,
@@ -173,7 +178,11 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
             put_until: now.saturating_add(PUT_TIME),
         },
     };
-    match transition::record(rows, &row)? {
+    transition::record(rows, &row)
+}
+
+fn add(rows: &dyn Rows, task: &NewTask, now: Millis) -> Result<Added, Failed> {
+    match record(rows, task, now)? {
         Some(id) => Ok(Added::New { id }),
         None => Ok(rows
             .same_task(&task.uuid, &task.content)?

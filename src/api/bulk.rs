@@ -41,7 +41,7 @@ impl Chosen {
 }
 
 /// What became of one task: what is known of it now, or why it stays as it was.
-pub type Answer = (TaskId, Result<Receipt, Error>);
+pub type Answer<Done = Receipt> = (TaskId, Result<Done, Error>);
 
 /// What something that was done to many tasks came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,6 +57,9 @@ pub struct Summary {
 
 /// What is done to tasks, and what follows at the broker.
 pub(super) trait Bulk: Send {
+    /// What is known of a task to which it was done.
+    type Done: Done;
+
     /// Does it to some tasks, in one transaction, and sees to their jobs.
     ///
     /// # Errors
@@ -65,13 +68,25 @@ pub(super) trait Bulk: Send {
         &mut self,
         queue: &Queue,
         tasks: Vec<TaskId>,
-    ) -> impl Future<Output = Result<Page, Error>> + Send;
+    ) -> impl Future<Output = Result<Page<Self::Done>, Error>> + Send;
+}
+
+/// What is known of a task to which something was done.
+pub(super) trait Done: Send {
+    /// What kept its job from being put.
+    fn trouble(&self) -> Option<&broker::Error>;
+}
+
+impl Done for Receipt {
+    fn trouble(&self) -> Option<&broker::Error> {
+        self.trouble.as_ref()
+    }
 }
 
 /// What became of some tasks.
-pub(super) struct Page {
+pub(super) struct Page<Done = Receipt> {
     /// One each, in their order.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Answer<Done>>,
     /// For so long others had to wait to write.
     pub held: Duration,
 }
@@ -134,11 +149,11 @@ impl Queue {
     }
 
     /// Does something to all that were chosen, a page at a time; after each page whoever works has a pause to write.
-    pub(super) async fn do_to_all(
+    pub(super) async fn do_to_all<B: Bulk>(
         &self,
         chosen: &Chosen,
-        bulk: &mut impl Bulk,
-        mut told: impl FnMut(&Answer),
+        bulk: &mut B,
+        mut told: impl FnMut(&Answer<B::Done>),
     ) -> Result<Summary, Error> {
         let (mut pace, mut summary) = (Pace::default(), Summary::default());
         let mut left = Left::of(chosen);
@@ -159,11 +174,11 @@ impl Queue {
     }
 
     /// Does something to one task.
-    pub(super) async fn do_to_one(
+    pub(super) async fn do_to_one<B: Bulk>(
         &self,
         task: TaskId,
-        bulk: &mut impl Bulk,
-    ) -> Result<Receipt, Error> {
+        bulk: &mut B,
+    ) -> Result<B::Done, Error> {
         let page = bulk.page(self, vec![task]).await?;
         let answer = page.answers.into_iter().next();
         // One answer each.
@@ -192,12 +207,12 @@ impl Queue {
 }
 
 impl Summary {
-    fn add(&mut self, (_, answer): &Answer) {
+    fn add(&mut self, (_, answer): &Answer<impl Done>) {
         match answer {
             Err(_) => self.refused = self.refused.saturating_add(1),
-            Ok(receipt) => {
+            Ok(done) => {
                 self.changed = self.changed.saturating_add(1);
-                if let Some(error) = &receipt.trouble {
+                if let Some(error) = done.trouble() {
                     let first = || (0, error.clone());
                     let (count, _) = self.unannounced.get_or_insert_with(first);
                     *count = count.saturating_add(1);

@@ -1,13 +1,15 @@
 //! Calling tasks off.
 
+use super::bulk::{Answer, Bulk, Chosen, Done, Page, Summary};
 use super::error::Error;
 use super::queue::Queue;
 use super::tell::tell;
-use crate::clock::now;
+use crate::broker;
 use crate::control::Request;
 use crate::crash::{self, Point};
+use crate::ledger::bulk::Changed;
 use crate::ledger::cancel::{CallOff, CalledOff, NotCancelled};
-use crate::task::id::{AttemptId, TaskId};
+use crate::task::id::TaskId;
 use crate::task::state::Status;
 use crate::thread::OneShot;
 
@@ -83,47 +85,128 @@ impl Queue {
     /// # Errors
     /// [`Error::NotCancelled`] if there is no such task, or if it was done or had failed.
     pub async fn cancel(&self, id: TaskId, how: &Cancel) -> Result<Cancelled, Error> {
-        let call_off = CallOff {
-            now: how.now,
-            reason: how.reason.clone(),
-        };
-        let changing = self
-            .store()
-            .call(move |db| db.change_one(&call_off, id, now()));
-        let answer = changing.await?;
-        crash::here(Point::CancelRecorded);
-        match answer {
-            Ok(CalledOff::Cancelled) => Ok(Cancelled::Now),
-            Ok(CalledOff::Asked { attempt, worker }) => {
-                self.tell_worker(attempt, worker, how.now).await;
-                let attempt = attempt.number;
-                Ok(Cancelled::Asked { attempt })
-            }
-            Err(NotCancelled::Ended {
-                status: Status::Cancelled,
-                ..
-            }) => Ok(Cancelled::Before),
-            Err(refused) => Err(refused.into()),
-        }
+        self.do_to_one(id, &mut Cancelling::by(how)).await
     }
 
-    /// Has the worker hear of it at once, if a tender can tell it. It looks for itself, too.
-    async fn tell_worker(&self, attempt: AttemptId, worker: String, now: bool) {
+    /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work. `told` hears what
+    /// became of each; [`Queue::wait`] waits for those that run.
+    ///
+    /// ```
+    /// use taskqueue::{Cancel, Cancelled, Filter, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// for _ in 0..3 {
+    ///     let mail = Put::raw("hello").tag("campaign=spring".parse()?);
+    ///     queue.put(&"mail".parse()?, mail).await?;
+    /// }
+    /// let campaign = Filter::default().tag("campaign".parse()?);
+    /// let open = campaign.status(Status::Waiting).status(Status::Running);
+    /// let chosen = queue.choose(&open).await?;
+    /// let (how, mut runs) = (Cancel::default().reason("the prices are wrong"), Vec::new());
+    /// let done = queue.cancel_all(&chosen, &how, |(id, answer)| {
+    ///     if let Ok(Cancelled::Asked { .. }) = answer {
+    ///         runs.push(*id);
+    ///     }
+    /// });
+    /// let done = done.await?;
+    /// assert_eq!((done.changed, done.refused), (3, 0));
+    /// queue.wait(&runs, false, None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the store cannot be used; what was cancelled by then is.
+    pub async fn cancel_all(
+        &self,
+        chosen: &Chosen,
+        how: &Cancel,
+        told: impl FnMut(&Answer<Cancelled>),
+    ) -> Result<Summary, Error> {
+        let mut cancelling = Cancelling::by(how);
+        self.do_to_all(chosen, &mut cancelling, told).await
+    }
+
+    /// Has workers hear of it at once, if a tender can tell them. They look for themselves, too.
+    async fn tell_workers(&self, requests: Vec<Request>) {
         let Some(store) = self.tenders().map(ToOwned::to_owned) else {
             return;
         };
-        let request = Request::Cancel {
-            worker,
-            task: attempt.task.0,
-            attempt: attempt.number,
-            now,
-        };
+        if requests.is_empty() {
+            return;
+        }
         let told = match OneShot::start("words to tenders") {
-            Ok(thread) => thread.run(move || tell(&store, &request)).await,
+            Ok(thread) => thread.run(move || tell(&store, &requests)).await,
             Err(not_run) => Err(not_run),
         };
         if let Err(error) = told {
             tracing::debug!(%error, "could not tell the tenders");
         }
+    }
+}
+
+struct Cancelling(CallOff);
+
+impl Cancelling {
+    fn by(how: &Cancel) -> Cancelling {
+        Cancelling(CallOff {
+            now: how.now,
+            reason: how.reason.clone(),
+        })
+    }
+
+    /// The word to the worker that runs it, if one does.
+    fn word(&self, changed: &Changed<CallOff>) -> Option<Request> {
+        match changed {
+            Ok(Ok(CalledOff::Asked { attempt, worker })) => Some(Request::Cancel {
+                worker: worker.clone(),
+                task: attempt.task.0,
+                attempt: attempt.number,
+                now: self.0.now,
+            }),
+            Ok(Ok(CalledOff::Cancelled) | Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+impl Bulk for Cancelling {
+    type Done = Cancelled;
+
+    async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page<Cancelled>, Error> {
+        let (changed, held) = queue.change(&self.0, &tasks).await?;
+        crash::here(Point::CancelRecorded);
+        let words = changed.iter().filter_map(|(_, changed)| self.word(changed));
+        queue.tell_workers(words.collect()).await;
+        let answers = changed
+            .into_iter()
+            .map(|(id, changed)| (id, answer(changed)))
+            .collect();
+        Ok(Page { answers, held })
+    }
+}
+
+fn answer(changed: Changed<CallOff>) -> Result<Cancelled, Error> {
+    match changed {
+        Ok(Ok(CalledOff::Cancelled)) => Ok(Cancelled::Now),
+        Ok(Ok(CalledOff::Asked { attempt, .. })) => Ok(Cancelled::Asked {
+            attempt: attempt.number,
+        }),
+        Ok(Err(NotCancelled::Ended {
+            status: Status::Cancelled,
+            ..
+        })) => Ok(Cancelled::Before),
+        Ok(Err(refused)) => Err(refused.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Done for Cancelled {
+    /// Its job is one too many.
+    fn trouble(&self) -> Option<&broker::Error> {
+        None
     }
 }

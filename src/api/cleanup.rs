@@ -130,6 +130,23 @@ impl Queue {
     /// buried is deleted with its task, and tasks of which it is not known stay ([`Cleaned::kept`]).
     ///
     /// A future that is dropped leaves some deleted and others not.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Cleanup, Ended, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let month = Duration::from_secs(30 * 86_400);
+    /// let old = Cleanup::older_than(month).ended(Ended::Done).ended(Ended::Cancelled);
+    /// let cleaned = queue.cleanup(&old).await?;
+    /// assert_eq!(cleaned.deleted, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cleanup(&self, cleanup: &Cleanup) -> Result<Cleaned, Error> {
         let old = cleanup.old(now());
         let asked = self.ask_for_jobs(&old, cleanup.dry_run).await?;

@@ -45,6 +45,23 @@ impl Queue {
 
     /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work.
     ///
+    /// ```
+    /// use taskqueue::{Filter, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// queue.put(&"mail".parse()?, Put::raw("hello").tag("test".parse()?)).await?;
+    /// let tests = Filter::default().tag("test".parse()?).status(Status::Waiting);
+    /// let chosen = queue.choose(&tests).await?;
+    /// assert_eq!(queue.delete_all(&chosen, |_| {}).await?.changed, 1);
+    /// assert_eq!(queue.matching(&tests).await?, []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the store cannot be used; what was deleted by then is.
     pub async fn delete_all(
@@ -58,6 +75,26 @@ impl Queue {
     /// Deletes the jobs of a tube that are ready or delayed, whoever put them: what is reserved or buried stays. How
     /// many there were. A task of which such a job rang is put again by a reconciliation: [delete](Queue::delete_all)
     /// those that wait first.
+    ///
+    /// ```
+    /// use taskqueue::{Filter, Put, Queue, Status, StoreUrl, TubeName};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let mail: TubeName = "mail".parse()?;
+    /// queue.put(&mail, Put::raw("hello")).await?;
+    /// // What `taskqueue flush` does.
+    /// let waiting = Filter::default().tube(&mail).status(Status::Waiting);
+    /// let chosen = queue.choose(&waiting).await?;
+    /// queue.delete_all(&chosen, |_| {}).await?;
+    /// let others = queue.delete_jobs(&mail).await?;
+    /// assert_eq!(others, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the broker cannot be asked; what was deleted by then is.
@@ -120,6 +157,8 @@ impl Deleting {
 }
 
 impl Bulk for Deleting {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         self.remove_foreign(queue, &tasks).await?;
         let (changed, held) = queue.change(&Delete, &tasks).await?;

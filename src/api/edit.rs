@@ -124,6 +124,25 @@ impl Queue {
     /// Changes a task that waits. Where its priority or its due time is otherwise, it gets another job, and the old one
     /// is removed where the broker answers; a broker that cannot be reached is no error, as with [`Queue::put`].
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Edit, Error, Put, Queue, StoreUrl, TaskId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// let later = Edit::default().delay(Duration::from_secs(3600));
+    /// queue.edit(task.id, &later).await?;
+    /// assert!(queue.show(task.id).await?.ok_or("gone")?.due.is_some());
+    /// let nobody = queue.edit(TaskId(99), &later).await;
+    /// assert!(matches!(nobody, Err(Error::NotEdited(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotEdited`] if there is no such task, if it does not wait, or if it could never run then.
     pub async fn edit(&self, id: TaskId, edit: &Edit) -> Result<Receipt, Error> {
@@ -131,6 +150,28 @@ impl Queue {
     }
 
     /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work.
+    ///
+    /// ```
+    /// use taskqueue::{Edit, Filter, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// queue.put(&"mail".parse()?, Put::raw("hello").tag("urgent".parse()?)).await?;
+    /// let urgent = Filter::default().tag("urgent".parse()?).status(Status::Waiting);
+    /// let chosen = queue.choose(&urgent).await?;
+    /// let first = Edit::default().priority(0);
+    /// let done = queue.edit_all(&chosen, &first, |(id, answer)| {
+    ///     if let Err(why) = answer {
+    ///         eprintln!("task {id} stays as it is: {why}");
+    ///     }
+    /// });
+    /// assert_eq!(done.await?.changed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be used; what was changed by then is.
@@ -146,6 +187,24 @@ impl Queue {
 
     /// Lets a task that waits be due now, whatever it waits for: its delay, or its next attempt.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tomorrow = Put::raw("hello").delay(Duration::from_secs(86_400));
+    /// let task = queue.put(&"mail".parse()?, tomorrow).await?;
+    /// let due = queue.show(task.id).await?.ok_or("gone")?.due;
+    /// queue.run_now(task.id).await?;
+    /// assert!(queue.show(task.id).await?.ok_or("gone")?.due < due);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As with [`Queue::edit`].
     pub async fn run_now(&self, id: TaskId) -> Result<Receipt, Error> {
@@ -154,6 +213,24 @@ impl Queue {
     }
 
     /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Filter, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let mail = "mail".parse()?;
+    /// queue.put(&mail, Put::raw("hello").delay(Duration::from_secs(600))).await?;
+    /// let delayed = Filter::default().tube(&mail).status(Status::Waiting);
+    /// let chosen = queue.choose(&delayed).await?;
+    /// assert_eq!(queue.run_all_now(&chosen, |_| {}).await?.changed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be used; what was changed by then is.
@@ -182,6 +259,8 @@ impl Editing {
 }
 
 impl Bulk for Editing {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         let (changed, held) = queue.change(&self.edit, &tasks).await?;
         crash::here(Point::TasksEdited);

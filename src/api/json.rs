@@ -325,6 +325,9 @@ pub fn answer(
 /// What came of doing something to tasks that nobody has named one by one.
 #[derive(Debug, Serialize)]
 pub struct Changed {
+    /// So many of those that were changed run, and are told to end; only of `cancel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<u64>,
     changed: u64,
     dry_run: bool,
     matched: u64,
@@ -335,11 +338,19 @@ impl Changed {
     /// Its shape.
     pub fn of(matched: u64, summary: &bulk::Summary, dry_run: bool) -> Changed {
         Changed {
+            asked: None,
             changed: summary.changed,
             dry_run,
             matched,
             refused: summary.refused,
         }
+    }
+
+    /// With those that are told to end.
+    #[must_use]
+    pub fn asked(self, asked: u64) -> Changed {
+        let asked = Some(asked);
+        Changed { asked, ..self }
     }
 }
 

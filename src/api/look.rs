@@ -10,9 +10,33 @@ use crate::task::id::TaskId;
 #[cfg(feature = "cli")]
 use crate::{task::Millis, tube::TubeName};
 
+/// Numbers asked for at a time.
+const PICKED: usize = 10_000;
+
 impl Queue {
     /// Looks a task up by its id or its uuid, with its attempts and what they printed. `None`: it is not
     /// there, or was cleaned up.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl, TaskId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// let by_uuid = queue.show(task.uuid).await?.ok_or("gone")?;
+    /// assert_eq!(by_uuid.id, task.id);
+    /// for attempt in &by_uuid.attempts {
+    ///     println!("{} by {}", attempt.number, attempt.worker);
+    /// }
+    /// // What a shell would have seen of its command, once that has ended.
+    /// assert_eq!(by_uuid.exit_status(), None);
+    /// assert!(queue.show(TaskId(99)).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn show(&self, key: impl Into<Key>) -> Result<Option<Task>, Error> {
         let key = key.into();
         Ok(self.store().call(move |db| db.show(key)).await?)
@@ -61,7 +85,64 @@ impl Queue {
         Ok(asked.await?)
     }
 
+    /// The numbers of all tasks that pass the filter now, the oldest first: those to [wait](Queue::wait) for, say.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Filter, Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// for _ in 0..3 {
+    ///     let mail = Put::raw("hello").tag("campaign=spring".parse()?);
+    ///     queue.put(&"mail".parse()?, mail).await?;
+    /// }
+    /// let campaign = Filter::default().tag("campaign=spring".parse()?);
+    /// let tasks = queue.matching(&campaign).await?;
+    /// let waited = queue.wait(&tasks, false, Some(Duration::from_millis(1))).await?;
+    /// assert_eq!(waited.open.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn matching(&self, filter: &Filter) -> Result<Vec<TaskId>, Error> {
+        let (mut found, mut after) = (Vec::new(), TaskId::BEFORE_ALL);
+        loop {
+            let filter = filter.clone();
+            let picking = self
+                .store()
+                .call(move |db| db.pick(&filter, after, TaskId::AFTER_ALL, PICKED));
+            let picked = picking.await?;
+            let Some(last) = picked.last() else {
+                return Ok(found);
+            };
+            after = *last;
+            found.extend(picked);
+        }
+    }
+
     /// How many tasks of each tube wait, run, are stalled or have failed; tubes in which all is done are left out.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// for (tube, counts) in queue.counts().await? {
+    ///     println!("{tube}: {} wait, {} have failed", counts.waiting, counts.failed);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
         Ok(self.store().call(|db| db.counts()).await?)
     }

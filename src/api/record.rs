@@ -51,6 +51,23 @@ impl Queue {
 
     /// Records tasks in one transaction and puts their jobs in one go. One answer each, in the same order:
     /// one that is refused does not keep the others from being put.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let letters = ["ann", "bob"].map(|name| Put::command("send").argument(name));
+    /// let wrong = Put::raw("hello").argument("a raw body takes none");
+    /// let puts = letters.into_iter().chain([wrong]).collect();
+    /// let answers = queue.put_all(&"mail".parse()?, puts).await?;
+    /// assert!(answers[0].is_ok() && answers[1].is_ok() && answers[2].is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn put_all(
         &self,
         tube: &TubeName,

@@ -17,6 +17,24 @@ impl Queue {
     ///
     /// A broker that cannot be reached is no error, as with [`Queue::put`].
     ///
+    /// ```
+    /// use taskqueue::{Cancel, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// queue.cancel(task.id, &Cancel::default()).await?;
+    /// let slow = "slow".parse()?;
+    /// queue.regenerate(task.id, Some(&slow)).await?;
+    /// let task = queue.show(task.id).await?.ok_or("gone")?;
+    /// assert_eq!((task.status, task.tube.as_str()), (Status::Waiting, "slow"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotRegenerated`] if there is no such task, or if it has not failed.
     pub async fn regenerate(&self, id: TaskId, tube: Option<&TubeName>) -> Result<Receipt, Error> {
@@ -27,6 +45,27 @@ impl Queue {
     /// became of each. A broker that does not answer is waited for once.
     ///
     /// A future that is dropped leaves some regenerated and others not.
+    ///
+    /// ```
+    /// use taskqueue::{Cancel, Filter, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let task = queue.put(&"mail".parse()?, Put::raw("hello")).await?;
+    /// queue.cancel(task.id, &Cancel::default()).await?;
+    /// let ended = Filter::default().status(Status::Failed).status(Status::Cancelled);
+    /// let chosen = queue.choose(&ended).await?;
+    /// let done = queue.regenerate_all(&chosen, None, |_| {}).await?;
+    /// if let Some((count, error)) = done.unannounced {
+    ///     eprintln!("{count} wait for the broker: {error}");
+    /// }
+    /// assert_eq!(done.changed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be used; what was done by then is done.
@@ -58,6 +97,8 @@ impl Regenerating {
 }
 
 impl Bulk for Regenerating {
+    type Done = Receipt;
+
     async fn page(&mut self, queue: &Queue, tasks: Vec<TaskId>) -> Result<Page, Error> {
         let (changed, held) = queue.change(&self.change, &tasks).await?;
         crash::here(Point::Regenerated);

@@ -12,9 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// So many tenders are told, at most: those of a machine.
 const MOST: usize = 64;
 
-/// Tells it to each tender of the store, those that end among them. How many workers it was passed on to. It waits,
-/// with limits.
-pub(super) fn tell(store: &Path, request: &Request) -> u64 {
+/// Tells some to each tender of the store, those that end among them. How many workers heard a word. It waits, with
+/// limits: a tender that does not answer is told no more of them.
+pub(super) fn tell(store: &Path, requests: &[Request]) -> u64 {
     let mut sockets: Vec<_> = match ownership::tended(store) {
         Ok(tended) => tended.into_iter().filter_map(|one| one.socket).collect(),
         Err(error) => {
@@ -24,20 +24,26 @@ pub(super) fn tell(store: &Path, request: &Request) -> u64 {
     };
     sockets.sort();
     sockets.dedup();
-    let told = sockets.into_iter().take(MOST).map(|socket| {
-        let asked = Client::connect(&socket, PATIENCE).and_then(|mut tender| tender.ask(request));
+    let told = sockets.into_iter().take(MOST);
+    told.map(|socket| tell_one(&socket, requests)).sum()
+}
+
+fn tell_one(socket: &Path, requests: &[Request]) -> u64 {
+    let mut told = 0u64;
+    for request in requests {
+        let asked = Client::connect(socket, PATIENCE).and_then(|mut tender| tender.ask(request));
         match asked {
-            Ok(Answer::PassedOn { workers }) => workers,
+            Ok(Answer::PassedOn { workers }) => told = told.saturating_add(workers),
             // One of an earlier version, or one that is about to go.
             Ok(other) => {
                 tracing::debug!(?other, "a tender did not pass a word on");
-                0
+                return told;
             }
             Err(error) => {
                 tracing::debug!(%error, "could not tell a tender");
-                0
+                return told;
             }
         }
-    });
-    told.sum()
+    }
+    told
 }

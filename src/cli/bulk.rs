@@ -1,30 +1,36 @@
 //! What every command has that does something to many tasks: which are meant, how many, and whether that is meant.
 
+mod deed;
+mod refusals;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::absent::absent;
 use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::out;
 use super::{Failure, log};
-use crate::api::{
-    Answer, Chosen, Error, Filter, NotCancelled, NotDeleted, NotEdited, NotRegenerated, Queue,
-    Status, Summary, json,
-};
+use crate::api::{Answer, Chosen, Error, Filter, Queue, Summary, json};
 use crate::config::Config;
 use crate::task::id::TaskId;
 
-/// As many refusals are told of tasks that nobody has named.
-const TOLD: u64 = 10;
+pub use deed::Deed;
+pub use refusals::Refusals;
 
 /// Which tasks, and how they are gone about.
 #[derive(Debug, Args)]
 pub struct BulkFlags {
     #[command(flatten)]
     pub filter: FilterFlags,
+    #[command(flatten)]
+    pub how: HowFlags,
+}
+
+/// How they are gone about.
+#[derive(Debug, Args)]
+pub struct HowFlags {
     /// All tasks with which it can be done
     #[arg(long)]
     all: bool,
@@ -33,7 +39,7 @@ pub struct BulkFlags {
     yes: bool,
     /// Only count them
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// Print JSON
     ///
     /// An array with an object for each task that was named by its number; where none was, an object that counts
@@ -41,11 +47,10 @@ pub struct BulkFlags {
     pub json: bool,
 }
 
-impl BulkFlags {
+impl HowFlags {
     /// Those of a command that says by itself which tasks are meant.
-    pub fn of(yes: bool, dry_run: bool, json: bool) -> BulkFlags {
-        BulkFlags {
-            filter: FilterFlags::none(),
+    pub fn of(yes: bool, dry_run: bool, json: bool) -> HowFlags {
+        HowFlags {
             all: false,
             yes,
             dry_run,
@@ -54,80 +59,14 @@ impl BulkFlags {
     }
 }
 
-/// What is done, in words.
-#[derive(Debug, Clone, Copy)]
-pub struct Deed {
-    /// As the command is called: `regenerate`.
-    pub verb: &'static str,
-    /// What is said then: `regenerated`.
-    pub done: &'static str,
-    /// Where tasks must stand for it.
-    pub of: &'static [Status],
-    /// What is said of others: `only failed tasks are regenerated`.
-    pub only: &'static str,
-}
-
 /// What is to be done to which tasks.
 pub struct Bulk<'a> {
     pub deed: Deed,
     pub config: &'a Config,
     /// Also where no task is meant: something else is done then.
     anyway: bool,
-    flags: &'a BulkFlags,
+    flags: &'a HowFlags,
     pub filter: Filter,
-}
-
-impl Deed {
-    /// The tasks that are meant, of those with which it can be done. What is named by its number alone is tried
-    /// wherever it stands, and says so.
-    ///
-    /// # Errors
-    /// When others are asked for, or nobody said which.
-    fn narrowed(self, flags: &BulkFlags, filter: Filter) -> Result<Filter, Failure> {
-        match (flags.all, filter.is_all()) {
-            (false, true) => {
-                return Err(Failure::usage(format!(
-                    "taskqueue {} was not told which tasks are meant",
-                    self.verb
-                ))
-                .next("name them by their numbers, or by --status, --use-tube and the like; or all of them: --all"));
-            }
-            (true, false) => {
-                return Err(Failure::usage(
-                    "--all means all tasks, and something else says that only some are meant",
-                )
-                .next("leave out one of the two"));
-            }
-            (true, true) | (false, false) => {}
-        }
-        if filter.only_ids().is_some() {
-            return Ok(filter);
-        }
-        if let Some(other) = filter
-            .statuses
-            .iter()
-            .find(|status| !self.of.contains(status))
-        {
-            return Err(
-                Failure::usage(format!("--status {other}: {}", self.only)).next(format!(
-                    "--status says which tasks are meant, of those with which it can be done: {}",
-                    listed(self.of)
-                )),
-            );
-        }
-        let statuses = match filter.statuses.as_slice() {
-            [] => self.of.to_vec(),
-            named => named.to_vec(),
-        };
-        let mut filter = filter;
-        filter.statuses = statuses;
-        Ok(filter)
-    }
-}
-
-fn listed(statuses: &[Status]) -> String {
-    let words: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
-    words.join(", ")
 }
 
 impl<'a> Bulk<'a> {
@@ -136,7 +75,7 @@ impl<'a> Bulk<'a> {
     /// # Errors
     /// When they mean nothing.
     pub fn of(deed: Deed, flags: &'a BulkFlags, config: &'a Config) -> Result<Bulk<'a>, Failure> {
-        Bulk::among(deed, flags, config, flags.filter.filter()?)
+        Bulk::among(deed, &flags.how, config, flags.filter.filter()?)
     }
 
     /// The same, where it is known by other flags which tasks are meant.
@@ -145,7 +84,7 @@ impl<'a> Bulk<'a> {
     /// As [`Bulk::of`].
     pub fn among(
         deed: Deed,
-        flags: &'a BulkFlags,
+        flags: &'a HowFlags,
         config: &'a Config,
         filter: Filter,
     ) -> Result<Bulk<'a>, Failure> {
@@ -154,7 +93,7 @@ impl<'a> Bulk<'a> {
             config,
             anyway: false,
             flags,
-            filter: deed.narrowed(flags, filter)?,
+            filter: deed.narrowed(flags.all, filter)?,
         })
     }
 
@@ -176,22 +115,15 @@ impl<'a> Bulk<'a> {
         queue: &Queue,
         act: impl AsyncFnOnce(&Chosen, &mut dyn FnMut(&Answer)) -> Result<Summary, Error>,
     ) -> Result<ExitCode, Failure> {
-        let chosen = queue.choose(&self.filter).await?;
-        if self.flags.dry_run {
-            self.print_counts(chosen.count(), &Summary::default())?;
+        let Some(chosen) = self.choose(queue).await? else {
             return Ok(ExitCode::SUCCESS);
-        }
-        self.ask(&chosen)?;
-        let named = self.filter.only_ids().is_some();
-        let (mut answers, mut refused) = (Vec::new(), 0u64);
+        };
+        let named = self.are_named();
+        let (mut answers, mut refusals) = (Vec::new(), self.refusals(true));
         let mut trouble: Option<crate::ledger::Error> = None;
         let mut hear = |answer: &Answer| {
             if let Err(why) = &answer.1 {
-                refused = refused.saturating_add(1);
-                if named || refused <= TOLD {
-                    let failure = self.refusal(answer.0, why, true);
-                    log::say(format_args!("taskqueue: {failure}"));
-                }
+                refusals.say(answer.0, why);
             }
             if named {
                 answers.push(answer.clone());
@@ -207,13 +139,7 @@ impl<'a> Bulk<'a> {
             }
             Err(error) => return Err(error.into()),
         };
-        if !named && refused > TOLD {
-            let others = refused.saturating_sub(TOLD);
-            log::say(format_args!(
-                "taskqueue: and {others} others were not {}",
-                self.deed.done
-            ));
-        }
+        refusals.end();
         self.warn(&summary, &answers);
         match (named, trouble) {
             (true, trouble) => {
@@ -229,6 +155,35 @@ impl<'a> Bulk<'a> {
         })
     }
 
+    /// Counts and asks. None: they were only to be counted, and that is printed.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or nobody said yes.
+    pub async fn choose(&self, queue: &Queue) -> Result<Option<Chosen>, Failure> {
+        let chosen = queue.choose(&self.filter).await?;
+        if self.flags.dry_run {
+            self.print_counts(chosen.count(), &Summary::default())?;
+            return Ok(None);
+        }
+        self.ask(&chosen)?;
+        Ok(Some(chosen))
+    }
+
+    /// Each was named by its number, and gets an answer of its own.
+    pub fn are_named(&self) -> bool {
+        self.filter.only_ids().is_some()
+    }
+
+    /// Those to whom it is not done.
+    pub fn refusals(&self, is_store_there: bool) -> Refusals<'a> {
+        Refusals::of(
+            self.deed,
+            &self.config.store,
+            self.are_named(),
+            is_store_there,
+        )
+    }
+
     /// Where there is no store, there is no task.
     ///
     /// # Errors
@@ -238,10 +193,10 @@ impl<'a> Bulk<'a> {
         match self.filter.only_ids() {
             Some(ids) if !self.flags.dry_run => {
                 let answers: Vec<Answer> = ids.iter().map(|id| (*id, Err(refusal(*id)))).collect();
+                let mut refusals = self.refusals(false);
                 for (id, answer) in &answers {
                     if let Err(why) = answer {
-                        let failure = self.refusal(*id, why, false);
-                        log::say(format_args!("taskqueue: {failure}"));
+                        refusals.say(*id, why);
                     }
                 }
                 self.print_answers(&answers)?;
@@ -252,35 +207,6 @@ impl<'a> Bulk<'a> {
                 log::note(format_args!("there is no store {store} yet; {next}"));
                 self.print_counts(0, &Summary::default())?;
                 Ok(ExitCode::SUCCESS)
-            }
-        }
-    }
-
-    /// Why it was not done with one. `why` has the words of the system that this one succeeds, which people know.
-    fn refusal(&self, id: TaskId, why: &Error, is_there: bool) -> Failure {
-        let store = &self.config.store;
-        if matches!(why, Error::Store(_)) {
-            return Failure::new(format!("task {id}: {why}"));
-        }
-        match (is_of_no_task(why), is_there) {
-            (true, false) => absent(why, false, store),
-            (true, true) => {
-                let of = self.deed.of.iter();
-                let flags: Vec<_> = of.map(|status| format!(" --status {status}")).collect();
-                let done = self.deed.done;
-                absent(why, true, store).next(format!(
-                    "see those that can be {done} with: taskqueue list{}",
-                    flags.concat()
-                ))
-            }
-            (false, _) => {
-                let why = why.to_string();
-                // Most say it themselves.
-                let why = match why.starts_with("task ") {
-                    true => why,
-                    false => format!("task {id}: {why}"),
-                };
-                Failure::new(why).next(format!("see how it stands with: taskqueue show {id}"))
             }
         }
     }
@@ -367,26 +293,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-fn is_of_no_task(why: &Error) -> bool {
-    match why {
-        Error::NotRegenerated(why) => matches!(why, NotRegenerated::NoSuchTask { .. }),
-        Error::NotDeleted(why) => matches!(why, NotDeleted::NoSuchTask { .. }),
-        Error::NotEdited(why) => matches!(why, NotEdited::NoSuchTask { .. }),
-        Error::NotCancelled(why) => matches!(why, NotCancelled::NoSuchTask { .. }),
-        Error::NoSuchTask { .. } => true,
-        Error::NoSuchAttempt { .. }
-        | Error::Refused(_)
-        | Error::Raw
-        | Error::KeyTaken(_)
-        | Error::Tag(_)
-        | Error::NoSchedule { .. }
-        | Error::ScheduleTaken(_)
-        | Error::ScheduleWrong { .. }
-        | Error::Store(_) => false,
-    }
-}
-
-fn tasks(count: u64) -> String {
+pub fn tasks(count: u64) -> String {
     match count {
         1 => "1 task".into(),
         count => format!("{count} tasks"),

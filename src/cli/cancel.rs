@@ -1,15 +1,19 @@
 //! `taskqueue cancel`
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::absent::no_such_task;
+use super::Failure;
+use super::bulk::{Bulk, Deed, HowFlags, Refusals, tasks};
 use super::configured::block_on;
+use super::filter::Which;
 use super::out::out;
-use super::{Failure, log, number};
-use crate::api::{Cancel, Cancelled, Ended, Error, NotCancelled, Queue, json};
+use crate::api::{
+    self, Cancel, Cancelled, Ended, Error, NotCancelled, Queue, Status as Displayed, Summary, json,
+};
 use crate::config::Config;
 use crate::task::id::TaskId;
 use crate::task::state::Status;
@@ -26,30 +30,46 @@ Examples:
   taskqueue cancel 5
   taskqueue cancel 5,6 --reason 'sent by hand' --wait
   taskqueue cancel 7 --now
+  taskqueue cancel --tag campaign=spring --reason 'the prices are wrong'
+  taskqueue cancel --status waiting --reason-has 'is not configured' --yes
 
 What waits is cancelled at once. What runs is told to end (SIGTERM), and is killed with all that it started if it
 has not ended after the command's kill_after (5 s); with --now it is killed at once.
 A command that exits with 0 before the signal is sent is done, and cancel says so where it knows (--wait), and
 exits with 1; any other end after that is cancelled: no attempt is used up, and none follows.
 taskqueue regenerate lets a cancelled task run again.
+Here --reason says why they are cancelled. Which tasks are meant by the reason that they have now is
+said by --reason-has, which is called --reason as well where no other is meant.
+Where tasks are meant that are not all named by their numbers, or more than 1000 of these, it
+says first how many; on a terminal it asks, and elsewhere it wants --yes.
 Exits with 0 for what is cancelled or told to end, 1 if a task was done or had failed, 3 if there is no such task.")]
 pub struct Flags {
-    /// The tasks' ids
-    #[arg(value_name = "ID", required = true, value_delimiter = ',', value_parser = number::task)]
-    id: Vec<TaskId>,
+    #[command(flatten)]
+    which: Which,
+    /// Only tasks whose reason has this text in it
+    ///
+    /// Why they are not run, letter for letter
+    #[arg(long, value_name = "TEXT")]
+    reason_has: Option<String>,
     /// Kill what runs, without asking it to end first
     #[arg(long)]
     now: bool,
-    /// Why; show and list tell it
+    /// Why they are cancelled; show and list tell it
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
     /// Wait until what runs has ended
     #[arg(long)]
     wait: bool,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    how: HowFlags,
 }
+
+const DEED: Deed = Deed {
+    verb: "cancel",
+    done: "cancelled",
+    of: &[Displayed::Waiting, Displayed::Running, Displayed::Stalled],
+    only: "only what waits or runs is cancelled",
+};
 
 fn reason(text: &str) -> Result<String, String> {
     match text.len() {
@@ -62,92 +82,154 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let filter = flags.which.filter(flags.reason_has.as_deref())?;
+    let bulk = Bulk::among(DEED, &flags.how, config, filter)?;
+    let Some(queue) = Queue::open_existing(&config.broker, &config.store)? else {
+        return nothing(&bulk, &flags.how);
+    };
     let how = Cancel {
         now: flags.now,
         reason: flags.reason,
     };
     block_on(async {
-        let mut answers = Vec::with_capacity(flags.id.len());
-        for id in flags.id {
-            let cancelled = match &queue {
-                Some(queue) => queue.cancel(id, &how).await,
-                None => Err(NotCancelled::NoSuchTask { id }.into()),
-            };
-            if let Err(Error::Store(error)) = &cancelled
-                && !error.is_of_one_row()
-            {
-                return Err(error.clone().into());
-            }
-            answers.push((id, cancelled));
+        let Some(chosen) = bulk.choose(&queue).await? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut became = Became::of(&bulk, true);
+        let done = queue.cancel_all(&chosen, &how, |answer| became.hear(answer));
+        // What was done by then is told.
+        let trouble = match done.await {
+            Ok(_) => None,
+            Err(error) => Some(Failure::from(error)),
+        };
+        if flags.wait && trouble.is_none() {
+            became.wait(&queue).await?;
         }
-        if let (true, Some(queue)) = (flags.wait, &queue) {
-            wait(queue, &mut answers).await?;
-        }
-        for (_, cancelled) in &answers {
-            if let Err(why) = cancelled {
-                let failure = refusal(why, queue.is_some(), config);
-                log::say(format_args!("taskqueue: {failure}"));
-            }
-        }
-        print(&answers, flags.json)?;
-        Ok(ExitCode::from(code(&answers)))
+        became.refusals.end();
+        became.print(flags.how.json, chosen.count())?;
+        trouble.map_or_else(|| Ok(ExitCode::from(became.code())), Err)
     })
 }
 
-fn refusal(why: &Error, is_store_there: bool, config: &Config) -> Failure {
-    match why {
-        Error::NotCancelled(NotCancelled::NoSuchTask { id }) => {
-            no_such_task(*id, is_store_there, &config.store)
+/// Where there is no store, there is no task.
+fn nothing(bulk: &Bulk<'_>, how: &HowFlags) -> Result<ExitCode, Failure> {
+    let refusal = |id: TaskId| NotCancelled::NoSuchTask { id }.into();
+    let (Some(ids), false) = (bulk.filter.only_ids(), how.dry_run) else {
+        return bulk.nothing(refusal);
+    };
+    let mut became = Became::of(bulk, false);
+    ids.iter()
+        .for_each(|id| became.hear(&(*id, Err(refusal(*id)))));
+    became.print(how.json, 0)?;
+    Ok(ExitCode::from(became.code()))
+}
+
+type Answer = api::Answer<Cancelled>;
+
+/// What became of all of them.
+struct Became<'a> {
+    refusals: Refusals<'a>,
+    /// One each, where they were named by their numbers.
+    answers: Option<Vec<Answer>>,
+    cancelled: u64,
+    /// They run, and are told to end.
+    asked: Vec<TaskId>,
+}
+
+impl<'a> Became<'a> {
+    fn of(bulk: &'a Bulk<'a>, is_store_there: bool) -> Became<'a> {
+        Became {
+            refusals: bulk.refusals(is_store_there),
+            answers: bulk.are_named().then(Vec::new),
+            cancelled: 0,
+            asked: Vec::new(),
         }
-        Error::NotCancelled(NotCancelled::Ended { id, .. }) => Failure::new(why.to_string())
-            .next(format!("see how it ended with: taskqueue show {id}")),
-        why => why.clone().into(),
     }
-}
 
-type Answer = (TaskId, Result<Cancelled, Error>);
-
-/// Waits for those that run, and says what became of them.
-async fn wait(queue: &Queue, answers: &mut [Answer]) -> Result<(), Failure> {
-    let asked = answers
-        .iter()
-        .filter(|(_, answer)| matches!(answer, Ok(Cancelled::Asked { .. })));
-    let asked: Vec<TaskId> = asked.map(|(id, _)| *id).collect();
-    if asked.is_empty() {
-        return Ok(());
+    fn hear(&mut self, answer: &Answer) {
+        match &answer.1 {
+            Ok(Cancelled::Now | Cancelled::Before) => {
+                self.cancelled = self.cancelled.saturating_add(1);
+            }
+            Ok(Cancelled::Asked { .. }) => self.asked.push(answer.0),
+            Err(why) => self.refusals.say(answer.0, why),
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.push(answer.clone());
+        }
     }
-    let waited = queue.wait(&asked, false, None).await?;
-    for (id, ended) in waited.ended {
-        let became = match ended {
-            Ended::Cancelled => Ok(Cancelled::Now),
-            Ended::Done => Err(Status::Done),
-            Ended::Failed => Err(Status::Failed),
+
+    /// Waits for those that run, and hears what became of them instead.
+    async fn wait(&mut self, queue: &Queue) -> Result<(), Failure> {
+        let asked = std::mem::take(&mut self.asked);
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let waited = queue.wait(&asked, false, None).await?;
+        let ended = waited.ended.into_iter().map(|(id, ended)| {
+            let became = match ended {
+                Ended::Cancelled => Ok(Cancelled::Now),
+                Ended::Done => Err(Status::Done),
+                Ended::Failed => Err(Status::Failed),
+            };
+            let ended = |status| NotCancelled::Ended { id, status }.into();
+            (id, became.map_err(ended))
+        });
+        let gone = waited.gone.into_iter();
+        let gone = gone.map(|id| (id, Err(NotCancelled::NoSuchTask { id }.into())));
+        let became: Vec<Answer> = ended.chain(gone).collect();
+        let before = self.answers.take();
+        became.iter().for_each(|answer| self.hear(answer));
+        let mut became: HashMap<TaskId, Result<Cancelled, Error>> = became.into_iter().collect();
+        self.answers = before.map(|answers| {
+            let now = |(id, answer)| (id, became.remove(&id).unwrap_or(answer));
+            answers.into_iter().map(now).collect()
+        });
+        Ok(())
+    }
+
+    fn code(&self) -> u8 {
+        let Some(answers) = &self.answers else {
+            return u8::from(self.refusals.count() > 0);
         };
-        let became = became.map_err(|status| NotCancelled::Ended { id, status }.into());
-        set(answers, id, became);
+        let codes = answers.iter().map(|(_, answer)| match answer {
+            Ok(_) => 0,
+            Err(Error::NotCancelled(NotCancelled::NoSuchTask { .. })) => NO_SUCH_TASK,
+            Err(_) => 1,
+        });
+        codes.max().unwrap_or(0)
     }
-    for id in waited.gone {
-        set(answers, id, Err(NotCancelled::NoSuchTask { id }.into()));
+
+    fn print(&self, as_json: bool, matched: u64) -> io::Result<()> {
+        match &self.answers {
+            Some(answers) => print_each(answers, as_json),
+            None => self.print_counts(as_json, matched),
+        }
     }
-    Ok(())
+
+    fn print_counts(&self, as_json: bool, matched: u64) -> io::Result<()> {
+        let mut out = out(as_json);
+        let asked = self.asked.len() as u64;
+        if as_json {
+            let summary = Summary {
+                changed: self.cancelled.saturating_add(asked),
+                refused: self.refusals.count(),
+                unannounced: None,
+            };
+            let counts = json::Changed::of(matched, &summary, false).asked(asked);
+            serde_json::to_writer(&mut out, &counts)?;
+            return writeln!(out);
+        }
+        writeln!(out, "cancelled {}", tasks(self.cancelled))?;
+        match asked {
+            0 => Ok(()),
+            1 => writeln!(out, "1 task runs, and is told to end"),
+            _ => writeln!(out, "{asked} tasks run, and are told to end"),
+        }
+    }
 }
 
-fn set(answers: &mut [Answer], id: TaskId, became: Result<Cancelled, Error>) {
-    let mut of = answers.iter_mut().filter(|(task, _)| *task == id);
-    of.by_ref().for_each(|(_, answer)| *answer = became.clone());
-}
-
-fn code(answers: &[Answer]) -> u8 {
-    let codes = answers.iter().map(|(_, answer)| match answer {
-        Ok(_) => 0,
-        Err(Error::NotCancelled(NotCancelled::NoSuchTask { .. })) => NO_SUCH_TASK,
-        Err(_) => 1,
-    });
-    codes.max().unwrap_or(0)
-}
-
-fn print(answers: &[Answer], as_json: bool) -> io::Result<()> {
+fn print_each(answers: &[Answer], as_json: bool) -> io::Result<()> {
     let mut out = out(as_json);
     if as_json {
         let answers = answers.iter();

@@ -102,7 +102,7 @@ impl Flags {
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     let edit = flags.edit()?;
-    if flags.bulk.filter.asks_for("running") {
+    if flags.bulk.filter.which.asks_for("running") {
         return Err(Failure::usage("A task can not be marked as \"running\"")
             .next("--status says which tasks are edited, and only what waits is: leave it out"));
     }

@@ -20,6 +20,18 @@ const MOST_IDS: usize = 1_000_000;
 /// The words.
 #[derive(Debug, Args)]
 pub struct FilterFlags {
+    #[command(flatten)]
+    pub which: Which,
+    /// Only tasks whose reason has this text in it
+    ///
+    /// Why they failed, or are not run, letter for letter
+    #[arg(long, value_name = "TEXT", visible_alias = "reason-has")]
+    reason: Option<String>,
+}
+
+/// All of them but one, which some command means otherwise.
+#[derive(Debug, Args)]
+pub struct Which {
     /// Only tasks of these numbers
     ///
     /// Several, or with commas: 5,6. From - they are taken from standard input, one a line
@@ -53,11 +65,6 @@ pub struct FilterFlags {
     /// Only tasks that were recorded before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Millis>,
-    /// Only tasks whose reason has this text in it
-    ///
-    /// Why they failed, or are not run, letter for letter
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
 }
 
 /// A task's number, or where more of them are.
@@ -87,30 +94,26 @@ fn moment(text: &str) -> Result<Millis, String> {
 }
 
 impl FilterFlags {
-    /// Of no task: the flags of a command that has its own.
-    pub fn none() -> FilterFlags {
-        FilterFlags {
-            ids: Vec::new(),
-            status: Vec::new(),
-            use_tube: None,
-            command: None,
-            tag: Vec::new(),
-            since: None,
-            until: None,
-            reason: None,
-        }
-    }
-
-    /// Whether tasks are asked for that stand there.
-    pub fn asks_for(&self, status: &str) -> bool {
-        self.status.iter().any(|word| word == status)
-    }
-
     /// What they mean. Standard input is read where that is asked for.
     ///
     /// # Errors
     /// When no task can pass, or numbers on standard input are none.
     pub fn filter(&self) -> Result<Filter, Failure> {
+        self.which.filter(self.reason.as_deref())
+    }
+}
+
+impl Which {
+    /// Whether tasks are asked for that stand there.
+    pub fn asks_for(&self, status: &str) -> bool {
+        self.status.iter().any(|word| word == status)
+    }
+
+    /// What they mean, with a text that reasons have.
+    ///
+    /// # Errors
+    /// As [`FilterFlags::filter`].
+    pub fn filter(&self, reason: Option<&str>) -> Result<Filter, Failure> {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since >= until
         {
@@ -133,7 +136,7 @@ impl FilterFlags {
         filter.tags.clone_from(&self.tag);
         filter.since = self.since;
         filter.until = self.until;
-        filter.reason.clone_from(&self.reason);
+        filter.reason = reason.map(ToOwned::to_owned);
         Ok(filter)
     }
 

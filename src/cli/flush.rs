@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::bulk::{Bulk, BulkFlags, Deed};
+use super::bulk::{Bulk, Deed, HowFlags};
 use super::configured::block_on;
 use super::{Failure, log};
 use crate::api::{Error, Filter, Queue, Status, Summary};
@@ -46,8 +46,8 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     let filter = Filter::default()
         .tube(&flags.use_tube)
         .status(Status::Waiting);
-    let bulk_flags = BulkFlags::of(flags.yes, flags.dry_run, flags.json);
-    let bulk = Bulk::among(DEED, &bulk_flags, config, filter)?.asking_anyway();
+    let how = HowFlags::of(flags.yes, flags.dry_run, flags.json);
+    let bulk = Bulk::among(DEED, &how, config, filter)?.asking_anyway();
     let queue = Queue::open(&config.broker, &config.store)?;
     let tube = &flags.use_tube;
     block_on(async {

@@ -58,7 +58,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
         [] => (Bulk::of(DEED, &flags.bulk, config)?, flags.to_tube.clone()),
         ids => {
             let filter = Filter::default().ids(ids.iter().copied());
-            let named = &flags.bulk.filter.use_tube;
+            let named = &flags.bulk.filter.which.use_tube;
             if named.is_some() && flags.to_tube.is_some() {
                 return Err(Failure::usage(
                     "--use-tube and --to-tube exclude each other beside --id: both say where the tasks are put",
@@ -66,7 +66,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
                 .next("leave out --use-tube"));
             }
             let tube = flags.to_tube.clone().or_else(|| named.clone());
-            (Bulk::among(DEED, &flags.bulk, config, filter)?, tube)
+            (Bulk::among(DEED, &flags.bulk.how, config, filter)?, tube)
         }
     };
     if connect::existing(&config.store)?.is_none() {

@@ -9,6 +9,7 @@ use clap::Args;
 use super::Failure;
 use super::global::Global;
 use super::out::{out, screen};
+use crate::ledger::counts::COUNTED;
 use crate::tube::TubeName;
 
 mod frame;
@@ -28,6 +29,9 @@ Examples:
   taskqueue status
   taskqueue status --watch
   taskqueue status --json | jq '.tenders[].pools[] | {tube, target, reason}'
+
+Of the tasks of a tube that wait, that have failed, and that are cancelled, 100000 each are counted: \
+>100000 says that there are more, as does 100001 in JSON. The jobs at the broker are all counted.
 
 Exits with 0 if a tender answers, and with 1 if none does: what the store knows is printed all the same.")]
 pub struct Flags {
@@ -54,9 +58,11 @@ pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
         tubes: flags.use_tube,
         store,
         broker,
+        most: COUNTED + 1,
     };
     if flags.watch && !flags.json && screen().is_some() {
-        return watch::watch(asked);
+        // What fits into it are the broker's numbers, and for how long the oldest task is due.
+        return watch::watch(Asked { most: 1, ..asked });
     }
     loop {
         let seen = look(&asked)?;

@@ -9,7 +9,12 @@ use super::rows::Backlog;
 use crate::task::Millis;
 use crate::task::state::Status;
 
-/// The tasks of one tube that are not done with.
+/// More tasks of a tube that wait, that have failed, or that are cancelled are not counted: one more than these stands
+/// for any number above. A backlog of millions would take seconds.
+pub const COUNTED: u64 = 100_000;
+
+/// The tasks of one tube that are not done with. A number above [`COUNTED`] says that there are more than these; the
+/// broker knows how many jobs wait, however many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
@@ -35,10 +40,15 @@ impl Ledger {
 
     /// How many tasks of each tube stand where; tubes in which all is done are left out.
     pub fn counts(&self) -> Result<BTreeMap<String, Counts>, Error> {
+        self.counts_up_to(COUNTED + 1)
+    }
+
+    /// The same, with `most` for any number above it: with 1, only whether there are any.
+    pub fn counts_up_to(&self, most: u64) -> Result<BTreeMap<String, Counts>, Error> {
         self.look(|rows| {
             let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
             let mut living = Living::of(&*self.lives);
-            for tally in rows.tallies()? {
+            for tally in rows.tallies(most)? {
                 let of = counts.entry(tally.tube).or_default();
                 match tally.status {
                     Status::Waiting => {

@@ -13,7 +13,7 @@ use crate::task::id::{PutId, TaskId};
 use crate::task::made_key;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
-use crate::task::unique::{IfExists, Unique};
+use crate::task::unique::{Hold, IfExists, Unique};
 use crate::tube::TubeName;
 
 /// A task to be recorded.
@@ -181,7 +181,7 @@ impl Change for Regenerate {
 }
 
 /// A task's first put is its put number 1.
-fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
+pub(super) fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
     Announced {
         put: PutId {
             task,
@@ -193,6 +193,30 @@ fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'_> {
         ttr: new.ttr,
         due_in: new.due.saturating_sub(now),
     }
+}
+
+/// Records a task of ours, whose job is put by whoever records it; `None` where its uuid is another's.
+pub(super) fn record(
+    rows: &dyn Rows,
+    task: &NewTask,
+    hold: Option<&Hold>,
+    now: Millis,
+) -> Result<Option<TaskId>, Failed> {
+    let row = NewRow {
+        uuid: task.uuid,
+        tube: &task.tube,
+        content: &task.content,
+        priority: task.priority,
+        ttr: task.ttr,
+        due: task.due,
+        created: now,
+        tags: &task.tags,
+        hold,
+        origin: Origin::Ours {
+            put_until: now.saturating_add(PUT_TIME),
+        },
+    };
+    transition::record(rows, &row)
 }
 
 fn add(rows: &dyn Rows, task: &NewTask, now: Millis, jobs: Option<Jobs>) -> Result<Added, Failed> {
@@ -211,21 +235,7 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis, jobs: Option<Jobs>) -> Resu
             false => exists(rows, &row, task, *if_exists, now, jobs),
         };
     }
-    let row = NewRow {
-        uuid: task.uuid,
-        tube: &task.tube,
-        content: &task.content,
-        priority: task.priority,
-        ttr: task.ttr,
-        due: task.due,
-        created: now,
-        tags: &task.tags,
-        hold: hold.as_ref().map(|(_, hold)| hold),
-        origin: Origin::Ours {
-            put_until: now.saturating_add(PUT_TIME),
-        },
-    };
-    match transition::record(rows, &row)? {
+    match record(rows, task, hold.as_ref().map(|(_, hold)| hold), now)? {
         Some(id) => Ok(Added::New { id }),
         None => known(rows, task),
     }

@@ -122,8 +122,9 @@ pub trait Reads {
     /// Workers, from one on, who run nothing and answer for nothing; never the newest.
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed>;
 
-    /// How many tasks that wait, run or have failed stand where, by tube.
-    fn tallies(&self) -> Result<Vec<Tally>, Failed>;
+    /// How many tasks that wait, run, have failed or are cancelled stand where, by tube. Of those of a tube that wait,
+    /// that have failed and that are cancelled, `most` each are counted.
+    fn tallies(&self, most: u64) -> Result<Vec<Tally>, Failed>;
 
     /// How many tasks wait, by tube, and by what they want, as far as `put` recorded that.
     fn backlog(&self) -> Result<Vec<Backlog>, Failed>;

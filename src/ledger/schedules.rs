@@ -4,14 +4,14 @@
 //! how far the schedule was decided then with how far it is decided now, moves that on, and records the task. So any
 //! number of processes may try, one of them does it, and none of them need live on.
 
-use super::announce::{Again, Announced, Jobs, PUT_TIME};
+use super::announce::{Again, Jobs};
 use super::error::{Error, Failed};
-use super::put::NewTask;
+use super::put::{NewTask, first_put, record};
 pub use super::rows::{FireRow, ScheduleRow, Scheduled};
-use super::rows::{NewFire, NewRow, Origin, Rows};
-use super::{Ledger, Millis, transition};
+use super::rows::{NewFire, Rows};
+use super::{Ledger, Millis};
 use crate::task::command::Content;
-use crate::task::id::{PutId, TaskId};
+use crate::task::id::TaskId;
 use crate::task::payload::About;
 
 /// So many of the newest tasks of a schedule are looked at.
@@ -314,21 +314,7 @@ fn make(
         return Ok(Moved::Done);
     }
     let task = &made.task;
-    let row = NewRow {
-        uuid: task.uuid,
-        tube: &task.tube,
-        content: &task.content,
-        priority: task.priority,
-        ttr: task.ttr,
-        due: task.due,
-        created: now,
-        tags: &task.tags,
-        hold: None,
-        origin: Origin::Ours {
-            put_until: now.saturating_add(PUT_TIME),
-        },
-    };
-    let id = transition::record(rows, &row)?
+    let id = record(rows, task, None, now)?
         .ok_or_else(|| Failed::row(None, "a uuid that is new is another task's"))?;
     rows.add_fire(&NewFire {
         task: id,
@@ -337,20 +323,8 @@ fn make(
         scheduled_for: made.scheduled_for.as_deref(),
         backfilled: made.backfilled,
     })?;
-    let put = PutId {
-        task: id,
-        generation: 1,
-    };
-    let due_in = task.due.saturating_sub(now);
+    let announced = first_put(id, task, now);
     if let Some(jobs) = jobs {
-        let announced = Announced {
-            put,
-            uuid: task.uuid,
-            tube: &task.tube,
-            priority: task.priority,
-            ttr: task.ttr,
-            due_in,
-        };
         jobs.put(rows, &announced)?;
     }
     let about = match &task.content {
@@ -358,13 +332,13 @@ fn make(
         Content::Raw(_) | Content::Unread(_) => None,
     };
     Ok(Moved::Made(Again {
-        put,
+        put: announced.put,
         uuid: task.uuid,
         about,
         tube: task.tube.clone(),
         priority: task.priority,
         ttr: task.ttr,
-        due_in,
+        due_in: announced.due_in,
         old_job: None,
         has_job: jobs.is_some(),
     }))

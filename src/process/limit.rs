@@ -20,7 +20,7 @@ pub const VARIABLE: &str = "TASKQUEUE_NOFILE";
 const MOST: u64 = 65_536;
 
 /// As many are kept for what passes: those who ask, files that are read, a look at all processes.
-const RESERVE: u64 = 16;
+const RESERVE: u64 = 24;
 
 /// The limit as it was, if it was raised.
 static BEFORE: OnceLock<Option<Rlimit>> = OnceLock::new();

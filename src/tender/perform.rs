@@ -23,8 +23,9 @@ const A_WORKER: u64 = 2;
 /// And beside them for one that is not ours: what it prints.
 const ITS_OUTPUT: u64 = 2;
 
-/// Those that it has not opened yet when it begins: its sessions with the broker, and the store.
-const OPENED_LATER: u64 = 10;
+/// Those that it has not opened yet when it begins: its sessions with the broker, and the store; each of them for the
+/// loop, and once more for what looks after schedules.
+const OPENED_LATER: u64 = 16;
 
 impl Tender {
     /// Lets one pool do what is due.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::called_off::{self, Cancel, Cancels};
 use super::journal::{Line, What};
 use super::ledger::{Ledger, Wrong};
 use super::task::{End, Key, Kind};
@@ -57,6 +58,8 @@ pub struct Evidence {
     pub left_over: Vec<String>,
     /// Attempts, by task and number, whose commands were told to end together with all around them.
     pub cut: BTreeSet<(i64, i64)>,
+    /// What was to be cancelled.
+    pub cancels: Cancels,
     /// What tenders were asked and did not answer, though nothing kept them from it in the end.
     pub unanswered: Vec<String>,
     /// How often a configuration was accepted that is wrong.
@@ -91,8 +94,11 @@ pub fn judge(evidence: &Evidence) -> Ledger {
             ledger.find(Wrong::Untold, Some(key), "it ran and has no row");
         }
         for row in rows {
-            judge_row(&mut ledger, key, row, journal);
+            let cancels = evidence.cancels.get(&row.id);
+            let cancels = cancels.map_or(&[][..], Vec::as_slice);
+            judge_row(&mut ledger, key, row, journal, cancels);
             judge_outcomes(&mut ledger, key, row, journal, &evidence.cut);
+            called_off::judge(&mut ledger, key, row, journal, cancels);
         }
     }
     judge_world(&mut ledger, evidence);
@@ -178,13 +184,18 @@ fn judge_runs(ledger: &mut Ledger, key: &Key, journal: &[Line]) {
     ledger.begun_again += u64::from(begins.len() > 1);
 }
 
-fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line]) {
+fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line], cancels: &[Cancel]) {
     let ended = match row.status.as_str() {
         "done" => Some(End::Done),
         "failed" => Some(End::Failed),
         _ => None,
     };
     match ended {
+        None if row.status == "cancelled" => {
+            if cancels.is_empty() {
+                ledger.find(Wrong::ImpossibleEnd, Some(key), "nobody has cancelled it");
+            }
+        }
         None => ledger.find(Wrong::Stranded, Some(key), format!("it is {}", row.status)),
         Some(ended) if ended != key.kind.must_end() => {
             ledger.find(
@@ -277,7 +288,7 @@ fn judge_outcomes(
 }
 
 impl Attempt {
-    fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.outcome.as_deref() == Some("exited") && self.exit_code == Some(0)
     }
 

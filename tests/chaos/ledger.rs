@@ -22,6 +22,12 @@ pub enum Wrong {
     NotDone,
     /// It ran again after it was recorded as done.
     RanAgain,
+    /// It is cancelled, and an attempt of it did it; or it is not, and one was cancelled.
+    DoneAndCancelled,
+    /// A cancel said otherwise of it.
+    Contradicted,
+    /// It was begun after somebody was told that it is cancelled, or told to end.
+    BegunAfter,
     /// A run that no attempt in the store tells of, or two that one tells of.
     Untold,
     /// A row that nobody put.
@@ -41,7 +47,7 @@ pub enum Wrong {
 }
 
 impl Wrong {
-    pub const ALL: [Wrong; 15] = [
+    pub const ALL: [Wrong; 18] = [
         Wrong::Lost,
         Wrong::Overlapping,
         Wrong::Doubled,
@@ -49,6 +55,9 @@ impl Wrong {
         Wrong::ImpossibleEnd,
         Wrong::NotDone,
         Wrong::RanAgain,
+        Wrong::DoneAndCancelled,
+        Wrong::Contradicted,
+        Wrong::BegunAfter,
         Wrong::Untold,
         Wrong::Unknown,
         Wrong::LeftOver,
@@ -68,6 +77,9 @@ impl Wrong {
             Wrong::ImpossibleEnd => "ended as they could not",
             Wrong::NotDone => "done without having run to the end",
             Wrong::RanAgain => "run again after done",
+            Wrong::DoneAndCancelled => "both done and cancelled",
+            Wrong::Contradicted => "cancelled otherwise than was said",
+            Wrong::BegunAfter => "begun after they were cancelled",
             Wrong::Untold => "runs that no attempt tells of",
             Wrong::Unknown => "rows that nobody put",
             Wrong::LeftOver => "processes left over",
@@ -103,6 +115,8 @@ pub struct Ledger {
     pub buried: u64,
     /// Tasks whose command was begun more than once.
     pub begun_again: u64,
+    /// Tasks that somebody has called off, whatever became of that.
+    pub called_off: u64,
     /// How the attempts had ended that another one followed.
     pub causes: BTreeMap<String, u64>,
     pub findings: Vec<Finding>,
@@ -141,7 +155,8 @@ impl fmt::Display for Ledger {
         line("done", status("done"), "")?;
         line("failed", status("failed"), "")?;
         line("buried", self.buried, "jobs of tasks that failed")?;
-        line("cancelled", status("cancelled"), "")?;
+        let more = format!("of {} that were called off", self.called_off);
+        line("cancelled", status("cancelled"), &more)?;
         line("waiting", status("waiting"), "")?;
         line("running", status("running"), "")?;
         let causes: Vec<String> = self

@@ -1,4 +1,4 @@
-//! Those who put tasks, and remember which were acknowledged.
+//! Those who put tasks, and remember which were acknowledged; who calls some off is among them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +12,8 @@ use beanstalkc::Beanstalkc;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::called_off::Cancels;
+use super::canceller;
 use super::judge::{Acknowledged, Put};
 use super::random::Random;
 use super::task::{Key, Kind};
@@ -22,6 +24,8 @@ pub struct Shared {
     pub world: World,
     /// Every task that was ever put, from before it was.
     pub puts: Mutex<BTreeMap<Key, Put>>,
+    /// Every task that was to be cancelled, from before it was.
+    pub cancels: Mutex<Cancels>,
     /// Tasks that have not ended, as last looked at; producers wait while there are many.
     pub open: AtomicU64,
     pub stop: AtomicBool,
@@ -39,6 +43,7 @@ impl Shared {
         Shared {
             world,
             puts: Mutex::default(),
+            cancels: Mutex::default(),
             open: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
@@ -96,6 +101,7 @@ pub fn start(
             put_foreign(shared, random, port);
         }));
     }
+    all.push(spawn(shared, random, canceller::call_off));
     all
 }
 

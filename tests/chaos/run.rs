@@ -227,11 +227,13 @@ fn end(stage: &mut Stage) -> Evidence {
         .map(|process| format!("{:?} {}", process.pid, process.line))
         .collect();
     let puts = shared.puts.lock().unwrap().clone();
+    let cancels = shared.cancels.lock().unwrap().clone();
     let db = store::open(&shared.world.store()).unwrap();
     let journals = journals(shared.world.folder(), puts.keys());
     keep_logs(&shared.world);
     Evidence {
         cut: cut(&stage.cut, &journals),
+        cancels,
         unanswered,
         accepted: stage.accepted,
         panics: panics(shared.world.folder()),

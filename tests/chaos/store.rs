@@ -26,6 +26,13 @@ pub fn open_tasks(store: &Connection) -> rusqlite::Result<u64> {
     store.query_row(sql, [], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))
 }
 
+/// The tasks that stand there.
+pub fn standing(store: &Connection, status: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut rows = store.prepare("SELECT id FROM tasks WHERE status = ?1")?;
+    let rows = rows.query_map([status], |row| row.get(0))?;
+    rows.collect()
+}
+
 /// Jobs that are buried in the embedded broker.
 pub fn buried(store: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM jobs WHERE state = 'buried'";

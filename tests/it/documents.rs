@@ -279,6 +279,11 @@ fn daily_operations_are_what_happens() {
     is_what_happens("docs/operations.md");
 }
 
+#[test]
+fn the_commands_in_the_place_of_the_ancestors_are_what_happens() {
+    is_what_happens("docs/ancestors.md");
+}
+
 /// Into a folder, as for a package, without what a build would take.
 #[test]
 fn what_make_installs_is_where_it_is_looked_for() {
@@ -335,7 +340,12 @@ fn every_document_that_shows_what_happens_is_run() {
     // The chapter on the store is run by `backup::chapter`, with what one needs for that.
     assert_eq!(
         names,
-        ["README.md", "docs/operations.md", "docs/store.md"],
+        [
+            "README.md",
+            "docs/ancestors.md",
+            "docs/operations.md",
+            "docs/store.md"
+        ],
         "it wants a test here"
     );
 }

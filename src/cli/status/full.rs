@@ -6,6 +6,7 @@ use super::why;
 use crate::api::TaskReport;
 use crate::cli::print::span;
 use crate::control::words::{Pool, Status, Worker};
+use crate::ledger::counts::COUNTED;
 
 /// The width of each column; the last one is as wide as it is.
 const TASKS: [usize; 6] = [24, 9, 9, 9, 9, 0];
@@ -47,7 +48,7 @@ pub(super) fn full(seen: &Seen) -> String {
             counts.failed,
             counts.cancelled,
         ];
-        let [waiting, running, stalled, failed, cancelled] = numbers.map(|n| n.to_string());
+        let [waiting, running, stalled, failed, cancelled] = numbers.map(number);
         line(
             &mut text,
             TASKS,
@@ -56,6 +57,14 @@ pub(super) fn full(seen: &Seen) -> String {
     }
     seen.tubes.text(&mut text, &seen.named);
     text
+}
+
+/// As far as it is counted.
+fn number(tasks: u64) -> String {
+    match tasks {
+        0..=COUNTED => tasks.to_string(),
+        _ => format!(">{COUNTED}"),
+    }
 }
 
 fn tender_text(text: &mut String, tender: &Status, seen: &Seen) {

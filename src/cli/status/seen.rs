@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub store: StoreUrl,
     /// Or why it is not known which.
     pub broker: Result<BrokerUrl, String>,
+    /// How many tasks of a tube are counted: what shows none of these numbers need not know of millions.
+    pub most: u64,
 }
 
 /// Everything there is to know at one moment.
@@ -54,6 +56,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         tubes,
         store,
         broker,
+        most,
     } = asked;
     let named = |tube: &str| {
         let mut named = tubes.iter();
@@ -85,7 +88,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         }
     }
     if let Some(db) = connect::existing(store)? {
-        seen.counts = db.counts()?;
+        seen.counts = db.counts_up_to(*most)?;
         seen.counts.retain(|tube, _| named(tube));
         seen.reports = db.reports(&seen.running())?.into_iter().collect();
         seen.tubes.of_store(&db, &seen.counts)?;

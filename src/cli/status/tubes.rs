@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::table::{line, wrapped};
 use crate::address::{BrokerUrl, StoreUrl};
-use crate::broker::{self, Broker, TubeStats};
+use crate::broker::{self, Broker, JobState, TubeStats};
 use crate::cli::configured::block_on;
 use crate::cli::print::span;
 use crate::clock;
@@ -66,7 +66,8 @@ impl Tubes {
         self.lately.tubes.keys().map(String::as_str)
     }
 
-    /// Asks the broker for the jobs of these tubes, one question a tube.
+    /// Asks the broker for the jobs of these tubes, one question a tube; and for the first that is ready where no
+    /// task of ours is due: a job of another producer has a row only once it was reserved.
     pub fn ask(
         &mut self,
         broker: &Result<BrokerUrl, String>,
@@ -83,9 +84,13 @@ impl Tubes {
         let mut session = connect::broker(broker, store);
         let asked = block_on(async {
             for tube in tubes {
-                match ask(session.as_mut(), tube).await {
-                    Ok(stats) => {
-                        self.jobs.insert(tube.to_string(), stats);
+                let name = tube.as_str();
+                let first = !self.oldest.contains_key(name);
+                match ask(session.as_mut(), tube, first).await {
+                    Ok((stats, age)) => {
+                        self.jobs.insert(name.to_owned(), stats);
+                        let age = age.map(|age| (name.to_owned(), age.as_secs_f64()));
+                        self.oldest.extend(age);
                     }
                     // Whoever does not answer for one tube is not waited for again for each of the others.
                     Err(reason) => return Ok(Some(reason)),
@@ -253,21 +258,49 @@ impl Tubes {
     }
 }
 
-async fn ask(broker: &mut dyn Broker, tube: &TubeName) -> Result<TubeStats, String> {
-    match timeout(PATIENCE, broker.stats_tube(tube)).await {
-        Ok(Ok(Some(stats))) => Ok(stats),
-        // What nobody uses is empty.
-        Ok(Ok(None) | Err(broker::Error::NotFound)) => Ok(TubeStats {
-            ready: 0,
-            reserved: 0,
-            delayed: 0,
-            buried: 0,
-            waiting: 0,
-            pause_left: Duration::ZERO,
-        }),
+/// What there is to know of a tube, and the age of the first job that is ready, if that is asked for.
+async fn ask(
+    broker: &mut dyn Broker,
+    tube: &TubeName,
+    first: bool,
+) -> Result<(TubeStats, Option<Duration>), String> {
+    let asked = async {
+        let stats = match broker.stats_tube(tube).await {
+            Ok(Some(stats)) => stats,
+            // What nobody uses is empty.
+            Ok(None) | Err(broker::Error::NotFound) => TubeStats {
+                ready: 0,
+                reserved: 0,
+                delayed: 0,
+                buried: 0,
+                waiting: 0,
+                pause_left: Duration::ZERO,
+            },
+            Err(error) => return Err(error),
+        };
+        let age = match first && stats.ready > 0 {
+            true => age_of_first(broker, tube).await?,
+            false => None,
+        };
+        Ok((stats, age))
+    };
+    match timeout(PATIENCE, asked).await {
+        Ok(Ok(known)) => Ok(known),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
+}
+
+/// How long ago the job was put that is reserved next. `None`: somebody has just taken it.
+async fn age_of_first(
+    broker: &mut dyn Broker,
+    tube: &TubeName,
+) -> Result<Option<Duration>, broker::Error> {
+    let next = broker.next_jobs(tube, JobState::Ready, 1).await?;
+    let Some(first) = next.first() else {
+        return Ok(None);
+    };
+    Ok(broker.stats_job(*first).await?.map(|stats| stats.age))
 }
 
 /// In seconds.

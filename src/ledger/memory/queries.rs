@@ -157,8 +157,9 @@ impl Tables {
                 cancel_asked: row.cancel_asked,
                 priority: row.priority,
                 job: row
-                    .job
+                    .pointer
                     .as_ref()
+                    .or(row.job.as_ref())
                     .and_then(|known| i64::try_from(known.job).ok()),
                 created: row.created,
                 started: row.started,

@@ -254,7 +254,7 @@ impl Reads for Transaction<'_> {
         Ok(idle.take(limit).collect())
     }
 
-    fn tallies(&self) -> Result<Vec<Tally>, Failed> {
+    fn tallies(&self, most: u64) -> Result<Vec<Tally>, Failed> {
         let tables = self.0.borrow();
         let mut tallies: BTreeMap<(String, &str, Option<WorkerId>), Tally> = BTreeMap::new();
         for row in tables.tasks().values() {
@@ -266,7 +266,9 @@ impl Reads for Transaction<'_> {
                 due: None,
                 count: 0,
             });
-            tally.count += 1;
+            if tally.owner.is_some() || tally.count < most {
+                tally.count += 1;
+            }
             tally.due = tally.due.into_iter().chain(row.due).min();
         }
         let tallies = tallies.into_values();

@@ -122,8 +122,8 @@ impl Reads for Connected<'_> {
         workers::idle(self.0, after, limit)
     }
 
-    fn tallies(&self) -> Result<Vec<Tally>, Failed> {
-        recover::tallies(self.0)
+    fn tallies(&self, most: u64) -> Result<Vec<Tally>, Failed> {
+        recover::tallies(self.0, most)
     }
 
     fn backlog(&self) -> Result<Vec<Backlog>, Failed> {

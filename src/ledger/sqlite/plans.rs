@@ -137,6 +137,15 @@ fn queries_go_by_their_indices() {
             }
         }
     }
+    for sql in recover::at_rest() {
+        let plan = plan(&db, &sql);
+        assert!(
+            plan.contains("INDEX tasks_at_rest (status=?"),
+            "{sql}\n{plan}"
+        );
+        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+        assert!(!plan.contains("SCAN tasks"), "{sql}\n{plan}");
+    }
     for sql in recover::queries() {
         let plan = plan(&db, &sql);
         assert!(plan.contains("USING INDEX tasks_status"), "{sql}\n{plan}");

@@ -23,8 +23,8 @@ use crate::task::tag::Tag;
 const COLUMNS: &str =
     "uuid, tube, command, coalesce(arguments, '[]'), coalesce(options, '{}'), length(body),
     status, due, reason, priority,
-    coalesce((SELECT job FROM foreign_jobs WHERE task = tasks.id),
-             (SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1)),
+    coalesce((SELECT job FROM task_jobs WHERE task = tasks.id AND broker = 1),
+             (SELECT job FROM foreign_jobs WHERE task = tasks.id)),
     created, started, finished, owner, attempt,
     iif(status = 'running', coalesce((SELECT name FROM workers WHERE workers.id = worker), CAST(worker AS TEXT)),
         NULL),

@@ -1,5 +1,6 @@
 //! One story for each thing that must not be, told as little changed as possible from one where all is well.
 
+use super::called_off::{Cancel, Said};
 use super::journal::{Line, Moment, What};
 use super::judge::{Acknowledged, Attempt, Evidence, Put, Row, judge};
 use super::ledger::{Ledger, Wrong};
@@ -183,13 +184,100 @@ fn a_task_has_one_row() {
 
 #[test]
 fn what_waits_or_runs_when_all_has_settled_is_stranded() {
-    for status in ["waiting", "running", "cancelled"] {
+    for status in ["waiting", "running"] {
         let strand = |evidence: &mut Evidence| {
             evidence.rows[0].status = status.into();
             evidence.rows[0].attempts[1] = attempt(2, "lost", None);
         };
         check(strand, &[Wrong::Stranded]);
     }
+}
+
+/// The task was called off after its first attempt began, and this was said of it at that moment.
+fn call_off(evidence: &mut Evidence, at: u64, said: Said) {
+    let at = line(at, 1, What::Begin).at;
+    evidence
+        .cancels
+        .entry(1)
+        .or_default()
+        .push(Cancel { at, said });
+}
+
+/// Its second attempt was cancelled.
+fn cancel(evidence: &mut Evidence) {
+    evidence.rows[0].status = "cancelled".into();
+    evidence.rows[0].attempts[1] = attempt(2, "cancelled", None);
+    journal(evidence).pop();
+}
+
+#[test]
+fn a_task_is_cancelled_if_somebody_has_asked_for_that() {
+    check(cancel, &[Wrong::ImpossibleEnd]);
+    for said in [Said::Nothing, Said::Cancelled, Said::Told] {
+        let asked = |evidence: &mut Evidence| {
+            cancel(evidence);
+            call_off(evidence, 25, said);
+        };
+        assert_eq!(check(asked, &[]).called_off, 1);
+    }
+    // It had done it: nobody was told otherwise.
+    for said in [Said::Nothing, Said::Told, Said::Done] {
+        check(|evidence| call_off(evidence, 25, said), &[]);
+    }
+}
+
+#[test]
+fn a_task_is_never_both_done_and_cancelled() {
+    let done_it = |evidence: &mut Evidence| {
+        call_off(evidence, 25, Said::Nothing);
+        evidence.rows[0].status = "cancelled".into();
+    };
+    check(done_it, &[Wrong::DoneAndCancelled]);
+    let was_cancelled = |evidence: &mut Evidence| {
+        call_off(evidence, 15, Said::Nothing);
+        evidence.rows[0].attempts[0] = attempt(1, "cancelled", None);
+    };
+    check(was_cancelled, &[Wrong::DoneAndCancelled]);
+}
+
+#[test]
+fn what_a_cancel_says_is_so() {
+    for said in [Said::Cancelled, Said::Failed, Said::Gone] {
+        let otherwise = |evidence: &mut Evidence| call_off(evidence, 25, said);
+        check(otherwise, &[Wrong::Contradicted]);
+    }
+    let called_done = |evidence: &mut Evidence| {
+        cancel(evidence);
+        call_off(evidence, 25, Said::Done);
+    };
+    check(called_done, &[Wrong::Contradicted]);
+    // What is told to end does not fail.
+    let failed = |evidence: &mut Evidence| {
+        call_off(evidence, 25, Said::Told);
+        evidence.rows[0].status = "failed".into();
+        evidence.rows[0].attempts[1] = attempt(2, "lost", None);
+    };
+    check(failed, &[Wrong::ImpossibleEnd, Wrong::Contradicted]);
+}
+
+#[test]
+fn nothing_begins_after_it_was_cancelled() {
+    let cancelled = |evidence: &mut Evidence| {
+        cancel(evidence);
+        call_off(evidence, 15, Said::Cancelled);
+    };
+    check(cancelled, &[Wrong::BegunAfter]);
+    // The worker may have looked already, but not twice.
+    let told = |evidence: &mut Evidence| {
+        cancel(evidence);
+        call_off(evidence, 15, Said::Told);
+    };
+    check(told, &[]);
+    let twice = |evidence: &mut Evidence| {
+        cancel(evidence);
+        call_off(evidence, 5, Said::Told);
+    };
+    check(twice, &[Wrong::BegunAfter]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `taskqueue wait` and `put --wait`
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -94,6 +95,23 @@ fn a_put_that_waits_stands_where_the_command_stood() {
     let ran = waits.wait();
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(143), ""));
     assert_eq!(ran.stderr, "taskqueue: task 8 was cancelled: no\n");
+    // In the place of `x=$(add 2 3)`, in a script of somebody's.
+    let script = "put='put --use-tube t --wait'; x=$(\"$0\" $put add 2 3); echo $? $x; y=$(\"$0\" $put no); echo $? $y";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_taskqueue")]);
+    let as_ever = taskqueue.command(&[]);
+    let known = as_ever
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let output = shell
+        .env_clear()
+        .envs(known)
+        .current_dir(taskqueue.path(""))
+        .output();
+    assert_eq!(
+        String::from_utf8_lossy(&output.unwrap().stdout),
+        "0 5 done\n7 why\n"
+    );
     tender.signal(Signal::TERM);
     tender.wait();
 }
@@ -143,6 +161,63 @@ fn a_wait_ends_when_its_tasks_have_and_says_how() {
         .execute("DELETE FROM tasks WHERE id = 5", [])
         .unwrap();
     assert_eq!(waits.wait().code, Some(3));
+    tender.signal(Signal::TERM);
+    tender.wait();
+}
+
+#[test]
+fn a_filter_means_those_that_pass_it_at_the_beginning() {
+    let server = Beanstalkd::start();
+    let (taskqueue, tender) = stage(&server);
+    let put = |args: &[&str]| {
+        taskqueue
+            .run(&[&["put", "--use-tube", "t"], args].concat())
+            .ok();
+    };
+    put(&["--tag", "k=1", "add", "1", "1"]);
+    put(&["--tag", "k=1", "slow"]);
+    put(&["--tag", "k=2", "--delay", "600", "add", "1", "1"]);
+    let wait = |args: &[&str]| taskqueue.run(&[&["wait"], args].concat());
+    let said = wait(&[]).failed(2);
+    assert!(
+        said.contains("taskqueue wait was not told which tasks are meant"),
+        "{said}"
+    );
+    assert_eq!(
+        wait(&["--tag", "k=1"]).ok(),
+        "task 1 is done\ntask 2 is done\n"
+    );
+    // Put while somebody waits: not waited for, whatever tag it has.
+    let waits = taskqueue.start(&["wait", "--use-tube", "t", "--status", "waiting,running"]);
+    std::thread::sleep(Duration::from_millis(300));
+    put(&["--delay", "600", "add", "1", "1"]);
+    taskqueue.run(&["run-now", "3"]).ok();
+    let ran = waits.wait();
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "task 3 is done\n")
+    );
+    // Some have ended by then; what has failed counts, unless --status says otherwise.
+    put(&["--tag", "k=3", "no"]);
+    assert_eq!(wait(&["5"]).failed(1), "");
+    for (args, code) in [
+        (&["--tag", "k"][..], 1),
+        (&["--tag", "k", "--any"], 0),
+        (&["--tag", "k", "--status", "done"], 0),
+        (&["--reason", "code 7"], 1),
+        (&["--use-tube", "t", "--timeout", "0.2"], 124),
+        (&["4", "--any", "--timeout", "0.2"], 124),
+        (&["3,99", "--tag", "k"], 0),
+        (&["3,99"], 3),
+    ] {
+        let ran = wait(args);
+        assert_eq!(ran.code, Some(code), "{args:?}: {ran:?}");
+    }
+    let from_input = taskqueue.run_with(&["wait", "-"], b"1\n3\n");
+    assert_eq!(from_input.ok(), "task 1 is done\ntask 3 is done\n");
+    let none = wait(&["--tag", "nosuch", "--any", "--json"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "[]\n"));
+    assert_eq!(none.stderr, "no task is meant, so none is waited for\n");
     tender.signal(Signal::TERM);
     tender.wait();
 }

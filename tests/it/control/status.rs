@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use taskqueue::cli;
 
 use super::{pids, pool, status, tend, until_busy, until_idle};
-use crate::support::{Running, Taskqueue};
+use crate::support::{Beanstalkd, Running, Taskqueue};
 
 fn configured() -> Taskqueue {
     let taskqueue = Taskqueue::embedded();
@@ -166,6 +167,32 @@ fn it_watches() {
         })
         .collect();
     assert!(ages[1] > ages[0] + 0.9, "{ages:?}");
+}
+
+/// Another producer's job has no row before it is reserved, and is old all the same.
+#[test]
+fn it_tells_how_old_the_first_job_of_another_producer_is() {
+    let server = Beanstalkd::start();
+    let taskqueue = Taskqueue::with(&server);
+    taskqueue.run(&["put", "--use-tube", "ours", "ok"]).ok();
+    let mut other = server.other();
+    other.use_tube("theirs").unwrap();
+    let hour = Duration::from_secs(3600);
+    let oldest = |seen: &Value| seen["tubes"][0]["oldest"].clone();
+    let look = || {
+        let ran = taskqueue.run(&["status", "--json", "--use-tube", "theirs"]);
+        serde_json::from_str::<Value>(&ran.stdout).unwrap()
+    };
+    assert_eq!(oldest(&look()), Value::Null);
+    other.put(b"later", 0, hour, hour).unwrap();
+    assert_eq!(oldest(&look()), Value::Null, "what is delayed is not due");
+    other.put(b"now", 0, Duration::ZERO, hour).unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    let seen = look();
+    assert!(
+        (1.0..600.0).contains(&oldest(&seen).as_f64().unwrap()),
+        "{seen}"
+    );
 }
 
 /// Of pools that ask the broker for nothing too, and of jobs that others put.

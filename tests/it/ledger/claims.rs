@@ -591,6 +591,21 @@ pub fn a_job_is_noted_for_the_put_that_it_came_from(new: New) {
     assert_eq!(ledger.task(id).job.unwrap(), 78);
 }
 
+pub fn the_job_that_was_put_last_is_the_one_that_is_shown(new: New) {
+    let mut ledger = new();
+    let attempt = ledger.begin(&job_ref(7, TaskRef::Nameless(foreign("raw"))));
+    let id = attempt.id.task;
+    ledger.settle(&attempt, Outcome::Exited(75), Next::Wait(Duration::ZERO));
+    assert_eq!(ledger.task(id).job, Some(7));
+    // Somebody has deleted it at the broker.
+    let again = ledger.db.put_again(&[nth_put(id, 0)], NOW).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(again[0].put, Some(8))])
+        .unwrap();
+    assert_eq!(ledger.task(id).job, Some(8));
+}
+
 pub fn a_foreign_job_is_known_though_its_task_was_put_again(new: New) {
     let mut ledger = new();
     let job = job_ref(1, TaskRef::Nameless(foreign("raw")));

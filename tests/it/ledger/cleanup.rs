@@ -9,7 +9,7 @@ use taskqueue::task::id::WorkerId;
 use taskqueue::task::refused::Keep;
 use taskqueue::task::state::Status;
 
-use super::{NOW, New, Stage, TaskId, foreign, job_ref, put, register, taken_over};
+use super::{NOW, New, Stage, TaskId, begun, foreign, job_ref, put, register, taken_over};
 
 fn old(statuses: &[Status], before: Millis) -> Old {
     Old {
@@ -277,4 +277,21 @@ pub fn jobs_of_old_tasks_are_looked_up_until_they_are_known_to_be_deleted(new: N
     assert!(ledger.db.has_been_at("t", "one").unwrap());
     assert!(!ledger.db.has_been_at("t", "two").unwrap());
     assert!(!ledger.db.has_been_at("other", "one").unwrap());
+}
+
+pub fn no_more_tasks_of_a_tube_are_counted_than_are_asked_for(new: New) {
+    let mut ledger = new();
+    let mut jobs = Vec::new();
+    for due in [3, 1, 2, 5, 4, 6] {
+        jobs.push(put(&mut ledger.db, NOW + due).1);
+    }
+    let attempt = begun(ledger.claim_at(&jobs[1], NOW + 9));
+    assert_eq!(ledger.db.counts().unwrap()["t"].waiting, 5);
+    for (most, waiting) in [(1, 1), (4, 4), (5, 5), (6, 5)] {
+        let counts = ledger.db.counts_up_to(most).unwrap()["t"];
+        let seen = (counts.waiting, counts.running, counts.due);
+        assert_eq!(seen, (waiting, 1, Some(NOW + 2)));
+    }
+    ledger.done(attempt);
+    assert_eq!(ledger.db.counts_up_to(1).unwrap()["t"].running, 0);
 }

@@ -119,7 +119,8 @@ fn known_before(store: &Connection) -> Known {
     );
     ask(
         "shown",
-        "SELECT id, job, created, finished, reason, coalesce(arguments, '[]'), coalesce(options, '{}') FROM tasks",
+        "SELECT id, coalesce(pointer_job, job), created, finished, reason, coalesce(arguments, '[]'),
+            coalesce(options, '{}') FROM tasks",
     );
     ask("body", "SELECT id, body FROM tasks WHERE body IS NOT NULL");
     ask(

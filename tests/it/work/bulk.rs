@@ -6,10 +6,11 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Queue, number, on_both, stats};
-use crate::support::{Beanstalkd, Taskqueue};
+use crate::support::{Beanstalkd, Taskqueue, until};
 
 on_both!(
     a_filter_says_which_run_again,
+    a_filter_says_which_are_called_off,
     numbers_come_from_standard_input,
     what_fails_while_it_is_asked_for_is_not_meant,
 );
@@ -18,7 +19,8 @@ on_both!(
 fn some(taskqueue: &Taskqueue, failed: usize) {
     taskqueue.configure(
         "[commands.no]\nrun = ['/bin/false']\n[commands.ok]\nrun = ['/bin/true']\n\
-         [commands.three]\nrun = ['/bin/sh', '-c', 'exit 3']",
+         [commands.three]\nrun = ['/bin/sh', '-c', 'exit 3']\n\
+         [commands.again]\nrun = ['/bin/sh', '-c', 'exit 75']\nmax_attempts = 9\nbackoff = { first = 600 }\n[commands.long]\nrun = ['/bin/sleep', '600']",
     );
     let no = "{\"taskqueue\":1,\"command\":\"no\"}\n".repeat(failed);
     let put = ["put", "--use-tube", "t", "--batch", "-"];
@@ -106,6 +108,97 @@ fn a_filter_says_which_run_again(taskqueue: &Taskqueue, queue: &dyn Queue) {
     );
     let none = run(&["--command", "nosuch", "--yes"]).ok();
     assert_eq!(none, "regenerated 0 tasks\n");
+}
+
+fn a_filter_says_which_are_called_off(taskqueue: &Taskqueue, _: &dyn Queue) {
+    some(taskqueue, 2);
+    let put = |tube: &str, args: &[&str]| {
+        taskqueue
+            .run(&[&["put", "--use-tube", tube], args].concat())
+            .ok();
+    };
+    let runs = |id: &str| until("it runs", || taskqueue.show(id)["status"] == "running");
+    // Beside the task 6, which waits: one that runs, one that is delayed, one that backs off.
+    let worker = taskqueue.start(&["worker", "--use-tube", "v", "--log", "error"]);
+    put("v", &["long", "--tag", "k=1"]);
+    put("t", &["ok", "--tag", "k=2", "--delay", "600"]);
+    put("w", &["again"]);
+    taskqueue.work("w", 1);
+    let reason = "UPDATE tasks SET reason = 'exit code 75' WHERE id = 9";
+    taskqueue.sqlite().execute(reason, []).unwrap();
+    runs("7");
+    let run = |args: &[&str]| taskqueue.run(&[&["cancel"], args].concat());
+    for (args, what) in [
+        (&[][..], "was not told which tasks are meant"),
+        (&["--all", "6"], "--all means all tasks"),
+        (
+            &["--status", "failed", "--yes"],
+            "--status failed: only what waits or runs is cancelled",
+        ),
+        (
+            &["--tag", "k"],
+            "2 tasks are to be cancelled, and nobody can be asked",
+        ),
+    ] {
+        let said = run(args).failed(2);
+        assert!(said.contains(what), "{said}");
+    }
+    for (args, count) in [
+        (&["--all"][..], 4),
+        (&["--tag", "k"], 2),
+        (&["--tag", "k=2"], 1),
+        (&["--use-tube", "t"], 2),
+        (&["--command", "ok"], 2),
+        (&["--status", "running"], 1),
+        (&["--status", "waiting,running"], 4),
+        (&["--reason-has", "code 75"], 1),
+        (&["--reason-has", "code 7_"], 0),
+        (&["--since", "1h", "--reason", "no"], 4),
+        (&["--until", "1h"], 0),
+        (&["4,6", "7", "99", "--command", "ok"], 1),
+    ] {
+        let dry = run(&[args, &["--dry-run", "--json"]].concat()).json();
+        let expected = json!({ "changed": 0, "dry_run": true, "matched": count, "refused": 0 });
+        assert_eq!(dry, expected, "{args:?}");
+    }
+    let ran = run(&["--reason-has", "code 75", "--reason", "gone", "--yes"]);
+    assert_eq!(ran.stderr, "1 task is to be cancelled\n");
+    assert_eq!(ran.stdout, "cancelled 1 task\n");
+    assert_eq!(taskqueue.show("9")["reason"], "gone");
+    let ran = run(&["--tag", "k", "--yes", "--json"]);
+    let counts: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let expected =
+        json!({ "asked": 1, "changed": 2, "dry_run": false, "matched": 2, "refused": 0 });
+    assert_eq!((ran.code, counts), (Some(0), expected));
+    let ended = taskqueue.run(&["wait", "7,8"]);
+    let expected = "task 7 was cancelled\ntask 8 was cancelled\n";
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), expected));
+    put("v", &["long"]);
+    runs("10");
+    let ran = run(&["--all", "--now", "--wait", "--yes"]);
+    assert_eq!(ran.stderr, "2 tasks are to be cancelled\n");
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "cancelled 2 tasks\n")
+    );
+    assert_eq!(taskqueue.show("10")["attempts"][0]["signal"], 9);
+    // Named by their numbers, each has its answer, and its exit code.
+    let ran = taskqueue.run_with(&["cancel", "-", "10", "--json"], b"6\n99\n4\n");
+    let answers: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let expected = json!([
+        { "cancelled": true, "id": 6, "status": "cancelled" },
+        { "cancelled": false, "error": "No such task :99", "id": 99, "status": null },
+        { "cancelled": false, "error": "task 4 was done already", "id": 4, "status": "done" },
+        { "cancelled": true, "id": 10, "status": "cancelled" },
+    ]);
+    assert_eq!((ran.code, answers), (Some(3), expected));
+    assert!(ran.stderr.contains("No such task :99"), "{}", ran.stderr);
+    assert_eq!(
+        run(&["--use-tube", "t", "--yes"]).ok(),
+        "cancelled 0 tasks\n"
+    );
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait().code, Some(0));
 }
 
 fn numbers_come_from_standard_input(taskqueue: &Taskqueue, _: &dyn Queue) {

@@ -430,9 +430,9 @@ impl Writing<'_> {
             put: task.put(),
             foreign: task.foreign && !job.is_pointer(),
             ahead,
-            scheduled: match task.foreign {
-                true => None,
-                false => self.rows.scheduled(task.id)?,
+            scheduled: match task.scheduled {
+                true => self.rows.scheduled(task.id)?,
+                false => None,
             },
         }))
     }

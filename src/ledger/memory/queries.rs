@@ -174,7 +174,7 @@ impl Tables {
 }
 
 /// As the protocol has it.
-pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
+pub(super) fn row(tables: &Tables, (id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
     rows::TaskRow {
         id,
         uuid: row.uuid,
@@ -195,6 +195,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
         kicks: row.kicks,
         generation: row.generation,
         foreign: row.foreign.is_some(),
+        scheduled: tables.fires().contains_key(&id),
     }
 }
 

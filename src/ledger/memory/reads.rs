@@ -358,7 +358,7 @@ impl Reads for Transaction<'_> {
 
     fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
         let tables = self.0.borrow();
-        Ok(tables.task(task).map(|found| queries::row((task, found))))
+        Ok(tables.task(task).map(|found| queries::row(&tables, (task, found))))
     }
 
     fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {

@@ -43,7 +43,7 @@ impl Rows for Transaction<'_> {
 
     fn task(&self, uuid: &Uuid) -> Result<Option<rows::TaskRow>, Failed> {
         let tables = self.0.borrow();
-        Ok(tables.by_uuid(*uuid).map(row))
+        Ok(tables.by_uuid(*uuid).map(|found| row(&tables, found)))
     }
 
     fn foreign_task(
@@ -63,7 +63,7 @@ impl Rows for Transaction<'_> {
                 })
         };
         let newest = tables.tasks().iter().rev().find(|(_, row)| is_it(row));
-        Ok(newest.map(|(id, found)| row((*id, found))))
+        Ok(newest.map(|(id, found)| row(&tables, (*id, found))))
     }
 
     fn same_task(&self, uuid: &Uuid, content: &Content) -> Result<Option<TaskId>, Failed> {

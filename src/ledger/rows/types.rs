@@ -56,6 +56,8 @@ pub struct TaskRow {
     pub generation: i64,
     /// It came by its producer's own job.
     pub foreign: bool,
+    /// It came of a schedule.
+    pub scheduled: bool,
 }
 
 impl TaskRow {

@@ -24,7 +24,7 @@ const SELECT_TASK: &str =
     "SELECT id, uuid, tasks.tube, status, due, foreign_jobs.task IS NOT NULL, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, coalesce(foreign_jobs.kicks, task_jobs.kicks, 0),
     coalesce(puts.generation, task_jobs.generation, 0), worker, ahead,
-    status = 'waiting' AND reason IS NOT NULL, deferred
+    status = 'waiting' AND reason IS NOT NULL, deferred, EXISTS (SELECT 1 FROM fires WHERE fires.task = tasks.id)
     FROM tasks
     LEFT JOIN foreign_jobs ON foreign_jobs.task = id
     LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -442,6 +442,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
     let (owner, started, kicks, generation) =
         (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
     let (worker, ahead, is_parked) = (row.get(19)?, row.get(20)?, row.get(21)?);
+    let scheduled = row.get(23)?;
     let read = || {
         Ok(TaskRow {
             id,
@@ -463,6 +464,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
             kicks,
             generation,
             foreign,
+            scheduled,
         })
     };
     Ok(read())

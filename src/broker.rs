@@ -135,6 +135,8 @@ pub struct TubeStats {
     pub buried: u64,
     /// Clients that wait in a reserve.
     pub waiting: u64,
+    /// Clients that watch the tube; `None` where nobody but this store's workers can.
+    pub watching: Option<u64>,
     /// How long the tube stays paused; zero when it is not.
     pub pause_left: Duration,
 }

@@ -29,6 +29,9 @@ pub struct Registered {
     pub alive: Alive,
 }
 
+/// So many of a tube's workers are looked at, from the newest.
+const LOOKED_AT: usize = 1000;
+
 impl Ledger {
     /// Makes a worker known. It lives before anybody can see its row.
     pub fn register(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
@@ -92,7 +95,6 @@ impl Ledger {
 
     /// Whether a worker of a tube lives, or has said since then that it ended, of the newest thousand.
     pub fn has_worker(&self, tube: &TubeName, since: Millis) -> Result<bool, Error> {
-        const LOOKED_AT: usize = 1000;
         self.look(|rows| {
             for (worker, stopped) in rows.workers_of(tube, LOOKED_AT)? {
                 let counts = match stopped {
@@ -104,6 +106,19 @@ impl Ledger {
                 }
             }
             Ok(false)
+        })
+    }
+
+    /// How many workers of a tube live, of the newest thousand.
+    pub fn living_workers(&self, tube: &TubeName) -> Result<u64, Error> {
+        self.look(|rows| {
+            let mut living: u64 = 0;
+            for (worker, stopped) in rows.workers_of(tube, LOOKED_AT)? {
+                if stopped.is_none() && self.lives.is_held(Holder::Worker(worker))? {
+                    living = living.saturating_add(1);
+                }
+            }
+            Ok(living)
         })
     }
 

@@ -362,6 +362,15 @@ impl Commands {
         }
     }
 
+    /// That a command is not configured.
+    pub fn want_of(&self, command: &str) -> Option<Refusal> {
+        self.find(command)
+            .is_none()
+            .then(|| Refusal::NotConfigured {
+                command: command.into(),
+            })
+    }
+
     fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
         if self.chooses_for(tube) {
             return self.plan_raw(tube, &call.to_body(uuid).into(), None);

@@ -52,6 +52,15 @@ impl Questions {
                 let known = know(broker, &[job]).await;
                 Answer::Known(known.map(|mut known| known.pop().flatten()))
             }
+            Ask::KnowAmongOthers(job) => {
+                let known = know(broker, &[job]).await.map(|mut known| known.pop());
+                let others = others_watch(broker, &self.store, &self.tube).await;
+                let known = known.and_then(|known| {
+                    let (known, others) = (known.flatten(), others?);
+                    Ok(known.map(|known| Known { others, ..known }))
+                });
+                Answer::Known(known)
+            }
             Ask::KnowAll(jobs) => Answer::AllKnown(know(broker, &jobs).await),
             Ask::Touch(held) => Answer::Touched(broker.touch(held).await),
             Ask::Release {
@@ -138,6 +147,22 @@ async fn exchange(
     }
 }
 
+/// Whether a tube is watched by more clients than this store has workers for it. Where the ledger cannot say how many
+/// those are, nobody else does.
+async fn others_watch(
+    broker: &mut dyn Broker,
+    store: &Store,
+    tube: &TubeName,
+) -> Result<bool, broker::Error> {
+    let stats = broker.stats_tube(tube).await?;
+    let Some(watching) = stats.and_then(|stats| stats.watching) else {
+        return Ok(false);
+    };
+    let of_whom = tube.clone();
+    let ours = store.call(move |db| db.living_workers(&of_whom)).await;
+    Ok(ours.is_ok_and(|ours| watching > ours))
+}
+
 async fn know(
     broker: &mut dyn Broker,
     jobs: &[JobId],
@@ -146,7 +171,11 @@ async fn know(
     let instance = broker.instance().await?;
     let known = |stats| {
         let instance = instance.clone();
-        Known { stats, instance }
+        Known {
+            stats,
+            instance,
+            others: false,
+        }
     };
     Ok(stats.into_iter().map(|stats| stats.map(known)).collect())
 }

@@ -48,6 +48,12 @@ pub fn say(said: &Said, worker: &str, tube: &TubeName, command: &str) {
         Said::Elsewhere { job, store } => {
             tracing::warn!(job, %tube, %store, "left a job to the workers of another store");
         }
+        Said::LeftToOthers { job, refusal } => tracing::warn!(
+            job,
+            %tube,
+            refusal,
+            "left a job that nothing is configured for here to the others who watch its tube"
+        ),
         Said::BuriedElsewhere { job, store, buried } => tracing::warn!(
             worker,
             job,

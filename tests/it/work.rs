@@ -28,6 +28,7 @@ mod later;
 mod logs;
 mod memory;
 mod orphans;
+mod others;
 mod put_off;
 mod reconcile;
 mod recovery;
@@ -118,6 +119,7 @@ fn stats(queue: &dyn Queue, name: &str) -> TubeStats {
         delayed: 0,
         buried: 0,
         waiting: 0,
+        watching: None,
         pause_left: std::time::Duration::ZERO,
     })
 }

@@ -123,6 +123,7 @@ impl TryFrom<&Dictionary> for TubeStats {
             delayed: stats.count("current-jobs-delayed")?,
             buried: stats.count("current-jobs-buried")?,
             waiting: stats.count("current-waiting")?,
+            watching: Some(stats.count("current-watching")?),
             pause_left,
         })
     }
@@ -199,7 +200,8 @@ mod tests {
         for ((pause, left), expected) in table {
             let data = format!(
                 "---\ncurrent-jobs-ready: 1\ncurrent-jobs-reserved: 2\ncurrent-jobs-delayed: 3\n\
-                 current-jobs-buried: 4\ncurrent-waiting: 5\npause: {pause}\npause-time-left: {left}\n"
+                 current-jobs-buried: 4\ncurrent-waiting: 5\ncurrent-watching: 6\npause: {pause}\n\
+                 pause-time-left: {left}\n"
             );
             let stats = TubeStats::try_from(&Dictionary::parse(data.as_bytes()).unwrap()).unwrap();
             let expected = TubeStats {
@@ -208,6 +210,7 @@ mod tests {
                 delayed: 3,
                 buried: 4,
                 waiting: 5,
+                watching: Some(6),
                 pause_left: Duration::from_secs(expected),
             };
             assert_eq!(stats, expected, "pause {pause}, left {left}");

@@ -274,6 +274,7 @@ async fn ask(
                 delayed: 0,
                 buried: 0,
                 waiting: 0,
+                watching: None,
                 pause_left: Duration::ZERO,
             },
             Err(error) => return Err(error),

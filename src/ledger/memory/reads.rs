@@ -358,7 +358,9 @@ impl Reads for Transaction<'_> {
 
     fn row(&self, task: TaskId) -> Result<Option<rows::TaskRow>, Failed> {
         let tables = self.0.borrow();
-        Ok(tables.task(task).map(|found| queries::row(&tables, (task, found))))
+        Ok(tables
+            .task(task)
+            .map(|found| queries::row(&tables, (task, found))))
     }
 
     fn held(&self, task: TaskId) -> Result<Option<Held>, Failed> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Answer, Ask, Deleted, Effect, Known, Now, Said, ToDelete};
-use super::identify::{Read, read};
+use super::identify::{Read, for_others, read};
 use super::phase::{Disposition, Look, Phase};
 use super::state::{ALONE_AFTER, About, Asked, EVERY, Effects, Entering, Machine, gap};
 use super::vain::is_early;
@@ -25,9 +25,17 @@ impl Machine {
         let question = match &mut self.phase {
             Phase::Gone => None,
             Phase::Idle => self.ask_while_idle(now),
-            Phase::Identifying { reservation, .. } => {
-                Some((Asked::Know(About::Job), Ask::Know(reservation.id)))
-            }
+            Phase::Identifying {
+                reservation: Reservation { id, .. },
+                wanting,
+                ..
+            } => Some((
+                Asked::Know(About::Job),
+                match wanting {
+                    Some(_) => Ask::KnowAmongOthers(*id),
+                    None => Ask::Know(*id),
+                },
+            )),
             Phase::Counting(claimant) => {
                 let job = claimant.reservation.id;
                 Some((Asked::Know(About::Claim), Ask::Know(job)))
@@ -342,11 +350,20 @@ impl Machine {
             Phase::Identifying {
                 reservation,
                 foreign,
+                wanting,
             } => match known {
                 Ok(Some(known)) => {
                     self.connected(out);
                     self.rest.vain.ends();
-                    self.identified(reservation, foreign, known, now, out);
+                    let leave = wanting.zip(for_others(&known));
+                    match leave {
+                        Some((refusal, delay)) => {
+                            let (job, refusal) = (reservation.id, refusal.to_string());
+                            out.push(Effect::Say(Said::LeftToOthers { job, refusal }));
+                            self.release(reservation, None, Some(known.stats.priority), delay);
+                        }
+                        None => self.identified(reservation, foreign, known, now, out),
+                    }
                 }
                 // The job is not ours any more.
                 Ok(None) => {

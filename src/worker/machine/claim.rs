@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::command::Stage;
 use super::event::{Effect, Known, Now, Said};
-use super::identify::{Foreign, Identified, Read, identify, read};
+use super::identify::{Foreign, Identified, Read, identify, read, wanting};
 use super::mode::Mode;
 use super::pace::SHORT;
 use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
@@ -42,6 +42,7 @@ impl Machine {
                 }
             }
             Read::Foreign(foreign) => Phase::Identifying {
+                wanting: wanting(&reservation, &foreign, &self.rules.tube, &self.commands),
                 reservation,
                 foreign,
             },

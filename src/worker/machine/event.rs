@@ -203,6 +203,8 @@ pub enum Ask {
     },
     /// What the broker knows of a job.
     Know(JobId),
+    /// The same, and whether others than this store's workers watch the tube.
+    KnowAmongOthers(JobId),
     /// What the broker knows of several jobs.
     KnowAll(Vec<JobId>),
     /// Start a reservation's TTR anew.
@@ -245,7 +247,7 @@ pub enum Answer {
         /// The others.
         reserved: Result<Vec<Reservation>, broker::Error>,
     },
-    /// To [`Ask::Know`]; `None`: there is no such job.
+    /// To [`Ask::Know`] and [`Ask::KnowAmongOthers`]; `None`: there is no such job.
     Known(Result<Option<Known>, broker::Error>),
     /// To [`Ask::KnowAll`], in order.
     AllKnown(Result<Vec<Option<Known>>, broker::Error>),
@@ -268,6 +270,8 @@ pub struct Known {
     pub stats: JobStats,
     /// The instance of the broker that numbered the job.
     pub instance: String,
+    /// Others than this store's workers watch the tube, if that was asked.
+    pub others: bool,
 }
 
 /// A job whose end is committed, still to be deleted.
@@ -407,6 +411,13 @@ pub enum Said {
         job: JobId,
         /// The store that it points into.
         store: uuid::Uuid,
+    },
+    /// A job that nothing is configured for here, and for which others watch the tube.
+    LeftToOthers {
+        /// The job.
+        job: JobId,
+        /// Why it is not run here.
+        refusal: String,
     },
     /// A pointer into another store, for which nobody has come for long.
     BuriedElsewhere {

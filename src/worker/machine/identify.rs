@@ -11,14 +11,17 @@ use crate::ledger::Millis;
 use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
 use crate::task::fingerprint::fingerprint;
-use crate::task::payload::{self, Body, Native, Pointer};
+use crate::task::payload::{self, Body, Native, Pointer, Refusal};
 use crate::tube::TubeName;
 
 /// The longest that we leave a job to the workers of the store it points into.
 const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
 
+/// So many times they have a second.
+const AT_FIRST: u64 = 7;
+
 /// That many times we leave a job to them: at these pauses, about a day.
-const MOST_ROUNDS: u64 = 296;
+const MOST_ROUNDS: u64 = 303;
 
 /// For as long, at the least, since it was put.
 const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,6 +97,33 @@ pub fn read(reservation: &Reservation, tube: &TubeName, store: Uuid, commands: &
     }
 }
 
+/// That nothing is configured here for a foreign job, in words; `None` where something is, or where the job is wrong in
+/// itself.
+pub fn wanting(
+    reservation: &Reservation,
+    foreign: &Foreign,
+    tube: &TubeName,
+    commands: &Commands,
+) -> Option<Refusal> {
+    let refusal = match foreign {
+        Foreign::Elsewhere(_) => None,
+        Foreign::Native(native) => commands.want_of(native.call.command.as_str()),
+        // Whatever it says, there is a command for it.
+        Foreign::Unread if commands.takes_raw(tube) => None,
+        Foreign::Unread => {
+            let body = Content::Unread(reservation.body.clone());
+            commands.plan(Uuid::nil(), tube, &body).err()
+        }
+    };
+    refusal.filter(Refusal::is_for_want_of_a_command)
+}
+
+/// How long a job that nothing is configured for is left to the others who watch its tube: to another store's workers,
+/// or to another system's. `None`: nobody else watches the tube, or they have not come for the job.
+pub fn for_others(known: &Known) -> Option<Duration> {
+    known.others.then(|| elsewhere(&known.stats)).flatten()
+}
+
 /// Says which task a foreign job is, by what the broker knows of the job.
 pub fn identify(
     reservation: &Reservation,
@@ -158,18 +188,20 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     }
 }
 
-/// How long a pointer into another store is left to that store's workers this time. `None` once they have not come for
-/// it for about a day, since it was put or last kicked: it goes round for nobody. Where the job is released by others
-/// too, so that the count means less time, its age says so.
+/// How long a job that is somebody else's, like a pointer into another store, is left to them this time. `None` once
+/// they have not come for it for about a day, since it was put or last kicked: it goes round for nobody. Where the job
+/// is released by others too, so that the count means less time, its age says so.
 fn elsewhere(stats: &JobStats) -> Option<Duration> {
     let rounds = stats.kicks.saturating_add(1).saturating_mul(MOST_ROUNDS);
     let is_left = stats.releases < rounds || stats.age < LEFT_FOR;
     is_left.then(|| growing(stats.releases))
 }
 
-/// 1, 2, 4 … seconds.
+/// A second at first, for those who serve the tube are as likely to have it next as we; then 2, 4, 8 … seconds.
 fn growing(releases: u64) -> Duration {
-    let doublings = u32::try_from(releases).unwrap_or(u32::MAX).min(16);
+    let doublings = u32::try_from(releases.saturating_sub(AT_FIRST))
+        .unwrap_or(u32::MAX)
+        .min(16);
     Duration::from_secs(1 << doublings).min(LONGEST_ELSEWHERE)
 }
 
@@ -184,16 +216,17 @@ mod tests {
     fn a_pointer_into_another_store_is_left_to_it_for_a_day_and_then_no_more() {
         for (releases, kicks, age, leave) in [
             (0, 0, 0, Some(1)),
-            (3, 0, 15, Some(8)),
-            (8, 0, 600, Some(256)),
-            (9, 0, 900, Some(300)),
-            (295, 0, DAY, Some(300)),
-            (296, 0, DAY - 1, Some(300)),
-            (296, 0, DAY, None),
+            (7, 0, 7, Some(1)),
+            (10, 0, 15, Some(8)),
+            (15, 0, 600, Some(256)),
+            (16, 0, 900, Some(300)),
+            (302, 0, DAY, Some(300)),
+            (303, 0, DAY - 1, Some(300)),
+            (303, 0, DAY, None),
             (u64::MAX, 0, u64::MAX, None),
             // Whoever kicks it wants it to be tried again.
-            (296, 1, 2 * DAY, Some(300)),
-            (592, 1, 2 * DAY, None),
+            (303, 1, 2 * DAY, Some(300)),
+            (606, 1, 2 * DAY, None),
             (u64::MAX, u64::MAX, u64::MAX, None),
         ] {
             let mut stats = stage::known(kicks).stats;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::batch::Journal;
 use super::event::{Effect, Known, Now};
-use super::identify::{Identified, Read, identify, read};
+use super::identify::{Identified, Read, identify, read, wanting};
 use super::mode::Mode;
 use super::phase::{Finished, Last, Look, Looking, Phase};
 use super::state::{Effects, Entering, Machine, gap};
@@ -154,7 +154,11 @@ impl Machine {
                 Read::Ours(job) => Some(job),
                 Read::Foreign(foreign) => {
                     let known = known.next().flatten();
+                    // Whether others watch the tube is asked when its turn comes.
+                    let (tube, commands) = (&self.rules.tube, &self.commands);
+                    let is_wanted = wanting(&reservation, &foreign, tube, commands).is_none();
                     let identified = known
+                        .filter(|_| is_wanted)
                         .map(|known| identify(&reservation, foreign, &self.rules.tube, known, now));
                     match identified {
                         Some(Identified::Here(job)) => Some(*job),

@@ -18,6 +18,7 @@ use crate::ledger::{Attempt, DeadAttempt, JobRef, Jobless, Settlement};
 use crate::link::Report;
 use crate::task::command::{Cleanup, Command};
 use crate::task::id::{AttemptId, PutId, TaskId};
+use crate::task::payload::Refusal;
 use crate::task::retry::Budget;
 use crate::tube::TubeName;
 
@@ -32,6 +33,8 @@ pub enum Phase {
         reservation: Reservation,
         /// What its body says.
         foreign: Foreign,
+        /// Nothing is configured for it here.
+        wanting: Option<Refusal>,
     },
     /// The ledger is asked whether the job's task may begin, perhaps after a dead worker's attempt is recorded.
     Claiming {

@@ -161,15 +161,22 @@ pub async fn a_tube_is_described<H: Harness>(harness: &mut H) {
     let buried = reserve(session.as_mut(), &t).await;
     session.bury(buried, 1).await.unwrap();
     let _held = reserve(session.as_mut(), &t).await;
+    let stats = session.stats_tube(&t).await.unwrap().unwrap();
+    // This one watches it, and whoever else does; the embedded broker has no other store's clients.
+    assert!(
+        stats.watching.is_none_or(|watching| watching >= 1),
+        "{stats:?}"
+    );
     let expected = TubeStats {
         ready: 3,
         reserved: 1,
         delayed: 2,
         buried: 1,
         waiting: 0,
+        watching: stats.watching,
         pause_left: Duration::ZERO,
     };
-    assert_eq!(session.stats_tube(&t).await, Ok(Some(expected)));
+    assert_eq!(stats, expected);
 
     let (empty, tubes) = (tube("empty"), [tube("empty")]);
     let waiting = other.reserve(&tubes, PATIENCE);

@@ -262,6 +262,7 @@ impl Broker for Told {
             delayed: 0,
             buried: 0,
             waiting: 0,
+            watching: None,
             pause_left: Duration::ZERO,
         }))
     }

@@ -71,6 +71,7 @@ impl Queue {
                     "SELECT count(*) FROM jobs WHERE tube = ?1 AND state = 'buried' AND ?2 IS NOT NULL",
                 )?,
                 waiting: waiting(look, locks, tube)?,
+                watching: None,
                 pause_left: millis(left),
             }))
         })?)

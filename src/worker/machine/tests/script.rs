@@ -351,7 +351,7 @@ impl Script {
     }
 
     pub fn answer_known(&mut self) {
-        if matches!(self.asked, Some(Ask::Know(_))) {
+        if matches!(self.asked, Some(Ask::Know(_) | Ask::KnowAmongOthers(_))) {
             self.step(Event::Answered(Answer::Known(Ok(Some(known(0))))));
         }
     }

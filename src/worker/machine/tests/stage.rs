@@ -136,6 +136,7 @@ pub fn known(kicks: u64) -> Known {
             kicks,
         },
         instance: "today".into(),
+        others: false,
     }
 }
 

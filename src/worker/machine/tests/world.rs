@@ -157,8 +157,14 @@ impl World {
             ledger_is_local: tape.pick(3) != 2,
             ..stage::rules()
         };
+        let mut commands = Commands::default();
+        // Or other producers' bodies are perhaps somebody else's.
+        if tape.pick(4) != 3 {
+            commands.add("raw", stage::client());
+            assert!(commands.take_raw(rules.tube.clone(), "raw"));
+        }
         World {
-            machine: Machine::new(rules, Arc::<Commands>::default(), now),
+            machine: Machine::new(rules, Arc::new(commands), now),
             tape,
             now,
             seen: BTreeMap::new(),

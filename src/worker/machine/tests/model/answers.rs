@@ -46,7 +46,7 @@ impl Model {
                     reserved: Ok(reserved),
                 }
             }
-            Ask::Know(job) => Answer::Known(Ok(self.known(job))),
+            Ask::Know(job) | Ask::KnowAmongOthers(job) => Answer::Known(Ok(self.known(job))),
             Ask::KnowAll(jobs) => {
                 Answer::AllKnown(Ok(jobs.iter().map(|job| self.known(*job)).collect()))
             }
@@ -97,7 +97,7 @@ impl Model {
                     reserved: Err(error()),
                 }
             }
-            Ask::Know(_) => Answer::Known(Err(error())),
+            Ask::Know(_) | Ask::KnowAmongOthers(_) => Answer::Known(Err(error())),
             Ask::KnowAll(_) => Answer::AllKnown(Err(error())),
             Ask::Touch(_) => Answer::Touched(Err(error())),
             Ask::Release { .. } | Ask::Bury { .. } => Answer::Settled(Err(error())),

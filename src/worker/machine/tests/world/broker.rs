@@ -1,6 +1,7 @@
 //! A broker that answers whatever it may.
 
 use super::*;
+use crate::worker::machine::Known;
 
 impl World {
     pub(super) fn is_asked(&mut self, ask: Ask) {
@@ -24,6 +25,7 @@ impl World {
             | Ask::Release { .. }
             | Ask::Bury { .. }
             | Ask::Know(_)
+            | Ask::KnowAmongOthers(_)
             | Ask::KnowAll(_)
             | Ask::Announce(_)
             | Ask::KeepSome(_)
@@ -102,7 +104,8 @@ impl World {
                 _ => Ok(Reserve::Job(self.new_job())),
             }),
             Ask::Exchange { .. } => self.exchange(to_delete, most),
-            Ask::Know(job) => {
+            Ask::Know(job) | Ask::KnowAmongOthers(job) => {
+                let others = self.tape.pick(2) == 1;
                 let job = *job;
                 Answer::Known(match self.tape.pick(24) {
                     22 | 23 => {
@@ -113,7 +116,10 @@ impl World {
                         self.held.remove(&job);
                         Ok(None)
                     }
-                    _ => Ok(Some(known(self.tape.pick(2)))),
+                    _ => Ok(Some(Known {
+                        others,
+                        ..known(self.tape.pick(2))
+                    })),
                 })
             }
             Ask::KnowAll(jobs) => {

@@ -51,6 +51,8 @@ pub struct Task<'a> {
     finished: Option<String>,
     body_size: Option<i64>,
     tags: Vec<String>,
+    unique: Option<&'a str>,
+    schedule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
@@ -121,6 +123,8 @@ impl<'a> Task<'a> {
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,
             tags: task.tags.iter().map(ToString::to_string).collect(),
+            unique: task.key.as_deref(),
+            schedule: task.schedule.as_deref(),
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts_total: task.attempts_total,
             attempts: task

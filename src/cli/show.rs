@@ -93,6 +93,12 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
         let tags: Vec<String> = task.tags.iter().map(ToString::to_string).collect();
         line("tags", &tags.join(", "))?;
     }
+    if let Some(key) = &task.key {
+        line("unique", key)?;
+    }
+    if let Some(schedule) = &task.schedule {
+        line("schedule", schedule)?;
+    }
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {
         line("reason", reason)?;

@@ -21,6 +21,7 @@ mod faults;
 mod hand;
 mod hostile;
 mod journal;
+mod keys;
 mod kills;
 mod lacks;
 mod late;

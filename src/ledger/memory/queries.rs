@@ -150,6 +150,8 @@ impl Tables {
                 options,
                 body_size: body.map(size),
                 tags: row.tags.clone(),
+                key: row.hold.as_ref().map(|hold| hold.key.to_string()),
+                schedule: self.fires().get(&task).map(|fire| fire.schedule.clone()),
                 body: body.filter(|_| with_body).map(|body| body.to_vec()),
                 status: row.status.into(),
                 due: row.due,

@@ -117,6 +117,10 @@ pub struct Task {
     pub body_size: Option<i64>,
     /// What its producer calls it, by the names.
     pub tags: Vec<Tag>,
+    /// The key that no other task is to have, if it has one. Whether it keeps others off, where it stands decides.
+    pub key: Option<String>,
+    /// The schedule that it came of.
+    pub schedule: Option<String>,
     /// Where it stands.
     pub status: DisplayedStatus,
     /// When it may run, while it waits.

@@ -30,7 +30,7 @@ const COLUMNS: &str =
         NULL),
     (SELECT json_group_array(json_array(name, value)) FROM
         (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name)),
-    cancel_asked";
+    cancel_asked, unique_key, (SELECT schedule FROM fires WHERE task = tasks.id)";
 
 pub(super) fn page(
     look: &Connection,
@@ -170,9 +170,11 @@ fn listed(
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(20)?,
+        body: row.get(22)?,
         body_size: row.get(6)?,
         tags: tags(row, 18)?,
+        key: text(row, 20)?,
+        schedule: text(row, 21)?,
         status: status.into(),
         due: row.get(8)?,
         reason: text(row, 9)?,

@@ -72,13 +72,13 @@ fn standing(ledger: &Stage) -> (SeenAt, Vec<(Option<Millis>, bool)>) {
 pub fn a_step_is_done_by_one_of_those_who_try(new: New) {
     let mut ledger = with_schedule(new);
     let mut other = ledger.another();
-    let (first, second) = (fire(NOW + 1), fire(NOW + 1));
-    let one = ledger.db.move_schedule("a", at(NOW), &first, NOW + 5);
-    let two = other.move_schedule("a", at(NOW), &second, NOW + 5);
-    let Moved::Made(again) = one.unwrap() else {
+    let (one, two) = (fire(NOW + 1), fire(NOW + 1));
+    let one = ledger.db.move_schedule("a", at(NOW), &one, NOW + 5);
+    let two = other.move_schedule("a", at(NOW), &two, NOW + 5);
+    let Moved::Made(first) = one.unwrap() else {
         panic!("it was not made");
     };
-    assert_eq!((again.put.generation, again.has_job), (1, false));
+    assert_eq!((first.put.generation, first.has_job), (1, false));
     assert_eq!(two.unwrap(), Moved::NotOurs);
     assert_eq!(
         standing(&ledger),
@@ -100,6 +100,8 @@ pub fn a_step_is_done_by_one_of_those_who_try(new: New) {
     let gone = ledger.db.move_schedule("b", at(NOW), &fire(NOW + 1), NOW);
     assert_eq!(gone.unwrap(), Moved::NotOurs);
     assert_eq!(ledger.tasks().len(), 1);
+    let shown = ledger.db.show(first.put.task.into()).unwrap().unwrap();
+    assert_eq!((shown.schedule.as_deref(), shown.key), (Some("a"), None));
 }
 
 pub fn no_time_has_two_tasks(new: New) {

@@ -84,6 +84,8 @@ pub fn a_key_is_its_task_s_until_that_has_ended(new: New) {
     let mut ledger = new();
     let (first, job) = put(&mut ledger.db, Scope::Unfinished, NOW).unwrap();
     assert_eq!(put(&mut ledger.db, Scope::Unfinished, NOW), Err(first));
+    let shown = ledger.db.show(first.into()).unwrap().unwrap();
+    assert_eq!((shown.key.as_deref(), shown.schedule), (Some("k"), None));
     let Claim::Begun(attempt) = ledger.claim(&job_ref(1, TaskRef::Pointer(job))) else {
         panic!("it did not begin");
     };

@@ -437,6 +437,9 @@ fn a_store_of_an_older_version_is_left_to_workers() {
         let put = taskqueue.run(&["put", "--use-tube", "t", "ok"]);
         let is_put = version >= 6;
         assert_eq!(put.code, Some(i32::from(!is_put)), "{version} {put:?}");
+        let keyed = ["put", "--use-tube", "t", "--unique=k", "ok"];
+        let said = taskqueue.run(&keyed).failed(1);
+        assert!(!is_put || said.contains("knows no keys of tasks"), "{said}");
         assert_eq!(newest(), version);
         drop(lives);
         assert_eq!(

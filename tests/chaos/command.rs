@@ -33,6 +33,7 @@ pub fn run(key: Option<&str>) -> i32 {
         Some(key) => key.parse().unwrap(),
         None => read_key().parse().unwrap(),
     };
+    let key = key.of(task());
     let mut run = Run::begin(&key);
     let code = run.work(key.kind);
     run.tell(What::End(code));
@@ -51,6 +52,12 @@ pub fn child(descriptor: &str, milliseconds: &str) -> i32 {
     };
     run.tell(What::ChildEnd);
     0
+}
+
+/// The task's number in the store, as the command is told.
+fn task() -> i64 {
+    let number = std::env::var("TASKQUEUE_TASK_ID");
+    number.unwrap().parse().unwrap()
 }
 
 /// The rest of a body is noise.
@@ -110,7 +117,7 @@ impl Run {
 
     fn work(&mut self, kind: Kind) -> i32 {
         match kind {
-            Kind::Quick => 0,
+            Kind::Quick | Kind::Scheduled => 0,
             Kind::Slow => {
                 sleep(Duration::from_millis(
                     300 + u64::from(std::process::id()) % 2200,

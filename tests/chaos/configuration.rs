@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::random::Random;
-use super::task::Kind;
+use super::task::{Kind, SCHEDULED};
 use super::world::{CALLS, RAW, SPARE};
 
 /// What may differ from one time to another. Nothing of it may cost a task its end.
@@ -18,6 +18,9 @@ pub struct Settings {
     /// A line that makes no sense.
     wrong: Option<&'static str>,
 }
+
+/// It makes a task each second, and none of its times may be without one.
+pub const SCHEDULE: &str = "ticks";
 
 /// Lines for which a configuration is refused: what is no table, no key, no time and no command.
 const WRONG: [&str; 4] = [
@@ -73,7 +76,12 @@ impl Settings {
         let tube = format!(
             "[tubes.{CALLS}]\nmin_workers = 2\nmax_workers = {most}\nmax_worker_age = 10\n"
         );
-        self.text(tube, command)
+        let schedule = format!(
+            "[schedules.{SCHEDULE}]\nevery = \"1s\"\nmissed = \"all\"\nlimit = 1000\noverlap = \"allow\"\n\
+             tube = \"{CALLS}\"\ncommand = {:?}\narguments = [\"{SCHEDULED}\"]\n",
+            SCHEDULED.kind.command()
+        );
+        self.text(tube + &schedule, command)
     }
 
     /// That of a tender that tends whatever its configuration names.

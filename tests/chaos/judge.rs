@@ -27,6 +27,14 @@ pub struct Put {
     pub forgotten: bool,
 }
 
+impl Put {
+    /// A task that the store has made by itself.
+    pub const MADE: Put = Put {
+        acknowledged: Acknowledged::ByUs,
+        forgotten: false,
+    };
+}
+
 /// A task as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -34,6 +42,8 @@ pub struct Row {
     pub key: Option<Key>,
     pub status: String,
     pub attempt: i64,
+    /// The time of the schedule that it came of, in milliseconds.
+    pub nominal: Option<i64>,
     pub attempts: Vec<Attempt>,
 }
 
@@ -102,7 +112,29 @@ pub fn judge(evidence: &Evidence) -> Ledger {
         }
     }
     judge_world(&mut ledger, evidence);
+    judge_schedule(&mut ledger, evidence);
     ledger
+}
+
+/// Between two times of the schedule, in milliseconds.
+const TICK: i64 = 1000;
+
+/// From the first time that has a task to the last, each has one.
+fn judge_schedule(ledger: &mut Ledger, evidence: &Evidence) {
+    let nominal = evidence.rows.iter().filter_map(|row| row.nominal);
+    let mut times: Vec<i64> = nominal.collect();
+    times.sort_unstable();
+    ledger.ticks = times.len() as u64;
+    for (one, next) in times.iter().zip(times.iter().skip(1)) {
+        match next - one {
+            TICK => {}
+            0 => ledger.find(Wrong::Doubled, None, format!("the time {one}")),
+            apart => {
+                let details = format!("{apart} ms lie between {one} and the next time");
+                ledger.find(Wrong::Missed, None, details);
+            }
+        }
+    }
 }
 
 /// What is no task's.

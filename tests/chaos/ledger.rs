@@ -42,12 +42,14 @@ pub enum Wrong {
     Unanswered,
     /// A wrong configuration was not refused.
     Accepted,
+    /// A time of a schedule that came made no task.
+    Missed,
     /// Somebody of us panicked.
     Panicked,
 }
 
 impl Wrong {
-    pub const ALL: [Wrong; 18] = [
+    pub const ALL: [Wrong; 19] = [
         Wrong::Lost,
         Wrong::Overlapping,
         Wrong::Doubled,
@@ -65,6 +67,7 @@ impl Wrong {
         Wrong::ImpossibleOutcome,
         Wrong::Unanswered,
         Wrong::Accepted,
+        Wrong::Missed,
         Wrong::Panicked,
     ];
 
@@ -87,6 +90,7 @@ impl Wrong {
             Wrong::ImpossibleOutcome => "attempts that ended as none can",
             Wrong::Unanswered => "questions without an answer",
             Wrong::Accepted => "wrong configurations accepted",
+            Wrong::Missed => "times without a task",
             Wrong::Panicked => "panics",
         }
     }
@@ -117,6 +121,8 @@ pub struct Ledger {
     pub begun_again: u64,
     /// Tasks that somebody has called off, whatever became of that.
     pub called_off: u64,
+    /// Times of the schedule that made a task.
+    pub ticks: u64,
     /// How the attempts had ended that another one followed.
     pub causes: BTreeMap<String, u64>,
     pub findings: Vec<Finding>,
@@ -157,6 +163,7 @@ impl fmt::Display for Ledger {
         line("buried", self.buried, "jobs of tasks that failed")?;
         let more = format!("of {} that were called off", self.called_off);
         line("cancelled", status("cancelled"), &more)?;
+        line("made by a schedule", self.ticks, "one each second")?;
         line("waiting", status("waiting"), "")?;
         line("running", status("running"), "")?;
         let causes: Vec<String> = self

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::called_off::Cancels;
 use super::canceller;
+use super::configuration::SCHEDULE;
 use super::judge::{Acknowledged, Put};
 use super::random::Random;
 use super::task::{Key, Kind};
@@ -103,6 +104,13 @@ pub fn start(
     }
     all.push(spawn(shared, random, canceller::call_off));
     all
+}
+
+/// The schedule makes no more from then on.
+pub fn stop_schedule(shared: &Shared) {
+    let mut pause = shared.world.taskqueue(&["schedule", "pause", SCHEDULE]);
+    let pause = pause.stdout(Stdio::null()).stderr(shared.world.log("put"));
+    assert!(pause.status().unwrap().success(), "it cannot be paused");
 }
 
 fn spawn(

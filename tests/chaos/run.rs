@@ -15,7 +15,7 @@ use super::disk::{self, Disk};
 use super::faults::{Done, Stage};
 use super::history::{Archive, by_task};
 use super::journal::{self, Moment, What};
-use super::judge::{self, Evidence};
+use super::judge::{self, Evidence, Put};
 use super::ledger::Ledger;
 use super::options::{Broker, Options};
 use super::plan::{Fault, Kind, plan};
@@ -111,6 +111,7 @@ pub fn run(options: &Options, seed: u64) -> bool {
         }
         putting.join().unwrap();
     }
+    producers::stop_schedule(&shared);
     let settled = settle(&mut stage);
     let evidence = end(&mut stage);
     let ledger = judge::judge(&evidence);
@@ -226,9 +227,14 @@ fn end(stage: &mut Stage) -> Evidence {
         .iter()
         .map(|process| format!("{:?} {}", process.pid, process.line))
         .collect();
-    let puts = shared.puts.lock().unwrap().clone();
+    let mut puts = shared.puts.lock().unwrap().clone();
     let cancels = shared.cancels.lock().unwrap().clone();
     let db = store::open(&shared.world.store()).unwrap();
+    let rows = store::rows(&db).unwrap();
+    // Of what a schedule has made there is no more to say than that it is there.
+    let made = rows.iter().filter(|row| row.nominal.is_some());
+    let made = made.filter_map(|row| row.key.clone());
+    puts.extend(made.map(|key| (key, Put::MADE)));
     let journals = journals(shared.world.folder(), puts.keys());
     keep_logs(&shared.world);
     Evidence {
@@ -238,7 +244,7 @@ fn end(stage: &mut Stage) -> Evidence {
         accepted: stage.accepted,
         panics: panics(shared.world.folder()),
         journals,
-        rows: store::rows(&db).unwrap(),
+        rows,
         buried: match &stage.server {
             Some(server) => server.buried(),
             None => store::buried(&db).unwrap(),

@@ -47,7 +47,7 @@ pub fn progress(store: &Connection) -> rusqlite::Result<i64> {
     store.query_row(sql, [], |row| row.get(0))
 }
 
-const KEYED: &str = "SELECT id, arguments, body, status, attempt FROM tasks";
+const KEYED: &str = "SELECT id, arguments, body, status, attempt, nominal FROM tasks LEFT JOIN fires ON fires.task = id";
 
 /// Every task with its attempts, oldest first.
 pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
@@ -70,6 +70,7 @@ pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
             key: key(row)?,
             status: row.get(3)?,
             attempt: row.get(4)?,
+            nominal: row.get(5)?,
             attempts: attempts.collect::<Result<_, _>>()?,
         })
     })?;
@@ -88,7 +89,7 @@ pub fn foreign_keys(store: &Connection) -> rusqlite::Result<BTreeSet<Key>> {
 /// It is the first argument, or the first line of a raw body, whichever form a task has.
 fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Key>> {
     let arguments: Option<String> = row.get(1)?;
-    let body: Option<Vec<u8>> = row.get(2)?;
+    let (task, body): (i64, Option<Vec<u8>>) = (row.get(0)?, row.get(2)?);
     let body = body.unwrap_or_default();
     let first = |json: &[u8], pointer: &str| {
         let value: serde_json::Value = serde_json::from_slice(json).ok()?;
@@ -101,7 +102,8 @@ fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Key>> {
             String::from_utf8(line.to_vec()).ok()
         }),
     };
-    Ok(text.and_then(|text| text.parse().ok()))
+    let key = text.and_then(|text| text.parse::<Key>().ok());
+    Ok(key.map(|key| key.of(task)))
 }
 
 /// All columns of a row and of its attempts, for people.

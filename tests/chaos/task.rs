@@ -23,6 +23,8 @@ pub enum Kind {
     Stopping,
     /// Asks for a command that there is not.
     Refused,
+    /// Ends at once; a schedule makes it, and nobody puts it.
+    Scheduled,
 }
 
 /// How a task must end.
@@ -33,7 +35,7 @@ pub enum End {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Quick,
         Kind::Slow,
         Kind::Flaky,
@@ -44,6 +46,7 @@ impl Kind {
         Kind::Stubborn,
         Kind::Stopping,
         Kind::Refused,
+        Kind::Scheduled,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Kind {
             Kind::Stubborn => "stubborn",
             Kind::Stopping => "stopping",
             Kind::Refused => "refused",
+            Kind::Scheduled => "scheduled",
         }
     }
 
@@ -72,7 +76,8 @@ impl Kind {
             | Kind::Flaky
             | Kind::Leaving
             | Kind::Forking
-            | Kind::Printing => End::Done,
+            | Kind::Printing
+            | Kind::Scheduled => End::Done,
             Kind::Failing | Kind::Stubborn | Kind::Stopping | Kind::Refused => End::Failed,
         }
     }
@@ -86,6 +91,7 @@ impl Kind {
             Kind::Printing => 4,
             Kind::Refused => 2,
             Kind::Stubborn | Kind::Stopping => 1,
+            Kind::Scheduled => 0,
         }
     }
 
@@ -100,7 +106,8 @@ impl Kind {
             | Kind::Leaving
             | Kind::Forking
             | Kind::Printing
-            | Kind::Refused => false,
+            | Kind::Refused
+            | Kind::Scheduled => false,
         }
     }
 
@@ -113,7 +120,8 @@ impl Kind {
             | Kind::Flaky
             | Kind::Leaving
             | Kind::Forking
-            | Kind::Printing => {
+            | Kind::Printing
+            | Kind::Scheduled => {
                 "max_attempts = 1000\nmax_lost = 1000\nbackoff = { first = 1, factor = 1, max = 1 }\n"
             }
             // Killed in its first attempt it has failed as well.
@@ -129,11 +137,30 @@ impl Kind {
     }
 }
 
+/// The key that all tasks of the schedule are made with. Each has its own by its number in the store.
+pub const SCHEDULED: Key = Key {
+    number: 0,
+    kind: Kind::Scheduled,
+};
+
 /// What tells one task from all others, in whatever form it is put: `17.slow`. It can be a file's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub number: u64,
     pub kind: Kind,
+}
+
+impl Key {
+    /// The key of a task that has this number in the store.
+    pub fn of(self, task: i64) -> Key {
+        match self == SCHEDULED {
+            true => Key {
+                number: task.unsigned_abs(),
+                ..self
+            },
+            false => self,
+        }
+    }
 }
 
 impl std::fmt::Display for Key {

@@ -50,6 +50,7 @@ fn well() -> Evidence {
             key: Some(quick.clone()),
             status: "done".into(),
             attempt: 2,
+            nominal: None,
             attempts: vec![attempt(1, "lost", None), attempt(2, "exited", Some(0))],
         }],
         journals: [(
@@ -425,6 +426,37 @@ fn the_ledger_prints_every_count() {
     for wrong in Wrong::ALL {
         assert_eq!(count(wrong.says()), "0", "{wrong:?}");
     }
+}
+
+/// Tasks that a schedule has made at these seconds.
+fn made(evidence: &mut Evidence, seconds: &[i64]) {
+    for (at, second) in seconds.iter().enumerate() {
+        let number = 100 + u64::try_from(at).unwrap();
+        let key = Key {
+            number,
+            kind: Kind::Scheduled,
+        };
+        let one = evidence.rows.first().unwrap().clone();
+        evidence.puts.insert(key.clone(), Put::MADE);
+        evidence.rows.push(Row {
+            id: i64::try_from(number).unwrap(),
+            key: Some(key.clone()),
+            nominal: Some(second * 1000),
+            ..one
+        });
+        let lines = evidence.journals.values().next().unwrap().clone();
+        evidence.journals.insert(key, lines);
+    }
+}
+
+#[test]
+fn each_time_of_a_schedule_makes_one_task() {
+    let all = |evidence: &mut Evidence| made(evidence, &[7, 9, 8]);
+    assert_eq!(check(all, &[]).ticks, 3);
+    let none = |evidence: &mut Evidence| made(evidence, &[7, 9]);
+    assert_eq!(check(none, &[Wrong::Missed]).count(Wrong::Missed), 1);
+    let two = |evidence: &mut Evidence| made(evidence, &[7, 8, 8, 9]);
+    check(two, &[Wrong::Doubled]);
 }
 
 #[test]

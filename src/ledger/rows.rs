@@ -14,6 +14,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::own::Own;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -228,6 +229,9 @@ pub trait Rows: Reads {
 
     /// Has a task have a key that no other has.
     fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed>;
+
+    /// Has a task say that of its own attempts, or nothing.
+    fn set_own(&self, task: TaskId, own: Option<&Own>) -> Result<(), Failed>;
 
     /// Adds a task that waits; `None` if its uuid is another's.
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;

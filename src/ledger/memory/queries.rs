@@ -155,6 +155,7 @@ impl Tables {
                 due: row.due,
                 reason: row.reason.clone(),
                 cancel_asked: row.cancel_asked,
+                own: row.own.clone(),
                 priority: row.priority,
                 job: row
                     .pointer
@@ -195,6 +196,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
         kicks: row.kicks,
         generation: row.generation,
         foreign: row.foreign.is_some(),
+        own: row.own.clone(),
     }
 }
 

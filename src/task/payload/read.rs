@@ -15,6 +15,8 @@ use crate::task::Millis;
 use crate::task::tag::{self, BadTag, Tag};
 use crate::task::unique::Unique;
 
+mod own;
+
 /// The key that makes a body a native one.
 const MARK: &str = "taskqueue";
 
@@ -74,6 +76,7 @@ struct Fields<'a> {
     tags: Option<&'a RawValue>,
     at: Option<&'a RawValue>,
     unique: Option<&'a RawValue>,
+    own: own::Fields<'a>,
     /// What a pointer says to people.
     about: Option<&'a RawValue>,
 }
@@ -96,6 +99,10 @@ impl<'a> Fields<'a> {
                 "tags" => &mut fields.tags,
                 "at" => &mut fields.at,
                 "unique" => &mut fields.unique,
+                "max_attempts" => &mut fields.own.max_attempts,
+                "retry" => &mut fields.own.retry,
+                "timeout" => &mut fields.own.timeout,
+                "env" => &mut fields.own.env,
                 ABOUT => &mut fields.about,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
@@ -143,6 +150,10 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
         ("tags", fields.tags),
         ("at", fields.at),
         ("unique", fields.unique),
+        ("max_attempts", fields.own.max_attempts),
+        ("retry", fields.own.retry),
+        ("timeout", fields.own.timeout),
+        ("env", fields.own.env),
     ] {
         if field.is_some() {
             return Err(Refusal::PointerWith { key });
@@ -191,6 +202,7 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             Some(raw) => unique(&Value::of(raw))?,
             None => None,
         },
+        own: fields.own.read()?.map(Box::new),
     })
 }
 

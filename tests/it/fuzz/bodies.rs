@@ -261,6 +261,7 @@ fn program(body: &[u8]) -> Meaning {
             tags,
             at,
             unique: _,
+            own: _,
         }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
             Meaning::Native(uuid, asked(&call), tags, at)
@@ -329,6 +330,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             tags: Vec::new(),
             at: None,
             unique: None,
+            own: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::harmless::{lines, one_line};
 use crate::ledger::read::{Attempt, Key, Report, Task};
 use crate::task::id::TaskId;
+use crate::task::own::VariableName;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -92,6 +93,17 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     if !task.tags.is_empty() {
         let tags: Vec<String> = task.tags.iter().map(ToString::to_string).collect();
         line("tags", &tags.join(", "))?;
+    }
+    if let Some(own) = &task.own {
+        let words = own.words();
+        if !words.is_empty() {
+            line("asks for", &words)?;
+        }
+        // Who looks on may see the names. The values may be secrets, and stand in the JSON.
+        let names: Vec<&str> = own.environment.keys().map(VariableName::as_str).collect();
+        if !names.is_empty() {
+            line("env", &names.join(", "))?;
+        }
     }
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {

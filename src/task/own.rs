@@ -225,10 +225,39 @@ impl Own {
         }
     }
 
+    /// What it says of how often and how long, for people, as flags and bodies have it; nothing if it says nothing.
+    pub fn words(&self) -> String {
+        let waits = self.waits.as_ref().map(|waits| {
+            let waits: Vec<String> = waits.all().iter().copied().map(short).collect();
+            format!("retry {}", waits.join(","))
+        });
+        let attempts = self.max_attempts.map(|most| format!("max_attempts {most}"));
+        let timeout = self.timeout.map(|most| format!("timeout {}", short(most)));
+        let said: Vec<String> = [attempts, waits, timeout].into_iter().flatten().collect();
+        said.join(", ")
+    }
+
     /// How often it is to be tried, if it says so: a list of waits says it too.
     pub fn attempts(&self) -> Option<Attempts> {
         let of_list = || self.waits.as_ref().map(Waits::attempts);
         self.max_attempts.or_else(|| of_list().map(Attempts::Most))
+    }
+}
+
+/// A duration in the largest unit that says it whole.
+fn short(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    let whole = |(unit, _): &&(u128, &str)| millis > 0 && millis % unit == 0;
+    match units.iter().find(whole) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".into(),
+        None => format!("{millis}ms"),
     }
 }
 

@@ -13,6 +13,7 @@ mod entries;
 mod histories;
 mod minutes;
 mod model;
+mod own;
 mod printed;
 mod recovery;
 mod reports;
@@ -126,6 +127,13 @@ macro_rules! suite {
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            own::what_the_put_says_wins_over_the_command,
+            own::what_is_tried_without_end_goes_on,
+            own::what_is_spent_to_the_last_number_is_tried_on,
+            own::a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task,
+            own::what_a_command_finds_is_part_of_the_key_that_is_made,
+            own::what_is_beyond_its_bounds_is_refused_when_it_is_claimed,
+            own::another_producers_job_says_it_too,
             reports::how_far_an_attempt_is_is_kept_while_it_is_its_worker_s,
             reports::who_was_given_up_says_nothing_any_more,
             reports::a_result_comes_with_its_task_and_goes_with_it,

@@ -28,6 +28,7 @@ mod later;
 mod logs;
 mod memory;
 mod orphans;
+mod own;
 mod put_off;
 mod reconcile;
 mod recovery;

@@ -124,3 +124,17 @@ fn a_list_says_how_often_where_nothing_narrower_does() {
     assert_eq!(narrow.environment, with("A", "narrow").environment);
     assert_eq!(timeout(1).or(&wide).attempts(), Some(Attempts::Most(9)));
 }
+
+#[test]
+fn people_read_it_as_they_write_it() {
+    let all = Own {
+        max_attempts: Some(Attempts::Endless),
+        timeout: Some(Duration::from_millis(1500)),
+        ..waits(&[0, 5, 300, 5400, 7200, 172_800])
+    };
+    assert_eq!(
+        all.words(),
+        "max_attempts endless, retry 0s,5s,5m,90m,2h,2d, timeout 1500ms"
+    );
+    assert_eq!(with("A", "secret").words(), "");
+}

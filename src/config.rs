@@ -25,6 +25,7 @@ mod file;
 mod given;
 mod lines;
 mod listed;
+mod most;
 pub mod near;
 mod producer;
 pub mod schedules;

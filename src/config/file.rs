@@ -10,11 +10,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::attempts::{MostTime, Often};
 use super::duration::Span;
 use super::every::Every;
 use super::given::{Limits, Name, Variables};
 use super::listed;
+use super::most::{MostTime, Often};
 use super::size::Bytes;
 use crate::pool;
 use crate::schedule::spec::{From, Missed, Overlap};

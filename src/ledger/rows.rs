@@ -290,6 +290,9 @@ pub trait Rows: Reads {
     /// Writes how an attempt has ended.
     fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed>;
 
+    /// Forgets how a task's attempts up to that one have ended, and what they printed.
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed>;
+
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;
 

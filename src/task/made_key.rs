@@ -34,8 +34,8 @@ pub fn hold(
 }
 
 /// The key of what a task asks for. Two calls have one if they lead to the same argv: the order of options is nothing,
-/// and a number counts as it is written. What a raw body asks for is its bytes, of its tube's command. What a command is
-/// to find in its environment is a part of what is asked for, and how often or for how long is none.
+/// and a number counts as it is written. What a raw body asks for is its bytes, of its tube's command. What a command
+/// is to find in its environment is a part of what is asked for, and how often or for how long is none.
 pub fn key_of(content: &Content, own: Option<&Own>, tube: &TubeName) -> Key {
     let mut hash = Sha256::new();
     match content {

@@ -346,6 +346,11 @@ impl Rows for Transaction<'_> {
         tables.add_attempt(ended.id, row)
     }
 
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed> {
+        self.0.borrow_mut().forget_attempts(last);
+        Ok(())
+    }
+
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {
         self.0.borrow_mut().add_output(attempt, output.clone())
     }

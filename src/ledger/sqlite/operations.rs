@@ -320,6 +320,10 @@ impl Rows for Connected<'_> {
         tasks::note_begun(self.0, attempt, owner, started)
     }
 
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed> {
+        attempts::forget(self.0, last)
+    }
+
     fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed> {
         attempts::add(self.0, ended)
     }

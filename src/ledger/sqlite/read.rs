@@ -185,7 +185,7 @@ fn listed(
         created: row.get(12)?,
         started: row.get(13)?,
         finished: row.get(14)?,
-        // They are counted from 1, and none is ever deleted by itself.
+        // They are counted from 1, also those that were forgotten.
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
         report: reports::of(&mut beside.report, id, whole)?,

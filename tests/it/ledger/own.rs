@@ -74,10 +74,15 @@ fn tenant(name: &str) -> Own {
 
 /// Has the task fail until it is not tried again, or that often; each wait, and what it came to.
 fn fail(stage: &mut Stage, most: i64) -> (Vec<Duration>, i64, Option<String>) {
+    fail_from(stage, 1, most)
+}
+
+fn fail_from(stage: &mut Stage, first: i64, most: i64) -> (Vec<Duration>, i64, Option<String>) {
     let job = newest(stage);
     let mut waits = Vec::new();
-    let mut at = NOW;
-    for number in 1..=most {
+    // A retry waits for an hour at the most, and a fifth of that.
+    let mut at = NOW + (first - 1) * 4_400_000;
+    for number in first..=most {
         let claim = stage.claim_at_cleared(&job, number - 1, at);
         let Claim::Begun(attempt) = claim else {
             panic!("attempt {number} did not begin: {claim:?}");
@@ -146,6 +151,24 @@ pub fn what_is_tried_without_end_goes_on(new: New) {
     assert_eq!(task.status.as_str(), "waiting");
     assert_eq!(task.attempts_total, 110);
     assert_eq!(task.own.as_deref(), Some(&own));
+}
+
+pub fn of_very_many_attempts_the_newest_are_kept(new: New) {
+    let mut stage = stage(new);
+    put(&mut stage, often(Attempts::Endless), None);
+    let uuid = stage.tasks()[0].uuid;
+    let key = || Key::Uuid(uuid);
+    fail(&mut stage, 1099);
+    let is_kept = |stage: &Stage, number| {
+        let standing = stage.db.standing(key(), Some(number)).unwrap().unwrap();
+        standing.ended.is_some()
+    };
+    assert!(is_kept(&stage, 1));
+    fail_from(&mut stage, 1100, 1100);
+    assert!(!is_kept(&stage, 1) && !is_kept(&stage, 100));
+    assert!(is_kept(&stage, 101) && is_kept(&stage, 1100));
+    let task = stage.db.show(key()).unwrap().unwrap();
+    assert_eq!((task.attempts_total, task.attempts.len()), (1100, 1000));
 }
 
 pub fn what_is_spent_to_the_last_number_is_tried_on(new: New) {

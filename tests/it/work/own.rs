@@ -19,7 +19,9 @@ fn run_until_ended(taskqueue: &Taskqueue, ids: &[&str]) {
     let worker = taskqueue.start(&["worker", "--use-tube", "t", "--log", "error"]);
     for id in ids {
         until("ended", || {
-            matches!(status(taskqueue, id).as_str(), "done" | "failed")
+            let shown = taskqueue.run(&["show", id, "--json"]);
+            let is_there = shown.code == Some(0);
+            is_there && matches!(status(taskqueue, id).as_str(), "done" | "failed")
         });
     }
     drop(worker);

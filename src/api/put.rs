@@ -117,7 +117,9 @@ impl Put {
 
     /// Roughly how many bytes it takes up, for those who put many in one go.
     pub fn size(&self) -> usize {
-        self.content.as_ref().map_or(0, Content::size)
+        let variables = self.own.environment.values().map(String::len);
+        let content = self.content.as_ref().map_or(0, Content::size);
+        variables.fold(content, usize::saturating_add)
     }
 
     /// Adds an argument: one element of the argv, whatever is in it. One that begins with a hyphen needs the

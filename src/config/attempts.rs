@@ -186,12 +186,20 @@ fn backoff(tables: &[&Given]) -> GrowingWait {
 /// Looks at what tables say together.
 pub(super) fn check(tried: &Tried) -> Result<(), Wrong> {
     let rules = &tried.retry;
-    let is_list = rules.waits.as_ref();
-    if rules.max_attempts == Attempts::Endless && is_list.is_some_and(Waits::ends_in_nothing) {
-        let why = "its last wait is none, and max_attempts is \"endless\": a task would be tried without pause";
-        return Err(("retry".into(), why.into()));
+    let most = tried.bounds.max_attempts.max(Some(rules.max_attempts));
+    let most = most.unwrap_or(rules.max_attempts);
+    let (key, pause) = match &rules.waits {
+        Some(waits) => ("retry", waits.pause(most)),
+        None => {
+            let grows = Waits::new(&[rules.backoff.first.min(rules.backoff.max)]);
+            ("backoff", grows.is_ok_and(|waits| waits.pause(most)))
+        }
+    };
+    if pause {
+        return Ok(());
     }
-    Ok(())
+    let why = "its last wait is none, and a task may be tried very often: it would be tried without pause";
+    Err((key.into(), why.into()))
 }
 
 #[cfg(test)]

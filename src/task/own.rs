@@ -69,10 +69,8 @@ pub enum BadOwn {
     /// Its waits are none.
     #[error("retry: {0}")]
     Waits(BadWaits),
-    /// It would be tried without end and without pause.
-    #[error(
-        "max_attempts is endless, and the last wait of retry is none: the task would be tried without pause"
-    )]
+    /// It would be tried without end, or very often, and without pause.
+    #[error("retry: its last wait is none, and the task would be tried very often, without pause")]
     NoPause,
     /// Its timeout is none.
     #[error("timeout: it is more than 0 and at most 366 days")]
@@ -191,8 +189,9 @@ impl Own {
         if self.max_attempts == Some(Attempts::Most(0)) {
             return Err(BadOwn::NoAttempt);
         }
-        let ends_in_nothing = self.waits.as_ref().is_some_and(Waits::ends_in_nothing);
-        if self.max_attempts == Some(Attempts::Endless) && ends_in_nothing {
+        if let (Some(attempts), Some(waits)) = (self.max_attempts, &self.waits)
+            && !waits.pause(attempts)
+        {
             return Err(BadOwn::NoPause);
         }
         let is_timeout = |timeout: Duration| !timeout.is_zero() && timeout <= LONGEST_TIMEOUT;

@@ -227,6 +227,14 @@ fn what_is_wrong_with_it_is_said() {
             "retry: its last wait is none",
         ),
         (
+            "backoff = { first = 0 }\nmax_attempts = 'endless'",
+            "backoff: its last wait is none",
+        ),
+        (
+            "backoff = { first = 0 }\ntask_max_attempts = 'endless'",
+            "backoff: its last wait is none",
+        ),
+        (
             "retry_jitter = 1.5",
             "retry_jitter: it is a share of the wait",
         ),

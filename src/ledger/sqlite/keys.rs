@@ -28,8 +28,8 @@ fn has_keys(look: &Connection) -> Result<(), Failed> {
     match has_column {
         true => Ok(()),
         false => Err(Failed::Trouble {
-            what: "it is of an earlier version, and --unique needs it up to date: what is started next without that a worker \
-                   of the earlier version lives brings it up to date"
+            what: "it is of an earlier version, and --unique needs it up to date: what is started next without that a \
+                   worker of the earlier version lives brings it up to date"
                 .into(),
         }),
     }

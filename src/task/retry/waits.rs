@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::Attempts;
 use crate::task::id::AttemptId;
 
 /// So many waits a list has at the most.
@@ -10,6 +11,12 @@ pub const MOST_WAITS: usize = 100;
 
 /// No wait of a list is longer: a year.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// So many attempts with the last of them again and again are many.
+const MANY: u32 = 100;
+
+/// The shortest wait that is repeated that often.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits one after the other: the last is also that of all attempts after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +71,11 @@ impl Waits {
         u32::try_from(self.0.len()).map_or(u32::MAX, |waits| waits.saturating_add(1))
     }
 
-    /// The last of them is none: what is tried without end would be tried without pause.
-    pub fn ends_in_nothing(&self) -> bool {
-        self.0.last().is_none_or(Duration::is_zero)
+    /// Whether their last is a pause, for what is tried so often: a task that is tried without end, or very often, would
+    /// else keep a worker busy with nothing.
+    pub fn pause(&self, attempts: Attempts) -> bool {
+        let few = Attempts::Most(self.attempts().saturating_add(MANY));
+        attempts <= few || self.0.last().is_some_and(|last| *last >= SHORTEST_PAUSE)
     }
 }
 
@@ -166,8 +175,16 @@ mod tests {
         assert_eq!(Waits::new(&many), Err(BadWaits::TooMany(101)));
         let long = [LONGEST_WAIT + Duration::from_nanos(1)];
         assert_eq!(Waits::new(&long), Err(BadWaits::TooLong));
-        let ends = |waits: &[u64]| Waits::new(&minutes(waits)).unwrap().ends_in_nothing();
-        assert_eq!((ends(&[0, 1]), ends(&[1, 0])), (false, true));
+        for (waits, attempts, expected) in [
+            (&[0, 1][..], Attempts::Endless, true),
+            (&[1, 0], Attempts::Endless, false),
+            (&[1, 0], Attempts::Most(103), true),
+            (&[1, 0], Attempts::Most(104), false),
+            (&[0, 1], Attempts::Most(u32::MAX), true),
+        ] {
+            let waits = Waits::new(&minutes(waits)).unwrap();
+            assert_eq!(waits.pause(attempts), expected, "{waits:?} {attempts}");
+        }
     }
 
     #[test]

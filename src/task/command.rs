@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
-use super::own::{Bounds, Own};
+use super::own::{Bounds, OutOfBounds, Own};
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
     TypeName,
@@ -19,7 +19,6 @@ use super::retry;
 use crate::tube::TubeName;
 
 mod options;
-mod own;
 mod pattern;
 
 pub use options::Options;
@@ -93,6 +92,22 @@ impl Command {
             on_failure: tried.on_failure,
             ..self
         }
+    }
+
+    /// The same command as it runs in a tube for a task that says something of its own attempts.
+    fn with(&self, own: &Own, tube: &TubeName) -> Result<Command, OutOfBounds> {
+        self.bounds
+            .allow(own, self.retry.max_attempts, self.timeout)?;
+        let mut with = self.clone();
+        with.retry.max_attempts = own.attempts().unwrap_or(with.retry.max_attempts);
+        with.retry.waits = own.waits.clone().or(with.retry.waits);
+        with.timeout = own.timeout.or(with.timeout);
+        if !own.environment.is_empty() {
+            let variables = own.environment.iter();
+            let variables = variables.map(|(name, value)| (name.to_string(), value.clone()));
+            with.conditions = with.conditions.with(tube, variables);
+        }
+        Ok(with)
     }
 }
 
@@ -428,8 +443,11 @@ impl Commands {
         let Some(own) = own else {
             return Ok(plan);
         };
-        match own::with(own, &plan.command, tube) {
-            Ok(command) => Ok(Plan { command, ..plan }),
+        match plan.command.with(own, tube) {
+            Ok(command) => Ok(Plan {
+                command: command.into(),
+                ..plan
+            }),
             Err(out) => Err(Refusal::OutOfBounds {
                 table: self.table(&plan.name).unwrap_or_else(|| plan.name.clone()),
                 command: plan.name,

@@ -243,6 +243,69 @@ impl Own {
     }
 }
 
+impl Bounds {
+    /// Whether a task may say that of a command which is tried so often by itself, and may take so long.
+    ///
+    /// # Errors
+    /// What it may not say.
+    pub fn allow(
+        &self,
+        own: &Own,
+        attempts: Attempts,
+        timeout: Option<Duration>,
+    ) -> Result<(), OutOfBounds> {
+        let most = self.max_attempts.unwrap_or(attempts);
+        if let Some(attempts) = own.attempts().filter(|attempts| *attempts > most) {
+            return Err(OutOfBounds {
+                says: format!("max_attempts = {}", quoted(attempts)),
+                allowed: format!("at most {most}"),
+                key: format!("task_max_attempts = {}", quoted(attempts)),
+            });
+        }
+        let most = match self.timeout {
+            MostTime::AsTheCommand => timeout,
+            MostTime::Most(most) => Some(most),
+            MostTime::Any => None,
+        };
+        if let (Some(timeout), Some(most)) = (own.timeout, most)
+            && timeout > most
+        {
+            return Err(OutOfBounds {
+                says: format!("timeout = {}", timeout.as_secs_f64()),
+                allowed: format!("at most {} seconds", most.as_secs_f64()),
+                key: format!("task_timeout = {}", timeout.as_secs_f64().ceil()),
+            });
+        }
+        let mut names = own.environment.keys();
+        match names.find(|name| !self.environment.contains(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let allowed: Vec<&str> = self.environment.iter().map(|one| one.as_str()).collect();
+                let with: Vec<String> = allowed
+                    .iter()
+                    .chain([&name.as_str()])
+                    .map(|one| format!("{one:?}"))
+                    .collect();
+                Err(OutOfBounds {
+                    says: format!("the variable {name}"),
+                    allowed: match allowed.is_empty() {
+                        true => "none".into(),
+                        false => format!("only {}", allowed.join(", ")),
+                    },
+                    key: format!("task_environment = [{}]", with.join(", ")),
+                })
+            }
+        }
+    }
+}
+
+fn quoted(attempts: Attempts) -> String {
+    match attempts {
+        Attempts::Most(most) => most.to_string(),
+        Attempts::Endless => format!("\"{attempts}\""),
+    }
+}
+
 /// A duration in the largest unit that says it whole.
 fn short(duration: Duration) -> String {
     let millis = duration.as_millis();

@@ -130,7 +130,6 @@ macro_rules! suite {
             own::what_the_put_says_wins_over_the_command,
             own::what_is_tried_without_end_goes_on,
             own::of_very_many_attempts_the_newest_are_kept,
-            own::what_is_spent_to_the_last_number_is_tried_on,
             own::a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task,
             own::what_a_command_finds_is_part_of_the_key_that_is_made,
             own::what_is_beyond_its_bounds_is_refused_when_it_is_claimed,

@@ -71,8 +71,8 @@ impl Waits {
         u32::try_from(self.0.len()).map_or(u32::MAX, |waits| waits.saturating_add(1))
     }
 
-    /// Whether their last is a pause, for what is tried so often: a task that is tried without end, or very often, would
-    /// else keep a worker busy with nothing.
+    /// Whether their last is a pause, for what is tried so often: a task that is tried without end, or very often,
+    /// would else keep a worker busy with nothing.
     pub fn pause(&self, attempts: Attempts) -> bool {
         let few = Attempts::Most(self.attempts().saturating_add(MANY));
         attempts <= few || self.0.last().is_some_and(|last| *last >= SHORTEST_PAUSE)

@@ -9,7 +9,7 @@ use taskqueue::ledger::{Attempt, Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::conditions::Variable;
 use taskqueue::task::own::{Bounds, Own};
-use taskqueue::task::retry::{self, Attempts, Budget, Next, Waits};
+use taskqueue::task::retry::{self, Attempts, Next, Waits};
 use taskqueue::task::state::Outcome;
 use taskqueue::task::unique::{IfExists, Unique};
 use uuid::Uuid;
@@ -169,32 +169,6 @@ pub fn of_very_many_attempts_the_newest_are_kept(new: New) {
     assert!(is_kept(&stage, 101) && is_kept(&stage, 1100));
     let task = stage.db.show(key()).unwrap().unwrap();
     assert_eq!((task.attempts_total, task.attempts.len()), (1100, 1000));
-}
-
-pub fn what_is_spent_to_the_last_number_is_tried_on(new: New) {
-    let mut stage = stage(new);
-    put(&mut stage, often(Attempts::Endless), None);
-    let job = newest(&mut stage);
-    let Claim::Begun(attempt) = stage.claim_at_cleared(&job, 0, NOW) else {
-        panic!("it did not begin");
-    };
-    let all = Budget {
-        spent: u32::MAX,
-        ..Budget::default()
-    };
-    let outcome = Outcome::Exited(1);
-    let (next, budget) = retry::next(&outcome, &attempt.plan.command.retry, all, attempt.id);
-    assert_eq!(budget, all);
-    assert!(matches!(next, Next::Wait(_)), "{next:?}");
-    let mut settlement = super::settlement(&attempt, outcome, next);
-    settlement.budget = budget;
-    drop(attempt);
-    assert!(super::settled(&mut stage.db, settlement, &stage.me));
-    let claim = stage.claim_at_cleared(&job, 1, NOW + 10_000_000);
-    let Claim::Begun(attempt) = claim else {
-        panic!("{claim:?}");
-    };
-    assert_eq!(attempt.budget, all);
 }
 
 pub fn a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task(new: New) {

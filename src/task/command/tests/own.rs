@@ -1,3 +1,5 @@
+//! Commands of which a task says something itself.
+
 use std::time::Duration;
 
 use crate::task::command::Command;
@@ -153,7 +155,7 @@ fn what_a_task_says_wins_within_its_bounds() {
     ];
     let tube = "t".parse().unwrap();
     for (own, of, expected) in table {
-        let is = super::with(&own, &of, &tube);
+        let is = of.with(&own, &tube);
         let is = is
             .as_ref()
             .map(|is| (is.retry.max_attempts, is.timeout.map(|t| t.as_secs())));
@@ -172,10 +174,10 @@ fn only_variables_that_are_named_come_into_the_environment() {
     };
     let of = command(Attempts::Most(1), None, bounds);
     let tube = "t".parse().unwrap();
-    let is = super::with(&with("TENANT", "acme"), &of, &tube).unwrap();
+    let is = of.with(&with("TENANT", "acme"), &tube).unwrap();
     let named = &is.conditions.of(&tube).variables.named;
     assert_eq!(named.get("TENANT"), Some(&Variable::Set("acme".into())));
-    let out = super::with(&with("OTHER", "x"), &of, &tube).unwrap_err();
+    let out = of.with(&with("OTHER", "x"), &tube).unwrap_err();
     assert_eq!(out.allowed, "only LOCALE, TENANT");
     assert_eq!(
         out.key,

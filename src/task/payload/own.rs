@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{is_empty, not_json, without_nul, wrong};
+use super::complaint::{is_empty, not_json, without_nul, wrong};
+use super::excerpt::excerpt;
+use super::json::{self, Value};
+use super::{Place, Refusal};
 use crate::task::own::{BadOwn, Own};
-use crate::task::payload::excerpt::excerpt;
-use crate::task::payload::json::{self, Value};
-use crate::task::payload::{Place, Refusal};
 use crate::task::retry::{Attempts, Waits};
 use crate::task::unique::millis;
 

@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::harmless::{lines, one_line};
 use crate::ledger::read::{Attempt, Key, Report, Task};
 use crate::task::id::TaskId;
-use crate::task::own::VariableName;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -100,7 +99,7 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
             line("asks for", &words)?;
         }
         // Who looks on may see the names. The values may be secrets, and stand in the JSON.
-        let names: Vec<&str> = own.environment.keys().map(VariableName::as_str).collect();
+        let names = own.names();
         if !names.is_empty() {
             line("env", &names.join(", "))?;
         }

@@ -236,6 +236,11 @@ impl Own {
         said.join(", ")
     }
 
+    /// The names of the variables that it brings.
+    pub fn names(&self) -> Vec<&str> {
+        self.environment.keys().map(VariableName::as_str).collect()
+    }
+
     /// How often it is to be tried, if it says so: a list of waits says it too.
     pub fn attempts(&self) -> Option<Attempts> {
         let of_list = || self.waits.as_ref().map(Waits::attempts);
@@ -315,7 +320,7 @@ fn short(duration: Duration) -> String {
         (60_000, "m"),
         (1000, "s"),
     ];
-    let whole = |(unit, _): &&(u128, &str)| millis > 0 && millis % unit == 0;
+    let whole = |(unit, _): &&(u128, &str)| millis > 0 && millis.is_multiple_of(*unit);
     match units.iter().find(whole) {
         Some((unit, name)) => format!("{}{name}", millis / unit),
         None if millis == 0 => "0s".into(),

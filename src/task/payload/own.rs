@@ -138,3 +138,96 @@ fn variables(value: &Value<'_>, own: &mut Own) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::task::own::Own;
+    use crate::task::payload::{Body, read};
+
+    fn own(more: &str) -> Result<Option<Own>, String> {
+        let body = format!(r#"{{"taskqueue":1,"command":"a",{more}}}"#);
+        match read(body.as_bytes()) {
+            Body::Native(native) => Ok(native.own.map(|own| *own)),
+            Body::Refused(refusal) => Err(refusal.to_string()),
+            other @ (Body::Pointer(_) | Body::Other(_)) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_body_says_of_its_attempts_is_read() {
+        for (more, written) in [
+            (r#""max_attempts":7"#, r#"{"max_attempts":7}"#),
+            (r#""max_attempts":"7""#, r#"{"max_attempts":7}"#),
+            (
+                r#""max_attempts":"endless""#,
+                r#"{"max_attempts":"endless"}"#,
+            ),
+            (
+                r#""retry":[1,0.5,"2m","1h 30m"]"#,
+                r#"{"retry":[1000,500,120000,5400000]}"#,
+            ),
+            (r#""timeout":"90s""#, r#"{"timeout":90000}"#),
+            (r#""timeout":1.5"#, r#"{"timeout":1500}"#),
+            (
+                r#""env":{"B":"x","A":1e5}"#,
+                r#"{"env":{"A":"1e5","B":"x"}}"#,
+            ),
+        ] {
+            let read = own(more).unwrap().unwrap();
+            assert_eq!(read.written(), written, "{more}");
+        }
+        for nothing in [
+            r#""max_attempts":null,"retry":null,"timeout":null,"env":null"#,
+            r#""env":{}"#,
+            r#""env":[]"#,
+        ] {
+            assert_eq!(own(nothing), Ok(None), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_refuses_the_body() {
+        for (more, says) in [
+            (r#""max_attempts":0"#, "the payload's \"max_attempts\" is"),
+            (r#""max_attempts":-1"#, "not a number from 1"),
+            (r#""max_attempts":1.5"#, "not a number from 1"),
+            (r#""max_attempts":4294967296"#, "not a number from 1"),
+            (r#""max_attempts":"for ever""#, "not a number from 1"),
+            (
+                r#""max_attempts":true"#,
+                "\"max_attempts\" is true, not a number",
+            ),
+            (r#""retry":"5m""#, "\"retry\" is a string, not an array"),
+            (r#""retry":[-1]"#, "not a duration"),
+            (r#""retry":[1e300]"#, "not a duration"),
+            (r#""retry":[""]"#, "not a duration"),
+            (r#""retry":[null]"#, "\"retry\" is null, not a duration"),
+            (r#""retry":["367d"]"#, "a wait has 366 days at most"),
+            (r#""max_attempts":"endless","retry":[0]"#, "without pause"),
+            (r#""max_attempts":1000,"retry":[0]"#, "without pause"),
+            (r#""timeout":0"#, "timeout: it is more than 0"),
+            (r#""env":["A"]"#, "\"env\" is an array, not an object"),
+            (
+                r#""env":{"A":true}"#,
+                "\"env\" is true, not an object of strings",
+            ),
+            (
+                r#""env":{"a b":"x"}"#,
+                "the variable \"a b\": a name has letters",
+            ),
+            (r#""env":{"\ud800":"x"}"#, "half a surrogate pair"),
+            (r#""timeout":1,"timeout":1"#, "twice"),
+        ] {
+            let refused = own(more).unwrap_err();
+            assert!(refused.contains(says), "{more}: {refused}");
+        }
+        let uuid = "0195f2e2-7a10-7c3e-9f52-9c2b8f1a4d01";
+        for key in ["max_attempts", "retry", "timeout", "env"] {
+            let body = format!(r#"{{"taskqueue":1,"uuid":"{uuid}","store":"{uuid}","{key}":1}}"#);
+            let Body::Refused(refusal) = read(body.as_bytes()) else {
+                panic!("{key} stands in a pointer");
+            };
+            assert!(refusal.to_string().contains(key), "{refusal}");
+        }
+    }
+}

@@ -274,6 +274,11 @@ fn the_tasks_of_a_schedule_say_it_too() {
     let add = ["schedule", "add", "s", "--use-tube", "t", "--every", "3600"];
     let more = ["job", "0", "--env", "TENANT=acme", "--max-attempts", "3"];
     taskqueue.run(&[&add[..], &more[..]].concat()).ok();
+    let shown = taskqueue.run(&["schedule", "show", "s"]).ok();
+    assert!(
+        shown.contains("\nasks for  max_attempts 3, env TENANT\n"),
+        "{shown}"
+    );
     taskqueue.run(&["schedule", "run", "s"]).ok();
     taskqueue.work("t", 1);
     let task = taskqueue.show("1");

@@ -31,8 +31,8 @@ pub enum Refusal {
     },
     /// A key that has no meaning; a misspelt one must not be ignored.
     #[error(
-        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options \
-         and tags"
+        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options, \
+         tags, at, unique, max_attempts, retry, timeout and env"
     )]
     UnknownKey {
         /// The key.

@@ -100,7 +100,9 @@ pub use crate::ledger::read::{
 pub use crate::ledger::unique::{Holder, NotReplaced};
 pub use crate::reconcile::Kept;
 pub use crate::task::output::Captured;
+pub use crate::task::own::{BadOwn, OutOfBounds, Own};
 pub use crate::task::payload::Refusal;
+pub use crate::task::retry::{Attempts, BadWaits, Waits};
 pub use crate::task::tag::{BadTag, Tag};
 pub use crate::task::unique::{BadKey, IfExists, Key as UniqueKey, Scope as UniqueWhile, Unique};
 pub use crate::task::why::{Answer as Because, Pool, Why, Workers};

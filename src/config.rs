@@ -11,13 +11,12 @@ use crate::address::{BadBrokerUrl, BadStoreUrl, BrokerUrl, StoreUrl};
 use crate::clock::now;
 use crate::process::folder;
 use crate::schedule::spec::Spec;
-use crate::task::command::{Command, Commands, OnFailure, Options};
-use crate::task::conditions::ByTube;
+use crate::task::command::{Command, Commands, Options};
 use crate::task::refused::Keep;
 use crate::task::retention::Retention;
-use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
+mod attempts;
 mod conditions;
 pub mod duration;
 mod error;
@@ -26,6 +25,7 @@ mod file;
 mod given;
 mod lines;
 mod listed;
+mod most;
 pub mod near;
 mod producer;
 pub mod schedules;
@@ -293,7 +293,7 @@ fn levels(file: &File, at: &Path, wrong: &Wrong<'_>) -> Result<Levels, Error> {
     };
     let mut levels = Levels {
         folder: folder::named(at.parent().unwrap_or(Path::new(""))),
-        defaults: check("defaults", file.defaults.clone())?,
+        defaults: check("defaults", given::given!(file.defaults))?,
         ..Levels::default()
     };
     for (name, table) in &file.tubes {
@@ -312,10 +312,17 @@ fn levels(file: &File, at: &Path, wrong: &Wrong<'_>) -> Result<Levels, Error> {
 
 fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
+    let defaults = attempts::attempts!(file.defaults);
+    let checked = defaults.check();
+    checked.map_err(|(key, why)| wrong(format!("defaults.{key}"), why))?;
+    commands.set_defaults(attempts::settled(&[&defaults]), defaults.max_lost);
     if producer::has_example(file) {
         let example = producer::example();
         let example = example.map_err(|e| wrong(EXAMPLE_COMMAND.into(), e.to_string()))?;
-        commands.add(EXAMPLE_COMMAND, example);
+        commands.add(
+            EXAMPLE_COMMAND,
+            example.tried(&attempts::settled(&[&defaults])),
+        );
     }
     for (pattern, given) in &file.commands {
         let at = |key: &str| format!("commands.\"{pattern}\"{key}");
@@ -337,27 +344,13 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
         for (key, argv) in iter::once((".run", run)).chain(cleanup) {
             may_be_started(argv).map_err(|why| wrong(at(key), why.into()))?;
         }
-        for (key, value) in [
-            (".max_attempts", given.max_attempts),
-            (".max_lost", given.max_lost),
-            (
-                ".backoff.factor",
-                given.backoff.as_ref().and_then(|b| b.factor),
-            ),
-        ] {
-            if value == Some(0) {
-                return Err(wrong(
-                    at(key),
-                    "must be at least 1; leave it out for the default".into(),
-                ));
-            }
-        }
-        if given.timeout.is_some_and(|span| span.0.is_zero()) {
-            return Err(wrong(
-                at(".timeout"),
-                "must be more than 0; leave it out for no timeout".into(),
-            ));
-        }
+        let own = attempts::attempts!(given);
+        let checked = own.check();
+        checked.map_err(|(key, why)| wrong(at(&format!(".{key}")), why))?;
+        let mut tried = attempts::settled(&[&own, &defaults]);
+        tried.retry.max_lost = given.max_lost;
+        let checked = attempts::check(&tried);
+        checked.map_err(|(key, why)| wrong(at(&format!(".{key}")), why))?;
         let options = producer::options(given);
         let options = options.map_err(|e| wrong(at(".options"), e.to_string()))?;
         let options = match &known {
@@ -365,7 +358,7 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
             Some(_) | None => options,
         };
         let run = run.clone();
-        commands.add(pattern, command(given, run, options));
+        commands.add(pattern, command(given, run, options).tried(&tried));
     }
     Ok(commands)
 }
@@ -389,30 +382,12 @@ fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
 }
 
 fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command {
-    let (rules, backoff) = (Rules::default(), GrowingWait::default());
-    let spans = given.backoff.as_ref();
     Command {
-        run,
         cleanup: given.cleanup.clone(),
-        timeout: given.timeout.map(|span| span.0),
-        retry: Rules {
-            max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),
-            max_lost: given.max_lost,
-            max_snoozes: given.max_snoozes.unwrap_or(rules.max_snoozes),
-            backoff: GrowingWait {
-                first: spans.and_then(|b| b.first).map_or(backoff.first, |s| s.0),
-                factor: spans.and_then(|b| b.factor).unwrap_or(backoff.factor),
-                max: spans.and_then(|b| b.max).map_or(backoff.max, |s| s.0),
-            },
-        },
         body_on_stdin: given.stdin == Some(file::Stdin::Body),
         dash_arguments: given.dash_arguments,
         options,
-        on_failure: match given.on_failure {
-            Some(file::OnFailure::Bury) => OnFailure::Bury,
-            Some(file::OnFailure::Delete) | None => OnFailure::Delete,
-        },
-        conditions: ByTube::default(),
+        ..Command::new(run)
     }
 }
 

@@ -317,6 +317,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
         priority,
         ttr,
         tags,
+        own,
     } = spec.template.clone();
     Made {
         task: NewTask {
@@ -328,6 +329,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
             due: now,
             tags,
             unique: None,
+            own,
         },
         nominal: None,
         scheduled_for: None,

@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod id;
 pub mod made_key;
 pub mod output;
+pub mod own;
 pub mod payload;
 pub mod refused;
 pub mod report;

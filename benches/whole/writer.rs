@@ -95,6 +95,7 @@ impl Writer {
 fn task(uuid: Uuid) -> NewTask {
     NewTask {
         unique: None,
+        own: None,
         tags: Vec::new(),
         uuid,
         tube: TUBE.parse().unwrap(),
@@ -111,7 +112,7 @@ fn task(uuid: Uuid) -> NewTask {
 
 fn done(attempt: &Attempt) -> Entry {
     let outcome = Outcome::Exited(0);
-    let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget);
+    let (next, budget) = retry::next(&outcome, &Rules::default(), attempt.budget, attempt.id);
     let settlement = Settlement {
         id: attempt.id,
         outcome,

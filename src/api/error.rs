@@ -9,6 +9,7 @@ use crate::ledger::read::Key;
 use crate::ledger::schedules::NameTaken;
 use crate::ledger::unique::Holder;
 use crate::task::id::TaskId;
+use crate::task::own::BadOwn;
 use crate::task::payload::Refusal;
 use crate::task::tag::BadTag;
 
@@ -30,6 +31,9 @@ pub enum Error {
     /// The tags that were given are not a task's.
     #[error(transparent)]
     Tag(BadTag),
+    /// What the task is to say of its own attempts makes no sense.
+    #[error(transparent)]
+    Own(BadOwn),
     /// There is no such task, or it has not failed.
     #[error(transparent)]
     NotRegenerated(#[from] NotRegenerated),
@@ -104,6 +108,7 @@ impl Error {
             Error::Refused(_)
             | Error::Raw
             | Error::Tag(_)
+            | Error::Own(_)
             | Error::NotRegenerated(_)
             | Error::KeyTaken(_)
             | Error::NotDeleted(_)

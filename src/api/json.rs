@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,6 +23,8 @@ use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
+use crate::task::own::Own;
+use crate::task::retry::{Attempts, ENDLESS};
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {
@@ -53,6 +56,7 @@ pub struct Task<'a> {
     tags: Vec<String>,
     unique: Option<&'a str>,
     schedule: Option<&'a str>,
+    own: Option<OwnOf<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Option<Cow<'a, str>>>,
     attempts_total: u64,
@@ -60,6 +64,45 @@ pub struct Task<'a> {
     report: Option<Report<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Option<Cow<'a, RawValue>>>,
+}
+
+/// What a task says of its own attempts. Durations are in seconds.
+#[derive(Debug, Serialize)]
+struct OwnOf<'a> {
+    max_attempts: Option<Value>,
+    retry: Option<Vec<Value>>,
+    timeout: Option<Value>,
+    /// The values may be secrets, and are where one task is asked for.
+    env: BTreeMap<&'a str, Option<&'a str>>,
+}
+
+impl<'a> OwnOf<'a> {
+    fn new(own: &'a Own, whole: bool) -> OwnOf<'a> {
+        let often = |attempts| match attempts {
+            Attempts::Most(most) => Value::from(most),
+            Attempts::Endless => Value::from(ENDLESS),
+        };
+        let variables = own.environment.iter();
+        OwnOf {
+            max_attempts: own.max_attempts.map(often),
+            retry: own
+                .waits
+                .as_ref()
+                .map(|waits| waits.all().iter().copied().map(seconds).collect()),
+            timeout: own.timeout.map(seconds),
+            env: variables
+                .map(|(name, value)| (name.as_str(), whole.then_some(value.as_str())))
+                .collect(),
+        }
+    }
+}
+
+/// A whole number where that says it.
+fn seconds(duration: Duration) -> Value {
+    match duration.subsec_nanos() {
+        0 => duration.as_secs().into(),
+        _ => duration.as_secs_f64().into(),
+    }
 }
 
 /// What a task's command has said of it.
@@ -125,6 +168,7 @@ impl<'a> Task<'a> {
             tags: task.tags.iter().map(ToString::to_string).collect(),
             unique: task.key.as_deref(),
             schedule: task.schedule.as_deref(),
+            own: task.own.as_deref().map(|own| OwnOf::new(own, whole)),
             body: whole.then(|| task.body.as_ref().map(lossy)),
             attempts_total: task.attempts_total,
             attempts: task

@@ -14,7 +14,9 @@ use crate::ledger::unique::NotReplaced;
 use crate::seconds::whole_seconds;
 use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
+use crate::task::own::{BadOwn, Own};
 use crate::task::payload::{Argument, Call, OptionValue, Refusal};
+use crate::task::retry::{Attempts, Waits};
 use crate::task::tag::{self, Tag};
 use crate::task::unique::Unique;
 use crate::tube::TubeName;
@@ -39,6 +41,7 @@ pub struct Put {
     ttr: Duration,
     tags: Vec<Tag>,
     unique: Option<Unique>,
+    own: Own,
 }
 
 /// A task that is recorded: it will be run, whatever happens to whoever put it.
@@ -101,18 +104,22 @@ impl Put {
             ttr: DEFAULT_TTR,
             tags: Vec::new(),
             unique: None,
+            own: Own::default(),
         }
     }
 
     /// Why a worker that has these commands would not run it, were it put into this tube.
     pub fn refusal(&self, commands: &Commands, tube: &TubeName) -> Option<Refusal> {
         let content = self.content.as_ref().ok()?;
-        commands.plan(self.uuid, tube, content).err()
+        let own = Some(&self.own).filter(|own| !own.is_empty());
+        commands.plan_with(self.uuid, tube, content, own).err()
     }
 
     /// Roughly how many bytes it takes up, for those who put many in one go.
     pub fn size(&self) -> usize {
-        self.content.as_ref().map_or(0, Content::size)
+        let variables = self.own.environment.values().map(String::len);
+        let content = self.content.as_ref().map_or(0, Content::size);
+        variables.fold(content, usize::saturating_add)
     }
 
     /// Adds an argument: one element of the argv, whatever is in it. One that begins with a hyphen needs the
@@ -221,6 +228,74 @@ impl Put {
         self.unique.is_some()
     }
 
+    /// Tries it so often, whatever its command's configuration says; as far as that lets it: `task_max_attempts`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskqueue::{Attempts, Put};
+    ///
+    /// let minutes = [5, 10, 20].map(|minutes| Duration::from_secs(minutes * 60));
+    /// // Four attempts, and at most a minute for each.
+    /// let report = Put::command("report").retry(&minutes).timeout(Duration::from_secs(60));
+    /// // Until it is done, with those waits and the last one again and again.
+    /// let mail = Put::command("mail").retry(&minutes).max_attempts(Attempts::Endless);
+    /// # let _ = (report, mail);
+    /// ```
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: impl Into<Attempts>) -> Put {
+        self.own.max_attempts = Some(attempts.into());
+        self
+    }
+
+    /// Waits so long after each attempt that failed; the last wait is also that of all attempts after it. Without
+    /// [`Put::max_attempts`] it is tried as often as uses each of these once.
+    #[must_use]
+    pub fn retry(mut self, waits: &[Duration]) -> Put {
+        match Waits::new(waits) {
+            Ok(waits) => {
+                self.own.waits = Some(waits);
+                self
+            }
+            Err(bad) => self.bad(BadOwn::Waits(bad)),
+        }
+    }
+
+    /// Lets each attempt take so long at the most; as far as its command's configuration lets it: `task_timeout`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Put {
+        self.own.timeout = Some(timeout);
+        self
+    }
+
+    /// Has its command find that in its environment, where its configuration names the variable:
+    /// `task_environment`.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Put {
+        match self.own.add_variable(name.as_ref(), value.into()) {
+            Ok(()) => self,
+            Err(bad) => self.bad(bad),
+        }
+    }
+
+    /// The same as another says it, where it does not say it itself.
+    #[must_use]
+    pub fn own(mut self, own: &Own) -> Put {
+        self.own = self.own.or(own);
+        self
+    }
+
+    /// Whether it says anything of its own attempts.
+    pub fn has_own(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    fn bad(mut self, bad: BadOwn) -> Put {
+        if self.content.is_ok() {
+            self.content = Err(Error::Own(bad));
+        }
+        self
+    }
+
     /// 0 is the most urgent; 1024 unless it is named.
     #[must_use]
     pub fn priority(self, priority: u32) -> Put {
@@ -310,6 +385,7 @@ impl Put {
             due: self.due.map_or(now, |due| due.at(now)).clamp(now, LATEST),
             tags: tag::of_a_task(self.tags).map_err(Error::Tag)?,
             unique: self.unique,
+            own: self.own.checked().map_err(Error::Own)?.map(Box::new),
         })
     }
 }

@@ -68,7 +68,7 @@ impl Queue {
         let is_its = |said: &&Report| newest.is_some_and(|one| one.number == said.attempt);
         let said = task.report.as_ref().filter(is_its);
         let refusal = || {
-            let plan = commands.plan(row.uuid, &row.tube, &row.content);
+            let plan = commands.plan_with(row.uuid, &row.tube, &row.content, row.own.as_deref());
             plan.err().map(|refusal| refusal.to_string())
         };
         let remains = match &known.left {

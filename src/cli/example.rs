@@ -12,6 +12,7 @@ use super::put::{Order, put_all};
 use super::{Failure, number};
 use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
+use crate::task::own::Own;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
         at: None,
         ttr: DEFAULT_TTR,
         tags: Vec::new(),
+        own: Own::default(),
         strict: false,
         json: flags.json,
     };

@@ -150,6 +150,7 @@ impl From<api::Error> for Failure {
             | api::Error::Raw
             | api::Error::KeyTaken(_)
             | api::Error::Tag(_)
+            | api::Error::Own(_)
             | api::Error::NotRegenerated(_)
             | api::Error::NotDeleted(_)
             | api::Error::NotEdited(_)

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::{Config, duration};
 use crate::errno;
 use crate::task::Millis;
+use crate::task::own::Own;
 use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::task::tag::{self, Tag};
 use crate::task::unique::{IfExists, Key, Scope, Unique};
@@ -28,10 +29,12 @@ use crate::zone::Zone;
 mod doubt;
 mod existing;
 mod foreign;
+mod own;
 mod unserved;
 mod wait;
 
 pub use foreign::refusal;
+pub use own::OwnFlags;
 pub use unserved::UNSERVED;
 
 use doubt::Doubt;
@@ -107,6 +110,8 @@ pub struct Flags {
     /// time; one that runs stays as it is. refuse: exit with 1
     #[arg(long, value_name = "WHAT", requires = "unique")]
     if_exists: Option<IfExists>,
+    #[command(flatten)]
+    own: OwnFlags,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -185,6 +190,8 @@ pub struct Order {
     pub tags: Vec<Tag>,
     /// That none is put while another has its key, unless it says that itself.
     pub unique: Option<Unique>,
+    /// What each says of its own attempts, where it says nothing of that itself.
+    pub own: Own,
     /// What would be refused is not recorded.
     pub strict: bool,
     pub json: bool,
@@ -193,6 +200,7 @@ pub struct Order {
 impl Order {
     fn apply(&self, put: Put, config: &Config) -> Put {
         let put = put
+            .own(&self.own)
             .discreet_as(&config.commands)
             .priority(self.priority)
             .ttr(self.ttr);
@@ -236,6 +244,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             scope: flags.scope.unwrap_or_default(),
             if_exists: flags.if_exists.unwrap_or_default(),
         }),
+        own: flags.own.own()?,
         strict: flags.strict,
         json: flags.json,
     };
@@ -261,7 +270,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
-                if flags.wait || order.unique.is_some() {
+                if flags.wait || order.unique.is_some() || !order.own.is_empty() {
                     let failure = foreign::refusal(config, &order.tube);
                     return failure.map_or(Ok(ExitCode::FAILURE), Err);
                 }
@@ -282,6 +291,9 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         let Some(put) = put.map(|put| order.apply(put, config)) else {
             return Ok(ExitCode::FAILURE);
         };
+        if let Some(out) = out_of_bounds(&put, config, &order.tube) {
+            return Err(Failure::new(out));
+        }
         return wait::run(config, &order.tube, put, order.strict, flags.timeout);
     }
     put_all(config, &order, [put])
@@ -454,10 +466,12 @@ impl TaskLines {
                 tags,
                 at,
                 unique,
+                own,
             }) => {
                 let put = tags.into_iter().fold(Put::from(call), Put::tag);
                 let put = at.into_iter().fold(put, Put::at);
                 let put = unique.into_iter().fold(put, Put::unique);
+                let put = own.iter().fold(put, |put, own| put.own(own));
                 Ok(match uuid {
                     Some(uuid) => put.uuid(uuid),
                     None => put,
@@ -510,6 +524,7 @@ fn strictly(
     for put in puts {
         match put {
             Ok(put) => {
+                let put = put.own(&order.own);
                 bytes = bytes.saturating_add(put.size());
                 if bytes as u64 > MAX_BODY {
                     return Err(Failure::usage(format!(
@@ -573,8 +588,13 @@ fn put_known(
             none = false;
             match put {
                 Ok(put) => {
-                    bytes = bytes.saturating_add(put.size());
-                    chunk.push(order.apply(put, config));
+                    let put = order.apply(put, config);
+                    if let Some(out) = out_of_bounds(&put, config, &order.tube) {
+                        putter.complain(&out);
+                    } else {
+                        bytes = bytes.saturating_add(put.size());
+                        chunk.push(put);
+                    }
                 }
                 Err(failure) => putter.complain(&failure),
             }
@@ -599,6 +619,19 @@ fn put_known(
             ExitCode::FAILURE
         })
     })
+}
+
+/// What a task says of its own attempts beyond what the configuration lets it, as far as that is known here.
+fn out_of_bounds(put: &Put, config: &Config, tube: &TubeName) -> Option<String> {
+    if !put.has_own() {
+        return None;
+    }
+    match put.refusal(&config.commands, tube) {
+        Some(refusal @ payload::Refusal::OutOfBounds { .. }) => {
+            Some(format!("{refusal}; it is not recorded"))
+        }
+        Some(_) | None => None,
+    }
 }
 
 struct Putter<'a> {

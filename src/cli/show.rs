@@ -99,6 +99,17 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     if let Some(schedule) = &task.schedule {
         line("schedule", schedule)?;
     }
+    if let Some(own) = &task.own {
+        let words = own.words();
+        if !words.is_empty() {
+            line("asks for", &words)?;
+        }
+        // Who looks on may see the names. The values may be secrets, and stand in the JSON.
+        let names = own.names();
+        if !names.is_empty() {
+            line("env", &names.join(", "))?;
+        }
+    }
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {
         line("reason", reason)?;

@@ -12,8 +12,9 @@ use toml::Spanned;
 
 use super::duration::Span;
 use super::every::Every;
-use super::given::{Given, Limits, Name, Variables};
+use super::given::{Limits, Name, Variables};
 use super::listed;
+use super::most::{MostTime, Often};
 use super::size::Bytes;
 use crate::pool;
 use crate::schedule::spec::{From, Missed, Overlap};
@@ -30,7 +31,7 @@ pub struct File {
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
-    pub defaults: Given,
+    pub defaults: Defaults,
     #[serde(default)]
     pub tubes: BTreeMap<String, Tube>,
     #[serde(default)]
@@ -84,6 +85,15 @@ pub struct Schedule {
     /// What its tasks are called.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// How often they are tried.
+    pub max_attempts: Option<Often>,
+    /// After what waits.
+    pub retry: Option<Vec<Span>>,
+    /// How long an attempt may take.
+    pub timeout: Option<Span>,
+    /// What is in its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
 }
 
 /// `[retention]`
@@ -206,11 +216,17 @@ pub struct Command {
     #[serde(default)]
     pub run: Vec<String>,
     pub cleanup: Option<Vec<String>>,
-    pub timeout: Option<Span>,
-    pub max_attempts: Option<u32>,
+    pub timeout: Option<MostTime>,
+    pub max_attempts: Option<Often>,
     pub max_lost: Option<u32>,
     pub max_snoozes: Option<u32>,
     pub backoff: Option<Backoff>,
+    pub retry: Option<Vec<Span>>,
+    pub retry_jitter: Option<f64>,
+    pub retry_on: Option<Vec<String>>,
+    pub task_max_attempts: Option<Often>,
+    pub task_timeout: Option<MostTime>,
+    pub task_environment: Option<Vec<String>>,
     pub stdin: Option<Stdin>,
     #[serde(default)]
     pub dash_arguments: bool,
@@ -229,8 +245,37 @@ pub struct Command {
     pub kill_after: Option<Span>,
 }
 
+/// `[defaults]`: what holds where no narrower table says otherwise.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    pub timeout: Option<MostTime>,
+    pub max_attempts: Option<Often>,
+    pub max_lost: Option<u32>,
+    pub max_snoozes: Option<u32>,
+    pub backoff: Option<Backoff>,
+    pub retry: Option<Vec<Span>>,
+    pub retry_jitter: Option<f64>,
+    pub retry_on: Option<Vec<String>>,
+    pub task_max_attempts: Option<Often>,
+    pub task_timeout: Option<MostTime>,
+    pub task_environment: Option<Vec<String>>,
+    pub on_failure: Option<OnFailure>,
+    pub user: Option<Name>,
+    pub group: Option<Name>,
+    pub directory: Option<PathBuf>,
+    pub environment: Option<Variables>,
+    pub clear_environment: Option<bool>,
+    pub umask: Option<String>,
+    pub nice: Option<i32>,
+    pub oom_score_adjust: Option<i32>,
+    pub limits: Option<Limits>,
+    pub no_new_privileges: Option<bool>,
+    pub kill_after: Option<Span>,
+}
+
 /// `backoff = { … }`: a [`GrowingWait`](crate::task::retry::GrowingWait), as far as it is given.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
     pub first: Option<Span>,

@@ -13,7 +13,9 @@ use crate::schedule::cron::{Cron, Fault};
 use crate::schedule::spec::{From, LARGEST_LIMIT, Missed, Overlap, Rules, Spec, Template, Timing};
 use crate::task::Millis;
 use crate::task::command::{Commands, Content};
+use crate::task::own::Own;
 use crate::task::payload::{Argument, Call, OptionName, OptionValue, Refusal};
+use crate::task::retry::Waits;
 use crate::task::tag::{self, BadTag, Tag};
 use crate::tube::{BadTubeName, TubeName};
 use crate::zone::Zone;
@@ -187,7 +189,12 @@ pub fn check_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// Why not.
 pub fn check_template(template: &Template, commands: &Commands) -> Result<(), String> {
-    let planned = commands.plan(Uuid::nil(), &template.tube, &template.content);
+    let planned = commands.plan_with(
+        Uuid::nil(),
+        &template.tube,
+        &template.content,
+        template.own.as_deref(),
+    );
     planned.map(drop).map_err(|refusal| refusal.to_string())
 }
 
@@ -276,7 +283,25 @@ fn template(given: &Schedule) -> Result<Template, Bad> {
         tags: tags
             .and_then(tag::of_a_task)
             .map_err(|why| ("tags", why.to_string()))?,
+        own: own(given)?.map(Box::new),
     })
+}
+
+fn own(given: &Schedule) -> Result<Option<Own>, Bad> {
+    let mut own = Own {
+        max_attempts: given.max_attempts.map(|often| often.0),
+        timeout: given.timeout.map(|span| span.0),
+        ..Own::default()
+    };
+    if let Some(waits) = &given.retry {
+        let waits: Vec<Duration> = waits.iter().map(|span| span.0).collect();
+        own.waits = Some(Waits::new(&waits).map_err(|bad| ("retry", bad.to_string()))?);
+    }
+    for (name, value) in &given.env {
+        let added = own.add_variable(name, value.clone());
+        added.map_err(|bad| ("env", bad.to_string()))?;
+    }
+    own.checked().map_err(|bad| ("", bad.to_string()))
 }
 
 fn call(command: &str, given: &Schedule) -> Result<Call, Bad> {

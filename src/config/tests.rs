@@ -1,4 +1,5 @@
 use super::*;
+use crate::task::command::OnFailure;
 use crate::task::payload::{Body, Native};
 
 pub(super) fn read(text: &str) -> Result<Config, Error> {
@@ -43,7 +44,7 @@ fn a_whole_file() {
     assert_eq!(config.grace_period, Duration::from_secs(60));
     let app = config.commands.find("app:x").unwrap();
     assert_eq!(app.timeout, Some(Duration::from_secs(90)));
-    assert_eq!(app.retry.max_attempts, 5);
+    assert_eq!(app.retry.max_attempts, 5.into());
     assert_eq!(app.retry.backoff.first, Duration::from_secs(1));
     assert_eq!(app.retry.backoff.factor, 2);
     assert_eq!(app.on_failure, OnFailure::Bury);

@@ -114,12 +114,16 @@ impl Writing<'_> {
     /// What becomes of another producer's job that has no task, for another task has its key: nobody needs the job.
     fn without_key(&self, job: &JobRef, foreign: &ForeignJob) -> Result<Claim, Failed> {
         let ForeignJob {
-            content, tags, at, ..
+            content,
+            tags,
+            at,
+            own,
+            ..
         } = foreign;
         let Some(unique) = &foreign.unique else {
             return Ok(Claim::DeleteJob { task: None });
         };
-        let hold = made_key::hold(unique, content, &job.tube, self.now);
+        let hold = made_key::hold(unique, content, own.as_deref(), &job.tube, self.now);
         let Some(row) = unique::taken(self.rows, &hold.key, self.now)? else {
             return Ok(Claim::DeleteJob { task: None });
         };
@@ -132,6 +136,7 @@ impl Writing<'_> {
                     tube: &job.tube,
                     content,
                     tags,
+                    own: own.as_deref(),
                     priority: None,
                     due: at.map(|at| at.max(self.now)),
                 };
@@ -173,7 +178,7 @@ impl Writing<'_> {
         {
             return Ok(None);
         }
-        let Ok(plan) = self.commands.plan(task.uuid, &task.tube, &task.content) else {
+        let Ok(plan) = self.plan(&task) else {
             return Ok(None);
         };
         let first = AttemptId {
@@ -290,7 +295,7 @@ impl Writing<'_> {
         if recorded.is_some_and(|one| matches!(one.outcome.as_str(), "refused" | "lost")) {
             return Ok(true);
         }
-        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        let plan = self.plan(task);
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
@@ -338,7 +343,13 @@ impl Writing<'_> {
             Content::Unread(_) => None,
             Content::Call(_) | Content::Raw(_) => foreign.unique.as_ref(),
         };
-        let hold = unique.map(|unique| made_key::hold(unique, content, &job.tube, self.now));
+        let own = match content {
+            // The same.
+            Content::Unread(_) => None,
+            Content::Call(_) | Content::Raw(_) => foreign.own.as_deref(),
+        };
+        let hold = |unique| made_key::hold(unique, content, own, &job.tube, self.now);
+        let hold = unique.map(hold);
         if let Some(hold) = &hold
             && self.rows.holder(&hold.key, self.now)?.is_some()
         {
@@ -361,6 +372,7 @@ impl Writing<'_> {
                 Content::Call(_) | Content::Raw(_) => &foreign.tags,
             },
             hold: hold.as_ref(),
+            own,
             origin: Origin::Foreign {
                 job: job.id,
                 foreign,
@@ -377,12 +389,19 @@ impl Writing<'_> {
         row.ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
     }
 
+    /// How a task is run, or why not.
+    pub(super) fn plan(&self, task: &TaskRow) -> Result<Plan, Refusal> {
+        let own = task.own.as_deref();
+        self.commands
+            .plan_with(task.uuid, &task.tube, &task.content, own)
+    }
+
     fn begin(&self, task: TaskRow, job: &JobRef) -> Result<Claim, Failed> {
         let next = AttemptId {
             task: task.id,
             number: task.attempt.saturating_add(1),
         };
-        match self.commands.plan(task.uuid, &task.tube, &task.content) {
+        match self.plan(&task) {
             Err(refusal) => match self.may_wait(&task, &refusal) {
                 Some(delay) => self.park(&task, delay, &refusal),
                 None => self.refuse(&task, next, refusal.to_string()),
@@ -488,7 +507,7 @@ impl Writing<'_> {
         };
         transition::begin(self.rows, &beginning)?;
         let outcome = Outcome::Refused { reason };
-        let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget);
+        let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget, id);
         let reason = outcome.reason().unwrap_or_default().to_owned();
         let settlement = Settlement {
             id,

@@ -185,11 +185,11 @@ fn hold(
     content: &Content,
     now: Millis,
 ) -> Result<Result<Option<Hold>, Holder>, Failed> {
-    let made = |hold: &Hold| hold.key == key_of(&row.content, &row.tube);
+    let made = |hold: &Hold| hold.key == key_of(&row.content, row.own.as_deref(), &row.tube);
     let Some(hold) = rows.hold(row.id)?.filter(made) else {
         return Ok(Ok(None));
     };
-    let key = key_of(content, &row.tube);
+    let key = key_of(content, row.own.as_deref(), &row.tube);
     let taken = unique::taken(rows, &key, now)?;
     Ok(match taken.filter(|other| other.id != row.id) {
         Some(other) => Err(Holder::of(&other)),

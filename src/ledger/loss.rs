@@ -53,9 +53,9 @@ impl Writing<'_> {
                 self.now,
             ),
         };
-        let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+        let plan = self.plan(&task);
         let rules = self.commands.rules(&task.tube, plan.as_ref().ok());
-        let (next, budget) = retry::next(&outcome, &rules, task.budget);
+        let (next, budget) = retry::next(&outcome, &rules, task.budget, dead.id);
         let after = match &next {
             Next::Done => AfterLoss::Done,
             Next::Failed { reason } => AfterLoss::Failed {
@@ -158,7 +158,7 @@ impl Writing<'_> {
             }
         };
         Ok(task.and_then(|task| {
-            let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
+            let plan = self.plan(&task);
             let plan = plan.ok()?;
             plan.cleanup(dead.id, dead.uuid, &task.tube, None)
         }))

@@ -11,6 +11,7 @@ use super::{Ledger, Millis, transition};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::made_key;
+use crate::task::own::Own;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
 use crate::task::unique::{Hold, IfExists, Unique};
@@ -35,6 +36,8 @@ pub struct NewTask {
     pub tags: Vec<Tag>,
     /// That it is not to be put while another has its key.
     pub unique: Option<Unique>,
+    /// What it says of its own attempts.
+    pub own: Option<Box<Own>>,
 }
 
 /// What became of a task to be recorded.
@@ -212,6 +215,7 @@ pub(super) fn record(
         created: now,
         tags: &task.tags,
         hold,
+        own: task.own.as_deref(),
         origin: Origin::Ours {
             put_until: now.saturating_add(PUT_TIME),
         },
@@ -223,7 +227,7 @@ fn add(rows: &dyn Rows, task: &NewTask, now: Millis, jobs: Option<Jobs>) -> Resu
     let hold = task.unique.as_ref().map(|unique| {
         (
             unique.if_exists,
-            made_key::hold(unique, &task.content, &task.tube, now),
+            made_key::hold(unique, &task.content, task.own.as_deref(), &task.tube, now),
         )
     });
     if let Some((if_exists, hold)) = &hold
@@ -262,6 +266,7 @@ fn exists(
         tube: &task.tube,
         content: &task.content,
         tags: &task.tags,
+        own: task.own.as_deref(),
         priority: Some(task.priority),
         due: Some(task.due),
     };

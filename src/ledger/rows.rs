@@ -14,6 +14,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::own::Own;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -229,6 +230,9 @@ pub trait Rows: Reads {
     /// Has a task have a key that no other has.
     fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed>;
 
+    /// Has a task say that of its own attempts, or nothing.
+    fn set_own(&self, task: TaskId, own: Option<&Own>) -> Result<(), Failed>;
+
     /// Adds a task that waits; `None` if its uuid is another's.
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed>;
 
@@ -285,6 +289,9 @@ pub trait Rows: Reads {
 
     /// Writes how an attempt has ended.
     fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed>;
+
+    /// Forgets how a task's attempts up to that one have ended, and what they printed.
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed>;
 
     /// Writes what an attempt printed.
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed>;

@@ -28,6 +28,7 @@ mod filter;
 mod keys;
 mod minutes;
 mod operations;
+mod own;
 #[cfg(test)]
 mod plans;
 mod puts;

@@ -14,6 +14,7 @@
 use super::entry::Settlement;
 use super::error::Failed;
 use super::minutes::Sums;
+use super::read::SHOWN;
 use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows, Said};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -83,6 +84,12 @@ pub(super) fn end(
     })
 }
 
+/// So many of a task's attempts are kept, the newest, which is as many as are ever shown of one.
+const KEPT: i64 = SHOWN as i64;
+
+/// So many others may be there before they go.
+const AT_ONCE: i64 = 100;
+
 /// `why` a task is cancelled, if it is.
 fn write_end(
     rows: &dyn Rows,
@@ -123,6 +130,15 @@ fn write_end(
         outcome: &settlement.outcome,
         took: settlement.took,
     })?;
+    // A task that is tried without end would fill the store with how.
+    let number = settlement.id.number;
+    if number > KEPT && number % AT_ONCE == 0 {
+        let number = number.saturating_sub(KEPT);
+        rows.forget_attempts(AttemptId {
+            number,
+            ..settlement.id
+        })?;
+    }
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }

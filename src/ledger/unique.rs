@@ -13,6 +13,7 @@ use super::error::Failed;
 use super::rows::{Rows, TaskRow};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
+use crate::task::own::Own;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
 use crate::task::unique::Key;
@@ -110,6 +111,7 @@ pub(super) struct Given<'a> {
     pub tube: &'a TubeName,
     pub content: &'a Content,
     pub tags: &'a [Tag],
+    pub own: Option<&'a Own>,
     pub priority: Option<u32>,
     pub due: Option<Millis>,
 }
@@ -144,6 +146,10 @@ pub(super) fn give(
         rows.name_command(row.id, call.command.as_str())?;
     }
     rows.set_tags(row.id, given.tags)?;
+    // What it was to find in the environment goes with what it was given.
+    if row.own.as_deref() != given.own {
+        rows.set_own(row.id, given.own)?;
+    }
     if let Some(priority) = given.priority {
         rows.set_priority(row.id, priority)?;
     }

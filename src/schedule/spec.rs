@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cron::Cron;
 use crate::task::Millis;
 use crate::task::command::Content;
+use crate::task::own::Own;
 use crate::task::payload::Call;
 use crate::task::tag::Tag;
 use crate::tube::TubeName;
@@ -131,6 +132,8 @@ pub struct Template {
     pub ttr: u32,
     /// What the tasks are called.
     pub tags: Vec<Tag>,
+    /// What they say of their own attempts.
+    pub own: Option<Box<Own>>,
 }
 
 impl fmt::Display for Missed {
@@ -195,6 +198,9 @@ struct WrittenTemplate {
     priority: u32,
     ttr: u32,
     tags: Vec<String>,
+    /// As it stands in a task's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own: Option<String>,
 }
 
 impl Timing {
@@ -335,6 +341,7 @@ impl Template {
             priority: self.priority,
             ttr: self.ttr,
             tags: self.tags.iter().map(ToString::to_string).collect(),
+            own: self.own.as_ref().map(|own| own.written()),
         })
     }
 
@@ -367,6 +374,10 @@ impl Template {
             tags: tags
                 .collect::<Result<_, crate::task::tag::BadTag>>()
                 .map_err(|why| why.to_string())?,
+            own: match written.own {
+                Some(own) => Some(Box::new(Own::read(&own)?)),
+                None => None,
+            },
         })
     }
 }
@@ -421,6 +432,10 @@ mod tests {
                 content,
                 priority: 7,
                 ttr: 60,
+                own: Some(Box::new(Own {
+                    max_attempts: Some(crate::task::retry::Attempts::Endless),
+                    ..Own::default()
+                })),
                 tags: vec!["k=v".parse().unwrap()],
             };
             assert_eq!(Template::read(&template.written()), Ok(template));

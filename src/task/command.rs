@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
+use super::own::{Bounds, OutOfBounds, Own};
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
     TypeName,
@@ -34,6 +35,8 @@ pub struct Command {
     pub timeout: Option<Duration>,
     /// When it is tried again.
     pub retry: retry::Rules,
+    /// What its tasks may say of that, and of what they find in the environment.
+    pub bounds: Bounds,
     /// Gets the whole native body on stdin, and nothing of it in its argv, which may be too short for it.
     pub body_on_stdin: bool,
     /// Takes arguments that begin with a hyphen. A number below zero needs no such leave.
@@ -55,12 +58,56 @@ impl Command {
             cleanup: None,
             timeout: None,
             retry: retry::Rules::default(),
+            bounds: Bounds::default(),
             body_on_stdin: false,
             dash_arguments: false,
             options: Options::default(),
             on_failure: OnFailure::Delete,
             conditions: ByTube::default(),
         }
+    }
+}
+
+/// How a command's tasks are tried: of a command's keys those that `[defaults]` can have too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
+    /// When there is another.
+    pub retry: retry::Rules,
+    /// What tasks may say of that.
+    pub bounds: Bounds,
+    /// What becomes of the job of one that failed.
+    pub on_failure: OnFailure,
+}
+
+impl Command {
+    /// The same command, whose tasks are tried so.
+    #[must_use]
+    pub fn tried(self, tried: &Tried) -> Command {
+        Command {
+            timeout: tried.timeout,
+            retry: tried.retry.clone(),
+            bounds: tried.bounds.clone(),
+            on_failure: tried.on_failure,
+            ..self
+        }
+    }
+
+    /// The same command as it runs in a tube for a task that says something of its own attempts.
+    fn with(&self, own: &Own, tube: &TubeName) -> Result<Command, OutOfBounds> {
+        self.bounds
+            .allow(own, self.retry.max_attempts, self.timeout)?;
+        let mut with = self.clone();
+        with.retry.max_attempts = own.attempts().unwrap_or(with.retry.max_attempts);
+        with.retry.waits = own.waits.clone().or(with.retry.waits);
+        with.timeout = own.timeout.or(with.timeout);
+        if !own.environment.is_empty() {
+            let variables = own.environment.iter();
+            let variables = variables.map(|(name, value)| (name.to_string(), value.clone()));
+            with.conditions = with.conditions.with(tube, variables);
+        }
+        Ok(with)
     }
 }
 
@@ -174,6 +221,10 @@ pub struct Commands {
     raw_only: BTreeSet<TubeName>,
     /// Of what has no table of its own.
     conditions: ByTube,
+    /// The same.
+    tried: Option<Tried>,
+    /// How many attempts may be lost, where neither a command nor a tube says it.
+    usual_max_lost: Option<u32>,
 }
 
 impl Commands {
@@ -196,6 +247,12 @@ impl Commands {
             }
         }
         self.raw = raw;
+    }
+
+    /// Says how the tasks of what has no table of its own are tried.
+    pub fn set_defaults(&mut self, tried: Tried, max_lost: Option<u32>) {
+        self.tried = Some(tried);
+        self.usual_max_lost = max_lost;
     }
 
     /// Adds a command by its name, or by a pattern such as `app:*`.
@@ -243,9 +300,12 @@ impl Commands {
 
     /// The rules for a task of a tube; `None`: it may not run, or not any more.
     pub fn rules(&self, tube: &TubeName, plan: Option<&Plan>) -> retry::Rules {
-        let rules = plan.map_or_else(retry::Rules::default, |plan| plan.command.retry);
+        let rules = plan.map_or_else(retry::Rules::default, |plan| plan.command.retry.clone());
         retry::Rules {
-            max_lost: rules.max_lost.or_else(|| self.max_lost.get(tube).copied()),
+            max_lost: rules
+                .max_lost
+                .or_else(|| self.max_lost.get(tube).copied())
+                .or(self.usual_max_lost),
             ..rules
         }
     }
@@ -276,6 +336,7 @@ impl Commands {
                     tags: Vec::new(),
                     at: None,
                     unique: None,
+                    own: None,
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },
@@ -285,7 +346,11 @@ impl Commands {
     }
 
     /// Gives every body, of whatever form, to one command.
-    pub fn take_every_body(&mut self, name: String, mut command: Command) {
+    pub fn take_every_body(&mut self, name: String, command: Command) {
+        let mut command = match &self.tried {
+            Some(tried) => command.tried(tried),
+            None => command,
+        };
         command.conditions = self.conditions.clone();
         self.every_body = Some((name, command.into()));
     }
@@ -371,6 +436,35 @@ impl Commands {
             })
     }
 
+    /// The same of a task that says something of its own attempts.
+    pub fn plan_with(
+        &self,
+        uuid: Uuid,
+        tube: &TubeName,
+        content: &Content,
+        own: Option<&Own>,
+    ) -> Result<Plan, Refusal> {
+        let plan = self.plan(uuid, tube, content)?;
+        self.with(plan, own, tube)
+    }
+
+    fn with(&self, plan: Plan, own: Option<&Own>, tube: &TubeName) -> Result<Plan, Refusal> {
+        let Some(own) = own else {
+            return Ok(plan);
+        };
+        match plan.command.with(own, tube) {
+            Ok(command) => Ok(Plan {
+                command: command.into(),
+                ..plan
+            }),
+            Err(out) => Err(Refusal::OutOfBounds {
+                table: self.table(&plan.name).unwrap_or_else(|| plan.name.clone()),
+                command: plan.name,
+                out: Box::new(out),
+            }),
+        }
+    }
+
     fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
         if self.chooses_for(tube) {
             return self.plan_raw(tube, &call.to_body(uuid).into(), None);
@@ -416,8 +510,11 @@ impl Commands {
             Body::Refused(refusal) => Err(refusal),
             // It could not be read when its job came, and another configuration reads it.
             Body::Native(Native {
-                uuid: None, call, ..
-            }) => self.plan_call(task, tube, &call),
+                uuid: None,
+                call,
+                own,
+                ..
+            }) => self.with(self.plan_call(task, tube, &call)?, own.as_deref(), tube),
             // What can be run of these has become a call, or was another task's, before it came here.
             Body::Native(Native {
                 uuid: Some(uuid), ..

@@ -122,6 +122,20 @@ impl ByTube {
         &self.usual
     }
 
+    /// Those that hold in a tube, with these variables as well, whatever the others are.
+    #[must_use]
+    pub fn with(
+        &self,
+        tube: &TubeName,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> ByTube {
+        let mut conditions = Conditions::clone(self.of(tube));
+        let variables = variables.into_iter();
+        let set = variables.map(|(name, value)| (name, Variable::Set(value)));
+        conditions.variables.named.extend(set);
+        ByTube::new(conditions.into(), BTreeMap::new())
+    }
+
     /// Those that hold in a tube.
     pub fn of(&self, tube: &TubeName) -> &Arc<Conditions> {
         self.others.get(tube).unwrap_or(&self.usual)

@@ -7,16 +7,23 @@ use sha2::{Digest, Sha256};
 
 use super::Millis;
 use super::command::Content;
+use super::own::Own;
 use super::payload::{Call, OptionValue};
 use super::unique::{Hold, Key, Scope, Span, Unique};
 use crate::tube::TubeName;
 
 /// What the row of a task that is put now is to hold.
-pub fn hold(unique: &Unique, content: &Content, tube: &TubeName, now: Millis) -> Hold {
+pub fn hold(
+    unique: &Unique,
+    content: &Content,
+    own: Option<&Own>,
+    tube: &TubeName,
+    now: Millis,
+) -> Hold {
     Hold {
         key: match &unique.key {
             Some(key) => key.clone(),
-            None => key_of(content, tube),
+            None => key_of(content, own, tube),
         },
         span: match unique.scope {
             Scope::Waiting => Span::Waiting,
@@ -27,8 +34,9 @@ pub fn hold(unique: &Unique, content: &Content, tube: &TubeName, now: Millis) ->
 }
 
 /// The key of what a task asks for. Two calls have one if they lead to the same argv: the order of options is nothing,
-/// and a number counts as it is written. What a raw body asks for is its bytes, of its tube's command.
-pub fn key_of(content: &Content, tube: &TubeName) -> Key {
+/// and a number counts as it is written. What a raw body asks for is its bytes, of its tube's command. What a command
+/// is to find in its environment is a part of what is asked for, and how often or for how long is none.
+pub fn key_of(content: &Content, own: Option<&Own>, tube: &TubeName) -> Key {
     let mut hash = Sha256::new();
     match content {
         Content::Call(call) => hash.update(canonical(call)),
@@ -36,6 +44,13 @@ pub fn key_of(content: &Content, tube: &TubeName) -> Key {
             hash.update(tube.as_str());
             hash.update([0]);
             hash.update(body);
+        }
+    }
+    for (name, value) in own.iter().flat_map(|own| &own.environment) {
+        // A name of a variable has no control characters, and a value no NUL.
+        for part in [name.as_str(), value] {
+            hash.update([0]);
+            hash.update(part);
         }
     }
     Key::of_digest(hash.finalize().into())
@@ -69,7 +84,11 @@ mod tests {
         let Body::Native(native) = read(body.as_bytes()) else {
             panic!("{body} is no native body");
         };
-        super::key_of(&Content::Call(native.call), &"t".parse().unwrap())
+        super::key_of(
+            &Content::Call(native.call),
+            native.own.as_deref(),
+            &"t".parse().unwrap(),
+        )
     }
 
     #[test]
@@ -106,8 +125,8 @@ mod tests {
             r#"["c",["x"],{"a":"-0","b":true}]"#
         );
         let raw = Content::Raw("abc".into());
-        let key = super::key_of(&raw, &"t".parse().unwrap());
+        let key = super::key_of(&raw, None, &"t".parse().unwrap());
         assert_eq!(key.as_str().len(), 71);
-        assert_ne!(key, super::key_of(&raw, &"u".parse().unwrap()));
+        assert_ne!(key, super::key_of(&raw, None, &"u".parse().unwrap()));
     }
 }

@@ -16,10 +16,12 @@ use uuid::Uuid;
 
 mod about;
 mod body;
+mod complaint;
 mod described;
 mod excerpt;
 mod json;
 mod name;
+mod own;
 mod read;
 mod refusal;
 mod rules;

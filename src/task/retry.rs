@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use super::id::AttemptId;
 use super::state::{Loss, OUT_OF_MEMORY, Outcome};
+
+mod attempts;
+mod waits;
+
+pub use attempts::{Attempts, ENDLESS, Failing, RetryOn};
+pub use waits::{BadWaits, Jitter, Waits};
 
 /// `EX_DATAERR` of sysexits.h: the command says that trying again is no use.
 pub const EX_DATAERR: i32 = 65;
@@ -14,27 +21,47 @@ pub const MAX_LOST: u32 = 3;
 pub const MAX_SNOOZES: u32 = 100;
 
 /// How often a task is tried, and how long it waits in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Attempts in all, at least 1. Those that were interrupted or lost are not counted.
-    pub max_attempts: u32,
+    /// Attempts in all. Those that were interrupted or lost are not counted.
+    pub max_attempts: Attempts,
     /// So many attempts whose workers died, and the task is held to be what kills them. At least 1;
     /// [`MAX_LOST`] when `None`.
     pub max_lost: Option<u32>,
     /// So often the command may say "not now"; once more, and the task has failed.
     pub max_snoozes: u32,
-    /// The wait before the second attempt and those after it.
+    /// The wait before the second attempt and those after it, where there is no list.
     pub backoff: GrowingWait,
+    /// The same one by one.
+    pub waits: Option<Waits>,
+    /// By how much each may be longer.
+    pub jitter: Jitter,
+    /// After what there is a second attempt at all.
+    pub retry_on: RetryOn,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Rules {
-            max_attempts: 1,
+            max_attempts: Attempts::Most(1),
             max_lost: None,
             max_snoozes: MAX_SNOOZES,
             backoff: GrowingWait::default(),
+            waits: None,
+            jitter: Jitter::default(),
+            retry_on: RetryOn::default(),
         }
+    }
+}
+
+impl Rules {
+    /// How long a task waits after that attempt, when so many have failed.
+    fn wait(&self, failed: u32, attempt: AttemptId) -> Duration {
+        let wait = match &self.waits {
+            Some(waits) => waits.after(failed),
+            None => self.backoff.after(failed),
+        };
+        self.jitter.spread(wait, attempt)
     }
 }
 
@@ -45,7 +72,7 @@ pub struct GrowingWait {
     pub first: Duration,
     /// What each wait is multiplied by for the next one; at least 1.
     pub factor: u32,
-    /// No wait is longer.
+    /// No wait is longer, but for its jitter.
     pub max: Duration,
 }
 
@@ -94,9 +121,15 @@ pub enum Next {
     Wait(Duration),
 }
 
-/// Decides what becomes of a task, and what it has used up then.
-pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) {
+/// Decides what becomes of a task after that attempt, and what the task has used up then.
+pub fn next(
+    outcome: &Outcome,
+    rules: &Rules,
+    before: Budget,
+    attempt: AttemptId,
+) -> (Next, Budget) {
     let after = spent(outcome, before);
+    let again = |reason, failing| again(reason, failing, rules, after, attempt);
     let next = match outcome {
         Outcome::Exited(0) => Next::Done,
         Outcome::Cancelled(_) => Next::Cancelled,
@@ -111,11 +144,11 @@ pub fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) 
             failed(format!("its worker died {} times", after.lost))
         }
         Outcome::Lost(Loss::WorkerDied | Loss::WorkerHung) => Next::Wait(Duration::ZERO),
-        Outcome::Exited(code) => again(format!("exit code {code}"), rules, after),
-        Outcome::Signalled(signal) => again(format!("ended by signal {signal}"), rules, after),
-        Outcome::OutOfMemory => again(OUT_OF_MEMORY.into(), rules, after),
-        Outcome::TimedOut(_) => again("ran longer than its timeout".into(), rules, after),
-        Outcome::CouldNotStart { reason } => again(reason.clone(), rules, after),
+        Outcome::Exited(code) => again(format!("exit code {code}"), Failing::Exit),
+        Outcome::Signalled(signal) => again(format!("ended by signal {signal}"), Failing::Signal),
+        Outcome::OutOfMemory => again(OUT_OF_MEMORY.into(), Failing::Signal),
+        Outcome::TimedOut(_) => again("ran longer than its timeout".into(), Failing::Timeout),
+        Outcome::CouldNotStart { reason } => again(reason.clone(), Failing::Start),
         Outcome::GaveUp { reason, .. } => failed(reason.clone()),
         Outcome::Deferred { .. } if after.deferred > rules.max_snoozes => failed(format!(
             "it has put itself off {} times, and its max_snoozes is {}",
@@ -158,20 +191,41 @@ fn failed(reason: String) -> Next {
     Next::Failed { reason }
 }
 
-fn again(reason: String, rules: &Rules, after: Budget) -> Next {
-    if after.spent < rules.max_attempts {
-        Next::Wait(rules.backoff.after(after.spent))
-    } else if rules.max_attempts > 1 {
-        failed(format!("{reason}, in the last of {} attempts", after.spent))
-    } else {
+fn again(
+    reason: String,
+    failing: Failing,
+    rules: &Rules,
+    after: Budget,
+    attempt: AttemptId,
+) -> Next {
+    if rules.max_attempts == Attempts::Most(1) {
         failed(reason)
+    } else if !rules.retry_on.has(failing) {
+        let word = failing.word();
+        failed(format!(
+            "{reason}; it is not tried again, for retry_on has no \"{word}\""
+        ))
+    } else if rules.max_attempts.allow_another(after.spent) {
+        Next::Wait(rules.wait(after.spent, attempt))
+    } else {
+        failed(format!("{reason}, in the last of {} attempts", after.spent))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::id::TaskId;
     use super::super::state::Exit;
     use super::*;
+
+    const ATTEMPT: AttemptId = AttemptId {
+        task: TaskId(7),
+        number: 1,
+    };
+
+    fn next(outcome: &Outcome, rules: &Rules, before: Budget) -> (Next, Budget) {
+        super::next(outcome, rules, before, ATTEMPT)
+    }
 
     #[test]
     fn what_becomes_of_a_task() {
@@ -181,7 +235,8 @@ mod tests {
             reason: reason.into(),
         };
         let rules = Rules {
-            max_attempts: 3,
+            max_attempts: Attempts::Most(3),
+            jitter: Jitter::NONE,
             ..Rules::default()
         };
         let spent = |spent, lost| Budget {
@@ -281,7 +336,7 @@ mod tests {
     #[test]
     fn what_a_command_says_of_its_task() {
         let rules = Rules {
-            max_attempts: 3,
+            max_attempts: Attempts::Most(3),
             max_snoozes: 2,
             ..Rules::default()
         };
@@ -301,7 +356,7 @@ mod tests {
         assert_eq!(next(&not_now, &rules, put_off(2)), (failed, put_off(3)));
         let never = Rules {
             max_snoozes: 0,
-            ..rules
+            ..rules.clone()
         };
         let (then, _) = next(&not_now, &never, Budget::default());
         assert!(matches!(then, Next::Failed { .. }), "{then:?}");
@@ -345,5 +400,104 @@ mod tests {
             [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
         );
         assert_eq!(backoff.after(u32::MAX), backoff.max);
+    }
+
+    #[test]
+    fn a_list_is_followed_and_its_end_is_repeated() {
+        let minutes = [5, 10, 20].map(|minutes| Duration::from_secs(minutes * 60));
+        let rules = |max_attempts| Rules {
+            max_attempts,
+            waits: Some(Waits::new(&minutes).unwrap()),
+            jitter: Jitter::NONE,
+            ..Rules::default()
+        };
+        let table = [
+            (Attempts::Most(4), 0, Some(5)),
+            (Attempts::Most(4), 1, Some(10)),
+            (Attempts::Most(4), 2, Some(20)),
+            (Attempts::Most(4), 3, None),
+            (Attempts::Most(2), 1, None),
+            (Attempts::Most(6), 3, Some(20)),
+            (Attempts::Most(6), 4, Some(20)),
+            (Attempts::Most(6), 5, None),
+            (Attempts::Endless, 0, Some(5)),
+            (Attempts::Endless, 1_000_000, Some(20)),
+            (Attempts::Endless, u32::MAX, Some(20)),
+        ];
+        for (max_attempts, spent, minutes) in table {
+            let before = Budget {
+                spent,
+                ..Budget::default()
+            };
+            let (then, after) = next(&Outcome::Exited(1), &rules(max_attempts), before);
+            match minutes {
+                Some(minutes) => {
+                    let wait = Duration::from_secs(minutes * 60);
+                    assert_eq!(then, Next::Wait(wait), "{max_attempts} {spent}");
+                }
+                None => assert!(
+                    matches!(then, Next::Failed { .. }),
+                    "{max_attempts} {spent}"
+                ),
+            }
+            assert_eq!(after.spent, spent.saturating_add(1));
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_be_tried_again_fails_at_once_and_says_so() {
+        let killed = Exit::Signal(9);
+        let no_such = Outcome::CouldNotStart {
+            reason: "no such file".into(),
+        };
+        let table = [
+            (Outcome::Exited(1), Failing::Exit, "exit code 1"),
+            (Outcome::Signalled(11), Failing::Signal, "signal 11"),
+            (Outcome::OutOfMemory, Failing::Signal, "memory"),
+            (Outcome::TimedOut(killed), Failing::Timeout, "its timeout"),
+            (no_such, Failing::Start, "no such file"),
+        ];
+        for (outcome, failing, what) in table {
+            let only = |those: Vec<Failing>| Rules {
+                max_attempts: Attempts::Endless,
+                retry_on: RetryOn::these(those),
+                ..Rules::default()
+            };
+            let (then, _) = next(&outcome, &only(vec![failing]), Budget::default());
+            assert!(matches!(then, Next::Wait(_)), "{outcome:?}: {then:?}");
+            let others = Failing::ALL.into_iter().filter(|other| *other != failing);
+            let (then, after) = next(&outcome, &only(others.collect()), Budget::default());
+            let Next::Failed { reason } = then else {
+                panic!("{outcome:?}: {then:?}");
+            };
+            let word = format!("retry_on has no \"{}\"", failing.word());
+            assert!(reason.contains(what) && reason.ends_with(&word), "{reason}");
+            assert_eq!(after.spent, 1);
+        }
+        // A worker that dies is no failure of the command.
+        let none = Rules {
+            retry_on: RetryOn::these([]),
+            max_attempts: Attempts::Most(2),
+            ..Rules::default()
+        };
+        let lost = Outcome::Lost(Loss::WorkerDied);
+        let (then, _) = next(&lost, &none, Budget::default());
+        assert_eq!(then, Next::Wait(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_growing_wait_has_its_jitter_too() {
+        let rules = Rules {
+            max_attempts: Attempts::Most(2),
+            ..Rules::default()
+        };
+        let (then, _) = next(&Outcome::Exited(1), &rules, Budget::default());
+        let again = next(&Outcome::Exited(1), &rules, Budget::default());
+        assert_eq!(then, again.0);
+        let Next::Wait(wait) = then else {
+            panic!("{then:?}");
+        };
+        let usual = Duration::from_secs(10)..=Duration::from_secs(12);
+        assert!(usual.contains(&wait), "{wait:?}");
     }
 }

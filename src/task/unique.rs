@@ -145,7 +145,7 @@ impl FromStr for Scope {
 }
 
 /// A duration as bodies and people write it: `600` for seconds, `10m`, `1h 30m`, `7d`.
-fn millis(text: &str) -> Option<Millis> {
+pub(super) fn millis(text: &str) -> Option<Millis> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Millis::from(seconds).checked_mul(1000);
     }

@@ -8,3 +8,4 @@ mod errors;
 mod json;
 mod lines;
 mod manual;
+mod own;

@@ -13,6 +13,7 @@ mod entries;
 mod histories;
 mod minutes;
 mod model;
+mod own;
 mod printed;
 mod recovery;
 mod reports;
@@ -126,6 +127,13 @@ macro_rules! suite {
             entries::kicks_that_are_learnt_late_ask_for_nothing,
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
+            own::what_the_put_says_wins_over_the_command,
+            own::what_is_tried_without_end_goes_on,
+            own::of_very_many_attempts_the_newest_are_kept,
+            own::a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task,
+            own::what_a_command_finds_is_part_of_the_key_that_is_made,
+            own::what_is_beyond_its_bounds_is_refused_when_it_is_claimed,
+            own::another_producers_job_says_it_too,
             reports::how_far_an_attempt_is_is_kept_while_it_is_its_worker_s,
             reports::who_was_given_up_says_nothing_any_more,
             reports::a_result_comes_with_its_task_and_goes_with_it,
@@ -483,6 +491,7 @@ pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         unique: None,
+        own: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -522,6 +531,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         tags: Vec::new(),
         at: None,
         unique: None,
+        own: None,
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

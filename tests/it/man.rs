@@ -118,6 +118,22 @@ fn expected(toml: &str) -> Words {
         .map(|word| word.trim_matches('"').to_owned()))
 }
 
+/// What is described where commands are, and may stand in the defaults as well.
+const TRIED: [&str; 12] = [
+    "timeout",
+    "max_attempts",
+    "max_lost",
+    "max_snoozes",
+    "backoff",
+    "retry",
+    "retry_jitter",
+    "retry_on",
+    "task_max_attempts",
+    "task_timeout",
+    "task_environment",
+    "on_failure",
+];
+
 #[test]
 fn every_key_of_the_configuration_is_in_its_page() {
     let page = text("man/taskqueue.toml.5");
@@ -146,6 +162,11 @@ fn every_key_of_the_configuration_is_in_its_page() {
         let mut described = set(tags(section(&page, heading)));
         if toml.starts_with("[tubes.") || toml.starts_with("[commands.") && !toml.contains('{') {
             described.extend(shared.clone());
+        }
+        if heading == ".SS [defaults]" {
+            let named = section(&page, heading);
+            assert!(TRIED.iter().all(|key| named.contains(key)), "{named}");
+            described.extend(set(TRIED.map(str::to_owned)));
         }
         assert_eq!(described, expected(toml), "{heading}");
     }

@@ -30,6 +30,7 @@ mod logs;
 mod memory;
 mod orphans;
 mod others;
+mod own;
 mod put_off;
 mod reconcile;
 mod recovery;

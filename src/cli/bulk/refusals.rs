@@ -103,6 +103,7 @@ fn is_of_no_task(why: &Error) -> bool {
         | Error::Raw
         | Error::KeyTaken(_)
         | Error::Tag(_)
+        | Error::Own(_)
         | Error::Store(_) => false,
     }
 }

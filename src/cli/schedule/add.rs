@@ -86,6 +86,8 @@ pub struct Flags {
     /// Call its tasks so, to find them again: urgent, or customer=4711
     #[arg(long = "tag", value_name = "K[=V]")]
     tags: Vec<Tag>,
+    #[command(flatten)]
+    own: put::OwnFlags,
     /// Its jobs' priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -183,6 +185,9 @@ fn spec(flags: Flags) -> Result<Spec, Failure> {
             ttr: whole_seconds(flags.ttr).max(1),
             tags: tag::of_a_task(flags.tags)
                 .map_err(|why| Failure::usage(format!("--tag: {why}")))?,
+            own: Some(flags.own.own()?)
+                .filter(|own| !own.is_empty())
+                .map(Box::new),
         },
     })
 }

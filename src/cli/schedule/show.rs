@@ -188,6 +188,15 @@ pub fn show(flags: &ShowFlags, config: &Config) -> Result<(), Failure> {
     say("when", &when(spec, &zone))?;
     say("in words", &in_words(spec, &zone))?;
     say("makes", &makes(&spec.template))?;
+    if let Some(own) = &spec.template.own {
+        let env = match own.names() {
+            names if names.is_empty() => String::new(),
+            names => format!("env {}", names.join(",")),
+        };
+        let asks = [own.words(), env];
+        let asks: Vec<String> = asks.into_iter().filter(|said| !said.is_empty()).collect();
+        say("asks for", &asks.join(", "))?;
+    }
     say("missed", &missed(&spec.rules))?;
     say("overlap", &spec.rules.overlap.to_string())?;
     if spec.rules.jitter > 0 {

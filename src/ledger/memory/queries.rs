@@ -157,6 +157,7 @@ impl Tables {
                 due: row.due,
                 reason: row.reason.clone(),
                 cancel_asked: row.cancel_asked,
+                own: row.own.clone(),
                 priority: row.priority,
                 job: row
                     .pointer
@@ -198,6 +199,7 @@ pub(super) fn row(tables: &Tables, (id, row): (TaskId, &TaskRow)) -> rows::TaskR
         generation: row.generation,
         foreign: row.foreign.is_some(),
         scheduled: tables.fires().contains_key(&id),
+        own: row.own.clone(),
     }
 }
 

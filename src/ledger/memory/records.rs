@@ -7,6 +7,7 @@ use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::WorkerId;
+use crate::task::own::Own;
 use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
@@ -54,6 +55,8 @@ pub(super) struct TaskRow {
     pub later: bool,
     /// Its key, and for how long it has that.
     pub hold: Option<Hold>,
+    /// What it says of its own attempts.
+    pub own: Option<Box<Own>>,
 }
 
 impl TaskRow {

@@ -204,6 +204,17 @@ impl Tables {
         Ok(())
     }
 
+    /// With what they printed.
+    pub fn forget_attempts(&mut self, last: AttemptId) {
+        let first = AttemptId { number: 0, ..last };
+        let of = self.attempts().range(first..=last);
+        let forgotten: Vec<AttemptId> = of.map(|(id, _)| *id).collect();
+        for attempt in forgotten {
+            self.attempts.put(attempt, None);
+            self.output.put(attempt, None);
+        }
+    }
+
     pub fn add_output(&mut self, id: AttemptId, output: Captured) -> Result<(), Failed> {
         let is_new = self.output(id).is_none() && self.attempt(id).is_some();
         checks::output(id, &output, is_new)?;

@@ -22,6 +22,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::own::Own;
 use crate::task::retry::Budget;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -108,6 +109,13 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
+    fn set_own(&self, task: TaskId, own: Option<&Own>) -> Result<(), Failed> {
+        let mut tables = self.0.borrow_mut();
+        let own = own.cloned().map(Box::new);
+        tables.change(task, |_| true, |row| row.own = own)?;
+        Ok(())
+    }
+
     fn insert(&self, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
         let command = match row.content {
             Content::Call(call) => Some(call.command.as_str().to_owned()),
@@ -144,6 +152,7 @@ impl Rows for Transaction<'_> {
             put_until: None,
             later: false,
             hold: row.hold.cloned(),
+            own: row.own.cloned().map(Box::new),
         };
         match row.origin {
             Origin::Ours { put_until } => {
@@ -335,6 +344,11 @@ impl Rows for Transaction<'_> {
             took: ended.took,
         };
         tables.add_attempt(ended.id, row)
+    }
+
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed> {
+        self.0.borrow_mut().forget_attempts(last);
+        Ok(())
     }
 
     fn add_output(&self, attempt: AttemptId, output: &Captured) -> Result<(), Failed> {

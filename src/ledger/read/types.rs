@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::task::Millis;
 use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::own::Own;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -129,6 +130,8 @@ pub struct Task {
     pub reason: Option<String>,
     /// Since when it is to be cancelled, while it runs.
     pub cancel_asked: Option<Millis>,
+    /// What it says of its own attempts.
+    pub own: Option<Box<Own>>,
     /// Its job's priority.
     pub priority: u32,
     /// Its job's number, as last known.

@@ -7,6 +7,7 @@ use crate::ledger::read::Task;
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
+use crate::task::own::Own;
 use crate::task::report::Progress;
 use crate::task::resources::Resources;
 use crate::task::retry::Budget;
@@ -58,6 +59,8 @@ pub struct TaskRow {
     pub foreign: bool,
     /// It came of a schedule.
     pub scheduled: bool,
+    /// What it says of its own attempts.
+    pub own: Option<Box<Own>>,
 }
 
 impl TaskRow {
@@ -99,6 +102,8 @@ pub struct NewRow<'a> {
     pub tags: &'a [Tag],
     /// The key that no other is to have, which no other has.
     pub hold: Option<&'a Hold>,
+    /// What it says of its own attempts.
+    pub own: Option<&'a Own>,
     /// How it came.
     pub origin: Origin<'a>,
 }
@@ -369,6 +374,8 @@ pub struct ForeignJob {
     pub at: Option<Millis>,
     /// That it is not to become a task while another has its key.
     pub unique: Option<Unique>,
+    /// What it says of its task's own attempts.
+    pub own: Option<Box<Own>>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

@@ -34,6 +34,14 @@ pub(super) fn add(change: &Connection, ended: &EndedAttempt<'_>) -> Result<(), F
     Ok(())
 }
 
+/// What they printed goes with them.
+pub(super) fn forget(change: &Connection, last: AttemptId) -> Result<(), Failed> {
+    change
+        .prepare_cached("DELETE FROM attempts WHERE task = ?1 AND number <= ?2")?
+        .execute(params![last.task, last.number])?;
+    Ok(())
+}
+
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }

@@ -19,16 +19,17 @@ pub(super) const LAPSED: &str =
      WHERE unique_key = ?1 AND unique_until <= ?2
         AND (status = 'waiting' OR (status = 'running' AND unique_while = 'unfinished') OR unique_while = 'until')";
 
-/// A file of an earlier version, which is only put into, cannot say it.
+/// A file of an earlier version, which is only put into, cannot say it, or has no column for all that is read of who
+/// has a key.
 fn has_keys(look: &Connection) -> Result<(), Failed> {
     let has_column = look
-        .prepare_cached("SELECT 1 FROM pragma_table_info('tasks') WHERE name = 'unique_key'")?
+        .prepare_cached("SELECT 1 FROM pragma_table_info('tasks') WHERE name = 'own'")?
         .exists([])?;
     match has_column {
         true => Ok(()),
         false => Err(Failed::Trouble {
-            what: "it is of an earlier version, which knows no keys of tasks: --unique needs it up to date, and what \
-                   is started next without that a worker of the earlier version lives brings it up to date"
+            what: "it is of an earlier version, and --unique needs it up to date: what is started next without that a \
+                   worker of the earlier version lives brings it up to date"
                 .into(),
         }),
     }

@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, keys, minutes, puts, read, recover, reports, schedules,
-    tags, tasks, workers,
+    Connected, attempts, cleanup, filter, keys, minutes, own, puts, read, recover, reports,
+    schedules, tags, tasks, workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
@@ -23,6 +23,7 @@ use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::output::Captured;
+use crate::task::own::Own;
 use crate::task::refused::Keep;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -251,6 +252,10 @@ impl Rows for Connected<'_> {
         keys::holder(self.0, key, now)
     }
 
+    fn set_own(&self, task: TaskId, own: Option<&Own>) -> Result<(), Failed> {
+        own::set(self.0, task, own)
+    }
+
     fn set_hold(&self, task: TaskId, hold: &Hold) -> Result<(), Failed> {
         keys::set(self.0, task, hold)
     }
@@ -313,6 +318,10 @@ impl Rows for Connected<'_> {
         started: Millis,
     ) -> Result<(), Failed> {
         tasks::note_begun(self.0, attempt, owner, started)
+    }
+
+    fn forget_attempts(&self, last: AttemptId) -> Result<(), Failed> {
+        attempts::forget(self.0, last)
     }
 
     fn add_attempt(&self, ended: &EndedAttempt<'_>) -> Result<(), Failed> {

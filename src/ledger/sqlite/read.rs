@@ -15,6 +15,7 @@ use crate::ledger::read::{Attempt, Filter, Key, Task};
 use crate::ledger::rows::{Each, Listed, Newest};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId};
+use crate::task::own::Own;
 use crate::task::resources::Resources;
 use crate::task::state::Status;
 use crate::task::tag::Tag;
@@ -30,7 +31,7 @@ const COLUMNS: &str =
         NULL),
     (SELECT json_group_array(json_array(name, value)) FROM
         (SELECT name, value FROM tags WHERE task = tasks.id ORDER BY name)),
-    cancel_asked, unique_key, (SELECT schedule FROM fires WHERE task = tasks.id)";
+    cancel_asked, unique_key, (SELECT schedule FROM fires WHERE task = tasks.id), own";
 
 pub(super) fn page(
     look: &Connection,
@@ -170,7 +171,7 @@ fn listed(
         command: text(row, 3)?,
         arguments: some_text(row, 4)?,
         options: some_text(row, 5)?,
-        body: row.get(22)?,
+        body: row.get(23)?,
         body_size: row.get(6)?,
         tags: tags(row, 18)?,
         key: text(row, 20)?,
@@ -179,12 +180,14 @@ fn listed(
         due: row.get(8)?,
         reason: text(row, 9)?,
         cancel_asked: row.get(19)?,
+        // What makes no sense keeps no task from being shown: whoever claims the task refuses it for that.
+        own: text(row, 22)?.and_then(|own| Own::read(&own).ok().map(Box::new)),
         priority: row.get(10)?,
         job: row.get(11)?,
         created: row.get(12)?,
         started: row.get(13)?,
         finished: row.get(14)?,
-        // They are counted from 1, and none is ever deleted by itself.
+        // They are counted from 1, also those that were forgotten.
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
         report: reports::of(&mut beside.report, id, whole)?,

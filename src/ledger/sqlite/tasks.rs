@@ -7,6 +7,7 @@ use super::cleanup::note_newest;
 use super::columns::{column, some_text, text};
 use super::error::nonsense;
 use super::keys;
+use super::own;
 use super::puts;
 use super::tags;
 use crate::broker::JobId;
@@ -24,7 +25,8 @@ const SELECT_TASK: &str =
     "SELECT id, uuid, tasks.tube, status, due, foreign_jobs.task IS NOT NULL, command, arguments, options, body,
     priority, ttr, attempt, spent, lost, owner, started, coalesce(foreign_jobs.kicks, task_jobs.kicks, 0),
     coalesce(puts.generation, task_jobs.generation, 0), worker, ahead,
-    status = 'waiting' AND reason IS NOT NULL, deferred, EXISTS (SELECT 1 FROM fires WHERE fires.task = tasks.id)
+    status = 'waiting' AND reason IS NOT NULL, deferred, EXISTS (SELECT 1 FROM fires WHERE fires.task = tasks.id),
+    own
     FROM tasks
     LEFT JOIN foreign_jobs ON foreign_jobs.task = id
     LEFT JOIN task_jobs ON task_jobs.task = id AND task_jobs.broker = 1
@@ -151,6 +153,9 @@ pub(super) fn insert(change: &Connection, row: &NewRow<'_>) -> Result<Option<Tas
     tags::add(change, id, row.tags)?;
     if let Some(hold) = row.hold {
         keys::set(change, id, hold)?;
+    }
+    if row.own.is_some() {
+        own::set(change, id, row.own)?;
     }
     match row.origin {
         Origin::Ours { put_until } => puts::first(change, id, row.tube, put_until)?,
@@ -443,6 +448,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
         (row.get(15)?, row.get(16)?, row.get(17)?, row.get(18)?);
     let (worker, ahead, is_parked) = (row.get(19)?, row.get(20)?, row.get(21)?);
     let scheduled = row.get(23)?;
+    let own = own::of(id, row.get_ref(24)?.as_str_or_null()?);
     let read = || {
         Ok(TaskRow {
             id,
@@ -465,6 +471,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<TaskRow, Failed>> {
             generation,
             foreign,
             scheduled,
+            own: own?,
         })
     };
     Ok(read())

@@ -16,6 +16,7 @@ fn spec(timing: Timing, rules: Rules) -> Spec {
             priority: 1,
             ttr: 1,
             tags: Vec::new(),
+            own: None,
         },
     }
 }

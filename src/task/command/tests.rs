@@ -1,6 +1,8 @@
 use super::super::payload::{OptionName, Source};
 use super::*;
 
+mod own;
+
 const BODY: &[u8] = br#"Acme\Task::{"taskIdentifier":"12","message":"hello","wait":"1"}"#;
 
 fn commands(with_type: bool) -> Commands {

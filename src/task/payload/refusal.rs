@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::rules::BadName;
 use super::type_name::TypeName;
+use crate::task::own::{BadOwn, OutOfBounds};
 use crate::task::tag::BadTag;
 use crate::task::unique::BadKey;
 
@@ -30,8 +31,8 @@ pub enum Refusal {
     },
     /// A key that has no meaning; a misspelt one must not be ignored.
     #[error(
-        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options \
-         and tags"
+        "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options, \
+         tags, at, unique, max_attempts, retry, timeout and env"
     )]
     UnknownKey {
         /// The key.
@@ -98,6 +99,16 @@ pub enum Refusal {
         place: Place,
         /// The type that it has.
         found: &'static str,
+        /// What may stand there.
+        wanted: &'static str,
+    },
+    /// A value that means nothing there, though its type may.
+    #[error("{place} is {text}, not {wanted}")]
+    NotOneOf {
+        /// Where it stands.
+        place: Place,
+        /// What stands there.
+        text: String,
         /// What may stand there.
         wanted: &'static str,
     },
@@ -171,6 +182,22 @@ pub enum Refusal {
         allowed: Vec<String>,
         /// Those that it was given and may not be, in their order.
         refused: Vec<String>,
+    },
+    /// What a task is to say of its own attempts, and makes no sense.
+    #[error("the payload's {0}")]
+    Own(BadOwn),
+    /// The configuration does not let tasks of the command say so much of their own attempts.
+    #[error(
+        "the task asks for {}, and the command {command} allows {}; to allow it, write {} under [commands.{table:?}]",
+        .out.says, .out.allowed, .out.key
+    )]
+    OutOfBounds {
+        /// The command's name.
+        command: String,
+        /// What stands in the configuration: its name, or a pattern.
+        table: String,
+        /// What the task says, and what it may say.
+        out: Box<OutOfBounds>,
     },
     /// The configuration says which commands the tube runs, and this is none of them.
     #[error(

@@ -385,6 +385,7 @@ proptest! {
             tags: Vec::new(),
             at: None,
             unique: None,
+            own: None,
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

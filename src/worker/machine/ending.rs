@@ -117,7 +117,7 @@ impl Machine {
             (Some(_), well @ Outcome::Exited(0)) | (None, well) => well,
             (Some(_), other) => other.called_off(),
         };
-        let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget);
+        let (next, budget) = retry::next(&outcome, &facts.command.retry, facts.budget, facts.id);
         let (next, budget) = match (called_off, next) {
             (Some(_), Next::Failed { .. } | Next::Wait(_)) => (Next::Cancelled, facts.budget),
             (_, next) => (next, budget),

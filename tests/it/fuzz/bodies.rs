@@ -19,7 +19,8 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let cases = corpus::load(Uuid::from_u128(1), Uuid::from_u128(2));
     let mut seeds: Vec<Vec<u8>> = cases.into_iter().map(|case| case.body).collect();
     seeds.retain(|seed| seed.len() < LONGEST);
-    let good: [&[u8]; 6] = [
+    let good: [&[u8]; 7] = [
+        br#"{"taskqueue":1,"command":"x","max_attempts":7,"retry":["1h 5m",10,0.5],"timeout":"2d","env":{"A_1":"x","b":2}}"#,
         br#"{"taskqueue":1,"command":"x","tags":["urgent","b=2","a=\u0031=","\u00e4"]}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-0000000000aF","store":"00000000-0000-7000-8000-000000000001"}"#,
         br#"{"taskqueue":1,"uuid":"00000000-0000-7000-8000-0000000000aF","store":"00000000-0000-7000-8000-000000000001","for":"a"}"#,
@@ -206,6 +207,10 @@ fn written_body() -> impl Strategy<Value = Vec<u8>> {
         r#""arguments""#,
         r#""tags""#,
         r#""at""#,
+        r#""max_attempts""#,
+        r#""timeout""#,
+        r#""retry""#,
+        r#""env""#,
         r#""other""#,
         r#""\ud800""#,
         r#""Command""#,
@@ -261,6 +266,7 @@ fn program(body: &[u8]) -> Meaning {
             tags,
             at,
             unique: _,
+            own: _,
         }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
             Meaning::Native(uuid, asked(&call), tags, at)
@@ -329,6 +335,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             tags: Vec::new(),
             at: None,
             unique: None,
+            own: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::json::Json;
+use super::own;
 
 /// What a body asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub fn meaning(body: &[u8]) -> Meaning {
     }
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 13] = [
     "taskqueue",
     "uuid",
     "store",
@@ -56,6 +57,10 @@ const KEYS: [&str; 9] = [
     "options",
     "tags",
     "at",
+    "max_attempts",
+    "retry",
+    "timeout",
+    "env",
     // Of pointers alone, whatever it says.
     "for",
 ];
@@ -112,7 +117,14 @@ fn native(members: &[(Option<String>, Json)]) -> Option<Meaning> {
         Some(at) => Some(time(at.text()?)?),
         None => None,
     };
-    Some(Meaning::Native(id, asked, tags, at))
+    let own = own::Said {
+        max_attempts: get("max_attempts"),
+        retry: get("retry"),
+        timeout: get("timeout"),
+        env: get("env"),
+    };
+    own.is_right()
+        .then_some(Meaning::Native(id, asked, tags, at))
 }
 
 /// As RFC 3339 has it: so many characters, and then an offset.

@@ -181,6 +181,7 @@ impl World {
                 }
                 let task = NewTask {
                     unique: None,
+                    own: None,
                     tags: Vec::new(),
                     uuid,
                     tube: tube("t"),
@@ -234,10 +235,11 @@ impl World {
                 let mut settlement =
                     super::settlement(&attempt, outcome.clone(), retry::Next::Done);
                 let rules = Rules {
-                    max_attempts: 2,
+                    max_attempts: 2.into(),
                     ..Rules::default()
                 };
-                (settlement.next, settlement.budget) = retry::next(outcome, &rules, attempt.budget);
+                (settlement.next, settlement.budget) =
+                    retry::next(outcome, &rules, attempt.budget, attempt.id);
                 settlement.finished = self.now;
                 drop(attempt);
                 let entry = Entry {

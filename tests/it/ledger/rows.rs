@@ -52,6 +52,7 @@ pub fn a_transaction_that_fails_leaves_nothing(new: New) {
     let row = NewRow {
         tags: &[],
         hold: None,
+        own: None,
         uuid: Uuid::now_v7(),
         tube: &tube("t"),
         content: &content,
@@ -319,6 +320,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
         unique: None,
+        own: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -579,6 +581,7 @@ pub fn what_is_due_much_later_has_no_job_until_it_is_near(new: New) {
     let t = tube("t");
     let task = |due| NewTask {
         unique: None,
+        own: None,
         tags: Vec::new(),
         uuid: Uuid::now_v7(),
         tube: tube("t"),

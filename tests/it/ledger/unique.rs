@@ -27,6 +27,7 @@ fn unique(key: &str, scope: Scope, if_exists: IfExists) -> Unique {
 fn task(argument: &str, unique: Unique) -> NewTask {
     NewTask {
         unique: Some(unique),
+        own: None,
         tags: Vec::new(),
         uuid: Uuid::now_v7(),
         tube: tube("t"),

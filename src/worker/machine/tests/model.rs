@@ -178,7 +178,7 @@ impl Model {
         let journals = batch_journal::memory::Memory::new();
         let mut commands = Commands::default();
         let mut command = stage::client();
-        command.retry.max_attempts = 3;
+        command.retry.max_attempts = 3.into();
         command.retry.max_lost = Some(1000);
         command.retry.max_snoozes = 2;
         command.retry.backoff.first = Duration::from_millis(500);
@@ -340,6 +340,7 @@ impl Model {
             let uuid = Uuid::from_u128(u128::from(ours));
             let task = NewTask {
                 unique: None,
+                own: None,
                 tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),

@@ -312,7 +312,7 @@ impl World {
                     true => stage::client(),
                     false => Command::new(vec!["job".into()]),
                 };
-                command.retry.max_attempts = 1 + u32::try_from(self.tape.pick(3)).unwrap();
+                command.retry.max_attempts = (1 + u32::try_from(self.tape.pick(3)).unwrap()).into();
                 command.on_failure = match self.tape.pick(2) {
                     0 => OnFailure::Delete,
                     _ => OnFailure::Bury,

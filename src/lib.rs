@@ -66,7 +66,7 @@ pub mod zone;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
-    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt, Status,
+    Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, IfParentFails, Logged, Put, Queue, Receipt, Status,
     Tag, Task, Unique, Waited,
 };
 pub use task::id::TaskId;

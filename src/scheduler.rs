@@ -328,6 +328,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
             due: now,
             tags,
             unique: None,
+            after: None,
         },
         nominal: None,
         scheduled_for: None,

@@ -95,6 +95,7 @@ impl Writer {
 fn task(uuid: Uuid) -> NewTask {
     NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: TUBE.parse().unwrap(),

@@ -12,6 +12,7 @@ use super::put::{Order, put_all};
 use super::{Failure, number};
 use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
+use crate::task::after::Links;
 use crate::tube::TubeName;
 
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ pub struct WorkFlags {
 pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
     let order = Order {
         unique: None,
+        after: Links::default(),
         tube: flags.use_tube,
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,

@@ -8,6 +8,7 @@ use super::entry::Settlement;
 use super::error::{Error, Failed};
 use super::rows::{Ends, Of, Ran, Rows};
 use super::{Ledger, Millis};
+use crate::task::id::TaskId;
 use crate::task::retry::Next;
 use crate::task::state::Outcome;
 
@@ -58,9 +59,19 @@ impl Ledger {
 
 /// What ended in a transaction.
 #[derive(Debug, Default)]
-pub(super) struct Sums(RefCell<BTreeMap<Of, Ends>>);
+pub(super) struct Sums(RefCell<BTreeMap<Of, Ends>>, RefCell<Vec<TaskId>>);
 
 impl Sums {
+    /// A task has ended, or waits again, for which others wait: they are to hear of that.
+    pub fn has_ended(&self, task: TaskId) {
+        self.1.borrow_mut().push(task);
+    }
+
+    /// Those tasks.
+    pub fn take_ended(&self) -> Vec<TaskId> {
+        self.1.take()
+    }
+
     /// Counts an attempt that has ended.
     pub fn add(&self, settlement: &Settlement, ran: &Ran) {
         let Settlement {

@@ -264,7 +264,12 @@ impl Commands {
 
     /// Reads a body, also one whose type is configured: that is a native one without a uuid then.
     pub fn read(&self, body: &[u8]) -> Body {
-        let read = payload::read(body);
+        let read = match payload::read(body) {
+            Body::Native(native) if native.links.is_of_a_batch() => {
+                Body::Refused(Refusal::NotOfABatch)
+            }
+            read => read,
+        };
         let (Body::Other(_), Some(described)) = (&read, Described::split(body)) else {
             return read;
         };
@@ -276,6 +281,7 @@ impl Commands {
                     tags: Vec::new(),
                     at: None,
                     unique: None,
+                    links: super::after::Links::default(),
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },

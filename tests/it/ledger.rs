@@ -483,6 +483,7 @@ pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -522,6 +523,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         tags: Vec::new(),
         at: None,
         unique: None,
+        after: None,
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

@@ -167,6 +167,8 @@ impl Tables {
                 attempts_total: row.attempt.unsigned_abs(),
                 attempts,
                 report: self.report(task).map(|said| reported(said, with_body)),
+                waits_for: None,
+                kin: None,
             },
             owner: row.owner,
         }
@@ -195,6 +197,7 @@ pub(super) fn row((id, row): (TaskId, &TaskRow)) -> rows::TaskRow {
         kicks: row.kicks,
         generation: row.generation,
         foreign: row.foreign.is_some(),
+        has_parents: row.kin.has_parents,
     }
 }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::broker::JobId;
+use crate::ledger::rows::Kin;
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -54,6 +55,8 @@ pub(super) struct TaskRow {
     pub later: bool,
     /// Its key, and for how long it has that.
     pub hold: Option<Hold>,
+    /// Whether it has to do with others.
+    pub kin: Kin,
 }
 
 impl TaskRow {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::broker::JobId;
 use crate::ledger::read::Task;
 use crate::task::Millis;
+use crate::task::after::After;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::report::Progress;
@@ -56,6 +57,8 @@ pub struct TaskRow {
     pub generation: i64,
     /// It came by its producer's own job.
     pub foreign: bool,
+    /// It waits, or has waited, for others.
+    pub has_parents: bool,
 }
 
 impl TaskRow {
@@ -367,6 +370,8 @@ pub struct ForeignJob {
     pub at: Option<Millis>,
     /// That it is not to become a task while another has its key.
     pub unique: Option<Unique>,
+    /// That the task is to wait for others.
+    pub after: Option<After>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

@@ -1,6 +1,7 @@
 //! What a body can be, once it has been read.
 
 use crate::task::Millis;
+use crate::task::after::Links;
 use crate::task::tag::Tag;
 use crate::task::unique::Unique;
 use uuid::Uuid;
@@ -86,6 +87,8 @@ pub struct Native {
     pub at: Option<Millis>,
     /// That it is not to be put while another has its key.
     pub unique: Option<Unique>,
+    /// What it has to do with others.
+    pub links: Links,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

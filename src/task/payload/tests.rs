@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::after::Links;
 
 /// The reason why a body is refused.
 fn refused(body: &str) -> String {
@@ -385,6 +386,7 @@ proptest! {
             tags: Vec::new(),
             at: None,
             unique: None,
+            links: Links::default(),
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

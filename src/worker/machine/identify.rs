@@ -103,7 +103,7 @@ pub fn identify(
     now: Now,
 ) -> Identified {
     let body = &reservation.body;
-    let (uuid, content, tags, at, unique) = match foreign {
+    let (uuid, content, tags, at, (unique, after)) = match foreign {
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
@@ -118,16 +118,21 @@ pub fn identify(
                 tags,
                 at,
                 unique,
+                links,
             } = native;
-            (uuid, Content::Call(call), tags, at, unique)
+            (uuid, Content::Call(call), tags, at, (unique, links.after()))
         }
-        Foreign::Unread => (None, Content::Unread(body.clone()), Vec::new(), None, None),
+        Foreign::Unread => {
+            let content = Content::Unread(body.clone());
+            (None, content, Vec::new(), None, (None, None))
+        }
     };
     let kicks = Some(known.stats.kicks);
     let job = ForeignJob {
         tags,
         at,
         unique,
+        after,
         ..foreign_job(body, content, known, now.wall)
     };
     Identified::Here(Box::new(JobRef {
@@ -149,6 +154,7 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
         tags: Vec::new(),
         at: None,
         unique: None,
+        after: None,
         body: body.clone(),
         hash: fingerprint(body),
         instance: known.instance,

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use taskqueue::task::after::Links;
 use taskqueue::task::payload::{Argument, Body, Call, Native, Pointer, argv, read};
 use uuid::Uuid;
 
@@ -261,6 +262,7 @@ fn program(body: &[u8]) -> Meaning {
             tags,
             at,
             unique: _,
+            links: _,
         }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
             Meaning::Native(uuid, asked(&call), tags, at)
@@ -329,6 +331,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             tags: Vec::new(),
             at: None,
             unique: None,
+            links: Links::default(),
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -327,6 +327,7 @@ pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
     let uuid = Uuid::now_v7();
     let task = NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -512,6 +513,7 @@ pub fn a_task_is_added_once(new: New) {
     let mut ledger = new();
     let task = |argument: &str, uuid| NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),

@@ -181,6 +181,7 @@ impl World {
                 }
                 let task = NewTask {
                     unique: None,
+                    after: None,
                     tags: Vec::new(),
                     uuid,
                     tube: tube("t"),

@@ -319,6 +319,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     put(&mut ledger.db, NOW);
     let raw = |uuid| NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -579,6 +580,7 @@ pub fn what_is_due_much_later_has_no_job_until_it_is_near(new: New) {
     let t = tube("t");
     let task = |due| NewTask {
         unique: None,
+        after: None,
         tags: Vec::new(),
         uuid: Uuid::now_v7(),
         tube: tube("t"),

@@ -24,6 +24,7 @@ fn made(nominal: Option<Millis>) -> Made {
     Made {
         task: NewTask {
             unique: None,
+            after: None,
             uuid: Uuid::now_v7(),
             tube: tube("t"),
             content: Content::Call(call("1")),

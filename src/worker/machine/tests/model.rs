@@ -340,6 +340,7 @@ impl Model {
             let uuid = Uuid::from_u128(u128::from(ours));
             let task = NewTask {
                 unique: None,
+                after: None,
                 tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),

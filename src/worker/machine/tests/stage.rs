@@ -193,6 +193,7 @@ pub fn attempt(
         },
         foreign,
         scheduled: None,
+        parents: Vec::new(),
         ahead,
     })
 }

@@ -85,6 +85,14 @@ fn queries_go_by_their_indices() {
         (schedules::HAS_FIRED.into(), "fires USING"),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
+            kin::PARENTS.into(),
+            "INDEX edges_child (child=? AND parent>?)",
+        ),
+        (
+            kin::CHILDREN.into(),
+            "edges USING PRIMARY KEY (parent=? AND child>?)",
+        ),
+        (
             minutes::ENDS.into(),
             "minutes USING PRIMARY KEY (minute>? AND minute<?)",
         ),
@@ -247,7 +255,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
-        "tasks", "tasks",
+        "tasks", "tasks", "tasks", "tasks",
     ];
     assert_eq!(parents, expected);
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker};
 use crate::clock::now;
-use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::pace::PAUSE;
+use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Millis, Store};
 use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::process::environment::Environment;

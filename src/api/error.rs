@@ -49,7 +49,9 @@ pub enum Error {
     #[error("{0}; it was not recorded")]
     NotAfter(NotAfter),
     /// One is to wait for another that was to be put with it, and is not. Nothing was recorded.
-    #[error("{by} is to wait for {reference}, and nothing that is put with it has that reference; nothing was recorded")]
+    #[error(
+        "{by} is to wait for {reference}, and nothing that is put with it has that reference; nothing was recorded"
+    )]
     NoSuchReference {
         /// Which waits: its own reference, or its place.
         by: String,

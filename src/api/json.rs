@@ -21,8 +21,8 @@ use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
 use crate::ledger::{Millis, read};
-use crate::task::state::Status;
 use crate::task::id::TaskId;
+use crate::task::state::Status;
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {

@@ -22,7 +22,8 @@ pub(super) fn waits_for(puts: &[Put]) -> Result<Vec<Option<WaitsFor>>, Error> {
     for (place, put) in puts.iter().enumerate() {
         all.push(one(&put.links, &references, || named(place))?);
     }
-    let beside = |one: &Option<WaitsFor>| one.as_ref().map_or_else(Vec::new, |one| one.beside.clone());
+    let beside =
+        |one: &Option<WaitsFor>| one.as_ref().map_or_else(Vec::new, |one| one.beside.clone());
     let graph: Vec<Vec<usize>> = all.iter().map(beside).collect();
     match ordered(&graph) {
         Ok(_) => Ok(all),

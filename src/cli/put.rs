@@ -126,7 +126,13 @@ pub struct Flags {
     /// cancel: it is cancelled, and waits again if that task is regenerated. run: it runs once all of them have ended.
     /// hold: it waits until that task has ended well after all, or until taskqueue run-now. With --after-any that is
     /// asked when none of them is done
-    #[arg(long, value_name = "WHAT", requires = "after", default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        requires = "after",
+        default_value_t,
+        hide_default_value = true
+    )]
     if_parent_fails: IfParentFails,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]

@@ -69,7 +69,11 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let id = match flags.ids.as_slice() {
         [one] => *one,
         _ if flags.result => return result::run(&flags.ids, config),
-        _ => return Err(Failure::usage("one task is shown at a time; several with --result")),
+        _ => {
+            return Err(Failure::usage(
+                "one task is shown at a time; several with --result",
+            ));
+        }
     };
     if flags.result {
         return result::run(&flags.ids, config);

@@ -78,7 +78,10 @@ pub(super) fn tell(
         now,
         jobs,
         left: SOME,
-        parents: parents.into_iter().map(|id| (id, TaskId::BEFORE_ALL)).collect(),
+        parents: parents
+            .into_iter()
+            .map(|id| (id, TaskId::BEFORE_ALL))
+            .collect(),
         heard: Heard::default(),
     };
     loop {
@@ -161,7 +164,15 @@ impl Telling<'_> {
         let verdict = judge(awaiting.terms, awaiting.counts);
         let because = end.map(|end| reason(parent, end));
         let todo = act(awaiting.stands, verdict);
-        let told = do_to(rows, child, &mut awaiting, todo, because.as_deref(), self.now, self.jobs)?;
+        let told = do_to(
+            rows,
+            child,
+            &mut awaiting,
+            todo,
+            because.as_deref(),
+            self.now,
+            self.jobs,
+        )?;
         rows.set_awaiting(child, &awaiting)?;
         Ok(told)
     }

@@ -18,8 +18,8 @@ use super::unique;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
 use crate::task::Millis;
-use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::after::MOST_PARENTS;
+use crate::task::command::{Commands, Content, OnFailure, Plan};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::made_key;
 use crate::task::output::Captured;
@@ -465,9 +465,7 @@ impl Writing<'_> {
 
     /// All that a task has waited for.
     fn parents(&self, task: TaskId) -> Result<Vec<TaskId>, Failed> {
-        let parents = self
-            .rows
-            .parents(task, TaskId::BEFORE_ALL, MOST_PARENTS)?;
+        let parents = self.rows.parents(task, TaskId::BEFORE_ALL, MOST_PARENTS)?;
         Ok(parents.into_iter().map(|edge| edge.task).collect())
     }
 

@@ -123,7 +123,9 @@ pub enum NotAfter {
     #[error("what it is to wait for was not recorded")]
     ParentRefused,
     /// It is one of several that wait for each other, of which one is to wait for what is not there.
-    #[error("it is put with others that wait for each other, of which one cannot wait for task {parent}, for there is none")]
+    #[error(
+        "it is put with others that wait for each other, of which one cannot wait for task {parent}, for there is none"
+    )]
     OtherRefused {
         /// What that is.
         parent: TaskId,

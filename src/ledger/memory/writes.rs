@@ -13,8 +13,8 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy, Recorded,
-    Rows, Said,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy,
+    Recorded, Rows, Said,
 };
 use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
 use crate::ledger::worker::NewWorker;

@@ -122,7 +122,10 @@ impl KinReads for Connected<'_> {
             .0
             .prepare_cached(sql)?
             .query_row(params![task, most], |row| {
-                let count = |at| row.get::<_, i64>(at).map(|n| usize::try_from(n).unwrap_or(0));
+                let count = |at| {
+                    row.get::<_, i64>(at)
+                        .map(|n| usize::try_from(n).unwrap_or(0))
+                };
                 Ok((count(0)?, count(1)?))
             })?)
     }
@@ -200,9 +203,7 @@ impl KinRows for Connected<'_> {
             .execute(params![parent, child, ended.map(ParentEnd::as_str)])?;
         if added > 0 {
             self.0
-                .prepare_cached(
-                    "UPDATE tasks SET children = 1 WHERE id = ?1 AND children IS NULL",
-                )?
+                .prepare_cached("UPDATE tasks SET children = 1 WHERE id = ?1 AND children IS NULL")?
                 .execute([parent])?;
         }
         Ok(added > 0)

@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, read, recover, schedules, tasks, workers};
+use super::{cleanup, filter, kin, minutes, puts, read, recover, schedules, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};

@@ -12,9 +12,7 @@ use super::puts;
 use super::tags;
 use crate::broker::JobId;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{
-    Beginning, Ending, ForeignJob, Kin, NewRow, Origin, Ran, TaskRow, Wish,
-};
+use crate::ledger::rows::{Beginning, Ending, ForeignJob, Kin, NewRow, Origin, Ran, TaskRow, Wish};
 use crate::task::Millis;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, TaskId, WorkerId};

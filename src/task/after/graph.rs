@@ -99,7 +99,13 @@ mod tests {
     fn a_long_chain_needs_no_deep_stack() {
         let last = 200_000;
         let graph: Vec<Vec<usize>> = (0..=last)
-            .map(|place| if place < last { vec![place + 1] } else { vec![] })
+            .map(|place| {
+                if place < last {
+                    vec![place + 1]
+                } else {
+                    vec![]
+                }
+            })
             .collect();
         let order = ordered(&graph).unwrap();
         assert_eq!(order.first(), Some(&last));

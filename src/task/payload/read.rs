@@ -12,9 +12,7 @@ use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
 use crate::task::Millis;
-use crate::task::after::{
-    IfParentFails, Links, MOST_PARENTS, Parent, Terms, bad_reference,
-};
+use crate::task::after::{IfParentFails, Links, MOST_PARENTS, Parent, Terms, bad_reference};
 use crate::task::id::TaskId;
 use crate::task::tag::{self, BadTag, Tag};
 use crate::task::unique::Unique;

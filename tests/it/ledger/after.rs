@@ -231,7 +231,10 @@ pub fn an_attempt_that_is_tried_again_is_no_end(new: New) {
 pub fn who_waits_has_no_job_and_nobody_looks_for_one(new: New) {
     let mut ledger = new();
     let (parent, job) = put(&mut ledger.db, NOW);
-    ledger.db.note_puts("one", &[(nth_put(parent, 1), Some(1))]).unwrap();
+    ledger
+        .db
+        .note_puts("one", &[(nth_put(parent, 1), Some(1))])
+        .unwrap();
     let (waits, _) = child(&mut ledger.db, &[parent], Terms::default());
     let far = NOW + 1000 * LATER;
     let at = |db: &Ledger| db.missing(&tube("t"), TaskId(0), 9, far).unwrap();
@@ -241,12 +244,18 @@ pub fn who_waits_has_no_job_and_nobody_looks_for_one(new: New) {
     // A job too many begins nothing.
     let stray = job_ref(7, TaskRef::Pointer(ledger.task(waits).uuid));
     let claim = ledger.claim_at(&stray, far);
-    assert!(matches!(claim, Claim::DeleteJob { task: None }), "{claim:?}");
+    assert!(
+        matches!(claim, Claim::DeleteJob { task: None }),
+        "{claim:?}"
+    );
     // Whoever is killed before the put leaves it to reconciliation, and it runs once.
     let attempt = ledger.begin(&job);
     ledger.done(attempt);
     let missing = at(&ledger.db);
-    assert_eq!(missing.iter().map(|put| put.task).collect::<Vec<_>>(), [waits]);
+    assert_eq!(
+        missing.iter().map(|put| put.task).collect::<Vec<_>>(),
+        [waits]
+    );
     let again = ledger.db.put_again(&missing, far).unwrap();
     assert_eq!(again.len(), 1);
     assert_eq!(ledger.db.put_again(&missing, far).unwrap(), []);
@@ -317,17 +326,26 @@ pub fn a_regenerated_parent_has_its_children_wait_again(new: New) {
     ledger.failed(attempt);
     let all = [one, below, by_hand, held, ran];
     let now = |ledger: &Stage| all.map(|task| stands(ledger, task));
-    assert_eq!(now(&ledger), ["cancelled", "cancelled", "cancelled", "held", "goes"]);
+    assert_eq!(
+        now(&ledger),
+        ["cancelled", "cancelled", "cancelled", "held", "goes"]
+    );
     let reason = format!("task {one}, which it waits for, was cancelled");
     assert_eq!(ledger.task(below).reason, Some(reason));
     ledger.db.regenerate(parent, None, NOW).unwrap().unwrap();
     assert_eq!(told(&mut ledger.db, NOW), []);
-    assert_eq!(now(&ledger), ["waiting", "waiting", "cancelled", "waiting", "goes"]);
+    assert_eq!(
+        now(&ledger),
+        ["waiting", "waiting", "cancelled", "waiting", "goes"]
+    );
     assert_eq!(ledger.task(by_hand).reason.as_deref(), Some("by hand"));
     let job = job_ref(3, TaskRef::Pointer(ledger.task(parent).uuid));
     let attempt = begun(ledger.claim_cleared(&job, 1));
     ledger.done(attempt);
-    assert_eq!(now(&ledger), ["goes", "waiting", "cancelled", "goes", "goes"]);
+    assert_eq!(
+        now(&ledger),
+        ["goes", "waiting", "cancelled", "goes", "goes"]
+    );
 }
 
 /// A person who regenerates a child, or has it run now, has decided.
@@ -403,16 +421,26 @@ pub fn what_is_put_together_waits_for_each_other(new: New) {
         new_task(Some(waits), NOW)
     };
     // The last one is the first.
-    let tasks = [beside(&[1, 2]), beside(&[3]), beside(&[3]), new_task(None, NOW)];
+    let tasks = [
+        beside(&[1, 2]),
+        beside(&[3]),
+        beside(&[3]),
+        new_task(None, NOW),
+    ];
     let added = ledger.db.add(&tasks, NOW).unwrap();
-    let kinds: Vec<bool> = added.iter().map(|one| matches!(one, Added::New { .. })).collect();
+    let kinds: Vec<bool> = added
+        .iter()
+        .map(|one| matches!(one, Added::New { .. }))
+        .collect();
     assert_eq!(kinds, [false, false, false, true]);
     assert_eq!(ledger.tasks().len(), 4);
     let circle = ledger.db.add(&[beside(&[1]), beside(&[0])], NOW);
     assert!(circle.is_err());
     // All or nothing.
     let missing = new_task(behind(&[TaskId(99)], Terms::default()), NOW);
-    let added = ledger.db.add(&[missing, beside(&[0]), new_task(None, NOW)], NOW);
+    let added = ledger
+        .db
+        .add(&[missing, beside(&[0]), new_task(None, NOW)], NOW);
     let parent = TaskId(99);
     let other = Added::NotAfter(NotAfter::OtherRefused { parent });
     let expected = [

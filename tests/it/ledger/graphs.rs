@@ -40,15 +40,20 @@ struct Node {
 /// One above all, a broad middle in two layers, and one below all.
 fn diamond(size: usize, dice: &mut Dice) -> Vec<Node> {
     let half = size / 2;
-    let rules = [IfParentFails::Cancel, IfParentFails::Run, IfParentFails::Hold];
+    let rules = [
+        IfParentFails::Cancel,
+        IfParentFails::Run,
+        IfParentFails::Hold,
+    ];
     (0..size)
         .map(|place| {
             let parents = match place {
                 0 => vec![],
                 place if place < half => vec![0],
                 place if place + 1 < size => {
-                    let mut parents: Vec<usize> =
-                        (0..=dice.draw(3)).map(|_| 1 + dice.draw(half - 1)).collect();
+                    let mut parents: Vec<usize> = (0..=dice.draw(3))
+                        .map(|_| 1 + dice.draw(half - 1))
+                        .collect();
                     parents.sort_unstable();
                     parents.dedup();
                     parents
@@ -96,7 +101,9 @@ impl Model<'_> {
         if !self.over[place] {
             let stands = |which: &[char]| {
                 let parents = node.parents.iter();
-                parents.filter(|parent| which.contains(&self.stands[**parent])).count()
+                parents
+                    .filter(|parent| which.contains(&self.stands[**parent]))
+                    .count()
             };
             let (well, badly, all) = (stands(&['d']), stands(&['f', 'c']), node.parents.len());
             let goes = match (node.terms.any, node.terms.if_parent_fails) {

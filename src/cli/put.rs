@@ -507,7 +507,10 @@ impl TaskLines {
             }) => {
                 let put = tags.into_iter().fold(Put::from(call), Put::tag);
                 let put = at.into_iter().fold(put, Put::at);
-                let put = unique.into_iter().fold(put, Put::unique).links(links);
+                let put = unique
+                    .into_iter()
+                    .fold(put, Put::unique)
+                    .links(links.map_or_else(Links::default, |links| *links));
                 Ok(match uuid {
                     Some(uuid) => put.uuid(uuid),
                     None => put,

@@ -265,7 +265,12 @@ impl Commands {
     /// Reads a body, also one whose type is configured: that is a native one without a uuid then.
     pub fn read(&self, body: &[u8]) -> Body {
         let read = match payload::read(body) {
-            Body::Native(native) if native.links.is_of_a_batch() => {
+            Body::Native(native)
+                if native
+                    .links
+                    .as_ref()
+                    .is_some_and(|links| links.is_of_a_batch()) =>
+            {
                 Body::Refused(Refusal::NotOfABatch)
             }
             read => read,
@@ -281,7 +286,7 @@ impl Commands {
                     tags: Vec::new(),
                     at: None,
                     unique: None,
-                    links: super::after::Links::default(),
+                    links: None,
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },

@@ -87,8 +87,8 @@ pub struct Native {
     pub at: Option<Millis>,
     /// That it is not to be put while another has its key.
     pub unique: Option<Unique>,
-    /// What it has to do with others.
-    pub links: Links,
+    /// What it has to do with others, if it says anything of that.
+    pub links: Option<Box<Links>>,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

@@ -205,7 +205,9 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             Some(raw) => unique(&Value::of(raw))?,
             None => None,
         },
-        links: links(fields)?,
+        links: Some(links(fields)?)
+            .filter(|links| *links != Links::default())
+            .map(Box::new),
     })
 }
 

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::task::after::Links;
 
 /// The reason why a body is refused.
 fn refused(body: &str) -> String {
@@ -386,7 +385,7 @@ proptest! {
             tags: Vec::new(),
             at: None,
             unique: None,
-            links: Links::default(),
+            links: None,
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

@@ -38,7 +38,7 @@ pub enum Foreign {
     /// The body points into another store.
     Elsewhere(Uuid),
     /// The body names what is to be run.
-    Native(Box<Native>),
+    Native(Native),
     /// The body is for one command, or is to be refused.
     Unread,
 }
@@ -88,7 +88,7 @@ pub fn read(reservation: &Reservation, tube: &TubeName, store: Uuid, commands: &
         Body::Pointer(pointer) => Read::Foreign(Foreign::Elsewhere(pointer.store)),
         // Or one command gets it as it is.
         Body::Native(native) if !commands.takes_every_body() => {
-            Read::Foreign(Foreign::Native(Box::new(native)))
+            Read::Foreign(Foreign::Native(native))
         }
         Body::Native(_) | Body::Refused(_) | Body::Other(_) => Read::Foreign(Foreign::Unread),
     }
@@ -119,8 +119,14 @@ pub fn identify(
                 at,
                 unique,
                 links,
-            } = *native;
-            (uuid, Content::Call(call), tags, at, (unique, links.after()))
+            } = native;
+            (
+                uuid,
+                Content::Call(call),
+                tags,
+                at,
+                (unique, links.and_then(|links| links.after())),
+            )
         }
         Foreign::Unread => {
             let content = Content::Unread(body.clone());

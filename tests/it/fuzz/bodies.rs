@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use taskqueue::task::after::Links;
 use taskqueue::task::payload::{Argument, Body, Call, Native, Pointer, argv, read};
 use uuid::Uuid;
 
@@ -331,7 +330,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             tags: Vec::new(),
             at: None,
             unique: None,
-            links: Links::default(),
+            links: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -377,8 +377,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Tasks of any tube that wait for others, and have not heard that these have ended: whoever ended them died, or has
-    /// left that to us.
+    /// Tasks of any tube that wait for others, and have not heard that these have ended: whoever ended them died, or
+    /// has left that to us.
     async fn put_children(&mut self) -> Result<u64, Error> {
         let mut put = 0;
         while !self.dry_run && self.store.call(|db| db.has_unheard()).await? {

@@ -7,8 +7,8 @@ use crate::clock::now;
 use crate::ledger::pace::PAUSE;
 
 impl Queue {
-    /// Has those hear that wait for tasks of which somebody has just said what becomes of them: some in one transaction,
-    /// and a pause after it. Whoever is killed here leaves the rest to a reconciliation.
+    /// Has those hear that wait for tasks of which somebody has just said what becomes of them: some in one
+    /// transaction, and a pause after it. Whoever is killed here leaves the rest to a reconciliation.
     pub(super) async fn tell_children(&self) -> Result<(), Error> {
         let mut ringer = Ringer::default();
         while self.store().call(|db| db.has_unheard()).await? {

@@ -42,8 +42,8 @@ impl Queue {
         Ok(self.store().call(move |db| db.show(key)).await?)
     }
 
-    /// A task with all that it waits for, and all that waits for these, as far as that can be drawn; its `Display` draws
-    /// it. `None`: there is no such task.
+    /// A task with all that it waits for, and all that waits for these, as far as that can be drawn; its `Display`
+    /// draws it. `None`: there is no such task.
     ///
     /// ```
     /// use taskqueue::{Put, Queue, StoreUrl};

@@ -224,8 +224,8 @@ impl Put {
         self.unique.is_some()
     }
 
-    /// Runs it once that task is done, which was recorded before. Said several times: once all of them are. What becomes
-    /// of it if one of them fails, is cancelled or deleted, [`Put::if_parent_fails`] says.
+    /// Runs it once that task is done, which was recorded before. Said several times: once all of them are. What
+    /// becomes of it if one of them fails, is cancelled or deleted, [`Put::if_parent_fails`] says.
     ///
     /// Its command finds their numbers in `TASKQUEUE_PARENTS`.
     ///

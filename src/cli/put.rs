@@ -114,18 +114,18 @@ pub struct Flags {
     if_exists: Option<IfExists>,
     /// Run it once these tasks are done: ID[,ID…]
     ///
-    /// Its command finds their numbers in TASKQUEUE_PARENTS, and taskqueue show --result tells what they came to. A task
-    /// that will be tried again has not ended. Of a batch each line waits for them that does not say itself for which
+    /// Its command finds their numbers in TASKQUEUE_PARENTS, and taskqueue show --result tells what they came to. A
+    /// task that will be tried again has not ended. Of a batch each line waits for them that does not say for which
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parent)]
     after: Vec<TaskId>,
     /// Run it once any of these tasks is done
     #[arg(long, requires = "after")]
     after_any: bool,
-    /// What is done if one of them fails for good, is cancelled or deleted: cancel, run or hold
+    /// What is done if one of them fails: cancel, run or hold
     ///
-    /// cancel: it is cancelled, and waits again if that task is regenerated. run: it runs once all of them have ended.
-    /// hold: it waits until that task has ended well after all, or until taskqueue run-now. With --after-any that is
-    /// asked when none of them is done
+    /// The same if one is cancelled or deleted. cancel: it is cancelled, and waits again if that task is regenerated.
+    /// run: it runs once all of them have ended. hold: it waits until that task has ended well after all, or until
+    /// taskqueue run-now. With --after-any that is asked when none of them is done
     #[arg(
         long,
         value_name = "WHAT",
@@ -670,16 +670,16 @@ fn put_known(
 /// From there on a batch is recorded as a whole, in which lines name each other.
 fn too_large() -> Failure {
     Failure::new(format!(
-        "a batch in which lines name each other has at most {GRAPH} lines and {MAX_BODY} bytes, for it is recorded as a \
-         whole; nothing of these lines was recorded"
+        "a batch in which lines name each other has at most {GRAPH} lines and {MAX_BODY} bytes, for it is recorded as \
+         a whole; nothing of these lines was recorded"
     ))
     .next("put it in parts: what was recorded before is waited for by its number, \"after\":[12]")
 }
 
 fn cut_graph() -> Failure {
     Failure::new(
-        "some lines of a batch in which lines name each other are wrong, and it is recorded as a whole; nothing of it was \
-         recorded",
+        "some lines of a batch in which lines name each other are wrong, and it is recorded as a whole; nothing of it \
+         was recorded",
     )
     .next("mend these lines, and put all of it again")
 }

@@ -26,13 +26,13 @@ Examples:
   taskqueue show 12
   taskqueue show 12 --json | jq -r '.attempts[-1].output'
   taskqueue show --tree 12
-  taskqueue show --result $TASKQUEUE_PARENTS
+  taskqueue show --result 4 5
 
 A task that is not there, or no more: prints gone, exit 1.")]
 pub struct Flags {
     /// The task's id, or its uuid
     ///
-    /// Several only with --result
+    /// Several only with --result: those in $TASKQUEUE_PARENTS, from a command
     #[arg(value_name = "ID", value_parser = key, allow_negative_numbers = true, required = true)]
     ids: Vec<Key>,
     /// Draw the tasks that it waits for, and those that wait for these

@@ -176,8 +176,8 @@ pub fn start(
 /// So many bytes of the numbers of parents fit: one string of an environment has its limit, and all of it another.
 const PARENTS: usize = 100_000;
 
-/// What a command finds of those that its task has waited for. None where they are so many that they do not fit: some of
-/// them would pass for all.
+/// What a command finds of those that its task has waited for. None where they are so many that they do not fit: some
+/// of them would pass for all.
 fn parents(parents: &[TaskId]) -> Option<String> {
     let numbers: Vec<String> = parents.iter().map(ToString::to_string).collect();
     let text = numbers.join(" ");

@@ -646,7 +646,7 @@ fn what_waits_for_others_is_refused_by_name_before_anything_is_recorded() {
     let put = taskqueue.run(&["put", "--use-tube", "t", "--after", "7", "job"]);
     assert_eq!(put.code, Some(1));
     assert!(put.stderr.contains("there is no task 7"), "{put:?}");
-    assert_eq!(taskqueue.run(&["list", "--json"]).ok(), "");
+    assert_eq!(taskqueue.run(&["list", "--json"]).ok(), "[]\n");
     let given = [
         "put",
         "--use-tube",

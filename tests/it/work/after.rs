@@ -62,7 +62,7 @@ fn a_chain_of_three_runs_in_order(taskqueue: &Taskqueue, queue: &dyn Queue) {
     assert!(!listed.contains("9999"), "{listed}");
     let why = taskqueue.run(&["why", &third]).ok();
     assert!(why.contains("it waits for task 2"), "{why}");
-    let status = taskqueue.run(&["status", "--json"]).ok();
+    let status = taskqueue.run(&["status", "--json"]).stdout;
     assert!(!status.contains("9999"), "{status}");
     taskqueue.work("t", 3);
     assert_eq!(log(taskqueue), ["a:", "b:1", "c:2"]);

@@ -10,7 +10,8 @@ CREATE TABLE awaiting (
     any    INTEGER NOT NULL CHECK (any IN (0, 1)), -- 1: goes with the first of them that ends well
     rule   TEXT NOT NULL CHECK (rule IN ('cancel', 'run', 'hold')), -- what becomes of it where they end otherwise
     due    INTEGER NOT NULL,                      -- may run from then on, once it may go
-    stands TEXT NOT NULL CHECK (stands IN ('waits', 'cancelled', 'over')), -- cancelled by its rule; over: they matter no more
+    -- cancelled: by its rule; over: its parents matter to it no more
+    stands TEXT NOT NULL CHECK (stands IN ('waits', 'cancelled', 'over')),
     open   INTEGER NOT NULL CHECK (open >= 0),    -- so many have not ended,
     well   INTEGER NOT NULL CHECK (well >= 0),    --   have ended well,
     badly  INTEGER NOT NULL CHECK (badly >= 0)    --   and otherwise
@@ -20,7 +21,8 @@ CREATE TABLE awaiting (
 CREATE TABLE edges (
     parent INTEGER NOT NULL,                      -- its row may be gone
     child  INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-    ended  TEXT CHECK (ended IN ('done', 'failed', 'cancelled', 'deleted')), -- NULL: it has not, as far as its child knows
+    -- NULL: it has not, as far as its child knows
+    ended  TEXT CHECK (ended IN ('done', 'failed', 'cancelled', 'deleted')),
 
     PRIMARY KEY (parent, child)
 ) STRICT, WITHOUT ROWID;

@@ -270,10 +270,8 @@ impl Put {
     ///     Put::command("send").after_reference("draw").after_reference("count"),
     /// ];
     /// let answers = queue.put_all(&tube, graph).await?;
-    /// let [fetch, .., send] = answers.as_slice() else { return Ok(()) };
-    /// let (fetch, send) = (fetch.as_ref()?.id, send.as_ref()?.id);
-    /// println!("{}", queue.tree(send).await?.ok_or("gone")?);
-    /// # let _ = fetch;
+    /// let send = answers.into_iter().last().ok_or("one answer each")??;
+    /// println!("{}", queue.tree(send.id).await?.ok_or("gone")?);
     /// let circle = vec![
     ///     Put::command("hen").reference("hen").after_reference("egg"),
     ///     Put::command("egg").reference("egg").after_reference("hen"),

@@ -242,8 +242,9 @@ pub trait Rows: Reads + KinRows {
 
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. That it was to
     /// be cancelled is no longer said then. If the task waits again and another has got its key meanwhile, the task has
-    /// none any more; so it is wherever a task waits again. Returns with whom the task has to do, if so.
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Kin>, Failed>;
+    /// none any more; so it is wherever a task waits again. Whether others wait for the task, if
+    /// so; and nothing if not.
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed>;
 
     /// What is counted of a task's newest attempt, whatever else its row says.
     fn ran(&self, task: TaskId) -> Result<Ran, Failed>;

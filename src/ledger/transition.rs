@@ -113,10 +113,10 @@ fn write_end(
         kicks: settlement.kicks,
         started: settlement.started,
     })?;
-    let Some(kin) = ours else {
+    let Some(is_parent) = ours else {
         return Ok(false);
     };
-    if kin.has_children && status.is_ended() {
+    if is_parent && status.is_ended() {
         sums.has_ended(settlement.id.task);
     }
     rows.add_attempt(&EndedAttempt {

@@ -197,7 +197,7 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Kin>, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed> {
         let mut tables = self.0.borrow_mut();
         let ended = tables.change(
             ending.id.task,
@@ -215,7 +215,8 @@ impl Rows for Transaction<'_> {
                 (row.cancel_asked, row.cancel_now) = (None, false);
             },
         )?;
-        Ok(tables.kin(ending.id.task).filter(|_| ended))
+        let kin = tables.kin(ending.id.task).filter(|_| ended);
+        Ok(kin.map(|kin| kin.has_children))
     }
 
     fn ran(&self, task: TaskId) -> Result<Ran, Failed> {

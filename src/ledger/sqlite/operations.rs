@@ -267,7 +267,7 @@ impl Rows for Connected<'_> {
         tasks::name_command(self.0, task, command)
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<Option<Kin>, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed> {
         tasks::end(self.0, ending)
     }
 

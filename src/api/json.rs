@@ -57,12 +57,11 @@ pub struct Task<'a> {
     attempts_total: u64,
     attempts: Vec<Attempt<'a>>,
     report: Option<Report<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<WaitsFor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parents: Option<Relatives>,
+    parents: Option<Option<Relatives>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    children: Option<Relatives>,
+    children: Option<Option<Relatives>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Option<Cow<'a, RawValue>>>,
 }
@@ -207,9 +206,14 @@ impl<'a> Task<'a> {
                 any: waits.any,
                 held: waits.held.as_deref(),
             }),
-            parents: (task.kin.as_ref()).map(|kin| Relatives::of(&kin.parents, kin.more_parents)),
-            children: (task.kin.as_ref())
-                .map(|kin| Relatives::of(&kin.children, kin.more_children)),
+            parents: whole.then(|| {
+                let kin = task.kin.as_ref()?;
+                Some(Relatives::of(&kin.parents, kin.more_parents))
+            }),
+            children: whole.then(|| {
+                let kin = task.kin.as_ref()?;
+                Some(Relatives::of(&kin.children, kin.more_children))
+            }),
             result: whole.then(|| {
                 let result = task.report.as_ref()?.result.as_deref();
                 result.map(raw)

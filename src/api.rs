@@ -68,11 +68,13 @@
 
 mod bulk;
 mod cancel;
+mod children;
 mod cleanup;
 mod delete;
 mod edit;
 mod error;
 pub mod json;
+mod links;
 mod logs;
 mod look;
 mod numbers;
@@ -93,12 +95,14 @@ pub use crate::ledger::cancel::NotCancelled;
 pub use crate::ledger::counts::Counts;
 pub use crate::ledger::delete::NotDeleted;
 pub use crate::ledger::edit::NotEdited;
-pub use crate::ledger::put::NotRegenerated;
+pub use crate::ledger::put::{NotAfter, NotRegenerated};
 pub use crate::ledger::read::{
-    Attempt, DisplayedStatus as Status, Filter, Key, Page, Report as TaskReport, Task,
+    Attempt, DisplayedStatus as Status, Filter, Key, Kinship, Leaf, Page, Relative,
+    Report as TaskReport, Task, Tree, WaitsFor,
 };
 pub use crate::ledger::unique::{Holder, NotReplaced};
 pub use crate::reconcile::Kept;
+pub use crate::task::after::{IfParentFails, Links, Parent};
 pub use crate::task::output::Captured;
 pub use crate::task::own::{BadOwn, OutOfBounds, Own};
 pub use crate::task::payload::Refusal;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::lives::Lives;
 
+pub mod after;
 pub mod announce;
 pub mod backend;
 pub mod batch_journal;

@@ -66,8 +66,8 @@ pub mod zone;
 
 pub use address::{BrokerUrl, StoreUrl};
 pub use api::{
-    Attempts, Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, Logged, Put, Queue, Receipt,
-    Status, Tag, Task, Unique, Waited,
+    Attempts, Cancel, Cancelled, Cleanup, Edit, Ended, Error, Filter, IfParentFails, Logged, Put,
+    Queue, Receipt, Status, Tag, Task, Unique, Waited,
 };
 pub use task::id::TaskId;
 pub use tube::TubeName;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker};
 use crate::clock::now;
+use crate::ledger::pace::PAUSE;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Millis, Store};
 use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
@@ -244,6 +245,7 @@ impl Pass<'_> {
         memory: &mut Memory,
         done: &mut Summary,
     ) -> Result<(), Error> {
+        done.put += self.put_children().await?;
         done.put += self.put_near().await?;
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
@@ -373,6 +375,21 @@ impl Pass<'_> {
             after = last.task;
             put += self.put(missing).await?;
         }
+    }
+
+    /// Tasks of any tube that wait for others, and have not heard that these have ended: whoever ended them died, or
+    /// has left that to us.
+    async fn put_children(&mut self) -> Result<u64, Error> {
+        let mut put = 0;
+        while !self.dry_run && self.store.call(|db| db.has_unheard()).await? {
+            let heard = self.store.call(|db| db.tell_children(now())).await?;
+            put += announce(self.broker, self.store, &heard.puts).await?;
+            if !heard.more {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(put)
     }
 
     /// Tasks that had no job yet, since they were due much later.

@@ -330,6 +330,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
             tags,
             unique: None,
             own,
+            after: None,
         },
         nominal: None,
         scheduled_for: None,

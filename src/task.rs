@@ -3,6 +3,7 @@
 /// Milliseconds since 1970.
 pub type Millis = i64;
 
+pub mod after;
 pub mod command;
 pub mod conditions;
 pub mod fingerprint;

@@ -96,6 +96,7 @@ fn task(uuid: Uuid) -> NewTask {
     NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: TUBE.parse().unwrap(),

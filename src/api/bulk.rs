@@ -164,6 +164,7 @@ impl Queue {
             }
             let count = tasks.len();
             let page = bulk.page(self, tasks).await?;
+            self.tell_children().await?;
             pace = pace.after(count, page.held);
             for answer in &page.answers {
                 summary.add(answer);
@@ -180,6 +181,7 @@ impl Queue {
         bulk: &mut B,
     ) -> Result<B::Done, Error> {
         let page = bulk.page(self, vec![task]).await?;
+        self.tell_children().await?;
         let answer = page.answers.into_iter().next();
         // One answer each.
         answer.map_or_else(

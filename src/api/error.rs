@@ -4,7 +4,7 @@ use crate::ledger;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::delete::NotDeleted;
 use crate::ledger::edit::NotEdited;
-use crate::ledger::put::NotRegenerated;
+use crate::ledger::put::{NotAfter, NotRegenerated};
 use crate::ledger::read::Key;
 use crate::ledger::schedules::NameTaken;
 use crate::ledger::unique::Holder;
@@ -49,6 +49,31 @@ pub enum Error {
     /// Another task has its key, and it was to be refused then. Nothing was recorded.
     #[error("{0}; no other was recorded")]
     KeyTaken(Holder),
+    /// It cannot wait for the tasks that it is to wait for. It was not recorded.
+    #[error("{0}; it was not recorded")]
+    NotAfter(NotAfter),
+    /// One is to wait for another that was to be put with it, and is not. Nothing was recorded.
+    #[error(
+        "{by} is to wait for {reference}, and nothing that is put with it has that reference; nothing was recorded"
+    )]
+    NoSuchReference {
+        /// Which waits: its own reference, or its place.
+        by: String,
+        /// What for.
+        reference: String,
+    },
+    /// Two that are put together have one reference. Nothing was recorded.
+    #[error("two that are put together have the reference {reference}; nothing was recorded")]
+    SameReference {
+        /// That reference.
+        reference: String,
+    },
+    /// Tasks that are put together wait for each other in a circle. Nothing was recorded.
+    #[error("they wait for each other: {}; nothing was recorded", circle(.0))]
+    Circle(Vec<String>),
+    /// What it is to wait for cannot be waited for. Nothing was recorded.
+    #[error("{0}; nothing was recorded")]
+    Links(String),
     /// There is no schedule of that name.
     #[error("there is no schedule {name}")]
     NoSchedule {
@@ -87,6 +112,17 @@ pub enum Error {
     Store(#[from] ledger::Error),
 }
 
+/// "a waits for b, b for c, c for a"
+fn circle(names: &[String]) -> String {
+    let next = names.iter().cycle().skip(1);
+    let pair = |(place, (one, other)): (usize, (&String, &String))| match place {
+        0 => format!("{one} waits for {other}"),
+        _ => format!("{one} for {other}"),
+    };
+    let pairs: Vec<String> = names.iter().zip(next).enumerate().map(pair).collect();
+    pairs.join(", ")
+}
+
 fn whose(taken: &NameTaken) -> String {
     match &taken.by {
         Some(file) => format!("it stands in {file}"),
@@ -116,6 +152,11 @@ impl Error {
             | Error::NotCancelled(_)
             | Error::NoSuchTask { .. }
             | Error::NoSuchAttempt { .. }
+            | Error::NotAfter(_)
+            | Error::NoSuchReference { .. }
+            | Error::SameReference { .. }
+            | Error::Circle(_)
+            | Error::Links(_)
             | Error::ScheduleTaken(_)
             | Error::ScheduleWrong { .. } => None,
             Error::NoSchedule { .. } => {

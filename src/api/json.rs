@@ -25,6 +25,7 @@ use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
 use crate::task::own::Own;
 use crate::task::retry::{Attempts, ENDLESS};
+use crate::task::state::Status;
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {
@@ -62,6 +63,11 @@ pub struct Task<'a> {
     attempts_total: u64,
     attempts: Vec<Attempt<'a>>,
     report: Option<Report<'a>>,
+    waits_for: Option<WaitsFor<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parents: Option<Option<Relatives>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    children: Option<Option<Relatives>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Option<Cow<'a, RawValue>>>,
 }
@@ -93,6 +99,71 @@ impl<'a> OwnOf<'a> {
             env: variables
                 .map(|(name, value)| (name.as_str(), whole.then_some(value.as_str())))
                 .collect(),
+        }
+    }
+}
+
+/// What a task waits for that waits for others.
+#[derive(Debug, Serialize)]
+struct WaitsFor<'a> {
+    parents: Vec<i64>,
+    open: u32,
+    any: bool,
+    held: Option<&'a str>,
+}
+
+/// Tasks that another waits for, or that wait for it.
+#[derive(Debug, Serialize)]
+struct Relatives {
+    tasks: Vec<Relative>,
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Relative {
+    id: i64,
+    status: Option<&'static str>,
+}
+
+impl Relatives {
+    fn of(tasks: &[read::Relative], more: bool) -> Relatives {
+        let relative = |one: &read::Relative| Relative {
+            id: one.id.0,
+            status: one.status.map(Status::as_str),
+        };
+        let tasks = tasks.iter().map(relative).collect();
+        Relatives { tasks, more }
+    }
+}
+
+/// A drawing, as `show --tree` has it.
+#[derive(Debug, Serialize)]
+pub struct Tree<'a> {
+    tasks: Vec<Leaf<'a>>,
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Leaf<'a> {
+    id: i64,
+    status: Option<&'static str>,
+    command: Option<&'a str>,
+    parents: Vec<i64>,
+}
+
+impl<'a> Tree<'a> {
+    /// Each task once.
+    pub fn of(tree: &'a read::Tree) -> Tree<'a> {
+        let leaves = tree.leaves.iter().filter(|leaf| !leaf.is_again);
+        let leaf = |leaf: &'a read::Leaf| Leaf {
+            id: leaf.id.0,
+            status: leaf.status.map(Status::as_str),
+            command: leaf.command.as_deref(),
+            parents: leaf.parents.iter().map(|parent| parent.0).collect(),
+        };
+        Tree {
+            tasks: leaves.map(leaf).collect(),
+            more: tree.is_cut,
         }
     }
 }
@@ -177,6 +248,20 @@ impl<'a> Task<'a> {
                 .map(|attempt| Attempt::new(attempt, whole))
                 .collect(),
             report: task.report.as_ref().map(Report::of),
+            waits_for: task.waits_for.as_ref().map(|waits| WaitsFor {
+                parents: waits.parents.iter().map(|parent| parent.0).collect(),
+                open: waits.open,
+                any: waits.any,
+                held: waits.held.as_deref(),
+            }),
+            parents: whole.then(|| {
+                let kin = task.kin.as_ref()?;
+                Some(Relatives::of(&kin.parents, kin.more_parents))
+            }),
+            children: whole.then(|| {
+                let kin = task.kin.as_ref()?;
+                Some(Relatives::of(&kin.children, kin.more_children))
+            }),
             result: whole.then(|| {
                 let result = task.report.as_ref()?.result.as_deref();
                 result.map(raw)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::Error;
 use super::queue::Queue;
 use crate::ledger::counts::Counts;
-use crate::ledger::read::{Filter, Key, Page, Task};
+use crate::ledger::read::{Filter, Key, Page, Task, Tree};
 use crate::task::id::TaskId;
 #[cfg(feature = "cli")]
 use crate::{task::Millis, tube::TubeName};
@@ -40,6 +40,30 @@ impl Queue {
     pub async fn show(&self, key: impl Into<Key>) -> Result<Option<Task>, Error> {
         let key = key.into();
         Ok(self.store().call(move |db| db.show(key)).await?)
+    }
+
+    /// A task with all that it waits for, and all that waits for these, as far as that can be drawn; its `Display`
+    /// draws it. `None`: there is no such task.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tube = "t".parse()?;
+    /// let first = queue.put(&tube, Put::command("fetch")).await?.id;
+    /// let second = queue.put(&tube, Put::command("report").after(first)).await?.id;
+    /// let tree = queue.tree(second).await?.ok_or("gone")?;
+    /// assert_eq!(tree.to_string(), "1 waiting fetch\n└─ 2 waiting report ◀\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn tree(&self, key: impl Into<Key>) -> Result<Option<Tree>, Error> {
+        let key = key.into();
+        Ok(self.store().call(move |db| db.tree(key)).await?)
     }
 
     /// The newest tasks that pass the filter: a page of them, with `most` at most, and never more than 200. The next

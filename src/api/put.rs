@@ -12,6 +12,7 @@ use crate::ledger::edit::Due;
 use crate::ledger::put::NewTask;
 use crate::ledger::unique::NotReplaced;
 use crate::seconds::whole_seconds;
+use crate::task::after::{IfParentFails, Links, Parent};
 use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
 use crate::task::own::{BadOwn, Own};
@@ -42,6 +43,7 @@ pub struct Put {
     tags: Vec<Tag>,
     unique: Option<Unique>,
     own: Own,
+    pub(super) links: Links,
 }
 
 /// A task that is recorded: it will be run, whatever happens to whoever put it.
@@ -105,6 +107,7 @@ impl Put {
             tags: Vec::new(),
             unique: None,
             own: Own::default(),
+            links: Links::default(),
         }
     }
 
@@ -296,6 +299,136 @@ impl Put {
         self
     }
 
+    /// Runs it once that task is done, which was recorded before. Said several times: once all of them are. What
+    /// becomes of it if one of them fails, is cancelled or deleted, [`Put::if_parent_fails`] says.
+    ///
+    /// Its command finds their numbers in `TASKQUEUE_PARENTS`.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tube = "reports".parse()?;
+    /// let fetch = queue.put(&tube, Put::command("fetch")).await?;
+    /// let report = queue.put(&tube, Put::command("report").after(fetch.id)).await?;
+    /// let report = queue.show(report.id).await?.ok_or("gone")?;
+    /// assert_eq!(report.waits_for.ok_or("it goes at once")?.parents, [fetch.id]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn after(mut self, parent: TaskId) -> Put {
+        self.links.parents.push(Parent::Id(parent));
+        self
+    }
+
+    /// The same of a task that is [put with it](super::Queue::put_all), which has that [reference](Put::reference). All
+    /// of those that are put together are recorded then, or none is.
+    ///
+    /// ```
+    /// use taskqueue::{Put, Queue, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tube = "reports".parse()?;
+    /// let graph = vec![
+    ///     Put::command("fetch").reference("fetch"),
+    ///     Put::command("draw").reference("draw").after_reference("fetch"),
+    ///     Put::command("count").reference("count").after_reference("fetch"),
+    ///     Put::command("send").after_reference("draw").after_reference("count"),
+    /// ];
+    /// let answers = queue.put_all(&tube, graph).await?;
+    /// let send = answers.into_iter().last().ok_or("one answer each")??;
+    /// println!("{}", queue.tree(send.id).await?.ok_or("gone")?);
+    /// let circle = vec![
+    ///     Put::command("hen").reference("hen").after_reference("egg"),
+    ///     Put::command("egg").reference("egg").after_reference("hen"),
+    /// ];
+    /// let refused = queue.put_all(&tube, circle).await.unwrap_err();
+    /// assert!(refused.to_string().contains("hen waits for egg, egg for hen"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn after_reference(mut self, parent: impl Into<String>) -> Put {
+        self.links.parents.push(Parent::Reference(parent.into()));
+        self
+    }
+
+    /// What those call it that are put with it. It is forgotten then.
+    #[must_use]
+    pub fn reference(mut self, reference: impl Into<String>) -> Put {
+        self.links.reference = Some(reference.into());
+        self
+    }
+
+    /// The first of those that it waits for that is done lets it run, whatever becomes of the others.
+    #[must_use]
+    pub fn after_any(mut self) -> Put {
+        self.links.terms.any = true;
+        self
+    }
+
+    /// What becomes of it if one of those that it waits for does not end well, for good: it is cancelled, unless
+    /// something else is said. Where [any](Put::after_any) of them will do, that is asked when none has ended well.
+    ///
+    /// ```
+    /// use taskqueue::{Cancel, IfParentFails, Put, Queue, Status, StoreUrl};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?;
+    /// let tube = "reports".parse()?;
+    /// let fetch = queue.put(&tube, Put::command("fetch")).await?.id;
+    /// let report = queue.put(&tube, Put::command("report").after(fetch)).await?.id;
+    /// let tidy = Put::command("tidy").after(fetch).if_parent_fails(IfParentFails::Run);
+    /// let tidy = queue.put(&tube, tidy).await?.id;
+    /// queue.cancel(fetch, &Cancel::default()).await?;
+    /// let (report, tidy) = (queue.show(report).await?, queue.show(tidy).await?);
+    /// assert_eq!(report.ok_or("gone")?.status, Status::Cancelled);
+    /// assert!(tidy.ok_or("gone")?.waits_for.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn if_parent_fails(mut self, what: IfParentFails) -> Put {
+        self.links.terms.if_parent_fails = what;
+        self
+    }
+
+    /// The same as a body says it.
+    #[must_use]
+    pub fn links(self, links: Links) -> Put {
+        Put { links, ..self }
+    }
+
+    /// Has it wait for others as is said here; what others call it stays.
+    #[must_use]
+    pub fn waits_for(mut self, others: &Links) -> Put {
+        self.links.parents.clone_from(&others.parents);
+        self.links.terms = others.terms;
+        self
+    }
+
+    /// Whether it speaks of others that are put with it, by reference.
+    pub fn is_of_a_batch(&self) -> bool {
+        self.links.is_of_a_batch()
+    }
+
+    /// Whether it waits for others.
+    pub fn is_after(&self) -> bool {
+        !self.links.parents.is_empty()
+    }
+
     /// 0 is the most urgent; 1024 unless it is named.
     #[must_use]
     pub fn priority(self, priority: u32) -> Put {
@@ -386,6 +519,7 @@ impl Put {
             tags: tag::of_a_task(self.tags).map_err(Error::Tag)?,
             unique: self.unique,
             own: self.own.checked().map_err(Error::Own)?.map(Box::new),
+            after: None,
         })
     }
 }

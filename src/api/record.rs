@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::Error;
+use super::links::waits_for;
 use super::put::{Existing, Put, Receipt};
 use super::queue::Queue;
 use super::ring::Ringer;
@@ -76,9 +77,15 @@ impl Queue {
         let now = now();
         let mut tasks = Vec::with_capacity(puts.len());
         let mut jobs = Vec::with_capacity(puts.len());
-        for put in puts {
+        let waits_for = waits_for(&puts)?;
+        let is_graph = puts.iter().any(Put::is_of_a_batch);
+        for (put, after) in puts.into_iter().zip(waits_for) {
             let discreet = put.discreet;
-            jobs.push(put.into_task(tube, now).map(|task| {
+            let task = put.into_task(tube, now);
+            // Of those that wait for each other all are recorded, or none is.
+            let task = if is_graph { Ok(task?) } else { task };
+            jobs.push(task.map(|mut task| {
+                task.after = after;
                 let delay = u64::try_from(task.due.saturating_sub(now)).unwrap_or(0);
                 let job = self.job(&task, Duration::from_millis(delay), discreet);
                 let uuid = task.uuid;
@@ -116,6 +123,7 @@ impl Queue {
                         again.extend(next.map(|next| (place, *next)));
                         (id, uuid, Some(Existing::Replaced))
                     }
+                    Some(Added::NotAfter(why)) => return Err(Error::NotAfter(why)),
                     Some(Added::KeyTaken(holder)) => return Err(Error::KeyTaken(holder)),
                     Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
                     None => return Err(ledger::Error::closed().into()),

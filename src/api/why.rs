@@ -95,6 +95,13 @@ impl Queue {
                 said: said.and_then(Report::words),
                 remains,
             },
+            Status::Waiting if known.waits_for.is_some() => {
+                let waits = known.waits_for.as_ref();
+                Standing::Awaiting {
+                    what: waits.map(ToString::to_string).unwrap_or_default(),
+                    is_held: waits.is_some_and(|waits| waits.held.is_some()),
+                }
+            }
             Status::Waiting => {
                 let due = row.due.unwrap_or_else(now);
                 Standing::Waiting(Box::new(Waiting {

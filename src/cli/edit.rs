@@ -32,7 +32,8 @@ pub struct Flags {
     priority: Option<u32>,
     /// They are due so much later than now
     ///
-    /// Seconds, or with a unit, such as 10m or 2d
+    /// Seconds, or with a unit, such as 10m or 2d. What waits for other tasks goes on waiting for them, and runs at
+    /// that time at the earliest; with 0, as with run-now, it waits no longer
     #[arg(long, value_name = "SECONDS", value_parser = put::delay, conflicts_with = "at")]
     delay: Option<Duration>,
     /// They are due then, such as 2026-12-24T18:00:00Z, or 'tomorrow 9:00'

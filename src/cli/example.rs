@@ -12,6 +12,7 @@ use super::put::{Order, put_all};
 use super::{Failure, number};
 use crate::api::{DEFAULT_TTR, Put};
 use crate::config::{Config, EXAMPLE_COMMAND};
+use crate::task::after::Links;
 use crate::task::own::Own;
 use crate::tube::TubeName;
 
@@ -53,6 +54,7 @@ pub struct WorkFlags {
 pub fn add(flags: AddFlags, config: &Config) -> Result<ExitCode, Failure> {
     let order = Order {
         unique: None,
+        after: Links::default(),
         tube: flags.use_tube,
         priority: crate::broker::DEFAULT_PRIORITY,
         delay: Duration::ZERO,

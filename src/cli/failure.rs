@@ -149,6 +149,11 @@ impl From<api::Error> for Failure {
             refused @ (api::Error::Refused(_)
             | api::Error::Raw
             | api::Error::KeyTaken(_)
+            | api::Error::NotAfter(_)
+            | api::Error::NoSuchReference { .. }
+            | api::Error::SameReference { .. }
+            | api::Error::Circle(_)
+            | api::Error::Links(_)
             | api::Error::Tag(_)
             | api::Error::Own(_)
             | api::Error::NotRegenerated(_)

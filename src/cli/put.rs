@@ -19,6 +19,8 @@ use crate::clock;
 use crate::config::{Config, duration};
 use crate::errno;
 use crate::task::Millis;
+use crate::task::after::{IfParentFails, Links, Parent, Terms};
+use crate::task::id::TaskId;
 use crate::task::own::Own;
 use crate::task::payload::{self, Argument, Body, Call, Native};
 use crate::task::tag::{self, Tag};
@@ -48,6 +50,9 @@ const MAX_BODY: u64 = 64 * 1024 * 1024;
 /// together, and nobody else writes meanwhile.
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where lines name each other, all of them are recorded in one transaction: so many at the most.
+const GRAPH: usize = 100_000;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -112,6 +117,28 @@ pub struct Flags {
     if_exists: Option<IfExists>,
     #[command(flatten)]
     own: OwnFlags,
+    /// Run it once these tasks are done: ID[,ID…]
+    ///
+    /// Its command finds their numbers in TASKQUEUE_PARENTS, and taskqueue show --result tells what they came to. A
+    /// task that will be tried again has not ended. Of a batch each line waits for them that does not say for which
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parent)]
+    after: Vec<TaskId>,
+    /// Run it once any of these tasks is done
+    #[arg(long, requires = "after")]
+    after_any: bool,
+    /// What is done if one of them fails: cancel, run or hold
+    ///
+    /// The same if one is cancelled or deleted. cancel: it is cancelled, and waits again if that task is regenerated.
+    /// run: it runs once all of them have ended. hold: it waits until that task has ended well after all, or until
+    /// taskqueue run-now. With --after-any that is asked when none of them is done
+    #[arg(
+        long,
+        value_name = "WHAT",
+        requires = "after",
+        default_value_t,
+        hide_default_value = true
+    )]
+    if_parent_fails: IfParentFails,
     /// Its job's priority; 0 is the most urgent
     #[arg(long, value_name = "N", value_parser = number::small, default_value_t = broker::DEFAULT_PRIORITY)]
     priority: u32,
@@ -154,6 +181,14 @@ pub struct Flags {
     json: bool,
 }
 
+/// A task by its number.
+fn parent(text: &str) -> Result<TaskId, String> {
+    match text.trim().parse() {
+        Ok(id @ 1..) => Ok(TaskId(id)),
+        Ok(_) | Err(_) => Err("a task is meant by its number, such as 12".into()),
+    }
+}
+
 /// As beanstalkd has it.
 pub fn ttr(text: &str) -> Result<Duration, String> {
     let ttr = duration::parse(text)?;
@@ -192,6 +227,8 @@ pub struct Order {
     pub unique: Option<Unique>,
     /// What each says of its own attempts, where it says nothing of that itself.
     pub own: Own,
+    /// What each of them waits for, unless it says that itself.
+    pub after: Links,
     /// What would be refused is not recorded.
     pub strict: bool,
     pub json: bool,
@@ -213,6 +250,10 @@ impl Order {
         let put = match (put.is_unique(), &self.unique) {
             (true, _) | (false, None) => put,
             (false, Some(unique)) => put.unique(unique.clone()),
+        };
+        let put = match put.is_after() || self.after.parents.is_empty() {
+            true => put,
+            false => put.waits_for(&self.after),
         };
         self.tags.iter().cloned().fold(put, Put::tag)
     }
@@ -245,6 +286,14 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             if_exists: flags.if_exists.unwrap_or_default(),
         }),
         own: flags.own.own()?,
+        after: Links {
+            reference: None,
+            parents: flags.after.into_iter().map(Parent::Id).collect(),
+            terms: Terms {
+                any: flags.after_any,
+                if_parent_fails: flags.if_parent_fails,
+            },
+        },
         strict: flags.strict,
         json: flags.json,
     };
@@ -270,7 +319,11 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
             }
             if config.foreign_worker(&order.tube).is_some() {
                 let job = order.job(body);
-                if flags.wait || order.unique.is_some() || !order.own.is_empty() {
+                if flags.wait
+                    || order.unique.is_some()
+                    || !order.own.is_empty()
+                    || !order.after.parents.is_empty()
+                {
                     let failure = foreign::refusal(config, &order.tube);
                     return failure.map_or(Ok(ExitCode::FAILURE), Err);
                 }
@@ -467,11 +520,13 @@ impl TaskLines {
                 at,
                 unique,
                 own,
+                links,
             }) => {
                 let put = tags.into_iter().fold(Put::from(call), Put::tag);
                 let put = at.into_iter().fold(put, Put::at);
                 let put = unique.into_iter().fold(put, Put::unique);
                 let put = own.iter().fold(put, |put, own| put.own(own));
+                let put = put.links(links.map_or_else(Links::default, |links| *links));
                 Ok(match uuid {
                     Some(uuid) => put.uuid(uuid),
                     None => put,
@@ -584,21 +639,32 @@ fn put_known(
         let mut chunk = Vec::with_capacity(CHUNK.min(64));
         let mut none = true;
         let mut bytes = 0usize;
+        // Some name each other, by references, and something among them is wrong.
+        let (mut is_graph, mut is_wrong) = (false, false);
         for put in puts {
             none = false;
             match put {
                 Ok(put) => {
                     let put = order.apply(put, config);
                     if let Some(out) = out_of_bounds(&put, config, &order.tube) {
+                        is_wrong = true;
                         putter.complain(&out);
                     } else {
                         bytes = bytes.saturating_add(put.size());
+                        is_graph |= put.is_of_a_batch();
                         chunk.push(put);
                     }
                 }
-                Err(failure) => putter.complain(&failure),
+                Err(failure) => {
+                    is_wrong = true;
+                    putter.complain(&failure);
+                }
             }
-            if chunk.len() >= CHUNK || bytes >= CHUNK_BYTES {
+            if is_graph && (chunk.len() > GRAPH || bytes as u64 > MAX_BODY) {
+                return Err(too_large());
+            }
+            if !is_graph && (chunk.len() >= CHUNK || bytes >= CHUNK_BYTES) {
+                is_wrong = false;
                 putter.put(std::mem::take(&mut chunk)).await?;
                 bytes = 0;
             }
@@ -607,6 +673,9 @@ fn put_known(
             log::warn(format_args!(
                 "no task was put, since none is in what was read: a batch has a JSON object a line"
             ));
+        }
+        if is_graph && is_wrong {
+            return Err(cut_graph());
         }
         putter.put(chunk).await?;
         putter.doubt.end();
@@ -632,6 +701,23 @@ fn out_of_bounds(put: &Put, config: &Config, tube: &TubeName) -> Option<String> 
         }
         Some(_) | None => None,
     }
+}
+
+/// From there on a batch is recorded as a whole, in which lines name each other.
+fn too_large() -> Failure {
+    Failure::new(format!(
+        "a batch in which lines name each other has at most {GRAPH} lines and {MAX_BODY} bytes, for it is recorded as \
+         a whole; nothing of these lines was recorded"
+    ))
+    .next("put it in parts: what was recorded before is waited for by its number, \"after\":[12]")
+}
+
+fn cut_graph() -> Failure {
+    Failure::new(
+        "some lines of a batch in which lines name each other are wrong, and it is recorded as a whole; nothing of it \
+         was recorded",
+    )
+    .next("mend these lines, and put all of it again")
 }
 
 struct Putter<'a> {

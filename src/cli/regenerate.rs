@@ -25,6 +25,8 @@ Examples:
 
 Only tasks that failed or were cancelled are regenerated (requeued): the same task waits again, keeps its
 attempts and gets a fresh budget of them.
+Whatever it waited for (put --after): it runs at once. Tasks that were cancelled since it failed, or was
+cancelled, wait for it again.
 One that cannot be regenerated does not stop the others; the exit code is 1 then.
 Where tasks are meant that are not all named by their numbers, or more than 1000 of these, it
 says first how many; on a terminal it asks, and elsewhere it wants --yes.

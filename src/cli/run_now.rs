@@ -17,8 +17,8 @@ Examples:
   taskqueue run-now 5
   taskqueue run-now --command report --yes
 
-A task that waits is due now, whatever it waits for: its delay, or its next attempt. It gets a new
-job, and runs as soon as a worker is free. What has failed is regenerated instead.")]
+A task that waits is due now, whatever it waits for: its delay, its next attempt, or other tasks. It
+gets a new job, and runs as soon as a worker is free. What has failed is regenerated instead.")]
 pub struct Flags {
     #[command(flatten)]
     bulk: BulkFlags,

@@ -14,20 +14,37 @@ use super::print::Zone;
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
-use crate::ledger::read::{Attempt, Key, Report, Task};
+use crate::ledger::read::{Attempt, Key, Relative, Report, Task};
 use crate::task::id::TaskId;
+use crate::task::state::Status;
+
+mod result;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   taskqueue show 12
   taskqueue show 12 --json | jq -r '.attempts[-1].output'
+  taskqueue show --tree 12
+  taskqueue show --result 4 5
 
 A task that is not there, or no more: prints gone, exit 1.")]
 pub struct Flags {
     /// The task's id, or its uuid
-    #[arg(value_name = "ID", value_parser = key, allow_negative_numbers = true)]
-    id: Key,
+    ///
+    /// Several only with --result: those in $TASKQUEUE_PARENTS, from a command
+    #[arg(value_name = "ID", value_parser = key, allow_negative_numbers = true, required = true)]
+    ids: Vec<Key>,
+    /// Draw the tasks that it waits for, and those that wait for these
+    ///
+    /// Each below what it waits for, with the command and how it stands: 1000 of them at the most
+    #[arg(long, conflicts_with = "result")]
+    tree: bool,
+    /// Print what its command reported as its result, and nothing else
+    ///
+    /// Of several tasks, a line each, in their order. One that has none: null, and exit 1
+    #[arg(long)]
+    result: bool,
     /// Print times in UTC
     #[arg(long)]
     utc: bool,
@@ -49,17 +66,43 @@ pub fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
+    let id = match flags.ids.as_slice() {
+        [one] => *one,
+        _ if flags.result => return result::run(&flags.ids, config),
+        _ => {
+            return Err(Failure::usage(
+                "one task is shown at a time; several with --result",
+            ));
+        }
+    };
+    if flags.result {
+        return result::run(&flags.ids, config);
+    }
     let queue = Queue::open_existing(&config.broker, &config.store)?;
     let queue = queue.map(Queue::on_this_thread);
     let is_there = queue.is_some();
+    if let (true, Some(queue)) = (flags.tree, &queue)
+        && let Some(tree) = block_on(async { Ok(queue.tree(id).await?) })?
+    {
+        let mut out = out(flags.json);
+        match flags.json {
+            true => {
+                serde_json::to_writer_pretty(&mut out, &json::Tree::of(&tree))
+                    .map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+            false => write!(out, "{tree}")?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let task = match queue {
-        Some(queue) => block_on(async { Ok(queue.show(flags.id).await?) })?,
+        Some(queue) => block_on(async { Ok(queue.show(id).await?) })?,
         None => None,
     };
     let mut out = out(flags.json);
     let Some(task) = task else {
         writeln!(out, "{}", if flags.json { "null" } else { "gone" })?;
-        say_absent(&flags.id, is_there, &config.store);
+        say_absent(&id, is_there, &config.store);
         return Ok(ExitCode::FAILURE);
     };
     if flags.json {
@@ -126,6 +169,19 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
         let asked = zone.say(task.cancel_asked);
         line("cancel", &format!("asked for at {asked}"))?;
     }
+    if let Some(waits) = &task.waits_for {
+        line("waits", &waits.to_string())?;
+    }
+    if let Some(kin) = &task.kin {
+        for (name, tasks, more) in [
+            ("parents", &kin.parents, kin.more_parents),
+            ("children", &kin.children, kin.more_children),
+        ] {
+            if !tasks.is_empty() {
+                line(name, &relatives(tasks, more))?;
+            }
+        }
+    }
     line("created", &zone.say(Some(task.created)))?;
     if task.due.is_some() {
         line("due", &zone.say(task.due))?;
@@ -141,6 +197,19 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     task.attempts
         .iter()
         .try_for_each(|attempt| print_attempt(out, attempt, zone))
+}
+
+/// "4 done, 5 failed"
+fn relatives(tasks: &[Relative], more: bool) -> String {
+    let relative = |one: &Relative| {
+        let stands = one.status.map_or("gone", Status::as_str);
+        format!("{} {stands}", one.id)
+    };
+    let mut all: Vec<String> = tasks.iter().map(relative).collect();
+    if more {
+        all.push("…".into());
+    }
+    all.join(", ")
 }
 
 fn of(said: &Report, zone: Zone) -> String {

@@ -42,6 +42,10 @@ pub const PUT_TIME: Millis = 15_000;
 /// What is due later than that, in milliseconds, has no job yet.
 pub const LATER: Millis = 3_600_000;
 
+/// What waits for something else than a time is due then, and has no job: what it waits for, and when it is truly due,
+/// stands elsewhere. The year 9999.
+pub const NEVER: Millis = 253_370_764_800_000;
+
 /// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
 pub const DEFAULT_TTR: u32 = 60;
 

@@ -3,6 +3,7 @@
 //! What waits is cancelled at once; its job is one too many then, and goes as such jobs go. What runs cannot be: its
 //! row says that it is to be, and whoever ends the attempt goes by that (`transition.rs`).
 
+use super::after::note_children;
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::Wish;
@@ -72,7 +73,8 @@ impl Change for CallOff {
         match rows.status(id)? {
             None => Ok(Err(NotCancelled::NoSuchTask { id })),
             Some(Status::Waiting) => {
-                transition::cancel(rows, id, on.now, reason)?;
+                let kin = transition::cancel(rows, id, on.now, reason)?;
+                note_children(rows, id, kin.unwrap_or_default())?;
                 Ok(Ok(CalledOff::Cancelled))
             }
             Some(Status::Running) => {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::after;
+use super::announce::NEVER;
 use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
@@ -16,8 +18,9 @@ use super::unique;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
 use crate::task::Millis;
+use crate::task::after::MOST_PARENTS;
 use crate::task::command::{Commands, Content, OnFailure, Plan};
-use crate::task::id::{AttemptId, WorkerId};
+use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::made_key;
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
@@ -56,6 +59,12 @@ impl Writing<'_> {
         if is_astray(&task, job) {
             return Ok(self.astray(&task, job));
         }
+        if task.status == Status::Waiting && task.due == Some(NEVER) {
+            // It has a job when it may go, and that is not this one.
+            return Ok(Claim::DeleteJob {
+                task: (!job.is_pointer()).then_some(task.id),
+            });
+        }
         let verdict = judge(self.found(&task, job)?);
         match verdict {
             Verdict::Begin | Verdict::BeginEarly | Verdict::BeginAnew
@@ -75,7 +84,13 @@ impl Writing<'_> {
                 // The kick is used up from here on. So the task waits in any case, whatever keeps it from beginning.
                 self.rows
                     .raise_kicks(task.id, task.status, job.kicks.unwrap_or(0))?;
-                transition::renew(self.rows, task.id, self.now, None)?;
+                let kin = transition::renew(self.rows, task.id, self.now, None)?;
+                if kin.has_children {
+                    self.sums.has_ended(task.id);
+                }
+                if kin.has_parents {
+                    after::decided(self.rows, task.id)?;
+                }
                 self.begin(self.written(&task.uuid)?, job)
             }
             Verdict::Recover => Ok(Claim::Dead(newest_attempt(&task, self.remains(&task)))),
@@ -379,7 +394,14 @@ impl Writing<'_> {
                 kicks: job.kicks.unwrap_or(0),
             },
         };
-        transition::record(self.rows, &row)?;
+        let id = transition::record(self.rows, &row)?;
+        let after = match content {
+            Content::Unread(_) => None,
+            Content::Call(_) | Content::Raw(_) => foreign.after.as_ref(),
+        };
+        if let (Some(id), Some(after)) = (id, after) {
+            after::begin_to_wait(self.rows, id, row.due, after, self.now)?;
+        }
         self.written(&uuid).map(Some)
     }
 
@@ -453,7 +475,17 @@ impl Writing<'_> {
                 true => self.rows.scheduled(task.id)?,
                 false => None,
             },
+            parents: match task.has_parents {
+                true => self.parents(task.id)?,
+                false => Vec::new(),
+            },
         }))
+    }
+
+    /// All that a task has waited for.
+    fn parents(&self, task: TaskId) -> Result<Vec<TaskId>, Failed> {
+        let parents = self.rows.parents(task, TaskId::BEFORE_ALL, MOST_PARENTS)?;
+        Ok(parents.into_iter().map(|edge| edge.task).collect())
     }
 
     /// Since when a task could have been run, if that is known. A producer's own job waits since the job was put. A row

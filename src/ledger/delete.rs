@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Ledger;
+use super::after::note_children;
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{OldJob, Unsure};
@@ -66,7 +67,8 @@ impl Change for Delete {
         if held.foreign_job.is_some() {
             return Ok(Err(NotDeleted::JobThere { id }));
         }
-        on.rows.delete(id)?;
+        let kin = on.rows.delete(id)?;
+        note_children(on.rows, id, kin)?;
         Ok(Ok(Deleted {
             uuid: held.uuid,
             job: held.job,

@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use super::Millis;
+use super::after::{decided, waits_for_parents};
 use super::announce::{Again, next_put};
 use super::bulk::{Change, On};
 use super::error::Failed;
-use super::rows::{Rows, TaskRow};
+use super::rows::{Awaiting, Rows, TaskRow};
 use super::unique::{self, Holder};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
@@ -239,12 +240,25 @@ impl Change for Edit {
         if let Some(priority) = self.priority {
             rows.set_priority(id, priority)?;
         }
-        if let Some(due) = self.due {
-            rows.make_due(id, due.at(now))?;
+        let awaiting = waits_for_parents(rows, id, row.due)?;
+        // Who has a task run now has decided that.
+        let has_to_wait = awaiting.is_some() && self.due != Some(Due::In(0));
+        match (self.due, awaiting) {
+            (Some(due), Some(awaiting)) if has_to_wait => {
+                let due = due.at(now);
+                rows.set_awaiting(id, &Awaiting { due, ..awaiting })?;
+            }
+            (Some(due), awaiting) => {
+                if awaiting.is_some() {
+                    decided(rows, id)?;
+                }
+                rows.make_due(id, due.at(now))?;
+            }
+            (None, _) => {}
         }
         let again = match self.priority.is_some() || self.due.is_some() {
-            true => next_put(rows, id, None, now, jobs)?,
-            false => None,
+            true if !has_to_wait => next_put(rows, id, None, now, jobs)?,
+            true | false => None,
         };
         let uuid = row.uuid;
         Ok(Ok(Edited { uuid, again }))

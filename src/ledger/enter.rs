@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::after::{self, Heard};
 use super::announce::{Again, Jobs, next_put, next_puts};
 use super::claim::{Writing, is_astray};
 use super::entry::{AfterLoss, Claim, Entered, Entry, JobRef, Jobless};
@@ -53,7 +54,7 @@ impl Ledger {
             if entry.told {
                 rows.set_told(me.id, now)?;
             }
-            let puts = writing.put_again(&entry.again, jobs)?;
+            let mut puts = writing.put_again(&entry.again, jobs)?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
@@ -84,8 +85,16 @@ impl Ledger {
                 false => Ok(None),
             };
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            let ended = writing.sums.take_ended();
+            let goes_on = entry.again.iter().any(Jobless::is_of_children);
+            let heard = match goes_on || !ended.is_empty() {
+                true => after::tell(rows, ended, now, jobs)?,
+                false => Heard::default(),
+            };
+            puts.extend(heard.puts);
             writing.sums.write(rows, now)?;
             Ok(Entered {
+                unheard: heard.more,
                 ours,
                 called_off,
                 often,
@@ -154,7 +163,7 @@ impl Writing<'_> {
             self.rows.note_begun(attempt, self.me.id, started)?;
         }
         for attempt in &entry.unclaim {
-            transition::unclaim(self.rows, *attempt, self.me.id)?;
+            transition::unclaim(self.rows, &self.sums, *attempt, self.me.id)?;
         }
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, Status::Failed, *kicks)?;
@@ -169,6 +178,8 @@ impl Writing<'_> {
             match one {
                 Jobless::Put(put) => puts.extend(next_puts(self.rows, &[*put], self.now, jobs)?),
                 Jobless::Job(job) => puts.extend(self.put_for(job, jobs)?),
+                // When all else of the entry is written.
+                Jobless::Children => {}
             }
         }
         Ok(puts)

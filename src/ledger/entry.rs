@@ -179,6 +179,8 @@ pub struct Attempt {
     pub ahead: bool,
     /// Of which schedule its task came.
     pub scheduled: Option<Scheduled>,
+    /// Which tasks its task has waited for.
+    pub parents: Vec<TaskId>,
 }
 
 /// A task whose job is lost.
@@ -189,6 +191,18 @@ pub enum Jobless {
     /// The job was given back unclaimed, and says itself which task it is. A foreign producer's job whose task has no
     /// row yet gets that row: nobody else knows of the job.
     Job(Box<JobRef>),
+    /// Those that wait for tasks that have ended, and have not heard of that: the entry before had no room for all.
+    Children,
+}
+
+impl Jobless {
+    /// Whether it speaks of [`Jobless::Children`].
+    pub fn is_of_children(&self) -> bool {
+        match self {
+            Jobless::Children => true,
+            Jobless::Put(_) | Jobless::Job(_) => false,
+        }
+    }
 }
 
 /// How an attempt of ours ended.
@@ -281,8 +295,12 @@ pub struct Entered {
     pub called_off: Vec<TaskId>,
     /// Tasks whose attempt was interrupted now as several before had been, and how many in a row.
     pub often: Vec<(TaskId, u32)>,
-    /// The puts that were granted, to be announced (none where the store keeps the jobs: there they have been put).
+    /// The puts that were granted, and those of tasks that waited for what has ended, to be announced (none where the
+    /// store keeps the jobs: there they have been put).
     pub puts: Vec<Again>,
+    /// There are more tasks that wait for what has ended than could hear of that: [`Jobless::Children`] is to be asked
+    /// for with the next entry.
+    pub unheard: bool,
     /// Whether the dead attempt that was to be taken over is ours now; false where none was named.
     pub taken: bool,
     /// What is to be run once nothing is left of the attempt that was taken over, and before anything is recorded.

@@ -8,6 +8,7 @@ use super::entry::Settlement;
 use super::error::{Error, Failed};
 use super::rows::{Ends, Of, Ran, Rows};
 use super::{Ledger, Millis};
+use crate::task::id::TaskId;
 use crate::task::retry::Next;
 use crate::task::state::Outcome;
 
@@ -58,9 +59,23 @@ impl Ledger {
 
 /// What ended in a transaction.
 #[derive(Debug, Default)]
-pub(super) struct Sums(RefCell<BTreeMap<Of, Ends>>);
+pub(super) struct Sums {
+    ends: RefCell<BTreeMap<Of, Ends>>,
+    /// Those for which others wait.
+    parents: RefCell<Vec<TaskId>>,
+}
 
 impl Sums {
+    /// A task has ended, or waits again, for which others wait: they are to hear of that.
+    pub fn has_ended(&self, task: TaskId) {
+        self.parents.borrow_mut().push(task);
+    }
+
+    /// Those tasks.
+    pub fn take_ended(&self) -> Vec<TaskId> {
+        self.parents.take()
+    }
+
     /// Counts an attempt that has ended.
     pub fn add(&self, settlement: &Settlement, ran: &Ran) {
         let Settlement {
@@ -92,7 +107,7 @@ impl Sums {
             tube: ran.tube.clone(),
             command,
         };
-        let mut sums = self.0.borrow_mut();
+        let mut sums = self.ends.borrow_mut();
         let ends = sums.entry(of).or_default();
         match next {
             Next::Done => ends.done += 1,
@@ -119,7 +134,7 @@ impl Sums {
     /// Writes all of it.
     pub fn write(self, rows: &dyn Rows, now: Millis) -> Result<(), Failed> {
         let this = now.div_euclid(MINUTE);
-        for (of, ends) in self.0.into_inner() {
+        for (of, ends) in self.ends.into_inner() {
             rows.add_ends(&of, &ends, this.saturating_sub(KEPT)..=this, COMMANDS)?;
         }
         Ok(())

@@ -7,7 +7,8 @@ use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{NewRow, Origin, Rows, TaskRow};
 use super::unique::{self, Given, Holder, NotReplaced};
-use super::{Ledger, Millis, transition};
+use super::{Ledger, Millis, after, transition};
+use crate::task::after::{After, Terms, ordered};
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::made_key;
@@ -38,6 +39,19 @@ pub struct NewTask {
     pub unique: Option<Unique>,
     /// What it says of its own attempts.
     pub own: Option<Box<Own>>,
+    /// That it is to wait for others.
+    pub after: Option<WaitsFor>,
+}
+
+/// Which tasks a task is to wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WaitsFor {
+    /// Those that are recorded.
+    pub ids: Vec<TaskId>,
+    /// Those that are recorded with it, by their places.
+    pub beside: Vec<usize>,
+    /// On what terms.
+    pub terms: Terms,
 }
 
 /// What became of a task to be recorded.
@@ -80,6 +94,45 @@ pub enum Added {
     },
     /// Another task has its key, and the put is refused for that.
     KeyTaken(Holder),
+    /// It cannot wait for what it is to wait for. No task is recorded.
+    NotAfter(NotAfter),
+}
+
+impl Added {
+    /// The task that is there now.
+    fn id(&self) -> Option<TaskId> {
+        match self {
+            Added::New { id }
+            | Added::Later { id }
+            | Added::Known { id }
+            | Added::Exists { id, .. }
+            | Added::Replaced { id, .. } => Some(*id),
+            Added::UuidTaken | Added::KeyTaken(_) | Added::NotAfter(_) => None,
+        }
+    }
+}
+
+/// Why a task cannot wait for others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAfter {
+    /// One of them is not there.
+    #[error("there is no task {parent} that it could wait for; it may have been cleaned up")]
+    NoParent {
+        /// Which.
+        parent: TaskId,
+    },
+    /// One of them was to be recorded with it, and is not.
+    #[error("what it is to wait for was not recorded")]
+    ParentRefused,
+    /// It is one of several that wait for each other, of which one is to wait for what is not there.
+    #[error(
+        "it is put with others that wait for each other, of which one cannot wait for task {parent}, for there is none"
+    )]
+    OtherRefused {
+        /// What that is.
+        parent: TaskId,
+    },
 }
 
 /// Why a task was not regenerated. The words are those of the system that this one succeeds.
@@ -116,8 +169,13 @@ impl Ledger {
     pub fn add(&mut self, tasks: &[NewTask], now: Millis) -> Result<Vec<Added>, Error> {
         let jobs = self.jobs();
         let added: Vec<Added> = self.change(|rows| {
-            let add = |task| {
+            let add = |task: &NewTask, after: Option<&After>| {
                 let mut added = add(rows, task, now, jobs)?;
+                if let (Added::New { id }, Some(after)) = (&added, after)
+                    && !after::begin_to_wait(rows, *id, task.due, after, now)?
+                {
+                    added = Added::Later { id: *id };
+                }
                 if let Added::New { id } = added
                     && task.due.saturating_sub(now) > LATER
                     && rows.set_later(id)?
@@ -129,7 +187,10 @@ impl Ledger {
                 }
                 Ok(added)
             };
-            tasks.iter().map(add).collect()
+            match tasks.iter().any(|task| task.after.is_some()) {
+                false => tasks.iter().map(|task| add(task, None)).collect(),
+                true => add_in_order(rows, tasks, add),
+            }
         })?;
         let is_new = |added: &Added| matches!(added, Added::New { .. } | Added::Replaced { .. });
         if jobs.is_some() && added.iter().any(is_new) {
@@ -172,7 +233,11 @@ impl Change for Regenerate {
         if let Some(by) = unique::taken_from(on.rows, id, on.now)? {
             return Ok(Err(NotRegenerated::KeyTaken { id, by }));
         }
-        transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
+        let kin = transition::renew(on.rows, id, on.now, self.tube.as_ref())?;
+        after::note_children(on.rows, id, kin)?;
+        if kin.has_parents {
+            after::decided(on.rows, id)?;
+        }
         next_put(on.rows, id, None, on.now, on.jobs)?
             .map(Ok)
             .ok_or_else(|| Failed::row(id, format!("task {id} cannot be put")))
@@ -181,6 +246,66 @@ impl Change for Regenerate {
     fn puts_jobs(&self) -> bool {
         true
     }
+}
+
+/// Adds tasks of which some wait for others: each after those that it waits for.
+fn add_in_order(
+    rows: &dyn Rows,
+    tasks: &[NewTask],
+    mut add: impl FnMut(&NewTask, Option<&After>) -> Result<Added, Failed>,
+) -> Result<Vec<Added>, Failed> {
+    let graph: Vec<Vec<usize>> = tasks.iter().map(beside).collect();
+    let order = ordered(&graph).map_err(|_| Failed::Trouble {
+        what: "tasks that are put together wait for each other in a circle".into(),
+    })?;
+    let missing = tasks.iter().map(|task| match &task.after {
+        Some(after) => after::no_parent(rows, &after.ids),
+        None => Ok(None),
+    });
+    let missing = missing.collect::<Result<Vec<_>, _>>()?;
+    // Of what waits for each other all is recorded, or nothing.
+    let first = missing.iter().flatten().next().copied();
+    let of_all = first.filter(|_| graph.iter().any(|beside| !beside.is_empty()));
+    let mut added: Vec<Option<Added>> = vec![None; tasks.len()];
+    for place in order {
+        let (Some(task), Some(missing)) = (tasks.get(place), missing.get(place)) else {
+            continue;
+        };
+        let refused = match (missing, of_all) {
+            (Some(parent), _) => Some(NotAfter::NoParent { parent: *parent }),
+            (None, Some(parent)) => Some(NotAfter::OtherRefused { parent }),
+            (None, None) => None,
+        };
+        let one = match (refused, &task.after) {
+            (Some(refused), _) => Added::NotAfter(refused),
+            (None, None) => add(task, None)?,
+            (None, Some(after)) => match parents(after, &added) {
+                Some(after) => add(task, Some(&after))?,
+                None => Added::NotAfter(NotAfter::ParentRefused),
+            },
+        };
+        if let Some(answer) = added.get_mut(place) {
+            *answer = Some(one);
+        }
+    }
+    Ok(added.into_iter().flatten().collect())
+}
+
+fn beside(task: &NewTask) -> Vec<usize> {
+    let after = task.after.as_ref();
+    after.map_or_else(Vec::new, |after| after.beside.clone())
+}
+
+/// Whom a task waits for, if all of those are there.
+fn parents(after: &WaitsFor, added: &[Option<Added>]) -> Option<After> {
+    let mut parents = after.ids.clone();
+    for place in &after.beside {
+        parents.push(added.get(*place)?.as_ref()?.id()?);
+    }
+    Some(After {
+        parents,
+        terms: after.terms,
+    })
 }
 
 /// A task's first put is its put number 1.

@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 
 use super::Ledger;
+use super::announce::NEVER;
 use super::error::{Error, Failed};
 use super::rows::{Listed, Newest};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
 
+pub(super) mod kin;
+mod relatives;
 mod span;
 mod types;
 
 pub use super::filter::Filter;
+use kin::{kinship, tell_what_it_waits_for};
+pub use relatives::{Kinship, Leaf, Relative, Tree, WaitsFor};
 use span::narrowed;
 pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
 
@@ -74,7 +79,8 @@ impl Ledger {
             let mut bytes = 0;
             let within = narrowed(rows, filter, TaskId::BEFORE_ALL..below)?;
             rows.page(filter, within, LISTED, &mut |listed| {
-                let task = living.shown(listed)?;
+                let mut task = living.shown(listed)?;
+                tell_what_it_waits_for(rows, &mut task)?;
                 if !filter.shows(task.status) {
                     return Ok(true);
                 }
@@ -148,6 +154,8 @@ impl Ledger {
                 return Ok(None);
             };
             let mut task = Living::of(&*self.lives).shown(listed)?;
+            tell_what_it_waits_for(rows, &mut task)?;
+            task.kin = kinship(rows, task.id)?;
             for attempt in &mut task.attempts {
                 let (task, number) = (task.id, attempt.number);
                 attempt.output = rows.output(AttemptId { task, number })?;
@@ -163,6 +171,7 @@ impl Ledger {
                 return Ok(None);
             };
             let Newest { task, due, .. } = newest;
+            let due = due.filter(|due| *due != NEVER);
             let runs = newest.worker.filter(|_| newest.status == Status::Running);
             let mut status = DisplayedStatus::from(newest.status);
             if status == DisplayedStatus::Running

@@ -22,10 +22,12 @@ use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 mod ends;
+mod kin;
 mod schedules;
 mod types;
 
 pub use ends::{Ends, Of};
+pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
@@ -41,7 +43,7 @@ pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
 pub type EachPicked<'a> = dyn FnMut(TaskId, Option<WorkerId>) -> Result<bool, Failed> + 'a;
 
 /// What may be looked at in one moment of the rows.
-pub trait Reads {
+pub trait Reads: KinReads {
     /// The tubes in which something waits or runs, by name.
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed>;
 
@@ -209,7 +211,7 @@ pub trait Reads {
 }
 
 /// What may be done in one transaction.
-pub trait Rows: Reads {
+pub trait Rows: Reads + KinRows {
     /// Runs a part of the transaction that may fail by itself: what the part has written by then is undone, and the
     /// transaction goes on. No part has parts.
     fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed>;
@@ -244,8 +246,9 @@ pub trait Rows: Reads {
 
     /// Ends an attempt, if its task runs, the attempt is the task's newest, and its owner is that one. That it was to
     /// be cancelled is no longer said then. If the task waits again and another has got its key meanwhile, the task has
-    /// none any more; so it is wherever a task waits again. True if so.
-    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed>;
+    /// none any more; so it is wherever a task waits again. Whether others wait for the task, if
+    /// so; and nothing if not.
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed>;
 
     /// What is counted of a task's newest attempt, whatever else its row says.
     fn ran(&self, task: TaskId) -> Result<Ran, Failed>;
@@ -254,8 +257,9 @@ pub trait Rows: Reads {
     /// due, and no longer to be cancelled. True if so.
     fn unclaim(&self, attempt: AttemptId, owner: WorkerId) -> Result<bool, Failed>;
 
-    /// Has a task that waits be cancelled since then. True if it waited.
-    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed>;
+    /// Has a task that waits be cancelled since then. Returns with whom it has to do, if it waited.
+    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>)
+    -> Result<Option<Kin>, Failed>;
 
     /// Writes that the attempt of a task that runs is to be cancelled. What was asked for before, is kept: since when,
     /// that it is to be at once, and why, unless another reason is given.
@@ -268,8 +272,8 @@ pub trait Rows: Reads {
     ) -> Result<(), Failed>;
 
     /// Has a task wait that has failed or was cancelled, due now or when it ended if that was earlier, with a fresh
-    /// budget.
-    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed>;
+    /// budget. Returns with whom it has to do.
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<Kin, Failed>;
 
     /// Gives an attempt that has not ended another owner, if that is the one expected. True if so.
     fn take_over(
@@ -326,8 +330,8 @@ pub trait Rows: Reads {
     /// Has a task have these tags and no others.
     fn set_tags(&self, task: TaskId, tags: &[Tag]) -> Result<(), Failed>;
 
-    /// Deletes a task, with its attempts and what they printed.
-    fn delete(&self, task: TaskId) -> Result<(), Failed>;
+    /// Deletes a task, with its attempts and what they printed. Returns with whom it had to do.
+    fn delete(&self, task: TaskId) -> Result<Kin, Failed>;
 
     /// Notes why a task that waits is not run: the task is parked until it begins, or is renewed.
     fn set_reason(&self, task: TaskId, reason: &str) -> Result<(), Failed>;

@@ -26,6 +26,7 @@ mod columns;
 mod error;
 mod filter;
 mod keys;
+mod kin;
 mod minutes;
 mod operations;
 mod own;

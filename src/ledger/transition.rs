@@ -15,7 +15,7 @@ use super::entry::Settlement;
 use super::error::Failed;
 use super::minutes::Sums;
 use super::read::SHOWN;
-use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows, Said};
+use super::rows::{Beginning, EndedAttempt, Ending, Kin, NewRow, Rows, Said};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::report::Progress;
@@ -120,8 +120,11 @@ fn write_end(
         kicks: settlement.kicks,
         started: settlement.started,
     })?;
-    if !ours {
+    let Some(is_parent) = ours else {
         return Ok(false);
+    };
+    if is_parent && status.is_ended() {
+        sums.has_ended(settlement.id.task);
     }
     rows.add_attempt(&EndedAttempt {
         id: settlement.id,
@@ -181,33 +184,38 @@ pub(super) fn progress(
 /// owner's. True if so. If it is to be cancelled, it is, since it was asked for.
 pub(super) fn unclaim(
     rows: &dyn Rows,
+    sums: &Sums,
     attempt: AttemptId,
     owner: WorkerId,
 ) -> Result<bool, Failed> {
     let wish = rows.wish(attempt.task)?;
     let waits = rows.unclaim(attempt, owner)?;
     if let Some(wish) = wish.filter(|_| waits) {
-        rows.cancel(attempt.task, wish.asked, wish.reason.as_deref())?;
+        let kin = rows.cancel(attempt.task, wish.asked, wish.reason.as_deref())?;
+        if kin.is_some_and(|kin| kin.has_children) {
+            sums.has_ended(attempt.task);
+        }
     }
     Ok(waits)
 }
 
-/// A task that waits is cancelled. True if it waited.
+/// A task that waits is cancelled. Whoever waits for it is to hear of that: with whom it has to do, if it waited.
 pub(super) fn cancel(
     rows: &dyn Rows,
     task: TaskId,
     now: Millis,
     reason: Option<&str>,
-) -> Result<bool, Failed> {
+) -> Result<Option<Kin>, Failed> {
     rows.cancel(task, now, reason)
 }
 
-/// A task that failed or was cancelled waits again, with a fresh budget, perhaps in another tube.
+/// A task that failed or was cancelled waits again, with a fresh budget, perhaps in another tube. Whoever waits for it
+/// is to hear of that: with whom it has to do.
 pub(super) fn renew(
     rows: &dyn Rows,
     task: TaskId,
     now: Millis,
     tube: Option<&TubeName>,
-) -> Result<(), Failed> {
+) -> Result<Kin, Failed> {
     rows.renew(task, now, tube)
 }

@@ -8,9 +8,10 @@
 use std::fmt;
 
 use super::Millis;
+use super::after::waits_for_parents;
 use super::announce::{Again, Jobs, next_put};
 use super::error::Failed;
-use super::rows::{Rows, TaskRow};
+use super::rows::{Awaiting, Rows, TaskRow};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
 use crate::task::own::Own;
@@ -125,6 +126,8 @@ pub(super) fn replace(
     jobs: Option<Jobs>,
 ) -> Result<Result<Option<Again>, NotReplaced>, Failed> {
     match give(rows, row, given)? {
+        // It goes on waiting for those that it waits for, and has no job.
+        Ok(()) if waits_for_parents(rows, row.id, row.due)?.is_some() => Ok(Ok(None)),
         Ok(()) => next_put(rows, row.id, None, now, jobs).map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
@@ -153,8 +156,10 @@ pub(super) fn give(
     if let Some(priority) = given.priority {
         rows.set_priority(row.id, priority)?;
     }
-    if let Some(due) = given.due {
-        rows.make_due(row.id, due)?;
+    match (given.due, waits_for_parents(rows, row.id, row.due)?) {
+        (Some(due), Some(awaiting)) => rows.set_awaiting(row.id, &Awaiting { due, ..awaiting })?,
+        (Some(due), None) => rows.make_due(row.id, due)?,
+        (None, _) => {}
     }
     Ok(Ok(()))
 }

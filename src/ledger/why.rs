@@ -1,7 +1,9 @@
 //! What is known of a task, for whoever asks why it does not run.
 
+use super::announce::NEVER;
 use super::error::Error;
-use super::read::{Key, Task};
+use super::read::kin::waits_for;
+use super::read::{Key, Task, WaitsFor};
 use super::rows::TaskRow;
 use super::{DeadAttempt, Ledger, Remains};
 use crate::lives::Holder;
@@ -20,6 +22,8 @@ pub struct Known {
     pub left: Option<DeadAttempt>,
     /// It waits, and its job is known.
     pub is_announced: bool,
+    /// It waits for others: for which.
+    pub waits_for: Option<WaitsFor>,
 }
 
 impl Ledger {
@@ -57,6 +61,10 @@ impl Ledger {
                     remains: Remains::Unknown,
                 }),
                 is_announced: rows.unverified_of(row.id)?.is_some(),
+                waits_for: match row.due == Some(NEVER) {
+                    true => waits_for(rows, row.id)?.map(|(waits, _)| waits),
+                    false => None,
+                },
                 task: listed.task,
                 row,
             }))

@@ -19,8 +19,11 @@ pub const SCHEDULED_FOR_VARIABLE: &str = "TASKQUEUE_SCHEDULED_FOR";
 /// Is 1 if that time was missed, and is made up for.
 pub const BACKFILLED_VARIABLE: &str = "TASKQUEUE_BACKFILLED";
 
+/// Holds the numbers of the tasks that the task has waited for, with spaces between them, if it has waited for any.
+pub const PARENTS_VARIABLE: &str = "TASKQUEUE_PARENTS";
+
 /// All of them. What says whose a process is cannot be withheld, nor is it anybody else's.
-pub const OWN_VARIABLES: [&str; 11] = [
+pub const OWN_VARIABLES: [&str; 12] = [
     TASK_VARIABLE,
     STORE_VARIABLE,
     UUID_VARIABLE,
@@ -28,6 +31,7 @@ pub const OWN_VARIABLES: [&str; 11] = [
     JOB_VARIABLE,
     ATTEMPT_VARIABLE,
     COMMAND_VARIABLE,
+    PARENTS_VARIABLE,
     BACKFILLED_VARIABLE,
     REPORT_VARIABLE,
     SCHEDULED_FOR_VARIABLE,

@@ -324,7 +324,17 @@ impl Commands {
 
     /// Reads a body, also one whose type is configured: that is a native one without a uuid then.
     pub fn read(&self, body: &[u8]) -> Body {
-        let read = payload::read(body);
+        let read = match payload::read(body) {
+            Body::Native(native)
+                if native
+                    .links
+                    .as_ref()
+                    .is_some_and(|links| links.is_of_a_batch()) =>
+            {
+                Body::Refused(Refusal::NotOfABatch)
+            }
+            read => read,
+        };
         let (Body::Other(_), Some(described)) = (&read, Described::split(body)) else {
             return read;
         };
@@ -337,6 +347,7 @@ impl Commands {
                     at: None,
                     unique: None,
                     own: None,
+                    links: None,
                 }),
                 Err(refusal) => Body::Refused(refusal),
             },

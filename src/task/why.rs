@@ -22,6 +22,13 @@ pub struct Seen {
 pub enum Standing {
     /// It waits.
     Waiting(Box<Waiting>),
+    /// It waits for others, and for nothing else.
+    Awaiting {
+        /// For which: "waits for task 4", or "is held: …".
+        what: String,
+        /// It waits for a person.
+        is_held: bool,
+    },
     /// It runs, as it is recorded.
     Running {
         /// The attempt's number.
@@ -152,6 +159,10 @@ pub enum Why {
     Stalled,
     /// Something of an attempt cannot be ended.
     Stuck,
+    /// It waits for other tasks.
+    AfterOthers,
+    /// A task that it waits for has failed, and a person is to say.
+    Held,
     /// It is not due.
     NotDue,
     /// Its next attempt is not due.
@@ -198,7 +209,7 @@ pub struct Answer {
 
 impl Why {
     /// Every one.
-    pub const ALL: [Why; 22] = [
+    pub const ALL: [Why; 24] = [
         Why::Done,
         Why::Cancelled,
         Why::Refused,
@@ -206,6 +217,8 @@ impl Why {
         Why::Runs,
         Why::Stalled,
         Why::Stuck,
+        Why::AfterOthers,
+        Why::Held,
         Why::NotDue,
         Why::BackingOff,
         Why::Deferred,
@@ -233,6 +246,8 @@ impl Why {
             Why::Runs => "running",
             Why::Stalled => "stalled",
             Why::Stuck => "stuck",
+            Why::AfterOthers => "after_others",
+            Why::Held => "held",
             Why::NotDue => "not_due",
             Why::BackingOff => "backing_off",
             Why::Deferred => "deferred",
@@ -334,6 +349,7 @@ pub fn why(seen: &Seen) -> Answer {
                 ),
             }
         }
+        Standing::Awaiting { what, is_held } => awaits(*id, what, *is_held),
         Standing::Waiting(waiting) => waits(*id, tube, waiting),
     }
 }
@@ -350,6 +366,17 @@ fn failed(id: i64, reason: Option<&str>, is_refused: bool, refusal: Option<&str>
         false => (Why::Failed, "it has failed"),
     };
     say(why, format!("{what}{}", because(reason))).next(again)
+}
+
+fn awaits(id: i64, what: &str, is_held: bool) -> Answer {
+    match is_held {
+        true => say(Why::Held, format!("it {what}")).next(format!(
+            "let that task run again with regenerate; to run this one all the same: taskqueue run-now {id}"
+        )),
+        false => say(Why::AfterOthers, format!("it {what}")).next(format!(
+            "to see them: taskqueue show --tree {id}; to run it before: taskqueue run-now {id}"
+        )),
+    }
 }
 
 fn stuck(attempt: i64, who: &str) -> Answer {

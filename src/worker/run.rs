@@ -25,11 +25,12 @@ use crate::process::lack::{Lack, NotStarted};
 use crate::process::leftover;
 use crate::process::memory;
 use crate::process::variables::{
-    ATTEMPT_VARIABLE, BACKFILLED_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, SCHEDULE_VARIABLE,
-    SCHEDULED_FOR_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE, UUID_VARIABLE,
+    ATTEMPT_VARIABLE, BACKFILLED_VARIABLE, COMMAND_VARIABLE, JOB_VARIABLE, PARENTS_VARIABLE,
+    SCHEDULE_VARIABLE, SCHEDULED_FOR_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE,
+    UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
-use crate::task::id::AttemptId;
+use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
 use crate::task::report::{Progress, Reader, Reported};
 use crate::task::state::Exit;
@@ -123,6 +124,10 @@ pub fn start(
             own.push((BACKFILLED_VARIABLE, &1));
         }
     }
+    let parents = parents(&attempt.parents);
+    if let Some(parents) = &parents {
+        own.push((PARENTS_VARIABLE, parents));
+    }
     let user = conditions.identity.as_ref().map(|identity| identity.user);
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {
@@ -168,6 +173,17 @@ pub fn start(
 
 /// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can
 /// run a command, however many workers there are.
+/// So many bytes of the numbers of parents fit: one string of an environment has its limit, and all of it another.
+const PARENTS: usize = 100_000;
+
+/// What a command finds of those that its task has waited for. None where they are so many that they do not fit: some
+/// of them would pass for all.
+fn parents(parents: &[TaskId]) -> Option<String> {
+    let numbers: Vec<String> = parents.iter().map(ToString::to_string).collect();
+    let text = numbers.join(" ");
+    (!text.is_empty() && text.len() <= PARENTS).then_some(text)
+}
+
 fn start_with_less(
     why: NotStarted,
     store: &Store,

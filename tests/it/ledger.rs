@@ -4,12 +4,14 @@
 //! ledger: write what makes a stage of it, and name it at the end of this file. To add a case: write it in one of the
 //! modules, and name it in the macro's list.
 
+mod after;
 mod astray;
 mod batch_journals;
 mod cancel;
 mod claims;
 mod cleanup;
 mod entries;
+mod graphs;
 mod histories;
 mod minutes;
 mod model;
@@ -52,6 +54,20 @@ use crate::support::tube;
 macro_rules! suite {
     ($ledger:ident, $new:path) => {
         suite! { $ledger, $new,
+            after::what_becomes_of_a_child_when_its_parents_end,
+            after::what_had_ended_before_counts_at_once,
+            after::an_attempt_that_is_tried_again_is_no_end,
+            after::who_waits_has_no_job_and_nobody_looks_for_one,
+            after::a_child_keeps_its_due_time_and_priority,
+            after::a_regenerated_parent_has_its_children_wait_again,
+            after::a_person_is_asked_for_nothing_more,
+            after::of_many_children_some_hear_at_once_and_the_others_soon,
+            after::what_is_put_together_waits_for_each_other,
+            after::who_has_a_key_waits_with_it,
+            after::a_parent_stays_while_somebody_waits_for_it,
+            after::another_producers_job_may_wait_for_others,
+            after::what_is_drawn_has_each_task_below_what_it_waits_for,
+            graphs::a_diamond_ends_as_a_model_of_it,
             astray::a_pointer_in_another_tube_is_one_too_many,
             astray::a_copy_by_uuid_in_another_tube_is_one_too_many,
             astray::a_task_that_moved_runs_where_it_is_now,
@@ -492,6 +508,7 @@ pub fn put_at(db: &mut Ledger, due: Millis, now: Millis) -> (TaskId, JobRef) {
     let task = NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -532,6 +549,7 @@ pub fn foreign(body: &str) -> ForeignJob {
         at: None,
         unique: None,
         own: None,
+        after: None,
         content: Content::Unread(body.to_owned().into()),
         body: body.to_owned().into(),
         hash,

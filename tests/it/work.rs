@@ -1,5 +1,6 @@
 //! Workers and tenders with real commands, on a real beanstalkd and on the embedded broker.
 
+mod after;
 mod ahead;
 mod answers;
 mod apart;

@@ -97,6 +97,11 @@ fn is_of_no_task(why: &Error) -> bool {
         Error::NoSuchTask { .. } => true,
         Error::NoSuchAttempt { .. }
         | Error::NoSchedule { .. }
+        | Error::NotAfter(_)
+        | Error::NoSuchReference { .. }
+        | Error::SameReference { .. }
+        | Error::Circle(_)
+        | Error::Links(_)
         | Error::ScheduleTaken(_)
         | Error::ScheduleWrong { .. }
         | Error::Refused(_)

@@ -243,7 +243,11 @@ impl Table {
             Created => time(Some(task.created)),
             Due => time(task.due),
             Finished => time(task.finished),
-            Reason => task.reason.as_deref().map_or_else(|| "-".into(), begin),
+            Reason => match (&task.waits_for, task.reason.as_deref()) {
+                (Some(waits), _) => begin(&waits.to_string()),
+                (None, Some(reason)) => begin(reason),
+                (None, None) => "-".into(),
+            },
             Tags => match task.tags.as_slice() {
                 [] => "-".into(),
                 tags => {

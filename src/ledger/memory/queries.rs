@@ -170,6 +170,8 @@ impl Tables {
                 attempts_total: row.attempt.unsigned_abs(),
                 attempts,
                 report: self.report(task).map(|said| reported(said, with_body)),
+                waits_for: None,
+                kin: None,
             },
             owner: row.owner,
         }
@@ -200,6 +202,7 @@ pub(super) fn row(tables: &Tables, (id, row): (TaskId, &TaskRow)) -> rows::TaskR
         foreign: row.foreign.is_some(),
         scheduled: tables.fires().contains_key(&id),
         own: row.own.clone(),
+        has_parents: row.kin.has_parents,
     }
 }
 

@@ -229,13 +229,19 @@ impl Reads for Transaction<'_> {
 
     fn count_old(&self, old: &Old) -> Result<u64, Failed> {
         let tables = self.0.borrow();
-        let count = tables.tasks().values().filter(|row| row.may_go(old));
+        let count = tables
+            .tasks()
+            .iter()
+            .filter(|(id, row)| row.may_go(old) && !tables.is_needed(**id));
         Ok(count.count() as u64)
     }
 
     fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed> {
         let tables = self.0.borrow();
-        let may_go = tables.tasks().iter().filter(|(_, row)| row.may_go(old));
+        let may_go = tables
+            .tasks()
+            .iter()
+            .filter(|(id, row)| row.may_go(old) && !tables.is_needed(**id));
         let mut found: Vec<(TaskId, Millis)> = may_go
             .filter_map(|(id, row)| Some((*id, row.finished?)))
             .filter(|(_, finished)| *finished >= from)

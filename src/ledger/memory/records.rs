@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::broker::JobId;
+use crate::ledger::rows::Kin;
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -57,6 +58,8 @@ pub(super) struct TaskRow {
     pub hold: Option<Hold>,
     /// What it says of its own attempts.
     pub own: Option<Box<Own>>,
+    /// Whether it has to do with others.
+    pub kin: Kin,
 }
 
 impl TaskRow {

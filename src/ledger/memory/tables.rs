@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Ends, Of, ScheduleRow};
+use crate::ledger::rows::{Awaiting, Ends, Kin, Of, ScheduleRow};
 use crate::task::Millis;
+use crate::task::after::ParentEnd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
 use crate::task::unique::{Hold, Key};
@@ -78,6 +79,12 @@ pub(super) struct Tables {
     ends: Table<Of, Ends>,
     schedules: Table<String, ScheduleRow>,
     fires: Table<TaskId, Fire>,
+    awaiting: Table<TaskId, Awaiting>,
+    /// By parent and child.
+    edges: Table<(TaskId, TaskId), Option<ParentEnd>>,
+    /// By child and parent.
+    parents: Table<(TaskId, TaskId), ()>,
+    unheard: Table<TaskId, TaskId>,
 }
 
 /// How much of each was written since the last commit.
@@ -94,6 +101,10 @@ pub(super) struct Written {
     ends: usize,
     schedules: usize,
     fires: usize,
+    awaiting: usize,
+    edges: usize,
+    parents: usize,
+    unheard: usize,
 }
 
 impl Tables {
@@ -193,6 +204,14 @@ impl Tables {
         if self.fires.get(id).is_some() {
             self.fires.put(id, None);
         }
+        if self.task(id).is_some_and(|row| row.kin.has_parents) {
+            let parents: Vec<TaskId> = self.parents_of(id, TaskId::BEFORE_ALL).collect();
+            for parent in parents {
+                self.edges.put((parent, id), None);
+                self.parents.put((id, parent), None);
+            }
+            self.awaiting.put(id, None);
+        }
         self.reports.put(id, None);
         self.tasks.put(id, None);
     }
@@ -272,6 +291,63 @@ impl Tables {
         Ok(())
     }
 
+    pub fn kin(&self, task: TaskId) -> Option<Kin> {
+        self.task(task).map(|row| row.kin)
+    }
+
+    pub fn awaiting(&self, child: TaskId) -> Option<&Awaiting> {
+        self.awaiting.get(child)
+    }
+
+    pub fn set_awaiting(&mut self, child: TaskId, awaiting: Awaiting) -> Result<(), Failed> {
+        let Some(mut row) = self.task(child).cloned() else {
+            return Err(Failed::row(child, format!("there is no task {child}")));
+        };
+        if !row.kin.has_parents {
+            row.kin.has_parents = true;
+            self.write_task(child, row)?;
+        }
+        self.awaiting.put(child, Some(awaiting));
+        Ok(())
+    }
+
+    pub fn edges(&self) -> &BTreeMap<(TaskId, TaskId), Option<ParentEnd>> {
+        self.edges.rows()
+    }
+
+    pub fn write_edge(&mut self, parent: TaskId, child: TaskId, ended: Option<ParentEnd>) {
+        self.edges.put((parent, child), Some(ended));
+        self.parents.put((child, parent), Some(()));
+    }
+
+    pub fn parents_of(
+        &self,
+        child: TaskId,
+        behind: TaskId,
+    ) -> impl Iterator<Item = TaskId> + use<'_> {
+        let parents = self.parents.rows().range((child, behind.next())..);
+        let parents = parents.take_while(move |((other, _), ())| *other == child);
+        parents.map(|((_, parent), ())| *parent)
+    }
+
+    /// Somebody waits for it, or has begun to run after it.
+    pub fn is_needed(&self, parent: TaskId) -> bool {
+        let edges = self.edges().range((parent, TaskId::BEFORE_ALL)..);
+        let mut children = edges.take_while(|((other, _), _)| *other == parent);
+        children.any(|((_, child), _)| {
+            let row = self.task(*child);
+            row.is_some_and(|row| row.finished.is_none())
+        })
+    }
+
+    pub fn unheard(&self) -> &BTreeMap<TaskId, TaskId> {
+        self.unheard.rows()
+    }
+
+    pub fn set_unheard(&mut self, parent: TaskId, behind: Option<TaskId>) {
+        self.unheard.put(parent, behind);
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -286,6 +362,10 @@ impl Tables {
             ends,
             schedules,
             fires,
+            awaiting,
+            edges,
+            parents,
+            unheard,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -298,6 +378,10 @@ impl Tables {
         ends.before.clear();
         schedules.before.clear();
         fires.before.clear();
+        awaiting.before.clear();
+        edges.before.clear();
+        parents.before.clear();
+        unheard.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -319,6 +403,10 @@ impl Tables {
             ends: self.ends.before.len(),
             schedules: self.schedules.before.len(),
             fires: self.fires.before.len(),
+            awaiting: self.awaiting.before.len(),
+            edges: self.edges.before.len(),
+            parents: self.parents.before.len(),
+            unheard: self.unheard.before.len(),
         }
     }
 
@@ -336,6 +424,10 @@ impl Tables {
             ends,
             schedules,
             fires,
+            awaiting,
+            edges,
+            parents,
+            unheard,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -348,5 +440,9 @@ impl Tables {
         ends.undo(written.ends);
         schedules.undo(written.schedules);
         fires.undo(written.fires);
+        awaiting.undo(written.awaiting);
+        edges.undo(written.edges);
+        parents.undo(written.parents);
+        unheard.undo(written.unheard);
     }
 }

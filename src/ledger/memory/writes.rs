@@ -13,8 +13,8 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
-    Rows, Said,
+    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy,
+    Recorded, Rows, Said,
 };
 use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
 use crate::ledger::worker::NewWorker;
@@ -153,6 +153,7 @@ impl Rows for Transaction<'_> {
             later: false,
             hold: row.hold.cloned(),
             own: row.own.cloned().map(Box::new),
+            kin: Kin::default(),
         };
         match row.origin {
             Origin::Ours { put_until } => {
@@ -205,9 +206,9 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed> {
         let mut tables = self.0.borrow_mut();
-        tables.change(
+        let ended = tables.change(
             ending.id.task,
             |row| row.is_run_by(ending.id, Some(ending.owner)),
             |row| {
@@ -222,7 +223,9 @@ impl Rows for Transaction<'_> {
                 row.ahead = false;
                 (row.cancel_asked, row.cancel_now) = (None, false);
             },
-        )
+        )?;
+        let kin = tables.kin(ending.id.task).filter(|_| ended);
+        Ok(kin.map(|kin| kin.has_children))
     }
 
     fn ran(&self, task: TaskId) -> Result<Ran, Failed> {
@@ -258,8 +261,14 @@ impl Rows for Transaction<'_> {
         )
     }
 
-    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
-        self.0.borrow_mut().change(
+    fn cancel(
+        &self,
+        task: TaskId,
+        at: Millis,
+        reason: Option<&str>,
+    ) -> Result<Option<Kin>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let waited = tables.change(
             task,
             |row| row.status == Status::Waiting,
             |row| {
@@ -267,7 +276,8 @@ impl Rows for Transaction<'_> {
                 (row.due, row.finished, row.later) = (None, Some(at), false);
                 row.reason = reason.map(str::to_owned);
             },
-        )
+        )?;
+        Ok(tables.kin(task).filter(|_| waited))
     }
 
     fn ask_to_cancel(
@@ -289,8 +299,9 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
-        self.0.borrow_mut().change(
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<Kin, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let renewed = tables.change(
             task,
             |row| matches!(row.status, Status::Failed | Status::Cancelled),
             |row| {
@@ -303,7 +314,8 @@ impl Rows for Transaction<'_> {
                 }
             },
         )?;
-        Ok(())
+        let kin = tables.kin(task).filter(|_| renewed);
+        Ok(kin.unwrap_or_default())
     }
 
     fn take_over(
@@ -441,9 +453,11 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
-    fn delete(&self, task: TaskId) -> Result<(), Failed> {
-        self.0.borrow_mut().delete_task(task);
-        Ok(())
+    fn delete(&self, task: TaskId) -> Result<Kin, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let kin = tables.kin(task).unwrap_or_default();
+        tables.delete_task(task);
+        Ok(kin)
     }
 
     fn set_due(&self, task: TaskId, due: Millis) -> Result<(), Failed> {
@@ -678,7 +692,8 @@ impl Rows for Transaction<'_> {
         let mut tables = self.0.borrow_mut();
         let mut deleted = 0;
         for task in tasks {
-            if tables.task(*task).is_some_and(|row| row.may_go(old)) {
+            let may_go = tables.task(*task).is_some_and(|row| row.may_go(old));
+            if may_go && !tables.is_needed(*task) {
                 tables.delete_task(*task);
                 deleted += 1;
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::relatives::{Kinship, WaitsFor};
 use crate::task::Millis;
 use crate::task::id::{TaskId, WorkerId};
 use crate::task::output::Captured;
@@ -148,6 +149,10 @@ pub struct Task {
     pub attempts: Vec<Attempt>,
     /// What its command has said of it through its report descriptor, if it has said anything.
     pub report: Option<Report>,
+    /// Which tasks it waits for, if it waits for others.
+    pub waits_for: Option<WaitsFor>,
+    /// Which tasks it has waited for, and which for it; only where that was asked for, and if there are any.
+    pub kin: Option<Box<Kinship>>,
 }
 
 /// What a task's command has said of it, as it is shown.

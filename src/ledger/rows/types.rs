@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::broker::JobId;
 use crate::ledger::read::Task;
 use crate::task::Millis;
+use crate::task::after::After;
 use crate::task::command::Content;
 use crate::task::id::{AttemptId, PutId, TaskId, WorkerId};
 use crate::task::own::Own;
@@ -61,6 +62,8 @@ pub struct TaskRow {
     pub scheduled: bool,
     /// What it says of its own attempts.
     pub own: Option<Box<Own>>,
+    /// It waits, or has waited, for others.
+    pub has_parents: bool,
 }
 
 impl TaskRow {
@@ -376,6 +379,8 @@ pub struct ForeignJob {
     pub unique: Option<Unique>,
     /// What it says of its task's own attempts.
     pub own: Option<Box<Own>>,
+    /// That the task is to wait for others.
+    pub after: Option<After>,
     /// Its body as it came, for when `content` may not become a row of its own.
     pub body: bytes::Bytes,
     /// The first half of the SHA-256 of its body.

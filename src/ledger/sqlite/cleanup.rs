@@ -23,10 +23,13 @@ fn condition(old: &Old) -> String {
     )
 }
 
-/// Those that may go: a foreign job that may come round again needs its row, to be known as done.
+/// Those that may go: a foreign job that may come round again needs its row, to be known as done; and whoever waits for
+/// a task may ask what came of it.
 fn may_go(old: &Old) -> String {
     format!(
-        "{} AND NOT EXISTS (SELECT 1 FROM foreign_jobs WHERE task = tasks.id AND gone = 0)",
+        "{} AND NOT EXISTS (SELECT 1 FROM foreign_jobs WHERE task = tasks.id AND gone = 0)
+            AND (children IS NULL OR NOT EXISTS (SELECT 1 FROM edges CROSS JOIN tasks AS others ON others.id = child
+                WHERE parent = tasks.id AND others.finished IS NULL))",
         condition(old)
     )
 }

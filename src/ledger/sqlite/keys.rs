@@ -94,11 +94,11 @@ pub(super) fn set(change: &Connection, task: TaskId, hold: &Hold) -> Result<(), 
 
 /// Runs the statement after which a task waits again. If another has got the task's key meanwhile, the task goes on
 /// without.
-pub(super) fn with_or_without(
+pub(super) fn with_or_without<R>(
     change: &Connection,
     task: TaskId,
-    mut run: impl FnMut() -> rusqlite::Result<usize>,
-) -> Result<usize, Failed> {
+    mut run: impl FnMut() -> rusqlite::Result<R>,
+) -> Result<R, Failed> {
     match run() {
         Err(rusqlite::Error::SqliteFailure(why, _))
             if why.extended_code == SQLITE_CONSTRAINT_UNIQUE =>

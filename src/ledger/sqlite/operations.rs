@@ -13,7 +13,7 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::rows::{
     Backlog, Beginning, BegunPut, Each, EachPicked, EndedAttempt, Ending, ForeignJob, Held,
-    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
+    KeptJob, Kin, Known, Listed, NewRow, NewWorker, Newest, Old, Ran, RanBy, Reads, Recorded, Rows,
     Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
@@ -272,7 +272,7 @@ impl Rows for Connected<'_> {
         tasks::name_command(self.0, task, command)
     }
 
-    fn end(&self, ending: &Ending<'_>) -> Result<bool, Failed> {
+    fn end(&self, ending: &Ending<'_>) -> Result<Option<bool>, Failed> {
         tasks::end(self.0, ending)
     }
 
@@ -284,7 +284,12 @@ impl Rows for Connected<'_> {
         tasks::unclaim(self.0, attempt, owner)
     }
 
-    fn cancel(&self, task: TaskId, at: Millis, reason: Option<&str>) -> Result<bool, Failed> {
+    fn cancel(
+        &self,
+        task: TaskId,
+        at: Millis,
+        reason: Option<&str>,
+    ) -> Result<Option<Kin>, Failed> {
         tasks::cancel(self.0, task, at, reason)
     }
 
@@ -298,7 +303,7 @@ impl Rows for Connected<'_> {
         tasks::ask_to_cancel(self.0, task, asked, now, reason)
     }
 
-    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<(), Failed> {
+    fn renew(&self, task: TaskId, now: Millis, tube: Option<&TubeName>) -> Result<Kin, Failed> {
         tasks::renew(self.0, task, now, tube)
     }
 
@@ -368,7 +373,7 @@ impl Rows for Connected<'_> {
         tags::set(self.0, task, tags)
     }
 
-    fn delete(&self, task: TaskId) -> Result<(), Failed> {
+    fn delete(&self, task: TaskId) -> Result<Kin, Failed> {
         tasks::delete(self.0, task)
     }
 

@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, read, recover, schedules, tasks, workers};
+use super::{cleanup, filter, kin, minutes, puts, read, recover, schedules, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -84,6 +84,14 @@ fn queries_go_by_their_indices() {
         (schedules::BY_TASK.into(), "fires USING INTEGER PRIMARY KEY"),
         (schedules::HAS_FIRED.into(), "fires USING"),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
+        (
+            kin::PARENTS.into(),
+            "INDEX edges_child (child=? AND parent>?)",
+        ),
+        (
+            kin::CHILDREN.into(),
+            "edges USING PRIMARY KEY (parent=? AND child>?)",
+        ),
         (
             minutes::ENDS.into(),
             "minutes USING PRIMARY KEY (minute>? AND minute<?)",
@@ -247,7 +255,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
-        "tasks", "tasks",
+        "tasks", "tasks", "tasks", "tasks",
     ];
     assert_eq!(parents, expected);
 }

@@ -191,6 +191,8 @@ fn listed(
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
         report: reports::of(&mut beside.report, id, whole)?,
+        waits_for: None,
+        kin: None,
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })

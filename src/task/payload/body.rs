@@ -1,6 +1,7 @@
 //! What a body can be, once it has been read.
 
 use crate::task::Millis;
+use crate::task::after::Links;
 use crate::task::own::Own;
 use crate::task::tag::Tag;
 use crate::task::unique::Unique;
@@ -89,6 +90,8 @@ pub struct Native {
     pub unique: Option<Unique>,
     /// What it says of its own attempts.
     pub own: Option<Box<Own>>,
+    /// What it has to do with others, if it says anything of that.
+    pub links: Option<Box<Links>>,
 }
 
 /// The body that we put ourselves: it names a row and says nothing else.

@@ -14,6 +14,8 @@ use super::{
     Argument, Body, Call, Native, NotNative, OptionName, OptionValue, Place, Pointer, Refusal,
 };
 use crate::task::Millis;
+use crate::task::after::{IfParentFails, Links, MOST_PARENTS, Parent, Terms, bad_reference};
+use crate::task::id::TaskId;
 use crate::task::tag::{self, BadTag, Tag};
 use crate::task::unique::Unique;
 
@@ -77,6 +79,10 @@ struct Fields<'a> {
     at: Option<&'a RawValue>,
     unique: Option<&'a RawValue>,
     own: own::Fields<'a>,
+    reference: Option<&'a RawValue>,
+    after: Option<&'a RawValue>,
+    after_any: Option<&'a RawValue>,
+    if_parent_fails: Option<&'a RawValue>,
     /// What a pointer says to people.
     about: Option<&'a RawValue>,
 }
@@ -103,6 +109,10 @@ impl<'a> Fields<'a> {
                 "retry" => &mut fields.own.retry,
                 "timeout" => &mut fields.own.timeout,
                 "env" => &mut fields.own.env,
+                "ref" => &mut fields.reference,
+                "after" => &mut fields.after,
+                "after_any" => &mut fields.after_any,
+                "if_parent_fails" => &mut fields.if_parent_fails,
                 ABOUT => &mut fields.about,
                 _ => return Err(Refusal::UnknownKey { key: excerpt(key) }),
             };
@@ -154,6 +164,10 @@ fn pointer(fields: &Fields<'_>, store: &RawValue) -> Result<Pointer, Refusal> {
         ("retry", fields.own.retry),
         ("timeout", fields.own.timeout),
         ("env", fields.own.env),
+        ("ref", fields.reference),
+        ("after", fields.after),
+        ("after_any", fields.after_any),
+        ("if_parent_fails", fields.if_parent_fails),
     ] {
         if field.is_some() {
             return Err(Refusal::PointerWith { key });
@@ -203,7 +217,94 @@ fn native(fields: &Fields<'_>) -> Result<Native, Refusal> {
             None => None,
         },
         own: fields.own.read()?.map(Box::new),
+        links: Some(links(fields)?)
+            .filter(|links| *links != Links::default())
+            .map(Box::new),
     })
+}
+
+/// Reads what a task has to do with others.
+fn links(fields: &Fields<'_>) -> Result<Links, Refusal> {
+    let parents = match fields.after {
+        Some(raw) => parents(&Value::of(raw))?,
+        None => Vec::new(),
+    };
+    // What a task waits for how, while it waits for nothing, must be a slip.
+    for (key, field) in [
+        ("after_any", fields.after_any),
+        ("if_parent_fails", fields.if_parent_fails),
+    ] {
+        if field.is_some() && fields.after.is_none() {
+            return Err(after(key, "there is no \"after\" for it to speak of"));
+        }
+    }
+    Ok(Links {
+        reference: match fields.reference {
+            Some(raw) => Some(reference("ref", text(Place::Member("ref"), raw)?)?),
+            None => None,
+        },
+        parents,
+        terms: Terms {
+            any: match fields.after_any.map(Value::of) {
+                None | Some(Value::Bool(false) | Value::Null) => false,
+                Some(Value::Bool(true)) => true,
+                Some(other) => {
+                    return Err(wrong(Place::Member("after_any"), &other, "true or false"));
+                }
+            },
+            if_parent_fails: match fields.if_parent_fails {
+                Some(raw) => text(Place::Member("if_parent_fails"), raw)?
+                    .parse()
+                    .map_err(|why: String| after("if_parent_fails", &why))?,
+                None => IfParentFails::default(),
+            },
+        },
+    })
+}
+
+/// Reads a task's number, or a reference, or an array of these.
+fn parents(value: &Value<'_>) -> Result<Vec<Parent>, Refusal> {
+    let place = Place::Member("after");
+    let Value::Array(array) = value else {
+        return Ok(vec![parent(value)?]);
+    };
+    let elements = json::elements(array).map_err(|error| not_json(place, &error))?;
+    if elements.len() > MOST_PARENTS {
+        let why = format!("a task waits for at most {MOST_PARENTS} others");
+        return Err(after("after", &why));
+    }
+    let one = |raw: &RawValue| parent(&Value::of(raw));
+    elements.into_iter().map(one).collect()
+}
+
+fn parent(value: &Value<'_>) -> Result<Parent, Refusal> {
+    match value {
+        Value::Number(digits) => match digits.parse() {
+            Ok(id @ 1..) => Ok(Parent::Id(TaskId(id))),
+            Ok(_) | Err(_) => Err(after("after", "a number in it is no task's")),
+        },
+        Value::Text(text) => reference("after", text.clone()).map(Parent::Reference),
+        Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => Err(wrong(
+            Place::Member("after"),
+            value,
+            "a task's number, a reference or an array of these",
+        )),
+        Value::LoneSurrogate(_) => Err(wrong(Place::Member("after"), value, "a reference")),
+    }
+}
+
+fn reference(key: &'static str, text: String) -> Result<String, Refusal> {
+    match bad_reference(&text) {
+        None => Ok(text),
+        Some(why) => Err(after(key, why)),
+    }
+}
+
+fn after(key: &'static str, why: &str) -> Refusal {
+    Refusal::After {
+        key,
+        why: why.into(),
+    }
 }
 
 /// Reads an array of tags.

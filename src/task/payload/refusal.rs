@@ -72,6 +72,20 @@ pub enum Refusal {
         /// The member.
         key: String,
     },
+    /// What it says of tasks that it is to wait for, or that wait for it.
+    #[error("the payload's {key:?}: {why}")]
+    After {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It names others that are put with it, and comes alone.
+    #[error(
+        "the payload's \"after\" or \"ref\" names tasks by reference: that is for the lines of taskqueue put --batch, \
+         which are put together; a job that comes alone waits for tasks by their numbers"
+    )]
+    NotOfABatch,
     /// A key that must be there.
     #[error("the payload has no {key:?}")]
     Missing {

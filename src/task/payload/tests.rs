@@ -386,6 +386,7 @@ proptest! {
             at: None,
             unique: None,
             own: None,
+            links: None,
         };
         prop_assert_eq!(read(body_of(&native.call).as_bytes()), Body::Native(native));
     }

@@ -133,7 +133,7 @@ pub fn identify(
     now: Now,
 ) -> Identified {
     let body = &reservation.body;
-    let (uuid, content, tags, at, unique, own) = match foreign {
+    let (uuid, content, tags, at, unique, (own, after)) = match foreign {
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
@@ -149,12 +149,14 @@ pub fn identify(
                 at,
                 unique,
                 own,
+                links,
             } = native;
-            (uuid, Content::Call(call), tags, at, unique, own)
+            let after = links.and_then(|links| links.after());
+            (uuid, Content::Call(call), tags, at, unique, (own, after))
         }
         Foreign::Unread => {
             let content = Content::Unread(body.clone());
-            (None, content, Vec::new(), None, None, None)
+            (None, content, Vec::new(), None, None, (None, None))
         }
     };
     let kicks = Some(known.stats.kicks);
@@ -162,6 +164,7 @@ pub fn identify(
         tags,
         at,
         unique,
+        after,
         own,
         ..foreign_job(body, content, known, now.wall)
     };
@@ -185,6 +188,7 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
         at: None,
         unique: None,
         own: None,
+        after: None,
         body: body.clone(),
         hash: fingerprint(body),
         instance: known.instance,

@@ -7,7 +7,7 @@ use super::event::{Effect, Haste, Now, Said, Unentered};
 use super::phase::{Last, Look, Phase, Recording};
 use super::state::{AGAIN, ALONE_AFTER, Effects, Entering, Machine, QUIET, gap};
 use crate::crash::Point;
-use crate::ledger::{Entered, Entry};
+use crate::ledger::{Entered, Entry, Jobless};
 use crate::link::Report;
 
 /// Between two tries to record a batch beside a command, where the ledger is at work or locked.
@@ -175,6 +175,9 @@ impl Machine {
                 out.push(Effect::Say(Said::OftenInterrupted { task, times }));
             }
             self.notes.puts.append(&mut entered.puts);
+            if entered.unheard {
+                self.notes.again.push(Jobless::Children);
+            }
             self.notes_in_trouble = false;
             *entered
         });

@@ -594,3 +594,85 @@ fn a_key_is_held_while_its_task_is_unfinished_whoever_is_killed_and_free_after()
     assert_eq!(taskqueue.show("1")["status"], "done");
     assert_eq!(put(), "2\n");
 }
+
+#[test]
+fn what_waits_for_others_is_refused_by_name_before_anything_is_recorded() {
+    let taskqueue = Taskqueue::embedded();
+    let batch = |lines: &str| {
+        let args = ["put", "--use-tube", "t", "--batch", "-"];
+        taskqueue.run_with(&args, lines.as_bytes())
+    };
+    let line = |reference: &str, after: &str| {
+        format!(
+            "{{\"taskqueue\":1,\"command\":\"job\",\"ref\":\"{reference}\",\"after\":[{after}]}}\n"
+        )
+    };
+    let circle = [line("a", "\"b\""), line("b", "\"c\""), line("c", "\"a\"")].concat();
+    let table = [
+        (
+            circle,
+            "they wait for each other: a waits for b, b for c, c for a; nothing was recorded",
+        ),
+        (
+            [line("a", ""), line("b", "\"z\"")].concat(),
+            "b is to wait for z, and nothing that is put with it has that reference; nothing was recorded",
+        ),
+        (
+            [line("a", ""), line("a", "")].concat(),
+            "two that are put together have the reference a; nothing was recorded",
+        ),
+        (
+            [line("a", "99"), line("b", "\"a\"")].concat(),
+            "there is no task 99 that it could wait for; it may have been cleaned up; it was not recorded",
+        ),
+        (
+            [line("a", ""), "{\"taskqueue\":1}\n".into()].concat(),
+            "it is recorded as a whole; nothing of it was recorded",
+        ),
+        (
+            "{\"taskqueue\":1,\"command\":\"job\",\"after_any\":true}\n".into(),
+            "the payload's \"after_any\": there is no \"after\" for it to speak of",
+        ),
+    ];
+    for (lines, said) in table {
+        let refused = batch(&lines);
+        assert_eq!(
+            (refused.code, refused.stdout.as_str()),
+            (Some(1), ""),
+            "{refused:?}"
+        );
+        assert!(refused.stderr.contains(said), "{said}\n{}", refused.stderr);
+    }
+    let put = taskqueue.run(&["put", "--use-tube", "t", "--after", "7", "job"]);
+    assert_eq!(put.code, Some(1));
+    assert!(put.stderr.contains("there is no task 7"), "{put:?}");
+    assert_eq!(taskqueue.run(&["list", "--json"]).ok(), "[]\n");
+    let given = [
+        "put",
+        "--use-tube",
+        "t",
+        "--batch",
+        "-",
+        "--after",
+        "1",
+        "--if-parent-fails",
+        "hold",
+    ];
+    assert_eq!(
+        taskqueue.run(&["put", "--use-tube", "t", "job"]).ok(),
+        "1\n"
+    );
+    let lines = [line("a", ""), line("b", "\"a\"")].concat();
+    assert_eq!(taskqueue.run_with(&given, lines.as_bytes()).ok(), "2\n3\n");
+    assert_eq!(taskqueue.show("2")["waits_for"]["parents"], json!([1]));
+    assert_eq!(
+        taskqueue.show("3")["waits_for"],
+        json!({ "parents": [2], "open": 1, "any": false, "held": null })
+    );
+    let none = taskqueue.run(&["show", "--result", "1", "9"]);
+    assert_eq!(
+        (none.code, none.stdout.as_str()),
+        (Some(1), "null\nnull\n"),
+        "{none:?}"
+    );
+}

@@ -267,6 +267,7 @@ fn program(body: &[u8]) -> Meaning {
             at,
             unique: _,
             own: _,
+            links: _,
         }) => {
             let tags = tags.iter().map(ToString::to_string).collect();
             Meaning::Native(uuid, asked(&call), tags, at)
@@ -336,6 +337,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             at: None,
             unique: None,
             own: None,
+            links: None,
         });
         prop_assert_eq!(read(&call.to_body(uuid)), again, "{}", &shown);
     }

@@ -328,6 +328,7 @@ pub fn only_raw_tasks_of_ours_wait_for_the_command_of_their_tube(new: New) {
     let task = NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -514,6 +515,7 @@ pub fn a_task_is_added_once(new: New) {
     let task = |argument: &str, uuid| NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),

@@ -182,6 +182,7 @@ impl World {
                 let task = NewTask {
                     unique: None,
                     own: None,
+                    after: None,
                     tags: Vec::new(),
                     uuid,
                     tube: tube("t"),

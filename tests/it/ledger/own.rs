@@ -35,6 +35,7 @@ fn stage(new: New) -> Stage {
 
 fn put(stage: &mut Stage, own: Own, unique: Option<Unique>) -> Added {
     let task = NewTask {
+        after: None,
         unique,
         own: own.checked().unwrap().map(Box::new),
         tags: Vec::new(),

@@ -321,6 +321,7 @@ pub fn what_waits_is_counted_by_what_it_wants(new: New) {
     let raw = |uuid| NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid,
         tube: tube("t"),
@@ -582,6 +583,7 @@ pub fn what_is_due_much_later_has_no_job_until_it_is_near(new: New) {
     let task = |due| NewTask {
         unique: None,
         own: None,
+        after: None,
         tags: Vec::new(),
         uuid: Uuid::now_v7(),
         tube: tube("t"),

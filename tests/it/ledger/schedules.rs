@@ -25,6 +25,7 @@ fn made(nominal: Option<Millis>) -> Made {
         task: NewTask {
             unique: None,
             own: None,
+            after: None,
             uuid: Uuid::now_v7(),
             tube: tube("t"),
             content: Content::Call(call("1")),

@@ -35,6 +35,7 @@ fn task(argument: &str, unique: Unique) -> NewTask {
         priority: 5,
         ttr: 60,
         due: NOW,
+        after: None,
     }
 }
 

@@ -341,6 +341,7 @@ impl Model {
             let task = NewTask {
                 unique: None,
                 own: None,
+                after: None,
                 tags: Vec::new(),
                 uuid,
                 tube: self.tube.clone(),

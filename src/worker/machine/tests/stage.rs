@@ -194,6 +194,7 @@ pub fn attempt(
         },
         foreign,
         scheduled: None,
+        parents: Vec::new(),
         ahead,
     })
 }

@@ -132,6 +132,13 @@ impl World {
                     task: TaskId(World::task_of(job)),
                     generation: 1,
                 },
+                Jobless::Children => {
+                    entered.unheard |= self.tape.one_in(3);
+                    PutId {
+                        task: TaskId(1_000_000),
+                        generation: 1,
+                    }
+                }
             };
             entered.puts.extend(self.again(put));
         }

@@ -32,7 +32,7 @@ pub enum Refusal {
     /// A key that has no meaning; a misspelt one must not be ignored.
     #[error(
         "the payload has the unknown key {key}; known are taskqueue, uuid, store, command, arguments, options, \
-         tags, at, unique, max_attempts, retry, timeout and env"
+         tags, at, unique, max_attempts, retry, timeout, env, ref, after, after_any and if_parent_fails"
     )]
     UnknownKey {
         /// The key.

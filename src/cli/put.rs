@@ -30,6 +30,7 @@ use crate::zone::Zone;
 mod doubt;
 mod existing;
 mod foreign;
+mod graph;
 mod unserved;
 mod wait;
 
@@ -38,6 +39,7 @@ pub use unserved::UNSERVED;
 
 use doubt::Doubt;
 use existing::say_existing;
+use graph::{GRAPH, cut_graph, too_large};
 use unserved::unserved;
 
 /// The largest body, and the longest line of a batch, in bytes.
@@ -47,9 +49,6 @@ const MAX_BODY: u64 = 64 * 1024 * 1024;
 /// together, and nobody else writes meanwhile.
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
-
-/// Where lines name each other, all of them are recorded in one transaction: so many at the most.
-const GRAPH: usize = 100_000;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -638,7 +637,7 @@ fn put_known(
                 }
             }
             if is_graph && (chunk.len() > GRAPH || bytes as u64 > MAX_BODY) {
-                return Err(too_large());
+                return Err(too_large(MAX_BODY));
             }
             if !is_graph && (chunk.len() >= CHUNK || bytes >= CHUNK_BYTES) {
                 is_wrong = false;
@@ -665,23 +664,6 @@ fn put_known(
             ExitCode::FAILURE
         })
     })
-}
-
-/// From there on a batch is recorded as a whole, in which lines name each other.
-fn too_large() -> Failure {
-    Failure::new(format!(
-        "a batch in which lines name each other has at most {GRAPH} lines and {MAX_BODY} bytes, for it is recorded as \
-         a whole; nothing of these lines was recorded"
-    ))
-    .next("put it in parts: what was recorded before is waited for by its number, \"after\":[12]")
-}
-
-fn cut_graph() -> Failure {
-    Failure::new(
-        "some lines of a batch in which lines name each other are wrong, and it is recorded as a whole; nothing of it \
-         was recorded",
-    )
-    .next("mend these lines, and put all of it again")
 }
 
 struct Putter<'a> {

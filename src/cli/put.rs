@@ -31,6 +31,7 @@ use crate::zone::Zone;
 mod doubt;
 mod existing;
 mod foreign;
+mod graph;
 mod own;
 mod unserved;
 mod wait;
@@ -41,6 +42,7 @@ pub use unserved::UNSERVED;
 
 use doubt::Doubt;
 use existing::say_existing;
+use graph::{GRAPH, cut_graph, too_large};
 use unserved::unserved;
 
 /// The largest body, and the longest line of a batch, in bytes.
@@ -50,9 +52,6 @@ const MAX_BODY: u64 = 64 * 1024 * 1024;
 /// together, and nobody else writes meanwhile.
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
-
-/// Where lines name each other, all of them are recorded in one transaction: so many at the most.
-const GRAPH: usize = 100_000;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -661,7 +660,7 @@ fn put_known(
                 }
             }
             if is_graph && (chunk.len() > GRAPH || bytes as u64 > MAX_BODY) {
-                return Err(too_large());
+                return Err(too_large(MAX_BODY));
             }
             if !is_graph && (chunk.len() >= CHUNK || bytes >= CHUNK_BYTES) {
                 is_wrong = false;
@@ -701,23 +700,6 @@ fn out_of_bounds(put: &Put, config: &Config, tube: &TubeName) -> Option<String> 
         }
         Some(_) | None => None,
     }
-}
-
-/// From there on a batch is recorded as a whole, in which lines name each other.
-fn too_large() -> Failure {
-    Failure::new(format!(
-        "a batch in which lines name each other has at most {GRAPH} lines and {MAX_BODY} bytes, for it is recorded as \
-         a whole; nothing of these lines was recorded"
-    ))
-    .next("put it in parts: what was recorded before is waited for by its number, \"after\":[12]")
-}
-
-fn cut_graph() -> Failure {
-    Failure::new(
-        "some lines of a batch in which lines name each other are wrong, and it is recorded as a whole; nothing of it \
-         was recorded",
-    )
-    .next("mend these lines, and put all of it again")
 }
 
 struct Putter<'a> {

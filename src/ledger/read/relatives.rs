@@ -138,3 +138,37 @@ impl fmt::Display for Tree {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_task_waits_for_is_said_in_words() {
+        let table: [(&[i64], u32, bool, &str); 8] = [
+            (&[4], 1, false, "waits for task 4"),
+            (&[4, 5], 2, false, "waits for tasks 4 and 5"),
+            (&[4, 5], 2, true, "waits for tasks 4 or 5"),
+            (&[4, 5, 6], 3, false, "waits for tasks 4, 5 and 6"),
+            (&[4, 5, 6], 4, false, "waits for tasks 4, 5, 6 and another"),
+            (&[4, 5, 6], 9, true, "waits for tasks 4, 5, 6 or 6 others"),
+            (&[], 7, false, "waits for 7 tasks"),
+            (&[], 7, true, "waits for any of 7 tasks"),
+        ];
+        for (parents, open, any, words) in table {
+            let waits = WaitsFor {
+                parents: parents.iter().map(|id| TaskId(*id)).collect(),
+                open,
+                any,
+                held: None,
+            };
+            assert_eq!(waits.to_string(), words);
+            let held = Some("task 4, which it waits for, failed".to_owned());
+            let held = WaitsFor { held, ..waits };
+            assert_eq!(
+                held.to_string(),
+                "is held: task 4, which it waits for, failed"
+            );
+        }
+    }
+}

@@ -14,6 +14,7 @@ on_both!(
     a_chain_of_three_runs_in_order,
     a_diamond_runs_in_order_and_each_hears_what_came_before,
     what_a_failure_means_to_those_that_wait,
+    a_child_in_another_tube_is_put_there,
     a_worker_that_is_killed_before_it_puts_the_child_costs_nothing,
     a_body_of_another_producer_may_wait,
 );
@@ -217,5 +218,16 @@ fn a_body_of_another_producer_may_wait(taskqueue: &Taskqueue, queue: &dyn Queue)
     until("both are done", || number(taskqueue, done) == 2);
     worker.signal(rustix::process::Signal::TERM);
     assert_eq!(worker.wait().code, Some(0));
+    assert_eq!(log(taskqueue), ["a:", "b:1"]);
+}
+
+fn a_child_in_another_tube_is_put_there(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue);
+    let parent = put(taskqueue, &[], "a");
+    let others = ["put", "--use-tube", "u", "--after", &parent, "job", "b"];
+    taskqueue.run(&others).ok();
+    taskqueue.work("t", 1);
+    assert_eq!((jobs(queue, "t"), jobs(queue, "u")), (0, 1));
+    taskqueue.work("u", 1);
     assert_eq!(log(taskqueue), ["a:", "b:1"]);
 }

@@ -1,57 +1,46 @@
 //! `taskqueue put`
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use rustix::io::Errno;
 
-use super::configured::block_on;
-use super::out::out;
 use super::{Failure, log, number};
-use crate::api::{Put, Queue, Receipt, json};
+use crate::api::{Put, Queue};
 use crate::broker::{self, NewJob};
 use crate::clock;
 use crate::config::{Config, duration};
-use crate::errno;
 use crate::task::Millis;
 use crate::task::after::{IfParentFails, Links, Parent, Terms};
 use crate::task::id::TaskId;
 use crate::task::own::Own;
-use crate::task::payload::{self, Argument, Body, Call, Native};
+use crate::task::payload::{self, Argument, Call};
 use crate::task::tag::{self, Tag};
 use crate::task::unique::{IfExists, Key, Scope, Unique};
 use crate::tube::TubeName;
 use crate::zone::Zone;
 
+mod batch;
 mod doubt;
 mod existing;
 mod foreign;
 mod graph;
+mod lines;
 mod own;
 mod unserved;
 mod wait;
 
+pub use batch::put_all;
 pub use foreign::refusal;
 pub use own::OwnFlags;
 pub use unserved::UNSERVED;
 
-use doubt::Doubt;
-use existing::say_existing;
-use graph::{GRAPH, cut_graph, too_large};
-use unserved::unserved;
+use batch::{out_of_bounds, put_batch, strictly};
 
 /// The largest body, and the longest line of a batch, in bytes.
 const MAX_BODY: u64 = 64 * 1024 * 1024;
-
-/// Tasks recorded in one transaction and put in one go: so many, or of so many bytes. They are held in memory
-/// together, and nobody else writes meanwhile.
-const CHUNK: usize = 1000;
-const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -405,390 +394,4 @@ fn open(config: &Config) -> Result<Queue, Failure> {
         log::note(format_args!("taskqueue: made a new store, {store}"));
     }
     Ok(queue)
-}
-
-/// Puts tasks that are known to be well-formed.
-pub fn put_all(
-    config: &Config,
-    order: &Order,
-    puts: impl IntoIterator<Item = Put>,
-) -> Result<ExitCode, Failure> {
-    put_chunks(config, order, puts.into_iter().map(Ok))
-}
-
-fn put_batch(config: &Config, order: &Order, path: &Path) -> Result<ExitCode, Failure> {
-    let input: Box<dyn BufRead> = if path.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(open_batch(path)?))
-    };
-    let lines = TaskLines {
-        input: Some(input),
-        number: 0,
-        is_told: false,
-    };
-    put_chunks(config, order, lines)
-}
-
-/// A folder can be opened too, and then not be read.
-fn open_batch(path: &Path) -> Result<File, Failure> {
-    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(io::Error::from_raw_os_error(Errno::ISDIR.raw_os_error())),
-        false => Ok(file),
-    });
-    opened.map_err(|error| {
-        let (path, why) = (path.display(), errno::said(&error));
-        Failure::new(format!(
-            "cannot read the batch {path}: {why}; nothing was put"
-        ))
-        .next("name a file with a JSON object a line, or - for standard input")
-    })
-}
-
-/// A batch of tasks, read line by line, and what is wrong with lines that are no task.
-struct TaskLines {
-    /// Until it ends, or cannot be read any more.
-    input: Option<Box<dyn BufRead>>,
-    number: u64,
-    /// It was said what a line looks like.
-    is_told: bool,
-}
-
-impl Iterator for TaskLines {
-    type Item = Result<Put, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            self.number = self.number.saturating_add(1);
-            match read_line(self.input.as_mut()?) {
-                Ok(Line::End) => return None,
-                Ok(Line::TooLong) => {
-                    return Some(Err(self.wrong(format!("it has more than {MAX_BODY} bytes"))));
-                }
-                Ok(Line::Whole(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Line::Whole(line)) => return Some(self.task(line.trim_ascii_end())),
-                Err(error) => {
-                    self.input = None;
-                    return Some(Err(self.wrong(format!(
-                        "it cannot be read, nor any after it: {}",
-                        errno::said(&error)
-                    ))));
-                }
-            }
-        }
-    }
-}
-
-enum Line {
-    Whole(Vec<u8>),
-    TooLong,
-    End,
-}
-
-fn read_line(input: &mut impl BufRead) -> io::Result<Line> {
-    let mut line = Vec::new();
-    let read = input.take(MAX_BODY).read_until(b'\n', &mut line)?;
-    if read == 0 {
-        return Ok(Line::End);
-    }
-    if read as u64 >= MAX_BODY && !line.ends_with(b"\n") {
-        // What follows is the rest of this line, and no line of its own.
-        input.skip_until(b'\n')?;
-        return Ok(Line::TooLong);
-    }
-    Ok(Line::Whole(line))
-}
-
-/// What a line of a batch looks like.
-const SUCH_A_LINE: &str =
-    r#"write a task as {"taskqueue":1,"command":"NAME"}; see taskqueue-payload(7)"#;
-
-impl TaskLines {
-    fn wrong(&self, why: String) -> Failure {
-        Failure::new(format!("line {}: {why}", self.number))
-    }
-
-    fn task(&mut self, line: &[u8]) -> Result<Put, Failure> {
-        let is_told = self.is_told;
-        let wrong = |why| self.wrong(why);
-        match payload::read(line) {
-            Body::Native(Native {
-                uuid,
-                call,
-                tags,
-                at,
-                unique,
-                own,
-                links,
-            }) => {
-                let put = tags.into_iter().fold(Put::from(call), Put::tag);
-                let put = at.into_iter().fold(put, Put::at);
-                let put = unique.into_iter().fold(put, Put::unique);
-                let put = own.iter().fold(put, |put, own| put.own(own));
-                let put = put.links(links.map_or_else(Links::default, |links| *links));
-                Ok(match uuid {
-                    Some(uuid) => put.uuid(uuid),
-                    None => put,
-                })
-            }
-            Body::Pointer(_) => Err(wrong("a pointer is not for producers".into())),
-            Body::Refused(refusal) => Err(wrong(refusal.to_string())),
-            Body::Other(why) => {
-                let wrong = wrong(why.to_string());
-                self.is_told = true;
-                Err(match is_told {
-                    false => wrong.next(SUCH_A_LINE),
-                    true => wrong,
-                })
-            }
-        }
-    }
-}
-
-fn put_chunks(
-    config: &Config,
-    order: &Order,
-    puts: impl Iterator<Item = Result<Put, Failure>>,
-) -> Result<ExitCode, Failure> {
-    if let Some(refusal) = refusal(config, &order.tube) {
-        return Err(refusal);
-    }
-    if order.strict {
-        let puts = strictly(config, order, puts)?;
-        return put_known(config, order, puts.into_iter().map(Ok));
-    }
-    put_known(config, order, puts)
-}
-
-/// All of them, if workers would refuse none by this configuration.
-fn strictly(
-    config: &Config,
-    order: &Order,
-    puts: impl Iterator<Item = Result<Put, Failure>>,
-) -> Result<Vec<Put>, Failure> {
-    let mut doubt = Doubt::new(config, &order.tube);
-    if !doubt.speaks() {
-        return Err(Failure::usage(
-            "--strict: the configuration names no command, so nobody can say here what would be refused; nothing was \
-             recorded",
-        )
-        .next("name the workers' configuration with --config FILE or TASKQUEUE_CONFIG, or leave out --strict"));
-    }
-    let (mut all, mut bytes, mut wrong) = (Vec::new(), 0usize, 0u64);
-    for put in puts {
-        match put {
-            Ok(put) => {
-                let put = put.own(&order.own);
-                bytes = bytes.saturating_add(put.size());
-                if bytes as u64 > MAX_BODY {
-                    return Err(Failure::usage(format!(
-                        "with --strict a batch has at most {MAX_BODY} bytes, and this has more; nothing was recorded"
-                    ))
-                    .next("split it, or leave out --strict"));
-                }
-                for why in doubt.refusals(std::slice::from_ref(&put)) {
-                    wrong = wrong.saturating_add(1);
-                    log::say(format_args!("taskqueue: {why}"));
-                }
-                all.push(put);
-            }
-            Err(failure) => {
-                wrong = wrong.saturating_add(1);
-                log::say(format_args!("taskqueue: {failure}"));
-            }
-        }
-    }
-    match wrong {
-        0 if all.is_empty() => Ok(all),
-        0 => served(config, &order.tube).map(|()| all),
-        _ => Err(Failure::usage(
-            "nothing was recorded, since --strict was given and workers would refuse that",
-        )
-        .next("put it otherwise, or mend the configuration; see: taskqueue check")),
-    }
-}
-
-/// # Errors
-/// When nobody works on the tube.
-fn served(config: &Config, tube: &TubeName) -> Result<(), Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
-    block_on(async {
-        match unserved(config, queue.as_ref(), tube).await {
-            None => Ok(()),
-            Some(unserved) => Err(unserved.also("nothing was recorded, since --strict was given")),
-        }
-    })
-}
-
-fn put_known(
-    config: &Config,
-    order: &Order,
-    puts: impl Iterator<Item = Result<Put, Failure>>,
-) -> Result<ExitCode, Failure> {
-    let mut putter = Putter {
-        queue: open(config)?.on_this_thread(),
-        order,
-        doubt: Doubt::new(config, &order.tube),
-        warned: false,
-        recorded: false,
-        all_well: true,
-        printing: Ok(()),
-    };
-    block_on(async {
-        let mut chunk = Vec::with_capacity(CHUNK.min(64));
-        let mut none = true;
-        let mut bytes = 0usize;
-        // Some name each other, by references, and something among them is wrong.
-        let (mut is_graph, mut is_wrong) = (false, false);
-        for put in puts {
-            none = false;
-            match put {
-                Ok(put) => {
-                    let put = order.apply(put, config);
-                    if let Some(out) = out_of_bounds(&put, config, &order.tube) {
-                        is_wrong = true;
-                        putter.complain(&out);
-                    } else {
-                        bytes = bytes.saturating_add(put.size());
-                        is_graph |= put.is_of_a_batch();
-                        chunk.push(put);
-                    }
-                }
-                Err(failure) => {
-                    is_wrong = true;
-                    putter.complain(&failure);
-                }
-            }
-            if is_graph && (chunk.len() > GRAPH || bytes as u64 > MAX_BODY) {
-                return Err(too_large(MAX_BODY));
-            }
-            if !is_graph && (chunk.len() >= CHUNK || bytes >= CHUNK_BYTES) {
-                is_wrong = false;
-                putter.put(std::mem::take(&mut chunk)).await?;
-                bytes = 0;
-            }
-        }
-        if none {
-            log::warn(format_args!(
-                "no task was put, since none is in what was read: a batch has a JSON object a line"
-            ));
-        }
-        if is_graph && is_wrong {
-            return Err(cut_graph());
-        }
-        putter.put(chunk).await?;
-        putter.doubt.end();
-        if putter.recorded && !order.strict {
-            unserved::warn(config, &putter.queue, &order.tube).await;
-        }
-        Ok(if putter.all_well {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    })
-}
-
-/// What a task says of its own attempts beyond what the configuration lets it, as far as that is known here.
-fn out_of_bounds(put: &Put, config: &Config, tube: &TubeName) -> Option<String> {
-    if !put.has_own() {
-        return None;
-    }
-    match put.refusal(&config.commands, tube) {
-        Some(refusal @ payload::Refusal::OutOfBounds { .. }) => {
-            Some(format!("{refusal}; it is not recorded"))
-        }
-        Some(_) | None => None,
-    }
-}
-
-struct Putter<'a> {
-    queue: Queue,
-    order: &'a Order,
-    doubt: Doubt<'a>,
-    /// The broker was reported as being in trouble.
-    warned: bool,
-    /// Something was.
-    recorded: bool,
-    all_well: bool,
-    /// Why numbers are not printed any more.
-    printing: io::Result<()>,
-}
-
-impl Putter<'_> {
-    fn complain(&mut self, why: &impl fmt::Display) {
-        self.all_well = false;
-        log::say(format_args!("taskqueue: {why}"));
-    }
-
-    /// Records tasks, then puts their jobs, then tells their ids. Whoever reads an id may rely on the task.
-    async fn put(&mut self, puts: Vec<Put>) -> Result<(), Failure> {
-        let doubts = self.doubt.of(&puts);
-        let answers = self.queue.put_all(&self.order.tube, puts).await?;
-        let trouble = |answer: &Result<Receipt, _>| answer.as_ref().ok()?.trouble.clone();
-        if let Some(error) = answers.iter().find_map(trouble) {
-            self.warn(&error);
-        }
-        let mut recorded = Vec::with_capacity(answers.len());
-        for answer in answers {
-            match answer {
-                Ok(receipt) => recorded.push(receipt),
-                Err(error) => self.complain(&error),
-            }
-        }
-        self.recorded |= !recorded.is_empty();
-        self.print(&recorded);
-        recorded.iter().for_each(say_existing);
-        for doubt in doubts {
-            log::warn(format_args!("{doubt}"));
-        }
-        Ok(())
-    }
-
-    /// What is recorded is recorded, and the rest is yet to be, whoever takes the numbers.
-    fn print(&mut self, recorded: &[Receipt]) {
-        if self.printing.is_ok() {
-            self.printing = print(recorded, self.order.json);
-        }
-        let (Err(error), [first, rest @ ..]) = (&self.printing, recorded) else {
-            return;
-        };
-        let why = errno::said(error);
-        // Nobody reads on: `put --batch - | head -1` is no failure.
-        self.all_well &= error.kind() == io::ErrorKind::BrokenPipe;
-        match rest.last() {
-            None => log::say(format_args!(
-                "taskqueue: task {} is recorded; its number could not be printed: {why}",
-                first.id
-            )),
-            Some(last) => log::say(format_args!(
-                "taskqueue: {} tasks are recorded, from {} to {}; not all of their numbers could be printed: {why}",
-                recorded.len(),
-                first.id,
-                last.id
-            )),
-        }
-    }
-
-    /// Once: what holds for one task holds for those after it.
-    fn warn(&mut self, error: &broker::Error) {
-        if !std::mem::replace(&mut self.warned, true) {
-            log::warn(format_args!(
-                "{error}\n  the task is recorded, and its job will be put when the broker is back"
-            ));
-        }
-    }
-}
-
-fn print(recorded: &[Receipt], as_json: bool) -> io::Result<()> {
-    let mut out = io::BufWriter::new(out(as_json));
-    for receipt in recorded {
-        if as_json {
-            serde_json::to_writer(&mut out, &json::Put::of(receipt))?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}", receipt.id)?;
-        }
-    }
-    out.flush()
 }

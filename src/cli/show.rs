@@ -37,7 +37,8 @@ pub struct Flags {
     ids: Vec<Key>,
     /// Draw the tasks that it waits for, and those that wait for these
     ///
-    /// Each below what it waits for, with the command and how it stands: 1000 of them at the most
+    /// Each below what it waits for, with how it stands and its command: 1000 of them at the most, from 20 generations
+    /// above it to 20 below
     #[arg(long, conflicts_with = "result")]
     tree: bool,
     /// Print what its command reported as its result, and nothing else

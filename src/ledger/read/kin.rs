@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::relatives::{DRAWN, Kinship, Leaf, RELATIVES, Relative, Tree, WaitsFor};
+use super::relatives::{DRAWN, GENERATIONS, Kinship, Leaf, RELATIVES, Relative, Tree, WaitsFor};
 use super::types::{Key, Task};
 use crate::ledger::announce::NEVER;
 use crate::ledger::error::{Error, Failed};
@@ -114,10 +114,13 @@ impl Drawing<'_> {
     /// Those above the task that wait for nothing, or the farthest that are looked at.
     fn roots(&mut self) -> Result<BTreeSet<TaskId>, Failed> {
         let (mut roots, mut seen) = (BTreeSet::new(), HashSet::from([self.asked]));
-        let mut open = VecDeque::from([self.asked]);
-        while let Some(task) = open.pop_front() {
+        let mut open = VecDeque::from([(self.asked, 0)]);
+        while let Some((task, generation)) = open.pop_front() {
             let parents = self.rows.parents(task, TaskId::BEFORE_ALL, RELATIVES)?;
-            let room = DRAWN.saturating_sub(seen.len());
+            let room = match generation < GENERATIONS.0 {
+                true => DRAWN.saturating_sub(seen.len()),
+                false => 0,
+            };
             self.tree.is_cut |= parents.len() == RELATIVES;
             if parents.is_empty() || room == 0 {
                 self.tree.is_cut |= !parents.is_empty();
@@ -125,7 +128,7 @@ impl Drawing<'_> {
             }
             for parent in parents.iter().take(room) {
                 if seen.insert(parent.task) {
-                    open.push_back(parent.task);
+                    open.push_back((parent.task, generation + 1));
                 }
             }
         }
@@ -155,8 +158,12 @@ impl Drawing<'_> {
             if is_again {
                 continue;
             }
-            let children = self.rows.children(task, TaskId::BEFORE_ALL, RELATIVES)?;
-            self.tree.is_cut |= children.len() == RELATIVES;
+            let most = if depth < GENERATIONS.1 { RELATIVES } else { 1 };
+            let children = self.rows.children(task, TaskId::BEFORE_ALL, most)?;
+            self.tree.is_cut |= children.len() == most;
+            if depth >= GENERATIONS.1 {
+                continue;
+            }
             let last = children.last().map(|edge| edge.task);
             // The first comes off first.
             for edge in children.iter().rev() {

@@ -11,6 +11,9 @@ pub const RELATIVES: usize = 100;
 /// So many tasks are drawn.
 pub const DRAWN: usize = 1000;
 
+/// From a task so many generations up, and from there so many down: what stands further to the right nobody reads.
+pub const GENERATIONS: (usize, usize) = (20, 40);
+
 /// What a task waits for that waits for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -539,6 +539,20 @@ pub fn what_is_drawn_has_each_task_below_what_it_waits_for(new: New) {
                     └─ 4 waiting work ◀ (see above)\n";
     assert_eq!(tree.to_string(), expected);
     assert_eq!(ledger.db.tree(Key::Id(TaskId(99))).unwrap(), None);
+    // Of a long chain what is near.
+    let mut last = put(&mut ledger.db, NOW).0;
+    let first = last.0;
+    for _ in 0..100 {
+        last = child(&mut ledger.db, &[last], Terms::default()).0;
+    }
+    let tree = ledger
+        .db
+        .tree(Key::Id(TaskId(first + 50)))
+        .unwrap()
+        .unwrap();
+    let drawn: Vec<i64> = tree.leaves.iter().map(|leaf| leaf.id.0 - first).collect();
+    assert_eq!(drawn, (30..=70).collect::<Vec<i64>>());
+    assert!(tree.is_cut);
     let kin = ledger.task(left).kin.unwrap();
     assert_eq!(kin.parents[0].id, top);
     assert_eq!((kin.children[0].id, kin.more_children), (bottom, false));

@@ -42,6 +42,9 @@ pub const PUT_TIME: Millis = 15_000;
 /// What is due later than that, in milliseconds, has no job yet.
 pub const LATER: Millis = 3_600_000;
 
+/// When a task is due that waits for something other than a time: in the year 9999. Nobody is shown it.
+pub const NEVER: Millis = 253_370_764_800_000;
+
 /// The TTR of a job that we put for a foreign producer's task, in seconds, where its own was not known.
 pub const DEFAULT_TTR: u32 = 60;
 
@@ -114,6 +117,29 @@ pub(super) fn next_put(
     now: Millis,
     jobs: Option<Jobs>,
 ) -> Result<Option<Again>, Failed> {
+    put(rows, task, generation, now, jobs, |priority| priority)
+}
+
+/// The same of a task that has stood in its tube before: its job goes before those of its priority.
+pub(super) fn put_ahead(
+    rows: &dyn Rows,
+    task: TaskId,
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Option<Again>, Failed> {
+    put(rows, task, None, now, jobs, |priority| {
+        priority.saturating_sub(1)
+    })
+}
+
+fn put(
+    rows: &dyn Rows,
+    task: TaskId,
+    generation: Option<i64>,
+    now: Millis,
+    jobs: Option<Jobs>,
+    priority_of: impl Fn(u32) -> u32,
+) -> Result<Option<Again>, Failed> {
     let until = now.saturating_add(PUT_TIME);
     let Some(begun) = rows.begin_put(task, generation, until, now)? else {
         return Ok(None);
@@ -128,6 +154,7 @@ pub(super) fn next_put(
         due_in,
         old_job,
     } = begun;
+    let priority = priority_of(priority);
     let again = Again {
         put,
         uuid,

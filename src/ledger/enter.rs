@@ -1,5 +1,6 @@
 //! One transaction for all that a worker says and asks.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::announce::{Again, Jobs, next_put, next_puts};
@@ -44,6 +45,8 @@ impl Ledger {
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
                 sums: Sums::default(),
+                jobs,
+                let_go: RefCell::default(),
             };
             let (ours, called_off) = writing.settle(entry)?;
             if let Some((attempt, progress)) = &entry.progress {
@@ -53,7 +56,7 @@ impl Ledger {
             if entry.told {
                 rows.set_told(me.id, now)?;
             }
-            let puts = writing.put_again(&entry.again, jobs)?;
+            let mut puts = writing.put_again(&entry.again, jobs)?;
             let taken = match &entry.take_over {
                 Some(dead) => writing.take_over(dead)?,
                 None => false,
@@ -85,6 +88,7 @@ impl Ledger {
             };
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
             writing.sums.write(rows, now)?;
+            puts.append(&mut writing.let_go.borrow_mut());
             Ok(Entered {
                 ours,
                 called_off,
@@ -146,6 +150,9 @@ impl Writing<'_> {
             let ended =
                 transition::end(self.rows, &self.sums, settlement, self.me.id, &self.me.name)?;
             ours.push(ended.is_ours());
+            if ended.is_ours() && settlement.ran.as_ref().is_some_and(|ran| ran.is_limited) {
+                self.free_places(settlement.id.task, true)?;
+            }
             if ended == End::CalledOff {
                 called_off.push(settlement.id.task);
             }
@@ -154,7 +161,10 @@ impl Writing<'_> {
             self.rows.note_begun(attempt, self.me.id, started)?;
         }
         for attempt in &entry.unclaim {
-            transition::unclaim(self.rows, *attempt, self.me.id)?;
+            let is_ours = transition::unclaim(self.rows, *attempt, self.me.id)?;
+            if is_ours && !self.commands.limits().is_empty() {
+                self.free_places(attempt.task, false)?;
+            }
         }
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, Status::Failed, *kicks)?;

@@ -15,6 +15,7 @@ use super::{Ledger, batch_journal, spool};
 use crate::lives::{self, Lives};
 
 mod checks;
+mod limits;
 mod queries;
 mod reads;
 mod records;

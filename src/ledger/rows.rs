@@ -21,10 +21,12 @@ use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 mod ends;
+mod limits;
 mod schedules;
 mod types;
 
 pub use ends::{Ends, Of};
+pub use limits::{HeldLine, HeldRow, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
@@ -40,7 +42,7 @@ pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
 pub type EachPicked<'a> = dyn FnMut(TaskId, Option<WorkerId>) -> Result<bool, Failed> + 'a;
 
 /// What may be looked at in one moment of the rows.
-pub trait Reads {
+pub trait Reads: LimitReads {
     /// The tubes in which something waits or runs, by name.
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed>;
 
@@ -208,7 +210,7 @@ pub trait Reads {
 }
 
 /// What may be done in one transaction.
-pub trait Rows: Reads {
+pub trait Rows: Reads + LimitRows {
     /// Runs a part of the transaction that may fail by itself: what the part has written by then is undone, and the
     /// transaction goes on. No part has parts.
     fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed>;

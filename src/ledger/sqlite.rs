@@ -26,6 +26,7 @@ mod columns;
 mod error;
 mod filter;
 mod keys;
+mod limits;
 mod minutes;
 mod operations;
 #[cfg(test)]

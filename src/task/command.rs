@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
+use super::limit::Limit;
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
     TypeName,
@@ -174,9 +175,31 @@ pub struct Commands {
     raw_only: BTreeSet<TubeName>,
     /// Of what has no table of its own.
     conditions: ByTube,
+    /// How many tasks with something in common may run, or begin.
+    limits: Vec<Arc<Limit>>,
 }
 
 impl Commands {
+    /// Adds a limit.
+    pub fn add_limit(&mut self, limit: Limit) {
+        self.limits.push(limit.into());
+    }
+
+    /// All limits.
+    pub fn limits(&self) -> &[Arc<Limit>] {
+        &self.limits
+    }
+
+    /// The limits that are of concern to tasks of a tube that run that command.
+    pub fn limits_of<'a>(
+        &'a self,
+        tube: &'a TubeName,
+        command: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Limit>> {
+        let limits = self.limits.iter();
+        limits.filter(move |limit| limit.concerns(tube, command, pattern::is_of))
+    }
+
     /// Says under which conditions each command runs that is here: by its pattern, `None` for those that come without a
     /// table of their own.
     pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {

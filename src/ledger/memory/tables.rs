@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Ends, Of, ScheduleRow};
+use crate::ledger::rows::{Ends, HeldRow, Line, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
@@ -78,6 +78,10 @@ pub(super) struct Tables {
     ends: Table<Of, Ends>,
     schedules: Table<String, ScheduleRow>,
     fires: Table<TaskId, Fire>,
+    held: Table<TaskId, HeldRow>,
+    places: Table<(Line, TaskId), i64>,
+    /// Until when they count.
+    starts: Table<(Line, Millis, AttemptId), Millis>,
 }
 
 /// How much of each was written since the last commit.
@@ -94,6 +98,9 @@ pub(super) struct Written {
     ends: usize,
     schedules: usize,
     fires: usize,
+    held: usize,
+    places: usize,
+    starts: usize,
 }
 
 impl Tables {
@@ -194,6 +201,10 @@ impl Tables {
             self.fires.put(id, None);
         }
         self.reports.put(id, None);
+        if self.held.get(id).is_some() {
+            self.held.put(id, None);
+        }
+        self.free_places(id);
         self.tasks.put(id, None);
     }
 
@@ -261,6 +272,47 @@ impl Tables {
         Ok(())
     }
 
+    pub fn held(&self) -> &BTreeMap<TaskId, HeldRow> {
+        self.held.rows()
+    }
+
+    pub fn write_held(&mut self, task: TaskId, row: Option<HeldRow>) {
+        self.held.put(task, row);
+    }
+
+    pub fn places(&self) -> &BTreeMap<(Line, TaskId), i64> {
+        self.places.rows()
+    }
+
+    pub fn take_place(&mut self, line: &Line, attempt: AttemptId) {
+        self.places
+            .put((line.clone(), attempt.task), Some(attempt.number));
+    }
+
+    /// Where a task had one, and its attempt.
+    pub fn free_places(&mut self, task: TaskId) -> Vec<(Line, AttemptId)> {
+        let places = self.places.rows().iter();
+        let its = places.filter(|((_, of), _)| *of == task);
+        let its: Vec<(Line, AttemptId)> = its
+            .map(|((line, _), number)| {
+                let number = *number;
+                (line.clone(), AttemptId { task, number })
+            })
+            .collect();
+        for (line, _) in &its {
+            self.places.put((line.clone(), task), None);
+        }
+        its
+    }
+
+    pub fn starts(&self) -> &BTreeMap<(Line, Millis, AttemptId), Millis> {
+        self.starts.rows()
+    }
+
+    pub fn write_start(&mut self, of: (Line, Millis, AttemptId), until: Option<Millis>) {
+        self.starts.put(of, until);
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -275,6 +327,9 @@ impl Tables {
             ends,
             schedules,
             fires,
+            held,
+            places,
+            starts,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -287,6 +342,9 @@ impl Tables {
         ends.before.clear();
         schedules.before.clear();
         fires.before.clear();
+        held.before.clear();
+        places.before.clear();
+        starts.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -308,6 +366,9 @@ impl Tables {
             ends: self.ends.before.len(),
             schedules: self.schedules.before.len(),
             fires: self.fires.before.len(),
+            held: self.held.before.len(),
+            places: self.places.before.len(),
+            starts: self.starts.before.len(),
         }
     }
 
@@ -325,6 +386,9 @@ impl Tables {
             ends,
             schedules,
             fires,
+            held,
+            places,
+            starts,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -337,5 +401,8 @@ impl Tables {
         ends.undo(written.ends);
         schedules.undo(written.schedules);
         fires.undo(written.fires);
+        held.undo(written.held);
+        places.undo(written.places);
+        starts.undo(written.starts);
     }
 }

@@ -6,6 +6,7 @@ use super::Millis;
 use super::announce::{Again, next_put};
 use super::bulk::{Change, On};
 use super::error::Failed;
+use super::limits;
 use super::rows::{Rows, TaskRow};
 use super::unique::{self, Holder};
 use crate::task::command::Content;
@@ -239,10 +240,12 @@ impl Change for Edit {
         if let Some(priority) = self.priority {
             rows.set_priority(id, priority)?;
         }
-        if let Some(due) = self.due {
-            rows.make_due(id, due.at(now))?;
+        // What a limit holds may belong elsewhere now, and its claim finds out.
+        let held = limits::due_of_held(rows, &row)?;
+        if let Some(due) = self.due.map(|due| due.at(now)).or(held) {
+            rows.make_due(id, due)?;
         }
-        let again = match self.priority.is_some() || self.due.is_some() {
+        let again = match self.priority.is_some() || self.due.is_some() || held.is_some() {
             true => next_put(rows, id, None, now, jobs)?,
             false => None,
         };
@@ -250,8 +253,9 @@ impl Change for Edit {
         Ok(Ok(Edited { uuid, again }))
     }
 
+    /// Whatever is changed of a task that is held has it wait by a job.
     fn puts_jobs(&self) -> bool {
-        self.priority.is_some() || self.due.is_some()
+        true
     }
 }
 

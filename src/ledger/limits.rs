@@ -204,6 +204,14 @@ pub(super) fn waits_without_time(task: &TaskRow) -> bool {
     task.due == Some(NEVER)
 }
 
+/// When a task was due that is held.
+pub(super) fn due_of_held(rows: &dyn Reads, task: &TaskRow) -> Result<Option<Millis>, Failed> {
+    if !waits_without_time(task) {
+        return Ok(None);
+    }
+    Ok(rows.held_by(task.id)?.map(|held| held.due))
+}
+
 impl Ledger {
     /// Lets go what of a tube is held and need not be: since a place is free that nobody has rung for, since what it is
     /// held by is no limit any more, or is another. Lines behind one of them, some at a time; what is to ring, and the

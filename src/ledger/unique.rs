@@ -10,6 +10,7 @@ use std::fmt;
 use super::Millis;
 use super::announce::{Again, Jobs, next_put};
 use super::error::Failed;
+use super::limits;
 use super::rows::{Rows, TaskRow};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
@@ -147,7 +148,7 @@ pub(super) fn give(
     if let Some(priority) = given.priority {
         rows.set_priority(row.id, priority)?;
     }
-    if let Some(due) = given.due {
+    if let Some(due) = given.due.or(limits::due_of_held(rows, row)?) {
         rows.make_due(row.id, due)?;
     }
     Ok(Ok(()))

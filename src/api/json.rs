@@ -20,8 +20,10 @@ use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
+use crate::ledger::limits;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
+use crate::task::limit::Bounds;
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {
@@ -47,6 +49,8 @@ pub struct Task<'a> {
     job: Option<i64>,
     created: String,
     due: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldBy<'a>>,
     started: Option<String>,
     finished: Option<String>,
     body_size: Option<i64>,
@@ -58,6 +62,80 @@ pub struct Task<'a> {
     report: Option<Report<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Option<Cow<'a, RawValue>>>,
+}
+
+/// By which limit a task is held.
+#[derive(Debug, Serialize)]
+struct HeldBy<'a> {
+    limit: &'a str,
+    by: Option<&'a str>,
+    key: &'a str,
+    since: String,
+    concurrency: Option<u32>,
+    rate: Option<Rate>,
+    running: Vec<i64>,
+    next: Option<String>,
+}
+
+/// So many in so many seconds.
+#[derive(Debug, Serialize)]
+struct Rate {
+    allowed: u32,
+    seconds: f64,
+}
+
+impl Rate {
+    fn of(bounds: Bounds) -> Option<Rate> {
+        bounds.rate.map(|rate| Rate {
+            allowed: rate.allowed,
+            seconds: rate.per as f64 / 1000.0,
+        })
+    }
+}
+
+impl<'a> HeldBy<'a> {
+    fn of(held: &'a read::HeldBy) -> HeldBy<'a> {
+        HeldBy {
+            limit: &held.limit,
+            by: held.label.as_deref(),
+            key: &held.key,
+            since: rfc3339(held.since),
+            concurrency: held.bounds.concurrency,
+            rate: Rate::of(held.bounds),
+            running: held.running.iter().map(|task| task.0).collect(),
+            next: held.next.map(rfc3339),
+        }
+    }
+}
+
+/// A limit that holds tasks, as `status` has it.
+#[derive(Debug, Serialize)]
+pub struct InUse<'a> {
+    limit: &'a str,
+    by: Option<&'a str>,
+    key: &'a str,
+    concurrency: Option<u32>,
+    rate: Option<Rate>,
+    running: Vec<i64>,
+    held: u64,
+    since: String,
+}
+
+impl<'a> InUse<'a> {
+    /// Its shape.
+    pub fn of(line: &'a limits::InUse) -> InUse<'a> {
+        let limits::InUse { held, running } = line;
+        InUse {
+            limit: &held.line.limit,
+            by: held.label.as_deref(),
+            key: held.line.key.as_str(),
+            concurrency: held.bounds.concurrency,
+            rate: Rate::of(held.bounds),
+            running: running.iter().map(|task| task.0).collect(),
+            held: held.held,
+            since: rfc3339(held.since),
+        }
+    }
 }
 
 /// What a task's command has said of it.
@@ -117,6 +195,7 @@ impl<'a> Task<'a> {
             job: task.job,
             created: rfc3339(task.created),
             due: task.due.map(rfc3339),
+            held: task.held.as_ref().map(HeldBy::of),
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Ledger;
+use super::announce::NEVER;
 use super::error::Error;
 use super::read::Living;
 use super::rows::Backlog;
@@ -53,7 +54,7 @@ impl Ledger {
                 match tally.status {
                     Status::Waiting => {
                         of.waiting += tally.count;
-                        of.due = tally.due;
+                        of.due = tally.due.filter(|due| *due != NEVER);
                     }
                     Status::Failed => of.failed += tally.count,
                     Status::Running if living.answers(tally.owner)? => of.running += tally.count,

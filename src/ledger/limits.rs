@@ -17,10 +17,11 @@ use std::sync::Arc;
 
 use super::announce::{Again, Jobs, NEVER, put_ahead};
 use super::error::{Error, Failed};
+use super::read::HeldBy;
 use super::rows::{HeldLine, HeldRow, Line, Reads, Rows, TaskRow, part};
 use super::{Ledger, Millis};
 use crate::lives::{Holder, Lives};
-use crate::task::command::{Commands, Plan};
+use crate::task::command::{Commands, Content, Plan};
 use crate::task::id::TaskId;
 use crate::task::limit::{Bounds, Room};
 use crate::tube::TubeName;
@@ -30,6 +31,9 @@ pub const KEPT: Millis = 5000;
 
 /// So many are let go in one transaction. Whoever begins or ends lets further ones go.
 const SOME: usize = 64;
+
+/// More tasks of a line are not counted.
+pub const COUNTED: u32 = 100_000;
 
 /// So many lines of a tube are looked at in one transaction.
 const LINES: u32 = 256;
@@ -51,7 +55,11 @@ pub(super) fn stands(
 ) -> Result<Vec<Stand>, Failed> {
     let mut stands = Vec::new();
     for limit in commands.limits_of(&task.tube, &plan.name) {
-        let key = limit.key(&plan.name, &task.content, || rows.tags(task.id))?;
+        let call = match &task.content {
+            Content::Call(call) => Some(call),
+            Content::Raw(_) | Content::Unread(_) => None,
+        };
+        let key = limit.key(&plan.name, call, || rows.tags(task.id))?;
         let line = Line {
             limit: limit.name.clone(),
             key,
@@ -204,6 +212,62 @@ pub(super) fn waits_without_time(task: &TaskRow) -> bool {
     task.due == Some(NEVER)
 }
 
+/// What is known of a task that a limit holds, or has let go at a time that is still to come: with those that run.
+pub(super) fn held_by(
+    rows: &dyn Reads,
+    lives: &dyn Lives,
+    task: TaskId,
+    due: Option<Millis>,
+) -> Result<Option<HeldBy>, Failed> {
+    let Some(held) = rows.held_by(task)? else {
+        return Ok(None);
+    };
+    let is_put_off = held.let_go.is_some() && due.is_some_and(|due| due > held.due);
+    if due != Some(NEVER) && !is_put_off {
+        return Ok(None);
+    }
+    let next = match held.bounds.rate {
+        None => None,
+        Some(rate) => {
+            let starts = rows.starts(&held.line, Millis::MIN, rate.allowed)?;
+            let oldest = starts
+                .last()
+                .filter(|_| count(starts.len()) >= rate.allowed);
+            oldest.map(|start| start.saturating_add(rate.per))
+        }
+    };
+    Ok(Some(HeldBy {
+        running: running(rows, lives, &held.line)?,
+        limit: held.line.limit,
+        label: held.label,
+        key: held.line.key.as_str().to_owned(),
+        bounds: held.bounds,
+        since: held.since,
+        due: held.due,
+        next,
+    }))
+}
+
+/// The tasks that have a place in a line.
+fn running(rows: &dyn Reads, lives: &dyn Lives, line: &Line) -> Result<Vec<TaskId>, Failed> {
+    let mut running = Vec::new();
+    for attempt in rows.places(line)? {
+        if lives.is_held(Holder::Attempt(attempt))? {
+            running.push(attempt.task);
+        }
+    }
+    Ok(running)
+}
+
+/// A line that holds tasks, with those that have a place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// The line.
+    pub held: HeldLine,
+    /// Who runs.
+    pub running: Vec<TaskId>,
+}
+
 /// When a task was due that is held.
 pub(super) fn due_of_held(rows: &dyn Reads, task: &TaskRow) -> Result<Option<Millis>, Failed> {
     if !waits_without_time(task) {
@@ -213,6 +277,18 @@ pub(super) fn due_of_held(rows: &dyn Reads, task: &TaskRow) -> Result<Option<Mil
 }
 
 impl Ledger {
+    /// The first lines that hold tasks, so many at most.
+    pub fn lines_in_use(&self, most: u32) -> Result<Vec<InUse>, Error> {
+        self.look(|rows| {
+            let mut lines = Vec::new();
+            for held in rows.lines(None, None, most, COUNTED)? {
+                let running = running(rows, &*self.lives, &held.line)?;
+                lines.push(InUse { held, running });
+            }
+            Ok(lines)
+        })
+    }
+
     /// Lets go what of a tube is held and need not be: since a place is free that nobody has rung for, since what it is
     /// held by is no limit any more, or is another. Lines behind one of them, some at a time; what is to ring, and the
     /// last line that was looked at. `None`: there are no more.

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use super::Ledger;
+use super::announce::NEVER;
 use super::error::{Error, Failed};
-use super::rows::{Listed, Newest};
+use super::limits;
+use super::rows::{Listed, Newest, Reads};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -14,7 +16,7 @@ mod types;
 
 pub use super::filter::Filter;
 use span::narrowed;
-pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
+pub use types::{Attempt, DisplayedStatus, HeldBy, Key, Report, Standing, Task, line, run};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -74,7 +76,7 @@ impl Ledger {
             let mut bytes = 0;
             let within = narrowed(rows, filter, TaskId::BEFORE_ALL..below)?;
             rows.page(filter, within, LISTED, &mut |listed| {
-                let task = living.shown(listed)?;
+                let task = living.shown(rows, listed)?;
                 if !filter.shows(task.status) {
                     return Ok(true);
                 }
@@ -147,7 +149,8 @@ impl Ledger {
             let Some(listed) = rows.shown(key, SHOWN)? else {
                 return Ok(None);
             };
-            let mut task = Living::of(&*self.lives).shown(listed)?;
+            let mut task = Living::of(&*self.lives).shown(rows, listed)?;
+            task.held = limits::held_by(rows, &*self.lives, task.id, task.due)?.or(task.held);
             for attempt in &mut task.attempts {
                 let (task, number) = (task.id, attempt.number);
                 attempt.output = rows.output(AttemptId { task, number })?;
@@ -163,6 +166,7 @@ impl Ledger {
                 return Ok(None);
             };
             let Newest { task, due, .. } = newest;
+            let due = due.filter(|due| *due != NEVER);
             let runs = newest.worker.filter(|_| newest.status == Status::Running);
             let mut status = DisplayedStatus::from(newest.status);
             if status == DisplayedStatus::Running
@@ -216,8 +220,12 @@ impl<'a> Living<'a> {
     }
 
     /// A task as people see it.
-    fn shown(&mut self, listed: Listed) -> Result<Task, Failed> {
+    pub fn shown(&mut self, rows: &dyn Reads, listed: Listed) -> Result<Task, Failed> {
         let Listed { mut task, owner } = listed;
+        if task.due == Some(NEVER) {
+            task.held = limits::held_by(rows, self.lives, task.id, task.due)?;
+            task.due = task.held.as_ref().map(|held| held.due);
+        }
         if task.status == DisplayedStatus::Running && !self.answers(owner)? {
             task.status = DisplayedStatus::Stalled;
         }

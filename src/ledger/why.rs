@@ -1,6 +1,7 @@
 //! What is known of a task, for whoever asks why it does not run.
 
 use super::error::Error;
+use super::limits;
 use super::read::{Key, Task};
 use super::rows::TaskRow;
 use super::{DeadAttempt, Ledger, Remains};
@@ -32,9 +33,13 @@ impl Ledger {
             let Some(listed) = rows.shown(key, 1)? else {
                 return Ok(None);
             };
-            let Some(row) = rows.row(listed.task.id)? else {
+            let mut task = listed.task;
+            let Some(row) = rows.row(task.id)? else {
                 return Ok(None);
             };
+            if row.status == Status::Waiting {
+                task.held = limits::held_by(rows, &*self.lives, task.id, row.due)?;
+            }
             let owner_lives = match row.owner {
                 Some(owner) => self.lives.is_held(Holder::Worker(owner))?,
                 None => false,
@@ -57,7 +62,7 @@ impl Ledger {
                     remains: Remains::Unknown,
                 }),
                 is_announced: rows.unverified_of(row.id)?.is_some(),
-                task: listed.task,
+                task,
                 row,
             }))
         })

@@ -10,7 +10,6 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::Millis;
-use super::command::Content;
 use super::payload::{Call, OptionValue};
 use super::tag::Tag;
 use crate::tube::TubeName;
@@ -105,7 +104,7 @@ pub enum BadLimit {
     },
     /// Of what is counted together.
     #[error(
-        "{text:?} says of nothing what counts together: write \"command\", \"option:NAME\", \"argument:1\" or \"tag:NAME\""
+        "{text:?} says not what counts together: \"command\", \"option:NAME\", \"argument:1\" or \"tag:NAME\""
     )]
     By {
         /// What was written.
@@ -200,10 +199,11 @@ impl FromStr for By {
 }
 
 impl By {
-    /// What stands before a key: "account" of `account=7`. `None` where there is one line, or a command's.
+    /// What stands before a key: "account" of `account=7`. `None` where there is one line.
     pub fn label(&self) -> Option<String> {
         match self {
-            By::Limit | By::Command => None,
+            By::Limit => None,
+            By::Command => Some("command".into()),
             By::Option(name) | By::Tag(name) => Some(name.clone()),
             By::Argument(place) => Some(format!("argument {place}")),
         }
@@ -221,21 +221,17 @@ impl Limit {
         self.tubes.contains(tube) || self.commands.iter().any(|pattern| is_of(pattern, command))
     }
 
-    /// Which of its lines a task stands in. `tags` is asked where they matter.
+    /// Which of its lines a task stands in. What is no call has neither arguments nor options: nobody but its command
+    /// knows what is in it. `tags` is asked where they matter.
     ///
     /// # Errors
     /// What `tags` says.
     pub fn key<E>(
         &self,
         command: &str,
-        content: &Content,
+        call: Option<&Call>,
         tags: impl FnOnce() -> Result<Vec<Tag>, E>,
     ) -> Result<Key, E> {
-        let call = match content {
-            Content::Call(call) => Some(call),
-            // Nobody but its command knows what is in it.
-            Content::Raw(_) | Content::Unread(_) => None,
-        };
         Ok(match &self.by {
             By::Limit => Key::default(),
             By::Command => Key::of(command),

@@ -71,12 +71,23 @@ pub struct Waiting {
     pub remains: Option<(i64, String)>,
     /// Why it may not run by today's configuration.
     pub refusal: Option<String>,
+    /// By which limit it is held, if it is.
+    pub held: Option<Held>,
     /// Whether its job is known to have been put.
     pub is_announced: bool,
     /// What the broker says of its tube, or why it cannot be asked.
     pub broker: Result<Tube, String>,
     /// Who could run it.
     pub workers: Workers,
+}
+
+/// By which limit a task is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// In words.
+    pub words: String,
+    /// The limit's name, if there is such a limit today.
+    pub limit: Option<String>,
 }
 
 /// How an attempt ended after which its task waits.
@@ -152,6 +163,8 @@ pub enum Why {
     Stalled,
     /// Something of an attempt cannot be ended.
     Stuck,
+    /// A limit holds it.
+    Held,
     /// It is not due.
     NotDue,
     /// Its next attempt is not due.
@@ -198,7 +211,7 @@ pub struct Answer {
 
 impl Why {
     /// Every one.
-    pub const ALL: [Why; 22] = [
+    pub const ALL: [Why; 23] = [
         Why::Done,
         Why::Cancelled,
         Why::Refused,
@@ -206,6 +219,7 @@ impl Why {
         Why::Runs,
         Why::Stalled,
         Why::Stuck,
+        Why::Held,
         Why::NotDue,
         Why::BackingOff,
         Why::Deferred,
@@ -233,6 +247,7 @@ impl Why {
             Why::Runs => "running",
             Why::Stalled => "stalled",
             Why::Stuck => "stuck",
+            Why::Held => "held",
             Why::NotDue => "not_due",
             Why::BackingOff => "backing_off",
             Why::Deferred => "deferred",
@@ -367,10 +382,20 @@ fn waits(id: i64, tube: &str, waiting: &Waiting) -> Answer {
         last,
         remains,
         refusal,
+        held,
         is_announced,
         broker,
         workers,
     } = waiting;
+    if let Some(Held { words, limit }) = held {
+        let held = say(Why::Held, format!("it is {words}"));
+        return match limit {
+            Some(limit) => held.next(format!("for more at a time: [limits.{limit}], and: taskqueue reload")),
+            None => held.next(format!(
+                "that is no limit any more: a tender of its tube lets it go, or at once: taskqueue run-now {id}"
+            )),
+        };
+    }
     let is_parked = parked_for.is_some();
     // One that is parked is due.
     let found = Found::Waiting {

@@ -25,6 +25,7 @@ mod kills;
 mod lacks;
 mod late;
 mod later;
+mod limits;
 mod logs;
 mod memory;
 mod orphans;

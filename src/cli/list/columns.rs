@@ -243,7 +243,11 @@ impl Table {
             Created => time(Some(task.created)),
             Due => time(task.due),
             Finished => time(task.finished),
-            Reason => task.reason.as_deref().map_or_else(|| "-".into(), begin),
+            Reason => match (&task.reason, &task.held) {
+                (Some(reason), _) => begin(reason),
+                (None, Some(held)) => begin(&held.words(self.now)),
+                (None, None) => "-".into(),
+            },
             Tags => match task.tags.as_slice() {
                 [] => "-".into(),
                 tags => {

@@ -15,6 +15,8 @@ use crate::connect;
 use crate::control::words::{Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;
+use crate::ledger::limits::{COUNTED, InUse};
+use crate::ledger::read::{line, run};
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -48,7 +50,12 @@ pub(super) struct Seen {
     pub tubes: Tubes,
     /// How many schedules there are.
     pub schedules: usize,
+    /// The limits that hold tasks, as many as are shown.
+    pub limits: Vec<InUse>,
 }
+
+/// So many limits that hold tasks are shown.
+const LIMITS: u32 = 20;
 
 /// Looks at everything.
 pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
@@ -71,6 +78,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         named: BTreeSet::new(),
         tubes: Tubes::default(),
         schedules: 0,
+        limits: Vec::new(),
     };
     for tender in tenders(store, tubes)? {
         match tender.ask(&Request::Status) {
@@ -93,6 +101,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         seen.reports = db.reports(&seen.running())?.into_iter().collect();
         seen.tubes.of_store(&db, &seen.counts)?;
         seen.schedules = db.schedules()?.len();
+        seen.limits = db.lines_in_use(LIMITS)?;
         seen.tubes.retain(named);
         seen.name_tubes(tubes);
         // Before there is a store, nothing of ours waits anywhere.
@@ -153,6 +162,27 @@ impl Seen {
         ))
     }
 
+    /// What limits hold, a sentence each.
+    pub fn of_limits(&self) -> impl Iterator<Item = String> {
+        let said = self.limits.iter().map(|InUse { held, running }| {
+            let of = line(
+                &held.line.limit,
+                held.label.as_deref(),
+                held.line.key.as_str(),
+            );
+            let tasks = match held.held {
+                1 => "1 task".to_owned(),
+                count if count >= u64::from(COUNTED) => format!("more than {COUNTED} tasks"),
+                count => format!("{count} tasks"),
+            };
+            let rate = held.bounds.rate.map(|rate| rate.to_string());
+            let why: Vec<String> = run(running, held.bounds).into_iter().chain(rate).collect();
+            format!("limit {of} holds {tasks} ({})", why.join(", "))
+        });
+        let is_cut = self.limits.len() >= usize::try_from(LIMITS).unwrap_or(usize::MAX);
+        said.chain(is_cut.then(|| format!("the first {LIMITS} limits that hold tasks are shown")))
+    }
+
     /// In the shape of `--json`.
     pub fn json(&self) -> Value {
         let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
@@ -177,6 +207,7 @@ impl Seen {
             "commands": self.tubes.commands(),
             "unknown": self.tubes.unknown,
             "schedules": self.schedules,
+            "limits": self.limits.iter().map(shape::InUse::of).collect::<Vec<_>>(),
         })
     }
 }

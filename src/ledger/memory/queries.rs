@@ -167,6 +167,7 @@ impl Tables {
                 attempts_total: row.attempt.unsigned_abs(),
                 attempts,
                 report: self.report(task).map(|said| reported(said, with_body)),
+                held: None,
             },
             owner: row.owner,
         }

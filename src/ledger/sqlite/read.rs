@@ -186,6 +186,7 @@ fn listed(
         attempts_total: row.get::<_, i64>(16)?.unsigned_abs(),
         attempts,
         report: reports::of(&mut beside.report, id, whole)?,
+        held: None,
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })

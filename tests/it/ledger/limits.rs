@@ -46,7 +46,13 @@ fn commands(limits: Vec<Limit>) -> Arc<Commands> {
             ..Command::new(run.clone())
         },
     );
-    commands.add("other", Command::new(run));
+    commands.add(
+        "other",
+        Command {
+            options: Options::Any,
+            ..Command::new(run)
+        },
+    );
     assert!(commands.take_raw(tube("t"), "work"));
     for limit in limits {
         commands.add_limit(limit);
@@ -190,7 +196,12 @@ pub fn no_more_run_than_are_allowed_and_the_first_that_is_held_goes_next(new: Ne
     }
     let waited: Vec<TaskId> = of.keys().skip(2).copied().collect();
     assert_eq!(order, waited);
-    assert!(ledger.tasks().iter().all(|task| task.status.as_str() == "done"));
+    assert!(
+        ledger
+            .tasks()
+            .iter()
+            .all(|task| task.status.as_str() == "done")
+    );
 }
 
 pub fn a_place_is_free_at_once_when_its_attempt_is_dead(new: New) {
@@ -351,7 +362,9 @@ pub fn no_more_begin_in_a_time_than_are_allowed_and_each_at_its_time(new: New) {
     }
     assert_eq!(starts.len(), 14, "{starts:?}");
     for start in &starts {
-        let within = starts.iter().filter(|one| (*start..start + 1000).contains(one));
+        let within = starts
+            .iter()
+            .filter(|one| (*start..start + 1000).contains(one));
         assert!(within.count() <= 3, "{starts:?}");
     }
     assert!(most <= 3, "{most} had a job at a time");
@@ -422,7 +435,7 @@ pub fn what_is_limited_is_not_claimed_ahead(new: New) {
     assert!(matches!(entered.claim, Some(Claim::Begun(_))));
     let ahead: Vec<bool> = entered.prefetch.iter().map(Option::is_some).collect();
     assert_eq!(ahead, [false, true, false]);
-    ledger.begin(&jobs[1]);
+    let _second = ledger.begin(&jobs[1]);
     is_held(&mut ledger, &jobs[2]);
 }
 
@@ -437,8 +450,10 @@ pub fn what_no_configuration_limits_is_let_go(new: New) {
     let go = |ledger: &mut Stage, now| {
         let commands = Arc::clone(&ledger.commands);
         let (mut all, mut after) = (Vec::new(), None);
-        while let Some((again, last)) =
-            ledger.db.let_held_go(&tube("t"), after.as_ref(), &commands, now).unwrap()
+        while let Some((again, last)) = ledger
+            .db
+            .let_held_go(&tube("t"), after.as_ref(), &commands, now)
+            .unwrap()
         {
             after = Some(last).filter(|_| again.is_empty());
             all.extend(rung(&again));
@@ -531,7 +546,11 @@ impl World {
     fn enter(&mut self, worker: usize, entry: &Entry, rings: bool) -> Entered {
         let commands = Arc::clone(&self.ledger.commands);
         let me = self.workers[worker].registered.me.clone();
-        let entered = self.ledger.db.enter(entry, &commands, &me, self.now).unwrap();
+        let entered = self
+            .ledger
+            .db
+            .enter(entry, &commands, &me, self.now)
+            .unwrap();
         if rings {
             self.ring(&entered.puts);
         }
@@ -625,18 +644,19 @@ impl World {
 
     /// As a pass does.
     fn reconcile(&mut self) {
-        let me = self.workers[0].registered.me.clone();
+        let me = self.ledger.me.clone();
         for dead in self.ledger.db.dead_attempts(&tube("t"), me.id).unwrap() {
             let taking = Entry {
                 take_over: Some(dead.clone()),
                 ..Entry::default()
             };
-            if self.enter(0, &taking, true).taken {
+            if enter_at(&mut self.ledger, &taking, self.now).taken {
                 let losing = Entry {
                     lose: Some(dead),
                     ..Entry::default()
                 };
-                self.enter(0, &losing, true);
+                let puts = enter_at(&mut self.ledger, &losing, self.now).puts;
+                self.ring(&puts);
             }
         }
         let commands = Arc::clone(&self.ledger.commands);
@@ -652,7 +672,11 @@ impl World {
         }
         let before = TaskId::BEFORE_ALL;
         let missing = self.ledger.db.missing(&tube("t"), before, 1000, self.now);
-        let again = self.ledger.db.put_again(&missing.unwrap(), self.now).unwrap();
+        let again = self
+            .ledger
+            .db
+            .put_again(&missing.unwrap(), self.now)
+            .unwrap();
         self.ring(&again);
     }
 

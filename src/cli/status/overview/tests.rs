@@ -78,6 +78,7 @@ fn seen(pools: Vec<Pool>) -> Seen {
         reports: BTreeMap::new(),
         named,
         schedules: 0,
+        limits: Vec::new(),
         tubes: Tubes::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, minutes, puts, read, recover, schedules, tasks, workers};
+use super::{cleanup, filter, limits, minutes, puts, read, recover, schedules, tasks, workers};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -83,6 +83,22 @@ fn queries_go_by_their_indices() {
         (schedules::OF.into(), "fires USING INDEX fires_schedule"),
         (schedules::BY_TASK.into(), "fires USING INTEGER PRIMARY KEY"),
         (schedules::HAS_FIRED.into(), "fires USING"),
+        (
+            limits::PLACES.into(),
+            "limit_slots USING PRIMARY KEY (limit_name=? AND limit_key=?)",
+        ),
+        (
+            limits::STARTS.into(),
+            "limit_starts USING PRIMARY KEY (limit_name=? AND limit_key=? AND at>?)",
+        ),
+        (
+            limits::let_go_sql(),
+            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go>?)",
+        ),
+        (
+            limits::first_held_sql(),
+            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go=?)",
+        ),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
             minutes::ENDS.into(),
@@ -247,7 +263,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
-        "tasks", "tasks",
+        "tasks", "tasks", "tasks", "tasks",
     ];
     assert_eq!(parents, expected);
 }

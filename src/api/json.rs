@@ -49,7 +49,6 @@ pub struct Task<'a> {
     job: Option<i64>,
     created: String,
     due: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<HeldBy<'a>>,
     started: Option<String>,
     finished: Option<String>,

@@ -118,11 +118,12 @@ pub struct InUse<'a> {
     running: Vec<i64>,
     held: u64,
     since: String,
+    configured: Option<bool>,
 }
 
 impl<'a> InUse<'a> {
-    /// Its shape.
-    pub fn of(line: &'a limits::InUse) -> InUse<'a> {
+    /// Its shape. `configured`: there is such a limit, if that is known.
+    pub fn of(line: &'a limits::InUse, configured: Option<bool>) -> InUse<'a> {
         let limits::InUse { held, running } = line;
         InUse {
             limit: &held.line.limit,
@@ -133,6 +134,7 @@ impl<'a> InUse<'a> {
             running: running.iter().map(|task| task.0).collect(),
             held: held.held,
             since: rfc3339(held.since),
+            configured,
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{Ledger, Millis};
 use crate::lives::{Holder, Lives};
 use crate::task::command::{Commands, Content, Plan};
 use crate::task::id::TaskId;
-use crate::task::limit::{Bounds, Room};
+use crate::task::limit::{AHEAD, Bounds, Room};
 use crate::tube::TubeName;
 
 /// For so long, in milliseconds, a place is kept for who was let go and has not begun.
@@ -125,7 +125,11 @@ impl Look<'_> {
 
     /// The same of any other: also those that were let go, and are expected to begin.
     pub fn expected(&self, line: &Line, bounds: Bounds) -> Result<(View, u32), Failed> {
-        let let_go = self.rows.let_go(line, self.now.saturating_sub(KEPT))?;
+        let (since, until) = (
+            self.now.saturating_sub(KEPT),
+            self.now.saturating_add(AHEAD),
+        );
+        let let_go = self.rows.let_go(line, since, until)?;
         let expected = count(let_go.len());
         let mut starts = self.started(line, bounds)?;
         starts.extend(let_go.iter().map(|row| row.due.max(self.now)));

@@ -23,8 +23,9 @@ pub const LONGEST_KEY: usize = 100;
 /// As many attempts as a limit may name.
 pub const MOST: u32 = 10_000;
 
-/// A start that is later than now by more than this was noted before the clock was set back, and counts no more.
-const AHEAD: Millis = 60_000;
+/// What is later than now by more than this, in milliseconds, was noted before the clock was set back, and counts no
+/// more.
+pub const AHEAD: Millis = 60_000;
 
 /// So many attempts at most, and so many that begin in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -31,6 +31,8 @@ pub(super) struct Asked {
     pub store: StoreUrl,
     /// Or why it is not known which.
     pub broker: Result<BrokerUrl, String>,
+    /// The names of the limits that are configured, if that is known.
+    pub limits: Option<BTreeSet<String>>,
     /// How many tasks of a tube are counted: what shows none of these numbers need not know of millions.
     pub most: u64,
 }
@@ -52,6 +54,8 @@ pub(super) struct Seen {
     pub schedules: usize,
     /// The limits that hold tasks, as many as are shown.
     pub limits: Vec<InUse>,
+    /// Those that are configured, by their names, if that is known.
+    pub configured: Option<BTreeSet<String>>,
 }
 
 /// So many limits that hold tasks are shown.
@@ -63,6 +67,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         tubes,
         store,
         broker,
+        limits,
         most,
     } = asked;
     let named = |tube: &str| {
@@ -79,6 +84,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         tubes: Tubes::default(),
         schedules: 0,
         limits: Vec::new(),
+        configured: limits.clone(),
     };
     for tender in tenders(store, tubes)? {
         match tender.ask(&Request::Status) {
@@ -162,6 +168,11 @@ impl Seen {
         ))
     }
 
+    fn is_configured(&self, limit: &str) -> Option<bool> {
+        let configured = self.configured.as_ref();
+        configured.map(|configured| configured.contains(limit))
+    }
+
     /// What limits hold, a sentence each.
     pub fn of_limits(&self) -> impl Iterator<Item = String> {
         let said = self.limits.iter().map(|InUse { held, running }| {
@@ -177,7 +188,11 @@ impl Seen {
             };
             let rate = held.bounds.rate.map(|rate| rate.to_string());
             let why: Vec<String> = run(running, held.bounds).into_iter().chain(rate).collect();
-            format!("limit {of} holds {tasks} ({})", why.join(", "))
+            let next = match self.is_configured(&held.line.limit) {
+                Some(false) => "; it is no limit by this configuration, and the tenders of its tubes let them go",
+                Some(true) | None => "",
+            };
+            format!("limit {of} holds {tasks} ({}){next}", why.join(", "))
         });
         let is_cut = self.limits.len() >= usize::try_from(LIMITS).unwrap_or(usize::MAX);
         said.chain(is_cut.then(|| format!("the first {LIMITS} limits that hold tasks are shown")))
@@ -196,6 +211,10 @@ impl Seen {
         let reports: Vec<_> = reports
             .map(|(task, said)| shape::Reported::of(*task, said))
             .collect();
+        let limits = self.limits.iter();
+        let limits: Vec<_> = limits
+            .map(|line| shape::InUse::of(line, self.is_configured(&line.held.line.limit)))
+            .collect();
         json!({
             "store": self.store,
             "tenders": self.tenders,
@@ -207,7 +226,7 @@ impl Seen {
             "commands": self.tubes.commands(),
             "unknown": self.tubes.unknown,
             "schedules": self.schedules,
-            "limits": self.limits.iter().map(shape::InUse::of).collect::<Vec<_>>(),
+            "limits": limits,
         })
     }
 }

@@ -70,9 +70,11 @@ impl LimitReads for Transaction<'_> {
         Ok(of.map(|(_, at, _)| *at).take(limited(most)).collect())
     }
 
-    fn let_go(&self, line: &Line, since: Millis) -> Result<Vec<HeldRow>, Failed> {
+    fn let_go(&self, line: &Line, since: Millis, until: Millis) -> Result<Vec<HeldRow>, Failed> {
         let tables = self.0.borrow();
-        let let_go = tables.let_go(line).filter(|row| from(row) > since);
+        let is_meant =
+            |row: &HeldRow| from(row) > since && row.let_go.is_some_and(|at| at <= until);
+        let let_go = tables.let_go(line).filter(is_meant);
         Ok(let_go.collect())
     }
 

@@ -61,8 +61,9 @@ pub trait LimitReads {
     /// When the newest attempts of a line began, the newest first, since then: so many at most.
     fn starts(&self, line: &Line, since: Millis, most: u32) -> Result<Vec<Millis>, Failed>;
 
-    /// Those of a line that were let go since then and wait, as their rows say it: with when they are due.
-    fn let_go(&self, line: &Line, since: Millis) -> Result<Vec<HeldRow>, Failed>;
+    /// Those of a line that were let go, or are due, since then, and wait: each with when it is due by now. Left out
+    /// are those that were let go later than `until`, since the clock was set back.
+    fn let_go(&self, line: &Line, since: Millis, until: Millis) -> Result<Vec<HeldRow>, Failed>;
 
     /// The first that a line holds, by priority and by age. Passed over are those of tubes in which somebody of the
     /// line has been let go for longer than since then, and has not begun.

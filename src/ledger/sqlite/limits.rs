@@ -37,7 +37,7 @@ pub(super) fn let_go_sql() -> String {
     format!(
         "SELECT {COLUMNS}, tasks.due FROM held CROSS JOIN tasks ON tasks.id = held.task
          WHERE limit_name = ?1 AND limit_key = ?2 AND let_go IS NOT NULL AND tasks.status = 'waiting'
-            AND max(let_go, tasks.due) > ?3"
+            AND max(let_go, tasks.due) > ?3 AND let_go <= ?4"
     )
 }
 
@@ -129,11 +129,14 @@ impl LimitReads for Connected<'_> {
             .collect::<Result<_, _>>()?)
     }
 
-    fn let_go(&self, line: &Line, since: Millis) -> Result<Vec<HeldRow>, Failed> {
+    fn let_go(&self, line: &Line, since: Millis, until: Millis) -> Result<Vec<HeldRow>, Failed> {
         Ok(self
             .0
             .prepare_cached(&let_go_sql())?
-            .query_map(params![line.limit, line.key.as_str(), since], read_let_go)?
+            .query_map(
+                params![line.limit, line.key.as_str(), since, until],
+                read_let_go,
+            )?
             .collect::<Result<_, _>>()?)
     }
 

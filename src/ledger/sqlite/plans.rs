@@ -93,7 +93,7 @@ fn queries_go_by_their_indices() {
         ),
         (
             limits::let_go_sql(),
-            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go>?)",
+            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go>?",
         ),
         (
             limits::first_held_sql(),

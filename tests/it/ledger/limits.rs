@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use taskqueue::ledger::announce::{Again, PUT_TIME};
 use taskqueue::ledger::cancel::CallOff;
+use taskqueue::ledger::delete::Delete;
 use taskqueue::ledger::edit::Edit;
 use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::worker::Registered;
@@ -15,6 +16,7 @@ use taskqueue::task::limit::{Bounds, By, Limit, Rate};
 use taskqueue::task::payload::{Call, OptionValue};
 use taskqueue::task::retry::Next;
 use taskqueue::task::state::Outcome;
+use taskqueue::task::unique::{IfExists, Unique};
 use uuid::Uuid;
 
 use super::{NOW, New, Stage, foreign, job_ref, register, settlement};
@@ -503,6 +505,106 @@ pub fn what_is_changed_while_it_is_held_stands_where_it_belongs_then(new: New) {
     ledger.db.change_one(&urgent, two, NOW).unwrap().unwrap();
     is_held(&mut ledger, &job);
     assert_eq!(rung(&end(&mut ledger, first)), [two]);
+}
+
+pub fn what_is_deleted_while_it_is_held_keeps_nobody(new: New) {
+    let mut ledger = with(new, vec![limited("one", Some(1), None, "")]);
+    let (_, job) = put(&mut ledger, "7");
+    let first = ledger.begin(&job);
+    let held: Vec<(TaskId, JobRef)> = (0..3).map(|_| put(&mut ledger, "7")).collect();
+    for (_, job) in &held {
+        is_held(&mut ledger, job);
+    }
+    ledger
+        .db
+        .change_one(&Delete, held[0].0, NOW)
+        .unwrap()
+        .unwrap();
+    assert_eq!(rung(&end(&mut ledger, first)), [held[1].0]);
+    // Nobody finds its job, for that goes with it: whoever looks after the tube lets the next one go.
+    ledger
+        .db
+        .change_one(&Delete, held[1].0, NOW)
+        .unwrap()
+        .unwrap();
+    let commands = Arc::clone(&ledger.commands);
+    let (again, _) = ledger
+        .db
+        .let_held_go(&tube("t"), None, &commands, NOW)
+        .unwrap()
+        .unwrap();
+    assert_eq!(rung(&again), [held[2].0]);
+    let last = ledger.begin(&held[2].1);
+    assert_eq!(end(&mut ledger, last), []);
+}
+
+pub fn a_held_task_that_has_a_key_is_replaced_and_waits_by_a_job(new: New) {
+    let mut ledger = with(new, vec![limited("one", Some(1), None, "option:account")]);
+    let (_, job) = put(&mut ledger, "7");
+    let first = ledger.begin(&job);
+    let unique = Unique {
+        key: Some("k".parse().unwrap()),
+        if_exists: IfExists::Replace,
+        ..Unique::default()
+    };
+    let add = |ledger: &mut Stage, account: &str| {
+        let uuid = Uuid::now_v7();
+        let task = NewTask {
+            unique: Some(unique.clone()),
+            tags: Vec::new(),
+            uuid,
+            tube: tube("t"),
+            content: call("work", Some(account)),
+            priority: 5,
+            ttr: 60,
+            due: NOW,
+        };
+        let added = ledger.db.add(&[task], NOW).unwrap();
+        (added, job_ref(1, TaskRef::Pointer(uuid)))
+    };
+    let (_, job) = add(&mut ledger, "7");
+    is_held(&mut ledger, &job);
+    // The key is the task's while it is held; and what it is given lets it stand elsewhere.
+    let (added, _) = add(&mut ledger, "8");
+    assert!(matches!(added[..], [Added::Replaced { .. }]), "{added:?}");
+    let attempt = ledger.begin(&job);
+    assert_eq!(end(&mut ledger, attempt), []);
+    assert_eq!(end(&mut ledger, first), []);
+}
+
+pub fn tasks_are_told_apart_by_tags_and_commands(new: New) {
+    let mut by_command = limited("command", Some(1), None, "command");
+    by_command.commands = vec!["*".into()];
+    let by_tag = limited("tag", Some(1), None, "tag:k");
+    let mut ledger = with(new, vec![by_command]);
+    let jobs: Vec<JobRef> = ["work", "other", "work", "other"]
+        .map(|command| put_as(&mut ledger, command, None, 5, NOW).1)
+        .into();
+    let one = ledger.begin(&jobs[0]);
+    let two = ledger.begin(&jobs[1]);
+    is_held(&mut ledger, &jobs[2]);
+    is_held(&mut ledger, &jobs[3]);
+    for attempt in [one, two] {
+        assert_eq!(end(&mut ledger, attempt).len(), 1);
+    }
+    ledger.commands = commands(vec![by_tag]);
+    let tagged = |ledger: &mut Stage, tags: &[&str]| {
+        let (id, job) = put_as(ledger, "work", None, 5, NOW);
+        let tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let edit = Edit {
+            tags,
+            ..Edit::default()
+        };
+        ledger.db.change_one(&edit, id, NOW).unwrap().unwrap();
+        job
+    };
+    let jobs: Vec<JobRef> = [&["k=a"][..], &["k=b", "other"], &["k=a"], &[]]
+        .map(|tags| tagged(&mut ledger, tags))
+        .into();
+    let _one = ledger.begin(&jobs[0]);
+    let _two = ledger.begin(&jobs[1]);
+    is_held(&mut ledger, &jobs[2]);
+    let _none = ledger.begin(&jobs[3]);
 }
 
 /// Workers that claim, end and die, and a tube; chance says who does what.

@@ -79,6 +79,7 @@ fn seen(pools: Vec<Pool>) -> Seen {
         named,
         schedules: 0,
         limits: Vec::new(),
+        configured: None,
         tubes: Tubes::default(),
     }
 }

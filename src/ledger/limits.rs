@@ -33,7 +33,7 @@ pub const KEPT: Millis = 5000;
 const SOME: usize = 64;
 
 /// More tasks of a line are not counted.
-pub const COUNTED: u32 = 100_000;
+pub const COUNTED: u32 = 10_000;
 
 /// So many lines of a tube are looked at in one transaction.
 const LINES: u32 = 256;
@@ -281,11 +281,11 @@ pub(super) fn due_of_held(rows: &dyn Reads, task: &TaskRow) -> Result<Option<Mil
 }
 
 impl Ledger {
-    /// The first lines that hold tasks, so many at most.
+    /// The first lines in which tasks wait, so many at most.
     pub fn lines_in_use(&self, most: u32) -> Result<Vec<InUse>, Error> {
         self.look(|rows| {
             let mut lines = Vec::new();
-            for held in rows.lines(None, None, most, COUNTED)? {
+            for held in rows.lines_in_use(most, COUNTED)? {
                 let running = running(rows, &*self.lives, &held.line)?;
                 lines.push(InUse { held, running });
             }
@@ -304,8 +304,8 @@ impl Ledger {
         now: Millis,
     ) -> Result<Option<(Vec<Again>, Line)>, Error> {
         let lives = Arc::clone(&self.lives);
-        let lines = self.look(|rows| rows.lines(Some(tube), after, LINES, 1))?;
-        let Some(last) = lines.last().map(|held| held.line.clone()) else {
+        let lines = self.look(|rows| rows.lines(tube, after, LINES))?;
+        let Some(last) = lines.last().cloned() else {
             return Ok(None);
         };
         // Nobody is kept from writing where there is nothing to be done.
@@ -316,9 +316,9 @@ impl Ledger {
                 now,
             };
             let mut stuck = Vec::new();
-            for held in &lines {
-                if is_to_move(look, tube, held, commands)? {
-                    stuck.push(held.line.clone());
+            for line in &lines {
+                if is_to_move(look, tube, line, commands)? {
+                    stuck.push(line.clone());
                 }
             }
             Ok(stuck)
@@ -351,22 +351,22 @@ impl Ledger {
 fn is_to_move(
     look: Look<'_>,
     tube: &TubeName,
-    held: &HeldLine,
+    line: &Line,
     commands: &Commands,
 ) -> Result<bool, Failed> {
-    let first = look.rows.held_of(tube, &held.line, 1)?;
+    let first = look.rows.held_of(tube, line, 1)?;
     let Some(first) = first.first() else {
         return Ok(false);
     };
     if !is_held_by(look.rows, first, commands)? {
         return Ok(true);
     }
-    let bounds = bounds(commands, &held.line).unwrap_or(first.bounds);
+    let bounds = bounds(commands, line).unwrap_or(first.bounds);
     let since = look.now.saturating_sub(KEPT);
-    if look.rows.first_held(&held.line, since)?.is_none() {
+    if look.rows.first_held(line, since)?.is_none() {
         return Ok(false);
     }
-    let (view, expected) = look.expected(&held.line, bounds)?;
+    let (view, expected) = look.expected(line, bounds)?;
     let is_full = bounds.room(view.taken, &view.starts, look.now) == Room::Full;
     Ok(!is_full && expected < bounds.most_let_go())
 }

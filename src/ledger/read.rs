@@ -150,7 +150,6 @@ impl Ledger {
                 return Ok(None);
             };
             let mut task = Living::of(&*self.lives).shown(rows, listed)?;
-            task.held = limits::held_by(rows, &*self.lives, task.id, task.due)?.or(task.held);
             for attempt in &mut task.attempts {
                 let (task, number) = (task.id, attempt.number);
                 attempt.output = rows.output(AttemptId { task, number })?;
@@ -222,8 +221,11 @@ impl<'a> Living<'a> {
     /// A task as people see it.
     pub fn shown(&mut self, rows: &dyn Reads, listed: Listed) -> Result<Task, Failed> {
         let Listed { mut task, owner } = listed;
-        if task.due == Some(NEVER) {
+        // What was due when it was recorded is held by nothing, or is due no more.
+        if task.due.is_some_and(|due| due > task.created) {
             task.held = limits::held_by(rows, self.lives, task.id, task.due)?;
+        }
+        if task.due == Some(NEVER) {
             task.due = task.held.as_ref().map(|held| held.due);
         }
         if task.status == DisplayedStatus::Running && !self.answers(owner)? {

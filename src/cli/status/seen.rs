@@ -183,7 +183,7 @@ impl Seen {
             );
             let tasks = match held.held {
                 1 => "1 task".to_owned(),
-                count if count >= u64::from(COUNTED) => format!("more than {COUNTED} tasks"),
+                count if count >= u64::from(COUNTED) => format!("{COUNTED} tasks or more"),
                 count => format!("{count} tasks"),
             };
             let rate = held.bounds.rate.map(|rate| rate.to_string());

@@ -1,6 +1,6 @@
 //! Who takes a place of a limit, who began when, and who waits for a place, in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Transaction;
 use super::queries::limited;
@@ -90,32 +90,36 @@ impl LimitReads for Transaction<'_> {
         Ok(self.0.borrow().held().get(&task).cloned())
     }
 
-    fn lines(
-        &self,
-        tube: Option<&TubeName>,
-        after: Option<&Line>,
-        most: u32,
-        counted: u32,
-    ) -> Result<Vec<HeldLine>, Failed> {
+    fn lines(&self, tube: &TubeName, after: Option<&Line>, most: u32) -> Result<Vec<Line>, Failed> {
         let tables = self.0.borrow();
-        let held = tables.held().values().filter(|row| tables.is_held(row));
-        let of = held.filter(|row| tube.is_none_or(|tube| tube.as_str() == row.tube));
+        let held = tables.held().values().filter(|row| row.let_go.is_none());
+        let of = held.filter(|row| row.tube == tube.as_str());
         let lines: BTreeSet<&Line> = of.map(|row| &row.line).collect();
         let behind = lines
             .into_iter()
             .filter(|line| after.is_none_or(|after| *line > after));
-        let shown = behind.filter_map(|line| {
-            let held = tables.held_in(line);
-            let first = held.first()?;
-            Some(HeldLine {
-                line: line.clone(),
-                label: first.label.clone(),
-                bounds: first.bounds,
-                held: held.len().min(limited(counted)) as u64,
-                since: first.since,
-            })
-        });
-        Ok(shown.take(limited(most)).collect())
+        Ok(behind.take(limited(most)).cloned().collect())
+    }
+
+    fn lines_in_use(&self, most: u32, counted: u32) -> Result<Vec<HeldLine>, Failed> {
+        let tables = self.0.borrow();
+        let waits = |row: &&HeldRow| {
+            let task = tables.task(row.task);
+            task.is_some_and(|task| task.status == Status::Waiting)
+        };
+        let mut lines: BTreeMap<&Line, HeldLine> = BTreeMap::new();
+        for row in tables.held().values().filter(waits) {
+            let line = lines.entry(&row.line).or_insert_with(|| HeldLine {
+                line: row.line.clone(),
+                label: row.label.clone(),
+                bounds: row.bounds,
+                held: 0,
+                since: row.since,
+            });
+            line.held = line.held.saturating_add(1).min(counted.into());
+            line.since = line.since.min(row.since);
+        }
+        Ok(lines.into_values().take(limited(most)).collect())
     }
 
     fn held_of(&self, tube: &TubeName, line: &Line, most: u32) -> Result<Vec<HeldRow>, Failed> {

@@ -38,14 +38,14 @@ pub struct HeldRow {
     pub bounds: Bounds,
 }
 
-/// How many of a line are held, and by what.
+/// How many of a line wait, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLine {
     /// The line.
     pub line: Line,
     /// What the key is the value of.
     pub label: Option<String>,
-    /// What the first of them was held by.
+    /// What they are held by.
     pub bounds: Bounds,
     /// How many, as far as that was counted.
     pub held: u64,
@@ -72,14 +72,11 @@ pub trait LimitReads {
     /// How a task is or was held.
     fn held_by(&self, task: TaskId) -> Result<Option<HeldRow>, Failed>;
 
-    /// Lines that hold tasks, of a tube or of all, behind one of them; of each, so many are counted at most.
-    fn lines(
-        &self,
-        tube: Option<&TubeName>,
-        after: Option<&Line>,
-        most: u32,
-        counted: u32,
-    ) -> Result<Vec<HeldLine>, Failed>;
+    /// Lines that hold tasks of a tube, behind one of them.
+    fn lines(&self, tube: &TubeName, after: Option<&Line>, most: u32) -> Result<Vec<Line>, Failed>;
+
+    /// The first lines in which tasks wait, held or let go; of each, so many are counted at most.
+    fn lines_in_use(&self, most: u32, counted: u32) -> Result<Vec<HeldLine>, Failed>;
 
     /// Those that a line holds, of a tube, the first ones first.
     fn held_of(&self, tube: &TubeName, line: &Line, most: u32) -> Result<Vec<HeldRow>, Failed>;

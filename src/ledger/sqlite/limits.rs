@@ -55,13 +55,14 @@ pub(super) fn first_held_sql() -> String {
 
 /// The next line behind one.
 const NEXT_LINE: &str = "SELECT limit_name, limit_key FROM held
-    WHERE let_go IS NULL AND (limit_name, limit_key) > (?1, ?2) ORDER BY limit_name, limit_key LIMIT 1";
+    WHERE (limit_name, limit_key) > (?1, ?2) ORDER BY limit_name, limit_key LIMIT 1";
 const NEXT_LINE_OF: &str = "SELECT limit_name, limit_key FROM held
     WHERE let_go IS NULL AND tube = ?3 AND (limit_name, limit_key) > (?1, ?2)
     ORDER BY limit_name, limit_key LIMIT 1";
 
-const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM held
-    WHERE limit_name = ?1 AND limit_key = ?2 AND let_go IS NULL LIMIT ?3)";
+const IN_USE: &str = "SELECT count(*), min(since), max(label), max(concurrency), max(allowed), max(per) FROM (
+    SELECT since, label, concurrency, allowed, per FROM held CROSS JOIN tasks ON tasks.id = held.task
+    WHERE limit_name = ?1 AND limit_key = ?2 AND status = 'waiting' LIMIT ?3)";
 
 fn held_of_sql() -> String {
     format!(
@@ -72,11 +73,31 @@ fn held_of_sql() -> String {
     )
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<HeldRow> {
-    let rate = match (row.get(10)?, row.get(11)?) {
+/// From these three columns.
+fn bounds(row: &Row<'_>, first: usize) -> rusqlite::Result<Bounds> {
+    let rate = match (row.get(first + 1)?, row.get(first + 2)?) {
         (Some(allowed), Some(per)) => Some(Rate { allowed, per }),
         (_, _) => None,
     };
+    Ok(Bounds {
+        concurrency: row.get(first)?,
+        rate,
+    })
+}
+
+/// Before all lines, where there is none.
+fn place(line: Option<&Line>) -> (&str, &str) {
+    line.map_or(("", ""), |line| (&line.limit, line.key.as_str()))
+}
+
+fn read_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line {
+        limit: some_text(row, 0)?,
+        key: Key::from_row(some_text(row, 1)?),
+    })
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<HeldRow> {
     Ok(HeldRow {
         task: row.get(0)?,
         line: Line {
@@ -89,10 +110,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<HeldRow> {
         since: row.get(6)?,
         due: row.get(7)?,
         let_go: row.get(8)?,
-        bounds: Bounds {
-            concurrency: row.get(9)?,
-            rate,
-        },
+        bounds: bounds(row, 9)?,
     })
 }
 
@@ -157,53 +175,49 @@ impl LimitReads for Connected<'_> {
             .optional()?)
     }
 
-    fn lines(
-        &self,
-        tube: Option<&TubeName>,
-        after: Option<&Line>,
-        most: u32,
-        counted: u32,
-    ) -> Result<Vec<HeldLine>, Failed> {
-        let mut next = self.0.prepare_cached(match tube {
-            Some(_) => NEXT_LINE_OF,
-            None => NEXT_LINE,
-        })?;
-        let mut count = self.0.prepare_cached(COUNT)?;
-        let mut line = after.cloned();
+    fn lines(&self, tube: &TubeName, after: Option<&Line>, most: u32) -> Result<Vec<Line>, Failed> {
+        let mut next = self.0.prepare_cached(NEXT_LINE_OF)?;
         let mut lines = Vec::new();
+        let mut last = after.cloned();
         while lines.len() < usize::try_from(most).unwrap_or(usize::MAX) {
-            let read = |row: &Row<'_>| {
-                Ok(Line {
-                    limit: some_text(row, 0)?,
-                    key: Key::from_row(some_text(row, 1)?),
-                })
-            };
-            let (name, key) = match &line {
-                Some(line) => (line.limit.as_str(), line.key.as_str()),
-                None => ("", ""),
-            };
-            let found = match tube {
-                Some(tube) => next.query_row(params![name, key, tube.as_str()], read),
-                None => next.query_row(params![name, key], read),
-            };
+            let (name, key) = place(last.as_ref());
+            let found = next.query_row(params![name, key, tube.as_str()], read_line);
             let Some(found) = found.optional()? else {
                 break;
             };
-            let held: i64 = count
-                .query_row(params![found.limit, found.key.as_str(), counted], |row| {
-                    row.get(0)
-                })?;
-            // Passing over nobody: nothing was let go as long ago as that.
-            if let Some(first) = self.first_held(&found, Millis::MIN)? {
-                lines.push(HeldLine {
-                    line: found.clone(),
-                    label: first.label,
-                    bounds: first.bounds,
+            lines.push(found.clone());
+            last = Some(found);
+        }
+        Ok(lines)
+    }
+
+    fn lines_in_use(&self, most: u32, counted: u32) -> Result<Vec<HeldLine>, Failed> {
+        let mut next = self.0.prepare_cached(NEXT_LINE)?;
+        let mut in_use = self.0.prepare_cached(IN_USE)?;
+        let mut lines = Vec::new();
+        let mut last: Option<Line> = None;
+        while lines.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+            let (name, key) = place(last.as_ref());
+            let Some(found) = next.query_row([name, key], read_line).optional()? else {
+                break;
+            };
+            let line = found.clone();
+            let read = |row: &Row<'_>| {
+                let held: i64 = row.get(0)?;
+                if held == 0 {
+                    return Ok(None);
+                }
+                Ok(Some(HeldLine {
+                    line,
                     held: held.unsigned_abs(),
-                    since: first.since,
-                });
-            }
-            line = Some(found);
+                    since: row.get(1)?,
+                    label: text(row, 2)?,
+                    bounds: bounds(row, 3)?,
+                }))
+            };
+            let counted = params![found.limit, found.key.as_str(), counted];
+            lines.extend(in_use.query_row(counted, read)?);
+            last = Some(found);
         }
         Ok(lines)
     }
@@ -313,13 +327,7 @@ impl LimitRows for Connected<'_> {
             .prepare_cached(
                 "DELETE FROM limit_slots WHERE task = ?1 RETURNING limit_name, limit_key, attempt",
             )?
-            .query_map([task], |row| {
-                let line = Line {
-                    limit: some_text(row, 0)?,
-                    key: Key::from_row(some_text(row, 1)?),
-                };
-                Ok((line, row.get(2)?))
-            })?
+            .query_map([task], |row| Ok((read_line(row)?, row.get(2)?)))?
             .collect::<Result<Vec<(Line, i64)>, _>>()?;
         if !began {
             for (line, attempt) in &freed {
@@ -336,14 +344,8 @@ impl LimitRows for Connected<'_> {
 }
 
 fn forget(change: &Connection, task: TaskId) -> Result<Option<Line>, Failed> {
-    let read = |row: &Row<'_>| {
-        Ok(Line {
-            limit: some_text(row, 0)?,
-            key: Key::from_row(some_text(row, 1)?),
-        })
-    };
     Ok(change
         .prepare_cached("DELETE FROM held WHERE task = ?1 RETURNING limit_name, limit_key")?
-        .query_row([task], read)
+        .query_row([task], read_line)
         .optional()?)
 }

@@ -411,7 +411,10 @@ impl Writing<'_> {
         match self.commands.plan(task.uuid, &task.tube, &task.content) {
             Err(refusal) => match self.may_wait(&task, &refusal) {
                 Some(delay) => self.park(&task, delay, &refusal),
-                None => self.refuse(&task, next, refusal.to_string()),
+                None => {
+                    self.is_over(task.id)?;
+                    self.refuse(&task, next, refusal.to_string())
+                }
             },
             Ok(plan) => {
                 let stands = self.stands(&task, &plan)?;

@@ -110,7 +110,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// A task that was let go, or held, will not begin: somebody has called it off.
+    /// A task that was let go, or held, will not begin: somebody has called it off, or it may not run.
     pub(super) fn is_over(&self, task: TaskId) -> Result<(), Failed> {
         if self.commands.limits().is_empty() {
             return Ok(());

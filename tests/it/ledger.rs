@@ -137,6 +137,7 @@ macro_rules! suite {
             limits::a_dead_attempt_that_is_recorded_lets_the_next_go,
             limits::a_place_that_is_kept_for_nobody_who_comes_is_another_s,
             limits::one_that_is_called_off_lets_the_next_go,
+            limits::one_that_may_not_run_lets_the_next_go,
             limits::what_is_not_begun_after_all_frees_its_place,
             limits::no_more_begin_in_a_time_than_are_allowed_and_each_at_its_time,
             limits::what_is_held_by_two_limits_waits_for_both,

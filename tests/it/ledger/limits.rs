@@ -307,6 +307,28 @@ pub fn one_that_is_called_off_lets_the_next_go(new: New) {
     assert_eq!(end(&mut ledger, last), []);
 }
 
+pub fn one_that_may_not_run_lets_the_next_go(new: New) {
+    let mut ledger = with(new, vec![limited("one", Some(1), None, "")]);
+    let (_, job) = put(&mut ledger, "7");
+    let first = ledger.begin(&job);
+    let (refused, second) = put(&mut ledger, "7");
+    is_held(&mut ledger, &second);
+    let (next, third) = put_as(&mut ledger, "work", None, 5, NOW);
+    is_held(&mut ledger, &third);
+    assert_eq!(rung(&end(&mut ledger, first)), [refused]);
+    // It takes no options any more.
+    let mut commands = Commands::clone(&ledger.commands);
+    commands.add("work", Command::new(vec!["/bin/true".into()]));
+    ledger.commands = commands.into();
+    let entered = enter_at(&mut ledger, &claim_entry(&second), NOW);
+    assert!(
+        matches!(entered.claim, Some(Claim::Refused { .. })),
+        "{:?}",
+        entered.claim
+    );
+    assert_eq!(rung(&entered.puts), [next]);
+}
+
 pub fn what_is_not_begun_after_all_frees_its_place(new: New) {
     let limit = limited("one", Some(1), Some((1, 60_000)), "");
     let mut ledger = with(new, vec![limit]);

@@ -23,6 +23,7 @@ mod error;
 mod every;
 mod file;
 mod given;
+mod limits;
 mod lines;
 mod listed;
 mod most;
@@ -122,6 +123,7 @@ impl Config {
         let mut commands = commands(&file, &wrong)?;
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
+        limits::limits(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
         let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;

@@ -36,6 +36,8 @@ mod enter;
 mod entry;
 mod error;
 pub mod filter;
+mod limited;
+pub mod limits;
 mod loss;
 pub mod memory;
 pub mod minutes;

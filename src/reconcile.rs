@@ -15,7 +15,7 @@ use crate::broker::{self, Broker};
 use crate::clock::now;
 use crate::ledger::pace::PAUSE;
 use crate::ledger::worker::{Me, NewWorker, Registered};
-use crate::ledger::{self, Millis, Store};
+use crate::ledger::{self, Ledger, Millis, Store};
 use crate::ledger::{AfterLoss, DeadAttempt, Entered, Entry, Remains};
 use crate::process::environment::Environment;
 use crate::task::command::Commands;
@@ -246,6 +246,7 @@ impl Pass<'_> {
         done: &mut Summary,
     ) -> Result<(), Error> {
         done.put += self.put_children().await?;
+        done.put += self.let_held_go().await?;
         done.put += self.put_near().await?;
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
@@ -408,6 +409,26 @@ impl Pass<'_> {
             put += self
                 .put(near.into_iter().map(|(_, put)| put).collect())
                 .await?;
+        }
+    }
+
+    /// Tasks that are held by a limit and need not be. Returns how many were let go.
+    async fn let_held_go(&mut self) -> Result<u64, Error> {
+        let (mut put, mut after) = (0, None);
+        if self.dry_run {
+            return Ok(put);
+        }
+        loop {
+            let (tube, commands) = (self.tube.clone(), Arc::clone(self.commands));
+            let letting =
+                move |db: &mut Ledger| db.let_held_go(&tube, after.as_ref(), &commands, now());
+            let Some((again, last)) = self.store.call(letting).await? else {
+                return Ok(put);
+            };
+            // Of one line there may be more.
+            let is_all = again.is_empty();
+            put += announce(self.broker, self.store, &again).await?;
+            after = Some(last).filter(|_| is_all);
         }
     }
 

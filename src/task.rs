@@ -8,6 +8,7 @@ pub mod command;
 pub mod conditions;
 pub mod fingerprint;
 pub mod id;
+pub mod limit;
 pub mod made_key;
 pub mod output;
 pub mod own;

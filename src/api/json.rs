@@ -21,8 +21,10 @@ use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
+use crate::ledger::limits;
 use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
+use crate::task::limit::Bounds;
 use crate::task::own::Own;
 use crate::task::retry::{Attempts, ENDLESS};
 use crate::task::state::Status;
@@ -51,6 +53,7 @@ pub struct Task<'a> {
     job: Option<i64>,
     created: String,
     due: Option<String>,
+    held: Option<HeldBy<'a>>,
     started: Option<String>,
     finished: Option<String>,
     body_size: Option<i64>,
@@ -99,6 +102,50 @@ impl<'a> OwnOf<'a> {
             env: variables
                 .map(|(name, value)| (name.as_str(), whole.then_some(value.as_str())))
                 .collect(),
+        }
+    }
+}
+
+/// By which limit a task is held.
+#[derive(Debug, Serialize)]
+struct HeldBy<'a> {
+    limit: &'a str,
+    by: Option<&'a str>,
+    key: &'a str,
+    since: String,
+    concurrency: Option<u32>,
+    rate: Option<Rate>,
+    running: Vec<i64>,
+    next: Option<String>,
+}
+
+/// So many in so many seconds.
+#[derive(Debug, Serialize)]
+struct Rate {
+    allowed: u32,
+    seconds: f64,
+}
+
+impl Rate {
+    fn of(bounds: Bounds) -> Option<Rate> {
+        bounds.rate.map(|rate| Rate {
+            allowed: rate.allowed,
+            seconds: rate.per as f64 / 1000.0,
+        })
+    }
+}
+
+impl<'a> HeldBy<'a> {
+    fn of(held: &'a read::HeldBy) -> HeldBy<'a> {
+        HeldBy {
+            limit: &held.limit,
+            by: held.label.as_deref(),
+            key: &held.key,
+            since: rfc3339(held.since),
+            concurrency: held.bounds.concurrency,
+            rate: Rate::of(held.bounds),
+            running: held.running.iter().map(|task| task.0).collect(),
+            next: held.next.map(rfc3339),
         }
     }
 }
@@ -168,6 +215,38 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// A limit that holds tasks, as `status` has it.
+#[derive(Debug, Serialize)]
+pub struct InUse<'a> {
+    limit: &'a str,
+    by: Option<&'a str>,
+    key: &'a str,
+    concurrency: Option<u32>,
+    rate: Option<Rate>,
+    running: Vec<i64>,
+    held: u64,
+    since: String,
+    configured: Option<bool>,
+}
+
+impl<'a> InUse<'a> {
+    /// Its shape. `configured`: there is such a limit, if that is known.
+    pub fn of(line: &'a limits::InUse, configured: Option<bool>) -> InUse<'a> {
+        let limits::InUse { held, running } = line;
+        InUse {
+            limit: &held.line.limit,
+            by: held.label.as_deref(),
+            key: held.line.key.as_str(),
+            concurrency: held.bounds.concurrency,
+            rate: Rate::of(held.bounds),
+            running: running.iter().map(|task| task.0).collect(),
+            held: held.held,
+            since: rfc3339(held.since),
+            configured,
+        }
+    }
+}
+
 /// A whole number where that says it.
 fn seconds(duration: Duration) -> Value {
     match duration.subsec_nanos() {
@@ -233,6 +312,7 @@ impl<'a> Task<'a> {
             job: task.job,
             created: rfc3339(task.created),
             due: task.due.map(rfc3339),
+            held: task.held.as_ref().map(HeldBy::of),
             started: task.started.map(rfc3339),
             finished: task.finished.map(rfc3339),
             body_size: task.body_size,

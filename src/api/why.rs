@@ -4,12 +4,12 @@ use super::error::Error;
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
-use crate::ledger::read::{Attempt, Key, Report};
+use crate::ledger::read::{Attempt, HeldBy, Key, Report};
 use crate::ledger::why::Known;
 use crate::reconcile::look_for_remains;
 use crate::task::command::Commands;
 use crate::task::state::Status;
-use crate::task::why::{Answer, Last, Seen, Standing, Tube, Waiting, Workers, why};
+use crate::task::why::{Answer, Held, Last, Seen, Standing, Tube, Waiting, Workers, why};
 
 impl Queue {
     /// One sentence on why a task does not run, or no more, and what to do. `workers` is asked who could run it, with
@@ -110,6 +110,7 @@ impl Queue {
                     last: newest.map(|attempt| ended(attempt, said)),
                     remains: remains.map(|who| (row.attempt, who)),
                     refusal: refusal(),
+                    held: task.held.as_ref().map(|held| held_by(held, commands)),
                     is_announced: known.is_announced,
                     broker: self.look_at(row.tube.as_str()).await,
                     workers: workers(row.tube.as_str()),
@@ -129,6 +130,17 @@ impl Queue {
             waiting: stats.waiting,
             reserved: stats.reserved,
         }))
+    }
+}
+
+fn held_by(held: &HeldBy, commands: &Commands) -> Held {
+    let is_limit = commands
+        .limits()
+        .iter()
+        .any(|limit| limit.name == held.limit);
+    Held {
+        words: held.words(now()),
+        limit: is_limit.then(|| held.limit.clone()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::Failure;
 use super::absent::say_absent;
 use super::configured::block_on;
 use super::out::out;
-use super::print::Zone;
+use super::print::{Zone, now};
 use crate::api::{Queue, json};
 use crate::config::Config;
 use crate::harmless::{lines, one_line};
@@ -157,6 +157,9 @@ fn print(out: &mut impl Write, task: &Task, zone: Zone) -> io::Result<()> {
     line("status", task.status.as_str())?;
     if let Some(reason) = &task.reason {
         line("reason", reason)?;
+    }
+    if let Some(held) = &task.held {
+        line("held", &held.words(now()))?;
     }
     if let Some(said) = &task.report {
         if let Some(progress) = said.words() {

@@ -52,12 +52,18 @@ pub struct Flags {
 pub fn run(flags: Flags, global: &Global) -> Result<ExitCode, Failure> {
     let store = global.store()?;
     // Whatever is wrong with the rest of the configuration, the store can be looked at.
-    let broker = global.load().map(|config| config.broker);
+    let config = global.load();
+    let limits = config.as_ref().ok().map(|config| {
+        let limits = config.commands.limits().iter();
+        limits.map(|limit| limit.name.clone()).collect()
+    });
+    let broker = config.map(|config| config.broker);
     let broker = broker.map_err(|failure| failure.to_string());
     let asked = Asked {
         tubes: flags.use_tube,
         store,
         broker,
+        limits,
         most: COUNTED + 1,
     };
     if flags.watch && !flags.json && screen().is_some() {

@@ -40,6 +40,26 @@ pub struct File {
     pub types: BTreeMap<String, Type>,
     #[serde(default)]
     pub schedules: BTreeMap<String, Schedule>,
+    #[serde(default)]
+    pub limits: BTreeMap<String, Limit>,
+}
+
+/// `[limits.NAME]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// So many attempts run at a time.
+    pub concurrency: Option<i64>,
+    /// So many begin in a time.
+    pub rate: Option<String>,
+    /// What those have in common that count together.
+    pub by: Option<String>,
+    /// Whose tasks it is of concern to, by names and patterns.
+    #[serde(default)]
+    pub commands: Vec<String>,
+    /// Likewise, whatever their commands.
+    #[serde(default)]
+    pub tubes: Vec<String>,
 }
 
 /// `[schedules.NAME]`

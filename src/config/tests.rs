@@ -96,6 +96,46 @@ fn what_is_wrong_is_named() {
             "tubes.\"mail\".max_lost: must be at least 1",
         ),
         (
+            "[limits.l]\ncommands = ['*']",
+            "limits.\"l\": limits nothing",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1",
+            "limits.\"l\": is of concern to nobody",
+        ),
+        (
+            "[limits.l]\nconcurrency = 0\ncommands = ['*']",
+            "limits.\"l\".concurrency: must be from 1 to 10000",
+        ),
+        (
+            "[limits.l]\nrate = '90'\ntubes = ['t']",
+            "limits.\"l\".rate: \"90\" is no rate",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1\nby = 'account'\ntubes = ['t']",
+            "limits.\"l\".by: \"account\" says not what counts together",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1\ncommands = ['x']",
+            "limits.\"l\".commands: there is no [commands.\"x\"]",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1\ncommands = ['a b']",
+            "limits.\"l\".commands: \"a b\" is no command's name",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1\ntubes = ['a b']",
+            "limits.\"l\".tubes: ",
+        ),
+        (
+            "[limits.'a b']\nconcurrency = 1\ncommands = ['*']",
+            "limits.\"a b\": a limit's name",
+        ),
+        (
+            "[limits.l]\nconcurrency = 1\nper = 'x'\ncommands = ['*']",
+            "per",
+        ),
+        (
             "[commands.a]\nrun = ['x']\ntimeout = 'soon'",
             "'soon' is no duration",
         ),

@@ -118,6 +118,29 @@ pub(super) fn next_put(
     now: Millis,
     jobs: Option<Jobs>,
 ) -> Result<Option<Again>, Failed> {
+    put(rows, task, generation, now, jobs, |priority| priority)
+}
+
+/// The same of a task that has stood in its tube before: its job goes before those of its priority.
+pub(super) fn put_ahead(
+    rows: &dyn Rows,
+    task: TaskId,
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Option<Again>, Failed> {
+    put(rows, task, None, now, jobs, |priority| {
+        priority.saturating_sub(1)
+    })
+}
+
+fn put(
+    rows: &dyn Rows,
+    task: TaskId,
+    generation: Option<i64>,
+    now: Millis,
+    jobs: Option<Jobs>,
+    priority_of: impl Fn(u32) -> u32,
+) -> Result<Option<Again>, Failed> {
     let until = now.saturating_add(PUT_TIME);
     let Some(begun) = rows.begin_put(task, generation, until, now)? else {
         return Ok(None);
@@ -132,6 +155,7 @@ pub(super) fn next_put(
         due_in,
         old_job,
     } = begun;
+    let priority = priority_of(priority);
     let again = Again {
         put,
         uuid,

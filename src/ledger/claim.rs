@@ -1,15 +1,17 @@
 //! From a job to an attempt, inside one transaction.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::after;
-use super::announce::NEVER;
+use super::announce::{Again, Jobs};
 use super::batch_journal::Journals;
 use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
+use super::limits::{self, Stand};
 use super::minutes::Sums;
 use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
 use super::spool::Spools;
@@ -49,6 +51,10 @@ pub(super) struct Writing<'a> {
     pub lost: Option<AttemptId>,
     /// What has ended in it.
     pub sums: Sums,
+    /// How jobs are put, if that is done here.
+    pub jobs: Option<Jobs>,
+    /// What is to ring for those that are held no more.
+    pub let_go: RefCell<Vec<Again>>,
 }
 
 impl Writing<'_> {
@@ -59,8 +65,8 @@ impl Writing<'_> {
         if is_astray(&task, job) {
             return Ok(self.astray(&task, job));
         }
-        if task.status == Status::Waiting && task.due == Some(NEVER) {
-            // It has a job when it may go, and that is not this one.
+        if limits::waits_without_time(&task) {
+            // It has a job when it may go, and that is not this one, which was given up when the task was held, say.
             return Ok(Claim::DeleteJob {
                 task: (!job.is_pointer()).then_some(task.id),
             });
@@ -99,9 +105,12 @@ impl Writing<'_> {
                 delay,
                 priority: task.priority,
             }),
-            Verdict::DeleteJob => Ok(Claim::DeleteJob {
-                task: Some(task.id),
-            }),
+            Verdict::DeleteJob => {
+                self.is_over(task.id)?;
+                Ok(Claim::DeleteJob {
+                    task: Some(task.id),
+                })
+            }
             Verdict::BuryJob => Ok(Claim::BuryJob {
                 task: task.id,
                 priority: task.priority,
@@ -189,6 +198,7 @@ impl Writing<'_> {
         };
         if task.attempt > 0
             || is_astray(&task, job)
+            || limits::waits_without_time(&task)
             || judge(self.found(&task, job)?) != Verdict::Begin
         {
             return Ok(None);
@@ -196,11 +206,20 @@ impl Writing<'_> {
         let Ok(plan) = self.plan(&task) else {
             return Ok(None);
         };
+        // Whoever waits for its turn takes no place from those who could begin.
+        if self
+            .commands
+            .limits_of(&task.tube, &plan.name)
+            .next()
+            .is_some()
+        {
+            return Ok(None);
+        }
         let first = AttemptId {
             task: task.id,
             number: 1,
         };
-        self.run(task, job, first, plan, true).map(Some)
+        self.run(task, job, first, plan, &[], true).map(Some)
     }
 
     /// A job in another tube than its task's is one too many: the task has its own where it belongs, or is to have it.
@@ -426,9 +445,21 @@ impl Writing<'_> {
         match self.plan(&task) {
             Err(refusal) => match self.may_wait(&task, &refusal) {
                 Some(delay) => self.park(&task, delay, &refusal),
-                None => self.refuse(&task, next, refusal.to_string()),
+                None => {
+                    self.is_over(task.id)?;
+                    self.refuse(&task, next, refusal.to_string())
+                }
             },
-            Ok(plan) => Ok(Claim::Begun(self.run(task, job, next, plan, false)?)),
+            Ok(plan) => {
+                let stands = self.stands(&task, &plan)?;
+                if self.is_held_back(&task, &stands)? {
+                    return Ok(Claim::DeleteJob {
+                        task: Some(task.id),
+                    });
+                }
+                let begun = self.run(task, job, next, plan, &stands, false)?;
+                Ok(Claim::Begun(begun))
+            }
         }
     }
 
@@ -438,6 +469,7 @@ impl Writing<'_> {
         job: &JobRef,
         id: AttemptId,
         plan: Plan,
+        stands: &[Stand],
         ahead: bool,
     ) -> Result<Box<Attempt>, Failed> {
         let alive = self.lives.hold(Holder::Attempt(id))?;
@@ -446,6 +478,7 @@ impl Writing<'_> {
             command: plan.name.clone(),
             started: self.now,
             since: self.could_run_since(&task, job)?,
+            is_limited: !stands.is_empty(),
         };
         let beginning = Beginning {
             id,
@@ -455,6 +488,7 @@ impl Writing<'_> {
             ahead,
         };
         transition::begin(self.rows, &beginning)?;
+        self.take_places(&task, stands)?;
         // The name may be in an index, which a store may write anew though the name stays what it was.
         if task.command.as_deref() != Some(plan.name.as_str()) {
             self.rows.name_command(task.id, plan.name.as_str())?;

@@ -7,6 +7,7 @@ use super::after::{decided, waits_for_parents};
 use super::announce::{Again, next_put};
 use super::bulk::{Change, On};
 use super::error::Failed;
+use super::limits;
 use super::rows::{Awaiting, Rows, TaskRow};
 use super::unique::{self, Holder};
 use crate::task::command::Content;
@@ -241,22 +242,23 @@ impl Change for Edit {
             rows.set_priority(id, priority)?;
         }
         let awaiting = waits_for_parents(rows, id, row.due)?;
+        // What a limit holds may belong elsewhere now, and its claim finds out.
+        let held = limits::due_of_held(rows, &row)?;
         // Who has a task run now has decided that.
         let has_to_wait = awaiting.is_some() && self.due != Some(Due::In(0));
-        match (self.due, awaiting) {
+        match (self.due.map(|due| due.at(now)).or(held), awaiting) {
             (Some(due), Some(awaiting)) if has_to_wait => {
-                let due = due.at(now);
                 rows.set_awaiting(id, &Awaiting { due, ..awaiting })?;
             }
             (Some(due), awaiting) => {
                 if awaiting.is_some() {
                     decided(rows, id)?;
                 }
-                rows.make_due(id, due.at(now))?;
+                rows.make_due(id, due)?;
             }
             (None, _) => {}
         }
-        let again = match self.priority.is_some() || self.due.is_some() {
+        let again = match self.priority.is_some() || self.due.is_some() || held.is_some() {
             true if !has_to_wait => next_put(rows, id, None, now, jobs)?,
             true | false => None,
         };
@@ -264,8 +266,9 @@ impl Change for Edit {
         Ok(Ok(Edited { uuid, again }))
     }
 
+    /// Whatever is changed of a task that is held has it wait by a job.
     fn puts_jobs(&self) -> bool {
-        self.priority.is_some() || self.due.is_some()
+        true
     }
 }
 

@@ -1,5 +1,6 @@
 //! One transaction for all that a worker says and asks.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::after::{self, Heard};
@@ -45,6 +46,8 @@ impl Ledger {
                 now,
                 lost: entry.lose.as_ref().map(|dead| dead.id),
                 sums: Sums::default(),
+                jobs,
+                let_go: RefCell::default(),
             };
             let (ours, called_off) = writing.settle(entry)?;
             if let Some((attempt, progress)) = &entry.progress {
@@ -93,6 +96,7 @@ impl Ledger {
             };
             puts.extend(heard.puts);
             writing.sums.write(rows, now)?;
+            puts.append(&mut writing.let_go.borrow_mut());
             Ok(Entered {
                 unheard: heard.more,
                 ours,
@@ -155,6 +159,9 @@ impl Writing<'_> {
             let ended =
                 transition::end(self.rows, &self.sums, settlement, self.me.id, &self.me.name)?;
             ours.push(ended.is_ours());
+            if ended.is_ours() && settlement.ran.as_ref().is_some_and(|ran| ran.is_limited) {
+                self.free_places(settlement.id.task, true)?;
+            }
             if ended == End::CalledOff {
                 called_off.push(settlement.id.task);
             }
@@ -163,7 +170,10 @@ impl Writing<'_> {
             self.rows.note_begun(attempt, self.me.id, started)?;
         }
         for attempt in &entry.unclaim {
-            transition::unclaim(self.rows, &self.sums, *attempt, self.me.id)?;
+            let is_ours = transition::unclaim(self.rows, &self.sums, *attempt, self.me.id)?;
+            if is_ours && !self.commands.limits().is_empty() {
+                self.free_places(attempt.task, false)?;
+            }
         }
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, Status::Failed, *kicks)?;

@@ -18,10 +18,20 @@ use crate::task::state::{Loss, Outcome};
 impl Writing<'_> {
     /// Records an attempt that we took over, whatever is wrong with its task's row.
     pub fn lose_or_give_up(&self, dead: &DeadAttempt) -> Result<AfterLoss, Failed> {
-        match part(self.rows, || self.lose(dead)) {
-            Err(failed) => self.give_up(dead, failed.of_one_row()?),
-            lost => lost,
+        let lost = match part(self.rows, || self.lose(dead)) {
+            Err(failed) => self.give_up(dead, failed.of_one_row()?)?,
+            lost => lost?,
+        };
+        match &lost {
+            AfterLoss::NotOurs => {}
+            // Whatever is configured here, the attempt may have had a place.
+            AfterLoss::Waits
+            | AfterLoss::Done
+            | AfterLoss::Unbegun
+            | AfterLoss::CalledOff
+            | AfterLoss::Failed { .. } => self.free_places(dead.id.task, true)?,
         }
+        Ok(lost)
     }
 
     /// Records an attempt that we took over: as its worker's batch journal says, or as lost.

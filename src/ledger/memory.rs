@@ -16,6 +16,7 @@ use crate::lives::{self, Lives};
 
 mod checks;
 mod kin;
+mod limits;
 mod queries;
 mod reads;
 mod records;

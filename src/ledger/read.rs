@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Ledger;
 use super::announce::NEVER;
 use super::error::{Error, Failed};
-use super::rows::{Listed, Newest};
+use super::limits;
+use super::rows::{Listed, Newest, Reads};
 use crate::lives::{Holder, Lives};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -19,7 +20,7 @@ pub use super::filter::Filter;
 use kin::{kinship, tell_what_it_waits_for};
 pub use relatives::{Kinship, Leaf, Relative, Tree, WaitsFor};
 use span::narrowed;
-pub use types::{Attempt, DisplayedStatus, Key, Report, Standing, Task};
+pub use types::{Attempt, DisplayedStatus, HeldBy, Key, Report, Standing, Task, line, run};
 
 /// So many attempts of a task are in a list, at most: interrupted ones have no limit.
 pub const LISTED: u32 = 20;
@@ -79,7 +80,7 @@ impl Ledger {
             let mut bytes = 0;
             let within = narrowed(rows, filter, TaskId::BEFORE_ALL..below)?;
             rows.page(filter, within, LISTED, &mut |listed| {
-                let mut task = living.shown(listed)?;
+                let mut task = living.shown(rows, listed)?;
                 tell_what_it_waits_for(rows, &mut task)?;
                 if !filter.shows(task.status) {
                     return Ok(true);
@@ -153,7 +154,7 @@ impl Ledger {
             let Some(listed) = rows.shown(key, SHOWN)? else {
                 return Ok(None);
             };
-            let mut task = Living::of(&*self.lives).shown(listed)?;
+            let mut task = Living::of(&*self.lives).shown(rows, listed)?;
             tell_what_it_waits_for(rows, &mut task)?;
             task.kin = kinship(rows, task.id)?;
             for attempt in &mut task.attempts {
@@ -225,8 +226,15 @@ impl<'a> Living<'a> {
     }
 
     /// A task as people see it.
-    fn shown(&mut self, listed: Listed) -> Result<Task, Failed> {
+    pub fn shown(&mut self, rows: &dyn Reads, listed: Listed) -> Result<Task, Failed> {
         let Listed { mut task, owner } = listed;
+        // What was due when it was recorded is held by nothing, or is due no more.
+        if task.due.is_some_and(|due| due > task.created) {
+            task.held = limits::held_by(rows, self.lives, task.id, task.due)?;
+        }
+        if task.due == Some(NEVER) {
+            task.due = task.held.as_ref().map(|held| held.due);
+        }
         if task.status == DisplayedStatus::Running && !self.answers(owner)? {
             task.status = DisplayedStatus::Stalled;
         }

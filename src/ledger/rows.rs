@@ -23,11 +23,13 @@ use crate::tube::TubeName;
 
 mod ends;
 mod kin;
+mod limits;
 mod schedules;
 mod types;
 
 pub use ends::{Ends, Of};
 pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
+pub use limits::{HeldLine, HeldRow, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
@@ -43,7 +45,7 @@ pub type Each<'a> = dyn FnMut(Listed) -> Result<bool, Failed> + 'a;
 pub type EachPicked<'a> = dyn FnMut(TaskId, Option<WorkerId>) -> Result<bool, Failed> + 'a;
 
 /// What may be looked at in one moment of the rows.
-pub trait Reads: KinReads {
+pub trait Reads: KinReads + LimitReads {
     /// The tubes in which something waits or runs, by name.
     fn tubes_in_use(&self) -> Result<Vec<String>, Failed>;
 
@@ -211,7 +213,7 @@ pub trait Reads: KinReads {
 }
 
 /// What may be done in one transaction.
-pub trait Rows: Reads + KinRows {
+pub trait Rows: Reads + KinRows + LimitRows {
     /// Runs a part of the transaction that may fail by itself: what the part has written by then is undone, and the
     /// transaction goes on. No part has parts.
     fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed>;

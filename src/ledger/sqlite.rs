@@ -27,6 +27,7 @@ mod error;
 mod filter;
 mod keys;
 mod kin;
+mod limits;
 mod minutes;
 mod operations;
 mod own;

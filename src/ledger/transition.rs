@@ -206,6 +206,13 @@ pub(super) fn cancel(
     now: Millis,
     reason: Option<&str>,
 ) -> Result<Option<Kin>, Failed> {
+    // Of one that was let go, whoever finds its job lets the next one go.
+    if rows
+        .held_by(task)?
+        .is_some_and(|held| held.let_go.is_none())
+    {
+        rows.forget_held(task)?;
+    }
     rows.cancel(task, now, reason)
 }
 

@@ -11,6 +11,7 @@ use super::Millis;
 use super::after::waits_for_parents;
 use super::announce::{Again, Jobs, next_put};
 use super::error::Failed;
+use super::limits;
 use super::rows::{Awaiting, Rows, TaskRow};
 use crate::task::command::Content;
 use crate::task::id::TaskId;
@@ -156,7 +157,8 @@ pub(super) fn give(
     if let Some(priority) = given.priority {
         rows.set_priority(row.id, priority)?;
     }
-    match (given.due, waits_for_parents(rows, row.id, row.due)?) {
+    let due = given.due.or(limits::due_of_held(rows, row)?);
+    match (due, waits_for_parents(rows, row.id, row.due)?) {
         (Some(due), Some(awaiting)) => rows.set_awaiting(row.id, &Awaiting { due, ..awaiting })?,
         (Some(due), None) => rows.make_due(row.id, due)?,
         (None, _) => {}

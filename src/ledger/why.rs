@@ -2,6 +2,7 @@
 
 use super::announce::NEVER;
 use super::error::Error;
+use super::limits;
 use super::read::kin::waits_for;
 use super::read::{Key, Task, WaitsFor};
 use super::rows::TaskRow;
@@ -36,9 +37,13 @@ impl Ledger {
             let Some(listed) = rows.shown(key, 1)? else {
                 return Ok(None);
             };
-            let Some(row) = rows.row(listed.task.id)? else {
+            let mut task = listed.task;
+            let Some(row) = rows.row(task.id)? else {
                 return Ok(None);
             };
+            if row.status == Status::Waiting {
+                task.held = limits::held_by(rows, &*self.lives, task.id, row.due)?;
+            }
             let owner_lives = match row.owner {
                 Some(owner) => self.lives.is_held(Holder::Worker(owner))?,
                 None => false,
@@ -65,7 +70,7 @@ impl Ledger {
                     true => waits_for(rows, row.id)?.map(|(waits, _)| waits),
                     false => None,
                 },
-                task: listed.task,
+                task,
                 row,
             }))
         })

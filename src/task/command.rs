@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
 use super::id::AttemptId;
+use super::limit::Limit;
 use super::own::{Bounds, OutOfBounds, Own};
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
@@ -225,9 +226,31 @@ pub struct Commands {
     tried: Option<Tried>,
     /// How many attempts may be lost, where neither a command nor a tube says it.
     usual_max_lost: Option<u32>,
+    /// How many tasks with something in common may run, or begin.
+    limits: Vec<Arc<Limit>>,
 }
 
 impl Commands {
+    /// Adds a limit.
+    pub fn add_limit(&mut self, limit: Limit) {
+        self.limits.push(limit.into());
+    }
+
+    /// All limits.
+    pub fn limits(&self) -> &[Arc<Limit>] {
+        &self.limits
+    }
+
+    /// The limits that are of concern to tasks of a tube that run that command.
+    pub fn limits_of<'a>(
+        &'a self,
+        tube: &'a TubeName,
+        command: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Limit>> {
+        let limits = self.limits.iter();
+        limits.filter(move |limit| limit.concerns(tube, command, pattern::is_of))
+    }
+
     /// Says under which conditions each command runs that is here: by its pattern, `None` for those that come without a
     /// table of their own.
     pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {

@@ -78,12 +78,23 @@ pub struct Waiting {
     pub remains: Option<(i64, String)>,
     /// Why it may not run by today's configuration.
     pub refusal: Option<String>,
+    /// By which limit it is held, if it is.
+    pub held: Option<Held>,
     /// Whether its job is known to have been put.
     pub is_announced: bool,
     /// What the broker says of its tube, or why it cannot be asked.
     pub broker: Result<Tube, String>,
     /// Who could run it.
     pub workers: Workers,
+}
+
+/// By which limit a task is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// In words.
+    pub words: String,
+    /// The limit's name, if there is such a limit today.
+    pub limit: Option<String>,
 }
 
 /// How an attempt ended after which its task waits.
@@ -162,6 +173,8 @@ pub enum Why {
     /// It waits for other tasks.
     AfterOthers,
     /// A task that it waits for has failed, and a person is to say.
+    OnHold,
+    /// A limit holds it.
     Held,
     /// It is not due.
     NotDue,
@@ -209,7 +222,7 @@ pub struct Answer {
 
 impl Why {
     /// Every one.
-    pub const ALL: [Why; 24] = [
+    pub const ALL: [Why; 25] = [
         Why::Done,
         Why::Cancelled,
         Why::Refused,
@@ -218,6 +231,7 @@ impl Why {
         Why::Stalled,
         Why::Stuck,
         Why::AfterOthers,
+        Why::OnHold,
         Why::Held,
         Why::NotDue,
         Why::BackingOff,
@@ -247,6 +261,7 @@ impl Why {
             Why::Stalled => "stalled",
             Why::Stuck => "stuck",
             Why::AfterOthers => "after_others",
+            Why::OnHold => "on_hold",
             Why::Held => "held",
             Why::NotDue => "not_due",
             Why::BackingOff => "backing_off",
@@ -370,7 +385,7 @@ fn failed(id: i64, reason: Option<&str>, is_refused: bool, refusal: Option<&str>
 
 fn awaits(id: i64, what: &str, is_held: bool) -> Answer {
     match is_held {
-        true => say(Why::Held, format!("it {what}")).next(format!(
+        true => say(Why::OnHold, format!("it {what}")).next(format!(
             "let that task run again with regenerate; to run this one all the same: taskqueue run-now {id}"
         )),
         false => say(Why::AfterOthers, format!("it {what}")).next(format!(
@@ -394,10 +409,20 @@ fn waits(id: i64, tube: &str, waiting: &Waiting) -> Answer {
         last,
         remains,
         refusal,
+        held,
         is_announced,
         broker,
         workers,
     } = waiting;
+    if let Some(Held { words, limit }) = held {
+        let held = say(Why::Held, format!("it is {words}"));
+        return match limit {
+            Some(limit) => held.next(format!("for more at a time: [limits.{limit}], and: taskqueue reload")),
+            None => held.next(format!(
+                "that is no limit any more: a tender of its tube lets it go, or at once: taskqueue run-now {id}"
+            )),
+        };
+    }
     let is_parked = parked_for.is_some();
     // One that is parked is due.
     let found = Found::Waiting {

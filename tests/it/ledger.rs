@@ -13,6 +13,7 @@ mod cleanup;
 mod entries;
 mod graphs;
 mod histories;
+mod limits;
 mod minutes;
 mod model;
 mod own;
@@ -155,6 +156,23 @@ macro_rules! suite {
             reports::a_result_comes_with_its_task_and_goes_with_it,
             reports::no_impossible_report_is_written,
             reports::how_often_a_task_was_put_off_is_remembered_until_it_is_renewed,
+            limits::no_more_run_than_are_allowed_and_the_first_that_is_held_goes_next,
+            limits::a_place_is_free_at_once_when_its_attempt_is_dead,
+            limits::a_dead_attempt_that_is_recorded_lets_the_next_go,
+            limits::a_place_that_is_kept_for_nobody_who_comes_is_another_s,
+            limits::one_that_is_called_off_lets_the_next_go,
+            limits::one_that_may_not_run_lets_the_next_go,
+            limits::what_is_not_begun_after_all_frees_its_place,
+            limits::no_more_begin_in_a_time_than_are_allowed_and_each_at_its_time,
+            limits::what_is_held_by_two_limits_waits_for_both,
+            limits::another_producer_s_job_is_held_once_its_task_is_recorded,
+            limits::what_is_limited_is_not_claimed_ahead,
+            limits::what_no_configuration_limits_is_let_go,
+            limits::what_is_changed_while_it_is_held_stands_where_it_belongs_then,
+            limits::what_is_deleted_while_it_is_held_keeps_nobody,
+            limits::a_held_task_that_has_a_key_is_replaced_and_waits_by_a_job,
+            limits::tasks_are_told_apart_by_tags_and_commands,
+            limits::through_crashes_no_more_run_than_are_allowed_and_no_place_is_lost,
             minutes::what_ended_is_counted_with_its_end,
             minutes::what_is_recorded_again_is_not_counted_again,
             minutes::how_long_a_task_waited_is_counted_where_it_is_known,

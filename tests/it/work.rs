@@ -27,6 +27,7 @@ mod kills;
 mod lacks;
 mod late;
 mod later;
+mod limits;
 mod logs;
 mod memory;
 mod orphans;

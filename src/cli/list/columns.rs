@@ -243,10 +243,11 @@ impl Table {
             Created => time(Some(task.created)),
             Due => time(task.due),
             Finished => time(task.finished),
-            Reason => match (&task.waits_for, task.reason.as_deref()) {
-                (Some(waits), _) => begin(&waits.to_string()),
-                (None, Some(reason)) => begin(reason),
-                (None, None) => "-".into(),
+            Reason => match (&task.waits_for, task.reason.as_deref(), &task.held) {
+                (Some(waits), _, _) => begin(&waits.to_string()),
+                (None, Some(reason), _) => begin(reason),
+                (None, None, Some(held)) => begin(&held.words(self.now)),
+                (None, None, None) => "-".into(),
             },
             Tags => match task.tags.as_slice() {
                 [] => "-".into(),

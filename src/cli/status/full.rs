@@ -28,6 +28,9 @@ pub(super) fn full(seen: &Seen) -> String {
     if let Some(said) = seen.of_schedules() {
         paragraph(&mut text, &said);
     }
+    for said in seen.of_limits() {
+        paragraph(&mut text, &said);
+    }
     line(
         &mut text,
         TASKS,

@@ -15,6 +15,8 @@ use crate::connect;
 use crate::control::words::{Status, Worker};
 use crate::control::{Answer, Request};
 use crate::ledger::counts::Counts;
+use crate::ledger::limits::{COUNTED, InUse};
+use crate::ledger::read::{line, run};
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -29,6 +31,8 @@ pub(super) struct Asked {
     pub store: StoreUrl,
     /// Or why it is not known which.
     pub broker: Result<BrokerUrl, String>,
+    /// The names of the limits that are configured, if that is known.
+    pub limits: Option<BTreeSet<String>>,
     /// How many tasks of a tube are counted: what shows none of these numbers need not know of millions.
     pub most: u64,
 }
@@ -48,7 +52,14 @@ pub(super) struct Seen {
     pub tubes: Tubes,
     /// How many schedules there are.
     pub schedules: usize,
+    /// The limits that hold tasks, as many as are shown.
+    pub limits: Vec<InUse>,
+    /// Those that are configured, by their names, if that is known.
+    pub configured: Option<BTreeSet<String>>,
 }
+
+/// So many limits that hold tasks are shown.
+const LIMITS: u32 = 20;
 
 /// Looks at everything.
 pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
@@ -56,6 +67,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         tubes,
         store,
         broker,
+        limits,
         most,
     } = asked;
     let named = |tube: &str| {
@@ -71,6 +83,8 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         named: BTreeSet::new(),
         tubes: Tubes::default(),
         schedules: 0,
+        limits: Vec::new(),
+        configured: limits.clone(),
     };
     for tender in tenders(store, tubes)? {
         match tender.ask(&Request::Status) {
@@ -93,6 +107,7 @@ pub(super) fn look(asked: &Asked) -> Result<Seen, Failure> {
         seen.reports = db.reports(&seen.running())?.into_iter().collect();
         seen.tubes.of_store(&db, &seen.counts)?;
         seen.schedules = db.schedules()?.len();
+        seen.limits = db.lines_in_use(LIMITS)?;
         seen.tubes.retain(named);
         seen.name_tubes(tubes);
         // Before there is a store, nothing of ours waits anywhere.
@@ -153,6 +168,36 @@ impl Seen {
         ))
     }
 
+    fn is_configured(&self, limit: &str) -> Option<bool> {
+        let configured = self.configured.as_ref();
+        configured.map(|configured| configured.contains(limit))
+    }
+
+    /// What limits hold, a sentence each.
+    pub fn of_limits(&self) -> impl Iterator<Item = String> {
+        let said = self.limits.iter().map(|InUse { held, running }| {
+            let of = line(
+                &held.line.limit,
+                held.label.as_deref(),
+                held.line.key.as_str(),
+            );
+            let tasks = match held.held {
+                1 => "1 task".to_owned(),
+                count if count >= u64::from(COUNTED) => format!("{COUNTED} tasks or more"),
+                count => format!("{count} tasks"),
+            };
+            let rate = held.bounds.rate.map(|rate| rate.to_string());
+            let why: Vec<String> = run(running, held.bounds).into_iter().chain(rate).collect();
+            let next = match self.is_configured(&held.line.limit) {
+                Some(false) => "; it is no limit by this configuration, and the tenders of its tubes let them go",
+                Some(true) | None => "",
+            };
+            format!("limit {of} holds {tasks} ({}){next}", why.join(", "))
+        });
+        let is_cut = self.limits.len() >= usize::try_from(LIMITS).unwrap_or(usize::MAX);
+        said.chain(is_cut.then(|| format!("the first {LIMITS} limits that hold tasks are shown")))
+    }
+
     /// In the shape of `--json`.
     pub fn json(&self) -> Value {
         let silent = |(pid, host, reason): &(u32, String, String)| -> Value {
@@ -166,6 +211,10 @@ impl Seen {
         let reports: Vec<_> = reports
             .map(|(task, said)| shape::Reported::of(*task, said))
             .collect();
+        let limits = self.limits.iter();
+        let limits: Vec<_> = limits
+            .map(|line| shape::InUse::of(line, self.is_configured(&line.held.line.limit)))
+            .collect();
         json!({
             "store": self.store,
             "tenders": self.tenders,
@@ -177,6 +226,7 @@ impl Seen {
             "commands": self.tubes.commands(),
             "unknown": self.tubes.unknown,
             "schedules": self.schedules,
+            "limits": limits,
         })
     }
 }

@@ -172,6 +172,7 @@ impl Tables {
                 report: self.report(task).map(|said| reported(said, with_body)),
                 waits_for: None,
                 kin: None,
+                held: None,
             },
             owner: row.owner,
         }

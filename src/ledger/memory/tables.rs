@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Awaiting, Ends, Kin, Of, ScheduleRow};
+use crate::ledger::rows::{Awaiting, Ends, HeldRow, Kin, Line, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::after::ParentEnd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -85,6 +85,10 @@ pub(super) struct Tables {
     /// By child and parent.
     parents: Table<(TaskId, TaskId), ()>,
     unheard: Table<TaskId, TaskId>,
+    held: Table<TaskId, HeldRow>,
+    places: Table<(Line, TaskId), i64>,
+    /// Until when they count.
+    starts: Table<(Line, Millis, AttemptId), Millis>,
 }
 
 /// How much of each was written since the last commit.
@@ -105,6 +109,9 @@ pub(super) struct Written {
     edges: usize,
     parents: usize,
     unheard: usize,
+    held: usize,
+    places: usize,
+    starts: usize,
 }
 
 impl Tables {
@@ -213,6 +220,10 @@ impl Tables {
             self.awaiting.put(id, None);
         }
         self.reports.put(id, None);
+        if self.held.get(id).is_some() {
+            self.held.put(id, None);
+        }
+        self.free_places(id);
         self.tasks.put(id, None);
     }
 
@@ -348,6 +359,47 @@ impl Tables {
         self.unheard.put(parent, behind);
     }
 
+    pub fn held(&self) -> &BTreeMap<TaskId, HeldRow> {
+        self.held.rows()
+    }
+
+    pub fn write_held(&mut self, task: TaskId, row: Option<HeldRow>) {
+        self.held.put(task, row);
+    }
+
+    pub fn places(&self) -> &BTreeMap<(Line, TaskId), i64> {
+        self.places.rows()
+    }
+
+    pub fn take_place(&mut self, line: &Line, attempt: AttemptId) {
+        self.places
+            .put((line.clone(), attempt.task), Some(attempt.number));
+    }
+
+    /// Where a task had one, and its attempt.
+    pub fn free_places(&mut self, task: TaskId) -> Vec<(Line, AttemptId)> {
+        let places = self.places.rows().iter();
+        let its = places.filter(|((_, of), _)| *of == task);
+        let its: Vec<(Line, AttemptId)> = its
+            .map(|((line, _), number)| {
+                let number = *number;
+                (line.clone(), AttemptId { task, number })
+            })
+            .collect();
+        for (line, _) in &its {
+            self.places.put((line.clone(), task), None);
+        }
+        its
+    }
+
+    pub fn starts(&self) -> &BTreeMap<(Line, Millis, AttemptId), Millis> {
+        self.starts.rows()
+    }
+
+    pub fn write_start(&mut self, of: (Line, Millis, AttemptId), until: Option<Millis>) {
+        self.starts.put(of, until);
+    }
+
     /// What was written since the last commit stands.
     pub fn commit(&mut self) {
         let Tables {
@@ -364,7 +416,10 @@ impl Tables {
             fires,
             awaiting,
             edges,
+            held,
             parents,
+            places,
+            starts,
             unheard,
         } = self;
         tasks.before.clear();
@@ -382,6 +437,9 @@ impl Tables {
         edges.before.clear();
         parents.before.clear();
         unheard.before.clear();
+        held.before.clear();
+        places.before.clear();
+        starts.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -407,6 +465,9 @@ impl Tables {
             edges: self.edges.before.len(),
             parents: self.parents.before.len(),
             unheard: self.unheard.before.len(),
+            held: self.held.before.len(),
+            places: self.places.before.len(),
+            starts: self.starts.before.len(),
         }
     }
 
@@ -426,7 +487,10 @@ impl Tables {
             fires,
             awaiting,
             edges,
+            held,
             parents,
+            places,
+            starts,
             unheard,
         } = self;
         tasks.undo(written.tasks);
@@ -444,5 +508,8 @@ impl Tables {
         edges.undo(written.edges);
         parents.undo(written.parents);
         unheard.undo(written.unheard);
+        held.undo(written.held);
+        places.undo(written.places);
+        starts.undo(written.starts);
     }
 }

@@ -237,6 +237,7 @@ impl Rows for Transaction<'_> {
             command: row.command.clone().unwrap_or_default(),
             started: row.started.unwrap_or_default(),
             since: None,
+            is_limited: false,
         })
     }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::relatives::{Kinship, WaitsFor};
 use crate::task::Millis;
 use crate::task::id::{TaskId, WorkerId};
+use crate::task::limit::Bounds;
 use crate::task::output::Captured;
 use crate::task::own::Own;
 use crate::task::resources::Resources;
@@ -153,6 +154,80 @@ pub struct Task {
     pub waits_for: Option<WaitsFor>,
     /// Which tasks it has waited for, and which for it; only where that was asked for, and if there are any.
     pub kin: Option<Box<Kinship>>,
+    /// By which limit it is held, if it is.
+    pub held: Option<HeldBy>,
+}
+
+/// By which limit a task is held, or was let go for a time that is still to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBy {
+    /// The limit's name.
+    pub limit: String,
+    /// What the key is the value of, where tasks are told apart.
+    pub label: Option<String>,
+    /// What the task has in common with those that it waits for; empty: it has nothing there.
+    pub key: String,
+    /// What it was held by.
+    pub bounds: Bounds,
+    /// Since when it waits for them.
+    pub since: Millis,
+    /// When it was due.
+    pub due: Millis,
+    /// The tasks that run, of those that it waits for.
+    pub running: Vec<TaskId>,
+    /// When the next may begin by the limit's rate, if so many have begun lately as may.
+    pub next: Option<Millis>,
+}
+
+/// So many tasks are named, where there are more.
+const NAMED: usize = 5;
+
+/// A limit's name, and what those have in common that count together.
+pub fn line(limit: &str, label: Option<&str>, key: &str) -> String {
+    match label {
+        None => limit.to_owned(),
+        Some(label) if key.is_empty() => format!("{limit}, without {label}"),
+        Some(label) if label == limit => format!("{label}={key}"),
+        Some(label) => format!("{limit}, {label}={key}"),
+    }
+}
+
+/// Who runs, of how many: "2 of 2 run: tasks 4, 9".
+pub fn run(running: &[TaskId], bounds: Bounds) -> Option<String> {
+    let most = bounds.concurrency?;
+    let mut said = format!("{} of {most} run", running.len());
+    let named = running.iter().take(NAMED).map(ToString::to_string);
+    let named: Vec<String> = named.collect();
+    match running.len() {
+        0 => {}
+        1 => said.push_str(&format!(": task {}", named.join(", "))),
+        2..=NAMED => said.push_str(&format!(": tasks {}", named.join(", "))),
+        _ => said.push_str(&format!(": tasks {}, …", named.join(", "))),
+    }
+    Some(said)
+}
+
+impl HeldBy {
+    /// What people are told: "held by limit account=7 (2 of 2 run: tasks 4, 9)".
+    pub fn words(&self, now: Millis) -> String {
+        let line = self.line();
+        let rate = self.bounds.rate.map(|rate| {
+            let left = self.next.map_or(0, |next| next.saturating_sub(now));
+            match left {
+                ..=0 => rate.to_string(),
+                left => format!("{rate}; next in {:.1}s", left as f64 / 1000.0),
+            }
+        });
+        let all = [run(&self.running, self.bounds), rate];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        format!("held by limit {line} ({})", all.join(", "))
+    }
+
+    /// The limit, and what those have in common that it waits for.
+    pub fn line(&self) -> String {
+        line(&self.limit, self.label.as_deref(), &self.key)
+    }
 }
 
 /// What a task's command has said of it, as it is shown.

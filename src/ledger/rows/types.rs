@@ -179,6 +179,8 @@ pub struct Ran {
     pub started: Millis,
     /// Since when the task could have been run, if that is known.
     pub since: Option<Millis>,
+    /// The attempt takes a place of a limit.
+    pub is_limited: bool,
 }
 
 /// That an attempt that runs is to be cancelled, as its task's row says it.

@@ -1,6 +1,8 @@
 //! Every query that could meet a million rows has an index to go by.
 
-use super::{cleanup, filter, kin, minutes, puts, read, recover, schedules, tasks, workers};
+use super::{
+    cleanup, filter, kin, limits, minutes, puts, read, recover, schedules, tasks, workers,
+};
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
 use crate::sqlite::{Database, Durability};
@@ -83,6 +85,22 @@ fn queries_go_by_their_indices() {
         (schedules::OF.into(), "fires USING INDEX fires_schedule"),
         (schedules::BY_TASK.into(), "fires USING INTEGER PRIMARY KEY"),
         (schedules::HAS_FIRED.into(), "fires USING"),
+        (
+            limits::PLACES.into(),
+            "limit_slots USING PRIMARY KEY (limit_name=? AND limit_key=?)",
+        ),
+        (
+            limits::STARTS.into(),
+            "limit_starts USING PRIMARY KEY (limit_name=? AND limit_key=? AND at>?)",
+        ),
+        (
+            limits::let_go_sql(),
+            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go>?",
+        ),
+        (
+            limits::first_held_sql(),
+            "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go=?)",
+        ),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
             kin::PARENTS.into(),

@@ -219,6 +219,40 @@ pub(super) fn set_later(change: &Connection, task: TaskId) -> Result<bool, Faile
     Ok(true)
 }
 
+/// Has a task that waits have no job, and be due at a time that never comes. What was put before is remembered as put,
+/// so that whoever notes it late, notes it of that put.
+pub(super) fn set_jobless(
+    change: &Connection,
+    task: TaskId,
+    never: Millis,
+) -> Result<bool, Failed> {
+    let waits = change
+        .prepare_cached(
+            "UPDATE tasks SET later = 1, due = ?2 WHERE id = ?1 AND status = 'waiting'",
+        )?
+        .execute(params![task, never])?;
+    if waits == 0 {
+        return Ok(false);
+    }
+    let begun: Option<i64> = change
+        .prepare_cached(
+            "DELETE FROM puts WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND task = ?1 AND broker = 1
+             RETURNING generation",
+        )?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    if let Some(generation) = begun {
+        change
+            .prepare_cached(
+                "INSERT INTO task_jobs (task, broker, generation) VALUES (?1, 1, ?2)
+                 ON CONFLICT (task, broker) DO UPDATE SET generation = excluded.generation, job = NULL,
+                    instance = NULL, gone = 0",
+            )?
+            .execute(params![task, generation])?;
+    }
+    Ok(true)
+}
+
 /// A put whose job is known is no longer one that has only begun.
 pub(super) const NOTED: &str = "DELETE FROM puts
     WHERE tube = (SELECT tube FROM tasks WHERE id = ?1) AND task = ?1 AND broker = 1 AND generation = ?2";

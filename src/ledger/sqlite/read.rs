@@ -193,6 +193,7 @@ fn listed(
         report: reports::of(&mut beside.report, id, whole)?,
         waits_for: None,
         kin: None,
+        held: None,
     };
     let owner = row.get(15)?;
     Ok(Listed { task, owner })

@@ -252,6 +252,7 @@ pub(super) fn ran(look: &Connection, task: TaskId) -> Result<Ran, Failed> {
                 command: text(row, 1)?.unwrap_or_default(),
                 started: row.get(2)?,
                 since: None,
+                is_limited: false,
             })
         })?;
     Ok(ran)

@@ -18,6 +18,7 @@ fn waiting(change: impl FnOnce(&mut Waiting)) -> Standing {
         last: None,
         remains: None,
         refusal: None,
+        held: None,
         is_announced: true,
         broker: Ok(Tube::default()),
         workers: Workers::Tended(Pool {
@@ -69,12 +70,34 @@ fn failed(is_refused: bool, refusal: Option<&str>) -> Standing {
     }
 }
 
+fn held(limit: Option<&str>) -> Standing {
+    waiting(|task| {
+        task.due_in = i64::MAX;
+        task.held = Some(Held {
+            words: "held by limit account=7 (2 of 2 run: tasks 4, 9)".into(),
+            limit: limit.map(Into::into),
+        });
+    })
+}
+
 #[test]
 fn every_state_has_its_sentence() {
     let hour = 3_600_000;
     let week = 7 * 24 * hour;
     let missing = || Some("the command \"c\" is not configured".to_owned());
     let table: Vec<(Standing, Why, &str)> = vec![
+        (
+            held(Some("account")),
+            Why::Held,
+            "it is held by limit account=7 (2 of 2 run: tasks 4, 9); \
+             for more at a time: [limits.account], and: taskqueue reload",
+        ),
+        (
+            held(None),
+            Why::Held,
+            "it is held by limit account=7 (2 of 2 run: tasks 4, 9); \
+             that is no limit any more: a tender of its tube lets it go, or at once: taskqueue run-now 5",
+        ),
         (
             Standing::Done { attempts: 1 },
             Why::Done,

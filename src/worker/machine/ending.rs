@@ -202,7 +202,9 @@ impl Machine {
     pub(super) fn known(&mut self, finished: Finished, now: Now, out: &mut Effects) {
         // What a command has said does not stand in the journal.
         let is_silent = finished.settlement.report.is_none();
-        let fits = finished.quick && is_silent && self.pace.fits_a_batch();
+        // Others may wait for the place that it had.
+        let is_limited = finished.facts.ran.is_limited;
+        let fits = finished.quick && is_silent && !is_limited && self.pace.fits_a_batch();
         if fits && self.mode == Mode::Working && self.batch.may_wait(now) {
             out.push(Effect::Journal(Arc::clone(&finished.settlement)));
             self.phase = Phase::Journaling(finished);

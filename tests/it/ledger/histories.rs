@@ -1,13 +1,17 @@
 //! Two ledgers with one history are in one state: whatever keeps the rows, the protocol comes to the same.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use taskqueue::ledger::announce::Again;
 use taskqueue::ledger::cancel::CallOff;
 use taskqueue::ledger::cleanup::Old;
 use taskqueue::ledger::put::NewTask;
 use taskqueue::ledger::worker::Registered;
 use taskqueue::ledger::{Attempt, Claim, Entry, JobRef, Millis, TaskRef};
-use taskqueue::task::command::Content;
+use taskqueue::task::command::{Commands, Content};
 use taskqueue::task::id::TaskId;
+use taskqueue::task::limit::{Bounds, By, Limit, Rate};
 use taskqueue::task::retry::{self, Rules};
 use taskqueue::task::state::{Exit, Outcome, Status};
 use uuid::Uuid;
@@ -73,6 +77,7 @@ enum Event {
     Later {
         by: Millis,
     },
+    LetGo,
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -107,6 +112,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop_oneof![Just(Status::Done), Just(Status::Failed), Just(Status::Cancelled)]
             .prop_map(|status| Event::Cleanup { status }),
         3 => (-20_000..20_000_i64).prop_map(|by| Event::Later { by }),
+        1 => Just(Event::LetGo),
     ]
 }
 
@@ -131,6 +137,27 @@ impl World {
             let registered = register(&mut world.stage.db, "w");
             world.workers.push((registered, Vec::new()));
         }
+        world
+    }
+
+    /// The same with commands of which one is limited.
+    fn limited(stage: Stage) -> World {
+        let mut world = World::new(stage);
+        let mut commands = Commands::clone(&world.stage.commands);
+        commands.add_limit(Limit {
+            name: "l".into(),
+            bounds: Bounds {
+                concurrency: Some(1),
+                rate: Some(Rate {
+                    allowed: 3,
+                    per: 30_000,
+                }),
+            },
+            by: By::Limit,
+            commands: vec!["work".into()],
+            tubes: BTreeSet::new(),
+        });
+        world.stage.commands = commands.into();
         world
     }
 
@@ -169,7 +196,7 @@ impl World {
         let called_off = entered.called_off;
         format!(
             "{ours:?} {called_off:?} {taken} {lost:?} {claim} {:?}",
-            entered.puts
+            nameless(entered.puts)
         )
     }
 
@@ -328,6 +355,15 @@ impl World {
                 self.now += by;
                 String::new()
             }
+            Event::LetGo => {
+                let commands = &self.stage.commands;
+                let db = &mut self.stage.db;
+                let let_go = db.let_held_go(&tube("t"), None, commands, self.now);
+                let let_go = let_go.unwrap();
+                let_go.map_or_else(String::new, |(again, last)| {
+                    format!("{:?} {last:?}", nameless(again))
+                })
+            }
         }
     }
 
@@ -350,13 +386,23 @@ impl World {
     }
 }
 
+/// A foreign task's uuid is its own in each.
+fn nameless(mut puts: Vec<Again>) -> Vec<Again> {
+    for again in &mut puts {
+        again.uuid = Uuid::nil();
+    }
+    puts
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn two_ledgers_with_one_history_are_in_one_state(
-        events in prop::collection::vec(event(), 20..100)
+        events in prop::collection::vec(event(), 20..100),
+        is_limited in any::<bool>(),
     ) {
-        let (mut one, mut other) = (World::new(on_sqlite()), World::new(in_memory()));
+        let new = if is_limited { World::limited } else { World::new };
+        let (mut one, mut other) = (new(on_sqlite()), new(in_memory()));
         for (number, event) in (1..).zip(&events) {
             let uuid = Uuid::from_u128(number);
             let heard = one.happens(event, uuid);

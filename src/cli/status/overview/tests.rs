@@ -78,6 +78,8 @@ fn seen(pools: Vec<Pool>) -> Seen {
         reports: BTreeMap::new(),
         named,
         schedules: 0,
+        limits: Vec::new(),
+        configured: None,
         tubes: Tubes::default(),
     }
 }

@@ -185,6 +185,7 @@ pub fn attempt(
             command: "job".into(),
             started: 0,
             since: None,
+            is_limited: false,
         }),
         priority: 1024,
         ttr: Some(60),

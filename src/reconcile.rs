@@ -48,6 +48,10 @@ pub use upkeep::{TakeTurn, Upkeep};
 /// Between two passes.
 pub const EVERY: Duration = Duration::from_secs(30);
 
+/// The same while limits hold tasks of the tubes: whoever had let one go, and was killed before it could ring for that,
+/// keeps the others waiting for no longer.
+pub const EVERY_WHILE_HELD: Duration = Duration::from_secs(10);
+
 /// Tasks looked up at a time, and put in one transaction.
 const SOME: u32 = 512;
 
@@ -161,6 +165,8 @@ pub struct Memory {
     looks: u32,
     /// Passes since the last look.
     passes: u32,
+    /// A limit holds some of its tasks.
+    holds: bool,
 }
 
 /// Which jobs a pass looks for.
@@ -182,7 +188,13 @@ impl Memory {
             instance: None,
             looks: 0,
             passes: 0,
+            holds: false,
         }
+    }
+
+    /// A limit held some of the tube's tasks at the last pass.
+    pub fn holds(&self) -> bool {
+        self.holds
     }
 
     /// What a pass looks for, and what is to be remembered if it comes through: one that fails, or is dropped in the
@@ -246,7 +258,9 @@ impl Pass<'_> {
         done: &mut Summary,
     ) -> Result<(), Error> {
         done.put += self.put_children().await?;
-        done.put += self.let_held_go().await?;
+        let (let_go, holds) = self.let_held_go().await?;
+        done.put += let_go;
+        memory.holds = holds;
         done.put += self.put_near().await?;
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {
@@ -412,19 +426,20 @@ impl Pass<'_> {
         }
     }
 
-    /// Tasks that are held by a limit and need not be. Returns how many were let go.
-    async fn let_held_go(&mut self) -> Result<u64, Error> {
-        let (mut put, mut after) = (0, None);
+    /// Tasks that are held by a limit and need not be. Returns how many were let go, and whether there are others.
+    async fn let_held_go(&mut self) -> Result<(u64, bool), Error> {
+        let (mut put, mut after, mut holds) = (0, None, false);
         if self.dry_run {
-            return Ok(put);
+            return Ok((put, holds));
         }
         loop {
             let (tube, commands) = (self.tube.clone(), Arc::clone(self.commands));
             let letting =
                 move |db: &mut Ledger| db.let_held_go(&tube, after.as_ref(), &commands, now());
             let Some((again, last)) = self.store.call(letting).await? else {
-                return Ok(put);
+                return Ok((put, holds));
             };
+            holds = true;
             // Of one line there may be more.
             let is_all = again.is_empty();
             put += announce(self.broker, self.store, &again).await?;

@@ -29,7 +29,7 @@ mod types;
 
 pub use ends::{Ends, Of};
 pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
-pub use limits::{HeldLine, HeldRow, LimitReads, LimitRows, Line};
+pub use limits::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
     Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::backlog;
-use super::{EVERY, Memory, Passed, Standing, Summary, Trouble, Tubes};
+use super::{EVERY, EVERY_WHILE_HELD, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
 use crate::ledger::cleanup::Forgotten;
 use crate::ledger::worker::NewWorker;
@@ -160,8 +160,12 @@ impl Service for Reconciling {
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }
             }
+            let pause = match memories.iter().any(Memory::holds) {
+                true => EVERY_WHILE_HELD,
+                false => EVERY,
+            };
             tokio::select! {
-                () = sleep(EVERY) => {}
+                () = sleep(pause) => {}
                 () = wake.notified() => {}
             }
         }

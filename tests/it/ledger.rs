@@ -160,6 +160,7 @@ macro_rules! suite {
             limits::a_place_is_free_at_once_when_its_attempt_is_dead,
             limits::a_dead_attempt_that_is_recorded_lets_the_next_go,
             limits::a_place_that_is_kept_for_nobody_who_comes_is_another_s,
+            limits::one_whose_job_is_lost_does_not_keep_the_others_of_its_tube,
             limits::one_that_is_called_off_lets_the_next_go,
             limits::one_that_may_not_run_lets_the_next_go,
             limits::what_is_not_begun_after_all_frees_its_place,

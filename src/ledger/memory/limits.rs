@@ -7,7 +7,7 @@ use super::queries::limited;
 use super::tables::Tables;
 use crate::ledger::announce::NEVER;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{HeldLine, HeldRow, LimitReads, LimitRows, Line};
+use crate::ledger::rows::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::state::Status;
@@ -81,9 +81,9 @@ impl LimitReads for Transaction<'_> {
     fn first_held(&self, line: &Line, since: Millis) -> Result<Option<HeldRow>, Failed> {
         let tables = self.0.borrow();
         let late = tables.let_go(line).filter(|row| from(row) <= since);
-        let late: BTreeSet<String> = late.map(|row| row.tube).collect();
+        let late: Vec<String> = late.map(|row| row.tube).collect();
         let mut held = tables.held_in(line).into_iter();
-        Ok(held.find(|row| !late.contains(&row.tube)))
+        Ok(held.find(|row| late.iter().filter(|tube| **tube == row.tube).count() < LATE))
     }
 
     fn held_by(&self, task: TaskId) -> Result<Option<HeldRow>, Failed> {

@@ -6,6 +6,10 @@ use crate::task::id::{AttemptId, TaskId};
 use crate::task::limit::{Bounds, Key};
 use crate::tube::TubeName;
 
+/// So many may have been let go in a tube and be late, before nobody else is let go there: one of them may have no job,
+/// since whoever was to put that has died; where so many are late, nobody comes for them.
+pub const LATE: usize = 3;
+
 /// Those who wait for each other: of one limit, by one key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line {
@@ -65,8 +69,8 @@ pub trait LimitReads {
     /// are those that were let go later than `until`, since the clock was set back.
     fn let_go(&self, line: &Line, since: Millis, until: Millis) -> Result<Vec<HeldRow>, Failed>;
 
-    /// The first that a line holds, by priority and by age. Passed over are those of tubes in which somebody of the
-    /// line has been let go for longer than since then, and has not begun.
+    /// The first that a line holds, by priority and by age. Passed over are those of tubes in which [`LATE`] of it
+    /// have been let go for longer than since then, and have not begun.
     fn first_held(&self, line: &Line, since: Millis) -> Result<Option<HeldRow>, Failed>;
 
     /// How a task is or was held.

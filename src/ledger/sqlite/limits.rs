@@ -7,7 +7,7 @@ use super::columns::{some_text, text};
 use super::puts;
 use crate::ledger::announce::NEVER;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{HeldLine, HeldRow, LimitReads, LimitRows, Line};
+use crate::ledger::rows::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::limit::{Bounds, Key, Rate};
@@ -47,7 +47,8 @@ pub(super) fn first_held_sql() -> String {
          WHERE limit_name = ?1 AND limit_key = ?2 AND {}
             AND held.tube NOT IN (SELECT gone.tube FROM held AS gone CROSS JOIN tasks ON tasks.id = gone.task
                 WHERE gone.limit_name = ?1 AND gone.limit_key = ?2 AND gone.let_go IS NOT NULL
-                    AND tasks.status = 'waiting' AND max(gone.let_go, tasks.due) <= ?3)
+                    AND tasks.status = 'waiting' AND max(gone.let_go, tasks.due) <= ?3
+                GROUP BY gone.tube HAVING count(*) >= {LATE})
          ORDER BY held.priority, since, held.task LIMIT 1",
         is_held()
     )

@@ -288,6 +288,34 @@ pub fn a_place_that_is_kept_for_nobody_who_comes_is_another_s(new: New) {
     assert_eq!(rung(&puts), [held]);
 }
 
+pub fn one_whose_job_is_lost_does_not_keep_the_others_of_its_tube(new: New) {
+    let mut ledger = with(new, vec![limited("one", Some(1), None, "")]);
+    let (_, job) = put(&mut ledger, "7");
+    let first = ledger.begin(&job);
+    let held: Vec<(TaskId, JobRef)> = (0..5).map(|_| put(&mut ledger, "7")).collect();
+    for (_, job) in &held {
+        is_held(&mut ledger, job);
+    }
+    // Whoever was to put it has died.
+    assert_eq!(rung(&end(&mut ledger, first)), [held[0].0]);
+    let go = |ledger: &mut Stage, now| {
+        let commands = Arc::clone(&ledger.commands);
+        let gone = ledger.db.let_held_go(&tube("t"), None, &commands, now);
+        rung(&gone.unwrap().unwrap().0)
+    };
+    assert_eq!(go(&mut ledger, NOW + 4999), []);
+    assert_eq!(go(&mut ledger, NOW + 6000), [held[1].0]);
+    assert_eq!(go(&mut ledger, NOW + 6000), []);
+    assert_eq!(go(&mut ledger, NOW + 12_000), [held[2].0]);
+    // By then it is known that nobody works there.
+    assert_eq!(go(&mut ledger, NOW + 18_000), []);
+    let Claim::Begun(attempt) = ledger.claim_at(&held[1].1, NOW + 19_000) else {
+        panic!("it did not begin");
+    };
+    let puts = end_at(&mut ledger, attempt, Next::Done, NOW + 19_000);
+    assert_eq!(rung(&puts), [held[3].0]);
+}
+
 pub fn one_that_is_called_off_lets_the_next_go(new: New) {
     let mut ledger = with(new, vec![limited("one", Some(1), None, "")]);
     let jobs: Vec<(TaskId, JobRef)> = (0..4).map(|_| put(&mut ledger, "7")).collect();

@@ -13,6 +13,7 @@ use crate::process::folder;
 use crate::schedule::spec::Spec;
 use crate::task::command::{Command, Commands, OnFailure, Options};
 use crate::task::conditions::ByTube;
+use crate::task::hooks::Keeping;
 use crate::task::refused::Keep;
 use crate::task::retention::Retention;
 use crate::task::retry::{GrowingWait, Rules};
@@ -24,6 +25,7 @@ mod error;
 mod every;
 mod file;
 mod given;
+pub mod hooks;
 mod lines;
 mod listed;
 pub mod near;
@@ -79,7 +81,9 @@ pub struct Config {
     pub withheld: Vec<String>,
     /// How long tasks stay recorded once they have ended.
     pub retention: Retention,
-    /// The tubes that the file names.
+    /// How long events are kept.
+    pub events: Keeping,
+    /// The tubes that the file names, and that of hooks, if there are any.
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
     pub commands: Commands,
@@ -120,11 +124,13 @@ impl Config {
             reason,
         };
         let mut commands = commands(&file, &wrong)?;
-        let tubes = tubes(&file, &mut commands, &wrong)?;
+        let mut tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
         let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;
+        let events = hooks::keeping(file.events);
+        commands.set_telling(hooks::telling(&file, &mut tubes, &wrong)?);
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -153,6 +159,7 @@ impl Config {
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
             withheld: file.withhold_environment,
             retention,
+            events,
             tubes,
             commands,
             levels,

@@ -5,7 +5,9 @@ pub type Millis = i64;
 
 pub mod command;
 pub mod conditions;
+pub mod event;
 pub mod fingerprint;
+pub mod hooks;
 pub mod id;
 pub mod made_key;
 pub mod output;

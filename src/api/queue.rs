@@ -8,8 +8,11 @@ use std::time::Instant;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::Error;
+use super::ring::Ringer;
 use crate::broker::{self, Broker, Delivery, NewJob};
-use crate::ledger::{Ledger, Store};
+use crate::ledger::{self, Ledger, Store};
+#[cfg(feature = "cli")]
+use crate::task::hooks::Telling;
 use crate::tube::TubeName;
 
 /// A store to record tasks in and a broker to announce them to. Made by [`Queue::open`].
@@ -91,6 +94,37 @@ impl Queue {
 
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Has this be told of what happens by this queue: what the configuration says of events and hooks. To be said
+    /// before the queue is used.
+    #[cfg(feature = "cli")]
+    pub(crate) fn telling(self, telling: &Arc<Telling>) -> Queue {
+        let telling = Arc::clone(telling);
+        let told = move |db: &mut Ledger| {
+            db.tell_by(&telling);
+            Ok(())
+        };
+        // A store of one's own is at hand.
+        self.shared.store.set_up(told);
+        self
+    }
+
+    /// Changes rows, and puts the jobs of the hooks that come of it.
+    pub(super) async fn change_rows<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Ledger) -> Result<R, ledger::Error> + Send + 'static,
+    ) -> Result<R, ledger::Error> {
+        let changing = self.store().call(move |db| {
+            let changed = change(db)?;
+            Ok((changed, db.take_fired()))
+        });
+        let (changed, fired) = changing.await?;
+        if !fired.is_empty() {
+            // Those that cannot be put are there for whoever is next.
+            Ringer::default().ring(self, &fired).await;
+        }
+        Ok(changed)
     }
 
     /// Whether a task's job is put together with it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::io::Errno;
 
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::out;
 use super::{Failure, log, number};
 use crate::api::{Put, Queue, Receipt, json};
@@ -336,7 +336,7 @@ fn open(config: &Config) -> Result<Queue, Failure> {
              makes it",
         ));
     }
-    let queue = Queue::open(&config.broker, store)?;
+    let queue = configured::queue(config)?;
     if !is_there {
         log::note(format_args!("taskqueue: made a new store, {store}"));
     }
@@ -542,7 +542,7 @@ fn strictly(
 /// # Errors
 /// When nobody works on the tube.
 fn served(config: &Config, tube: &TubeName) -> Result<(), Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     block_on(async {
         match unserved(config, queue.as_ref(), tube).await {
             None => Ok(()),

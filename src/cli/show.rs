@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use super::absent::say_absent;
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::out;
 use super::print::Zone;
 use crate::api::{Queue, json};
@@ -49,7 +49,7 @@ pub fn key(text: &str) -> Result<Key, String> {
 }
 
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let queue = queue.map(Queue::on_this_thread);
     let is_there = queue.is_some();
     let task = match queue {

@@ -222,7 +222,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
     let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),
-        named => named.to_vec(),
+        named => with_hooks(named, config),
     };
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let has_program = |tube: &TubeName| {
@@ -259,6 +259,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
             retention: config.retention,
+            events: config.events,
         },
         schedules: Written {
             source: config
@@ -267,10 +268,26 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
                 .as_ref()
                 .map(|file| file.display().to_string()),
             schedules: config.schedules.clone(),
+            telling: Arc::clone(config.commands.telling()),
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
     })
+}
+
+/// Tubes that were named, and that of hooks, unless somebody else tends that: whoever has tasks end has hooks run.
+fn with_hooks(named: &[TubeName], config: &Config) -> Vec<TubeName> {
+    let mut tubes = named.to_vec();
+    let hooks = config.commands.telling().hooks.tube.as_ref();
+    let is_tended = |tube: &TubeName| {
+        let tended = ownership::tended(config.store.beside()).unwrap_or_default();
+        let mut others = tended.into_iter().filter(|of| !of.leaving && !of.is_by_us());
+        others.any(|of| of.tube == *tube)
+    };
+    if let Some(hooks) = hooks.filter(|hooks| !tubes.contains(hooks) && !is_tended(hooks)) {
+        tubes.push(hooks.clone());
+    }
+    tubes
 }
 
 /// What reads it all again. What takes a restart stays as it was first.
@@ -401,7 +418,13 @@ pub fn pool(
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
     let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    let foreign = foreign(flags, &file);
+    // What flags say is of the tubes that somebody thought of.
+    let is_of_hooks = config.commands.telling().hooks.tube.as_ref() == Some(&tube)
+        && !flags.use_tube.contains(&tube);
+    let foreign = match is_of_hooks {
+        true => Foreign::of(None, None, &file),
+        false => foreign(flags, &file),
+    };
     if foreign.is_none() && file.worker_protocol.is_some() {
         return Err(Failure::usage(format!(
             "the tube {tube} has a worker_protocol and no worker_command that could speak it"
@@ -414,7 +437,10 @@ pub fn pool(
                       worker_protocol = \"none\"";
         tracing::warn!(%tube, reason, "worker_command without a worker_protocol");
     }
-    let size = size(flags, &file);
+    let size = match is_of_hooks {
+        true => size_in_file(&file),
+        false => size(flags, &file),
+    };
     let reads_no_tasks = foreign.as_ref().is_some_and(Foreign::reads_no_pointers);
     if reads_no_tasks && config.levels.are_in(&tube) {
         return Err(Failure::usage(format!(
@@ -454,16 +480,26 @@ fn foreign(flags: &Flags, file: &Tube) -> Option<Foreign> {
 
 /// What is said of a pool's size.
 fn size(flags: &Flags, file: &Tube) -> Size {
+    let in_file = size_in_file(file);
     Size {
-        mode: flags.mode.or(file.mode),
-        min: flags.min_workers.or(file.min_workers),
-        spare: flags.spare_workers.or(file.spare_workers),
-        max: flags
-            .max_workers
-            .or(file.max_workers)
-            .unwrap_or(MAX_WORKERS),
-        max_is_unsaid: flags.max_workers.or(file.max_workers).is_none(),
-        jobs: flags.max_worker_jobs.or(file.max_worker_jobs),
+        mode: flags.mode.or(in_file.mode),
+        min: flags.min_workers.or(in_file.min),
+        spare: flags.spare_workers.or(in_file.spare),
+        max: flags.max_workers.unwrap_or(in_file.max),
+        max_is_unsaid: flags.max_workers.is_none() && in_file.max_is_unsaid,
+        jobs: flags.max_worker_jobs.or(in_file.jobs),
+    }
+}
+
+/// The same as far as the file says it.
+fn size_in_file(file: &Tube) -> Size {
+    Size {
+        mode: file.mode,
+        min: file.min_workers,
+        spare: file.spare_workers,
+        max: file.max_workers.unwrap_or(MAX_WORKERS),
+        max_is_unsaid: file.max_workers.is_none(),
+        jobs: file.max_worker_jobs,
     }
 }
 

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::duration::Span;
 use super::every::Every;
 use super::given::{Given, Limits, Name, Variables};
+use super::hooks;
 use super::listed;
 use super::size::Bytes;
 use crate::pool;
@@ -29,6 +30,10 @@ pub struct File {
     pub withhold_environment: Vec<String>,
     #[serde(default)]
     pub retention: Retention,
+    #[serde(default)]
+    pub events: hooks::Events,
+    #[serde(default)]
+    pub hooks: hooks::Given,
     #[serde(default)]
     pub defaults: Given,
     #[serde(default)]
@@ -137,6 +142,9 @@ pub struct Tube {
     pub max_refused: Option<u64>,
     /// The bytes of their bodies that are kept.
     pub max_refused_bytes: Option<Bytes>,
+    /// What is run when something has happened to its tasks.
+    #[serde(default)]
+    pub hooks: hooks::Table,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.
@@ -216,6 +224,8 @@ pub struct Command {
     pub dash_arguments: bool,
     pub options: Option<listed::Given>,
     pub on_failure: Option<OnFailure>,
+    #[serde(default)]
+    pub hooks: hooks::Table,
     pub user: Option<Name>,
     pub group: Option<Name>,
     pub directory: Option<PathBuf>,

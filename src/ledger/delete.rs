@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use super::Ledger;
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{OldJob, Unsure};
+use super::{Ledger, transition};
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
@@ -66,7 +66,7 @@ impl Change for Delete {
         if held.foreign_job.is_some() {
             return Ok(Err(NotDeleted::JobThere { id }));
         }
-        on.rows.delete(id)?;
+        transition::delete(on.rows, id, on.now)?;
         Ok(Ok(Deleted {
             uuid: held.uuid,
             job: held.job,

@@ -33,6 +33,7 @@ impl Ledger {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
         let spools = Arc::clone(&self.spools);
         let jobs = self.jobs();
+        self.tell_by(commands.telling());
         let mut entered = self.change(|rows| {
             let writing = Writing {
                 rows,
@@ -101,6 +102,7 @@ impl Ledger {
             entered.puts.clear();
             self.backend.ring();
         }
+        entered.puts.append(&mut self.take_fired());
         if entry.take_over.is_some() {
             crash::here(Point::TakenOver);
         }
@@ -154,7 +156,7 @@ impl Writing<'_> {
             self.rows.note_begun(attempt, self.me.id, started)?;
         }
         for attempt in &entry.unclaim {
-            transition::unclaim(self.rows, *attempt, self.me.id)?;
+            transition::unclaim(self.rows, *attempt, self.me.id, self.now)?;
         }
         for (task, kicks) in &entry.kicks {
             self.rows.raise_kicks(*task, Status::Failed, *kicks)?;

@@ -41,7 +41,7 @@ impl Writing<'_> {
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
             Some(Journaled::Nothing) if task.ahead => {
-                return Ok(match transition::unclaim(self.rows, dead.id, self.me.id)? {
+                return Ok(match transition::unclaim(self.rows, dead.id, self.me.id, self.now)? {
                     true => AfterLoss::Unbegun,
                     false => AfterLoss::NotOurs,
                 });
@@ -92,7 +92,7 @@ impl Writing<'_> {
     fn give_up(&self, dead: &DeadAttempt, wrong: String) -> Result<AfterLoss, Failed> {
         let ran_by = self.rows.ran_by(dead.id.task)?;
         let noted = ran_by.worker.and_then(|id| self.noted(id, dead));
-        if dead.remains == Remains::Unbegun && transition::unclaim(self.rows, dead.id, self.me.id)?
+        if dead.remains == Remains::Unbegun && transition::unclaim(self.rows, dead.id, self.me.id, self.now)?
         {
             return Ok(AfterLoss::Unbegun);
         }

@@ -11,11 +11,15 @@
 //! What runs is not cancelled here: the row says that it is to be, and whatever ends the attempt goes by that, but for
 //! an end with 0. So there is one place in which the two meet, and one of them has come first.
 
+use serde_json::json;
+
 use super::entry::Settlement;
 use super::error::Failed;
+use super::events::{self, About, tell, tell_more};
 use super::minutes::Sums;
 use super::rows::{Beginning, EndedAttempt, Ending, NewRow, Rows, Said};
 use crate::task::Millis;
+use crate::task::event::What;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::report::Progress;
 use crate::task::retry::Next;
@@ -24,11 +28,21 @@ use crate::tube::TubeName;
 
 /// A new task waits; `None` if its uuid is another's.
 pub(super) fn record(rows: &dyn Rows, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
-    rows.insert(row)
+    let recorded = rows.insert(row)?;
+    if let Some(task) = recorded {
+        tell(rows, What::Put, row.created, task.into())?;
+    }
+    Ok(recorded)
 }
 
 /// A task that waits runs.
 pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
+    rows.begin(beginning)?;
+    tell(rows, What::Started, beginning.started, beginning.id.into())
+}
+
+/// The same where the attempt is only there to be refused: nothing is said to have started.
+pub(super) fn begin_to_refuse(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
     rows.begin(beginning)
 }
 
@@ -123,6 +137,8 @@ fn write_end(
         outcome: &settlement.outcome,
         took: settlement.took,
     })?;
+    let what = events::of_end(&settlement.next, &settlement.outcome);
+    tell(rows, what, finished, settlement.id.into())?;
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }
@@ -167,11 +183,15 @@ pub(super) fn unclaim(
     rows: &dyn Rows,
     attempt: AttemptId,
     owner: WorkerId,
+    now: Millis,
 ) -> Result<bool, Failed> {
     let wish = rows.wish(attempt.task)?;
     let waits = rows.unclaim(attempt, owner)?;
+    if waits {
+        tell(rows, What::Withdrawn, now, attempt.into())?;
+    }
     if let Some(wish) = wish.filter(|_| waits) {
-        rows.cancel(attempt.task, wish.asked, wish.reason.as_deref())?;
+        cancel(rows, attempt.task, wish.asked, wish.reason.as_deref())?;
     }
     Ok(waits)
 }
@@ -183,7 +203,24 @@ pub(super) fn cancel(
     now: Millis,
     reason: Option<&str>,
 ) -> Result<bool, Failed> {
-    rows.cancel(task, now, reason)
+    let waited = rows.cancel(task, now, reason)?;
+    if waited {
+        tell(rows, What::Cancelled, now, task.into())?;
+    }
+    Ok(waited)
+}
+
+/// A task that does not run is gone. What it was is said with that, for its row says it no more.
+pub(super) fn delete(rows: &dyn Rows, task: TaskId, now: Millis) -> Result<(), Failed> {
+    let about = About::from(task);
+    let row = rows.event_of(task, None)?.unwrap_or_default();
+    let detail = json!({
+        "uuid": row.uuid.map(|uuid| uuid.to_string()),
+        "tube": row.tube,
+        "command": row.command,
+    });
+    tell_more(rows, What::Deleted, now, about, Some(&detail))?;
+    rows.delete(task)
 }
 
 /// A task that failed or was cancelled waits again, with a fresh budget, perhaps in another tube.
@@ -193,5 +230,6 @@ pub(super) fn renew(
     now: Millis,
     tube: Option<&TubeName>,
 ) -> Result<(), Failed> {
-    rows.renew(task, now, tube)
+    rows.renew(task, now, tube)?;
+    tell(rows, What::Regenerated, now, task.into())
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
+use super::hooks::{self, Telling};
 use super::id::AttemptId;
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
@@ -174,6 +175,8 @@ pub struct Commands {
     raw_only: BTreeSet<TubeName>,
     /// Of what has no table of its own.
     conditions: ByTube,
+    /// What is told of what happens, and run for that.
+    telling: Arc<Telling>,
 }
 
 impl Commands {
@@ -181,6 +184,9 @@ impl Commands {
     /// table of their own.
     pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {
         self.conditions = of(None);
+        Arc::make_mut(&mut self.telling)
+            .hooks
+            .set_conditions(&self.conditions);
         let prefixes = self.prefixes.iter_mut();
         let prefixes = prefixes.map(|(prefix, command)| (format!("{prefix}*"), command));
         let exact = self.exact.iter_mut();
@@ -290,6 +296,16 @@ impl Commands {
         self.every_body = Some((name, command.into()));
     }
 
+    /// Says what is told of what happens, and run for that.
+    pub fn set_telling(&mut self, telling: Telling) {
+        self.telling = Arc::new(telling);
+    }
+
+    /// What is told of what happens, and run for that.
+    pub fn telling(&self) -> &Arc<Telling> {
+        &self.telling
+    }
+
     /// Whether a name or a pattern may stand for a command that is configured.
     pub fn has(&self, pattern: &str) -> bool {
         let mut configured = self.configured();
@@ -363,6 +379,9 @@ impl Commands {
     }
 
     fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
+        if hooks::is_hook(call.command.as_str()) {
+            return self.telling.hooks.plan(call);
+        }
         if self.chooses_for(tube) {
             return self.plan_raw(tube, &call.to_body(uuid).into(), None);
         }

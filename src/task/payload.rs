@@ -38,6 +38,7 @@ pub use rules::{BadName, MAX_NAME_LEN};
 pub use type_name::{BadTypeName, TypeName};
 
 use excerpt::excerpt;
+use super::hooks;
 use json::{is_number, quoted};
 use read::{not_json, without_duplicates, without_nul};
 
@@ -122,7 +123,11 @@ impl Call {
         let part =
             |key, text| json::value(text).map_err(|error| not_json(Place::Member(key), &error));
         Ok(Self {
-            command: command.parse()?,
+            // Only what we have made ourselves is in a row by such a name: no body is read as one.
+            command: match hooks::is_hook(command) {
+                true => CommandName::of_a_hook(command.into()),
+                false => command.parse()?,
+            },
             arguments: read::arguments(part("arguments", arguments_json)?)?,
             options: read::options(part("options", options_json)?)?,
         })

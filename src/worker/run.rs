@@ -29,6 +29,7 @@ use crate::process::variables::{
     SCHEDULED_FOR_VARIABLE, STORE_VARIABLE, TASK_VARIABLE, TUBE_VARIABLE, UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
+use crate::task::hooks;
 use crate::task::id::AttemptId;
 use crate::task::output::Captured;
 use crate::task::report::{Progress, Reader, Reported};
@@ -105,7 +106,7 @@ pub fn start(
     let (plan, id) = (&attempt.plan, store.id());
     let conditions = plan.command.conditions.of(tube);
     let environment = environment.under(&conditions.variables);
-    let mut own: Vec<(&'static str, &dyn Display)> = vec![
+    let mut own: Vec<(&str, &dyn Display)> = vec![
         (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &id),
         (UUID_VARIABLE, &attempt.uuid),
@@ -123,6 +124,11 @@ pub fn start(
             own.push((BACKFILLED_VARIABLE, &1));
         }
     }
+    let event = match hooks::is_hook(&plan.name) {
+        true => hooks::variables(plan.stdin.as_deref().unwrap_or_default()),
+        false => Vec::new(),
+    };
+    own.extend(event.iter().map(|(name, value)| (name.as_str(), value as &dyn Display)));
     let user = conditions.identity.as_ref().map(|identity| identity.user);
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Ends, Of, ScheduleRow};
+use crate::ledger::rows::{Ends, EventRow, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::output::Captured;
@@ -78,6 +78,7 @@ pub(super) struct Tables {
     ends: Table<Of, Ends>,
     schedules: Table<String, ScheduleRow>,
     fires: Table<TaskId, Fire>,
+    events: Table<i64, EventRow>,
 }
 
 /// How much of each was written since the last commit.
@@ -94,6 +95,7 @@ pub(super) struct Written {
     ends: usize,
     schedules: usize,
     fires: usize,
+    events: usize,
 }
 
 impl Tables {
@@ -250,6 +252,26 @@ impl Tables {
         self.fires.rows()
     }
 
+    pub fn events(&self) -> &BTreeMap<i64, EventRow> {
+        self.events.rows()
+    }
+
+    /// With a number greater than all others'.
+    pub fn add_event(&mut self, event: EventRow) -> i64 {
+        let newest = self.events().last_key_value();
+        let number = newest.map_or(1, |(number, _)| number.saturating_add(1));
+        self.events.put(number, Some(EventRow { number, ..event }));
+        number
+    }
+
+    pub fn forget_events(&mut self, up_to: i64) -> u64 {
+        let gone: Vec<i64> = self.events().range(..=up_to).map(|(n, _)| *n).collect();
+        for number in &gone {
+            self.events.put(*number, None);
+        }
+        gone.len() as u64
+    }
+
     pub fn add_fire(&mut self, task: TaskId, fire: Fire) -> Result<(), Failed> {
         let is_same = |other: &Fire| {
             fire.nominal.is_some()
@@ -275,6 +297,7 @@ impl Tables {
             ends,
             schedules,
             fires,
+            events,
         } = self;
         tasks.before.clear();
         attempts.before.clear();
@@ -287,6 +310,7 @@ impl Tables {
         ends.before.clear();
         schedules.before.clear();
         fires.before.clear();
+        events.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -308,6 +332,7 @@ impl Tables {
             ends: self.ends.before.len(),
             schedules: self.schedules.before.len(),
             fires: self.fires.before.len(),
+            events: self.events.before.len(),
         }
     }
 
@@ -325,6 +350,7 @@ impl Tables {
             ends,
             schedules,
             fires,
+            events,
         } = self;
         tasks.undo(written.tasks);
         attempts.undo(written.attempts);
@@ -337,5 +363,6 @@ impl Tables {
         ends.undo(written.ends);
         schedules.undo(written.schedules);
         fires.undo(written.fires);
+        events.undo(written.events);
     }
 }

@@ -16,7 +16,7 @@ use crate::ledger::rows::{
     self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, NewRow, Origin, Ran, RanBy, Recorded,
     Rows, Said,
 };
-use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
+use crate::ledger::rows::{Ends, EventRow, NewEvent, NewFire, Of, ScheduleRow, Told};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -658,6 +658,26 @@ impl Rows for Transaction<'_> {
             backfilled: fire.backfilled,
         };
         self.0.borrow_mut().add_fire(fire.task, row)
+    }
+
+    fn told(&self) -> &Told {
+        self.1
+    }
+
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<Option<i64>, Failed> {
+        let row = EventRow {
+            at: event.at,
+            what: event.what.number(),
+            task: event.about.task.map(|task| task.0),
+            attempt: event.about.attempt,
+            detail: event.detail.map(str::to_owned),
+            ..EventRow::default()
+        };
+        Ok(Some(self.0.borrow_mut().add_event(row)))
+    }
+
+    fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {
+        Ok(self.0.borrow_mut().forget_events(up_to))
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, keys, minutes, puts, read, recover, reports, schedules,
+    Connected, attempts, cleanup, events, filter, keys, minutes, puts, read, recover, reports, schedules,
     tags, tasks, workers,
 };
 use crate::broker::JobId;
@@ -17,6 +17,7 @@ use crate::ledger::rows::{
     Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{EventFilter, EventRow, NewEvent, Told};
 use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
 use crate::sqlite;
 use crate::task::Millis;
@@ -227,6 +228,28 @@ impl Reads for Connected<'_> {
 
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         workers::all(self.0)
+    }
+
+    fn events(
+        &self,
+        after: i64,
+        filter: &EventFilter,
+        newest_first: bool,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Failed> {
+        events::some(self.0, after, filter, newest_first, limit)
+    }
+
+    fn kept_events(&self) -> Result<Option<(i64, i64)>, Failed> {
+        events::kept(self.0)
+    }
+
+    fn oldest_events(&self, limit: u32) -> Result<Vec<(i64, Millis)>, Failed> {
+        events::oldest(self.0, limit)
+    }
+
+    fn event_of(&self, task: TaskId, attempt: Option<i64>) -> Result<Option<EventRow>, Failed> {
+        events::of_task(self.0, task, attempt)
     }
 }
 
@@ -458,5 +481,17 @@ impl Rows for Connected<'_> {
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
         cleanup::delete(self.0, old, tasks)
+    }
+
+    fn told(&self) -> &Told {
+        self.1
+    }
+
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<Option<i64>, Failed> {
+        events::add(self.0, event)
+    }
+
+    fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {
+        events::forget(self.0, up_to)
     }
 }

@@ -27,6 +27,13 @@ impl CommandName {
     }
 }
 
+impl CommandName {
+    /// A hook's: it begins with what no body's may.
+    pub(in crate::task) fn of_a_hook(name: String) -> CommandName {
+        CommandName(name)
+    }
+}
+
 impl OptionName {
     /// The name as text, without hyphens before it.
     pub fn as_str(&self) -> &str {

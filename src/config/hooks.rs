@@ -1,0 +1,181 @@
+//! `[events]`, and what is run when something has happened: `[hooks]` and the like tables of commands and tubes.
+
+use std::collections::BTreeMap;
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration::Span;
+use super::error::{Error, Wrong};
+use super::file::{File, Mode, Tube};
+use super::{may_be_started, near};
+use crate::task::command::Command;
+use crate::task::event::What;
+use crate::task::hooks::{Hook, Hooks, Keeping, Of, Telling};
+use crate::task::retry::{GrowingWait, Rules};
+use crate::tube::{BadTubeName, TubeName};
+
+/// Where hooks wait unless it is said otherwise.
+const TUBE: &str = "hooks";
+
+/// How long a hook may run unless it is said otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a hook is tried unless it is said otherwise.
+const ATTEMPTS: u32 = 3;
+
+/// As many hooks run at once, where nothing is said of their tube.
+const WORKERS: u32 = 2;
+
+/// `[events]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// None that is older is kept; 0: none is.
+    pub keep: Option<Span>,
+    /// Nor more than so many.
+    pub most: Option<u64>,
+}
+
+/// What is run for which events, by their keys.
+pub type Table = BTreeMap<String, Vec<String>>;
+
+/// `[hooks]`
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Given {
+    /// Where they wait.
+    pub tube: Option<String>,
+    /// How long each may run.
+    pub timeout: Option<Span>,
+    /// How often each is tried.
+    pub max_attempts: Option<u32>,
+    /// Those of tasks with a tag.
+    #[serde(default)]
+    pub tags: BTreeMap<String, Table>,
+    /// Those of all tasks.
+    #[serde(flatten)]
+    pub all: Table,
+}
+
+/// How long events are kept.
+pub(super) fn keeping(given: Events) -> Keeping {
+    let usual = Keeping::default();
+    Keeping {
+        keep: given.keep.map_or(usual.keep, |span| span.0),
+        most: given.most.unwrap_or(usual.most),
+    }
+}
+
+/// What is told of what happens.
+pub(super) fn telling(
+    file: &File,
+    tubes: &mut BTreeMap<TubeName, Tube>,
+    wrong: &Wrong<'_>,
+) -> Result<Telling, Error> {
+    let given = &file.hooks;
+    let tube = given.tube.as_deref().unwrap_or(TUBE);
+    let bad_tube = |e: BadTubeName| wrong("hooks.tube".into(), e.to_string());
+    let tube: TubeName = tube.parse().map_err(bad_tube)?;
+    let of_all = table("hooks", &given.all, &Of::All);
+    let mut found = vec![of_all];
+    for (tag, of_it) in &given.tags {
+        let at = format!("hooks.tags.{tag:?}");
+        let tag = tag.parse().map_err(|e| wrong(at.clone(), format!("{e}")))?;
+        found.push(table(&at, of_it, &Of::Tag(tag)));
+    }
+    for (name, command) in &file.commands {
+        let at = format!("commands.\"{name}\".hooks");
+        found.push(table(&at, &command.hooks, &Of::Command(name.clone())));
+    }
+    for (name, of_it) in &file.tubes {
+        let at = format!("tubes.\"{name}\".hooks");
+        // Its name was judged before.
+        let of = name.parse().map_or(Of::All, Of::Tube);
+        found.push(table(&at, &of_it.hooks, &of));
+    }
+    let timeout = given.timeout.map_or(TIMEOUT, |span| span.0);
+    if timeout.is_zero() {
+        return Err(wrong(
+            "hooks.timeout".into(),
+            "must be more than 0; leave it out for a minute".into(),
+        ));
+    }
+    let max_attempts = given.max_attempts.unwrap_or(ATTEMPTS);
+    if max_attempts == 0 {
+        return Err(wrong(
+            "hooks.max_attempts".into(),
+            "must be at least 1; leave it out for the default".into(),
+        ));
+    }
+    let mut hooks: Vec<Hook> = Vec::new();
+    for (key, what, of, argv) in found.into_iter().flatten() {
+        let what = what.map_err(|why| wrong(key.clone(), why))?;
+        may_be_started(&argv).map_err(|why| wrong(key.clone(), why.into()))?;
+        if !what.is_of_a_task() && matches!(of, Of::Command(_) | Of::Tag(_)) {
+            let why = "is of no task, and so of no command and no tag: write it into [hooks], or into a tube's table";
+            return Err(wrong(key, why.into()));
+        }
+        if hooks.iter().any(|hook| (hook.what, &hook.of) == (what, &of)) {
+            let why = format!("is on_{} by another name, and that is there too", what.as_str());
+            return Err(wrong(key, why));
+        }
+        let command = Command {
+            timeout: Some(timeout),
+            retry: Rules {
+                max_attempts,
+                backoff: GrowingWait::default(),
+                ..Rules::default()
+            },
+            ..Command::new(argv)
+        };
+        hooks.push(Hook {
+            what,
+            of,
+            command: Arc::new(command),
+        });
+    }
+    if !hooks.is_empty() && !tubes.contains_key(&tube) {
+        let on_demand = Tube {
+            mode: Some(Mode::Ondemand),
+            max_workers: Some(WORKERS),
+            ..Tube::default()
+        };
+        tubes.insert(tube.clone(), on_demand);
+    }
+    Ok(Telling {
+        events: keeping(file.events).is_on(),
+        hooks: Hooks::new(tube, hooks),
+    })
+}
+
+/// Its key in full, which event it is for or why none, of what, and what is run.
+type Found = (String, Result<What, String>, Of, Vec<String>);
+
+fn table(at: &str, table: &Table, of: &Of) -> Vec<Found> {
+    let found = table.iter().map(|(key, argv)| {
+        let in_full = match key.contains('.') {
+            true => format!("{at}.\"{key}\""),
+            false => format!("{at}.{key}"),
+        };
+        (in_full, read(key), of.clone(), argv.clone())
+    });
+    found.collect()
+}
+
+/// `on_done`, or a name of the ancestors'.
+fn read(key: &str) -> Result<What, String> {
+    let known = match key.strip_prefix("on_") {
+        Some(word) => What::from_word(word).filter(|what| what.as_str() == word),
+        None => What::from_word(key).filter(|_| key.contains('.')),
+    };
+    let keys = || What::all().map(|what| format!("on_{}", what.as_str()));
+    known.ok_or_else(|| {
+        let all: Vec<String> = keys().chain(iter::once("tube".into())).collect();
+        match near::near(key, all.iter().map(String::as_str)).first() {
+            Some(near) => format!("is no event; is {near} meant?"),
+            None => format!("is no event; there are {}", all.join(", ")),
+        }
+    })
+}

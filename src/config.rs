@@ -19,6 +19,7 @@ use crate::task::retention::Retention;
 use crate::task::retry::{GrowingWait, Rules};
 use crate::tube::TubeName;
 
+mod argv;
 mod conditions;
 pub mod duration;
 mod error;
@@ -44,6 +45,7 @@ pub use lines::line_of;
 pub use producer::EXAMPLE_COMMAND;
 pub use written::Written;
 
+use argv::may_be_started;
 use error::Wrong;
 use file::File;
 use given::Given;
@@ -130,7 +132,8 @@ impl Config {
         let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;
         let events = hooks::keeping(file.events);
-        commands.set_telling(hooks::telling(&file, &mut tubes, &wrong)?);
+        let (telling, of_hooks) = hooks::telling(&file, &mut tubes, &wrong)?;
+        commands.set_telling(telling, of_hooks);
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -375,24 +378,6 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
         commands.add(pattern, command(given, run, options));
     }
     Ok(commands)
-}
-
-/// Whether a program and its arguments can be that, or what is wrong with them.
-fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
-    match argv.first().map(String::as_str) {
-        None | Some("") => {
-            return Err(
-                "no program is named; write one and its arguments, such as [\"/usr/bin/send\", \"-v\"]",
-            );
-        }
-        // Or the body would choose the program.
-        Some("{command}") => return Err("the program itself must be named"),
-        Some(_) => {}
-    }
-    match argv.iter().any(|element| element.contains('\0')) {
-        true => Err("an element has a NUL in it"),
-        false => Ok(()),
-    }
 }
 
 fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command {

@@ -8,11 +8,12 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::error::Error;
+use super::json::rfc3339;
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::events::{EventFilter, EventRow};
 use crate::ledger::{Millis, Stamp};
-use crate::task::event::{What, rfc3339};
+use crate::task::event::What;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -290,7 +291,9 @@ impl Following {
                 from = Some(until);
             }
         }
-        let is_back = from.zip(self.after).is_some_and(|(from, after)| from < after);
+        let is_back = from
+            .zip(self.after)
+            .is_some_and(|(from, after)| from < after);
         if is_back {
             // What is there now comes after that, and is read from there.
             self.after = from;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,10 +20,16 @@ use super::report;
 use super::wait::Waited;
 use crate::ledger::cancel::NotCancelled;
 use crate::ledger::counts;
-use crate::ledger::read;
+use crate::ledger::{Millis, read};
 use crate::task::id::TaskId;
 
-pub use crate::task::event::rfc3339;
+/// RFC 3339, in UTC, with milliseconds.
+pub fn rfc3339(at: Millis) -> String {
+    match Timestamp::from_millisecond(at) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => format!("{at}ms"),
+    }
+}
 
 /// A task, as `list` and `show` have it.
 #[derive(Debug, Serialize)]

@@ -8,9 +8,8 @@ use std::time::Instant;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::Error;
-use super::ring::Ringer;
 use crate::broker::{self, Broker, Delivery, NewJob};
-use crate::ledger::{self, Ledger, Store};
+use crate::ledger::{Ledger, Store};
 #[cfg(feature = "cli")]
 use crate::task::hooks::Telling;
 use crate::tube::TubeName;
@@ -108,23 +107,6 @@ impl Queue {
         // A store of one's own is at hand.
         self.shared.store.set_up(told);
         self
-    }
-
-    /// Changes rows, and puts the jobs of the hooks that come of it.
-    pub(super) async fn change_rows<R: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Ledger) -> Result<R, ledger::Error> + Send + 'static,
-    ) -> Result<R, ledger::Error> {
-        let changing = self.store().call(move |db| {
-            let changed = change(db)?;
-            Ok((changed, db.take_fired()))
-        });
-        let (changed, fired) = changing.await?;
-        if !fired.is_empty() {
-            // Those that cannot be put are there for whoever is next.
-            Ringer::default().ring(self, &fired).await;
-        }
-        Ok(changed)
     }
 
     /// Whether a task's job is put together with it.

@@ -65,7 +65,11 @@ pub fn pause(flags: &PauseFlags, config: &Config) -> Result<(), Failure> {
     }
     set(tube, time.unwrap_or(FOR_EVER), config)?;
     let seconds = time.map(|time| time.as_secs_f64());
-    tell(What::Paused, &json!({ "tube": tube, "seconds": seconds }), config);
+    tell(
+        What::Paused,
+        &json!({ "tube": tube, "seconds": seconds }),
+        config,
+    );
     let mut out = out(*json);
     match (json, time) {
         (true, _) => {
@@ -93,14 +97,16 @@ pub fn resume(flags: &ResumeFlags, config: &Config) -> Result<(), Failure> {
 
 /// Records it where there is a store. The broker has heard of it by then, whatever becomes of the record.
 fn tell(what: What, detail: &Value, config: &Config) {
-    let told = configured::existing_queue(config).map_err(Failure::from).and_then(|queue| {
-        block_on(async {
-            match queue {
-                Some(queue) => Ok(queue.note_event(what, detail).await?),
-                None => Ok(()),
-            }
-        })
-    });
+    let told = configured::existing_queue(config)
+        .map_err(Failure::from)
+        .and_then(|queue| {
+            block_on(async {
+                match queue {
+                    Some(queue) => Ok(queue.note_event(what, detail).await?),
+                    None => Ok(()),
+                }
+            })
+        });
     if let Err(error) = told {
         log::note(format_args!("it is not among the events: {error}"));
     }

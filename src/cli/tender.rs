@@ -281,7 +281,9 @@ fn with_hooks(named: &[TubeName], config: &Config) -> Vec<TubeName> {
     let hooks = config.commands.telling().hooks.tube.as_ref();
     let is_tended = |tube: &TubeName| {
         let tended = ownership::tended(config.store.beside()).unwrap_or_default();
-        let mut others = tended.into_iter().filter(|of| !of.leaving && !of.is_by_us());
+        let mut others = tended
+            .into_iter()
+            .filter(|of| !of.leaving && !of.is_by_us());
         others.any(|of| of.tube == *tube)
     };
     if let Some(hooks) = hooks.filter(|hooks| !tubes.contains(hooks) && !is_tended(hooks)) {

@@ -13,7 +13,6 @@ use toml::Spanned;
 use super::duration::Span;
 use super::every::Every;
 use super::given::{Given, Limits, Name, Variables};
-use super::hooks;
 use super::listed;
 use super::size::Bytes;
 use crate::pool;
@@ -31,9 +30,9 @@ pub struct File {
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
-    pub events: hooks::Events,
+    pub events: Events,
     #[serde(default)]
-    pub hooks: hooks::Given,
+    pub hooks: Hooks,
     #[serde(default)]
     pub defaults: Given,
     #[serde(default)]
@@ -91,6 +90,36 @@ pub struct Schedule {
     pub tags: Vec<String>,
 }
 
+/// `[events]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// None that is older is kept; 0: none is.
+    pub keep: Option<Span>,
+    /// Nor more than so many.
+    pub most: Option<u64>,
+}
+
+/// What is run for which events, by their keys.
+pub type HookTable = BTreeMap<String, Vec<String>>;
+
+/// `[hooks]`
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Hooks {
+    /// Where they wait.
+    pub tube: Option<String>,
+    /// How long each may run.
+    pub timeout: Option<Span>,
+    /// How often each is tried.
+    pub max_attempts: Option<u32>,
+    /// Those of tasks with a tag.
+    #[serde(default)]
+    pub tags: BTreeMap<String, HookTable>,
+    /// Those of all tasks.
+    #[serde(flatten)]
+    pub all: HookTable,
+}
+
 /// `[retention]`
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,7 +173,7 @@ pub struct Tube {
     pub max_refused_bytes: Option<Bytes>,
     /// What is run when something has happened to its tasks.
     #[serde(default)]
-    pub hooks: hooks::Table,
+    pub hooks: HookTable,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.
@@ -225,7 +254,7 @@ pub struct Command {
     pub options: Option<listed::Given>,
     pub on_failure: Option<OnFailure>,
     #[serde(default)]
-    pub hooks: hooks::Table,
+    pub hooks: HookTable,
     pub user: Option<Name>,
     pub group: Option<Name>,
     pub directory: Option<PathBuf>,

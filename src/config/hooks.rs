@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::iter;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::duration::Span;
+use super::argv::may_be_started;
 use super::error::{Error, Wrong};
-use super::file::{File, Mode, Tube};
-use super::{may_be_started, near};
+use super::file::{Events, File, HookTable, Mode, Tube};
+use super::near;
 use crate::task::command::Command;
 use crate::task::event::What;
 use crate::task::hooks::{Hook, Hooks, Keeping, Of, Telling};
@@ -29,36 +26,6 @@ const ATTEMPTS: u32 = 3;
 /// As many hooks run at once, where nothing is said of their tube.
 const WORKERS: u32 = 2;
 
-/// `[events]`
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Events {
-    /// None that is older is kept; 0: none is.
-    pub keep: Option<Span>,
-    /// Nor more than so many.
-    pub most: Option<u64>,
-}
-
-/// What is run for which events, by their keys.
-pub type Table = BTreeMap<String, Vec<String>>;
-
-/// `[hooks]`
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Given {
-    /// Where they wait.
-    pub tube: Option<String>,
-    /// How long each may run.
-    pub timeout: Option<Span>,
-    /// How often each is tried.
-    pub max_attempts: Option<u32>,
-    /// Those of tasks with a tag.
-    #[serde(default)]
-    pub tags: BTreeMap<String, Table>,
-    /// Those of all tasks.
-    #[serde(flatten)]
-    pub all: Table,
-}
-
 /// How long events are kept.
 pub(super) fn keeping(given: Events) -> Keeping {
     let usual = Keeping::default();
@@ -73,7 +40,7 @@ pub(super) fn telling(
     file: &File,
     tubes: &mut BTreeMap<TubeName, Tube>,
     wrong: &Wrong<'_>,
-) -> Result<Telling, Error> {
+) -> Result<(Telling, BTreeMap<String, Command>), Error> {
     let given = &file.hooks;
     let tube = given.tube.as_deref().unwrap_or(TUBE);
     let bad_tube = |e: BadTubeName| wrong("hooks.tube".into(), e.to_string());
@@ -109,16 +76,22 @@ pub(super) fn telling(
             "must be at least 1; leave it out for the default".into(),
         ));
     }
-    let mut hooks: Vec<Hook> = Vec::new();
+    let (mut hooks, mut commands) = (Vec::<Hook>::new(), BTreeMap::new());
     for (key, what, of, argv) in found.into_iter().flatten() {
         let what = what.map_err(|why| wrong(key.clone(), why))?;
         may_be_started(&argv).map_err(|why| wrong(key.clone(), why.into()))?;
         if !what.is_of_a_task() && matches!(of, Of::Command(_) | Of::Tag(_)) {
-            let why = "is of no task, and so of no command and no tag: write it into [hooks], or into a tube's table";
+            let why = "is of no task, and so of no command and no tag: write it into [hooks], or into a tube's";
             return Err(wrong(key, why.into()));
         }
-        if hooks.iter().any(|hook| (hook.what, &hook.of) == (what, &of)) {
-            let why = format!("is on_{} by another name, and that is there too", what.as_str());
+        if hooks
+            .iter()
+            .any(|hook| (hook.what, &hook.of) == (what, &of))
+        {
+            let why = format!(
+                "is on_{} by another name, and that is there too",
+                what.as_str()
+            );
             return Err(wrong(key, why));
         }
         let command = Command {
@@ -130,11 +103,9 @@ pub(super) fn telling(
             },
             ..Command::new(argv)
         };
-        hooks.push(Hook {
-            what,
-            of,
-            command: Arc::new(command),
-        });
+        let hook = Hook { what, of };
+        commands.insert(hook.name(), command);
+        hooks.push(hook);
     }
     if !hooks.is_empty() && !tubes.contains_key(&tube) {
         let on_demand = Tube {
@@ -144,16 +115,17 @@ pub(super) fn telling(
         };
         tubes.insert(tube.clone(), on_demand);
     }
-    Ok(Telling {
+    let telling = Telling {
         events: keeping(file.events).is_on(),
         hooks: Hooks::new(tube, hooks),
-    })
+    };
+    Ok((telling, commands))
 }
 
 /// Its key in full, which event it is for or why none, of what, and what is run.
 type Found = (String, Result<What, String>, Of, Vec<String>);
 
-fn table(at: &str, table: &Table, of: &Of) -> Vec<Found> {
+fn table(at: &str, table: &HookTable, of: &Of) -> Vec<Found> {
     let found = table.iter().map(|(key, argv)| {
         let in_full = match key.contains('.') {
             true => format!("{at}.\"{key}\""),

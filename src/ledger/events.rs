@@ -13,9 +13,11 @@ use super::error::{Error, Failed};
 pub use super::rows::{About, EventFilter, EventRow};
 use super::rows::{BegunPut, NewEvent, NewRow, Origin, Reads, Rows};
 use super::{Ledger, Millis};
+use crate::task::command::Content;
 use crate::task::event::{self, What};
-use crate::task::hooks::{self, Hook, Keeping, Subject, Telling};
+use crate::task::hooks::{Hook, Keeping, Subject, Telling};
 use crate::task::id::PutId;
+use crate::task::payload::CommandName;
 use crate::task::retry::Next;
 use crate::task::state::Outcome;
 use crate::task::tag::Tag;
@@ -134,7 +136,7 @@ fn fire(
         command: event.command.as_deref(),
         tags: &tags,
     };
-    if subject.command.is_some_and(hooks::is_hook) {
+    if subject.command.is_some_and(CommandName::is_a_hook) {
         return Ok(());
     }
     let mut text = None;
@@ -179,7 +181,7 @@ fn make(
     event: &str,
     now: Millis,
 ) -> Result<(), Failed> {
-    let (uuid, content) = (Uuid::now_v7(), hooks::content(hook, event));
+    let (uuid, content) = (Uuid::now_v7(), Content::of_a_hook(hook, event));
     let row = NewRow {
         uuid,
         tube,
@@ -312,12 +314,7 @@ impl Ledger {
 }
 
 /// Up to which number events are to go, of so many of the oldest.
-fn old(
-    rows: &dyn Reads,
-    keeping: Keeping,
-    now: Millis,
-    most: u32,
-) -> Result<Option<i64>, Failed> {
+fn old(rows: &dyn Reads, keeping: Keeping, now: Millis, most: u32) -> Result<Option<i64>, Failed> {
     let keep = Millis::try_from(keeping.keep.as_millis()).unwrap_or(Millis::MAX);
     let before = now.saturating_sub(keep);
     let kept = i64::try_from(keeping.most).unwrap_or(i64::MAX);

@@ -41,10 +41,12 @@ impl Writing<'_> {
                 (Outcome::Exited(0), output, done.started, done.finished)
             }
             Some(Journaled::Nothing) if task.ahead => {
-                return Ok(match transition::unclaim(self.rows, dead.id, self.me.id, self.now)? {
-                    true => AfterLoss::Unbegun,
-                    false => AfterLoss::NotOurs,
-                });
+                return Ok(
+                    match transition::unclaim(self.rows, dead.id, self.me.id, self.now)? {
+                        true => AfterLoss::Unbegun,
+                        false => AfterLoss::NotOurs,
+                    },
+                );
             }
             Some(Journaled::Nothing | Journaled::Begun) | None => (
                 self.cut_off_or_lost(&ran_by),
@@ -92,7 +94,8 @@ impl Writing<'_> {
     fn give_up(&self, dead: &DeadAttempt, wrong: String) -> Result<AfterLoss, Failed> {
         let ran_by = self.rows.ran_by(dead.id.task)?;
         let noted = ran_by.worker.and_then(|id| self.noted(id, dead));
-        if dead.remains == Remains::Unbegun && transition::unclaim(self.rows, dead.id, self.me.id, self.now)?
+        if dead.remains == Remains::Unbegun
+            && transition::unclaim(self.rows, dead.id, self.me.id, self.now)?
         {
             return Ok(AfterLoss::Unbegun);
         }

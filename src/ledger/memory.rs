@@ -77,12 +77,17 @@ impl Memory {
 
     /// A connection, as one process has it.
     pub fn open(&self, lives: Arc<dyn Lives>, journals: Arc<dyn Journals>) -> Ledger {
-        let backend = Box::new(Connection {
-            rows: self.clone(),
-            told: Told::default(),
-        });
+        let backend = self.connect();
         let spools = Arc::new(self.spools.clone());
         Ledger::over(backend, lives, journals, spools, Durability::ProcessDeath)
+    }
+
+    /// A connection below the protocol.
+    pub fn connect(&self) -> Box<dyn Backend> {
+        Box::new(Connection {
+            rows: self.clone(),
+            told: Told::default(),
+        })
     }
 
     /// A connection with nobody who lives yet, and no batch journals.

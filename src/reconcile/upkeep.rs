@@ -151,7 +151,9 @@ impl Upkeep {
         // Mostly there are none, which is one look.
         let mut turn_taken = None;
         loop {
-            let has_some = store.call(move |db| db.has_old_events(keeping, now())).await;
+            let has_some = store
+                .call(move |db| db.has_old_events(keeping, now()))
+                .await;
             if !has_some.map_err(|error| error.to_string())? {
                 return Ok(());
             }
@@ -161,7 +163,10 @@ impl Upkeep {
             if turn_taken.is_none() {
                 return Ok(());
             }
-            store.call(forget).await.map_err(|error| error.to_string())?;
+            store
+                .call(forget)
+                .await
+                .map_err(|error| error.to_string())?;
             sleep(PAUSE).await;
         }
     }

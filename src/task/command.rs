@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
-use super::hooks::{self, Telling};
+use super::hooks::{Hook, Telling};
 use super::id::AttemptId;
 use super::payload::{
     self, Body, Call, CommandName, Described, Mapping, Native, NotNative, OptionValue, Refusal,
@@ -86,6 +86,15 @@ pub enum Content {
 }
 
 impl Content {
+    /// What a hook's task asks for.
+    pub fn of_a_hook(hook: &Hook, event: &str) -> Content {
+        Content::Call(Call {
+            command: CommandName::of_a_hook(hook.name()),
+            arguments: vec![payload::Argument::Text(event.into())],
+            options: Vec::new(),
+        })
+    }
+
     /// Roughly how many bytes it takes up.
     pub fn size(&self) -> usize {
         match self {
@@ -177,6 +186,8 @@ pub struct Commands {
     conditions: ByTube,
     /// What is told of what happens, and run for that.
     telling: Arc<Telling>,
+    /// What hooks run, by their names.
+    hooks: BTreeMap<String, Arc<Command>>,
 }
 
 impl Commands {
@@ -184,9 +195,9 @@ impl Commands {
     /// table of their own.
     pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {
         self.conditions = of(None);
-        Arc::make_mut(&mut self.telling)
-            .hooks
-            .set_conditions(&self.conditions);
+        for hook in self.hooks.values_mut() {
+            Arc::make_mut(hook).conditions = self.conditions.clone();
+        }
         let prefixes = self.prefixes.iter_mut();
         let prefixes = prefixes.map(|(prefix, command)| (format!("{prefix}*"), command));
         let exact = self.exact.iter_mut();
@@ -296,9 +307,13 @@ impl Commands {
         self.every_body = Some((name, command.into()));
     }
 
-    /// Says what is told of what happens, and run for that.
-    pub fn set_telling(&mut self, telling: Telling) {
+    /// Says what is told of what happens, and what the hooks of that run, by their names.
+    pub fn set_telling(&mut self, telling: Telling, hooks: BTreeMap<String, Command>) {
         self.telling = Arc::new(telling);
+        let hooks = hooks.into_iter();
+        self.hooks = hooks
+            .map(|(name, command)| (name, command.into()))
+            .collect();
     }
 
     /// What is told of what happens, and run for that.
@@ -379,8 +394,8 @@ impl Commands {
     }
 
     fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
-        if hooks::is_hook(call.command.as_str()) {
-            return self.telling.hooks.plan(call);
+        if CommandName::is_a_hook(call.command.as_str()) {
+            return self.plan_hook(call);
         }
         if self.chooses_for(tube) {
             return self.plan_raw(tube, &call.to_body(uuid).into(), None);
@@ -405,6 +420,21 @@ impl Commands {
             stdin: None,
             command: Arc::clone(command),
         })
+    }
+
+    /// How a hook's task is run. What it runs is configured, and nothing that a row says is in its argv.
+    fn plan_hook(&self, call: &Call) -> Result<Plan, Refusal> {
+        let name = call.command.as_str();
+        let command = self.hooks.get(name);
+        let command = command.ok_or_else(|| Refusal::NotConfigured {
+            command: name.into(),
+        })?;
+        let event = call.arguments.first().map(payload::Argument::as_str);
+        Ok(fed(
+            name,
+            command,
+            event.unwrap_or_default().to_owned().into(),
+        ))
     }
 
     fn check_options(&self, call: &Call, command: &Command) -> Result<(), Refusal> {

@@ -1,15 +1,22 @@
 //! What is told of tasks, and of those who run them: each change of a task's status is one event.
 
-use jiff::Timestamp;
-
 use super::Millis;
 
 /// RFC 3339, in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {
-    match Timestamp::from_millisecond(at) {
-        Ok(time) => format!("{time:.3}"),
-        Err(_) => format!("{at}ms"),
-    }
+    let (days, rest) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000));
+    // Counted from the first of March of the year 0, so that the day that is put in is a year's last.
+    let since = days.saturating_add(719_468);
+    let (era, day) = (since.div_euclid(146_097), since.rem_euclid(146_097));
+    let of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * of_era + of_era / 4 - of_era / 100);
+    let from_march = (5 * day + 2) / 153;
+    let day = day - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12 + 1;
+    let year = of_era + era.saturating_mul(400) + i64::from(month <= 2);
+    let (seconds, millis) = (rest / 1000, rest % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 /// What has happened.
@@ -152,6 +159,20 @@ impl What {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (at, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_800_000_000_123, "2027-01-15T08:00:00.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(at), expected);
+        }
+    }
 
     #[test]
     fn words_and_numbers_are_read_back_and_are_nobody_elses() {

@@ -1,23 +1,17 @@
 //! What is run when something has happened: hooks, which only the configuration names.
 //!
 //! A hook is a task of its own, made in the transaction of what it is for. What it asks for is a call of a name that
-//! no body can have, for it begins with an @; its one argument is the event, as JSON. What that runs is looked up in the
-//! configuration by the name when the task is claimed, as any other command is.
+//! no body can have, for it begins with an @; its one argument is the event, as JSON. What that runs is looked up in
+//! the configuration by the name when the task is claimed, as any other command is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::command::{Command, Content, Plan};
-use super::conditions::ByTube;
 use super::event::What;
-use super::payload::{Argument, Call, CommandName, Refusal};
+use super::payload::HOOK as MARK;
 use super::tag::Tag;
 use crate::tube::TubeName;
-
-/// What a hook's name begins with, and no other command's.
-pub const MARK: char = '@';
 
 /// As many bytes of a value are in the environment of a hook.
 const LONGEST: usize = 4096;
@@ -82,8 +76,6 @@ pub struct Hook {
     pub what: What,
     /// Of which tasks.
     pub of: Of,
-    /// The program and how it is run.
-    pub command: Arc<Command>,
 }
 
 /// Which tasks a hook is for.
@@ -138,11 +130,6 @@ impl Hook {
     }
 }
 
-/// Whether a command is a hook, by its name.
-pub fn is_hook(name: &str) -> bool {
-    name.starts_with(MARK)
-}
-
 impl Hooks {
     /// These, whose tasks wait there.
     pub fn new(tube: TubeName, hooks: Vec<Hook>) -> Hooks {
@@ -165,46 +152,18 @@ impl Hooks {
     }
 
     /// Those for an event.
-    pub fn of<'a>(&'a self, what: What, subject: &'a Subject<'_>) -> impl Iterator<Item = &'a Hook> {
+    pub fn of<'a>(
+        &'a self,
+        what: What,
+        subject: &'a Subject<'_>,
+    ) -> impl Iterator<Item = &'a Hook> {
         let hooks = self.hooks.iter();
         hooks.filter(move |hook| hook.what == what && hook.of.is_of(subject))
-    }
-
-    /// How a hook's task is run. What it runs is configured, and nothing that a row says is in its argv.
-    pub(super) fn plan(&self, call: &Call) -> Result<Plan, Refusal> {
-        let name = call.command.as_str();
-        let hook = self.hooks.iter().find(|hook| hook.name() == name);
-        let hook = hook.ok_or_else(|| Refusal::NotConfigured {
-            command: name.into(),
-        })?;
-        let event = call.arguments.first().map(Argument::as_str);
-        Ok(Plan {
-            name: name.into(),
-            argv: hook.command.run.clone(),
-            stdin: Some(event.unwrap_or_default().to_owned().into()),
-            command: Arc::clone(&hook.command),
-        })
-    }
-
-    /// As whom, where and with what they run.
-    pub(super) fn set_conditions(&mut self, conditions: &ByTube) {
-        for hook in &mut self.hooks {
-            Arc::make_mut(&mut hook.command).conditions = conditions.clone();
-        }
     }
 }
 
 fn bit(what: What) -> u64 {
     1 << (what.number() & 63)
-}
-
-/// What a hook's task asks for.
-pub fn content(hook: &Hook, event: &str) -> Content {
-    Content::Call(Call {
-        command: CommandName::of_a_hook(hook.name()),
-        arguments: vec![Argument::Text(event.into())],
-        options: Vec::new(),
-    })
 }
 
 /// What a hook finds in its environment beside what all commands find: the event, by its members.
@@ -238,8 +197,7 @@ mod tests {
     use super::*;
 
     fn hook(what: What, of: Of) -> Hook {
-        let command = Arc::new(Command::new(vec!["./page".into(), "-v".into()]));
-        Hook { what, of, command }
+        Hook { what, of }
     }
 
     fn tube(name: &str) -> TubeName {
@@ -260,24 +218,41 @@ mod tests {
         );
         assert!(hooks.wants(What::Failed) && hooks.wants(What::Done));
         assert!(!hooks.wants(What::Put) && !hooks.wants(What::WorkerStart));
-        let tags: Vec<Tag> = ["urgent=very", "customer=8"].map(|tag| tag.parse().unwrap()).into();
+        let tags: Vec<Tag> = ["urgent=very", "customer=8"]
+            .map(|tag| tag.parse().unwrap())
+            .into();
         let names = |what, tube, command, tags: &[Tag]| -> Vec<String> {
-            let subject = Subject { tube, command, tags };
+            let subject = Subject {
+                tube,
+                command,
+                tags,
+            };
             hooks.of(what, &subject).map(Hook::name).collect()
         };
         assert_eq!(
             names(What::Failed, Some("mail"), Some("app:send"), &tags),
-            ["@on_failed", "@commands.app:*.on_failed", "@tubes.mail.on_failed"]
+            [
+                "@on_failed",
+                "@commands.app:*.on_failed",
+                "@tubes.mail.on_failed"
+            ]
         );
         assert_eq!(names(What::Failed, None, None, &[]), ["@on_failed"]);
-        assert_eq!(names(What::Failed, Some("x"), Some("app"), &tags), ["@on_failed"]);
-        assert_eq!(names(What::Done, None, None, &tags), ["@tags.urgent.on_done"]);
+        assert_eq!(
+            names(What::Failed, Some("x"), Some("app"), &tags),
+            ["@on_failed"]
+        );
+        assert_eq!(
+            names(What::Done, None, None, &tags),
+            ["@tags.urgent.on_done"]
+        );
         assert_eq!(names(What::Done, None, None, &[]), [""; 0]);
     }
 
     #[test]
     fn the_event_is_in_the_environment_by_its_members() {
-        let event = br#"{"number":7,"what":"failed","task":3,"reason":"no\u0000t","exit_code":null,"tags":["a","b=c"]}"#;
+        let event = br#"{"number":7,"what":"failed","task":3,"reason":"no\u0000t","exit_code":null,
+            "tags":["a","b=c"]}"#;
         let variables = variables(event);
         let get = |name: &str| {
             let found = variables.iter().find(|(known, _)| known == name);
@@ -293,17 +268,5 @@ mod tests {
         let cut = super::variables(long.as_bytes()).remove(0).1;
         assert_eq!(cut.len(), LONGEST);
         assert_eq!(super::variables(b"[1]"), []);
-    }
-
-    #[test]
-    fn nothing_of_a_row_is_in_a_hooks_argv_and_no_body_has_its_name() {
-        let hooks = Hooks::new(tube("hooks"), vec![hook(What::Failed, Of::All)]);
-        let Content::Call(call) = content(&hooks.all()[0], "{\"what\":\"failed\"}") else {
-            panic!("no call");
-        };
-        let plan = hooks.plan(&call).unwrap();
-        assert_eq!(plan.argv, ["./page", "-v"]);
-        assert_eq!(plan.stdin.as_deref(), Some(&b"{\"what\":\"failed\"}"[..]));
-        assert!("@on_failed".parse::<CommandName>().is_err());
     }
 }

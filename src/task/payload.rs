@@ -31,14 +31,13 @@ mod type_name;
 pub use about::About;
 pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};
 pub use described::{Described, Mapping, Source};
-pub use name::{CommandName, OptionName};
+pub use name::{CommandName, HOOK, OptionName};
 pub use read::read;
 pub use refusal::{NotNative, Place, Refusal};
 pub use rules::{BadName, MAX_NAME_LEN};
 pub use type_name::{BadTypeName, TypeName};
 
 use excerpt::excerpt;
-use super::hooks;
 use json::{is_number, quoted};
 use read::{not_json, without_duplicates, without_nul};
 
@@ -124,7 +123,7 @@ impl Call {
             |key, text| json::value(text).map_err(|error| not_json(Place::Member(key), &error));
         Ok(Self {
             // Only what we have made ourselves is in a row by such a name: no body is read as one.
-            command: match hooks::is_hook(command) {
+            command: match CommandName::is_a_hook(command) {
                 true => CommandName::of_a_hook(command.into()),
                 false => command.parse()?,
             },

@@ -32,6 +32,7 @@ use crate::task::conditions::Conditions;
 use crate::task::hooks;
 use crate::task::id::AttemptId;
 use crate::task::output::Captured;
+use crate::task::payload::CommandName;
 use crate::task::report::{Progress, Reader, Reported};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -124,11 +125,15 @@ pub fn start(
             own.push((BACKFILLED_VARIABLE, &1));
         }
     }
-    let event = match hooks::is_hook(&plan.name) {
+    let event = match CommandName::is_a_hook(&plan.name) {
         true => hooks::variables(plan.stdin.as_deref().unwrap_or_default()),
         false => Vec::new(),
     };
-    own.extend(event.iter().map(|(name, value)| (name.as_str(), value as &dyn Display)));
+    own.extend(
+        event
+            .iter()
+            .map(|(name, value)| (name.as_str(), value as &dyn Display)),
+    );
     let user = conditions.identity.as_ref().map(|identity| identity.user);
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {

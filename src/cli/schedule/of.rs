@@ -1,8 +1,8 @@
 //! The store that schedules are of.
 
 use crate::api::Queue;
-use crate::cli::configured;
 use crate::cli::Failure;
+use crate::cli::configured;
 use crate::config::Config;
 use crate::connect;
 

@@ -35,7 +35,9 @@ pub(super) fn joined(tables: &Tables, event: &EventRow) -> EventRow {
 pub(super) fn passes(filter: &EventFilter, event: &EventRow) -> bool {
     let detail = event.detail.as_deref().map(serde_json::from_str);
     let detail: Option<serde_json::Value> = detail.and_then(Result::ok);
-    let written = detail.as_ref().and_then(|detail| detail.get("tube")?.as_str());
+    let written = detail
+        .as_ref()
+        .and_then(|detail| detail.get("tube")?.as_str());
     let tube = event.tube.as_deref().or(written);
     (filter.what.is_empty() || filter.what.iter().any(|what| what.number() == event.what))
         && filter.tube.as_deref().is_none_or(|name| tube == Some(name))

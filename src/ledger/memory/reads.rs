@@ -12,8 +12,8 @@ use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, EventFilter, EventRow, FireRow, Held, Listed, Newest, Of, Reads, Running,
-    ScheduleRow, Scheduled, Tally, Wants, Wish,
+    self, Backlog, Each, EachPicked, Ends, EventFilter, EventRow, FireRow, Held, Listed, Newest,
+    Of, Reads, Running, ScheduleRow, Scheduled, Tally, Wants, Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -449,7 +449,9 @@ impl Reads for Transaction<'_> {
             tables.events().first_key_value(),
             tables.events().last_key_value(),
         );
-        Ok(first.zip(last).map(|((first, _), (last, _))| (*first, *last)))
+        Ok(first
+            .zip(last)
+            .map(|((first, _), (last, _))| (*first, *last)))
     }
 
     fn oldest_events(&self, limit: u32) -> Result<Vec<(i64, Millis)>, Failed> {

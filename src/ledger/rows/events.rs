@@ -99,7 +99,7 @@ pub struct EventFilter {
 
 impl Told {
     /// By nobody yet.
-    pub(in crate::ledger) fn of(keeps_jobs_of: Option<Uuid>) -> Told {
+    pub fn of(keeps_jobs_of: Option<Uuid>) -> Told {
         Told {
             keeps_jobs_of,
             ..Told::default()
@@ -110,9 +110,10 @@ impl Told {
 /// Who is told of what happens in the transactions of a ledger.
 #[derive(Debug, Default)]
 pub struct Told {
-    pub(in crate::ledger) telling: Arc<Telling>,
+    /// What of.
+    pub telling: Arc<Telling>,
     /// The store that the jobs of hooks point to, if they are put with their tasks.
-    pub(in crate::ledger) keeps_jobs_of: Option<Uuid>,
+    pub keeps_jobs_of: Option<Uuid>,
     /// The puts of hooks that were made, for whoever puts their jobs.
-    pub(in crate::ledger) fired: RefCell<Vec<BegunPut>>,
+    pub fired: RefCell<Vec<BegunPut>>,
 }

@@ -73,7 +73,9 @@ pub(super) fn of_task(
     );
     Ok(look
         .prepare_cached(&sql)?
-        .query_row(params![task, attempt], |row| of(row, 0, EventRow::default()))
+        .query_row(params![task, attempt], |row| {
+            of(row, 0, EventRow::default())
+        })
         .optional()?)
 }
 

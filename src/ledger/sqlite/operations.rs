@@ -5,8 +5,8 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, events, filter, keys, minutes, puts, read, recover, reports, schedules,
-    tags, tasks, workers,
+    Connected, attempts, cleanup, events, filter, keys, minutes, puts, read, recover, reports,
+    schedules, tags, tasks, workers,
 };
 use crate::broker::JobId;
 use crate::ledger::error::Failed;

@@ -10,10 +10,15 @@ use tokio::time::sleep;
 use super::error::Error;
 use super::json::rfc3339;
 use super::queue::Queue;
+#[cfg(feature = "cli")]
 use crate::clock::now;
 use crate::ledger::events::{EventFilter, EventRow};
+#[cfg(feature = "cli")]
+use crate::ledger::{Ledger, pace::PAUSE};
 use crate::ledger::{Millis, Stamp};
 use crate::task::event::What;
+#[cfg(feature = "cli")]
+use crate::task::hooks::Keeping;
 use crate::task::id::TaskId;
 use crate::tube::TubeName;
 
@@ -86,6 +91,17 @@ impl From<EventRow> for Event {
         };
         let (uuid, tube, command) = (take("uuid"), take("tube"), take("command"));
         let (worker, reason) = (take("worker"), take("reason"));
+        // How it ended is what the rows say now, and was not known before.
+        let row = match What::from_number(row.what).is_none_or(What::is_an_end) {
+            true => row,
+            false => EventRow {
+                outcome: None,
+                exit_code: None,
+                signal: None,
+                reason: None,
+                ..row
+            },
+        };
         let is_empty = |detail: &Value| detail.as_object().is_some_and(serde_json::Map::is_empty);
         Event {
             number: row.number,
@@ -220,6 +236,16 @@ impl Queue {
             stamp: None,
             unchanged: 0,
         }
+    }
+
+    /// Deletes events that are not to be kept any more, a few at a time.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn forget_events(&self, keeping: Keeping) -> Result<(), Error> {
+        let forget = move |db: &mut Ledger| db.forget_events(keeping, now());
+        while self.store().call(forget).await? > 0 {
+            sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Records that something has happened that is no task's.

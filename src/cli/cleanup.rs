@@ -72,7 +72,13 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
         cleanup = cleanup.compact();
     }
     let cleaned = match configured::existing_queue(config)? {
-        Some(queue) => block_on(async { Ok(queue.cleanup(&cleanup).await?) })?,
+        Some(queue) => block_on(async {
+            let cleaned = queue.cleanup(&cleanup).await?;
+            if !flags.dry_run {
+                queue.forget_events(config.events).await?;
+            }
+            Ok(cleaned)
+        })?,
         None => Cleaned::default(),
     };
     for why in &cleaned.kept {

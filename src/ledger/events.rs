@@ -136,7 +136,9 @@ fn fire(
         command: event.command.as_deref(),
         tags: &tags,
     };
-    if subject.command.is_some_and(CommandName::is_a_hook) {
+    // Nor of the workers that run hooks: each of them would be a reason for the next.
+    let is_of_the_hooks_workers = about.task.is_none() && subject.tube == Some(tube.as_str());
+    if subject.command.is_some_and(CommandName::is_a_hook) || is_of_the_hooks_workers {
         return Ok(());
     }
     let mut text = None;

@@ -130,6 +130,31 @@ impl What {
             .or_else(|| alias().map(|(_, what)| *what))
     }
 
+    /// It is the end of an attempt, or of a task.
+    pub fn is_an_end(self) -> bool {
+        match self {
+            What::Retried
+            | What::Deferred
+            | What::Done
+            | What::Failed
+            | What::Cancelled
+            | What::Interrupted
+            | What::Lost => true,
+            What::Put
+            | What::Started
+            | What::Withdrawn
+            | What::Regenerated
+            | What::Deleted
+            | What::Fired
+            | What::CleanedUp
+            | What::WorkerStart
+            | What::WorkerFinished
+            | What::WorkerKilled
+            | What::Paused
+            | What::Resumed => false,
+        }
+    }
+
     /// It is about one task.
     pub fn is_of_a_task(self) -> bool {
         match self {

@@ -19,6 +19,7 @@ mod ends;
 mod everything;
 mod faults;
 mod hand;
+mod hooks;
 mod hostile;
 mod journal;
 mod kills;

@@ -344,7 +344,10 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
             Some(_) | None => &given.run,
         };
         let cleanup = given.cleanup.as_ref().map(|cleanup| (".cleanup", cleanup));
-        for (key, argv) in iter::once((".run", run)).chain(cleanup) {
+        let before = given.before.as_ref().map(|before| (".before", before));
+        let after = given.after.as_ref().map(|after| (".after", after));
+        let others = cleanup.into_iter().chain(before).chain(after);
+        for (key, argv) in iter::once((".run", run)).chain(others) {
             may_be_started(argv).map_err(|why| wrong(at(key), why.into()))?;
         }
         for (key, value) in [
@@ -386,6 +389,8 @@ fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command
     Command {
         run,
         cleanup: given.cleanup.clone(),
+        before: given.before.clone(),
+        after: given.after.clone(),
         timeout: given.timeout.map(|span| span.0),
         retry: Rules {
             max_attempts: given.max_attempts.unwrap_or(rules.max_attempts),

@@ -35,7 +35,7 @@ mod verify;
 mod whose;
 
 pub use announce::announce;
-pub use clean_up::clean_up;
+pub use clean_up::{clean_up, run_after};
 pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some, remove_foreign};
 pub use remains::{end_remains, end_what_is_left, look_for_remains};

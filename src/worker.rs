@@ -26,7 +26,7 @@ use crate::process::lack::Lack;
 use crate::process::leftover::Cleared;
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
-use crate::reconcile::{Memory, Standing, announce, clean_up, end_remains};
+use crate::reconcile::{Memory, Standing, announce, clean_up, end_remains, run_after};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::tube::TubeName;
@@ -244,7 +244,12 @@ impl Worker {
             tokio::select! {
                 biased;
                 word = self.control.word() => return self.heard(word),
-                () = ended(&mut self.run), if self.run.is_some() => return self.command_ended(false),
+                () = ended(&mut self.run), if self.run.is_some() => {
+                    match self.goes_on() {
+                        true => if let Some(event) = self.ready.pop_front() { return event },
+                        false => return self.command_ended(false),
+                    }
+                }
                 event = finished(&mut self.telling) => return event,
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
@@ -347,8 +352,10 @@ impl Worker {
                     Arc::clone(&self.questions.environment),
                 );
                 self.cleaning = Some(Box::pin(async move {
-                    clean_up(&cleanup, store, &environment).await;
-                    Event::CleanedUp
+                    if !cleanup.argv.is_empty() {
+                        clean_up(&cleanup, store, &environment).await;
+                    }
+                    Event::CleanedUp(run_after(&cleanup, store, &environment).await)
                 }));
             }
             Effect::Report(report) => self.control.report(report),
@@ -409,6 +416,28 @@ impl Worker {
             let ended = self.command_ended(true);
             self.ready.push_back(ended);
         }
+    }
+
+    /// What is run before the command has ended well, and the command is started. True if so.
+    fn goes_on(&mut self) -> bool {
+        if !self.run.as_ref().is_some_and(Run::is_to_go_on) {
+            return false;
+        }
+        let Some(run) = self.run.take() else {
+            return false;
+        };
+        let Questions {
+            tube,
+            store,
+            environment,
+            ..
+        } = &self.questions;
+        let notes = (self.notes.as_ref(), &self.spooling);
+        match run.go_on(tube, environment, store, notes) {
+            Ok(run) => self.run = Some(run),
+            Err(ended) => self.ready.push_back(Event::Ended(ended)),
+        }
+        true
     }
 
     fn command_ended(&mut self, quick: bool) -> Event {

@@ -243,6 +243,8 @@ pub struct Command {
     #[serde(default)]
     pub run: Vec<String>,
     pub cleanup: Option<Vec<String>>,
+    pub before: Option<Vec<String>>,
+    pub after: Option<Vec<String>>,
     pub timeout: Option<Span>,
     pub max_attempts: Option<u32>,
     pub max_lost: Option<u32>,

@@ -163,7 +163,9 @@ impl Writing<'_> {
         Ok(task.and_then(|task| {
             let plan = self.commands.plan(task.uuid, &task.tube, &task.content);
             let plan = plan.ok()?;
-            plan.cleanup(dead.id, dead.uuid, &task.tube, None)
+            let cleanup = plan.cleanup(dead.id, dead.uuid, &task.tube, None)?;
+            // What is run after each attempt is its own worker's to run.
+            (!cleanup.argv.is_empty()).then_some(cleanup)
         }))
     }
 

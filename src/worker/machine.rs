@@ -216,8 +216,8 @@ impl Machine {
                 }
                 other => self.phase = other,
             },
-            Event::CleanedUp => match self.phase.take() {
-                Phase::CleaningUp(finished) => self.known(finished, now, out),
+            Event::CleanedUp(printed) => match self.phase.take() {
+                Phase::CleaningUp(finished) => self.cleaned_up(finished, printed, now, out),
                 Phase::CleaningUpLost { claimant, dead } => {
                     self.is_gone_for_good(claimant, dead, true);
                 }

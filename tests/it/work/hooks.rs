@@ -65,12 +65,20 @@ fn a_hook_runs_with_its_event_and_fires_none(taskqueue: &Taskqueue, queue: &dyn 
     assert_eq!(told, ["done 2 t ok 0 --loud", "failed 1 t bad 3 --loud"]);
     let read = lines(&taskqueue.path("hooked.json"));
     let event: Value = serde_json::from_str(&read[0]).unwrap();
-    assert_eq!(event["uuid"], taskqueue.show(&event["task"].to_string())["uuid"]);
+    assert_eq!(
+        event["uuid"],
+        taskqueue.show(&event["task"].to_string())["uuid"]
+    );
     // The hook itself has failed, and that is no reason for another.
     assert_eq!(status(taskqueue, "3"), "failed");
     assert_eq!(number(taskqueue, HOOKS), 2);
-    let events = taskqueue.run(&["events", "--what", "task.failed", "--json"]).ok();
-    let failed: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = taskqueue
+        .run(&["events", "--what", "task.failed", "--json"])
+        .ok();
+    let failed: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let tasks: Vec<&Value> = failed.iter().map(|event| &event["task"]).collect();
     assert_eq!(tasks, [&json!(1), &json!(3)]);
     // And nobody else names it as a command.
@@ -107,7 +115,10 @@ fn a_hook_is_made_once_wherever_its_worker_dies(taskqueue: &Taskqueue, queue: &d
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait().code, Some(0));
     let told = lines(&taskqueue.path("hooked"));
-    let told: BTreeSet<&str> = told.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    let told: BTreeSet<&str> = told
+        .iter()
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
     assert_eq!(told.len(), 3);
     assert_eq!(lines(&taskqueue.path("hooked")).len(), 3);
 }
@@ -116,7 +127,9 @@ fn a_tender_has_workers_for_hooks(taskqueue: &Taskqueue, _: &dyn Queue) {
     configure(taskqueue, "");
     let tender = tend(taskqueue, 1);
     put(taskqueue, &["bad"]);
-    until("the hook has run", || !lines(&taskqueue.path("hooked")).is_empty());
+    until("the hook has run", || {
+        !lines(&taskqueue.path("hooked")).is_empty()
+    });
     let pools = taskqueue.run(&["status", "--json"]).json().to_string();
     assert!(pools.contains("\"hooks\""), "{pools}");
     tender.signal(Signal::TERM);
@@ -179,7 +192,10 @@ fn events_are_followed_and_each_is_told_once(taskqueue: &Taskqueue, _: &dyn Queu
     }
     for task in 1..=TASKS as i64 {
         for what in ["put", "started", "done"] {
-            let count = told.iter().filter(|told| **told == (what.to_owned(), task)).count();
+            let count = told
+                .iter()
+                .filter(|told| **told == (what.to_owned(), task))
+                .count();
             assert_eq!(count, 1, "{what} of task {task}");
         }
     }
@@ -191,7 +207,9 @@ fn events_are_followed_and_each_is_told_once(taskqueue: &Taskqueue, _: &dyn Queu
     assert_eq!(first["gap"]["since"], 3);
     assert_eq!(again.lines().count(), 51);
     // A number that nobody has had.
-    let ahead = taskqueue.run(&["events", "--since", "99999", "--json"]).ok();
+    let ahead = taskqueue
+        .run(&["events", "--since", "99999", "--json"])
+        .ok();
     let first: Value = serde_json::from_str(ahead.lines().next().unwrap()).unwrap();
     assert_eq!(first["gap"]["since"], 99_999);
     assert_eq!(ahead.lines().count(), 1);

@@ -38,6 +38,7 @@ mod retention;
 mod running;
 mod shutdown;
 mod sizing;
+mod steps;
 mod stops;
 mod strangers;
 mod suspended;

@@ -17,7 +17,7 @@ use crate::connect;
 use crate::control::{Refusal, place};
 use crate::fd;
 use crate::grace::TENDER_STUCK;
-use crate::ledger::Durability;
+use crate::ledger::{self, Durability};
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready};
 use crate::ownership;
 use crate::pool::{self, BadLimits, Limits, SHRINK_AFTER};
@@ -180,7 +180,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     let settings = Settings {
         pools: read.pools,
         store: config.store.beside().to_owned(),
-        existing: connect::opener(&config.store),
+        existing: existing(&config),
         grace: read.grace,
         broker: broker(&config),
         listener: broker(&config),
@@ -213,6 +213,15 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
         connect::fold(&store);
     }
     ended
+}
+
+/// The store, for those who open it when they need it, and who tell of what they do.
+fn existing(config: &Config) -> ledger::Open {
+    let (open, telling) = (
+        connect::opener(&config.store),
+        Arc::clone(config.commands.telling()),
+    );
+    Arc::new(move || Ok(open()?.map(|ledger| ledger.telling(&telling))))
 }
 
 /// What the tender is to do by the flags and the configuration.

@@ -151,3 +151,158 @@ fn read(key: &str) -> Result<What, String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::read;
+
+    #[test]
+    fn hooks_are_read_from_wherever_they_may_stand() {
+        let config = read(
+            r#"
+            [events]
+            keep = "1d"
+            most = 5
+            [hooks]
+            on_failed = ["./page", "--loud"]
+            "worker.start" = ["./note"]
+            timeout = "5s"
+            max_attempts = 7
+            [hooks.tags."customer=7"]
+            on_retried = ["./call"]
+            [commands.mail]
+            run = ["./mail"]
+            before = ["./up", "{command}"]
+            after = ["./down"]
+            [commands.mail.hooks]
+            on_done = ["./tell"]
+            [tubes.t.hooks]
+            "task.failed" = ["./t"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(
+            (config.events.keep.as_secs(), config.events.most),
+            (86_400, 5)
+        );
+        let telling = config.commands.telling();
+        assert!(telling.events);
+        let hooks: Vec<_> = config
+            .commands
+            .hooks()
+            .map(|(hook, command)| (hook.name(), hook.key(), command.run.join(" ")))
+            .collect();
+        let expected = [
+            ("@on_failed", "hooks.on_failed", "./page --loud"),
+            ("@on_worker_start", "hooks.on_worker_start", "./note"),
+            (
+                "@tags.customer=7.on_retried",
+                "hooks.tags.\"customer=7\".on_retried",
+                "./call",
+            ),
+            (
+                "@commands.mail.on_done",
+                "commands.\"mail\".hooks.on_done",
+                "./tell",
+            ),
+            ("@tubes.t.on_failed", "tubes.\"t\".hooks.on_failed", "./t"),
+        ];
+        let expected = expected.map(|(name, key, run)| (name.into(), key.into(), run.into()));
+        assert_eq!(hooks, expected);
+        let (_, command) = config.commands.hooks().next().unwrap();
+        assert_eq!(command.timeout, Some(Duration::from_secs(5)));
+        assert_eq!(command.retry.max_attempts, 7);
+        // Whoever tends what the file names has workers for them, when they are wanted.
+        let tube = &config.tubes[&"hooks".parse::<TubeName>().unwrap()];
+        assert_eq!(
+            (tube.mode, tube.max_workers),
+            (Some(Mode::Ondemand), Some(2))
+        );
+        let mail = config.commands.find("mail").unwrap();
+        assert_eq!(mail.before.as_deref().unwrap(), ["./up", "{command}"]);
+        assert_eq!(mail.after.as_deref().unwrap(), ["./down"]);
+    }
+
+    #[test]
+    fn without_hooks_there_is_no_tube_for_them_and_events_may_be_off() {
+        let config = read("[events]\nkeep = 0\n[hooks]\ntube = \"h\"\n").unwrap();
+        assert!(config.tubes.is_empty());
+        assert!(!config.commands.telling().events);
+        assert_eq!(config.commands.telling().hooks.tube, None);
+        assert!(read("").unwrap().commands.telling().events);
+    }
+
+    #[test]
+    fn what_is_wrong_with_them_is_named() {
+        let run = "[commands.a]\nrun = [\"a\"]\n";
+        for (text, key, why) in [
+            (
+                "[hooks]\non_faild = [\"a\"]",
+                "hooks.on_faild",
+                "is on_failed meant?",
+            ),
+            (
+                "[hooks]\nstarted = [\"a\"]",
+                "hooks.started",
+                "there are on_put",
+            ),
+            (
+                "[hooks]\n\"task.done\" = [\"a\"]",
+                "hooks.\"task.done\"",
+                "is no event",
+            ),
+            (
+                "[hooks]\non_done = []",
+                "hooks.on_done",
+                "no program is named",
+            ),
+            ("[hooks]\ntube = \"a b\"", "hooks.tube", ""),
+            ("[hooks]\ntimeout = 0", "hooks.timeout", "more than 0"),
+            (
+                "[hooks]\nmax_attempts = 0",
+                "hooks.max_attempts",
+                "at least 1",
+            ),
+            (
+                "[hooks]\non_failed = [\"a\"]\n\"task.failed\" = [\"b\"]",
+                "hooks.\"task.failed\"",
+                "by another name",
+            ),
+            (
+                "[hooks.tags.x]\non_worker_start = [\"a\"]",
+                "hooks.tags.\"x\".on_worker_start",
+                "is of no task",
+            ),
+            (
+                "[commands.a.hooks]\non_paused = [\"a\"]",
+                "commands.\"a\".hooks.on_paused",
+                "is of no task",
+            ),
+            (
+                "[tubes.t.hooks]\non_ = [\"a\"]",
+                "tubes.\"t\".hooks.on_",
+                "is no event",
+            ),
+            (
+                "[commands.b]\nrun = [\"b\"]\nafter = []",
+                "commands.\"b\".after",
+                "no program",
+            ),
+        ] {
+            let text = match text.starts_with("[commands.a") {
+                true => format!("{run}{text}"),
+                false => format!("{text}\n{run}"),
+            };
+            match read(&text) {
+                Err(Error::Value {
+                    key: found, reason, ..
+                }) => {
+                    assert_eq!(found, key, "{text}");
+                    assert!(reason.contains(why), "{text}: {reason}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}

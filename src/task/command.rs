@@ -411,6 +411,12 @@ impl Commands {
             .collect();
     }
 
+    /// What hooks run.
+    pub fn hooks(&self) -> impl Iterator<Item = (&Hook, &Command)> {
+        let all = self.telling.hooks.all().iter();
+        all.filter_map(|hook| Some((hook, self.hooks.get(&hook.name())?.as_ref())))
+    }
+
     /// What is told of what happens, and run for that.
     pub fn telling(&self) -> &Arc<Telling> {
         &self.telling

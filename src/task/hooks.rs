@@ -130,6 +130,19 @@ impl Hook {
     }
 }
 
+impl Hook {
+    /// Where it stands in the configuration, if that calls it so.
+    pub fn key(&self) -> String {
+        let key = self.what.as_str();
+        match &self.of {
+            Of::All => format!("hooks.on_{key}"),
+            Of::Command(pattern) => format!("commands.\"{pattern}\".hooks.on_{key}"),
+            Of::Tube(tube) => format!("tubes.\"{tube}\".hooks.on_{key}"),
+            Of::Tag(tag) => format!("hooks.tags.\"{tag}\".on_{key}"),
+        }
+    }
+}
+
 impl Hooks {
     /// These, whose tasks wait there.
     pub fn new(tube: TubeName, hooks: Vec<Hook>) -> Hooks {

@@ -85,7 +85,7 @@ pub struct Config {
     pub retention: Retention,
     /// How long events are kept.
     pub events: Keeping,
-    /// The tubes that the file names, and that of hooks, if there are any.
+    /// The tubes that the file names.
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
     pub commands: Commands,
@@ -126,13 +126,13 @@ impl Config {
             reason,
         };
         let mut commands = commands(&file, &wrong)?;
-        let mut tubes = tubes(&file, &mut commands, &wrong)?;
+        let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
         let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;
         let events = hooks::keeping(file.events);
-        let (telling, of_hooks) = hooks::telling(&file, &mut tubes, &wrong)?;
+        let (telling, of_hooks) = hooks::telling(&file, &wrong)?;
         commands.set_telling(telling, of_hooks);
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),

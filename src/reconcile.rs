@@ -330,6 +330,12 @@ impl Pass<'_> {
         for (task, times) in entered.often {
             often_interrupted(task, times);
         }
+        // Of hooks; those that cannot be put are there for the next pass.
+        if !entered.puts.is_empty()
+            && let Err(error) = announce(self.broker, self.store, &entered.puts).await
+        {
+            tracing::debug!(%error, "could not put the jobs of hooks");
+        }
         match entered.lost {
             None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),
             Some(AfterLoss::Unbegun) => return Ok(Some(task)),

@@ -12,7 +12,7 @@ use super::environment::{names, said_by};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
 use super::{Failure, began, guard, log, number};
-use crate::config::{Config, Mode, Protocol, Tube, duration};
+use crate::config::{Config, Mode, Protocol, Tube, duration, hooks};
 use crate::connect;
 use crate::control::{Refusal, place};
 use crate::fd;
@@ -231,8 +231,9 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
     let config = &*config;
     let tubes: Vec<TubeName> = match flags.use_tube.as_slice() {
         [] => config.tubes.keys().cloned().collect(),
-        named => with_hooks(named, config),
+        named => named.to_vec(),
     };
+    let tubes = with_hooks(tubes, config);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let has_program = |tube: &TubeName| {
         let file = config.tubes.get(tube);
@@ -258,7 +259,11 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         .collect::<Result<_, _>>()?;
     let ours = |tube: &TubeName| {
         let file = config.tubes.get(tube).cloned().unwrap_or_default();
-        foreign(flags, &file).is_none_or(|foreign| !foreign.reads_no_pointers())
+        let foreign = match is_added(tube, flags, config) {
+            true => None,
+            false => foreign(flags, &file),
+        };
+        foreign.is_none_or(|foreign| !foreign.reads_no_pointers())
     };
     Ok(Read {
         pools,
@@ -284,9 +289,18 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
     })
 }
 
-/// Tubes that were named, and that of hooks, unless somebody else tends that: whoever has tasks end has hooks run.
-fn with_hooks(named: &[TubeName], config: &Config) -> Vec<TubeName> {
-    let mut tubes = named.to_vec();
+/// Whether a tube is that of hooks, which nobody has named to the tender: what flags say is not of that.
+fn is_added(tube: &TubeName, flags: &Flags, config: &Config) -> bool {
+    let hooks = config.commands.telling().hooks.tube.as_ref();
+    hooks == Some(tube) && !flags.use_tube.contains(tube)
+}
+
+/// These tubes, if there are any, and that of hooks, unless somebody else tends that: whoever has tasks end has hooks
+/// run.
+fn with_hooks(mut tubes: Vec<TubeName>, config: &Config) -> Vec<TubeName> {
+    if tubes.is_empty() {
+        return tubes;
+    }
     let hooks = config.commands.telling().hooks.tube.as_ref();
     let is_tended = |tube: &TubeName| {
         let tended = ownership::tended(config.store.beside()).unwrap_or_default();
@@ -428,10 +442,12 @@ pub fn pool(
     global: &Global,
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
-    let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    // What flags say is of the tubes that somebody thought of.
-    let is_of_hooks = config.commands.telling().hooks.tube.as_ref() == Some(&tube)
-        && !flags.use_tube.contains(&tube);
+    let is_of_hooks = is_added(&tube, flags, config);
+    let file = match (config.tubes.get(&tube), is_of_hooks) {
+        (Some(file), _) => file.clone(),
+        (None, true) => hooks::on_demand(),
+        (None, false) => Tube::default(),
+    };
     let foreign = match is_of_hooks {
         true => Foreign::of(None, None, &file),
         false => foreign(flags, &file),

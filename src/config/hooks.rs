@@ -26,6 +26,15 @@ const ATTEMPTS: u32 = 3;
 /// As many hooks run at once, where nothing is said of their tube.
 const WORKERS: u32 = 2;
 
+/// What is said of the hooks' tube where nothing is said of it: its workers come when there is something to do.
+pub fn on_demand() -> Tube {
+    Tube {
+        mode: Some(Mode::Ondemand),
+        max_workers: Some(WORKERS),
+        ..Tube::default()
+    }
+}
+
 /// How long events are kept.
 pub(super) fn keeping(given: Events) -> Keeping {
     let usual = Keeping::default();
@@ -38,7 +47,6 @@ pub(super) fn keeping(given: Events) -> Keeping {
 /// What is told of what happens.
 pub(super) fn telling(
     file: &File,
-    tubes: &mut BTreeMap<TubeName, Tube>,
     wrong: &Wrong<'_>,
 ) -> Result<(Telling, BTreeMap<String, Command>), Error> {
     let given = &file.hooks;
@@ -106,14 +114,6 @@ pub(super) fn telling(
         let hook = Hook { what, of };
         commands.insert(hook.name(), command);
         hooks.push(hook);
-    }
-    if !hooks.is_empty() && !tubes.contains_key(&tube) {
-        let on_demand = Tube {
-            mode: Some(Mode::Ondemand),
-            max_workers: Some(WORKERS),
-            ..Tube::default()
-        };
-        tubes.insert(tube.clone(), on_demand);
     }
     let telling = Telling {
         events: keeping(file.events).is_on(),
@@ -213,12 +213,7 @@ mod tests {
         let (_, command) = config.commands.hooks().next().unwrap();
         assert_eq!(command.timeout, Some(Duration::from_secs(5)));
         assert_eq!(command.retry.max_attempts, 7);
-        // Whoever tends what the file names has workers for them, when they are wanted.
-        let tube = &config.tubes[&"hooks".parse::<TubeName>().unwrap()];
-        assert_eq!(
-            (tube.mode, tube.max_workers),
-            (Some(Mode::Ondemand), Some(2))
-        );
+        assert_eq!(telling.hooks.tube, "hooks".parse().ok());
         let mail = config.commands.find("mail").unwrap();
         assert_eq!(mail.before.as_deref().unwrap(), ["./up", "{command}"]);
         assert_eq!(mail.after.as_deref().unwrap(), ["./down"]);

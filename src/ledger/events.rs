@@ -91,7 +91,9 @@ pub(super) fn tell_more(
         })?,
         false => None,
     };
-    match told.telling.hooks.wants(what) {
+    // A store of an earlier version has no room for either.
+    let is_possible = number.is_some() || !told.telling.events;
+    match is_possible && told.telling.hooks.wants(what) {
         true => fire(rows, number, what, at, about, detail),
         false => Ok(()),
     }

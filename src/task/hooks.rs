@@ -193,7 +193,10 @@ pub fn variables(event: &[u8]) -> Vec<(String, String)> {
         }
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => Some(value.to_string()),
     };
-    let variables = members.iter().filter_map(|(name, value)| {
+    // Somebody may have edited what the task is given.
+    let is_plain = |name: &str| name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+    let members = members.iter().filter(|(name, _)| is_plain(name));
+    let variables = members.filter_map(|(name, value)| {
         let name = match name.as_str() {
             "what" => "TASKQUEUE_EVENT".to_owned(),
             name => format!("TASKQUEUE_EVENT_{}", name.to_ascii_uppercase()),
@@ -281,5 +284,6 @@ mod tests {
         let cut = super::variables(long.as_bytes()).remove(0).1;
         assert_eq!(cut.len(), LONGEST);
         assert_eq!(super::variables(b"[1]"), []);
+        assert_eq!(super::variables(br#"{"A=B":"c","X":"y"}"#), []);
     }
 }

@@ -509,11 +509,11 @@ pub fn a_hook_is_for_what_it_is_for_and_made_once(new: New) {
 
 pub fn no_body_names_a_hook(new: New) {
     let mut ledger = with_hooks(new, vec![(What::Done, Of::All)]);
-    for body in [
+    for (id, body) in (9..).zip([
         r#"{"taskqueue":1,"command":"@on_done","arguments":["{\"what\":\"done\"}"]}"#,
         r#"{"taskqueue":1,"uuid":"018f9c0e-7b1a-7def-8000-0123456789ab","command":"@on_done"}"#,
-    ] {
-        let mut job = job_ref(9, TaskRef::Nameless(foreign(body)));
+    ]) {
+        let mut job = job_ref(id, TaskRef::Nameless(foreign(body)));
         job.tube = tube("hooks");
         let claim = ledger.claim(&job);
         assert!(matches!(claim, Claim::Refused { .. }), "{claim:?}");

@@ -19,6 +19,7 @@ on_both!(
     a_tender_has_workers_for_hooks,
     events_are_followed_and_each_is_told_once,
     what_is_called_off_or_put_by_hand_has_its_hooks,
+    what_a_reconciliation_gives_up_has_its_hook,
 );
 
 const WORKER: [&str; 5] = ["worker", "--use-tube", "t", "--log", "error"];
@@ -146,6 +147,25 @@ fn what_is_called_off_or_put_by_hand_has_its_hooks(taskqueue: &Taskqueue, queue:
     taskqueue.work("hooks", 2);
     let told = lines(&taskqueue.path("hooked"));
     assert_eq!(told, ["put 1 t ok --loud", "cancelled 1 t ok --loud"]);
+}
+
+fn what_a_reconciliation_gives_up_has_its_hook(taskqueue: &Taskqueue, queue: &dyn Queue) {
+    configure(taskqueue, "[tubes.t]\nmax_lost = 1");
+    put(taskqueue, &["bad"]);
+    let mut command = taskqueue.command(&WORKER);
+    command.env(VARIABLE, format!("{:?}", Point::CommandStarted));
+    let died = Running::start(command).wait();
+    assert_eq!(died.code, None, "{died:?}");
+    let ran = taskqueue.run(&["reconcile"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(status(taskqueue, "1"), "failed");
+    assert_eq!((number(taskqueue, HOOKS), jobs(queue, "hooks")), (1, 1));
+    let events = taskqueue.run(&["events", "--id", "1", "--json"]).ok();
+    let told: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["what"].clone())
+        .collect();
+    assert_eq!(told, ["put", "started", "failed"]);
 }
 
 /// The numbers of the events that somebody who follows has printed by then.

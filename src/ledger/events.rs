@@ -82,21 +82,26 @@ pub(super) fn tell_more(
 ) -> Result<(), Failed> {
     let told = rows.told();
     let text = detail.map(Value::to_string);
-    let number = match told.telling.events {
-        true => rows.add_event(&NewEvent {
+    if told.telling.events {
+        rows.add_event(&NewEvent {
             what,
             at,
             about,
             detail: text.as_deref(),
-        })?,
+        })?;
+    }
+    if !told.telling.hooks.wants(what) {
+        return Ok(());
+    }
+    let number = match told.telling.events {
+        true => rows.last_event()?,
         false => None,
     };
     // A store of an earlier version has no room for either.
-    let is_possible = number.is_some() || !told.telling.events;
-    match is_possible && told.telling.hooks.wants(what) {
-        true => fire(rows, number, what, at, about, detail),
-        false => Ok(()),
+    if told.telling.events && number.is_none() {
+        return Ok(());
     }
+    fire(rows, number, what, at, about, detail)
 }
 
 /// Makes the tasks of the hooks that are for an event. Of what happens to a hook there is none.

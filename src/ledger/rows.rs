@@ -425,8 +425,11 @@ pub trait Rows: Reads {
     /// Who is told of what happens.
     fn told(&self) -> &Told;
 
-    /// Records what has happened, with a number greater than all before; `None` if these rows cannot.
-    fn add_event(&self, event: &NewEvent<'_>) -> Result<Option<i64>, Failed>;
+    /// Records what has happened, with a number greater than all before, by the end of the transaction at the latest.
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed>;
+
+    /// The number of the event that was added last in this transaction; `None` if these rows keep none.
+    fn last_event(&self) -> Result<Option<i64>, Failed>;
 
     /// Deletes the events up to a number. How many.
     fn forget_events(&self, up_to: i64) -> Result<u64, Failed>;

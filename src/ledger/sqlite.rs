@@ -114,7 +114,13 @@ struct Sqlite {
 }
 
 /// The rows, as one transaction sees them, and who is told of what happens in it.
-struct Connected<'a>(&'a Connection, &'a Told);
+struct Connected<'a>(&'a Connection, &'a Told, events::Pending);
+
+impl Connected<'_> {
+    fn of<'a>(connection: &'a Connection, told: &'a Told) -> Connected<'a> {
+        Connected(connection, told, events::Pending::default())
+    }
+}
 
 impl Backend for Sqlite {
     fn id(&self) -> Uuid {
@@ -142,7 +148,9 @@ impl Backend for Sqlite {
         let mut why = None;
         let mut run = || {
             database.change_surviving(durability.into(), |connection, _| {
-                change(&Connected(connection, told)).map_err(|failed| stopped(&mut why, failed))
+                let rows = Connected::of(connection, told);
+                let changed = change(&rows).and_then(|()| rows.2.write(connection));
+                changed.map_err(|failed| stopped(&mut why, failed))
             })
         };
         let changed = match patience {
@@ -156,7 +164,8 @@ impl Backend for Sqlite {
         let mut why = None;
         let mut run = || {
             self.database.look(|connection, _| {
-                look(&Connected(connection, &self.told)).map_err(|failed| stopped(&mut why, failed))
+                look(&Connected::of(connection, &self.told))
+                    .map_err(|failed| stopped(&mut why, failed))
             })
         };
         let looked = match patience {

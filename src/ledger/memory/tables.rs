@@ -257,11 +257,10 @@ impl Tables {
     }
 
     /// With a number greater than all others'.
-    pub fn add_event(&mut self, event: EventRow) -> i64 {
+    pub fn add_event(&mut self, event: EventRow) {
         let newest = self.events().last_key_value();
         let number = newest.map_or(1, |(number, _)| number.saturating_add(1));
         self.events.put(number, Some(EventRow { number, ..event }));
-        number
     }
 
     pub fn forget_events(&mut self, up_to: i64) -> u64 {

@@ -664,7 +664,7 @@ impl Rows for Transaction<'_> {
         self.1
     }
 
-    fn add_event(&self, event: &NewEvent<'_>) -> Result<Option<i64>, Failed> {
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed> {
         let row = EventRow {
             at: event.at,
             what: event.what.number(),
@@ -673,7 +673,13 @@ impl Rows for Transaction<'_> {
             detail: event.detail.map(str::to_owned),
             ..EventRow::default()
         };
-        Ok(Some(self.0.borrow_mut().add_event(row)))
+        self.0.borrow_mut().add_event(row);
+        Ok(())
+    }
+
+    fn last_event(&self) -> Result<Option<i64>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.events().last_key_value().map(|(number, _)| *number))
     }
 
     fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {

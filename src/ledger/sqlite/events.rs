@@ -1,16 +1,33 @@
 //! What has happened, in rows.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::cell::RefCell;
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
 use super::columns::text;
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{EventFilter, EventRow, NewEvent};
+use crate::ledger::rows::{About, EventFilter, EventRow, NewEvent};
 use crate::task::Millis;
 use crate::task::event::What;
 use crate::task::id::TaskId;
 
-const INSERT: &str =
-    "INSERT INTO events (at, what, task, attempt, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+macro_rules! insert_into {
+    () => {
+        "INSERT INTO events (at, what, task, attempt, detail) VALUES "
+    };
+}
+
+macro_rules! row {
+    () => {
+        "(?, ?, ?, ?, ?)"
+    };
+}
+
+macro_rules! more {
+    () => {
+        ", (?, ?, ?, ?, ?)"
+    };
+}
 
 /// Whether the store is of a version that keeps events.
 fn are_kept(connection: &Connection) -> Result<bool, Failed> {
@@ -19,25 +36,96 @@ fn are_kept(connection: &Connection) -> Result<bool, Failed> {
         .exists([])?)
 }
 
-pub(super) fn add(change: &Connection, event: &NewEvent<'_>) -> Result<Option<i64>, Failed> {
-    let mut insert = match change.prepare_cached(INSERT) {
+/// So many are written by one statement, where there are so many: what one costs is mostly to begin and to end it.
+const SIZES: [usize; 4] = [8, 4, 2, 1];
+
+/// What has happened in a transaction, and is not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending(RefCell<Vec<Event>>);
+
+#[derive(Debug)]
+struct Event {
+    at: Millis,
+    what: i64,
+    about: About,
+    detail: Option<String>,
+}
+
+impl Pending {
+    pub fn add(&self, event: &NewEvent<'_>) {
+        self.0.borrow_mut().push(Event {
+            at: event.at,
+            what: event.what.number(),
+            about: event.about,
+            detail: event.detail.map(str::to_owned),
+        });
+    }
+
+    /// It has not happened.
+    pub fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// Writes all of it, in its order.
+    pub fn write(&self, change: &Connection) -> Result<(), Failed> {
+        let events = self.0.take();
+        let mut left = events.as_slice();
+        for size in SIZES {
+            while let Some((some, rest)) = left.split_at_checked(size) {
+                if !insert(change, some)? {
+                    return Ok(());
+                }
+                left = rest;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// False where the store is of an earlier version, whose workers live: that keeps none.
+fn insert(change: &Connection, events: &[Event]) -> Result<bool, Failed> {
+    let sql = match events.len() {
+        8 => concat!(
+            insert_into!(),
+            row!(),
+            more!(),
+            more!(),
+            more!(),
+            more!(),
+            more!(),
+            more!(),
+            more!()
+        ),
+        4 => concat!(insert_into!(), row!(), more!(), more!(), more!()),
+        2 => concat!(insert_into!(), row!(), more!()),
+        _ => concat!(insert_into!(), row!()),
+    };
+    let mut insert = match change.prepare_cached(sql) {
         Ok(insert) => insert,
         Err(error) => {
             return match are_kept(change)? {
                 true => Err(error.into()),
-                // A store of an earlier version, whose workers live.
-                false => Ok(None),
+                false => Ok(false),
             };
         }
     };
-    insert.execute(params![
-        event.at,
-        event.what.number(),
-        event.about.task,
-        event.about.attempt,
-        event.detail,
-    ])?;
-    Ok(Some(change.last_insert_rowid()))
+    let values = events.iter().flat_map(|event| {
+        let values: [&dyn ToSql; 5] = [
+            &event.at,
+            &event.what,
+            &event.about.task,
+            &event.about.attempt,
+            &event.detail,
+        ];
+        values
+    });
+    insert.execute(params_from_iter(values))?;
+    Ok(true)
+}
+
+/// The number of the event that was written last.
+pub(super) fn last(change: &Connection) -> Result<Option<i64>, Failed> {
+    Ok(kept(change)?.map(|(_, newest)| newest))
 }
 
 /// What rows say of a task and an attempt.

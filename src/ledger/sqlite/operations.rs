@@ -255,7 +255,13 @@ impl Reads for Connected<'_> {
 
 impl Rows for Connected<'_> {
     fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed> {
-        sqlite::part(self.0, part)
+        // What happened before it is not undone with it.
+        self.2.write(self.0)?;
+        let done = sqlite::part(self.0, part);
+        if done.is_err() {
+            self.2.forget();
+        }
+        done
     }
 
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
@@ -487,8 +493,14 @@ impl Rows for Connected<'_> {
         self.1
     }
 
-    fn add_event(&self, event: &NewEvent<'_>) -> Result<Option<i64>, Failed> {
-        events::add(self.0, event)
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed> {
+        self.2.add(event);
+        Ok(())
+    }
+
+    fn last_event(&self) -> Result<Option<i64>, Failed> {
+        self.2.write(self.0)?;
+        events::last(self.0)
     }
 
     fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {

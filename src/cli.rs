@@ -24,6 +24,7 @@ mod delete;
 mod demo;
 mod edit;
 mod environment;
+mod events;
 mod example;
 mod explain;
 mod failure;
@@ -114,6 +115,8 @@ enum Command {
     Show(show::Flags),
     /// Print what a task's command prints, also while it runs
     Logs(logs::Flags),
+    /// Tell what has happened, and what happens
+    Events(events::Flags),
     /// Say why a task does not run, or no more
     Why(why::Flags),
     /// Wait until tasks have ended
@@ -284,6 +287,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::List(flags) => list::run(&flags, &load()?),
         Command::Show(flags) => return show::run(flags, &load()?),
         Command::Logs(flags) => logs::run(&flags, &load()?),
+        Command::Events(flags) => events::run(&flags, &load()?),
         Command::Why(flags) => return why::run(&flags, &load()?),
         Command::Wait(flags) => return wait::run(&flags, &load()?),
         Command::Cancel(flags) => return cancel::run(flags, &load()?),

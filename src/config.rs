@@ -12,10 +12,12 @@ use crate::clock::now;
 use crate::process::folder;
 use crate::schedule::spec::Spec;
 use crate::task::command::{Command, Commands, Options};
+use crate::task::hooks::Keeping;
 use crate::task::refused::Keep;
 use crate::task::retention::Retention;
 use crate::tube::TubeName;
 
+mod argv;
 mod attempts;
 mod conditions;
 pub mod duration;
@@ -23,6 +25,7 @@ mod error;
 mod every;
 mod file;
 mod given;
+pub mod hooks;
 mod limits;
 mod lines;
 mod listed;
@@ -43,6 +46,7 @@ pub use lines::line_of;
 pub use producer::EXAMPLE_COMMAND;
 pub use written::Written;
 
+use argv::may_be_started;
 use error::Wrong;
 use file::File;
 use given::Given;
@@ -80,6 +84,8 @@ pub struct Config {
     pub withheld: Vec<String>,
     /// How long tasks stay recorded once they have ended.
     pub retention: Retention,
+    /// How long events are kept.
+    pub events: Keeping,
     /// The tubes that the file names.
     pub tubes: BTreeMap<TubeName, Tube>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
@@ -127,6 +133,9 @@ impl Config {
         let levels = levels(&file, &at, &wrong)?;
         let schedules = schedules::schedules(&file, &commands, now(), &wrong)?;
         let retention = retention(file.retention, &wrong)?;
+        let events = hooks::keeping(file.events);
+        let (telling, of_hooks) = hooks::telling(&file, &wrong)?;
+        commands.set_telling(telling, of_hooks);
         let broker = match (&overrides.broker, &file.broker) {
             (Some(broker), _) => broker.clone(),
             (None, Some(text)) => text
@@ -155,6 +164,7 @@ impl Config {
             grace_period: file.grace_period.map_or(GRACE_PERIOD, |span| span.0),
             withheld: file.withhold_environment,
             retention,
+            events,
             tubes,
             commands,
             levels,
@@ -343,7 +353,10 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
             Some(_) | None => &given.run,
         };
         let cleanup = given.cleanup.as_ref().map(|cleanup| (".cleanup", cleanup));
-        for (key, argv) in iter::once((".run", run)).chain(cleanup) {
+        let before = given.before.as_ref().map(|before| (".before", before));
+        let after = given.after.as_ref().map(|after| (".after", after));
+        let others = cleanup.into_iter().chain(before).chain(after);
+        for (key, argv) in iter::once((".run", run)).chain(others) {
             may_be_started(argv).map_err(|why| wrong(at(key), why.into()))?;
         }
         let own = attempts::attempts!(given);
@@ -365,27 +378,11 @@ fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     Ok(commands)
 }
 
-/// Whether a program and its arguments can be that, or what is wrong with them.
-fn may_be_started(argv: &[String]) -> Result<(), &'static str> {
-    match argv.first().map(String::as_str) {
-        None | Some("") => {
-            return Err(
-                "no program is named; write one and its arguments, such as [\"/usr/bin/send\", \"-v\"]",
-            );
-        }
-        // Or the body would choose the program.
-        Some("{command}") => return Err("the program itself must be named"),
-        Some(_) => {}
-    }
-    match argv.iter().any(|element| element.contains('\0')) {
-        true => Err("an element has a NUL in it"),
-        false => Ok(()),
-    }
-}
-
 fn command(given: &file::Command, run: Vec<String>, options: Options) -> Command {
     Command {
         cleanup: given.cleanup.clone(),
+        before: given.before.clone(),
+        after: given.after.clone(),
         body_on_stdin: given.stdin == Some(file::Stdin::Body),
         dash_arguments: given.dash_arguments,
         options,

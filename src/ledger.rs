@@ -35,6 +35,7 @@ pub mod edit;
 mod enter;
 mod entry;
 mod error;
+pub mod events;
 pub mod filter;
 mod limited;
 pub mod limits;
@@ -171,11 +172,23 @@ impl Ledger {
         mut change: impl FnMut(&dyn Rows) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         let mut done = None;
-        self.backend
-            .change(durability, self.patience, &mut |rows| {
-                done = Some(change(rows)?);
-                Ok(())
-            })?;
+        let before = self.backend.told().fired.get_mut().len();
+        let changed = self.backend.change(durability, self.patience, &mut |rows| {
+            // What is run more than once counts once.
+            rows.told().fired.borrow_mut().truncate(before);
+            done = Some(change(rows)?);
+            Ok(())
+        });
+        let told = self.backend.told();
+        let fired = told.fired.get_mut();
+        if changed.is_err() {
+            fired.truncate(before);
+        }
+        if fired.len() > before && told.keeps_jobs_of.is_some() {
+            fired.truncate(before);
+            self.backend.ring();
+        }
+        changed?;
         // The backend said that it was run.
         done.ok_or_else(Error::closed)
     }

@@ -36,7 +36,7 @@ mod verify;
 mod whose;
 
 pub use announce::announce;
-pub use clean_up::clean_up;
+pub use clean_up::{clean_up, run_after};
 pub use old::{Asking, Kept};
 pub use refused::{gone_or_buried, keep_some, remove_foreign};
 pub use remains::{end_remains, end_what_is_left, look_for_remains};
@@ -346,6 +346,12 @@ impl Pass<'_> {
         let entered = self.enter(losing, &me).await?;
         for (task, times) in entered.often {
             often_interrupted(task, times);
+        }
+        // Of hooks; those that cannot be put are there for the next pass.
+        if !entered.puts.is_empty()
+            && let Err(error) = announce(self.broker, self.store, &entered.puts).await
+        {
+            tracing::debug!(%error, "could not put the jobs of hooks");
         }
         match entered.lost {
             None | Some(AfterLoss::NotOurs | AfterLoss::Done) => return Ok(None),

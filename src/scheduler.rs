@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::broker::Broker;
 use crate::clock::now;
 use crate::crash::{self, Point};
+use crate::ledger::announce::Again;
 use crate::ledger::put::NewTask;
 use crate::ledger::schedules::{FireRow, Made, Move, Moved, NewSchedule, ScheduleRow, SeenAt};
 use crate::ledger::{self, Millis, Stamp, Store};
@@ -26,6 +27,7 @@ use crate::reconcile::{OpenLedger, announce, opened};
 use crate::schedule::decide::{Decision, Last, Standing, Step};
 use crate::schedule::spec::{Rules, Spec, Template, Timing};
 use crate::service::Service;
+use crate::task::hooks::Telling;
 use crate::zone::Zone;
 
 /// Somebody else may have made a schedule, or changed one, and so may the clock have been set.
@@ -44,6 +46,8 @@ pub struct Written {
     pub source: Option<String>,
     /// Its schedules, by their names.
     pub schedules: Vec<(String, Spec)>,
+    /// What is told of what comes of them.
+    pub telling: Arc<Telling>,
 }
 
 /// Everything that it needs: a session and a connection that are used for nothing else.
@@ -411,8 +415,13 @@ impl Scheduler {
             crash::here(Point::FireDecided);
         }
         let of = name.to_owned();
-        let moved = store
-            .call(move |db| db.move_schedule(&of, seen, &step, now))
+        let telling = Arc::clone(&self.written.borrow().telling);
+        let (moved, fired) = store
+            .call(move |db| {
+                db.tell_by(&telling);
+                let moved = db.move_schedule(&of, seen, &step, now)?;
+                Ok((moved, db.take_fired()))
+            })
             .await?;
         match moved {
             Moved::Made(again) => {
@@ -422,7 +431,8 @@ impl Scheduler {
                     task = again.put.task.0,
                     "schedule made a task"
                 );
-                if let Err(error) = announce(self.broker.as_mut(), store, &[again]).await {
+                let all: Vec<Again> = [again].into_iter().chain(fired).collect();
+                if let Err(error) = announce(self.broker.as_mut(), store, &all).await {
                     // Recorded it is, and its job is put when the broker is back.
                     tracing::warn!(schedule = name, %error, "could not put the job of a schedule's task");
                 }

@@ -26,7 +26,7 @@ use crate::process::lack::Lack;
 use crate::process::leftover::Cleared;
 use crate::process::orphans::{self, Reaper};
 use crate::process::sink::Sink;
-use crate::reconcile::{Memory, Standing, clean_up, end_remains};
+use crate::reconcile::{Memory, Standing, announce, clean_up, end_remains, run_after};
 use crate::task::command::Commands;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::tube::TubeName;
@@ -83,16 +83,21 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     } = &settings;
     // A worker that has no room for a command is of no use, and takes others' room.
     store.keep_room()?;
-    let introduced = identity.clone();
-    let Registered { me, alive } = store
-        .soon(move |db| db.register(&introduced, clock::now()))
+    let (introduced, telling) = (identity.clone(), Arc::clone(settings.commands.telling()));
+    let (Registered { me, alive }, fired) = store
+        .soon(move |db| {
+            db.tell_by(&telling);
+            let registered = db.introduce(&introduced, clock::now())?;
+            Ok((registered, db.take_fired()))
+        })
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::debug!(worker = identity.name, tube = %settings.tube, "can be found in the store");
     let reaper = Reaper::new().map_err(|error| {
         ledger::Error::trouble(format!("cannot listen to the ends of children: {error}"))
     })?;
-    let worker = Worker::new(settings, me, reaper);
+    let mut worker = Worker::new(settings, me, reaper);
+    worker.machine.is_to_put(fired);
     let worked = worker.work().await;
     drop(alive);
     worked
@@ -103,6 +108,7 @@ type UnderWay<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 struct Worker {
     me: Me,
+    identity: NewWorker,
     name: String,
     control: Control,
     is_awaited: Box<dyn Fn(Pid) -> bool + Send + Sync>,
@@ -167,7 +173,8 @@ impl Worker {
         let spooling = Spooling::of(&store, me.id);
         Worker {
             me,
-            name: identity.name,
+            name: identity.name.clone(),
+            identity,
             machine: Machine::new(rules, Arc::clone(&commands), now(control.start())),
             questions: Questions {
                 session: Arc::new(Mutex::new(session)),
@@ -242,7 +249,12 @@ impl Worker {
             tokio::select! {
                 biased;
                 word = self.control.word() => return self.heard(word),
-                () = ended(&mut self.run), if self.run.is_some() => return self.command_ended(false),
+                () = ended(&mut self.run), if self.run.is_some() => {
+                    match self.goes_on() {
+                        true => if let Some(event) = self.ready.pop_front() { return event },
+                        false => return self.command_ended(false),
+                    }
+                }
                 event = finished(&mut self.telling) => return event,
                 answer = finished(&mut self.asking) => return Event::Answered(answer),
                 cleared = finished(&mut self.clearing) => return Event::Cleared(cleared),
@@ -345,8 +357,10 @@ impl Worker {
                     Arc::clone(&self.questions.environment),
                 );
                 self.cleaning = Some(Box::pin(async move {
-                    clean_up(&cleanup, store, &environment).await;
-                    Event::CleanedUp
+                    if !cleanup.argv.is_empty() {
+                        clean_up(&cleanup, store, &environment).await;
+                    }
+                    Event::CleanedUp(run_after(&cleanup, store, &environment).await)
                 }));
             }
             Effect::Report(report) => self.control.report(report),
@@ -410,6 +424,28 @@ impl Worker {
         }
     }
 
+    /// What is run before the command has ended well, and the command is started. True if so.
+    fn goes_on(&mut self) -> bool {
+        if !self.run.as_ref().is_some_and(Run::is_to_go_on) {
+            return false;
+        }
+        let Some(run) = self.run.take() else {
+            return false;
+        };
+        let Questions {
+            tube,
+            store,
+            environment,
+            ..
+        } = &self.questions;
+        let notes = (self.notes.as_ref(), &self.spooling);
+        match run.go_on(tube, environment, store, notes) {
+            Ok(run) => self.run = Some(run),
+            Err(ended) => self.ready.push_back(Event::Ended(ended)),
+        }
+        true
+    }
+
     fn command_ended(&mut self, quick: bool) -> Event {
         let lives = self.questions.store.lives();
         let ended = match self.run.take() {
@@ -450,13 +486,25 @@ impl Worker {
         if remove_journal {
             store.journals().remove(worker);
         }
-        let spooled = self.spooled;
+        let (spooled, identity) = (self.spooled, self.identity);
         let call = store.soon(move |db| {
-            db.sign_off(worker, &deleted, clock::now())?;
-            spooled.map_or(Ok(()), |attempt| db.forget_spool(worker, attempt))
+            db.take_leave(worker, &deleted, &identity, clock::now())?;
+            if let Some(attempt) = spooled {
+                db.forget_spool(worker, attempt)?;
+            }
+            Ok(db.take_fired())
         });
         let signed = match timeout(LAST_TRY, call).await {
-            Ok(signed) => signed,
+            Ok(Ok(fired)) => {
+                // What cannot be put now, reconciliation puts.
+                let mut session = self.questions.session.lock().await;
+                let putting = announce(session.broker.as_mut(), &store, &fired);
+                if !fired.is_empty() {
+                    let _ = timeout(LAST_TRY, putting).await;
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(ledger::Error::too_slow(LAST_TRY)),
         };
         let (worker, jobs) = (self.name, self.machine.jobs());

@@ -197,7 +197,7 @@ impl Queue {
         tasks: &[TaskId],
     ) -> Result<(Vec<(TaskId, Changed<C>)>, Duration), Error> {
         let (change, tasks) = (change.clone(), tasks.to_vec());
-        let changing = self.store().call(move |db| {
+        let changing = self.change_rows(move |db| {
             let mut began = None;
             let begins = || began = Some(Instant::now());
             let changed = db.change_all(&change, &tasks, now(), begins)?;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::error::Error;
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
 use crate::ledger::cleanup::{Old, SoFar};
 use crate::reconcile::{Asking, Kept};
+use crate::task::event::What;
 use crate::task::state::Status;
 
 /// What is to go: a builder.
@@ -167,6 +170,11 @@ impl Queue {
             if let Some(pause) = so_far.pause() {
                 tokio::time::sleep(pause).await;
             }
+        }
+        if so_far.deleted > 0 {
+            let detail = json!({ "tasks": so_far.deleted });
+            let noting = self.change_rows(move |db| db.note_event(What::CleanedUp, &detail, now()));
+            noting.await?;
         }
         if cleanup.compact {
             self.store().call(|db| db.compact()).await?;

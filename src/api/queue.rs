@@ -10,6 +10,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::error::Error;
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::ledger::{Ledger, Store};
+#[cfg(feature = "cli")]
+use crate::task::hooks::Telling;
 use crate::tube::TubeName;
 
 /// A store to record tasks in and a broker to announce them to. Made by [`Queue::open`].
@@ -91,6 +93,20 @@ impl Queue {
 
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Has this be told of what happens by this queue: what the configuration says of events and hooks. To be said
+    /// before the queue is used.
+    #[cfg(feature = "cli")]
+    pub(crate) fn telling(self, telling: &Arc<Telling>) -> Queue {
+        let telling = Arc::clone(telling);
+        let told = move |db: &mut Ledger| {
+            db.tell_by(&telling);
+            Ok(())
+        };
+        // A store of one's own is at hand.
+        self.shared.store.set_up(told);
+        self
     }
 
     /// Whether a task's job is put together with it.

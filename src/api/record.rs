@@ -95,7 +95,7 @@ impl Queue {
         }
         let mut added = match tasks.as_slice() {
             [] => Vec::new(),
-            _ => self.store().call(move |db| db.add(&tasks, now)).await?,
+            _ => self.change_rows(move |db| db.add(&tasks, now)).await?,
         }
         .into_iter();
         crash::here(Point::PutRecorded);

@@ -4,6 +4,7 @@ use super::queue::Queue;
 use crate::broker::{self, Broker};
 use crate::crash::{self, Point};
 use crate::ledger::announce::{Again, OldJob};
+use crate::ledger::{self, Ledger};
 use crate::reconcile::announce;
 use crate::task::id::TaskId;
 
@@ -73,6 +74,25 @@ impl Ringer {
             self.silence = Some(error.clone());
         }
         Some(error)
+    }
+}
+
+impl Queue {
+    /// Changes rows, and puts the jobs of the hooks that come of it.
+    pub(super) async fn change_rows<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Ledger) -> Result<R, ledger::Error> + Send + 'static,
+    ) -> Result<R, ledger::Error> {
+        let changing = self.store().call(move |db| {
+            let changed = change(db)?;
+            Ok((changed, db.take_fired()))
+        });
+        let (changed, fired) = changing.await?;
+        if !fired.is_empty() {
+            // Those that cannot be put are there for whoever is next.
+            Ringer::default().ring(self, &fired).await;
+        }
+        Ok(changed)
     }
 }
 

@@ -215,8 +215,7 @@ impl Queue {
         let made = by_hand(spec, now);
         let of = name.to_owned();
         let moved = self
-            .store()
-            .call(move |db| db.run_schedule(&of, &made, now))
+            .change_rows(move |db| db.run_schedule(&of, &made, now))
             .await?;
         let again = match moved {
             Moved::Made(again) => again,

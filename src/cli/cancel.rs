@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::bulk::{Bulk, Deed, HowFlags, Refusals, tasks};
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::filter::Which;
 use super::out::out;
 use crate::api::{
@@ -84,7 +84,7 @@ fn reason(text: &str) -> Result<String, String> {
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let filter = flags.which.filter(flags.reason_has.as_deref())?;
     let bulk = Bulk::among(DEED, &flags.how, config, filter)?;
-    let Some(queue) = Queue::open_existing(&config.broker, &config.store)? else {
+    let Some(queue) = configured::existing_queue(config)? else {
         return nothing(&bulk, &flags.how);
     };
     let how = Cancel {

@@ -193,6 +193,8 @@ fn look(config: &mut Config, global: &Global) -> (Vec<Finding>, Asked) {
         let programs = [
             ("run", Some(&command.run)),
             ("cleanup", command.cleanup.as_ref()),
+            ("before", command.before.as_ref()),
+            ("after", command.after.as_ref()),
         ];
         let conditions = command.conditions.usual();
         let environment = environment.under(&conditions.variables);
@@ -205,6 +207,16 @@ fn look(config: &mut Config, global: &Global) -> (Vec<Finding>, Asked) {
                 let failure = Failure::new(format!("{program} cannot be started: {why}"));
                 found(Some(format!("commands.\"{name}\".{key}")), true, failure);
             }
+        }
+    }
+    for (hook, command) in config.commands.hooks() {
+        let conditions = command.conditions.usual();
+        let environment = environment.under(&conditions.variables);
+        let program = command.run.first().map_or("", String::as_str);
+        let started = can_be_started(program, &environment, conditions.directory.as_deref());
+        if let Err(why) = started {
+            let failure = Failure::new(format!("{program} cannot be started: {why}"));
+            found(Some(hook.key()), true, failure);
         }
     }
     for (key, failure) in refused(config, global) {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::out;
 use super::{Failure, log};
-use crate::api::{Cleaned, Cleanup, Ended, Queue, json};
+use crate::api::{Cleaned, Cleanup, Ended, json};
 use crate::config::{Config, duration};
 
 #[derive(Debug, Args)]
@@ -71,8 +71,14 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
     if flags.compact {
         cleanup = cleanup.compact();
     }
-    let cleaned = match Queue::open_existing(&config.broker, &config.store)? {
-        Some(queue) => block_on(async { Ok(queue.cleanup(&cleanup).await?) })?,
+    let cleaned = match configured::existing_queue(config)? {
+        Some(queue) => block_on(async {
+            let cleaned = queue.cleanup(&cleanup).await?;
+            if !flags.dry_run {
+                queue.forget_events(config.events).await?;
+            }
+            Ok(cleaned)
+        })?,
         None => Cleaned::default(),
     };
     for why in &cleaned.kept {

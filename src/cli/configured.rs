@@ -4,6 +4,7 @@ use std::future::Future;
 use std::os::unix::net::UnixStream;
 
 use super::Failure;
+use crate::api::{self, Queue};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::connect;
@@ -17,6 +18,18 @@ pub fn broker(config: &Config) -> Box<dyn Broker> {
 /// The configured store, to record in. With the embedded broker it puts the jobs of its tasks itself.
 pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, ledger::Error> {
     connect::recording(&config.broker, &config.store, durability)
+}
+
+/// The configured queue, which is made where there is none, and of which is told as the configuration says.
+pub fn queue(config: &Config) -> Result<Queue, api::Error> {
+    let queue = Queue::open(&config.broker, &config.store)?;
+    Ok(queue.telling(config.commands.telling()))
+}
+
+/// The same where it is there already.
+pub fn existing_queue(config: &Config) -> Result<Option<Queue>, api::Error> {
+    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    Ok(queue.map(|queue| queue.telling(config.commands.telling())))
 }
 
 /// Runs a loop to its end on a runtime of one thread.

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::Failure;
 use super::bulk::{Bulk, BulkFlags, Deed};
-use super::configured::block_on;
-use crate::api::{NotDeleted, Queue, Status};
+use super::configured::{self, block_on};
+use crate::api::{NotDeleted, Status};
 use crate::config::Config;
 use crate::connect;
 
@@ -44,7 +44,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     if connect::existing(&config.store)?.is_none() {
         return bulk.nothing(|id| NotDeleted::NoSuchTask { id }.into());
     }
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     block_on(async {
         let act = async |chosen: &_, hear: &mut dyn FnMut(&_)| queue.delete_all(chosen, hear).await;
         bulk.run(&queue, act).await

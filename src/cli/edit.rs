@@ -7,9 +7,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::bulk::{Bulk, BulkFlags, Deed};
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::{Failure, number, put};
-use crate::api::{Edit, NotEdited, Queue, Status, Tag};
+use crate::api::{Edit, NotEdited, Status, Tag};
 use crate::config::Config;
 use crate::connect;
 use crate::ledger::Millis;
@@ -111,7 +111,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     if connect::existing(&config.store)?.is_none() {
         return bulk.nothing(|id| NotEdited::NoSuchTask { id }.into());
     }
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     block_on(async {
         let act =
             async |chosen: &_, hear: &mut dyn FnMut(&_)| queue.edit_all(chosen, &edit, hear).await;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::bulk::{Bulk, Deed, HowFlags};
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::{Failure, log};
-use crate::api::{Error, Filter, Queue, Status, Summary};
+use crate::api::{Error, Filter, Status, Summary};
 use crate::config::Config;
 use crate::tube::TubeName;
 
@@ -48,7 +48,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
         .status(Status::Waiting);
     let how = HowFlags::of(flags.yes, flags.dry_run, flags.json);
     let bulk = Bulk::among(DEED, &how, config, filter)?.asking_anyway();
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     let tube = &flags.use_tube;
     block_on(async {
         let act = async |chosen: &_, hear: &mut dyn FnMut(&_)| -> Result<Summary, Error> {

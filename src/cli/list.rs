@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::{Out, out};
@@ -60,7 +60,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
         (Some(limit), _) => limit,
         (None, false) => USUAL,
     };
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let queue = queue.map(Queue::on_this_thread);
     let mut out = BufWriter::new(out(flags.json));
     begin(&mut out, flags.json)?;

@@ -8,12 +8,12 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::absent::no_task;
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::{self, Out, as_it_is, out};
 use super::print::Zone;
 use super::show::key;
 use super::{Failure, log, number};
-use crate::api::{Attempt, Error, Key, Logged, Logs, Queue, json};
+use crate::api::{Attempt, Error, Key, Logged, Logs, json};
 use crate::config::Config;
 use crate::ledger::Millis;
 use crate::task::id::TaskId;
@@ -61,7 +61,7 @@ pub struct Flags {
 const READS_ON: Duration = Duration::from_millis(250);
 
 pub fn run(flags: &Flags, config: &Config) -> Result<(), Failure> {
-    let Some(queue) = Queue::open_existing(&config.broker, &config.store)? else {
+    let Some(queue) = configured::existing_queue(config)? else {
         return Err(gone(&flags.id, false, config));
     };
     let mut logs = queue.logs(flags.id);

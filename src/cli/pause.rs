@@ -4,13 +4,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Failure;
-use super::configured::{block_on, broker};
+use super::configured::{self, block_on, broker};
 use super::out::out;
+use super::{Failure, log};
 use crate::broker;
 use crate::config::{Config, duration};
+use crate::task::event::What;
 use crate::tube::TubeName;
 
 /// For all that anybody means by for ever, and little enough for every broker.
@@ -63,6 +64,12 @@ pub fn pause(flags: &PauseFlags, config: &Config) -> Result<(), Failure> {
             .next(format!("to end one: taskqueue resume {tube}")));
     }
     set(tube, time.unwrap_or(FOR_EVER), config)?;
+    let seconds = time.map(|time| time.as_secs_f64());
+    tell(
+        What::Paused,
+        &json!({ "tube": tube, "seconds": seconds }),
+        config,
+    );
     let mut out = out(*json);
     match (json, time) {
         (true, _) => {
@@ -79,12 +86,30 @@ pub fn pause(flags: &PauseFlags, config: &Config) -> Result<(), Failure> {
 pub fn resume(flags: &ResumeFlags, config: &Config) -> Result<(), Failure> {
     let ResumeFlags { tube, json } = flags;
     set(tube, Duration::ZERO, config)?;
+    tell(What::Resumed, &json!({ "tube": tube }), config);
     let mut out = out(*json);
     match json {
         true => writeln!(out, "{}", json!({ "tube": tube, "paused": false }))?,
         false => writeln!(out, "{tube} is not paused")?,
     }
     Ok(())
+}
+
+/// Records it where there is a store. The broker has heard of it by then, whatever becomes of the record.
+fn tell(what: What, detail: &Value, config: &Config) {
+    let told = configured::existing_queue(config)
+        .map_err(Failure::from)
+        .and_then(|queue| {
+            block_on(async {
+                match queue {
+                    Some(queue) => Ok(queue.note_event(what, detail).await?),
+                    None => Ok(()),
+                }
+            })
+        });
+    if let Err(error) = told {
+        log::note(format_args!("it is not among the events: {error}"));
+    }
 }
 
 fn set(tube: &TubeName, time: Duration, config: &Config) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::configured;
 use super::{Failure, log, number};
 use crate::api::{Put, Queue};
 use crate::broker::{self, NewJob};
@@ -389,7 +390,7 @@ fn open(config: &Config) -> Result<Queue, Failure> {
              makes it",
         ));
     }
-    let queue = Queue::open(&config.broker, store)?;
+    let queue = configured::queue(config)?;
     if !is_there {
         log::note(format_args!("taskqueue: made a new store, {store}"));
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use super::bulk::{Bulk, BulkFlags, Deed};
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::number;
 use crate::api::{Filter, NotRegenerated, Queue, Status};
 use crate::config::Config;
@@ -74,7 +74,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     if connect::existing(&config.store)?.is_none() {
         return bulk.nothing(|id| NotRegenerated::NoSuchTask { id }.into());
     }
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     block_on(async {
         refuse_foreign(&bulk, tube.as_ref(), &queue).await?;
         let act = async |chosen: &_, hear: &mut dyn FnMut(&_)| {

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::Failure;
 use super::bulk::{Bulk, BulkFlags, Deed};
-use super::configured::block_on;
-use crate::api::{NotEdited, Queue, Status};
+use super::configured::{self, block_on};
+use crate::api::{NotEdited, Status};
 use crate::config::Config;
 use crate::connect;
 
@@ -36,7 +36,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
     if connect::existing(&config.store)?.is_none() {
         return bulk.nothing(|id| NotEdited::NoSuchTask { id }.into());
     }
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     block_on(async {
         let act =
             async |chosen: &_, hear: &mut dyn FnMut(&_)| queue.run_all_now(chosen, hear).await;

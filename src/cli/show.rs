@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use super::absent::say_absent;
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::out;
 use super::print::{Zone, now};
 use crate::api::{Queue, json};
@@ -79,7 +79,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     if flags.result {
         return result::run(&flags.ids, config);
     }
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let queue = queue.map(Queue::on_this_thread);
     let is_there = queue.is_some();
     if let (true, Some(queue)) = (flags.tree, &queue)

@@ -12,12 +12,12 @@ use super::environment::{names, said_by};
 use super::global::{GRACE_PERIOD_VARIABLE, Global};
 use super::worker::{environment, identity, keep_what_is_withheld, say_who_is_root};
 use super::{Failure, began, guard, log, number};
-use crate::config::{Config, Mode, Protocol, Tube, duration};
+use crate::config::{Config, Mode, Protocol, Tube, duration, hooks};
 use crate::connect;
 use crate::control::{Refusal, place};
 use crate::fd;
 use crate::grace::TENDER_STUCK;
-use crate::ledger::Durability;
+use crate::ledger::{self, Durability};
 use crate::lifecycle::{MAX_AGE, MAX_OUTPUT, READY_TIMEOUT, Rules, Unready};
 use crate::ownership;
 use crate::pool::{self, BadLimits, Limits, SHRINK_AFTER};
@@ -180,7 +180,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     let settings = Settings {
         pools: read.pools,
         store: config.store.beside().to_owned(),
-        existing: connect::opener(&config.store),
+        existing: existing(&config),
         grace: read.grace,
         broker: broker(&config),
         listener: broker(&config),
@@ -215,6 +215,15 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     ended
 }
 
+/// The store, for those who open it when they need it, and who tell of what they do.
+fn existing(config: &Config) -> ledger::Open {
+    let (open, telling) = (
+        connect::opener(&config.store),
+        Arc::clone(config.commands.telling()),
+    );
+    Arc::new(move || Ok(open()?.map(|ledger| ledger.telling(&telling))))
+}
+
 /// What the tender is to do by the flags and the configuration.
 fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Failure> {
     config.settle()?;
@@ -224,6 +233,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         [] => config.tubes.keys().cloned().collect(),
         named => named.to_vec(),
     };
+    let tubes = with_hooks(tubes, config);
     let grace = flags.grace_period.unwrap_or(config.grace_period);
     let has_program = |tube: &TubeName| {
         let file = config.tubes.get(tube);
@@ -249,7 +259,11 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         .collect::<Result<_, _>>()?;
     let ours = |tube: &TubeName| {
         let file = config.tubes.get(tube).cloned().unwrap_or_default();
-        foreign(flags, &file).is_none_or(|foreign| !foreign.reads_no_pointers())
+        let foreign = match is_added(tube, flags, config) {
+            true => None,
+            false => foreign(flags, &file),
+        };
+        foreign.is_none_or(|foreign| !foreign.reads_no_pointers())
     };
     Ok(Read {
         pools,
@@ -259,6 +273,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
             retention: config.retention,
+            events: config.events,
         },
         schedules: Written {
             source: config
@@ -267,10 +282,37 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
                 .as_ref()
                 .map(|file| file.display().to_string()),
             schedules: config.schedules.clone(),
+            telling: Arc::clone(config.commands.telling()),
         },
         kept: Vec::new(),
         accepted: config.written.seal()?,
     })
+}
+
+/// Whether a tube is that of hooks, which nobody has named to the tender: what flags say is not of that.
+fn is_added(tube: &TubeName, flags: &Flags, config: &Config) -> bool {
+    let hooks = config.commands.telling().hooks.tube.as_ref();
+    hooks == Some(tube) && !flags.use_tube.contains(tube)
+}
+
+/// These tubes, if there are any, and that of hooks, unless somebody else tends that: whoever has tasks end has hooks
+/// run.
+fn with_hooks(mut tubes: Vec<TubeName>, config: &Config) -> Vec<TubeName> {
+    if tubes.is_empty() {
+        return tubes;
+    }
+    let hooks = config.commands.telling().hooks.tube.as_ref();
+    let is_tended = |tube: &TubeName| {
+        let tended = ownership::tended(config.store.beside()).unwrap_or_default();
+        let mut others = tended
+            .into_iter()
+            .filter(|of| !of.leaving && !of.is_by_us());
+        others.any(|of| of.tube == *tube)
+    };
+    if let Some(hooks) = hooks.filter(|hooks| !tubes.contains(hooks) && !is_tended(hooks)) {
+        tubes.push(hooks.clone());
+    }
+    tubes
 }
 
 /// What reads it all again. What takes a restart stays as it was first.
@@ -400,8 +442,16 @@ pub fn pool(
     global: &Global,
     grace: Duration,
 ) -> Result<PoolSettings, Failure> {
-    let file = config.tubes.get(&tube).cloned().unwrap_or_default();
-    let foreign = foreign(flags, &file);
+    let is_of_hooks = is_added(&tube, flags, config);
+    let file = match (config.tubes.get(&tube), is_of_hooks) {
+        (Some(file), _) => file.clone(),
+        (None, true) => hooks::on_demand(),
+        (None, false) => Tube::default(),
+    };
+    let foreign = match is_of_hooks {
+        true => Foreign::of(None, None, &file),
+        false => foreign(flags, &file),
+    };
     if foreign.is_none() && file.worker_protocol.is_some() {
         return Err(Failure::usage(format!(
             "the tube {tube} has a worker_protocol and no worker_command that could speak it"
@@ -414,7 +464,10 @@ pub fn pool(
                       worker_protocol = \"none\"";
         tracing::warn!(%tube, reason, "worker_command without a worker_protocol");
     }
-    let size = size(flags, &file);
+    let size = match is_of_hooks {
+        true => size_in_file(&file),
+        false => size(flags, &file),
+    };
     let reads_no_tasks = foreign.as_ref().is_some_and(Foreign::reads_no_pointers);
     if reads_no_tasks && config.levels.are_in(&tube) {
         return Err(Failure::usage(format!(
@@ -454,16 +507,26 @@ fn foreign(flags: &Flags, file: &Tube) -> Option<Foreign> {
 
 /// What is said of a pool's size.
 fn size(flags: &Flags, file: &Tube) -> Size {
+    let in_file = size_in_file(file);
     Size {
-        mode: flags.mode.or(file.mode),
-        min: flags.min_workers.or(file.min_workers),
-        spare: flags.spare_workers.or(file.spare_workers),
-        max: flags
-            .max_workers
-            .or(file.max_workers)
-            .unwrap_or(MAX_WORKERS),
-        max_is_unsaid: flags.max_workers.or(file.max_workers).is_none(),
-        jobs: flags.max_worker_jobs.or(file.max_worker_jobs),
+        mode: flags.mode.or(in_file.mode),
+        min: flags.min_workers.or(in_file.min),
+        spare: flags.spare_workers.or(in_file.spare),
+        max: flags.max_workers.unwrap_or(in_file.max),
+        max_is_unsaid: flags.max_workers.is_none() && in_file.max_is_unsaid,
+        jobs: flags.max_worker_jobs.or(in_file.jobs),
+    }
+}
+
+/// The same as far as the file says it.
+fn size_in_file(file: &Tube) -> Size {
+    Size {
+        mode: file.mode,
+        min: file.min_workers,
+        spare: file.spare_workers,
+        max: file.max_workers.unwrap_or(MAX_WORKERS),
+        max_is_unsaid: file.max_workers.is_none(),
+        jobs: file.max_worker_jobs,
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::absent::no_such_task;
 use super::cancel::NO_SUCH_TASK;
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::environment::blame;
 use super::filter::FilterFlags;
 use super::out::out;
@@ -63,7 +63,7 @@ pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
             ),
         );
     }
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let is_store_there = queue.is_some();
     let waited = match queue {
         None => nowhere(&filter, config),

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::Failure;
 use super::absent::say_absent;
-use super::configured::block_on;
+use super::configured::{self, block_on};
 use super::out::out;
 use super::reach::tending;
 use super::show::key;
-use crate::api::{Pool, Queue, Workers};
+use crate::api::{Pool, Workers};
 use crate::config::Config;
 use crate::control::{self, Request};
 use crate::harmless::one_line;
@@ -39,7 +39,7 @@ pub struct Flags {
 }
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let is_there = queue.is_some();
     let answer = match queue {
         Some(queue) => block_on(async {

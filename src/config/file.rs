@@ -31,6 +31,10 @@ pub struct File {
     #[serde(default)]
     pub retention: Retention,
     #[serde(default)]
+    pub events: Events,
+    #[serde(default)]
+    pub hooks: Hooks,
+    #[serde(default)]
     pub defaults: Defaults,
     #[serde(default)]
     pub tubes: BTreeMap<String, Tube>,
@@ -116,6 +120,36 @@ pub struct Schedule {
     pub env: BTreeMap<String, String>,
 }
 
+/// `[events]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// None that is older is kept; 0: none is.
+    pub keep: Option<Span>,
+    /// Nor more than so many.
+    pub most: Option<u64>,
+}
+
+/// What is run for which events, by their keys.
+pub type HookTable = BTreeMap<String, Vec<String>>;
+
+/// `[hooks]`
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Hooks {
+    /// Where they wait.
+    pub tube: Option<String>,
+    /// How long each may run.
+    pub timeout: Option<Span>,
+    /// How often each is tried.
+    pub max_attempts: Option<u32>,
+    /// Those of tasks with a tag.
+    #[serde(default)]
+    pub tags: BTreeMap<String, HookTable>,
+    /// Those of all tasks.
+    #[serde(flatten)]
+    pub all: HookTable,
+}
+
 /// `[retention]`
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +201,9 @@ pub struct Tube {
     pub max_refused: Option<u64>,
     /// The bytes of their bodies that are kept.
     pub max_refused_bytes: Option<Bytes>,
+    /// What is run when something has happened to its tasks.
+    #[serde(default)]
+    pub hooks: HookTable,
     /// As whom its tasks run, unless their commands say it.
     pub user: Option<Name>,
     /// In which group.
@@ -236,6 +273,8 @@ pub struct Command {
     #[serde(default)]
     pub run: Vec<String>,
     pub cleanup: Option<Vec<String>>,
+    pub before: Option<Vec<String>>,
+    pub after: Option<Vec<String>>,
     pub timeout: Option<MostTime>,
     pub max_attempts: Option<Often>,
     pub max_lost: Option<u32>,
@@ -252,6 +291,8 @@ pub struct Command {
     pub dash_arguments: bool,
     pub options: Option<listed::Given>,
     pub on_failure: Option<OnFailure>,
+    #[serde(default)]
+    pub hooks: HookTable,
     pub user: Option<Name>,
     pub group: Option<Name>,
     pub directory: Option<PathBuf>,

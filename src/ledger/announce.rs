@@ -35,6 +35,32 @@ pub struct Again {
     pub has_job: bool,
 }
 
+impl From<BegunPut> for Again {
+    fn from(begun: BegunPut) -> Again {
+        let BegunPut {
+            put,
+            uuid,
+            command,
+            tube,
+            priority,
+            ttr,
+            due_in,
+            old_job,
+        } = begun;
+        Again {
+            put,
+            uuid,
+            about: command.as_deref().map(About::command),
+            tube,
+            priority,
+            ttr: ttr.unwrap_or(DEFAULT_TTR),
+            due_in,
+            old_job,
+            has_job: false,
+        }
+    }
+}
+
 /// For so long, in milliseconds, a put is left to whoever has begun it. After that whoever it was is taken to have
 /// died, or to be stopped.
 pub const PUT_TIME: Millis = 15_000;
@@ -145,28 +171,12 @@ fn put(
     let Some(begun) = rows.begin_put(task, generation, until, now)? else {
         return Ok(None);
     };
-    let BegunPut {
-        put,
-        uuid,
-        command,
-        tube,
-        priority,
-        ttr,
-        due_in,
-        old_job,
-    } = begun;
-    let priority = priority_of(priority);
-    let again = Again {
-        put,
-        uuid,
-        about: command.as_deref().map(About::command),
-        tube,
-        priority,
-        ttr: ttr.unwrap_or(DEFAULT_TTR),
-        due_in,
-        old_job,
+    let mut again = Again {
         has_job: jobs.is_some(),
+        ..Again::from(begun)
     };
+    again.priority = priority_of(again.priority);
+    let (put, uuid, priority, due_in) = (again.put, again.uuid, again.priority, again.due_in);
     if due_in > LATER && rows.set_later(task)? {
         return Ok(Some(Again {
             has_job: true,
@@ -205,6 +215,11 @@ pub(super) struct Announced<'a> {
 }
 
 impl Jobs {
+    /// Those of a store that keeps jobs.
+    pub fn of(store: Uuid) -> Jobs {
+        Jobs { store }
+    }
+
     pub fn put(self, rows: &dyn Rows, task: &Announced<'_>) -> Result<(), Failed> {
         let pointer = Pointer {
             uuid: task.uuid,

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::error::{Error, Failed};
-use super::rows::{Reads, Rows};
+use super::rows::{Reads, Rows, Told};
 
 /// What a transaction has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub trait Backend: Send + fmt::Debug {
 
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Who is told of what happens in its transactions.
+    fn told(&mut self) -> &mut Told;
 
     /// Runs one transaction; nothing of the transaction is left if `change` fails.
     fn change(

@@ -487,12 +487,12 @@ impl Writing<'_> {
             budget: task.budget,
             ahead,
         };
-        transition::begin(self.rows, &beginning)?;
-        self.take_places(&task, stands)?;
         // The name may be in an index, which a store may write anew though the name stays what it was.
         if task.command.as_deref() != Some(plan.name.as_str()) {
             self.rows.name_command(task.id, plan.name.as_str())?;
         }
+        transition::begin(self.rows, &beginning)?;
+        self.take_places(&task, stands)?;
         Ok(Box::new(Attempt {
             id,
             uuid: task.uuid,
@@ -571,7 +571,7 @@ impl Writing<'_> {
             budget: task.budget,
             ahead: false,
         };
-        transition::begin(self.rows, &beginning)?;
+        transition::begin_to_refuse(self.rows, &beginning)?;
         let outcome = Outcome::Refused { reason };
         let (next, budget) = retry::next(&outcome, &Rules::default(), task.budget, id);
         let reason = outcome.reason().unwrap_or_default().to_owned();

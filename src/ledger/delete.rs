@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use super::Ledger;
 use super::after::note_children;
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::rows::{OldJob, Unsure};
+use super::{Ledger, transition};
 use crate::task::id::TaskId;
 use crate::task::state::Status;
 
@@ -67,7 +67,7 @@ impl Change for Delete {
         if held.foreign_job.is_some() {
             return Ok(Err(NotDeleted::JobThere { id }));
         }
-        let kin = on.rows.delete(id)?;
+        let kin = transition::delete(on.rows, id, on.now)?;
         note_children(on.rows, id, kin)?;
         Ok(Ok(Deleted {
             uuid: held.uuid,

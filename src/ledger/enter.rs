@@ -35,6 +35,7 @@ impl Ledger {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
         let spools = Arc::clone(&self.spools);
         let jobs = self.jobs();
+        self.tell_by(commands.telling());
         let mut entered = self.change(|rows| {
             let writing = Writing {
                 rows,
@@ -114,6 +115,7 @@ impl Ledger {
             entered.puts.clear();
             self.backend.ring();
         }
+        entered.puts.append(&mut self.take_fired());
         if entry.take_over.is_some() {
             crash::here(Point::TakenOver);
         }
@@ -170,7 +172,8 @@ impl Writing<'_> {
             self.rows.note_begun(attempt, self.me.id, started)?;
         }
         for attempt in &entry.unclaim {
-            let is_ours = transition::unclaim(self.rows, &self.sums, *attempt, self.me.id)?;
+            let is_ours =
+                transition::unclaim(self.rows, &self.sums, *attempt, self.me.id, self.now)?;
             if is_ours && !self.commands.limits().is_empty() {
                 self.free_places(attempt.task, false)?;
             }

@@ -52,7 +52,8 @@ impl Writing<'_> {
             }
             Some(Journaled::Nothing) if task.ahead => {
                 return Ok(
-                    match transition::unclaim(self.rows, &self.sums, dead.id, self.me.id)? {
+                    match transition::unclaim(self.rows, &self.sums, dead.id, self.me.id, self.now)?
+                    {
                         true => AfterLoss::Unbegun,
                         false => AfterLoss::NotOurs,
                     },
@@ -105,7 +106,7 @@ impl Writing<'_> {
         let ran_by = self.rows.ran_by(dead.id.task)?;
         let noted = ran_by.worker.and_then(|id| self.noted(id, dead));
         if dead.remains == Remains::Unbegun
-            && transition::unclaim(self.rows, &self.sums, dead.id, self.me.id)?
+            && transition::unclaim(self.rows, &self.sums, dead.id, self.me.id, self.now)?
         {
             return Ok(AfterLoss::Unbegun);
         }
@@ -173,7 +174,9 @@ impl Writing<'_> {
         Ok(task.and_then(|task| {
             let plan = self.plan(&task);
             let plan = plan.ok()?;
-            plan.cleanup(dead.id, dead.uuid, &task.tube, None)
+            let cleanup = plan.cleanup(dead.id, dead.uuid, &task.tube, None)?;
+            // What is run after each attempt is its own worker's to run.
+            (!cleanup.argv.is_empty()).then_some(cleanup)
         }))
     }
 

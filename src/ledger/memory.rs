@@ -11,10 +11,12 @@ use uuid::Uuid;
 use super::backend::{Backend, Capabilities, Change, Durability, Look, Patience};
 use super::batch_journal::Journals;
 use super::error::{Error, Failed};
+use super::rows::Told;
 use super::{Ledger, batch_journal, spool};
 use crate::lives::{self, Lives};
 
 mod checks;
+mod events;
 mod kin;
 mod limits;
 mod queries;
@@ -77,9 +79,17 @@ impl Memory {
 
     /// A connection, as one process has it.
     pub fn open(&self, lives: Arc<dyn Lives>, journals: Arc<dyn Journals>) -> Ledger {
-        let backend = Box::new(self.clone());
+        let backend = self.connect();
         let spools = Arc::new(self.spools.clone());
         Ledger::over(backend, lives, journals, spools, Durability::ProcessDeath)
+    }
+
+    /// A connection below the protocol.
+    pub fn connect(&self) -> Box<dyn Backend> {
+        Box::new(Connection {
+            rows: self.clone(),
+            told: Told::default(),
+        })
     }
 
     /// A connection with nobody who lives yet, and no batch journals.
@@ -96,6 +106,7 @@ impl Memory {
 
     fn transact(
         &self,
+        told: &Told,
         run: impl FnOnce(&Transaction<'_>) -> Result<(), Failed>,
     ) -> Result<(), Error> {
         let mut shared = self.shared();
@@ -104,7 +115,7 @@ impl Memory {
             return Err(trouble.clone());
         }
         tables.undo();
-        match run(&Transaction(RefCell::new(tables))) {
+        match run(&Transaction(RefCell::new(tables), told)) {
             Ok(()) => {
                 tables.commit();
                 Ok(())
@@ -130,26 +141,37 @@ impl Memory {
     }
 }
 
-/// The rows, as one transaction sees them.
-struct Transaction<'a>(RefCell<&'a mut Tables>);
+/// The rows, as one transaction sees them, and who is told of what happens in it.
+struct Transaction<'a>(RefCell<&'a mut Tables>, &'a Told);
 
-impl Backend for Memory {
+/// A connection to the rows.
+#[derive(Debug)]
+struct Connection {
+    rows: Memory,
+    told: Told,
+}
+
+impl Backend for Connection {
     fn id(&self) -> Uuid {
-        self.id
+        self.rows.id
+    }
+
+    fn told(&mut self) -> &mut Told {
+        &mut self.told
     }
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_jobs: false,
-            is_local: self.is_local,
+            is_local: self.rows.is_local,
         }
     }
 
     fn change(&mut self, _: Durability, _: Patience, change: &mut Change<'_>) -> Result<(), Error> {
-        self.transact(|rows| change(rows))
+        self.rows.transact(&self.told, |rows| change(rows))
     }
 
     fn look(&self, _: Patience, look: &mut Look<'_>) -> Result<(), Error> {
-        self.transact(|rows| look(rows))
+        self.rows.transact(&self.told, |rows| look(rows))
     }
 }

@@ -22,12 +22,14 @@ use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 mod ends;
+mod events;
 mod kin;
 mod limits;
 mod schedules;
 mod types;
 
 pub use ends::{Ends, Of};
+pub use events::{About, EventFilter, EventRow, NewEvent, Told};
 pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
 pub use limits::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
@@ -210,6 +212,24 @@ pub trait Reads: KinReads + LimitReads {
 
     /// Every worker that has a row, the oldest first.
     fn workers(&self) -> Result<Vec<Known>, Failed>;
+
+    /// What has happened, after a number, as far as it passes the filter: so many of the oldest, or of the newest.
+    fn events(
+        &self,
+        after: i64,
+        filter: &EventFilter,
+        newest_first: bool,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Failed>;
+
+    /// The numbers of the oldest event that is kept and of the newest.
+    fn kept_events(&self) -> Result<Option<(i64, i64)>, Failed>;
+
+    /// So many of the oldest, each with its time.
+    fn oldest_events(&self, limit: u32) -> Result<Vec<(i64, Millis)>, Failed>;
+
+    /// What an event says of a task and its attempt beside what has happened.
+    fn event_of(&self, task: TaskId, attempt: Option<i64>) -> Result<Option<EventRow>, Failed>;
 }
 
 /// What may be done in one transaction.
@@ -414,6 +434,18 @@ pub trait Rows: Reads + KinRows + LimitRows {
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;
+
+    /// Who is told of what happens.
+    fn told(&self) -> &Told;
+
+    /// Records what has happened, with a number greater than all before, by the end of the transaction at the latest.
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed>;
+
+    /// The number of the event that was added last in this transaction; `None` if these rows keep none.
+    fn last_event(&self) -> Result<Option<i64>, Failed>;
+
+    /// Deletes the events up to a number. How many.
+    fn forget_events(&self, up_to: i64) -> Result<u64, Failed>;
 }
 
 /// [`Rows::part`], with what comes of it.

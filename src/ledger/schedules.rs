@@ -6,11 +6,13 @@
 
 use super::announce::{Again, Jobs};
 use super::error::{Error, Failed};
+use super::events::tell;
 use super::put::{NewTask, first_put, record};
 pub use super::rows::{FireRow, ScheduleRow, Scheduled};
 use super::rows::{NewFire, Rows};
 use super::{Ledger, Millis};
 use crate::task::command::Content;
+use crate::task::event::What;
 use crate::task::id::TaskId;
 use crate::task::payload::About;
 
@@ -323,6 +325,7 @@ fn make(
         scheduled_for: made.scheduled_for.as_deref(),
         backfilled: made.backfilled,
     })?;
+    tell(rows, What::Fired, now, id.into())?;
     let announced = first_put(id, task, now);
     if let Some(jobs) = jobs {
         jobs.put(rows, &announced)?;

@@ -14,6 +14,7 @@ use super::backend::{
     Backend, Capabilities, Change, Durability, Folded, Journal, Look, Patience, Room, Stamp,
 };
 use super::error::{Error, Failed};
+use super::rows::Told;
 use super::{batch_journal, spool};
 use crate::sqlite::bell::Bell;
 use crate::sqlite::boot::begin_boot;
@@ -24,6 +25,7 @@ mod attempts;
 mod cleanup;
 mod columns;
 mod error;
+mod events;
 mod filter;
 mod keys;
 mod kin;
@@ -99,6 +101,7 @@ fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger 
     let spools = Arc::new(spool::files::Files::within(Arc::clone(&folder), path, id));
     let journals = Arc::new(batch_journal::files::Files::within(folder, path, id));
     let backend = Sqlite {
+        told: Told::of(keeps_jobs.then_some(id)),
         database,
         keeps_jobs,
     };
@@ -110,10 +113,17 @@ fn over(database: Database, durability: Durability, keeps_jobs: bool) -> Ledger 
 struct Sqlite {
     database: Database,
     keeps_jobs: bool,
+    told: Told,
 }
 
-/// The rows, as one transaction sees them.
-struct Connected<'a>(&'a Connection);
+/// The rows, as one transaction sees them, and who is told of what happens in it.
+struct Connected<'a>(&'a Connection, &'a Told, events::Pending);
+
+impl Connected<'_> {
+    fn of<'a>(connection: &'a Connection, told: &'a Told) -> Connected<'a> {
+        Connected(connection, told, events::Pending::default())
+    }
+}
 
 impl Backend for Sqlite {
     fn id(&self) -> Uuid {
@@ -127,38 +137,45 @@ impl Backend for Sqlite {
         }
     }
 
+    fn told(&mut self) -> &mut Told {
+        &mut self.told
+    }
+
     fn change(
         &mut self,
         durability: Durability,
         patience: Patience,
         change: &mut Change<'_>,
     ) -> Result<(), Error> {
-        let Sqlite { database, .. } = self;
+        let Sqlite { database, told, .. } = self;
         let mut why = None;
         let mut run = || {
             database.change_surviving(durability.into(), |connection, _| {
-                change(&Connected(connection)).map_err(|failed| stopped(&mut why, failed))
+                let rows = Connected::of(connection, told);
+                let changed = change(&rows).and_then(|()| rows.2.write(connection));
+                changed.map_err(|failed| stopped(&mut why, failed))
             })
         };
         let changed = match patience {
             Patience::Long => run(),
             Patience::Brief => briefly(run),
         };
-        self.told(changed, why)
+        self.in_words(changed, why)
     }
 
     fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error> {
         let mut why = None;
         let mut run = || {
             self.database.look(|connection, _| {
-                look(&Connected(connection)).map_err(|failed| stopped(&mut why, failed))
+                look(&Connected::of(connection, &self.told))
+                    .map_err(|failed| stopped(&mut why, failed))
             })
         };
         let looked = match patience {
             Patience::Long => run(),
             Patience::Brief => briefly(run),
         };
-        self.told(looked, why)
+        self.in_words(looked, why)
     }
 
     fn stamp(&self) -> Result<Option<Stamp>, Error> {
@@ -236,7 +253,7 @@ fn stopped(why: &mut Option<Failed>, failed: Failed) -> sqlite::Failed {
 
 impl Sqlite {
     /// What came of a transaction, in the ledger's words.
-    fn told(&self, done: Result<(), sqlite::Error>, why: Option<Failed>) -> Result<(), Error> {
+    fn in_words(&self, done: Result<(), sqlite::Error>, why: Option<Failed>) -> Result<(), Error> {
         match (done, why) {
             (Ok(()), _) => Ok(()),
             (Err(_), Some(failed)) => Err(error::told(self.database.path(), failed)),

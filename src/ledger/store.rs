@@ -56,6 +56,12 @@ impl Store {
         }
     }
 
+    /// Does something to the ledger that takes no time, before anybody uses it.
+    pub fn set_up(&self, f: impl FnOnce(&mut Ledger) -> Result<(), Error>) {
+        // Nobody has it yet.
+        let _ = self.thread.here(f);
+    }
+
     /// Begins the ledger's thread before it is needed: a place among the processes that is kept for
     /// [`Store::make_room`].
     ///

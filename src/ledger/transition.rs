@@ -11,12 +11,16 @@
 //! What runs is not cancelled here: the row says that it is to be, and whatever ends the attempt goes by that, but for
 //! an end with 0. So there is one place in which the two meet, and one of them has come first.
 
+use serde_json::json;
+
 use super::entry::Settlement;
 use super::error::Failed;
+use super::events::{self, About, tell, tell_more};
 use super::minutes::Sums;
 use super::read::SHOWN;
 use super::rows::{Beginning, EndedAttempt, Ending, Kin, NewRow, Rows, Said};
 use crate::task::Millis;
+use crate::task::event::What;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::report::Progress;
 use crate::task::retry::Next;
@@ -25,11 +29,21 @@ use crate::tube::TubeName;
 
 /// A new task waits; `None` if its uuid is another's.
 pub(super) fn record(rows: &dyn Rows, row: &NewRow<'_>) -> Result<Option<TaskId>, Failed> {
-    rows.insert(row)
+    let recorded = rows.insert(row)?;
+    if let Some(task) = recorded {
+        tell(rows, What::Put, row.created, task.into())?;
+    }
+    Ok(recorded)
 }
 
 /// A task that waits runs.
 pub(super) fn begin(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
+    rows.begin(beginning)?;
+    tell(rows, What::Started, beginning.started, beginning.id.into())
+}
+
+/// The same where the attempt is only there to be refused: nothing is said to have started.
+pub(super) fn begin_to_refuse(rows: &dyn Rows, beginning: &Beginning) -> Result<(), Failed> {
     rows.begin(beginning)
 }
 
@@ -142,6 +156,8 @@ fn write_end(
             ..settlement.id
         })?;
     }
+    let what = events::of_end(&settlement.next, &settlement.outcome);
+    tell(rows, what, finished, settlement.id.into())?;
     if settlement.output.size() > 0 {
         rows.add_output(settlement.id, &settlement.output)?;
     }
@@ -187,11 +203,15 @@ pub(super) fn unclaim(
     sums: &Sums,
     attempt: AttemptId,
     owner: WorkerId,
+    now: Millis,
 ) -> Result<bool, Failed> {
     let wish = rows.wish(attempt.task)?;
     let waits = rows.unclaim(attempt, owner)?;
+    if waits {
+        tell(rows, What::Withdrawn, now, attempt.into())?;
+    }
     if let Some(wish) = wish.filter(|_| waits) {
-        let kin = rows.cancel(attempt.task, wish.asked, wish.reason.as_deref())?;
+        let kin = cancel(rows, attempt.task, wish.asked, wish.reason.as_deref())?;
         if kin.is_some_and(|kin| kin.has_children) {
             sums.has_ended(attempt.task);
         }
@@ -213,7 +233,24 @@ pub(super) fn cancel(
     {
         rows.forget_held(task)?;
     }
-    rows.cancel(task, now, reason)
+    let kin = rows.cancel(task, now, reason)?;
+    if kin.is_some() {
+        tell(rows, What::Cancelled, now, task.into())?;
+    }
+    Ok(kin)
+}
+
+/// A task that does not run is gone. What it was is said with that, for its row says it no more.
+pub(super) fn delete(rows: &dyn Rows, task: TaskId, now: Millis) -> Result<Kin, Failed> {
+    let about = About::from(task);
+    let row = rows.event_of(task, None)?.unwrap_or_default();
+    let detail = json!({
+        "uuid": row.uuid.map(|uuid| uuid.to_string()),
+        "tube": row.tube,
+        "command": row.command,
+    });
+    tell_more(rows, What::Deleted, now, about, Some(&detail))?;
+    rows.delete(task)
 }
 
 /// A task that failed or was cancelled waits again, with a fresh budget, perhaps in another tube. Whoever waits for it
@@ -224,5 +261,7 @@ pub(super) fn renew(
     now: Millis,
     tube: Option<&TubeName>,
 ) -> Result<Kin, Failed> {
-    rows.renew(task, now, tube)
+    let kin = rows.renew(task, now, tube)?;
+    tell(rows, What::Regenerated, now, task.into())?;
+    Ok(kin)
 }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::error::{Error, Failed};
+use super::events::{About, tell_more};
 pub use super::rows::{Known, NewWorker};
 use super::rows::{Newest, Rows};
 use super::{Ledger, Millis};
 use crate::lives::{Alive, Holder};
+use crate::task::event::What;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
 use crate::tube::TubeName;
@@ -48,6 +52,22 @@ impl Ledger {
         })
     }
 
+    /// The same for a worker of a tube, of which is told.
+    pub fn introduce(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
+        let lives = Arc::clone(&self.lives);
+        let boot = lives.boot();
+        self.change(|rows| {
+            let id = rows.insert_worker(worker, &boot, now)?;
+            let alive = lives.hold(Holder::Worker(id))?;
+            tell_of(rows, What::WorkerStart, worker, now)?;
+            let name = worker.name.as_str().into();
+            Ok(Registered {
+                me: Me { id, name },
+                alive,
+            })
+        })
+    }
+
     /// Writes a worker's row as it is and asks whether it lives, to see whether the ledger takes anything.
     pub fn prove(&mut self, worker: WorkerId) -> Result<(), Error> {
         let lives = Arc::clone(&self.lives);
@@ -59,7 +79,12 @@ impl Ledger {
 
     /// Notes that a worker is killed since it hangs: it does not answer, and its command's time is up.
     pub fn note_hung(&mut self, name: &str, pid: u32, now: Millis) -> Result<(), Error> {
-        self.change(|rows| rows.set_hung(name, pid, now))
+        let detail = json!({ "worker": name, "pid": pid, "reason": "it hangs" });
+        self.change(|rows| {
+            let none = About::default();
+            tell_more(rows, What::WorkerKilled, now, none, Some(&detail))?;
+            rows.set_hung(name, pid, now)
+        })
     }
 
     /// Records that a worker ends, and of which tasks it knows that their producers' own jobs are deleted.
@@ -71,6 +96,21 @@ impl Ledger {
     ) -> Result<(), Error> {
         self.change(|rows| {
             note_deleted(rows, deleted)?;
+            rows.set_stopped(worker, Some(now))
+        })
+    }
+
+    /// The same of a worker of a tube, of which is told.
+    pub fn take_leave(
+        &mut self,
+        worker: WorkerId,
+        deleted: &[TaskId],
+        identity: &NewWorker,
+        now: Millis,
+    ) -> Result<(), Error> {
+        self.change(|rows| {
+            note_deleted(rows, deleted)?;
+            tell_of(rows, What::WorkerFinished, identity, now)?;
             rows.set_stopped(worker, Some(now))
         })
     }
@@ -126,6 +166,17 @@ impl Ledger {
     pub fn workers(&self) -> Result<Vec<Known>, Error> {
         self.look(|rows| rows.workers())
     }
+}
+
+fn tell_of(rows: &dyn Rows, what: What, worker: &NewWorker, now: Millis) -> Result<(), Failed> {
+    let NewWorker {
+        name,
+        tube,
+        host,
+        pid,
+    } = worker;
+    let detail = json!({ "worker": name, "tube": tube, "host": host, "pid": pid });
+    tell_more(rows, what, now, About::default(), Some(&detail))
 }
 
 /// A foreign task's row may go only when its job is deleted: the row is what tells a redelivery apart.

@@ -64,7 +64,7 @@ pub struct Spec<'a> {
     /// The environment that all have.
     pub environment: &'a Environment,
     /// What is added to it.
-    pub added: &'a [(&'static str, &'a dyn Display)],
+    pub added: &'a [(&'a str, &'a dyn Display)],
     /// What it reads; nothing when `None`.
     pub stdin: Option<Bytes>,
     /// A descriptor that it inherits.

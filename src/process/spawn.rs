@@ -75,7 +75,7 @@ pub struct Start<'a> {
     /// The environment that all have.
     pub environment: &'a Environment,
     /// What this one has beside it.
-    pub added: &'a [(&'static str, &'a dyn Display)],
+    pub added: &'a [(&'a str, &'a dyn Display)],
     /// Its standard input.
     pub stdin: BorrowedFd<'a>,
     /// Its standard output and its standard error.

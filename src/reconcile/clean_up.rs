@@ -59,7 +59,12 @@ pub async fn clean_up(cleanup: &Cleanup, store: Uuid, environment: &Environment)
         ..
     } = cleanup;
     let mut capture = Capture::default();
-    let ended = run(cleanup, store, environment, &mut capture).await;
+    let what = What {
+        argv,
+        told: &[],
+        within: TIME,
+    };
+    let ended = run(cleanup, &what, store, environment, &mut capture).await;
     let (task, attempt) = (attempt.task.0, attempt.number);
     let printed = last(&capture.finish().to_text());
     match ended {
@@ -86,14 +91,56 @@ pub async fn clean_up(cleanup: &Cleanup, store: Uuid, environment: &Environment)
     }
 }
 
+/// Runs what is run after each attempt, if there is anything. What is to stand behind what the attempt's command has
+/// printed: what this one prints, and what went wrong with it.
+pub async fn run_after(cleanup: &Cleanup, store: Uuid, environment: &Environment) -> Vec<u8> {
+    let Some(after) = &cleanup.after else {
+        return Vec::new();
+    };
+    let what = What {
+        argv: &after.argv,
+        told: &after.told,
+        within: after.within,
+    };
+    let mut capture = Capture::default();
+    let ended = run(cleanup, &what, store, environment, &mut capture).await;
+    let mut printed = capture.finish().to_text();
+    if let Err(reason) = ended {
+        let (task, attempt) = (cleanup.attempt.task.0, cleanup.attempt.number);
+        let program = after.argv.first().map_or("", String::as_str);
+        tracing::warn!(
+            task,
+            attempt,
+            command = cleanup.command,
+            program,
+            reason,
+            "what is run after an attempt has failed; the attempt ends as its command did"
+        );
+        if !printed.is_empty() && !printed.ends_with('\n') {
+            printed.push('\n');
+        }
+        printed.push_str(&format!("taskqueue: after: {reason}\n"));
+    }
+    printed.into_bytes()
+}
+
+/// What is run.
+struct What<'a> {
+    argv: &'a [String],
+    /// More of its environment.
+    told: &'a [(&'static str, String)],
+    within: Duration,
+}
+
 async fn run(
     cleanup: &Cleanup,
+    what: &What<'_>,
     store: Uuid,
     environment: &Environment,
     capture: &mut Capture,
 ) -> Result<(), String> {
-    let until = Instant::now() + TIME;
-    let mut cleaning = start(cleanup, store, environment, until).await?;
+    let until = Instant::now() + what.within;
+    let mut cleaning = start(cleanup, what, store, environment, until).await?;
     let exit = match timeout_at(until, exits(&mut cleaning.0, capture)).await {
         Ok(exit) => exit,
         Err(_) => {
@@ -102,7 +149,8 @@ async fn run(
             let until = Instant::now() + KILLED;
             // However that ends, it has taken too long.
             let _ = timeout_at(until, exits(&mut cleaning.0, capture)).await;
-            return Err(format!("it was killed after {} s", TIME.as_secs()));
+            cleaning.0.last_words(|chunk| capture.push(chunk));
+            return Err(format!("it was killed after {} s", what.within.as_secs()));
         }
     };
     cleaning.0.last_words(|chunk| capture.push(chunk));
@@ -117,12 +165,13 @@ async fn run(
 /// Starts it, if there is room for a process by then.
 async fn start(
     cleanup: &Cleanup,
+    what: &What<'_>,
     store: Uuid,
     environment: &Environment,
     until: Instant,
 ) -> Result<Cleaning, String> {
     loop {
-        match try_start(cleanup, store, environment) {
+        match try_start(cleanup, what, store, environment) {
             Ok(running) => return Ok(Cleaning(running)),
             Err((Lack::Room, _)) if Instant::now() + AGAIN < until => {}
             Err((_, reason)) => return Err(format!("it could not be started: {reason}")),
@@ -134,6 +183,7 @@ async fn start(
 /// Starts it, or says what is lacking and why.
 fn try_start(
     cleanup: &Cleanup,
+    what: &What<'_>,
     store: Uuid,
     environment: &Environment,
 ) -> Result<Running, (Lack, String)> {
@@ -143,9 +193,11 @@ fn try_start(
         tube,
         job,
         command,
-        argv,
+        argv: _,
+        after: _,
         conditions,
     } = cleanup;
+    let argv = what.argv;
     let environment = environment.under(&conditions.variables);
     let mut own: Vec<(&'static str, &dyn Display)> = vec![
         (TASK_VARIABLE, &attempt.task),
@@ -158,6 +210,8 @@ fn try_start(
     if let Some(job) = job {
         own.push((JOB_VARIABLE, job));
     }
+    let told = what.told.iter();
+    own.extend(told.map(|(name, value)| (*name, value as &dyn Display)));
     let started = Running::start(Spec {
         argv,
         environment: &environment,

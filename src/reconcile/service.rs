@@ -15,6 +15,7 @@ use crate::ledger::{self, Ledger, Store};
 use crate::process::environment::Environment;
 use crate::service::Service;
 use crate::task::command::Commands;
+use crate::task::hooks::Keeping;
 use crate::task::id::WorkerId;
 use crate::task::retention::Retention;
 use crate::thread::{NotRun, OneShot};
@@ -31,6 +32,8 @@ pub struct Scope {
     pub tubes: Vec<TubeName>,
     /// How long tasks stay recorded once they have ended.
     pub retention: Retention,
+    /// How long events are kept.
+    pub events: Keeping,
 }
 
 /// Looks up the tubes that other tenders of the store tend, or says why it could not. It may block for moments.
@@ -93,6 +96,7 @@ impl Service for Reconciling {
             mut environment,
             mut tubes,
             retention: _,
+            events: _,
         } = scope.borrow_and_update().clone();
         let mut memories = vec![Memory::new(true); tubes.len()];
         // Tubes that the last pass did not put right.
@@ -104,6 +108,7 @@ impl Service for Reconciling {
                     environment,
                     tubes,
                     retention: _,
+                    events: _,
                 } = scope.borrow_and_update().clone();
                 memories = vec![Memory::new(true); tubes.len()];
                 troubled.retain(|tube| tubes.contains(tube));

@@ -16,8 +16,11 @@ use super::service::{OpenLedger, Scope, opened};
 use crate::broker::Broker;
 use crate::clock::now;
 use crate::ledger::cleanup::{Old, SoFar, Spare};
-use crate::ledger::{self, Folded, Journal, Millis, Store};
+use crate::ledger::pace::PAUSE;
+use crate::ledger::{self, Folded, Journal, Ledger, Millis, Store};
 use crate::service::Service;
+use crate::task::event::What;
+use crate::task::hooks::Keeping;
 use crate::task::retention::Retention;
 use crate::thread::OneShot;
 
@@ -56,7 +59,10 @@ impl Service for Upkeep {
         let mut last: Option<Instant> = None;
         let mut first = Some(FIRST);
         loop {
-            let retention = self.scope.borrow_and_update().retention;
+            let (retention, events) = {
+                let scope = self.scope.borrow_and_update();
+                (scope.retention, scope.events)
+            };
             let every = retention.every();
             let pause = first.take().unwrap_or(LOOK);
             tokio::select! {
@@ -94,6 +100,9 @@ impl Service for Upkeep {
                     }
                 }
             }
+            if let Err(error) = self.forget_events(store, events).await {
+                tracing::warn!(error, "could not delete old events; will try again");
+            }
             // Nobody else needs its place for long.
             store.make_room();
         }
@@ -122,6 +131,9 @@ impl Upkeep {
             let deleted = deleted.map_err(|error| error.to_string())?;
             if deleted > 0 {
                 tracing::info!(deleted, %status, "deleted tasks that ended long ago");
+                let detail = serde_json::json!({ "tasks": deleted, "status": status.as_str() });
+                let noting = store.call(move |db| db.note_event(What::CleanedUp, &detail, now()));
+                noting.await.map_err(|error| error.to_string())?;
             }
         }
         for why in kept.difference(said) {
@@ -129,6 +141,34 @@ impl Upkeep {
         }
         *said = kept;
         Ok(())
+    }
+}
+
+impl Upkeep {
+    /// Deletes events that are not to be kept any more, unless another is at it.
+    async fn forget_events(&mut self, store: &Store, keeping: Keeping) -> Result<(), String> {
+        let forget = move |db: &mut Ledger| db.forget_events(keeping, now());
+        // Mostly there are none, which is one look.
+        let mut turn_taken = None;
+        loop {
+            let has_some = store
+                .call(move |db| db.has_old_events(keeping, now()))
+                .await;
+            if !has_some.map_err(|error| error.to_string())? {
+                return Ok(());
+            }
+            if turn_taken.is_none() {
+                turn_taken = turn(Arc::clone(&self.turn)).await?;
+            }
+            if turn_taken.is_none() {
+                return Ok(());
+            }
+            store
+                .call(forget)
+                .await
+                .map_err(|error| error.to_string())?;
+            sleep(PAUSE).await;
+        }
     }
 }
 

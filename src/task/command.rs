@@ -8,6 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::conditions::{ByTube, Conditions};
+use super::hooks::{Hook, Telling};
 use super::id::AttemptId;
 use super::limit::Limit;
 use super::own::{Bounds, OutOfBounds, Own};
@@ -16,7 +17,8 @@ use super::payload::{
     TypeName,
 };
 use super::refused::Keep;
-use super::retry;
+use super::retry::{self, Next};
+use super::state::Outcome;
 use crate::tube::TubeName;
 
 mod options;
@@ -32,6 +34,10 @@ pub struct Command {
     /// The program, and its arguments, that ends what an attempt may have left running elsewhere: for a command that is
     /// a client of something else. `{command}` stands for the command's name.
     pub cleanup: Option<Vec<String>>,
+    /// What is run first in each attempt: where it fails, the attempt has failed, and the command is not run.
+    pub before: Option<Vec<String>>,
+    /// What is run last in each attempt, however its command has ended.
+    pub after: Option<Vec<String>>,
     /// How long it may run, whatever its job's TTR.
     pub timeout: Option<Duration>,
     /// When it is tried again.
@@ -57,6 +63,8 @@ impl Command {
         Command {
             run,
             cleanup: None,
+            before: None,
+            after: None,
             timeout: None,
             retry: retry::Rules::default(),
             bounds: Bounds::default(),
@@ -133,6 +141,15 @@ pub enum Content {
 }
 
 impl Content {
+    /// What a hook's task asks for.
+    pub fn of_a_hook(hook: &Hook, event: &str) -> Content {
+        Content::Call(Call {
+            command: CommandName::of_a_hook(hook.name()),
+            arguments: vec![payload::Argument::Text(event.into())],
+            options: Vec::new(),
+        })
+    }
+
     /// Roughly how many bytes it takes up.
     pub fn size(&self) -> usize {
         match self {
@@ -162,7 +179,8 @@ pub struct Plan {
     pub stdin: Option<Bytes>,
 }
 
-/// The cleanup of an attempt that did not come to its end by itself.
+/// What is run once the command of an attempt has ended: its cleanup, if it did not come to its end by itself, and
+/// then what is run after each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cleanup {
     /// Which attempt.
@@ -175,14 +193,90 @@ pub struct Cleanup {
     pub job: Option<u64>,
     /// The name of the attempt's command.
     pub command: String,
-    /// The program and its arguments, one element each.
+    /// The cleanup's program and its arguments, one element each; none where there is none.
     pub argv: Vec<String>,
-    /// As whom, where and with what it runs: as the attempt's command.
+    /// What is run after that.
+    pub after: Option<After>,
+    /// As whom, where and with what both run: as the attempt's command.
     pub conditions: Arc<Conditions>,
 }
 
+/// What is run last in an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After {
+    /// The program and its arguments, one element each.
+    pub argv: Vec<String>,
+    /// What it finds in its environment of how the attempt has ended.
+    pub told: Vec<(&'static str, String)>,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+impl Cleanup {
+    /// What of it is run once an attempt has come to that outcome; `None`: nothing.
+    pub fn at_the_end(
+        &self,
+        (outcome, next): (&Outcome, &Next),
+        within: Duration,
+    ) -> Option<Arc<Cleanup>> {
+        let is_cut_short = outcome.is_cut_short();
+        let argv = match is_cut_short {
+            true => self.argv.clone(),
+            false => Vec::new(),
+        };
+        let next = match next {
+            Next::Done => "done",
+            Next::Failed { .. } => "failed",
+            Next::Cancelled => "cancelled",
+            Next::Wait(_) => "waiting",
+        };
+        let word = (OUTCOME_VARIABLE, outcome.word().to_owned());
+        let mut told = vec![word, (NEXT_VARIABLE, next.to_owned())];
+        let code = outcome.exit_code().map(|code| code.to_string());
+        told.extend(code.map(|code| (EXIT_CODE_VARIABLE, code)));
+        let signal = outcome.signal().map(|signal| signal.to_string());
+        told.extend(signal.map(|signal| (SIGNAL_VARIABLE, signal)));
+        let after = self.after.as_ref().map(|after| After {
+            told,
+            within: match is_cut_short {
+                true => within.min(AFTER_A_KILL),
+                false => within,
+            },
+            ..after.clone()
+        });
+        (!argv.is_empty() || after.is_some()).then(|| {
+            Arc::new(Cleanup {
+                argv,
+                after,
+                ..self.clone()
+            })
+        })
+    }
+}
+
+/// How an attempt has ended, for what is run after it.
+const OUTCOME_VARIABLE: &str = "TASKQUEUE_OUTCOME";
+/// What becomes of its task.
+const NEXT_VARIABLE: &str = "TASKQUEUE_NEXT";
+/// With which code its command exited.
+const EXIT_CODE_VARIABLE: &str = "TASKQUEUE_EXIT_CODE";
+/// By which signal it ended.
+const SIGNAL_VARIABLE: &str = "TASKQUEUE_SIGNAL";
+
+/// How long what is run after a command may take, where nobody waits to go.
+pub const AFTER: Duration = Duration::from_secs(60);
+
+/// The same after a command that was cut short, and where somebody waits.
+pub const AFTER_A_KILL: Duration = Duration::from_secs(10);
+
 impl Plan {
-    /// The cleanup of an attempt by this plan, if its command has one.
+    /// What is run before the command.
+    pub fn before(&self) -> Option<Vec<String>> {
+        let before = self.command.before.as_ref();
+        before.map(|before| named(before, &self.name))
+    }
+
+    /// What is run after the command of an attempt by this plan, if there is anything.
     pub fn cleanup(
         &self,
         attempt: AttemptId,
@@ -190,7 +284,17 @@ impl Plan {
         tube: &TubeName,
         job: Option<u64>,
     ) -> Option<Arc<Cleanup>> {
-        let argv = named(self.command.cleanup.as_ref()?, &self.name);
+        let argv = |of: &Option<Vec<String>>| of.as_ref().map(|argv| named(argv, &self.name));
+        let (argv, after) = (argv(&self.command.cleanup), argv(&self.command.after));
+        if argv.is_none() && after.is_none() {
+            return None;
+        }
+        let after = after.map(|argv| After {
+            argv,
+            told: Vec::new(),
+            within: AFTER,
+        });
+        let argv = argv.unwrap_or_default();
         Some(Arc::new(Cleanup {
             attempt,
             uuid,
@@ -198,6 +302,7 @@ impl Plan {
             job,
             command: self.name.clone(),
             argv,
+            after,
             conditions: Arc::clone(self.command.conditions.of(tube)),
         }))
     }
@@ -228,6 +333,10 @@ pub struct Commands {
     usual_max_lost: Option<u32>,
     /// How many tasks with something in common may run, or begin.
     limits: Vec<Arc<Limit>>,
+    /// What is told of what happens, and run for that.
+    telling: Arc<Telling>,
+    /// What hooks run, by their names.
+    hooks: BTreeMap<String, Arc<Command>>,
 }
 
 impl Commands {
@@ -255,6 +364,9 @@ impl Commands {
     /// table of their own.
     pub fn set_conditions(&mut self, mut of: impl FnMut(Option<&str>) -> ByTube) {
         self.conditions = of(None);
+        for hook in self.hooks.values_mut() {
+            Arc::make_mut(hook).conditions = self.conditions.clone();
+        }
         let prefixes = self.prefixes.iter_mut();
         let prefixes = prefixes.map(|(prefix, command)| (format!("{prefix}*"), command));
         let exact = self.exact.iter_mut();
@@ -389,6 +501,26 @@ impl Commands {
         self.every_body = Some((name, command.into()));
     }
 
+    /// Says what is told of what happens, and what the hooks of that run, by their names.
+    pub fn set_telling(&mut self, telling: Telling, hooks: BTreeMap<String, Command>) {
+        self.telling = Arc::new(telling);
+        let hooks = hooks.into_iter();
+        self.hooks = hooks
+            .map(|(name, command)| (name, command.into()))
+            .collect();
+    }
+
+    /// What hooks run.
+    pub fn hooks(&self) -> impl Iterator<Item = (&Hook, &Command)> {
+        let all = self.telling.hooks.all().iter();
+        all.filter_map(|hook| Some((hook, self.hooks.get(&hook.name())?.as_ref())))
+    }
+
+    /// What is told of what happens, and run for that.
+    pub fn telling(&self) -> &Arc<Telling> {
+        &self.telling
+    }
+
     /// Whether a name or a pattern may stand for a command that is configured.
     pub fn has(&self, pattern: &str) -> bool {
         let mut configured = self.configured();
@@ -500,6 +632,9 @@ impl Commands {
     }
 
     fn plan_call(&self, uuid: Uuid, tube: &TubeName, call: &Call) -> Result<Plan, Refusal> {
+        if CommandName::is_a_hook(call.command.as_str()) {
+            return self.plan_hook(call);
+        }
         if self.chooses_for(tube) {
             return self.plan_raw(tube, &call.to_body(uuid).into(), None);
         }
@@ -523,6 +658,21 @@ impl Commands {
             stdin: None,
             command: Arc::clone(command),
         })
+    }
+
+    /// How a hook's task is run. What it runs is configured, and nothing that a row says is in its argv.
+    fn plan_hook(&self, call: &Call) -> Result<Plan, Refusal> {
+        let name = call.command.as_str();
+        let command = self.hooks.get(name);
+        let command = command.ok_or_else(|| Refusal::NotConfigured {
+            command: name.into(),
+        })?;
+        let event = call.arguments.first().map(payload::Argument::as_str);
+        Ok(fed(
+            name,
+            command,
+            event.unwrap_or_default().to_owned().into(),
+        ))
     }
 
     fn check_options(&self, call: &Call, command: &Command) -> Result<(), Refusal> {

@@ -26,6 +26,22 @@ pub struct Captured {
 }
 
 impl Captured {
+    /// Puts something behind it.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let of_head = KEPT.saturating_sub(self.head.len());
+        let is_whole = self.tail.is_empty() && self.dropped == 0;
+        let (head, rest) = bytes.split_at(if is_whole {
+            of_head.min(bytes.len())
+        } else {
+            0
+        });
+        self.head.extend_from_slice(head);
+        self.tail.extend_from_slice(rest);
+        let too_many = self.tail.len().saturating_sub(KEPT);
+        self.tail.drain(..too_many);
+        self.dropped = self.dropped.saturating_add(too_many as u64);
+    }
+
     /// How many bytes were printed.
     pub fn size(&self) -> u64 {
         (self.head.len() as u64)
@@ -129,6 +145,18 @@ mod tests {
         assert_eq!(kept.head, b"abc\xff");
         assert_eq!((kept.tail.len(), kept.dropped), (0, 0));
         assert_eq!(kept.to_text(), "abc\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_put_behind_is_as_if_it_had_been_printed() {
+        for first in [0, 3, KEPT - 1, KEPT, KEPT + 5, 3 * KEPT] {
+            for more in [0, 1, 7, KEPT + 3] {
+                let all = bytes(first + more);
+                let mut kept = captured(&[all[..first].to_vec()]);
+                kept.append(&all[first..]);
+                assert_eq!(kept, captured(&[all]), "{first} and {more}");
+            }
+        }
     }
 
     proptest! {

@@ -33,7 +33,7 @@ mod type_name;
 pub use about::About;
 pub use body::{Argument, Body, Call, Native, OptionValue, Pointer};
 pub use described::{Described, Mapping, Source};
-pub use name::{CommandName, OptionName};
+pub use name::{CommandName, HOOK, OptionName};
 pub use read::read;
 pub use refusal::{NotNative, Place, Refusal};
 pub use rules::{BadName, MAX_NAME_LEN};
@@ -124,7 +124,11 @@ impl Call {
         let part =
             |key, text| json::value(text).map_err(|error| not_json(Place::Member(key), &error));
         Ok(Self {
-            command: command.parse()?,
+            // Only what we have made ourselves is in a row by such a name: no body is read as one.
+            command: match CommandName::is_a_hook(command) {
+                true => CommandName::of_a_hook(command.into()),
+                false => command.parse()?,
+            },
             arguments: read::arguments(part("arguments", arguments_json)?)?,
             options: read::options(part("options", options_json)?)?,
         })

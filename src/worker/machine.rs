@@ -70,6 +70,7 @@ use std::time::Duration;
 use crate::crash::Point;
 use crate::grace::{KILL_TO_STUCK, TERM_TO_KILL};
 use crate::ledger::Millis;
+use crate::ledger::announce::Again;
 use crate::link::{Reply, Report, Ticket};
 
 mod batch;
@@ -126,6 +127,11 @@ impl Machine {
     /// When something is to be done though nothing happens: [`Event::Due`] is due then.
     pub fn deadline(&self) -> Option<Duration> {
         self.wake
+    }
+
+    /// Jobs that are to be put beside those of this worker's tube: of hooks.
+    pub fn is_to_put(&mut self, mut puts: Vec<Again>) {
+        self.notes.puts.append(&mut puts);
     }
 
     /// Whether the worker has left.
@@ -210,8 +216,8 @@ impl Machine {
                 }
                 other => self.phase = other,
             },
-            Event::CleanedUp => match self.phase.take() {
-                Phase::CleaningUp(finished) => self.known(finished, now, out),
+            Event::CleanedUp(printed) => match self.phase.take() {
+                Phase::CleaningUp(finished) => self.cleaned_up(finished, printed, now, out),
                 Phase::CleaningUpLost { claimant, dead } => {
                     self.is_gone_for_good(claimant, dead, true);
                 }

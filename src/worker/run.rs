@@ -30,8 +30,10 @@ use crate::process::variables::{
     UUID_VARIABLE,
 };
 use crate::task::conditions::Conditions;
+use crate::task::hooks;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::output::Captured;
+use crate::task::payload::CommandName;
 use crate::task::report::{Progress, Reader, Reported};
 use crate::task::state::Exit;
 use crate::tube::TubeName;
@@ -69,6 +71,10 @@ pub struct Run {
     exited: Option<Exited>,
     /// We sent it a signal.
     was_signalled: bool,
+    /// What runs is what is run before the command.
+    is_before: bool,
+    /// The number of the job, and whether to listen from the beginning.
+    of: (u64, bool),
 }
 
 /// How and when the command has exited, and what is known of its output since.
@@ -103,10 +109,35 @@ pub fn start(
     job: u64,
     listen: bool,
 ) -> Result<Run, Box<Ended>> {
+    let is_before = attempt.plan.command.before.is_some();
+    // Whoever waits for two commands waits longer than a moment.
+    let of = (job, listen || is_before);
+    start_one(
+        attempt,
+        tube,
+        environment,
+        store,
+        (notes, spooling),
+        of,
+        is_before,
+    )
+}
+
+/// Starts what is run before an attempt's command, or the command itself.
+fn start_one(
+    attempt: Box<Attempt>,
+    tube: &TubeName,
+    environment: &Environment,
+    store: &Store,
+    (notes, spooling): (Option<&Notes>, &Spooling),
+    (job, listen): (u64, bool),
+    is_before: bool,
+) -> Result<Run, Box<Ended>> {
+    let before = attempt.plan.before().filter(|_| is_before);
     let (plan, id) = (&attempt.plan, store.id());
     let conditions = plan.command.conditions.of(tube);
     let environment = environment.under(&conditions.variables);
-    let mut own: Vec<(&'static str, &dyn Display)> = vec![
+    let mut own: Vec<(&str, &dyn Display)> = vec![
         (TASK_VARIABLE, &attempt.id.task),
         (STORE_VARIABLE, &id),
         (UUID_VARIABLE, &attempt.uuid),
@@ -128,15 +159,25 @@ pub fn start(
     if let Some(parents) = &parents {
         own.push((PARENTS_VARIABLE, parents));
     }
+    let event = match CommandName::is_a_hook(&plan.name) {
+        true => hooks::variables(plan.stdin.as_deref().unwrap_or_default()),
+        false => Vec::new(),
+    };
+    own.extend(
+        event
+            .iter()
+            .map(|(name, value)| (name.as_str(), value as &dyn Display)),
+    );
     let user = conditions.identity.as_ref().map(|identity| identity.user);
     let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let try_to_start = || {
         let inherited = attempt.alive.inherited().map_err(NotStarted::setup)?;
         Running::start(Spec {
-            argv: &plan.argv,
+            argv: before.as_ref().unwrap_or(&plan.argv),
             environment: &environment,
             added: &own,
-            stdin: plan.stdin.clone(),
+            // Of the body nothing is taken away from the command.
+            stdin: plan.stdin.clone().filter(|_| !is_before),
             inherited,
             note: notes.map(|notes| notes.of(attempt.id, user)),
             conditions,
@@ -168,6 +209,8 @@ pub fn start(
         listen_at,
         exited: None,
         was_signalled: false,
+        is_before,
+        of: (job, listen),
     })
 }
 
@@ -231,6 +274,44 @@ fn could_not_start(
 }
 
 impl Run {
+    /// What is run before the command has ended well, and the command is to be started.
+    pub fn is_to_go_on(&self) -> bool {
+        let exit = self.exited.as_ref().map(|exited| exited.exit);
+        self.is_before && exit == Some(Exit::Code(0)) && !self.was_signalled
+    }
+
+    /// Starts the command, what is run before that having ended well. What that has printed stands before what the
+    /// command prints.
+    ///
+    /// # Errors
+    /// As [`start`].
+    pub fn go_on(
+        self,
+        tube: &TubeName,
+        environment: &Environment,
+        store: &Store,
+        notes: (Option<&Notes>, &Spooling),
+    ) -> Result<Run, Box<Ended>> {
+        let Run {
+            attempt,
+            printed,
+            of,
+            reports,
+            ..
+        } = self;
+        match start_one(attempt, tube, environment, store, notes, of, false) {
+            Ok(run) => Ok(Run {
+                printed,
+                reports,
+                ..run
+            }),
+            Err(mut ended) => {
+                ended.output = printed.finish();
+                Err(ended)
+            }
+        }
+    }
+
     /// The command's process group.
     pub fn group(&self) -> i32 {
         self.running.group()
@@ -293,6 +374,9 @@ impl Run {
         // What is wrong comes again.
         let exit = exit.unwrap_or_default();
         self.note_exit(exit);
+        if self.is_before {
+            return false;
+        }
         let printed = &mut self.printed;
         exit == Some(Exit::Code(0)) && self.running.last_words(|chunk| printed.keep(chunk))
     }
@@ -404,12 +488,21 @@ impl Run {
             reports,
             exited,
             was_signalled,
+            is_before,
             ..
         } = self;
         let (exit, at) = match exited {
             Some(Exited { exit, at, .. }) => (exit, at),
             None => (Exit::Code(255), now()),
         };
+        if is_before {
+            let how = match exit {
+                Exit::Code(code) => format!("exited with {code}"),
+                Exit::Signal(signal) => format!("was ended by signal {signal}"),
+            };
+            let line = format!("taskqueue: before: it {how}, and the command was not run\n");
+            printed.push(line.as_bytes());
+        }
         let holder = Holder::Attempt(attempt.id);
         drop(attempt);
         let reported = reports.finish(&mut tell(&mut printed));

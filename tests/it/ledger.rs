@@ -11,6 +11,7 @@ mod cancel;
 mod claims;
 mod cleanup;
 mod entries;
+mod events;
 mod graphs;
 mod histories;
 mod limits;
@@ -197,6 +198,16 @@ macro_rules! suite {
             schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
             schedules::a_command_learns_of_which_time_it_came,
             schedules::another_producers_job_may_say_when_it_is_to_run,
+            events::each_change_of_a_task_is_one_event_with_the_next_number,
+            events::what_is_called_off_refused_given_back_or_deleted_is_an_event,
+            events::what_a_dead_worker_ran_is_lost_once,
+            events::what_is_undone_is_no_event,
+            events::workers_and_schedules_are_told_of,
+            events::old_events_go_and_their_numbers_never_come_again,
+            events::where_events_are_off_there_are_none,
+            events::a_hook_is_a_task_that_is_made_with_what_it_is_for,
+            events::a_hook_is_for_what_it_is_for_and_made_once,
+            events::no_body_names_a_hook,
             unique::a_key_is_its_task_s_until_that_has_ended,
             unique::a_key_of_what_waits_is_free_while_it_runs_and_a_retry_goes_on_without,
             unique::a_retry_has_its_key_again_if_nobody_has_got_it,

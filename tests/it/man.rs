@@ -149,6 +149,7 @@ fn every_key_of_the_configuration_is_in_its_page() {
             "[types.a]\ncommand = 'a'\nx_ = 1",
         ),
         (".SS [schedules.NAME]", "[schedules.a]\ntube = 'a'\nx_ = 1"),
+        (".SS [events]", "[events]\nx_ = 1"),
         (".SS [defaults]", "[defaults]\nx_ = 1"),
         (".SS limits = { ... }", "[defaults]\nlimits = { x_ = 1 }"),
         (
@@ -269,6 +270,8 @@ fn the_example_has_every_key() {
     // Tables are seen by their members; another program as worker is for few.
     let left_out = [
         "retention",
+        "events",
+        "hooks",
         "defaults",
         "tubes",
         "commands",

@@ -1,8 +1,11 @@
 //! The producers in `examples/` put what they say they do, and say what went wrong when they cannot. The commands that
 //! report say what they say.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -211,4 +214,99 @@ fn the_crontab_names_flags_that_there_are() {
     });
     let ran = taskqueue.run(&words.collect::<Vec<_>>());
     assert_eq!(ran.ok(), "deleted 0 tasks\n");
+}
+
+/// What the webhook is given.
+const EVENT: &str = r#"{"number":7,"what":"failed"}"#;
+
+#[test]
+fn the_webhook_posts_a_signed_event_and_goes_to_nobody_s_own_network() {
+    let tools = ["curl", "openssl", "getent", "bash"];
+    let is_here = |tool: &&str| {
+        let found = Command::new("sh")
+            .args(["-c", "command -v \"$0\"", tool])
+            .output();
+        found.is_ok_and(|output| output.status.success())
+    };
+    if !tools.iter().all(is_here) {
+        println!("skipped: examples/webhook.sh needs {tools:?}");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = [
+        "200 OK",
+        "302 Found\r\nLocation: http://127.0.0.1:1/",
+        "404 Not Found",
+    ];
+    let server = thread::spawn(move || {
+        answers.map(|answer| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+            while !request.ends_with(EVENT.as_bytes()) {
+                let read = stream.read(&mut piece).unwrap();
+                assert_ne!(read, 0, "{}", String::from_utf8_lossy(&request));
+                request.extend_from_slice(&piece[..read]);
+            }
+            let answer =
+                format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        })
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "sesame\n").unwrap();
+    let post = |url: &str, more: &[&str]| {
+        let mut child = Command::new("bash")
+            .arg(example("webhook.sh"))
+            .args(["--url", url, "--timeout", "10s", "--secret-file"])
+            .arg(&secret)
+            .args(more)
+            .env("TASKQUEUE_EVENT", "failed")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // One that refuses reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(EVENT.as_bytes());
+        child.wait().unwrap().code()
+    };
+    let url = format!("http://localhost:{port}/hook");
+    // Nobody is asked by these, or the server would have another question.
+    for refused in [
+        url.as_str(),
+        &format!("http://127.0.0.1:{port}/"),
+        &format!("http://2130706433:{port}/"),
+        &format!("http://[::ffff:127.0.0.1]:{port}/"),
+        "http://somebody@example.org/",
+        "ftp://example.org/",
+    ] {
+        assert_eq!(post(refused, &[]), Some(65), "{refused}");
+    }
+    let allowed = ["--allow-private"];
+    let ended = [(); 3].map(|()| post(&url, &allowed));
+    assert_eq!(ended, [Some(0), Some(75), Some(65)]);
+    for request in server.join().unwrap() {
+        let header = |name: &str| {
+            let mut lines = request.lines();
+            let found = lines.find_map(|line| line.strip_prefix(&format!("{name}: ")));
+            found.unwrap_or_default().to_owned()
+        };
+        assert!(request.starts_with("POST /hook HTTP/1.1\r\n"), "{request}");
+        assert_eq!(header("X-Taskqueue-Event"), "failed");
+        let signed = format!("{}.{EVENT}", header("X-Taskqueue-Timestamp"));
+        let hmac = Command::new("sh")
+            .args([
+                "-c",
+                "printf %s \"$0\" | openssl dgst -sha256 -hmac sesame -r",
+                &signed,
+            ])
+            .output()
+            .unwrap();
+        let hmac = String::from_utf8(hmac.stdout).unwrap();
+        let hmac = hmac.split(' ').next().unwrap();
+        assert_eq!(header("X-Taskqueue-Signature"), format!("sha256={hmac}"));
+    }
 }

@@ -141,6 +141,7 @@ const SHELL: &[(&str, &[&str])] = &[
             "reconcile",
             "schedule",
             "service",
+            "task::hooks",
             "zone",
         ],
     ),

@@ -13,7 +13,7 @@ use super::unserved::{self, unserved};
 use super::{MAX_BODY, Order, open, refusal};
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker;
-use crate::cli::configured::block_on;
+use crate::cli::configured::{self, block_on};
 use crate::cli::out::out;
 use crate::cli::{Failure, log};
 use crate::config::Config;
@@ -105,7 +105,7 @@ pub(super) fn strictly(
 /// # Errors
 /// When nobody works on the tube.
 fn served(config: &Config, tube: &TubeName) -> Result<(), Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     block_on(async {
         match unserved(config, queue.as_ref(), tube).await {
             None => Ok(()),

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::api::{Captured, Put, Queue, Status, Task};
-use crate::cli::configured::block_on;
+use crate::api::{Captured, Put, Status, Task};
+use crate::cli::configured::{self, block_on};
 use crate::cli::out::{as_it_is, is_terminal, out};
 use crate::cli::put::doubt::Doubt;
 use crate::cli::put::existing::say_existing;
@@ -24,7 +24,7 @@ pub fn run(
     is_strict: bool,
     within: Option<Duration>,
 ) -> Result<ExitCode, Failure> {
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     block_on(async {
         let mut doubt = Doubt::new(config, tube);
         for doubt in doubt.of(std::slice::from_ref(&put)) {

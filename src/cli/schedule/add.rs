@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::api::{Queue, Set, Tag};
+use crate::api::{Set, Tag};
 use crate::broker;
-use crate::cli::configured::block_on;
+use crate::cli::configured::{self, block_on};
 use crate::cli::out::out;
 use crate::cli::{Failure, log, number, put};
 use crate::clock;
@@ -108,7 +108,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<(), Failure> {
                 .next("name a time to come, or put a task: taskqueue put"),
         );
     }
-    let queue = Queue::open(&config.broker, &config.store)?;
+    let queue = configured::queue(config)?;
     let set = block_on(async { Ok(queue.set_schedule(&name, &spec).await?) })?;
     let said = match set {
         Set::New => "is made",

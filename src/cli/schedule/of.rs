@@ -2,6 +2,7 @@
 
 use crate::api::Queue;
 use crate::cli::Failure;
+use crate::cli::configured;
 use crate::config::Config;
 use crate::connect;
 
@@ -9,7 +10,7 @@ use crate::connect;
 pub fn queue(config: &Config) -> Result<Option<Queue>, Failure> {
     match connect::existing(&config.store)? {
         None => Ok(None),
-        Some(_) => Ok(Some(Queue::open(&config.broker, &config.store)?)),
+        Some(_) => Ok(Some(configured::queue(config)?)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::api::Queue;
-use crate::cli::configured::block_on;
+use crate::cli::configured::{self, block_on};
 use crate::cli::out::out;
 use crate::cli::{Failure, log};
 use crate::config::Config;
@@ -12,7 +12,7 @@ use crate::ledger::read::{Key, Report};
 
 /// Prints a line for each task.
 pub fn run(ids: &[Key], config: &Config) -> Result<ExitCode, Failure> {
-    let queue = Queue::open_existing(&config.broker, &config.store)?;
+    let queue = configured::existing_queue(config)?;
     let Some(queue) = queue.map(Queue::on_this_thread) else {
         return Err(Failure::new(format!("there is no store {}", config.store)).gone());
     };

@@ -29,7 +29,15 @@ fn keys<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
 }
 
 /// What is about one program, and so is no default for all.
-const OF_ONE_COMMAND: [&str; 5] = ["run", "cleanup", "stdin", "dash_arguments", "options"];
+const OF_ONE_COMMAND: [&str; 7] = [
+    "run",
+    "cleanup",
+    "before",
+    "after",
+    "stdin",
+    "dash_arguments",
+    "options",
+];
 
 /// Every other key, with a value that is not the usual one.
 const OF_ALL: [(&str, &str); 23] = [

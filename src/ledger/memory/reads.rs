@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::Transaction;
 use super::queries::{self, limited, reported, shown};
 use super::records::TaskRow;
+use super::{Transaction, events};
 use crate::ledger::announce::OldJob;
 use crate::ledger::cleanup::{Old, Unsure};
 use crate::ledger::error::Failed;
 use crate::ledger::read::{Attempt, Filter, Key, Report};
 use crate::ledger::recover::UnverifiedJob;
 use crate::ledger::rows::{
-    self, Backlog, Each, EachPicked, Ends, FireRow, Held, Listed, Newest, Of, Reads, Running,
-    ScheduleRow, Scheduled, Tally, Wants, Wish,
+    self, Backlog, Each, EachPicked, Ends, EventFilter, EventRow, FireRow, Held, Listed, Newest,
+    Of, Reads, Running, ScheduleRow, Scheduled, Tally, Wants, Wish,
 };
 use crate::ledger::worker::Known;
 use crate::task::Millis;
@@ -429,6 +429,60 @@ impl Reads for Transaction<'_> {
 
     fn output(&self, attempt: AttemptId) -> Result<Option<Captured>, Failed> {
         Ok(self.0.borrow().output(attempt).cloned())
+    }
+
+    fn events(
+        &self,
+        after: i64,
+        filter: &EventFilter,
+        newest_first: bool,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Failed> {
+        let tables = self.0.borrow();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let of_it = tables.events().range(after.saturating_add(1)..);
+        let joined = of_it.map(|(_, row)| events::joined(&tables, row));
+        let meant = joined.filter(|row| events::passes(filter, row));
+        let mut meant: Vec<EventRow> = meant.collect();
+        if newest_first {
+            meant.reverse();
+        }
+        meant.truncate(limit);
+        Ok(meant)
+    }
+
+    fn kept_events(&self) -> Result<Option<(i64, i64)>, Failed> {
+        let tables = self.0.borrow();
+        let (first, last) = (
+            tables.events().first_key_value(),
+            tables.events().last_key_value(),
+        );
+        Ok(first
+            .zip(last)
+            .map(|((first, _), (last, _))| (*first, *last)))
+    }
+
+    fn oldest_events(&self, limit: u32) -> Result<Vec<(i64, Millis)>, Failed> {
+        let tables = self.0.borrow();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let oldest = tables.events().iter().take(limit);
+        Ok(oldest.map(|(number, row)| (*number, row.at)).collect())
+    }
+
+    fn event_of(&self, task: TaskId, attempt: Option<i64>) -> Result<Option<EventRow>, Failed> {
+        let tables = self.0.borrow();
+        let row = EventRow {
+            task: Some(task.0),
+            attempt,
+            ..EventRow::default()
+        };
+        let is_there = tables.task(task).is_some();
+        let joined = events::joined(&tables, &row);
+        Ok(is_there.then_some(EventRow {
+            task: None,
+            attempt: None,
+            ..joined
+        }))
     }
 
     fn schedules(&self) -> Result<Vec<ScheduleRow>, Failed> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Awaiting, Ends, HeldRow, Kin, Line, Of, ScheduleRow};
+use crate::ledger::rows::{Awaiting, Ends, EventRow, HeldRow, Kin, Line, Of, ScheduleRow};
 use crate::task::Millis;
 use crate::task::after::ParentEnd;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
@@ -89,6 +89,7 @@ pub(super) struct Tables {
     places: Table<(Line, TaskId), i64>,
     /// Until when they count.
     starts: Table<(Line, Millis, AttemptId), Millis>,
+    events: Table<i64, EventRow>,
 }
 
 /// How much of each was written since the last commit.
@@ -112,6 +113,7 @@ pub(super) struct Written {
     held: usize,
     places: usize,
     starts: usize,
+    events: usize,
 }
 
 impl Tables {
@@ -291,6 +293,25 @@ impl Tables {
         self.fires.rows()
     }
 
+    pub fn events(&self) -> &BTreeMap<i64, EventRow> {
+        self.events.rows()
+    }
+
+    /// With a number greater than all others'.
+    pub fn add_event(&mut self, event: EventRow) {
+        let newest = self.events().last_key_value();
+        let number = newest.map_or(1, |(number, _)| number.saturating_add(1));
+        self.events.put(number, Some(EventRow { number, ..event }));
+    }
+
+    pub fn forget_events(&mut self, up_to: i64) -> u64 {
+        let gone: Vec<i64> = self.events().range(..=up_to).map(|(n, _)| *n).collect();
+        for number in &gone {
+            self.events.put(*number, None);
+        }
+        gone.len() as u64
+    }
+
     pub fn add_fire(&mut self, task: TaskId, fire: Fire) -> Result<(), Failed> {
         let is_same = |other: &Fire| {
             fire.nominal.is_some()
@@ -416,6 +437,7 @@ impl Tables {
             fires,
             awaiting,
             edges,
+            events,
             held,
             parents,
             places,
@@ -440,6 +462,7 @@ impl Tables {
         held.before.clear();
         places.before.clear();
         starts.before.clear();
+        events.before.clear();
     }
 
     /// What was written since the last commit is as it was.
@@ -468,6 +491,7 @@ impl Tables {
             held: self.held.before.len(),
             places: self.places.before.len(),
             starts: self.starts.before.len(),
+            events: self.events.before.len(),
         }
     }
 
@@ -487,6 +511,7 @@ impl Tables {
             fires,
             awaiting,
             edges,
+            events,
             held,
             parents,
             places,
@@ -511,5 +536,6 @@ impl Tables {
         held.undo(written.held);
         places.undo(written.places);
         starts.undo(written.starts);
+        events.undo(written.events);
     }
 }

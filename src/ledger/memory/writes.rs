@@ -16,7 +16,7 @@ use crate::ledger::rows::{
     self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy,
     Recorded, Rows, Said,
 };
-use crate::ledger::rows::{Ends, NewFire, Of, ScheduleRow};
+use crate::ledger::rows::{Ends, EventRow, NewEvent, NewFire, Of, ScheduleRow, Told};
 use crate::ledger::worker::NewWorker;
 use crate::task::Millis;
 use crate::task::command::Content;
@@ -687,6 +687,32 @@ impl Rows for Transaction<'_> {
             backfilled: fire.backfilled,
         };
         self.0.borrow_mut().add_fire(fire.task, row)
+    }
+
+    fn told(&self) -> &Told {
+        self.1
+    }
+
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed> {
+        let row = EventRow {
+            at: event.at,
+            what: event.what.number(),
+            task: event.about.task.map(|task| task.0),
+            attempt: event.about.attempt,
+            detail: event.detail.map(str::to_owned),
+            ..EventRow::default()
+        };
+        self.0.borrow_mut().add_event(row);
+        Ok(())
+    }
+
+    fn last_event(&self) -> Result<Option<i64>, Failed> {
+        let tables = self.0.borrow();
+        Ok(tables.events().last_key_value().map(|(number, _)| *number))
+    }
+
+    fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {
+        Ok(self.0.borrow_mut().forget_events(up_to))
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

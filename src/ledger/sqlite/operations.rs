@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 use super::{
-    Connected, attempts, cleanup, filter, keys, minutes, own, puts, read, recover, reports,
+    Connected, attempts, cleanup, events, filter, keys, minutes, own, puts, read, recover, reports,
     schedules, tags, tasks, workers,
 };
 use crate::broker::JobId;
@@ -17,6 +17,7 @@ use crate::ledger::rows::{
     Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
+use crate::ledger::rows::{EventFilter, EventRow, NewEvent, Told};
 use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
 use crate::sqlite;
 use crate::task::Millis;
@@ -229,11 +230,39 @@ impl Reads for Connected<'_> {
     fn workers(&self) -> Result<Vec<Known>, Failed> {
         workers::all(self.0)
     }
+
+    fn events(
+        &self,
+        after: i64,
+        filter: &EventFilter,
+        newest_first: bool,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Failed> {
+        events::some(self.0, after, filter, newest_first, limit)
+    }
+
+    fn kept_events(&self) -> Result<Option<(i64, i64)>, Failed> {
+        events::kept(self.0)
+    }
+
+    fn oldest_events(&self, limit: u32) -> Result<Vec<(i64, Millis)>, Failed> {
+        events::oldest(self.0, limit)
+    }
+
+    fn event_of(&self, task: TaskId, attempt: Option<i64>) -> Result<Option<EventRow>, Failed> {
+        events::of_task(self.0, task, attempt)
+    }
 }
 
 impl Rows for Connected<'_> {
     fn part(&self, part: &mut dyn FnMut() -> Result<(), Failed>) -> Result<(), Failed> {
-        sqlite::part(self.0, part)
+        // What happened before it is not undone with it.
+        self.2.write(self.0)?;
+        let done = sqlite::part(self.0, part);
+        if done.is_err() {
+            self.2.forget();
+        }
+        done
     }
 
     fn task(&self, uuid: &Uuid) -> Result<Option<TaskRow>, Failed> {
@@ -472,5 +501,23 @@ impl Rows for Connected<'_> {
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {
         cleanup::delete(self.0, old, tasks)
+    }
+
+    fn told(&self) -> &Told {
+        self.1
+    }
+
+    fn add_event(&self, event: &NewEvent<'_>) -> Result<(), Failed> {
+        self.2.add(event);
+        Ok(())
+    }
+
+    fn last_event(&self) -> Result<Option<i64>, Failed> {
+        self.2.write(self.0)?;
+        events::last(self.0)
+    }
+
+    fn forget_events(&self, up_to: i64) -> Result<u64, Failed> {
+        events::forget(self.0, up_to)
     }
 }

@@ -1,7 +1,7 @@
 //! Every query that could meet a million rows has an index to go by.
 
 use super::{
-    cleanup, filter, kin, limits, minutes, puts, read, recover, schedules, tasks, workers,
+    cleanup, events, filter, kin, limits, minutes, puts, read, recover, schedules, tasks, workers,
 };
 use crate::ledger::read::{DisplayedStatus, Filter};
 use crate::ledger::rows::Old;
@@ -166,6 +166,13 @@ fn queries_go_by_their_indices() {
                 assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
             }
         }
+    }
+    for newest_first in [false, true] {
+        let sql = events::select(newest_first);
+        let plan = plan(&db, &sql);
+        assert!(plan.contains("events USING INTEGER PRIMARY KEY"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+        assert_eq!(plan.matches("SCAN").count(), 0, "{sql}\n{plan}");
     }
     for sql in recover::at_rest() {
         let plan = plan(&db, &sql);

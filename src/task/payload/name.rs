@@ -27,6 +27,21 @@ impl CommandName {
     }
 }
 
+/// What a hook's name begins with, and no other command's.
+pub const HOOK: char = '@';
+
+impl CommandName {
+    /// Whether a name is a hook's.
+    pub fn is_a_hook(name: &str) -> bool {
+        name.starts_with(HOOK)
+    }
+
+    /// A hook's: it begins with what no body's may.
+    pub(in crate::task) fn of_a_hook(name: String) -> CommandName {
+        CommandName(name)
+    }
+}
+
 impl OptionName {
     /// The name as text, without hyphens before it.
     pub fn as_str(&self) -> &str {

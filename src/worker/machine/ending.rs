@@ -16,7 +16,7 @@ use crate::broker::Reservation;
 use crate::crash::Point;
 use crate::ledger::{Claim, Entered, Jobless, Settlement};
 use crate::link::Report;
-use crate::task::command::OnFailure;
+use crate::task::command::{AFTER, AFTER_A_KILL, OnFailure};
 use crate::task::id::TaskId;
 use crate::task::retry::{self, Next};
 use crate::task::state::Outcome;
@@ -160,14 +160,37 @@ impl Machine {
     /// Nothing of the command runs any more that must not, at least here. Where the command was cut short, what it had
     /// others do may go on elsewhere, and is ended before another attempt can begin.
     pub(super) fn clean_up(&mut self, finished: Finished, now: Now, out: &mut Effects) {
-        let is_cut_short = finished.settlement.outcome.is_cut_short();
-        match finished.facts.cleanup.as_ref().filter(|_| is_cut_short) {
+        let Settlement { outcome, next, .. } = &*finished.settlement;
+        let within = match self.mode {
+            Mode::Working => AFTER,
+            Mode::Draining { .. } | Mode::Stopping => AFTER_A_KILL,
+        };
+        let cleanup = finished.facts.cleanup.as_ref();
+        match cleanup.and_then(|cleanup| cleanup.at_the_end((outcome, next), within)) {
             Some(cleanup) => {
-                out.push(Effect::CleanUp(Arc::clone(cleanup)));
+                out.push(Effect::CleanUp(cleanup));
                 self.phase = Phase::CleaningUp(finished);
             }
             None => self.known(finished, now, out),
         }
+    }
+
+    /// What was to be run after the command has ended, and has printed that.
+    pub(super) fn cleaned_up(
+        &mut self,
+        mut finished: Finished,
+        printed: Vec<u8>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !printed.is_empty()
+            && let Some(settlement) = Arc::get_mut(&mut finished.settlement)
+        {
+            settlement.output.append(&printed);
+            // It is too long for others to wait behind it.
+            finished.quick = false;
+        }
+        self.known(finished, now, out);
     }
 
     /// What the worker lacks is no fault of the task: the task is to wait as if nothing had been claimed, its job goes

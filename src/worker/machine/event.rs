@@ -93,8 +93,8 @@ pub enum Event {
     Journaled(bool),
     /// What came of the attempt whose remains were to be ended.
     Cleared(Cleared),
-    /// The cleanup that was to be run has ended, well or not.
-    CleanedUp,
+    /// What was to be run after an attempt has ended, well or not: what of it belongs to the attempt's output.
+    CleanedUp(Vec<u8>),
     /// Time has passed.
     Due,
 }
@@ -120,7 +120,7 @@ impl Event {
             Event::Reported(_) => EventKind::Reported,
             Event::Journaled(_) => EventKind::Journaled,
             Event::Cleared(_) => EventKind::Cleared,
-            Event::CleanedUp => EventKind::CleanedUp,
+            Event::CleanedUp(_) => EventKind::CleanedUp,
             Event::Due => EventKind::Due,
         }
     }
@@ -356,7 +356,7 @@ pub enum Effect {
     Abandon,
     /// End what is left of an attempt.
     EndRemains(DeadAttempt),
-    /// Run an attempt's cleanup.
+    /// Run an attempt's cleanup, and what is run after it.
     CleanUp(Arc<Cleanup>),
     /// Tell the tender.
     Report(Report),

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use taskqueue::ledger::backend::Patience;
 use taskqueue::ledger::memory::Memory;
-use taskqueue::ledger::{Backend, Durability, Error, Ledger, Store};
+use taskqueue::ledger::{Durability, Error, Ledger, Store};
 use taskqueue::task::id::TaskId;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ fn who_dies_in_a_transaction_leaves_nothing() {
     let memory = Memory::new(Uuid::now_v7());
     let mut ledger = memory.alone();
     let (task, _) = put(&mut ledger, NOW);
-    let mut backend = memory.clone();
+    let mut backend = memory.connect();
     let dies = catch_unwind(AssertUnwindSafe(|| {
         backend.change(Durability::ProcessDeath, Patience::Long, &mut |rows| {
             rows.set_due(task, NOW + 1)?;

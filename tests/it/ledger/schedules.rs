@@ -20,7 +20,7 @@ fn new_schedule(name: &str, timing: &str) -> NewSchedule {
     }
 }
 
-fn made(nominal: Option<Millis>) -> Made {
+pub fn made(nominal: Option<Millis>) -> Made {
     Made {
         task: NewTask {
             unique: None,

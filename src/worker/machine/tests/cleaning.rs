@@ -49,7 +49,7 @@ fn what_is_cut_short_is_cleaned_up_after_before_it_is_recorded() {
     // However long that takes.
     script.due(at(9_000_000).at);
     assert_eq!(script.entered(), None);
-    script.step(Event::CleanedUp);
+    script.step(Event::CleanedUp(Vec::new()));
     let due = script.machine.deadline().unwrap();
     script.due(due);
     assert_eq!(script.entered(), Some(1));
@@ -80,7 +80,7 @@ fn a_worker_that_goes_cleans_up_first() {
         script.answer_entered();
     }
     assert_eq!(stands(&script), PhaseKind::CleaningUp);
-    script.step(Event::CleanedUp);
+    script.step(Event::CleanedUp(Vec::new()));
     assert_eq!(stands(&script), PhaseKind::Recording);
     assert_eq!(script.last_entry().unwrap().settle.len(), 1);
 }
@@ -107,7 +107,7 @@ fn what_was_taken_over_is_cleaned_up_after_before_it_is_lost() {
     assert_eq!(stands(&script), PhaseKind::CleaningUpLost);
     assert_eq!(script.cleanups.len(), 1);
     assert!(!script.has_entry());
-    script.step(Event::CleanedUp);
+    script.step(Event::CleanedUp(Vec::new()));
     let entry = script.last_entry().unwrap();
     assert_eq!(entry.lose.as_ref().map(|dead| dead.id), Some(FIRST));
     assert!(entry.claim.is_some());

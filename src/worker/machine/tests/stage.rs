@@ -217,6 +217,7 @@ pub fn cleanup(attempt: AttemptId) -> Arc<Cleanup> {
         job: None,
         command: "job".into(),
         argv: vec!["tidy".into(), "job".into()],
+        after: None,
         conditions: Arc::default(),
     })
 }
@@ -304,7 +305,7 @@ pub fn event(kind: EventKind) -> Event {
         EventKind::Reported => Event::Reported(progress(40.0)),
         EventKind::Journaled => Event::Journaled(true),
         EventKind::Cleared => Event::Cleared(Cleared::Gone),
-        EventKind::CleanedUp => Event::CleanedUp,
+        EventKind::CleanedUp => Event::CleanedUp(Vec::new()),
         EventKind::Due => Event::Due,
     }
 }

@@ -493,7 +493,7 @@ impl World {
 
     fn cleans(&mut self) -> Event {
         self.cleaned.extend(self.cleaning.take());
-        Event::CleanedUp
+        Event::CleanedUp(Vec::new())
     }
 
     fn cleared(&mut self) -> Event {

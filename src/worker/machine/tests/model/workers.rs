@@ -135,7 +135,7 @@ impl Model {
                 }),
                 (_, true) => self.workers[at].cleans.take().map(|cleanup| {
                     self.clean_up(&cleanup);
-                    Event::CleanedUp
+                    Event::CleanedUp(Vec::new())
                 }),
             };
             if event.is_some() {

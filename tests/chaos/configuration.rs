@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::beside::LIMITED;
 use super::random::Random;
 use super::task::{Kind, SCHEDULED};
 use super::world::{CALLS, RAW, SPARE};
@@ -105,6 +106,11 @@ impl Settings {
                 text += &format!("timeout = {timeout}\n");
             }
         }
+        let (kind, most) = LIMITED;
+        text += &format!(
+            "[limits.few]\nconcurrency = {most}\ncommands = [{:?}]\n",
+            kind.command()
+        );
         text += &format!("[commands.raw]\n{run}{}", Kind::Quick.settings());
         // Whatever comes first belongs to no table.
         match self.wrong {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::called_off::{self, Cancel, Cancels};
+use super::beside::{self, After};
+use super::called_off::{self, Cancels};
 use super::journal::{Line, What};
 use super::ledger::{Ledger, Wrong};
 use super::task::{End, Key, Kind};
@@ -42,6 +43,8 @@ pub struct Row {
     pub key: Option<Key>,
     pub status: String,
     pub attempt: i64,
+    /// What it runs or ran; none where that is not known.
+    pub command: Option<String>,
     /// The time of the schedule that it came of, in milliseconds.
     pub nominal: Option<i64>,
     pub attempts: Vec<Attempt>,
@@ -70,6 +73,8 @@ pub struct Evidence {
     pub cut: BTreeSet<(i64, i64)>,
     /// What was to be cancelled.
     pub cancels: Cancels,
+    /// Which tasks wait for others.
+    pub after: After,
     /// What tenders were asked and did not answer, though nothing kept them from it in the end.
     pub unanswered: Vec<String>,
     /// How often a configuration was accepted that is wrong.
@@ -106,13 +111,16 @@ pub fn judge(evidence: &Evidence) -> Ledger {
         for row in rows {
             let cancels = evidence.cancels.get(&row.id);
             let cancels = cancels.map_or(&[][..], Vec::as_slice);
-            judge_row(&mut ledger, key, row, journal, cancels);
+            let may_be_cancelled = !cancels.is_empty() || beside::is_orphan(evidence, key);
+            judge_row(&mut ledger, key, row, journal, may_be_cancelled);
             judge_outcomes(&mut ledger, key, row, journal, &evidence.cut);
             called_off::judge(&mut ledger, key, row, journal, cancels);
         }
     }
     judge_world(&mut ledger, evidence);
     judge_schedule(&mut ledger, evidence);
+    beside::judge_after(&mut ledger, evidence);
+    beside::judge_limit(&mut ledger, evidence);
     ledger
 }
 
@@ -216,7 +224,7 @@ fn judge_runs(ledger: &mut Ledger, key: &Key, journal: &[Line]) {
     ledger.begun_again += u64::from(begins.len() > 1);
 }
 
-fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line], cancels: &[Cancel]) {
+fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line], may_be_cancelled: bool) {
     let ended = match row.status.as_str() {
         "done" => Some(End::Done),
         "failed" => Some(End::Failed),
@@ -224,7 +232,7 @@ fn judge_row(ledger: &mut Ledger, key: &Key, row: &Row, journal: &[Line], cancel
     };
     match ended {
         None if row.status == "cancelled" => {
-            if cancels.is_empty() {
+            if !may_be_cancelled {
                 ledger.find(Wrong::ImpossibleEnd, Some(key), "nobody has cancelled it");
             }
         }

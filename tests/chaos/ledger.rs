@@ -44,12 +44,16 @@ pub enum Wrong {
     Accepted,
     /// A time of a schedule that came made no task.
     Missed,
+    /// It was begun before what it waits for was done.
+    TooSoon,
+    /// More ran at a time than may.
+    OverLimit,
     /// Somebody of us panicked.
     Panicked,
 }
 
 impl Wrong {
-    pub const ALL: [Wrong; 19] = [
+    pub const ALL: [Wrong; 21] = [
         Wrong::Lost,
         Wrong::Overlapping,
         Wrong::Doubled,
@@ -68,6 +72,8 @@ impl Wrong {
         Wrong::Unanswered,
         Wrong::Accepted,
         Wrong::Missed,
+        Wrong::TooSoon,
+        Wrong::OverLimit,
         Wrong::Panicked,
     ];
 
@@ -91,6 +97,8 @@ impl Wrong {
             Wrong::Unanswered => "questions without an answer",
             Wrong::Accepted => "wrong configurations accepted",
             Wrong::Missed => "times without a task",
+            Wrong::TooSoon => "begun before what they wait for",
+            Wrong::OverLimit => "more at a time than may run",
             Wrong::Panicked => "panics",
         }
     }
@@ -123,6 +131,11 @@ pub struct Ledger {
     pub called_off: u64,
     /// Times of the schedule that made a task.
     pub ticks: u64,
+    /// Tasks that waited for others.
+    pub after: u64,
+    /// Tasks of which few may run at a time, and how many did.
+    pub limited: u64,
+    pub most_at_once: usize,
     /// How the attempts had ended that another one followed.
     pub causes: BTreeMap<String, u64>,
     pub findings: Vec<Finding>,
@@ -164,6 +177,9 @@ impl fmt::Display for Ledger {
         let more = format!("of {} that were called off", self.called_off);
         line("cancelled", status("cancelled"), &more)?;
         line("made by a schedule", self.ticks, "one each second")?;
+        line("put after others", self.after, "")?;
+        let more = format!("of which {} ran at once", self.most_at_once);
+        line("under a limit", self.limited, &more)?;
         line("waiting", status("waiting"), "")?;
         line("running", status("running"), "")?;
         let causes: Vec<String> = self

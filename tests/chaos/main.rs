@@ -10,7 +10,7 @@
 //! (`kill`), what is lacking for a while (`lack`), what is changed under those that use it (`change`).
 //!
 //! Whether two attempts of a task overlapped is said by the commands themselves, which know nothing of our
-//! store. `judge`, `called_off`, `ledger` and `plan` are pure; `tests/it/chaos.rs` tests them.
+//! store. `judge`, `called_off`, `beside`, `ledger` and `plan` are pure; `tests/it/chaos.rs` tests them.
 
 #![allow(
     unsafe_code,
@@ -25,6 +25,7 @@
 )]
 
 mod ask;
+mod beside;
 mod called_off;
 mod canceller;
 mod command;

@@ -12,6 +12,7 @@ use beanstalkc::Beanstalkc;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::beside::After;
 use super::called_off::Cancels;
 use super::canceller;
 use super::configuration::SCHEDULE;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub puts: Mutex<BTreeMap<Key, Put>>,
     /// Every task that was to be cancelled, from before it was.
     pub cancels: Mutex<Cancels>,
+    /// Every task that was put after others.
+    pub after: Mutex<After>,
     /// Tasks that have not ended, as last looked at; producers wait while there are many.
     pub open: AtomicU64,
     pub stop: AtomicBool,
@@ -45,6 +48,7 @@ impl Shared {
             world,
             puts: Mutex::default(),
             cancels: Mutex::default(),
+            after: Mutex::default(),
             open: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
@@ -96,6 +100,7 @@ pub fn start(
         spawn(shared, random, put_one),
         spawn(shared, random, put_batch),
         spawn(shared, random, put_raw),
+        spawn(shared, random, put_family),
     ];
     if let Some(port) = server {
         all.push(spawn(shared, random, move |shared, random| {
@@ -196,6 +201,41 @@ fn put_batch(shared: &Shared, random: &mut Random) {
     }
 }
 
+/// One or two tasks, and one that waits for them.
+fn put_family(shared: &Shared, random: &mut Random) {
+    while shared.next(random) {
+        sleep(random.millis(300, 1500));
+        let mut parents = Vec::new();
+        for _ in 0..=random.below(2) {
+            let key = shared.key(kind(random));
+            let (text, command) = (key.to_string(), key.kind.command());
+            let arguments = ["put", "--use-tube", CALLS, &command, &text];
+            parents.extend(put(shared, &arguments, b"", &[key]));
+        }
+        if parents.is_empty() {
+            continue;
+        }
+        let key = shared.key(kind(random));
+        // Before anybody can have heard of it.
+        let mut after = shared.after.lock().unwrap();
+        after.insert(key.clone(), parents.clone());
+        drop(after);
+        let (text, command) = (key.to_string(), key.kind.command());
+        let parents: Vec<String> = parents.iter().map(i64::to_string).collect();
+        let parents = parents.join(",");
+        let arguments = [
+            "put",
+            "--use-tube",
+            CALLS,
+            "--after",
+            &parents,
+            &command,
+            &text,
+        ];
+        put(shared, &arguments, b"", &[key]);
+    }
+}
+
 fn put_raw(shared: &Shared, random: &mut Random) {
     while shared.next(random) {
         let key = shared.key(raw_kind(random));
@@ -205,8 +245,8 @@ fn put_raw(shared: &Shared, random: &mut Random) {
     }
 }
 
-/// Runs our own `put`. Each id that it prints is a promise, whatever becomes of it afterwards.
-fn put(shared: &Shared, arguments: &[&str], input: &[u8], keys: &[Key]) {
+/// Runs our own `put`; the ids that it prints whole. Each is a promise, whatever becomes of it afterwards.
+fn put(shared: &Shared, arguments: &[&str], input: &[u8], keys: &[Key]) -> Vec<i64> {
     let mut command = shared.world.taskqueue(arguments);
     command
         .stdin(Stdio::piped())
@@ -218,10 +258,14 @@ fn put(shared: &Shared, arguments: &[&str], input: &[u8], keys: &[Key]) {
     let printed = BufReader::new(child.stdout.take().unwrap());
     // A line without its end was cut short by a kill; it is a promise all the same, but of an unknown id.
     let lines = printed.lines().map_while(Result::ok);
-    for (key, _id) in keys.iter().zip(lines) {
+    let mut ids = Vec::new();
+    for (key, id) in keys.iter().zip(lines) {
         shared.acknowledge(key, Acknowledged::ByUs);
+        ids.push(id);
     }
-    child.wait().unwrap();
+    let is_whole = child.wait().unwrap().success();
+    let ids = ids.iter().filter(|_| is_whole);
+    ids.map(|id| id.parse().unwrap()).collect()
 }
 
 /// Puts what any beanstalkd client could, on a connection that is opened again when it breaks.

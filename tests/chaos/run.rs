@@ -228,6 +228,7 @@ fn end(stage: &mut Stage) -> Evidence {
         .map(|process| format!("{:?} {}", process.pid, process.line))
         .collect();
     let mut puts = shared.puts.lock().unwrap().clone();
+    let after = shared.after.lock().unwrap().clone();
     let cancels = shared.cancels.lock().unwrap().clone();
     let db = store::open(&shared.world.store()).unwrap();
     let rows = store::rows(&db).unwrap();
@@ -240,6 +241,7 @@ fn end(stage: &mut Stage) -> Evidence {
     Evidence {
         cut: cut(&stage.cut, &journals),
         cancels,
+        after,
         unanswered,
         accepted: stage.accepted,
         panics: panics(shared.world.folder()),

@@ -47,7 +47,7 @@ pub fn progress(store: &Connection) -> rusqlite::Result<i64> {
     store.query_row(sql, [], |row| row.get(0))
 }
 
-const KEYED: &str = "SELECT id, arguments, body, status, attempt, nominal FROM tasks LEFT JOIN fires ON fires.task = id";
+const KEYED: &str = "SELECT id, arguments, body, status, attempt, nominal, command FROM tasks LEFT JOIN fires ON fires.task = id";
 
 /// Every task with its attempts, oldest first.
 pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
@@ -71,6 +71,7 @@ pub fn rows(store: &Connection) -> rusqlite::Result<Vec<Row>> {
             status: row.get(3)?,
             attempt: row.get(4)?,
             nominal: row.get(5)?,
+            command: row.get(6)?,
             attempts: attempts.collect::<Result<_, _>>()?,
         })
     })?;

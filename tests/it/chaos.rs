@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "the rest of them is for the run itself")]
 
+#[path = "../chaos/beside.rs"]
+mod beside;
 #[path = "../chaos/called_off.rs"]
 mod called_off;
 #[path = "../chaos/journal.rs"]

@@ -50,6 +50,7 @@ fn well() -> Evidence {
             key: Some(quick.clone()),
             status: "done".into(),
             attempt: 2,
+            command: Some("job:quick".into()),
             nominal: None,
             attempts: vec![attempt(1, "lost", None), attempt(2, "exited", Some(0))],
         }],
@@ -457,6 +458,86 @@ fn each_time_of_a_schedule_makes_one_task() {
     assert_eq!(check(none, &[Wrong::Missed]).count(Wrong::Missed), 1);
     let two = |evidence: &mut Evidence| made(evidence, &[7, 8, 8, 9]);
     check(two, &[Wrong::Doubled]);
+}
+
+/// A task that was put after the one that is there, and began at this time.
+fn child(evidence: &mut Evidence, begun: u64) -> Key {
+    let key = Key {
+        number: 2,
+        kind: Kind::Quick,
+    };
+    let parent = evidence.rows.first().unwrap().clone();
+    evidence.puts.insert(key.clone(), Put::MADE);
+    evidence.after.insert(key.clone(), vec![parent.id]);
+    evidence.rows.push(Row {
+        id: 2,
+        key: Some(key.clone()),
+        attempt: 1,
+        attempts: vec![attempt(1, "exited", Some(0))],
+        ..parent
+    });
+    let run = vec![
+        line(begun, 1, What::Begin),
+        line(begun + 5, 1, What::End(0)),
+    ];
+    evidence.journals.insert(key.clone(), run);
+    key
+}
+
+#[test]
+fn what_waits_for_others_begins_when_they_are_done() {
+    let well = |evidence: &mut Evidence| drop(child(evidence, 31));
+    assert_eq!(check(well, &[]).after, 1);
+    check(|evidence| drop(child(evidence, 29)), &[Wrong::TooSoon]);
+    let cancelled = |evidence: &mut Evidence| {
+        child(evidence, 31);
+        let row = evidence.rows.last_mut().unwrap();
+        (row.status, row.attempt) = ("cancelled".into(), 0);
+        row.attempts.clear();
+        evidence.journals.pop_last();
+    };
+    check(cancelled, &[Wrong::ImpossibleEnd]);
+    let after_one_that_failed = |evidence: &mut Evidence| {
+        cancelled(evidence);
+        let failing = key(Kind::Failing);
+        let parent = evidence.rows.first_mut().unwrap();
+        parent.status = "failed".into();
+        parent.key = Some(failing.clone());
+        parent.attempts = vec![attempt(1, "lost", None), attempt(2, "exited", Some(65))];
+        evidence.puts.pop_first();
+        evidence.puts.insert(failing.clone(), Put::MADE);
+        evidence.journals.clear();
+        let run = vec![line(20, 2, What::Begin), line(30, 2, What::End(65))];
+        evidence.journals.insert(failing, run);
+    };
+    check(after_one_that_failed, &[]);
+}
+
+#[test]
+fn of_what_has_a_limit_no_more_run_at_a_time() {
+    let several = |apart: u64| {
+        move |evidence: &mut Evidence| {
+            for number in 0..3 {
+                let old = child(evidence, 31 + apart * number);
+                let key = Key {
+                    number: 10 + number,
+                    kind: Kind::Slow,
+                };
+                let row = evidence.rows.last_mut().unwrap();
+                row.id = 10 + i64::try_from(number).unwrap();
+                row.key = Some(key.clone());
+                row.command = Some("job:slow".into());
+                let run = evidence.journals.remove(&old).unwrap();
+                evidence.after.remove(&old);
+                evidence.puts.remove(&old);
+                evidence.puts.insert(key.clone(), Put::MADE);
+                evidence.journals.insert(key, run);
+            }
+        }
+    };
+    let ledger = check(several(3), &[]);
+    assert_eq!((ledger.limited, ledger.most_at_once), (3, 2));
+    check(several(2), &[Wrong::OverLimit]);
 }
 
 #[test]

@@ -165,8 +165,6 @@ pub struct Memory {
     looks: u32,
     /// Passes since the last look.
     passes: u32,
-    /// A limit holds some of its tasks.
-    holds: bool,
 }
 
 /// Which jobs a pass looks for.
@@ -188,13 +186,7 @@ impl Memory {
             instance: None,
             looks: 0,
             passes: 0,
-            holds: false,
         }
-    }
-
-    /// A limit held some of the tube's tasks at the last pass.
-    pub fn holds(&self) -> bool {
-        self.holds
     }
 
     /// What a pass looks for, and what is to be remembered if it comes through: one that fails, or is dropped in the
@@ -432,20 +424,19 @@ impl Pass<'_> {
         }
     }
 
-    /// Tasks that are held by a limit and need not be. Returns how many were let go, and whether there are others.
-    async fn let_held_go(&mut self) -> Result<(u64, bool), Error> {
-        let (mut put, mut after, mut holds) = (0, None, false);
+    /// Tasks that are held by a limit and need not be. Returns how many were let go.
+    async fn let_held_go(&mut self) -> Result<u64, Error> {
+        let (mut put, mut after) = (0, None);
         if self.dry_run {
-            return Ok((put, holds));
+            return Ok(put);
         }
         loop {
             let (tube, commands) = (self.tube.clone(), Arc::clone(self.commands));
             let letting =
                 move |db: &mut Ledger| db.let_held_go(&tube, after.as_ref(), &commands, now());
             let Some((again, last)) = self.store.call(letting).await? else {
-                return Ok((put, holds));
+                return Ok(put);
             };
-            holds = true;
             // Of one line there may be more.
             let is_all = again.is_empty();
             put += announce(self.broker, self.store, &again).await?;

@@ -293,6 +293,18 @@ impl Ledger {
         })
     }
 
+    /// Whether a limit holds tasks of one of these tubes.
+    pub fn holds(&self, tubes: &[TubeName]) -> Result<bool, Error> {
+        self.look(|rows| {
+            for tube in tubes {
+                if !rows.lines(tube, None, 1)?.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Lets go what of a tube is held and need not be: since a place is free that nobody has rung for, since what it is
     /// held by is no limit any more, or is another. Lines behind one of them, some at a time; what is to ring, and the
     /// last line that was looked at. `None`: there are no more.

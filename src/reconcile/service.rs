@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::backlog;
 use super::{EVERY, EVERY_WHILE_HELD, Memory, Passed, Standing, Summary, Trouble, Tubes};
@@ -165,14 +165,30 @@ impl Service for Reconciling {
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }
             }
-            let pause = match memories.iter().any(Memory::holds) {
-                true => EVERY_WHILE_HELD,
-                false => EVERY,
-            };
             tokio::select! {
-                () = sleep(pause) => {}
+                () = pause(store.as_ref(), &tubes) => {}
                 () = wake.notified() => {}
             }
+        }
+    }
+}
+
+/// Between two passes: shorter while something of the tubes is held.
+async fn pause(store: Option<&Store>, tubes: &[TubeName]) {
+    let begun = Instant::now();
+    while begun.elapsed() < EVERY {
+        sleep(EVERY_WHILE_HELD.min(EVERY.saturating_sub(begun.elapsed()))).await;
+        let Some(store) = store else {
+            continue;
+        };
+        let tubes = tubes.to_vec();
+        // What ails the store is told by those who have to have it.
+        if store
+            .call(move |db| db.holds(&tubes))
+            .await
+            .unwrap_or(false)
+        {
+            return;
         }
     }
 }

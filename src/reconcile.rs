@@ -250,9 +250,7 @@ impl Pass<'_> {
         done: &mut Summary,
     ) -> Result<(), Error> {
         done.put += self.put_children().await?;
-        let (let_go, holds) = self.let_held_go().await?;
-        done.put += let_go;
-        memory.holds = holds;
+        done.put += self.let_held_go().await?;
         done.put += self.put_near().await?;
         let tube = self.tube.clone();
         if !self.store.call(move |db| db.anything_waits(&tube)).await? {

@@ -375,7 +375,8 @@ impl Worker {
 
     fn begin(&mut self, attempt: Box<Attempt>, job: u64, journal: Option<Millis>, listen: bool) {
         if let Some(at) = journal {
-            let is_fresh = (0..FRESH).contains(&at.saturating_sub(attempt.ran.started));
+            let since = clock::now().saturating_sub(attempt.ran.started);
+            let is_fresh = (0..FRESH).contains(&since);
             if !is_fresh && self.is_withdrawn(attempt.id) {
                 // Whoever claims its task next finds its lock free.
                 drop(attempt);

@@ -232,8 +232,8 @@ impl<'a> Living<'a> {
         if task.due.is_some_and(|due| due > task.created) {
             task.held = limits::held_by(rows, self.lives, task.id, task.due)?;
         }
-        if task.due == Some(NEVER) {
-            task.due = task.held.as_ref().map(|held| held.due);
+        if let (Some(NEVER), Some(held)) = (task.due, &task.held) {
+            task.due = Some(held.due);
         }
         if task.status == DisplayedStatus::Running && !self.answers(owner)? {
             task.status = DisplayedStatus::Stalled;

@@ -53,13 +53,7 @@ impl Questions {
                 Answer::Known(known.map(|mut known| known.pop().flatten()))
             }
             Ask::KnowAmongOthers(job) => {
-                let known = know(broker, &[job]).await.map(|mut known| known.pop());
-                let others = others_watch(broker, &self.store, &self.tube).await;
-                let known = known.and_then(|known| {
-                    let (known, others) = (known.flatten(), others?);
-                    Ok(known.map(|known| Known { others, ..known }))
-                });
-                Answer::Known(known)
+                Answer::Known(know_among_others(broker, job, &self.store, &self.tube).await)
             }
             Ask::KnowAll(jobs) => Answer::AllKnown(know(broker, &jobs).await),
             Ask::Touch(held) => Answer::Touched(broker.touch(held).await),
@@ -145,6 +139,19 @@ async fn exchange(
         deleted: deleted.collect(),
         reserved,
     }
+}
+
+async fn know_among_others(
+    broker: &mut dyn Broker,
+    job: JobId,
+    store: &Store,
+    tube: &TubeName,
+) -> Result<Option<Known>, broker::Error> {
+    let Some(known) = know(broker, &[job]).await?.pop().flatten() else {
+        return Ok(None);
+    };
+    let others = others_watch(broker, store, tube).await?;
+    Ok(Some(Known { others, ..known }))
 }
 
 /// Whether a tube is watched by more clients than this store has workers for it. Where the ledger cannot say how many

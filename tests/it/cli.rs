@@ -19,11 +19,10 @@ use beanstalkc::Beanstalkc;
 
 use crate::support::Beanstalkd;
 
-/// A client that is not ours.
+/// A client that is not ours, and puts into a tube. What watches one may have its jobs.
 fn other(server: &Beanstalkd, tube: &str) -> Beanstalkc {
     let mut client = server.other();
     client.use_tube(tube).unwrap();
-    client.watch(tube).unwrap();
     client
 }
 

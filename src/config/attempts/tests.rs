@@ -29,7 +29,8 @@ fn keys<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
 }
 
 /// What is about one program, and so is no default for all.
-const OF_ONE_COMMAND: [&str; 7] = [
+const OF_ONE_COMMAND: [&str; 8] = [
+    "hooks",
     "run",
     "cleanup",
     "before",

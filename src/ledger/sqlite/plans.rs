@@ -284,7 +284,7 @@ fn what_refers_to_a_row_goes_by_an_index() {
     parents.sort();
     let expected = [
         "attempts", "jobs", "outcomes", "statuses", "tasks", "tasks", "tasks", "tasks", "tasks",
-        "tasks", "tasks", "tasks", "tasks",
+        "tasks", "tasks", "tasks", "tasks", "tasks", "tasks",
     ];
     assert_eq!(parents, expected);
 }

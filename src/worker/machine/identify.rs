@@ -20,11 +20,23 @@ const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
 /// So many times they have a second.
 const AT_FIRST: u64 = 7;
 
-/// That many times we leave a job to them: at these pauses, about a day.
-const MOST_ROUNDS: u64 = 303;
+/// How often a job is left to others, and for how long at the least since it was put.
+struct Left {
+    rounds: u64,
+    time: Duration,
+}
 
-/// For as long, at the least, since it was put.
-const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// A pointer into another store is nobody else's: at these pauses, about a day.
+const ELSEWHERE: Left = Left {
+    rounds: 303,
+    time: Duration::from_secs(24 * 60 * 60),
+};
+
+/// What nothing is configured for may be nobody's, whoever watches the tube: about an hour.
+const FOR_OTHERS: Left = Left {
+    rounds: 26,
+    time: Duration::from_secs(60 * 60),
+};
 
 /// What a job's body says.
 #[derive(Debug)]
@@ -121,7 +133,10 @@ pub fn wanting(
 /// How long a job that nothing is configured for is left to the others who watch its tube: to another store's workers,
 /// or to another system's. `None`: nobody else watches the tube, or they have not come for the job.
 pub fn for_others(known: &Known) -> Option<Duration> {
-    known.others.then(|| elsewhere(&known.stats)).flatten()
+    known
+        .others
+        .then(|| left(&known.stats, &FOR_OTHERS))
+        .flatten()
 }
 
 /// Says which task a foreign job is, by what the broker knows of the job.
@@ -137,7 +152,7 @@ pub fn identify(
         Foreign::Elsewhere(store) => {
             return Identified::Elsewhere {
                 store,
-                leave: elsewhere(&known.stats),
+                leave: left(&known.stats, &ELSEWHERE),
                 priority: known.stats.priority,
             };
         }
@@ -198,12 +213,12 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     }
 }
 
-/// How long a job that is somebody else's, like a pointer into another store, is left to them this time. `None` once
-/// they have not come for it for about a day, since it was put or last kicked: it goes round for nobody. Where the job
-/// is released by others too, so that the count means less time, its age says so.
-fn elsewhere(stats: &JobStats) -> Option<Duration> {
-    let rounds = stats.kicks.saturating_add(1).saturating_mul(MOST_ROUNDS);
-    let is_left = stats.releases < rounds || stats.age < LEFT_FOR;
+/// How long a job that is somebody else's is left to them this time. `None` once they have not come for it for so long,
+/// since it was put or last kicked: it goes round for nobody. Where the job is released by others too, so that the count
+/// means less time, its age says so.
+fn left(stats: &JobStats, most: &Left) -> Option<Duration> {
+    let rounds = stats.kicks.saturating_add(1).saturating_mul(most.rounds);
+    let is_left = stats.releases < rounds || stats.age < most.time;
     is_left.then(|| growing(stats.releases))
 }
 
@@ -242,10 +257,16 @@ mod tests {
             let mut stats = stage::known(kicks).stats;
             (stats.releases, stats.age) = (releases, Duration::from_secs(age));
             let expected = leave.map(Duration::from_secs);
-            assert_eq!(elsewhere(&stats), expected, "{releases} {kicks} {age}");
+            assert_eq!(
+                left(&stats, &ELSEWHERE),
+                expected,
+                "{releases} {kicks} {age}"
+            );
         }
-        let rounds: Duration = (0..MOST_ROUNDS).map(growing).sum();
-        let about = Duration::from_secs(DAY - 600)..Duration::from_secs(DAY + 600);
-        assert!(about.contains(&rounds), "{rounds:?}");
+        for (most, time) in [(ELSEWHERE, DAY), (FOR_OTHERS, 3600)] {
+            let rounds: Duration = (0..most.rounds).map(growing).sum();
+            let about = Duration::from_secs(time - 600)..Duration::from_secs(time + 600);
+            assert!(about.contains(&rounds), "{rounds:?}");
+        }
     }
 }

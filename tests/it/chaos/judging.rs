@@ -486,9 +486,14 @@ fn child(evidence: &mut Evidence, begun: u64) -> Key {
 
 #[test]
 fn what_waits_for_others_begins_when_they_are_done() {
-    let well = |evidence: &mut Evidence| drop(child(evidence, 31));
+    let well = |evidence: &mut Evidence| {
+        child(evidence, 31);
+    };
     assert_eq!(check(well, &[]).after, 1);
-    check(|evidence| drop(child(evidence, 29)), &[Wrong::TooSoon]);
+    let early = |evidence: &mut Evidence| {
+        child(evidence, 29);
+    };
+    check(early, &[Wrong::TooSoon]);
     let cancelled = |evidence: &mut Evidence| {
         child(evidence, 31);
         let row = evidence.rows.last_mut().unwrap();

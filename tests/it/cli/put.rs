@@ -39,6 +39,7 @@ fn another_client_sees_a_pointer() {
     assert_eq!(taskqueue.run(&args).ok(), "1\n");
 
     let mut other = other(&server, "mail");
+    other.watch("mail").unwrap();
     let mut job = other.reserve_with_timeout(Duration::from_secs(20)).unwrap();
     let stats = job.stats().unwrap();
     for (name, value) in [

@@ -31,6 +31,13 @@ fn waiting(change: impl FnOnce(&mut Waiting)) -> Standing {
     Standing::Waiting(Box::new(waiting))
 }
 
+fn awaiting(what: &str, is_held: bool) -> Standing {
+    Standing::Awaiting {
+        what: what.into(),
+        is_held,
+    }
+}
+
 fn pool(change: impl FnOnce(&mut Pool)) -> Standing {
     let mut pool = Pool {
         max: 2,
@@ -295,6 +302,17 @@ fn every_state_has_its_sentence() {
             pool(|_| {}),
             Why::NoWorker,
             "no worker works for the tube t yet; see why: taskqueue explain t",
+        ),
+        (
+            awaiting("waits for task 4", false),
+            Why::AfterOthers,
+            "it waits for task 4; to see them: taskqueue show --tree 5; to run it before: taskqueue run-now 5",
+        ),
+        (
+            awaiting("is held: task 4, which it waits for, failed", true),
+            Why::Held,
+            "it is held: task 4, which it waits for, failed; let that task run again with regenerate; to run this one \
+             all the same: taskqueue run-now 5",
         ),
         (
             waiting(|_| {}),

@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::configured;
 use super::{Failure, log, number};
-use crate::api::{Put, Queue};
-use crate::broker::{self, NewJob};
+use crate::api::Put;
+use crate::broker;
 use crate::clock;
 use crate::config::{Config, duration};
 use crate::task::Millis;
 use crate::task::after::{IfParentFails, Links, Parent, Terms};
 use crate::task::id::TaskId;
-use crate::task::own::Own;
 use crate::task::payload::{self, Argument, Call};
 use crate::task::tag::{self, Tag};
 use crate::task::unique::{IfExists, Key, Scope, Unique};
@@ -29,19 +27,19 @@ mod existing;
 mod foreign;
 mod graph;
 mod lines;
+mod order;
 mod own;
 mod unserved;
 mod wait;
 
 pub use batch::put_all;
 pub use foreign::refusal;
+pub use order::Order;
 pub use own::OwnFlags;
 pub use unserved::UNSERVED;
 
 use batch::{out_of_bounds, put_batch, strictly};
-
-/// The largest body, and the longest line of a batch, in bytes.
-const MAX_BODY: u64 = 64 * 1024 * 1024;
+use order::MAX_BODY;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -201,66 +199,6 @@ pub fn delay(text: &str) -> Result<Duration, String> {
     Ok(delay)
 }
 
-/// How and where tasks are put.
-#[derive(Debug)]
-pub struct Order {
-    pub tube: TubeName,
-    pub priority: u32,
-    pub delay: Duration,
-    /// Or at that time.
-    pub at: Option<Millis>,
-    pub ttr: Duration,
-    /// What each of them is called, beside what it says itself.
-    pub tags: Vec<Tag>,
-    /// That none is put while another has its key, unless it says that itself.
-    pub unique: Option<Unique>,
-    /// What each says of its own attempts, where it says nothing of that itself.
-    pub own: Own,
-    /// What each of them waits for, unless it says that itself.
-    pub after: Links,
-    /// What would be refused is not recorded.
-    pub strict: bool,
-    pub json: bool,
-}
-
-impl Order {
-    fn apply(&self, put: Put, config: &Config) -> Put {
-        let put = put
-            .own(&self.own)
-            .discreet_as(&config.commands)
-            .priority(self.priority)
-            .ttr(self.ttr);
-        // What a line of a batch says itself counts.
-        let put = match (put.is_timed(), self.at) {
-            (true, _) => put,
-            (false, Some(at)) => put.at(at),
-            (false, None) => put.delay(self.delay),
-        };
-        let put = match (put.is_unique(), &self.unique) {
-            (true, _) | (false, None) => put,
-            (false, Some(unique)) => put.unique(unique.clone()),
-        };
-        let put = match put.is_after() || self.after.parents.is_empty() {
-            true => put,
-            false => put.waits_for(&self.after),
-        };
-        self.tags.iter().cloned().fold(put, Put::tag)
-    }
-
-    /// A job for those who know nothing of tasks.
-    fn job(&self, body: Vec<u8>) -> NewJob {
-        NewJob {
-            body: body.into(),
-            priority: self.priority,
-            delay: self.at.map_or(self.delay, |at| {
-                let left = at.saturating_sub(clock::now());
-                Duration::from_millis(u64::try_from(left).unwrap_or(0))
-            }),
-            ttr: self.ttr,
-        }
-    }
-}
-
 pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
     let order = Order {
         tube: flags.use_tube,
@@ -374,25 +312,4 @@ fn read_body(input: &mut impl Read) -> Result<Vec<u8>, Failure> {
         .next("put it into a file, and the file's name into a task"));
     }
     Ok(body)
-}
-
-/// Opens the store, or makes it where somebody named it: a producer whose environment is another than its workers'
-/// would else have a store of its own, which nobody tends.
-fn open(config: &Config) -> Result<Queue, Failure> {
-    let store = &config.store;
-    let is_there = store.beside().exists();
-    if !is_there && !config.is_store_named {
-        return Err(Failure::new(format!(
-            "there is no store {store}, and nobody named it, so put makes none there; nothing was recorded"
-        ))
-        .next(
-            "name the store with --store PATH, TASKQUEUE_STORE or store in a configuration, or start a tender, which \
-             makes it",
-        ));
-    }
-    let queue = configured::queue(config)?;
-    if !is_there {
-        log::note(format_args!("taskqueue: made a new store, {store}"));
-    }
-    Ok(queue)
 }

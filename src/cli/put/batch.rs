@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 use super::doubt::Doubt;
 use super::existing::say_existing;
+use super::foreign::refusal;
 use super::graph::{GRAPH, cut_graph, too_large};
 use super::lines::TaskLines;
+use super::order::{MAX_BODY, Order, open};
 use super::unserved::{self, unserved};
-use super::{MAX_BODY, Order, open, refusal};
+
 use crate::api::{Put, Queue, Receipt, json};
 use crate::broker;
 use crate::cli::configured::{self, block_on};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::MAX_BODY;
+use super::order::MAX_BODY;
 use crate::api::Put;
 use crate::cli::Failure;
 use crate::errno;

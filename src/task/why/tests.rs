@@ -310,7 +310,7 @@ fn every_state_has_its_sentence() {
         ),
         (
             awaiting("is held: task 4, which it waits for, failed", true),
-            Why::Held,
+            Why::OnHold,
             "it is held: task 4, which it waits for, failed; let that task run again with regenerate; to run this one \
              all the same: taskqueue run-now 5",
         ),

@@ -213,9 +213,9 @@ fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> For
     }
 }
 
-/// How long a job that is somebody else's is left to them this time. `None` once they have not come for it for so long,
-/// since it was put or last kicked: it goes round for nobody. Where the job is released by others too, so that the count
-/// means less time, its age says so.
+/// How long a job that is somebody else's is left to them this time. `None` once they have not come for it for so
+/// long, since it was put or last kicked: it goes round for nobody. Where the job is released by others too, so that
+/// the count means less time, its age says so.
 fn left(stats: &JobStats, most: &Left) -> Option<Duration> {
     let rounds = stats.kicks.saturating_add(1).saturating_mul(most.rounds);
     let is_left = stats.releases < rounds || stats.age < most.time;

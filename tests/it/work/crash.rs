@@ -541,6 +541,10 @@ fn withdrawn_ahead(taskqueue: &Taskqueue, queue: &dyn Queue) {
     let done = ids.split(',').filter(of_them).count();
     assert!(done >= 1 && claimed > done, "{ids} {ran:?}");
     taskqueue.run(&["cancel", &ids]).ok();
+    // What was claimed less than 50 ms ago would begin without a look.
+    let claimed_at = "SELECT max(started) FROM tasks WHERE worker IS NOT NULL";
+    let claimed_at = number(taskqueue, claimed_at);
+    until("it looks", || taskqueue::clock::now() > claimed_at + 50);
     worker.signal(Signal::CONT);
     assert_eq!(worker.wait().code, None, "never came to the point");
     assert_eq!(lines(&taskqueue.path("ran")), ran, "nothing more began");

@@ -67,11 +67,11 @@ pub struct Relative {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Kinship {
-    /// The first [`RELATIVES`] tasks that it waits for, or has waited for.
+    /// The first 100 tasks that it waits for, or has waited for.
     pub parents: Vec<Relative>,
     /// There are more.
     pub more_parents: bool,
-    /// The first [`RELATIVES`] tasks that wait for it, or have.
+    /// The first 100 tasks that wait for it, or have.
     pub children: Vec<Relative>,
     /// There are more.
     pub more_children: bool,

@@ -399,9 +399,12 @@ fn a_strict_put_records_nothing_that_would_be_refused() {
         "--log",
         "error",
     ];
-    let _tender = taskqueue.start(&tender);
+    let tender = taskqueue.start(&tender);
     until("it is tended", || strict(&["ok", "1"]).code == Some(0));
     assert_eq!(taskqueue.run_with(&batch, &lines[..31]).ok(), "2\n");
+    // A worker that a killed tender leaves behind would go on trying to record in a store that is gone with the test.
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.wait().code, Some(0));
 
     taskqueue.configure("");
     let refused = strict(&["ok"]).failed(2);

@@ -39,27 +39,28 @@ const LOOKED_AT: usize = 1000;
 impl Ledger {
     /// Makes a worker known. It lives before anybody can see its row.
     pub fn register(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
-        let lives = Arc::clone(&self.lives);
-        let boot = lives.boot();
-        self.change(|rows| {
-            let id = rows.insert_worker(worker, &boot, now)?;
-            let alive = lives.hold(Holder::Worker(id))?;
-            let name = worker.name.as_str().into();
-            Ok(Registered {
-                me: Me { id, name },
-                alive,
-            })
+        self.make_known(worker, now, |_| Ok(()))
+    }
+
+    /// The same for a worker of a tube, whose beginning is an event.
+    pub fn introduce(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
+        self.make_known(worker, now, |rows| {
+            tell_of(rows, What::WorkerStart, worker, now)
         })
     }
 
-    /// The same for a worker of a tube, of which is told.
-    pub fn introduce(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
+    fn make_known(
+        &mut self,
+        worker: &NewWorker,
+        now: Millis,
+        and: impl Fn(&dyn Rows) -> Result<(), Failed>,
+    ) -> Result<Registered, Error> {
         let lives = Arc::clone(&self.lives);
         let boot = lives.boot();
         self.change(|rows| {
             let id = rows.insert_worker(worker, &boot, now)?;
             let alive = lives.hold(Holder::Worker(id))?;
-            tell_of(rows, What::WorkerStart, worker, now)?;
+            and(rows)?;
             let name = worker.name.as_str().into();
             Ok(Registered {
                 me: Me { id, name },

@@ -15,7 +15,7 @@ use super::Error;
 use super::error::{copy_failed, file_failed, not_restored, said};
 use super::pair::set_mark;
 use super::place::{open_error, standing};
-use super::schema::{is_current, version};
+use super::schema::version;
 use crate::beside::{self, Folder};
 use crate::errno;
 use crate::file_id::is_same;
@@ -163,7 +163,6 @@ fn look(path: &Path) -> Result<Option<Connection>, Error> {
         Err(Error::Open { .. }) => place.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         opened => opened?,
     };
-    is_current(path, &store)?;
     Ok(version(path, &store)?.map(|_| store))
 }
 

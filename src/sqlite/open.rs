@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::noticed::notice;
 use super::place::{Place, create_private, keep_journal, open_error, standing};
-use super::schema::{FILLABLE, NEWEST, is_current, migrate, version};
+use super::schema::{FILLABLE, NEWEST, migrate, version};
 use super::{Database, Durability, Error, Failed};
 use crate::beside;
 use crate::clock::boot_id;
@@ -62,7 +62,6 @@ impl Database {
             Err(Error::Open { .. }) => file.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             Err(other) => return Err(other),
         };
-        is_current(&file.path, &connection)?;
         match version(&file.path, &connection)? {
             None => Ok(None),
             Some(found) if found < oldest => {

@@ -24,44 +24,37 @@ pub(super) const NEWEST: i64 = 22;
 pub(super) const FILLABLE: i64 = 6;
 
 /// The schema's version; `None` for an empty database.
+///
+/// # Errors
+/// When it is ahead of us, or is not a store's.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
-    let has_table = |name: &str| {
-        connection
-            .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = ?1")?
-            .exists([name])
-    };
     let sqlite = |e| Error::sqlite(path, e);
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+    let tables = "SELECT count(*), count(*) FILTER (WHERE name = 'refinery_schema_history'),
+                         count(*) FILTER (WHERE name = 'store')
+                  FROM sqlite_schema";
+    let (tables, histories, stores): (i64, i64, i64) = connection
+        .query_row(tables, [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .map_err(sqlite)?;
     if tables == 0 {
         return Ok(None);
     }
-    if !has_table("refinery_schema_history").map_err(sqlite)? {
+    if histories == 0 {
         return Err(Error::NotOurs { path: path.into() });
     }
-    let newest: Option<i64> = connection
-        .query_row(
-            "SELECT max(version) FROM refinery_schema_history",
-            [],
-            |row| row.get(0),
-        )
+    let newest = "SELECT max(version) FROM refinery_schema_history";
+    let found: Option<i64> = connection
+        .query_row(newest, [], |row| row.get(0))
         .map_err(sqlite)?;
-    if newest.is_some() && !has_table("store").map_err(sqlite)? {
-        return Err(Error::NotOurs { path: path.into() });
-    }
-    Ok(newest)
-}
-
-/// Whether the schema is up to date; an error if it is ahead of us.
-pub(super) fn is_current(path: &Path, connection: &Connection) -> Result<bool, Error> {
-    match version(path, connection)? {
+    match found {
+        Some(_) if stores == 0 => Err(Error::NotOurs { path: path.into() }),
         Some(found) if found > NEWEST => Err(Error::Newer {
             path: path.into(),
             found,
             known: NEWEST,
         }),
-        found => Ok(found == Some(NEWEST)),
+        found => Ok(found),
     }
 }
 
@@ -69,11 +62,12 @@ pub(super) fn is_current(path: &Path, connection: &Connection) -> Result<bool, E
 /// could both find it old: one at a time, then, and look again.
 pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), Error> {
     let path: &Path = &place.path;
-    if is_current(path, connection)? {
+    if version(path, connection)? == Some(NEWEST) {
         return Ok(());
     }
     let turn = wait_for_turn(path)?;
-    if is_current(path, connection)? {
+    let before = version(path, connection)?;
+    if before == Some(NEWEST) {
         return Ok(());
     }
     let migrate_error = |reason: String| Error::Migrate {
@@ -88,7 +82,6 @@ pub(super) fn migrate(place: &Place, connection: &mut Connection) -> Result<(), 
             return Err(no_turn(path, &source));
         }
     }
-    let before = version(path, connection)?;
     // The first is heeded only before anything is in the file.
     make_flexible(connection)
         .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))

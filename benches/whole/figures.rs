@@ -54,6 +54,12 @@ impl Summary {
     }
 }
 
+/// The middle one.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(values, 0.5)
+}
+
 /// Of values in order; between two of them where it falls between.
 pub fn quantile(sorted: &[f64], at: f64) -> f64 {
     let place = at * (sorted.len() - 1) as f64;

@@ -1,11 +1,9 @@
 //! What a long history costs: the same work on stores of a few rows, of many, and of very many.
 
-use std::time::Instant;
-
 use super::drain;
-use super::figures::{Samples, quantile};
+use super::figures::{Samples, median};
 use super::history::History;
-use super::world::{Size, TUBE, World};
+use super::world::{Size, TUBE, World, millis};
 use super::writer::Writer;
 
 /// By size, as the figures are named.
@@ -62,15 +60,9 @@ const QUESTIONS: &[(&str, &[&str])] = &[
 /// How long the program takes to answer, in milliseconds, at the median.
 fn ask(world: &World, arguments: &[&str]) -> f64 {
     let mut took: Vec<f64> = (0..ASKED)
-        .map(|_| {
-            let begun = Instant::now();
-            let answered = world.taskqueue(arguments).status().unwrap().success();
-            assert!(answered, "{arguments:?} failed");
-            begun.elapsed().as_secs_f64() * 1000.0
-        })
+        .map(|_| millis(world.taskqueue(arguments)))
         .collect();
-    took.sort_by(f64::total_cmp);
-    quantile(&took, 0.5)
+    median(&mut took)
 }
 
 /// How long a claim and a settlement take, in microseconds, at the median.
@@ -81,9 +73,6 @@ fn claims(history: &History, count: usize) -> (f64, f64) {
         took[0].push(claim);
         took[1].push(settle);
     }
-    let [claim, settle] = took.map(|mut took| {
-        took.sort_by(f64::total_cmp);
-        quantile(&took, 0.5)
-    });
+    let [claim, settle] = took.map(|mut took| median(&mut took));
     (claim, settle)
 }

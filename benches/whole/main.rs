@@ -36,6 +36,7 @@ mod put;
 mod replace;
 mod report;
 mod server;
+mod start;
 mod world;
 mod writer;
 
@@ -107,6 +108,7 @@ fn parts() -> Vec<Part> {
         each("ledger", ledger::measure),
         each("latency", latency::measure),
         each("put", put::measure),
+        each("start", start::measure),
         each("replace", replace::measure),
         each("growth", move |size, samples| growth.measure(size, samples)),
         once("cleanup", cleanup::measure),

@@ -178,6 +178,31 @@ pub const PROMISED: &[(&str, From, &str, &str)] = &[
         " rows/s",
     ),
     (
+        "`show` of a task, from start to end, beside a tender",
+        From::Itself("start.show"),
+        "",
+        " ms",
+    ),
+    (
+        "`put` of one, embedded broker, likewise",
+        From::Itself("start.put"),
+        "",
+        " ms",
+    ),
+    (
+        "`show`, where nobody else has the store open",
+        From::Itself("start.alone.show"),
+        "",
+        " ms",
+    ),
+    (
+        "`put`, likewise",
+        From::Itself("start.alone.put"),
+        "",
+        " ms",
+    ),
+    ("`/bin/true`", From::Itself("start.true"), "", " ms"),
+    (
         "kill -9 of an idle worker → its successor has reserved, p50",
         From::Itself("replace.idle.p50"),
         "≤ 25",

@@ -365,6 +365,14 @@ impl Drop for World {
     }
 }
 
+/// How long a program takes from its start to its end, in milliseconds.
+pub fn millis(mut program: Command) -> f64 {
+    let begun = Instant::now();
+    let status = program.status().unwrap();
+    assert!(status.success(), "{program:?} failed");
+    begun.elapsed().as_secs_f64() * 1000.0
+}
+
 pub fn pid(of: u32) -> Pid {
     Pid::from_raw(of.try_into().unwrap()).unwrap()
 }

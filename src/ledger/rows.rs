@@ -207,6 +207,9 @@ pub trait Reads: KinReads + LimitReads {
     /// The key that a task has or had, and for how long.
     fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed>;
 
+    /// Who has a key at `now`.
+    fn key_holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed>;
+
     /// What a task's command has said of it, without its result.
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
 
@@ -430,7 +433,7 @@ pub trait Rows: Reads + KinRows + LimitRows {
     fn delete_schedule(&self, name: &str) -> Result<bool, Failed>;
 
     /// Writes that a task came of a schedule. No time of a schedule has two.
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed>;
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

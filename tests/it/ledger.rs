@@ -197,6 +197,8 @@ macro_rules! suite {
             schedules::the_schedules_of_a_configuration_go_with_it,
             schedules::who_is_paused_makes_nothing_and_is_decided_up_to_its_resumption,
             schedules::a_command_learns_of_which_time_it_came,
+            schedules::a_time_whose_key_is_taken_is_passed_over,
+            schedules::a_task_that_waits_may_be_given_what_comes_of_a_time,
             schedules::another_producers_job_may_say_when_it_is_to_run,
             events::each_change_of_a_task_is_one_event_with_the_next_number,
             events::what_is_called_off_refused_given_back_or_deleted_is_an_event,

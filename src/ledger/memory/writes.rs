@@ -679,14 +679,14 @@ impl Rows for Transaction<'_> {
         Ok(is_there)
     }
 
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
         let row = Fire {
             schedule: fire.schedule.to_owned(),
             nominal: fire.nominal,
             scheduled_for: fire.scheduled_for.map(str::to_owned),
             backfilled: fire.backfilled,
         };
-        self.0.borrow_mut().add_fire(fire.task, row)
+        self.0.borrow_mut().set_fire(fire.task, row)
     }
 
     fn told(&self) -> &Told {

@@ -195,6 +195,10 @@ impl Reads for Connected<'_> {
         keys::of(self.0, task)
     }
 
+    fn key_holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed> {
+        keys::seen_holder(self.0, key, now)
+    }
+
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
         tasks::may_lack(self.0, recorded)
     }
@@ -495,8 +499,8 @@ impl Rows for Connected<'_> {
         schedules::delete(self.0, name)
     }
 
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
-        schedules::add_fire(self.0, fire)
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+        schedules::set_fire(self.0, fire)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

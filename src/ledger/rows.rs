@@ -34,9 +34,9 @@ pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
 pub use limits::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
-    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
-    Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
-    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Gone, Held,
+    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded,
+    Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -125,6 +125,9 @@ pub trait Reads: KinReads + LimitReads {
 
     /// Old tasks that may go and ended at that time or later, in the order of their ends, each with its end.
     fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed>;
+
+    /// The workers whose rows do not say that they have ended.
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed>;
 
     /// Workers, from one on, who run nothing and answer for nothing; never the newest.
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed>;
@@ -411,6 +414,9 @@ pub trait Rows: Reads + KinRows + LimitRows {
 
     /// Writes that the latest worker of that name and process is killed since it hangs, unless that is written.
     fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed>;
+
+    /// Writes that a worker has ended, of whom it is not written. Who that was; `None` if it is written.
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed>;
 
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;

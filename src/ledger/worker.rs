@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::{Error, Failed};
 use super::events::{About, tell_more};
+use super::rows::{Gone, Newest, Rows};
 pub use super::rows::{Known, NewWorker};
-use super::rows::{Newest, Rows};
 use super::{Ledger, Millis};
-use crate::lives::{Alive, Holder};
+use crate::lives::{Alive, Holder, Lives};
 use crate::task::event::What;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -170,14 +170,49 @@ impl Ledger {
 }
 
 fn tell_of(rows: &dyn Rows, what: What, worker: &NewWorker, now: Millis) -> Result<(), Failed> {
+    let detail = detail(worker);
+    tell_more(rows, what, now, About::default(), Some(&detail))
+}
+
+fn detail(worker: &NewWorker) -> Value {
     let NewWorker {
         name,
         tube,
         host,
         pid,
     } = worker;
-    let detail = json!({ "worker": name, "tube": tube, "host": host, "pid": pid });
-    tell_more(rows, what, now, About::default(), Some(&detail))
+    json!({ "worker": name, "tube": tube, "host": host, "pid": pid })
+}
+
+/// Tells that a worker has ended that could not tell so itself, if it is dead. Once: its row says then that it has.
+pub(super) fn tell_if_dead(
+    rows: &dyn Rows,
+    lives: &dyn Lives,
+    worker: WorkerId,
+    now: Millis,
+) -> Result<(), Failed> {
+    if lives.is_held(Holder::Worker(worker))? {
+        return Ok(());
+    }
+    let Some(Gone { worker, was_hung }) = rows.end_worker(worker, now)? else {
+        return Ok(());
+    };
+    // Who only reconciles is of no tube, and nothing was told of its beginning.
+    if worker.tube.is_empty() {
+        return Ok(());
+    }
+    let mut detail = detail(&worker);
+    detail["reason"] = match was_hung {
+        true => "it hung, and was killed".into(),
+        false => "it died".into(),
+    };
+    tell_more(
+        rows,
+        What::WorkerFinished,
+        now,
+        About::default(),
+        Some(&detail),
+    )
 }
 
 /// A foreign task's row may go only when its job is deleted: the row is what tells a redelivery apart.

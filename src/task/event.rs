@@ -47,13 +47,13 @@ pub enum What {
     Regenerated,
     /// Somebody has deleted a task.
     Deleted,
-    /// Tasks that ended long ago were deleted.
+    /// Some tasks that ended long ago were deleted, in one transaction.
     CleanedUp,
     /// A task came of a schedule.
     Fired,
     /// A worker has begun.
     WorkerStart,
-    /// A worker has ended in good order.
+    /// A worker has ended: in good order, or it was found dead.
     WorkerFinished,
     /// A worker was killed since it hung.
     WorkerKilled,

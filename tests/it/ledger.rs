@@ -205,6 +205,8 @@ macro_rules! suite {
             events::what_a_dead_worker_ran_is_lost_once,
             events::what_is_undone_is_no_event,
             events::workers_and_schedules_are_told_of,
+            events::a_worker_that_died_without_a_word_is_told_of_once,
+            events::what_is_cleaned_up_is_told_with_it,
             events::old_events_go_and_their_numbers_never_come_again,
             events::where_events_are_off_there_are_none,
             events::a_hook_is_a_task_that_is_made_with_what_it_is_for,

@@ -251,6 +251,13 @@ impl Reads for Transaction<'_> {
         Ok(found)
     }
 
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed> {
+        let tables = self.0.borrow();
+        let workers = tables.workers().iter();
+        let unended = workers.filter(|(_, row)| row.stopped.is_none());
+        Ok(unended.map(|(id, _)| *id).collect())
+    }
+
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
         let tables = self.0.borrow();
         let newest = tables.workers().keys().next_back().copied();

@@ -13,8 +13,8 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy,
-    Recorded, Rows, Said,
+    self, Beginning, BegunPut, EndedAttempt, Ending, Gone, KeptJob, Kin, NewRow, Origin, Ran,
+    RanBy, Recorded, Rows, Said,
 };
 use crate::ledger::rows::{Ends, EventRow, NewEvent, NewFire, Of, ScheduleRow, Told};
 use crate::ledger::worker::NewWorker;
@@ -620,6 +620,21 @@ impl Rows for Transaction<'_> {
             tables.write_worker(worker, Some(row));
         }
         Ok(())
+    }
+
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let unended = tables.worker(worker).filter(|row| row.stopped.is_none());
+        let Some(mut row) = unended.cloned() else {
+            return Ok(None);
+        };
+        row.stopped = Some(now);
+        let gone = Gone {
+            worker: row.worker.clone(),
+            was_hung: row.hung.is_some(),
+        };
+        tables.write_worker(worker, Some(row));
+        Ok(Some(gone))
     }
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {

@@ -17,7 +17,7 @@ use crate::ledger::rows::{
     Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
-use crate::ledger::rows::{EventFilter, EventRow, NewEvent, Told};
+use crate::ledger::rows::{EventFilter, EventRow, Gone, NewEvent, Told};
 use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
 use crate::sqlite;
 use crate::task::Millis;
@@ -118,6 +118,10 @@ impl Reads for Connected<'_> {
 
     fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed> {
         cleanup::old(self.0, old, from, limit)
+    }
+
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed> {
+        workers::unended(self.0)
     }
 
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
@@ -475,6 +479,10 @@ impl Rows for Connected<'_> {
 
     fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed> {
         workers::set_hung(self.0, name, pid, at)
+    }
+
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed> {
+        workers::end(self.0, worker, now)
     }
 
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {

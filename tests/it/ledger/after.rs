@@ -487,7 +487,7 @@ pub fn a_parent_stays_while_somebody_waits_for_it(new: New) {
     let clean = |ledger: &mut Stage| {
         let mut so_far = SoFar::default();
         while !so_far.is_over() {
-            so_far = ledger.db.clean_up_some(&old, so_far).unwrap();
+            so_far = ledger.db.clean_up_some(&old, so_far, NOW).unwrap();
         }
         so_far.deleted
     };

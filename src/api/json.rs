@@ -658,6 +658,7 @@ pub struct Counts<'a> {
     stalled: u64,
     tube: &'a str,
     waiting: u64,
+    waiting_for_others: u64,
 }
 
 impl<'a> Counts<'a> {
@@ -665,6 +666,7 @@ impl<'a> Counts<'a> {
     pub fn of(tube: &'a str, counts: &counts::Counts) -> Counts<'a> {
         let counts::Counts {
             waiting,
+            waiting_for_others,
             running,
             stalled,
             failed,
@@ -678,6 +680,7 @@ impl<'a> Counts<'a> {
             stalled,
             tube,
             waiting,
+            waiting_for_others,
         }
     }
 }

@@ -210,7 +210,8 @@ impl Ledger {
         Ok(so_far.deleted)
     }
 
-    /// The next step of a cleanup, in one short transaction, which tells of what it deletes; after it, whoever goes on waits for [`SoFar::pause`].
+    /// The next step of a cleanup, in one short transaction, which tells of what it deletes; after it, whoever goes on
+    /// waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar, now: Millis) -> Result<SoFar, Error> {
         Ok(match so_far.at {
             At::Tasks { from } => match self.delete_batch(old, from, so_far.most(), now)? {

@@ -57,6 +57,7 @@ macro_rules! suite {
     ($ledger:ident, $new:path) => {
         suite! { $ledger, $new,
             after::what_becomes_of_a_child_when_its_parents_end,
+            after::those_that_wait_for_others_are_counted,
             after::what_had_ended_before_counts_at_once,
             after::an_attempt_that_is_tried_again_is_no_end,
             after::who_waits_has_no_job_and_nobody_looks_for_one,
@@ -146,6 +147,7 @@ macro_rules! suite {
             entries::a_claim_that_came_to_nothing_is_as_if_it_had_not_been,
             entries::what_ends_for_good_with_a_lost_attempt_is_not_claimed,
             own::what_the_put_says_wins_over_the_command,
+            own::what_waits_is_given_other_bounds_within_those_of_its_command,
             own::what_is_tried_without_end_goes_on,
             own::of_very_many_attempts_the_newest_are_kept,
             own::a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task,

@@ -12,7 +12,7 @@ use crate::clock::now;
 use crate::process::folder;
 use crate::schedule::spec::Spec;
 use crate::task::command::{Command, Commands, Options};
-use crate::task::hooks::Keeping;
+use crate::task::hooks::{Keeping, Telling};
 use crate::task::refused::Keep;
 use crate::task::retention::Retention;
 use crate::tube::TubeName;
@@ -94,6 +94,19 @@ pub struct Config {
     pub levels: Levels,
     /// What makes tasks at given times, by the names.
     pub schedules: Vec<(String, Spec)>,
+}
+
+/// What a configuration file says of events and hooks, for a program that uses the library:
+/// [`Queue::telling`](crate::Queue::telling).
+///
+/// # Errors
+/// When the file cannot be read, or is wrong.
+pub fn telling(file: &Path) -> Result<Arc<Telling>, Error> {
+    let config = Config::load(&Overrides {
+        config: Some(file.to_owned()),
+        ..Overrides::default()
+    })?;
+    Ok(Arc::clone(config.commands.telling()))
 }
 
 impl Config {

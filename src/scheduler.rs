@@ -275,6 +275,7 @@ impl Understood {
             is_paused: row.paused.is_some(),
             is_open: fires.iter().any(|fire| fire.is_open),
             last,
+            has_made: fires.iter().any(|fire| fire.nominal == Some(row.nominal)),
             made: row.made,
         };
         Ok(Understood {
@@ -322,6 +323,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
         ttr,
         tags,
         own,
+        unique,
     } = spec.template.clone();
     Made {
         task: NewTask {
@@ -332,7 +334,7 @@ pub fn by_hand(spec: &Spec, now: Millis) -> Made {
             ttr,
             due: now,
             tags,
-            unique: None,
+            unique,
             own,
             after: None,
         },
@@ -425,18 +427,39 @@ impl Scheduler {
             .await?;
         match moved {
             Moved::Made(again) => {
-                crash::here(Point::Fired);
+                let task = again.put.task.0;
+                tracing::info!(schedule = name, task, "schedule made a task");
+                self.ring(store, name, [again].into_iter().chain(fired))
+                    .await;
+            }
+            Moved::Replaced { id, again, .. } => {
+                let task = id.0;
                 tracing::info!(
                     schedule = name,
-                    task = again.put.task.0,
-                    "schedule made a task"
+                    task,
+                    "schedule gave its time to the task that has the key"
                 );
-                let all: Vec<Again> = [again].into_iter().chain(fired).collect();
-                if let Err(error) = announce(self.broker.as_mut(), store, &all).await {
-                    // Recorded it is, and its job is put when the broker is back.
-                    tracing::warn!(schedule = name, %error, "could not put the job of a schedule's task");
-                }
-                crash::here(Point::FireRung);
+                let again = again.map(|again| *again);
+                self.ring(store, name, again.into_iter().chain(fired)).await;
+            }
+            Moved::Exists { id, because, .. } => {
+                let (task, reason) = (id.0, because.map(|why| why.to_string()));
+                tracing::info!(
+                    schedule = name,
+                    task,
+                    reason,
+                    "schedule passed over a time: another task has the key"
+                );
+                self.ring(store, name, fired).await;
+            }
+            Moved::KeyTaken(holder) => {
+                let task = holder.id.0;
+                tracing::warn!(
+                    schedule = name,
+                    task,
+                    "schedule was refused a task: another has the key"
+                );
+                self.ring(store, name, fired).await;
             }
             Moved::Done if to.held.is_some() && seen.held.is_none() => {
                 tracing::info!(schedule = name, "schedule waits for its task to end");
@@ -447,5 +470,16 @@ impl Scheduler {
             Moved::NotOurs => {}
         }
         Ok(())
+    }
+
+    /// Puts the jobs of what was recorded.
+    async fn ring(&mut self, store: &Store, name: &str, all: impl IntoIterator<Item = Again>) {
+        crash::here(Point::Fired);
+        let all: Vec<Again> = all.into_iter().collect();
+        if let Err(error) = announce(self.broker.as_mut(), store, &all).await {
+            // Recorded it is, and its job is put when the broker is back.
+            tracing::warn!(schedule = name, %error, "could not put the job of a schedule's task");
+        }
+        crash::here(Point::FireRung);
     }
 }

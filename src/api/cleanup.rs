@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::error::Error;
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
 use crate::ledger::cleanup::{Old, SoFar};
 use crate::reconcile::{Asking, Kept};
-use crate::task::event::What;
 use crate::task::state::Status;
 
 /// What is to go: a builder.
@@ -165,16 +162,11 @@ impl Queue {
         let mut so_far = SoFar::default();
         while !so_far.is_over() {
             let old = old.clone();
-            let step = self.store().call(move |db| db.clean_up_some(&old, so_far));
+            let step = self.change_rows(move |db| db.clean_up_some(&old, so_far, now()));
             so_far = step.await?;
             if let Some(pause) = so_far.pause() {
                 tokio::time::sleep(pause).await;
             }
-        }
-        if so_far.deleted > 0 {
-            let detail = json!({ "tasks": so_far.deleted });
-            let noting = self.change_rows(move |db| db.note_event(What::CleanedUp, &detail, now()));
-            noting.await?;
         }
         if cleanup.compact {
             self.store().call(|db| db.compact()).await?;

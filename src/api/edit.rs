@@ -1,5 +1,6 @@
 //! Changing tasks that wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bulk::{Answer, Bulk, Chosen, Page, Summary};
@@ -10,8 +11,10 @@ use super::ring::Ringer;
 use crate::crash::{self, Point};
 use crate::ledger::Millis;
 use crate::ledger::announce::Again;
-use crate::ledger::edit::{self, Due, Edited, NotEdited};
+use crate::ledger::edit::{self, Bounded, Due, Edited, NotEdited};
+use crate::task::command::Commands;
 use crate::task::id::TaskId;
+use crate::task::own::Own;
 use crate::task::payload::{Argument, OptionName, OptionValue, Refusal};
 use crate::task::tag::Tag;
 
@@ -33,19 +36,23 @@ use crate::task::tag::Tag;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Edit(edit::Edit);
+#[derive(Debug, Clone, Default)]
+pub struct Edit {
+    edit: edit::Edit,
+    /// What is configured, if that is known.
+    commands: Option<Arc<Commands>>,
+}
 
 impl Edit {
     /// Nothing is to be otherwise.
     pub fn is_empty(&self) -> bool {
-        self.0 == edit::Edit::default()
+        self.edit == edit::Edit::default()
     }
 
     /// Its job's priority; 0 is the most urgent.
     #[must_use]
     pub fn priority(mut self, priority: u32) -> Edit {
-        self.0.priority = Some(priority);
+        self.edit.priority = Some(priority);
         self
     }
 
@@ -53,14 +60,14 @@ impl Edit {
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Edit {
         let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX);
-        self.0.due = Some(Due::In(delay));
+        self.edit.due = Some(Due::In(delay));
         self
     }
 
     /// It is due then, in milliseconds since 1970.
     #[must_use]
     pub fn at(mut self, at: Millis) -> Edit {
-        self.0.due = Some(Due::At(at));
+        self.edit.due = Some(Due::At(at));
         self
     }
 
@@ -70,7 +77,7 @@ impl Edit {
         let arguments = arguments
             .into_iter()
             .map(|text| Argument::of_text(text.into()));
-        self.0.arguments = Some(arguments.collect());
+        self.edit.arguments = Some(arguments.collect());
         self
     }
 
@@ -94,29 +101,66 @@ impl Edit {
     /// Several options.
     #[must_use]
     pub fn options(mut self, options: impl IntoIterator<Item = (OptionName, OptionValue)>) -> Edit {
-        self.0.options.extend(options);
+        self.edit.options.extend(options);
         self
     }
 
     /// The options that it has go.
     #[must_use]
     pub fn clear_options(mut self) -> Edit {
-        self.0.clear_options = true;
+        self.edit.clear_options = true;
         self
     }
 
     /// A tag, in the place of the one of this name if it has one.
     #[must_use]
     pub fn tag(mut self, tag: Tag) -> Edit {
-        self.0.tags.push(tag);
+        self.edit.tags.push(tag);
         self
     }
 
     /// The tags that it has go.
     #[must_use]
     pub fn clear_tags(mut self) -> Edit {
-        self.0.clear_tags = true;
+        self.edit.clear_tags = true;
         self
+    }
+
+    /// What it says of its own attempts: how often it is tried, after what waits, how long an attempt may take, and
+    /// variables, each in the place of the one of this name if it has one. What is not said stays as it is.
+    #[must_use]
+    pub fn own(mut self, own: Own) -> Edit {
+        self.edit.own = own;
+        self
+    }
+
+    /// All that it says of its own attempts goes.
+    #[must_use]
+    pub fn clear_own(mut self) -> Edit {
+        self.edit.clear_own = true;
+        self
+    }
+
+    /// The variables that it brings go.
+    #[must_use]
+    pub fn clear_env(mut self) -> Edit {
+        self.edit.clear_environment = true;
+        self
+    }
+
+    /// Refuses of what it is to say of its own attempts what these commands do not let it. Without them whoever claims
+    /// the task refuses it.
+    #[must_use]
+    pub fn within(mut self, commands: &Arc<Commands>) -> Edit {
+        self.commands = Some(Arc::clone(commands));
+        self
+    }
+
+    fn bounded(&self) -> Bounded {
+        Bounded {
+            edit: self.edit.clone(),
+            commands: self.commands.clone(),
+        }
     }
 }
 
@@ -146,7 +190,7 @@ impl Queue {
     /// # Errors
     /// [`Error::NotEdited`] if there is no such task, if it does not wait, or if it could never run then.
     pub async fn edit(&self, id: TaskId, edit: &Edit) -> Result<Receipt, Error> {
-        self.do_to_one(id, &mut Editing::by(&edit.0)).await
+        self.do_to_one(id, &mut Editing::by(edit.bounded())).await
     }
 
     /// The same of all that were [chosen](Queue::choose), a page at a time, beside those who work.
@@ -181,7 +225,7 @@ impl Queue {
         edit: &Edit,
         told: impl FnMut(&Answer),
     ) -> Result<Summary, Error> {
-        let mut editing = Editing::by(&edit.0);
+        let mut editing = Editing::by(edit.bounded());
         self.do_to_all(chosen, &mut editing, told).await
     }
 
@@ -208,7 +252,7 @@ impl Queue {
     /// # Errors
     /// As with [`Queue::edit`].
     pub async fn run_now(&self, id: TaskId) -> Result<Receipt, Error> {
-        let mut editing = Editing::by(&edit::Edit::run_now());
+        let mut editing = Editing::by(run_now());
         self.do_to_one(id, &mut editing).await
     }
 
@@ -239,20 +283,27 @@ impl Queue {
         chosen: &Chosen,
         told: impl FnMut(&Answer),
     ) -> Result<Summary, Error> {
-        let mut editing = Editing::by(&edit::Edit::run_now());
+        let mut editing = Editing::by(run_now());
         self.do_to_all(chosen, &mut editing, told).await
     }
 }
 
+fn run_now() -> Bounded {
+    Bounded {
+        edit: edit::Edit::run_now(),
+        commands: None,
+    }
+}
+
 struct Editing {
-    edit: edit::Edit,
+    edit: Bounded,
     ringer: Ringer,
 }
 
 impl Editing {
-    fn by(edit: &edit::Edit) -> Editing {
+    fn by(edit: Bounded) -> Editing {
         Editing {
-            edit: edit.clone(),
+            edit,
             ringer: Ringer::default(),
         }
     }

@@ -90,7 +90,7 @@ impl From<EventRow> for Event {
                 .and_then(|value| Some(value.as_str()?.to_owned()))
         };
         let (uuid, tube, command) = (take("uuid"), take("tube"), take("command"));
-        let (worker, reason) = (take("worker"), take("reason"));
+        let (worker, reason, schedule) = (take("worker"), take("reason"), take("schedule"));
         // How it ended is what the rows say now, and was not known before.
         let row = match What::from_number(row.what).is_none_or(What::is_an_end) {
             true => row,
@@ -117,7 +117,8 @@ impl From<EventRow> for Event {
             signal: row.signal,
             reason: row.reason.or(reason),
             worker: row.worker.or(worker),
-            schedule: row.schedule,
+            // Whose time it was, whatever the task came of.
+            schedule: schedule.or(row.schedule),
             detail: detail.filter(|detail| !is_empty(detail)),
         }
     }

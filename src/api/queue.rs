@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::error::Error;
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::ledger::{Ledger, Store};
-#[cfg(feature = "cli")]
 use crate::task::hooks::Telling;
 use crate::tube::TubeName;
 
@@ -95,10 +94,31 @@ impl Queue {
         &self.shared.store
     }
 
-    /// Has this be told of what happens by this queue: what the configuration says of events and hooks. To be said
-    /// before the queue is used.
-    #[cfg(feature = "cli")]
-    pub(crate) fn telling(self, telling: &Arc<Telling>) -> Queue {
+    /// Has what happens by this queue be told so: with the hooks of a configuration, which `config::telling` reads, and
+    /// its events. To be said before the queue is used; it is not heeded afterwards.
+    ///
+    /// A queue that is not told so makes no hooks' tasks of what it does itself: of what it puts (`on_put`), cancels,
+    /// regenerates or deletes. Of what workers and tenders do with its tasks these make them, by their own
+    /// configuration. Events are recorded either way.
+    ///
+    /// ```
+    /// # #[cfg(feature = "cli")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use taskqueue::{Queue, StoreUrl, config};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("taskqueue.toml");
+    /// # std::fs::write(&file, "[hooks]\non_put = [\"./tell\"]\n")?;
+    /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
+    /// let hooks = config::telling(&file)?;
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?.telling(&hooks);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "cli"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn telling(self, telling: &Arc<Telling>) -> Queue {
         let telling = Arc::clone(telling);
         let told = move |db: &mut Ledger| {
             db.tell_by(&telling);

@@ -1,7 +1,7 @@
 //! Schedules: making them, looking at them, and having them make a task by hand.
 
 use super::error::Error;
-use super::put::Receipt;
+use super::put::{Existing, Receipt};
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
@@ -134,6 +134,21 @@ impl Queue {
             .collect())
     }
 
+    /// The task that has the key of what a schedule makes, if there is one: nothing comes of a time meanwhile, or that
+    /// task is given what the schedule makes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn key_holder(&self, schedule: &Schedule) -> Result<Option<TaskId>, Error> {
+        match schedule.spec().ok().and_then(|spec| spec.template.key()) {
+            Some(key) => Ok(self
+                .store()
+                .call(move |db| db.key_holder(&key, now()))
+                .await?),
+            None => Ok(None),
+        }
+    }
+
     /// One of them.
     ///
     /// # Errors
@@ -198,10 +213,12 @@ impl Queue {
             .ok_or_else(|| Error::no_schedule(name))
     }
 
-    /// Makes a task of a schedule now, whether that is paused or not. None of its times is used up.
+    /// Makes a task of a schedule now, whether that is paused or not. None of its times is used up. Where another task
+    /// has the key of what it makes, that task is the answer, as with a put.
     ///
     /// # Errors
-    /// [`Error::NoSchedule`] if there is none of that name, [`Error::ScheduleWrong`] if its row makes no sense.
+    /// [`Error::NoSchedule`] if there is none of that name, [`Error::ScheduleWrong`] if its row makes no sense,
+    /// [`Error::KeyTaken`] if another task has the key and the schedule says that it makes none then.
     pub async fn run_schedule(&self, name: &str) -> Result<Receipt, Error> {
         let schedule = self
             .schedule(name)
@@ -217,17 +234,26 @@ impl Queue {
         let moved = self
             .change_rows(move |db| db.run_schedule(&of, &made, now))
             .await?;
-        let again = match moved {
-            Moved::Made(again) => again,
+        let again = moved.again().cloned();
+        let (id, uuid, existing) = match moved {
+            Moved::Made(again) => (again.put.task, again.uuid, None),
+            Moved::Exists { id, uuid, because } => {
+                let kept = because.map_or(Existing::Kept, Existing::NotReplaced);
+                (id, uuid, Some(kept))
+            }
+            Moved::Replaced { id, uuid, .. } => (id, uuid, Some(Existing::Replaced)),
+            Moved::KeyTaken(holder) => return Err(Error::KeyTaken(holder)),
             Moved::Done | Moved::NotOurs => return Err(Error::no_schedule(name)),
         };
-        let (id, uuid) = (again.put.task, again.uuid);
-        let announced = match self.session().await {
-            Ok(mut session) => announce(session.broker.as_mut(), self.store(), &[again]).await,
-            Err(error) => Err(error),
+        let announced = match (again, self.session().await) {
+            (None, _) => Ok(0),
+            (Some(again), Ok(mut session)) => {
+                announce(session.broker.as_mut(), self.store(), &[again]).await
+            }
+            (Some(_), Err(error)) => Err(error),
         };
         Ok(Receipt {
-            existing: None,
+            existing,
             id,
             uuid,
             trouble: announced.err(),

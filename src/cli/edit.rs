@@ -1,6 +1,7 @@
 //! `taskqueue edit`
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,10 +22,12 @@ Examples:
   taskqueue edit 5 --argument 12 --argument 13 --option format=pdf
   taskqueue edit 5 --at 2026-12-24T18:00:00+01:00 --priority 0
   taskqueue edit --status waiting --tag customer=4711 --delay 1h --yes
+  taskqueue edit 5 --max-attempts 20 --retry 5m,10m --task-timeout 1h
 
 Only what waits is changed. What a task is given is that of its command: arguments are replaced by
-those that are given, options and tags are added, or have another value; --clear takes away what
-there was before. Here --tag says which tasks are meant, and --set-tag what they are called.
+those that are given, options, tags and variables are added, or have another value; --clear takes
+away what there was before, and with own all of --max-attempts, --retry, --task-timeout and --env.
+Here --tag says which tasks are meant, and --set-tag what they are called.
 A task that another producer's job brought keeps its arguments and options: its body says them.")]
 pub struct Flags {
     /// Their jobs' priority; 0 is the most urgent
@@ -53,9 +56,11 @@ pub struct Flags {
         long,
         value_name = "WHAT",
         value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(["arguments", "options", "tags"])
+        value_parser = PossibleValuesParser::new(["arguments", "options", "tags", "env", "own"])
     )]
     clear: Vec<String>,
+    #[command(flatten)]
+    own: put::OwnFlags,
     #[command(flatten)]
     bulk: BulkFlags,
 }
@@ -68,7 +73,7 @@ const DEED: Deed = Deed {
 };
 
 impl Flags {
-    fn edit(&self) -> Result<Edit, Failure> {
+    fn edit(&self, config: &Config) -> Result<Edit, Failure> {
         let mut edit = Edit::default();
         if let Some(priority) = self.priority {
             edit = edit.priority(priority);
@@ -89,20 +94,28 @@ impl Flags {
         if clears("tags") {
             edit = edit.clear_tags();
         }
+        if clears("env") {
+            edit = edit.clear_env();
+        }
+        if clears("own") {
+            edit = edit.clear_own();
+        }
+        edit = edit.own(self.own.own()?);
         let options = Call::parse_options(&self.options);
         edit = edit.options(options.map_err(|why| Failure::usage(why.to_string()))?);
         edit = self.tags.iter().cloned().fold(edit, Edit::tag);
         if edit.is_empty() {
             return Err(Failure::usage("taskqueue edit was not told what is to be otherwise").next(
-                "say it with --priority, --delay, --at, --argument, --option, --set-tag or --clear",
+                "say it with --priority, --delay, --at, --argument, --option, --set-tag, --max-attempts, --retry, \
+                 --task-timeout, --env or --clear",
             ));
         }
-        Ok(edit)
+        Ok(edit.within(&Arc::new(config.commands.clone())))
     }
 }
 
 pub fn run(flags: &Flags, config: &Config) -> Result<ExitCode, Failure> {
-    let edit = flags.edit()?;
+    let edit = flags.edit(config)?;
     if flags.bulk.filter.which.asks_for("running") {
         return Err(Failure::usage("A task can not be marked as \"running\"")
             .next("--status says which tasks are edited, and only what waits is: leave it out"));

@@ -57,8 +57,8 @@ pub struct Flags {
     /// Only these, such as done,failed
     ///
     /// put, started, retried, deferred, done, failed, cancelled, interrupted, lost, withdrawn, regenerated, deleted,
-    /// cleaned_up, fired, worker_start, worker_finished, worker_killed, paused, resumed; or as JobQueue calls them:
-    /// task.fetched, task.executed, task.failed, worker.start, worker.finished
+    /// cleaned_up, fired, worker_start, worker_finished, worker_killed, paused, resumed, passed_over; or as JobQueue
+    /// calls them: task.fetched, task.executed, task.failed, worker.start, worker.finished
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = what)]
     what: Vec<What>,
     /// Only of this tube

@@ -17,7 +17,6 @@ use crate::task::after::{IfParentFails, Links, Parent, Terms};
 use crate::task::id::TaskId;
 use crate::task::payload::{self, Argument, Call};
 use crate::task::tag::{self, Tag};
-use crate::task::unique::{IfExists, Key, Scope, Unique};
 use crate::tube::TubeName;
 use crate::zone::Zone;
 
@@ -29,13 +28,16 @@ mod graph;
 mod lines;
 mod order;
 mod own;
+mod unique;
 mod unserved;
 mod wait;
 
 pub use batch::put_all;
+pub use existing::say_existing;
 pub use foreign::refusal;
 pub use order::Order;
 pub use own::OwnFlags;
+pub use unique::UniqueFlags;
 pub use unserved::UNSERVED;
 
 use batch::{out_of_bounds, put_batch, strictly};
@@ -83,25 +85,8 @@ pub struct Flags {
     /// Up to 20 of up to 100 bytes. Of a batch each task is called so, beside what its line says
     #[arg(long = "tag", value_name = "K[=V]")]
     tags: Vec<Tag>,
-    /// Put no other while a task has this key: 1 to 200 bytes
-    ///
-    /// Without a key it is made of the command, the arguments and the options, in whatever order these are. The id of
-    /// the task that has the key is printed then. Of a batch each line is put so, without a key and unless it says
-    /// something else itself
-    #[arg(long, value_name = "KEY", require_equals = true)]
-    unique: Option<Option<Key>>,
-    /// For how long the task has its key: waiting, unfinished, or so long
-    ///
-    /// waiting: until it begins to run. unfinished: until it has ended, as it is without this. A duration, such as 10m:
-    /// from when it is put on, wherever it stands by then
-    #[arg(long = "while", value_name = "WHILE", requires = "unique")]
-    scope: Option<Scope>,
-    /// What is done if a task has the key: keep, replace or refuse
-    ///
-    /// keep: that task stays as it is. replace: if it waits, it is given these arguments, options, tags, priority and
-    /// time; one that runs stays as it is. refuse: exit with 1
-    #[arg(long, value_name = "WHAT", requires = "unique")]
-    if_exists: Option<IfExists>,
+    #[command(flatten)]
+    unique: UniqueFlags,
     #[command(flatten)]
     own: OwnFlags,
     /// Run it once these tasks are done: ID[,ID…]
@@ -207,11 +192,7 @@ pub fn run(flags: Flags, config: &Config) -> Result<ExitCode, Failure> {
         at: flags.at,
         ttr: flags.ttr,
         tags: tag::of_a_task(flags.tags).map_err(|why| Failure::usage(format!("--tag: {why}")))?,
-        unique: flags.unique.map(|key| Unique {
-            key,
-            scope: flags.scope.unwrap_or_default(),
-            if_exists: flags.if_exists.unwrap_or_default(),
-        }),
+        unique: flags.unique.unique(),
         own: flags.own.own()?,
         after: Links {
             reference: None,

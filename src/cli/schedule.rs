@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::configured::block_on;
 use super::global::Global;
 use super::out::out;
-use super::{Failure, log};
+use super::{Failure, log, put};
 use crate::config::Config;
 
 mod add;
@@ -96,6 +96,7 @@ fn by_hand(name: &str, config: &Config) -> Result<(), Failure> {
     let queue = queue_of(name, config)?;
     let receipt = block_on(async { Ok(queue.run_schedule(name).await?) })?;
     writeln!(out(false), "{}", receipt.id)?;
+    put::say_existing(&receipt);
     if let Some(error) = &receipt.trouble {
         log::say(format_args!(
             "taskqueue: warning: {error}\n  the task is recorded, and its job will be put when the broker is back"

@@ -118,6 +118,8 @@ pub struct Schedule {
     /// What is in its environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// That none is made while another task has its key.
+    pub unique: Option<toml::Value>,
 }
 
 /// `[events]`

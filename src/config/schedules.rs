@@ -17,6 +17,7 @@ use crate::task::own::Own;
 use crate::task::payload::{Argument, Call, OptionName, OptionValue, Refusal};
 use crate::task::retry::Waits;
 use crate::task::tag::{self, BadTag, Tag};
+use crate::task::unique::{BadKey, Unique};
 use crate::tube::{BadTubeName, TubeName};
 use crate::zone::Zone;
 
@@ -284,7 +285,43 @@ fn template(given: &Schedule) -> Result<Template, Bad> {
             .and_then(tag::of_a_task)
             .map_err(|why| ("tags", why.to_string()))?,
         own: own(given)?.map(Box::new),
+        unique: match &given.unique {
+            Some(value) => unique(value).map_err(bad("unique"))?,
+            None => None,
+        },
     })
+}
+
+/// `true`, a key, or a table, as native bodies have it.
+fn unique(value: &toml::Value) -> Result<Option<Unique>, String> {
+    const WANTED: &str = "is true, a key, or a table with key, while and if_exists";
+    let text = |value: &toml::Value| value.as_str().map(str::to_owned);
+    let table = match value {
+        toml::Value::Boolean(is_wanted) => return Ok(is_wanted.then(Unique::default)),
+        toml::Value::String(key) => {
+            let key = key.parse().map_err(|why: BadKey| why.to_string())?;
+            return Ok(Some(Unique {
+                key: Some(key),
+                ..Unique::default()
+            }));
+        }
+        toml::Value::Table(table) => table,
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Array(_) => return Err(WANTED.into()),
+    };
+    let mut unique = Unique::default();
+    for (name, value) in table {
+        let value = text(value).ok_or_else(|| format!("its {name} is no text"))?;
+        match name.as_str() {
+            "key" => unique.key = Some(value.parse().map_err(|why: BadKey| why.to_string())?),
+            "while" => unique.scope = value.parse()?,
+            "if_exists" => unique.if_exists = value.parse()?,
+            _ => return Err(format!("{WANTED}; it has {name}")),
+        }
+    }
+    Ok(Some(unique))
 }
 
 fn own(given: &Schedule) -> Result<Option<Own>, Bad> {

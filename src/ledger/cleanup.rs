@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::error::Error;
+use super::events::tell_more;
 use super::pace::PAUSE;
+use super::rows::{About, Rows};
 pub use super::rows::{Old, Unsure};
-use super::worker::note_deleted;
+use super::worker::{note_deleted, tell_if_dead};
 use super::{Folded, Journal, Ledger, Millis, Room};
 use crate::crash::{self, Point};
 use crate::lives::Holder;
+use crate::task::event::What;
 use crate::task::id::{TaskId, WorkerId};
 use crate::task::refused::Keep;
 use crate::task::state::Status;
@@ -189,11 +194,12 @@ impl Ledger {
     pub fn cleanup(
         &mut self,
         old: &Old,
+        now: Millis,
         mut progress: impl FnMut(u64) -> bool,
     ) -> Result<u64, Error> {
         let mut so_far = SoFar::default();
         while !so_far.is_over() {
-            so_far = self.clean_up_some(old, so_far)?;
+            so_far = self.clean_up_some(old, so_far, now)?;
             if so_far.is_at_tasks() && !progress(so_far.deleted) {
                 break;
             }
@@ -204,10 +210,11 @@ impl Ledger {
         Ok(so_far.deleted)
     }
 
-    /// The next step of a cleanup, in one short transaction; after it, whoever goes on waits for [`SoFar::pause`].
-    pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar) -> Result<SoFar, Error> {
+    /// The next step of a cleanup, in one short transaction, which tells of what it deletes; after it, whoever goes on
+    /// waits for [`SoFar::pause`].
+    pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar, now: Millis) -> Result<SoFar, Error> {
         Ok(match so_far.at {
-            At::Tasks { from } => match self.delete_batch(old, from, so_far.most())? {
+            At::Tasks { from } => match self.delete_batch(old, from, so_far.most(), now)? {
                 Some(batch) => {
                     crash::here(Point::BatchDeleted);
                     if batch.tasks < so_far.most() && self.backend.make_room() {
@@ -227,7 +234,7 @@ impl Ledger {
                 }),
             },
             At::Workers { after, .. } => {
-                let Forgotten { workers, next } = self.forget_workers(after)?;
+                let Forgotten { workers, next } = self.forget_workers(after, now)?;
                 let go_on = |after| At::Workers {
                     after,
                     has_forgotten: workers > 0,
@@ -287,6 +294,7 @@ impl Ledger {
         old: &Old,
         from: Millis,
         most: usize,
+        now: Millis,
     ) -> Result<Option<Batch>, Error> {
         let mut batch = self.look(|rows| rows.old(old, from, most))?;
         for try_again in SMALLER {
@@ -296,7 +304,20 @@ impl Ledger {
             // What a power cut brings back, the next cleanup deletes.
             // A task that was regenerated meanwhile stays.
             let tasks: Vec<TaskId> = batch.iter().map(|(task, _)| *task).collect();
-            match self.change_lightly(|rows| rows.delete_old(old, &tasks)) {
+            let delete = |rows: &dyn Rows| {
+                let deleted = rows.delete_old(old, &tasks)?;
+                if deleted > 0 {
+                    let status = match old.statuses.as_slice() {
+                        [status] => Some(status.as_str()),
+                        _ => None,
+                    };
+                    let detail = json!({ "tasks": deleted, "status": status });
+                    let none = About::default();
+                    tell_more(rows, What::CleanedUp, now, none, Some(&detail))?;
+                }
+                Ok(deleted)
+            };
+            match self.change_lightly(delete) {
                 Ok(deleted) => {
                     return Ok(Some(Batch {
                         deleted,
@@ -317,27 +338,35 @@ impl Ledger {
     }
 
     /// Deletes the rows, batch journals and spools of workers that are dead and answer for nothing: of a few, from a
-    /// row on.
-    pub fn forget_workers(&mut self, after: WorkerId) -> Result<Forgotten, Error> {
+    /// row on. Of all who are dead and did not say that they end, it is told before that they have.
+    pub fn forget_workers(&mut self, after: WorkerId, now: Millis) -> Result<Forgotten, Error> {
         let (lives, journals) = (Arc::clone(&self.lives), Arc::clone(&self.journals));
         let spools = Arc::clone(&self.spools);
-        let (next, dead) = self.look(|rows| {
-            let idle = rows.idle_workers(after, BATCH)?;
+        let (next, untold, idle) = self.look(|rows| {
+            let mut idle = rows.idle_workers(after, BATCH)?;
             let last = idle.last().copied().filter(|_| idle.len() == BATCH);
-            let mut dead = Vec::new();
-            for worker in idle {
-                if !lives.is_held(Holder::Worker(worker))? {
-                    dead.push(worker);
+            let mut untold = rows.unended_workers()?;
+            for workers in [&mut idle, &mut untold] {
+                let mut dead = Vec::new();
+                for worker in workers.iter() {
+                    if !lives.is_held(Holder::Worker(*worker))? {
+                        dead.push(*worker);
+                    }
                 }
+                *workers = dead;
             }
-            Ok((last, dead))
+            Ok((last, untold, idle))
         })?;
         // Mostly all live, and nobody is kept waiting for the write lock.
-        let workers = match dead.is_empty() {
+        let workers = match idle.is_empty() && untold.is_empty() {
             true => 0,
             false => self.change_lightly(|rows| {
+                // One of the idle may have died since it was asked for those of whom is not told.
+                for worker in untold.iter().chain(&idle) {
+                    tell_if_dead(rows, &*lives, *worker, now)?;
+                }
                 let mut forgotten = 0;
-                for worker in &dead {
+                for worker in &idle {
                     // Meanwhile it may have begun an attempt, and died of it.
                     if rows.forget_worker(*worker)? {
                         journals.remove(*worker);

@@ -21,6 +21,8 @@ pub const COUNTED: u64 = 100_000;
 pub struct Counts {
     /// They will be run.
     pub waiting: u64,
+    /// So many of these wait for others to end, and have no job.
+    pub waiting_for_others: u64,
     /// An attempt has begun, and its worker lives.
     pub running: u64,
     /// An attempt has begun, and its worker is dead.
@@ -50,10 +52,15 @@ impl Ledger {
             let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
             let mut living = Living::of(&*self.lives);
             for tally in rows.tallies(most)? {
+                let waiting_for_others = match tally.status {
+                    Status::Waiting => rows.count_awaiting(&tally.tube, most)?,
+                    Status::Running | Status::Failed | Status::Cancelled | Status::Done => 0,
+                };
                 let of = counts.entry(tally.tube).or_default();
                 match tally.status {
                     Status::Waiting => {
                         of.waiting += tally.count;
+                        of.waiting_for_others = waiting_for_others;
                         of.due = tally.due.filter(|due| *due != NEVER);
                     }
                     Status::Failed => of.failed += tally.count,

@@ -1,5 +1,7 @@
 //! Changing tasks that wait: what they are given, how urgent they are, when they are due, and what they are called.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::Millis;
@@ -10,9 +12,10 @@ use super::error::Failed;
 use super::limits;
 use super::rows::{Awaiting, Rows, TaskRow};
 use super::unique::{self, Holder};
-use crate::task::command::Content;
+use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
 use crate::task::made_key::key_of;
+use crate::task::own::{BadOwn, Own};
 use crate::task::payload::{Argument, Call, OptionName, OptionValue, Refusal};
 use crate::task::state::Status;
 use crate::task::tag::{self, BadTag, Tag};
@@ -35,6 +38,21 @@ pub struct Edit {
     pub clear_tags: bool,
     /// These tags; others stay.
     pub tags: Vec<Tag>,
+    /// All that it says of its own attempts goes first.
+    pub clear_own: bool,
+    /// The variables that it brings go first.
+    pub clear_environment: bool,
+    /// What it says of its own attempts. What is not said here, and other variables, stay.
+    pub own: Own,
+}
+
+/// An edit of what waits for those who know what tasks may say of their own attempts.
+#[derive(Debug, Clone)]
+pub struct Bounded {
+    /// What is changed.
+    pub edit: Edit,
+    /// What is configured, if that is known.
+    pub commands: Option<Arc<Commands>>,
 }
 
 /// When a task is due.
@@ -106,6 +124,14 @@ pub enum NotEdited {
         /// Who has that key.
         by: Holder,
     },
+    /// What it would say of its own attempts makes no sense.
+    #[error("task {id}: {why}")]
+    Own {
+        /// The task.
+        id: TaskId,
+        /// Why not.
+        why: BadOwn,
+    },
     /// Its tags would not be a task's.
     #[error("task {id}: {why}")]
     Tags {
@@ -134,6 +160,10 @@ impl Edit {
 
     fn changes_content(&self) -> bool {
         self.arguments.is_some() || self.clear_options || !self.options.is_empty()
+    }
+
+    fn changes_own(&self) -> bool {
+        self.clear_own || self.clear_environment || !self.own.is_empty()
     }
 
     fn changes_tags(&self) -> bool {
@@ -172,6 +202,34 @@ impl Edit {
         }
     }
 
+    /// What the task says of its own attempts then; `None`: what it says now.
+    fn own(&self, id: TaskId, before: Option<&Own>) -> Result<Option<Option<Own>>, NotEdited> {
+        if !self.changes_own() {
+            return Ok(None);
+        }
+        let mut own = before
+            .filter(|_| !self.clear_own)
+            .cloned()
+            .unwrap_or_default();
+        if self.clear_environment {
+            own.environment.clear();
+        }
+        // Each by itself: what is not said stays.
+        let Own {
+            max_attempts,
+            waits,
+            timeout,
+            environment,
+        } = self.own.clone();
+        own.max_attempts = max_attempts.or(own.max_attempts);
+        own.waits = waits.or(own.waits);
+        own.timeout = timeout.or(own.timeout);
+        own.environment.extend(environment);
+        own.checked()
+            .map(Some)
+            .map_err(|why| NotEdited::Own { id, why })
+    }
+
     fn tags(&self, id: TaskId, mut tags: Vec<Tag>) -> Result<Vec<Tag>, NotEdited> {
         let is_given = |tag: &Tag| self.tags.iter().any(|given| given.name() == tag.name());
         tags.retain(|tag| !self.clear_tags && !is_given(tag));
@@ -185,13 +243,17 @@ fn hold(
     rows: &dyn Rows,
     row: &TaskRow,
     content: &Content,
+    own: Option<&Own>,
     now: Millis,
 ) -> Result<Result<Option<Hold>, Holder>, Failed> {
-    let made = |hold: &Hold| hold.key == key_of(&row.content, row.own.as_deref(), &row.tube);
-    let Some(hold) = rows.hold(row.id)?.filter(made) else {
+    let before = key_of(&row.content, row.own.as_deref(), &row.tube);
+    let key = key_of(content, own, &row.tube);
+    if key == before {
+        return Ok(Ok(None));
+    }
+    let Some(hold) = rows.hold(row.id)?.filter(|hold| hold.key == before) else {
         return Ok(Ok(None));
     };
-    let key = key_of(content, row.own.as_deref(), &row.tube);
     let taken = unique::taken(rows, &key, now)?;
     Ok(match taken.filter(|other| other.id != row.id) {
         Some(other) => Err(Holder::of(&other)),
@@ -199,11 +261,53 @@ fn hold(
     })
 }
 
+/// Why a task may not say that of its own attempts, as far as it is known here what is configured.
+fn out_of_bounds(
+    row: &TaskRow,
+    content: &Content,
+    own: Option<&Own>,
+    commands: Option<&Commands>,
+) -> Option<Refusal> {
+    let planned = commands?.plan_with(row.uuid, &row.tube, content, own);
+    planned
+        .err()
+        .filter(|refusal| matches!(refusal, Refusal::OutOfBounds { .. }))
+}
+
 impl Change for Edit {
     type Done = Edited;
     type Refused = NotEdited;
 
     fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Edited, NotEdited>, Failed> {
+        self.change_within(on, id, None)
+    }
+
+    /// Whatever is changed of a task that is held has it wait by a job.
+    fn puts_jobs(&self) -> bool {
+        true
+    }
+}
+
+impl Change for Bounded {
+    type Done = Edited;
+    type Refused = NotEdited;
+
+    fn change(&self, on: &On<'_>, id: TaskId) -> Result<Result<Edited, NotEdited>, Failed> {
+        self.edit.change_within(on, id, self.commands.as_deref())
+    }
+
+    fn puts_jobs(&self) -> bool {
+        self.edit.puts_jobs()
+    }
+}
+
+impl Edit {
+    fn change_within(
+        &self,
+        on: &On<'_>,
+        id: TaskId,
+        commands: Option<&Commands>,
+    ) -> Result<Result<Edited, NotEdited>, Failed> {
         let On { rows, now, jobs } = *on;
         let Some(row) = rows.row(id)? else {
             return Ok(Err(NotEdited::NoSuchTask { id }));
@@ -219,12 +323,20 @@ impl Change for Edit {
             Ok(content) => content,
             Err(refused) => return Ok(Err(refused)),
         };
-        let hold = match &content {
-            Some(content) => match hold(rows, &row, content, now)? {
-                Ok(hold) => hold,
-                Err(by) => return Ok(Err(NotEdited::KeyTaken { id, by })),
-            },
-            None => None,
+        let own = match self.own(id, row.own.as_deref()) {
+            Ok(own) => own,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let given = content.as_ref().unwrap_or(&row.content);
+        let says = own.as_ref().map_or(row.own.as_deref(), Option::as_ref);
+        if own.is_some()
+            && let Some(refusal) = out_of_bounds(&row, given, says, commands)
+        {
+            return Ok(Err(NotEdited::Refused { id, refusal }));
+        }
+        let hold = match hold(rows, &row, given, says, now)? {
+            Ok(hold) => hold,
+            Err(by) => return Ok(Err(NotEdited::KeyTaken { id, by })),
         };
         if self.changes_tags() {
             match self.tags(id, rows.tags(id)?) {
@@ -234,6 +346,9 @@ impl Change for Edit {
         }
         if let Some(content) = content {
             rows.set_content(id, &content)?;
+        }
+        if let Some(own) = own {
+            rows.set_own(id, own.as_ref())?;
         }
         if let Some(hold) = hold {
             rows.set_hold(id, &hold)?;
@@ -264,11 +379,6 @@ impl Change for Edit {
         };
         let uuid = row.uuid;
         Ok(Ok(Edited { uuid, again }))
-    }
-
-    /// Whatever is changed of a task that is held has it wait by a job.
-    fn puts_jobs(&self) -> bool {
-        true
     }
 }
 

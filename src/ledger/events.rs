@@ -132,6 +132,7 @@ fn fire(
         tube: event.tube.or_else(|| member("tube")),
         command: event.command.or_else(|| member("command")),
         worker: event.worker.or_else(|| member("worker")),
+        schedule: member("schedule").or(event.schedule),
         ..event
     };
     let tags = match about.task {

@@ -9,6 +9,7 @@ use super::error::Failed;
 use super::rows::{RanBy, TaskRow, part};
 use super::spool;
 use super::transition::{self, End};
+use super::worker::tell_if_dead;
 use crate::task::command::Cleanup;
 use crate::task::id::{AttemptId, WorkerId};
 use crate::task::output::Captured;
@@ -29,7 +30,12 @@ impl Writing<'_> {
             | AfterLoss::Done
             | AfterLoss::Unbegun
             | AfterLoss::CalledOff
-            | AfterLoss::Failed { .. } => self.free_places(dead.id.task, true)?,
+            | AfterLoss::Failed { .. } => {
+                self.free_places(dead.id.task, true)?;
+                if let Some(worker) = dead.worker {
+                    tell_if_dead(self.rows, self.lives, worker, self.now)?;
+                }
+            }
         }
         Ok(lost)
     }

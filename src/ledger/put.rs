@@ -324,7 +324,7 @@ pub(super) fn first_put(task: TaskId, new: &NewTask, now: Millis) -> Announced<'
 }
 
 /// Records a task of ours, whose job is put by whoever records it; `None` where its uuid is another's.
-pub(super) fn record(
+fn record(
     rows: &dyn Rows,
     task: &NewTask,
     hold: Option<&Hold>,
@@ -348,7 +348,13 @@ pub(super) fn record(
     transition::record(rows, &row)
 }
 
-fn add(rows: &dyn Rows, task: &NewTask, now: Millis, jobs: Option<Jobs>) -> Result<Added, Failed> {
+/// Records a task whose job is put by whoever asks, unless another has its key.
+pub(super) fn add(
+    rows: &dyn Rows,
+    task: &NewTask,
+    now: Millis,
+    jobs: Option<Jobs>,
+) -> Result<Added, Failed> {
     let hold = task.unique.as_ref().map(|unique| {
         (
             unique.if_exists,

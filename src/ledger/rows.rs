@@ -34,9 +34,9 @@ pub use kin::{Awaiting, Edge, Kin, KinReads, KinRows};
 pub use limits::{HeldLine, HeldRow, LATE, LimitReads, LimitRows, Line};
 pub use schedules::{FireRow, NewFire, ScheduleRow, Scheduled};
 pub use types::{
-    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Held, KeptJob,
-    Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded, Running,
-    Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
+    Backlog, Beginning, BegunPut, EndedAttempt, Ending, Fingerprint, ForeignJob, Gone, Held,
+    KeptJob, Known, Listed, NewRow, NewWorker, Newest, Old, OldJob, Origin, Ran, RanBy, Recorded,
+    Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wants, Wish,
 };
 
 /// Hears of one task of a list after the other, and ends it by returning false.
@@ -126,6 +126,9 @@ pub trait Reads: KinReads + LimitReads {
     /// Old tasks that may go and ended at that time or later, in the order of their ends, each with its end.
     fn old(&self, old: &Old, from: Millis, limit: usize) -> Result<Vec<(TaskId, Millis)>, Failed>;
 
+    /// The workers whose rows do not say that they have ended.
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed>;
+
     /// Workers, from one on, who run nothing and answer for nothing; never the newest.
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed>;
 
@@ -206,6 +209,9 @@ pub trait Reads: KinReads + LimitReads {
 
     /// The key that a task has or had, and for how long.
     fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed>;
+
+    /// Who has a key at `now`.
+    fn key_holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed>;
 
     /// What a task's command has said of it, without its result.
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed>;
@@ -409,6 +415,9 @@ pub trait Rows: Reads + KinRows + LimitRows {
     /// Writes that the latest worker of that name and process is killed since it hangs, unless that is written.
     fn set_hung(&self, name: &str, pid: u32, at: Millis) -> Result<(), Failed>;
 
+    /// Writes that a worker has ended, of whom it is not written. Who that was; `None` if it is written.
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed>;
+
     /// Deletes a worker, if it runs nothing and answers for nothing. True if so.
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed>;
 
@@ -430,7 +439,7 @@ pub trait Rows: Reads + KinRows + LimitRows {
     fn delete_schedule(&self, name: &str) -> Result<bool, Failed>;
 
     /// Writes that a task came of a schedule. No time of a schedule has two.
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed>;
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed>;
 
     /// Deletes those of the tasks that are old and may go, with their attempts and what they printed. Returns how many.
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed>;

@@ -4,17 +4,22 @@
 //! how far the schedule was decided then with how far it is decided now, moves that on, and records the task. So any
 //! number of processes may try, one of them does it, and none of them need live on.
 
+use serde_json::json;
+use uuid::Uuid;
+
 use super::announce::{Again, Jobs};
 use super::error::{Error, Failed};
-use super::events::tell;
-use super::put::{NewTask, first_put, record};
+use super::events::{tell, tell_more};
+use super::put::{Added, NewTask, add, first_put};
 pub use super::rows::{FireRow, ScheduleRow, Scheduled};
 use super::rows::{NewFire, Rows};
+use super::unique::{Holder, NotReplaced};
 use super::{Ledger, Millis};
 use crate::task::command::Content;
 use crate::task::event::What;
 use crate::task::id::TaskId;
 use crate::task::payload::About;
+use crate::task::unique::Key;
 
 /// So many of the newest tasks of a schedule are looked at.
 const LOOKED_AT: u32 = 64;
@@ -105,6 +110,37 @@ pub enum Moved {
     Done,
     /// A task was made, and what is to ring for it.
     Made(Again),
+    /// Another task has the key of what was to be made, and is as it was. The time is passed over.
+    Exists {
+        /// That task.
+        id: TaskId,
+        /// Its identity.
+        uuid: Uuid,
+        /// Why that task is as it was, if it was to be replaced.
+        because: Option<NotReplaced>,
+    },
+    /// Another task has the key, waits, and is given what was to be made. It comes of this time now.
+    Replaced {
+        /// That task.
+        id: TaskId,
+        /// Its identity.
+        uuid: Uuid,
+        /// What is to ring for it; none: it waits for others.
+        again: Option<Box<Again>>,
+    },
+    /// Another task has the key, and what was to be made is refused for that. The time is passed over.
+    KeyTaken(Holder),
+}
+
+impl Moved {
+    /// What is to ring for the task that is there now.
+    pub fn again(&self) -> Option<&Again> {
+        match self {
+            Moved::Made(again) => Some(again),
+            Moved::Replaced { again, .. } => again.as_deref(),
+            Moved::NotOurs | Moved::Done | Moved::Exists { .. } | Moved::KeyTaken(_) => None,
+        }
+    }
 }
 
 impl Ledger {
@@ -126,6 +162,11 @@ impl Ledger {
             Some(row) => Ok(Some((row, rows.fires(name, LOOKED_AT)?))),
             None => Ok(None),
         })
+    }
+
+    /// Which task has a key now.
+    pub fn key_holder(&self, key: &Key, now: Millis) -> Result<Option<TaskId>, Error> {
+        self.look(|rows| rows.key_holder(key, now))
     }
 
     /// Of which schedule a task came.
@@ -250,7 +291,7 @@ impl Ledger {
     }
 
     fn ring_for(&self, moved: &Moved, jobs: Option<Jobs>) {
-        if jobs.is_some() && matches!(moved, Moved::Made(_)) {
+        if jobs.is_some() && moved.again().is_some() {
             self.backend.ring();
         }
     }
@@ -316,16 +357,25 @@ fn make(
         return Ok(Moved::Done);
     }
     let task = &made.task;
-    let id = record(rows, task, None, now)?
-        .ok_or_else(|| Failed::row(None, "a uuid that is new is another task's"))?;
-    rows.add_fire(&NewFire {
-        task: id,
-        schedule: name,
-        nominal: made.nominal,
-        scheduled_for: made.scheduled_for.as_deref(),
-        backfilled: made.backfilled,
-    })?;
-    tell(rows, What::Fired, now, id.into())?;
+    let id = match add(rows, task, now, jobs)? {
+        Added::New { id } => id,
+        Added::Exists { id, uuid, because } => {
+            tell_passed_over(rows, name, made, id, now)?;
+            return Ok(Moved::Exists { id, uuid, because });
+        }
+        Added::KeyTaken(holder) => {
+            tell_passed_over(rows, name, made, holder.id, now)?;
+            return Ok(Moved::KeyTaken(holder));
+        }
+        Added::Replaced { id, uuid, again } => {
+            note_fire(rows, name, made, id, now)?;
+            return Ok(Moved::Replaced { id, uuid, again });
+        }
+        Added::Later { .. } | Added::Known { .. } | Added::UuidTaken | Added::NotAfter(_) => {
+            return Err(Failed::row(None, "a uuid that is new is another task's"));
+        }
+    };
+    note_fire(rows, name, made, id, now)?;
     let announced = first_put(id, task, now);
     if let Some(jobs) = jobs {
         jobs.put(rows, &announced)?;
@@ -345,4 +395,37 @@ fn make(
         old_job: None,
         has_job: jobs.is_some(),
     }))
+}
+
+/// Has a task come of a schedule.
+fn note_fire(
+    rows: &dyn Rows,
+    name: &str,
+    made: &Made,
+    task: TaskId,
+    now: Millis,
+) -> Result<(), Failed> {
+    rows.set_fire(&NewFire {
+        task,
+        schedule: name,
+        nominal: made.nominal,
+        scheduled_for: made.scheduled_for.as_deref(),
+        backfilled: made.backfilled,
+    })?;
+    tell(rows, What::Fired, now, task.into())
+}
+
+/// Who makes a task by hand is told what became of it.
+fn tell_passed_over(
+    rows: &dyn Rows,
+    name: &str,
+    made: &Made,
+    holder: TaskId,
+    now: Millis,
+) -> Result<(), Failed> {
+    if made.nominal.is_none() {
+        return Ok(());
+    }
+    let detail = json!({ "schedule": name, "scheduled_for": made.scheduled_for });
+    tell_more(rows, What::PassedOver, now, holder.into(), Some(&detail))
 }

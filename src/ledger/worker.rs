@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::error::{Error, Failed};
 use super::events::{About, tell_more};
+use super::rows::{Gone, Newest, Rows};
 pub use super::rows::{Known, NewWorker};
-use super::rows::{Newest, Rows};
 use super::{Ledger, Millis};
-use crate::lives::{Alive, Holder};
+use crate::lives::{Alive, Holder, Lives};
 use crate::task::event::What;
 use crate::task::id::{AttemptId, TaskId, WorkerId};
 use crate::task::state::Status;
@@ -45,7 +45,7 @@ impl Ledger {
     /// The same for a worker of a tube, whose beginning is an event.
     pub fn introduce(&mut self, worker: &NewWorker, now: Millis) -> Result<Registered, Error> {
         self.make_known(worker, now, |rows| {
-            tell_of(rows, What::WorkerStart, worker, now)
+            tell_of(rows, What::WorkerStart, worker, None, now)
         })
     }
 
@@ -111,7 +111,7 @@ impl Ledger {
     ) -> Result<(), Error> {
         self.change(|rows| {
             note_deleted(rows, deleted)?;
-            tell_of(rows, What::WorkerFinished, identity, now)?;
+            tell_of(rows, What::WorkerFinished, identity, None, now)?;
             rows.set_stopped(worker, Some(now))
         })
     }
@@ -169,15 +169,48 @@ impl Ledger {
     }
 }
 
-fn tell_of(rows: &dyn Rows, what: What, worker: &NewWorker, now: Millis) -> Result<(), Failed> {
+fn tell_of(
+    rows: &dyn Rows,
+    what: What,
+    worker: &NewWorker,
+    reason: Option<&str>,
+    now: Millis,
+) -> Result<(), Failed> {
     let NewWorker {
         name,
         tube,
         host,
         pid,
     } = worker;
-    let detail = json!({ "worker": name, "tube": tube, "host": host, "pid": pid });
+    let mut detail = json!({ "worker": name, "tube": tube, "host": host, "pid": pid });
+    if let (Some(reason), Some(members)) = (reason, detail.as_object_mut()) {
+        members.insert("reason".into(), reason.into());
+    }
     tell_more(rows, what, now, About::default(), Some(&detail))
+}
+
+/// Tells that a worker has ended that could not tell so itself, if it is dead. Once: its row says then that it has.
+pub(super) fn tell_if_dead(
+    rows: &dyn Rows,
+    lives: &dyn Lives,
+    worker: WorkerId,
+    now: Millis,
+) -> Result<(), Failed> {
+    if lives.is_held(Holder::Worker(worker))? {
+        return Ok(());
+    }
+    let Some(Gone { worker, was_hung }) = rows.end_worker(worker, now)? else {
+        return Ok(());
+    };
+    // Who only reconciles is of no tube, and nothing was told of its beginning.
+    if worker.tube.is_empty() {
+        return Ok(());
+    }
+    let reason = match was_hung {
+        true => "it hung, and was killed",
+        false => "it died",
+    };
+    tell_of(rows, What::WorkerFinished, &worker, Some(reason), now)
 }
 
 /// A foreign task's row may go only when its job is deleted: the row is what tells a redelivery apart.

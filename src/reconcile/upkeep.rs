@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::announce::announce;
 use super::old::Asking;
 use super::service::{OpenLedger, Scope, opened};
 use crate::broker::Broker;
@@ -19,8 +20,7 @@ use crate::ledger::cleanup::{Old, SoFar, Spare};
 use crate::ledger::pace::PAUSE;
 use crate::ledger::{self, Folded, Journal, Ledger, Millis, Store};
 use crate::service::Service;
-use crate::task::event::What;
-use crate::task::hooks::Keeping;
+use crate::task::hooks::{Keeping, Telling};
 use crate::task::retention::Retention;
 use crate::thread::OneShot;
 
@@ -59,9 +59,10 @@ impl Service for Upkeep {
         let mut last: Option<Instant> = None;
         let mut first = Some(FIRST);
         loop {
-            let (retention, events) = {
+            let (retention, events, telling) = {
                 let scope = self.scope.borrow_and_update();
-                (scope.retention, scope.events)
+                let telling = Arc::clone(scope.commands.telling());
+                (scope.retention, scope.events, telling)
             };
             let every = retention.every();
             let pause = first.take().unwrap_or(LOOK);
@@ -93,7 +94,7 @@ impl Service for Upkeep {
             let is_due = every.is_some_and(|every| last.is_none_or(|last| last.elapsed() >= every));
             if is_due {
                 last = Some(Instant::now());
-                match self.retain(store, retention, &mut kept).await {
+                match self.retain(store, retention, &telling, &mut kept).await {
                     Ok(()) => {}
                     Err(error) => {
                         tracing::warn!(%error, "could not delete what ended long ago; will try again");
@@ -115,6 +116,7 @@ impl Upkeep {
         &mut self,
         store: &Store,
         retention: Retention,
+        telling: &Arc<Telling>,
         said: &mut BTreeSet<String>,
     ) -> Result<(), String> {
         let Some(_turn) = turn(Arc::clone(&self.turn)).await? else {
@@ -127,13 +129,10 @@ impl Upkeep {
                 statuses: vec![status],
                 before: now().saturating_sub(age),
             };
-            let deleted = delete(self.broker.as_mut(), store, old, &mut kept).await;
+            let deleted = delete(self.broker.as_mut(), store, old, telling, &mut kept).await;
             let deleted = deleted.map_err(|error| error.to_string())?;
             if deleted > 0 {
                 tracing::info!(deleted, %status, "deleted tasks that ended long ago");
-                let detail = serde_json::json!({ "tasks": deleted, "status": status.as_str() });
-                let noting = store.call(move |db| db.note_event(What::CleanedUp, &detail, now()));
-                noting.await.map_err(|error| error.to_string())?;
             }
         }
         for why in kept.difference(said) {
@@ -183,6 +182,7 @@ async fn delete(
     broker: &mut dyn Broker,
     store: &Store,
     old: Old,
+    telling: &Arc<Telling>,
     kept: &mut BTreeSet<String>,
 ) -> Result<u64, ledger::Error> {
     let mut asking = Asking::begin(old.clone(), false);
@@ -193,7 +193,18 @@ async fn delete(
     let mut so_far = SoFar::leaving(Spare::Tenth);
     while !so_far.is_over() {
         let old = old.clone();
-        so_far = store.call(move |db| db.clean_up_some(&old, so_far)).await?;
+        let telling = Arc::clone(telling);
+        let step = store.call(move |db| {
+            db.tell_by(&telling);
+            let so_far = db.clean_up_some(&old, so_far, now())?;
+            Ok((so_far, db.take_fired()))
+        });
+        let (next, fired) = step.await?;
+        so_far = next;
+        if let Err(error) = announce(broker, store, &fired).await {
+            // Recorded they are, and a pass puts their jobs.
+            tracing::debug!(%error, "could not put the jobs of hooks");
+        }
         if let Some(pause) = so_far.pause() {
             sleep(pause).await;
         }

@@ -10,7 +10,7 @@
 //! ```
 
 use super::calendar::Offsets;
-use super::spec::{From, Missed, Overlap, Rules, Spec, Timing};
+use super::spec::{From, Missed, Overlap, Rules, SHORTEST, Spec, Timing};
 use crate::task::Millis;
 
 /// A time that passed no longer ago is on time: a tender was restarted, or had to wait for the store.
@@ -31,6 +31,8 @@ pub struct Standing {
     pub is_open: bool,
     /// The newest of its tasks.
     pub last: Last,
+    /// A task came of the time up to which all is decided.
+    pub has_made: bool,
     /// When it was made.
     pub made: Millis,
 }
@@ -219,12 +221,18 @@ pub fn from_end(period: Millis, first: Millis, at: &Standing) -> Option<Millis> 
     if at.nominal < first {
         return Some(first);
     }
-    let next = match at.last {
+    let after = match at.last {
         Last::Open => return None,
-        Last::Ended(ended) => ended.saturating_add(period),
-        Last::None => at.nominal.saturating_add(period),
+        Last::Ended(ended) => ended,
+        Last::None => at.nominal,
     };
-    Some(next.max(at.nominal.saturating_add(1)))
+    let next = after.saturating_add(period);
+    Some(match (next > at.nominal, at.has_made) {
+        (true, _) => next,
+        (false, true) => at.nominal.saturating_add(1),
+        // Nothing came of the time after that end, for another task had the key: the next is not at once.
+        (false, false) => at.nominal.saturating_add(period.max(SHORTEST)),
+    })
 }
 
 impl Timing {

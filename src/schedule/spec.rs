@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::cron::Cron;
 use crate::task::Millis;
 use crate::task::command::Content;
+use crate::task::made_key::key_of;
 use crate::task::own::Own;
 use crate::task::payload::Call;
 use crate::task::tag::Tag;
+use crate::task::unique::{IfExists, Key, Scope, Unique};
 use crate::tube::TubeName;
 
 /// No two times of `every` are closer, in milliseconds.
@@ -134,6 +136,8 @@ pub struct Template {
     pub tags: Vec<Tag>,
     /// What they say of their own attempts.
     pub own: Option<Box<Own>>,
+    /// That none is made while another task has its key.
+    pub unique: Option<Unique>,
 }
 
 impl fmt::Display for Missed {
@@ -201,6 +205,37 @@ struct WrittenTemplate {
     /// As it stands in a task's row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unique: Option<WrittenUnique>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenUnique {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(rename = "while")]
+    scope: String,
+    if_exists: String,
+}
+
+impl WrittenUnique {
+    fn of(unique: &Unique) -> WrittenUnique {
+        WrittenUnique {
+            key: unique.key.as_ref().map(Key::to_string),
+            scope: unique.scope.to_string(),
+            if_exists: unique.if_exists.to_string(),
+        }
+    }
+
+    fn read(self) -> Result<Unique, String> {
+        let key = self.key.map(|key| key.parse::<Key>());
+        Ok(Unique {
+            key: key.transpose().map_err(|why| why.to_string())?,
+            scope: self.scope.parse::<Scope>()?,
+            if_exists: self.if_exists.parse::<IfExists>()?,
+        })
+    }
 }
 
 impl Timing {
@@ -342,7 +377,15 @@ impl Template {
             ttr: self.ttr,
             tags: self.tags.iter().map(ToString::to_string).collect(),
             own: self.own.as_ref().map(|own| own.written()),
+            unique: self.unique.as_ref().map(WrittenUnique::of),
         })
+    }
+
+    /// The key that its tasks have, if they are to have one.
+    pub fn key(&self) -> Option<Key> {
+        let unique = self.unique.as_ref()?;
+        let made = || key_of(&self.content, self.own.as_deref(), &self.tube);
+        Some(unique.key.clone().unwrap_or_else(made))
     }
 
     /// Reads what stands in a row.
@@ -378,6 +421,7 @@ impl Template {
                 Some(own) => Some(Box::new(Own::read(&own)?)),
                 None => None,
             },
+            unique: written.unique.map(WrittenUnique::read).transpose()?,
         })
     }
 }
@@ -437,8 +481,23 @@ mod tests {
                     ..Own::default()
                 })),
                 tags: vec!["k=v".parse().unwrap()],
+                unique: None,
             };
-            assert_eq!(Template::read(&template.written()), Ok(template));
+            for unique in [
+                None,
+                Some(Unique::default()),
+                Some(Unique {
+                    key: Some("k".parse().unwrap()),
+                    scope: Scope::For(90_001),
+                    if_exists: IfExists::Refuse,
+                }),
+            ] {
+                let template = Template {
+                    unique,
+                    ..template.clone()
+                };
+                assert_eq!(Template::read(&template.written()), Ok(template));
+            }
         }
     }
 

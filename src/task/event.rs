@@ -47,13 +47,13 @@ pub enum What {
     Regenerated,
     /// Somebody has deleted a task.
     Deleted,
-    /// Tasks that ended long ago were deleted.
+    /// Some tasks that ended long ago were deleted, in one transaction.
     CleanedUp,
     /// A task came of a schedule.
     Fired,
     /// A worker has begun.
     WorkerStart,
-    /// A worker has ended in good order.
+    /// A worker has ended: in good order, or it was found dead.
     WorkerFinished,
     /// A worker was killed since it hung.
     WorkerKilled,
@@ -61,10 +61,12 @@ pub enum What {
     Paused,
     /// A tube gives jobs again.
     Resumed,
+    /// A time of a schedule made no task, for this one has the key.
+    PassedOver,
 }
 
 /// Each with its number in a row, and its word. Neither is ever given to another.
-const WORDS: [(What, i64, &str); 19] = [
+const WORDS: [(What, i64, &str); 20] = [
     (What::Put, 1, "put"),
     (What::Started, 2, "started"),
     (What::Retried, 3, "retried"),
@@ -84,6 +86,7 @@ const WORDS: [(What, i64, &str); 19] = [
     (What::WorkerKilled, 17, "worker_killed"),
     (What::Paused, 18, "paused"),
     (What::Resumed, 19, "resumed"),
+    (What::PassedOver, 20, "passed_over"),
 ];
 
 /// What the systems that this one succeeds call some of them.
@@ -151,7 +154,8 @@ impl What {
             | What::WorkerFinished
             | What::WorkerKilled
             | What::Paused
-            | What::Resumed => false,
+            | What::Resumed
+            | What::PassedOver => false,
         }
     }
 
@@ -170,7 +174,8 @@ impl What {
             | What::Withdrawn
             | What::Regenerated
             | What::Deleted
-            | What::Fired => true,
+            | What::Fired
+            | What::PassedOver => true,
             What::CleanedUp
             | What::WorkerStart
             | What::WorkerFinished

@@ -172,6 +172,29 @@ pub(super) fn millis(text: &str) -> Option<Millis> {
     sum
 }
 
+/// As it is read.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Waiting => f.write_str("waiting"),
+            Scope::Unfinished => f.write_str("unfinished"),
+            Scope::For(millis) if millis % 1000 == 0 => write!(f, "{}s", millis / 1000),
+            Scope::For(millis) => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+/// As it is read.
+impl fmt::Display for IfExists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            IfExists::Keep => "keep",
+            IfExists::Replace => "replace",
+            IfExists::Refuse => "refuse",
+        })
+    }
+}
+
 impl FromStr for IfExists {
     type Err = String;
 

@@ -35,7 +35,7 @@ pub struct OwnFlags {
 
 impl OwnFlags {
     /// What they say together.
-    pub fn own(self) -> Result<Own, Failure> {
+    pub fn own(&self) -> Result<Own, Failure> {
         let wrong =
             |flag: &'static str| move |bad: BadOwn| Failure::usage(format!("--{flag}: {bad}"));
         let mut own = Own {

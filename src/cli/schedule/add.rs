@@ -28,9 +28,11 @@ Examples:
   taskqueue schedule add poll --use-tube t --every 5m --from end --jitter 30 fetch
   taskqueue schedule add again --use-tube t --every=-1 loop
   taskqueue schedule add once --use-tube t --at 'tomorrow 9:00' remind 12
+  taskqueue schedule add import --use-tube t --every 10m --unique=import import
 
 What is added under a name that was added before replaces it. If it comes at the same times as
-before, none of them comes twice.")]
+before, none of them comes twice.
+With --unique, a time that comes while another task has the key makes no task, and is not made up for.")]
 pub struct Flags {
     /// Its name
     name: String,
@@ -86,6 +88,8 @@ pub struct Flags {
     /// Call its tasks so, to find them again: urgent, or customer=4711
     #[arg(long = "tag", value_name = "K[=V]")]
     tags: Vec<Tag>,
+    #[command(flatten)]
+    unique: put::UniqueFlags,
     #[command(flatten)]
     own: put::OwnFlags,
     /// Its jobs' priority; 0 is the most urgent
@@ -188,6 +192,7 @@ fn spec(flags: Flags) -> Result<Spec, Failure> {
             own: Some(flags.own.own()?)
                 .filter(|own| !own.is_empty())
                 .map(Box::new),
+            unique: flags.unique.unique(),
         },
     })
 }

@@ -16,6 +16,8 @@ use crate::harmless::one_line;
 use crate::schedule::spec::{From, Missed, Rules, Spec, Template, Timing};
 use crate::task::Millis;
 use crate::task::command::Content;
+use crate::task::id::TaskId;
+use crate::task::unique::{IfExists, Scope, Unique};
 use crate::zone::Zone;
 
 /// So many of the next times are shown, and of the newest tasks.
@@ -38,16 +40,22 @@ pub struct ShowFlags {
 }
 
 pub fn list(flags: &ListFlags, config: &Config) -> Result<(), Failure> {
-    let all = match queue(config)? {
-        Some(queue) => block_on(async { Ok(queue.schedules().await?) })?,
-        None => Vec::new(),
-    };
+    let mut all = Vec::new();
+    if let Some(queue) = queue(config)? {
+        block_on(async {
+            for schedule in queue.schedules().await? {
+                let holder = queue.key_holder(&schedule).await?;
+                all.push((schedule, holder));
+            }
+            Ok(())
+        })?;
+    }
     let mut out = out(flags.json);
     if flags.json {
-        let all: Vec<Value> = all.iter().map(as_json).collect();
-        return Ok(writeln!(out, "{}", Value::from(all))?);
+        let all = all.iter().map(|(one, holder)| as_json(one, *holder));
+        return Ok(writeln!(out, "{}", Value::from_iter(all))?);
     }
-    let rows: Vec<[String; 5]> = all.iter().map(row).collect();
+    let rows: Vec<[String; 5]> = all.iter().map(|(one, _)| row(one)).collect();
     let heads = ["NAME", "WHEN", "NEXT", "TASK", "STATE"].map(str::to_owned);
     let rows: Vec<[String; 5]> = [heads].into_iter().chain(rows).collect();
     let mut widths = [0; 5];
@@ -163,12 +171,15 @@ fn length(millis: Millis) -> String {
 pub fn show(flags: &ShowFlags, config: &Config) -> Result<(), Failure> {
     let name = &flags.name;
     let queue = queue_of(name, config)?;
-    let found = block_on(async { Ok(queue.schedule(name).await?) })?;
-    let schedule =
-        found.ok_or_else(|| Failure::from(crate::api::Error::NoSchedule { name: name.clone() }))?;
+    let (schedule, holder) = block_on(async {
+        let found = queue.schedule(name).await?;
+        let schedule = found.ok_or_else(|| crate::api::Error::NoSchedule { name: name.clone() })?;
+        let holder = queue.key_holder(&schedule).await?;
+        Ok((schedule, holder))
+    })?;
     let mut out = out(flags.json);
     if flags.json {
-        return Ok(writeln!(out, "{}", as_json(&schedule))?);
+        return Ok(writeln!(out, "{}", as_json(&schedule, holder))?);
     }
     let zone = schedule.zone();
     let mut say = |key: &str, value: &str| writeln!(out, "{key:9} {}", one_line(value));
@@ -197,6 +208,14 @@ pub fn show(flags: &ShowFlags, config: &Config) -> Result<(), Failure> {
         let asks: Vec<String> = asks.into_iter().filter(|said| !said.is_empty()).collect();
         say("asks for", &asks.join(", "))?;
     }
+    if let Some(unique) = &spec.template.unique {
+        say("unique", &unique_in_words(unique))?;
+        let stands = holder.map_or_else(
+            || "no task".into(),
+            |task| format!("task {task}, {}", meanwhile(unique.if_exists)),
+        );
+        say("key of", &stands)?;
+    }
     say("missed", &missed(&spec.rules))?;
     say("overlap", &spec.rules.overlap.to_string())?;
     if spec.rules.jitter > 0 {
@@ -214,6 +233,28 @@ pub fn show(flags: &ShowFlags, config: &Config) -> Result<(), Failure> {
         say(if at == 0 { "tasks" } else { "" }, &format!("{task} {of}"))?;
     }
     Ok(())
+}
+
+fn unique_in_words(unique: &Unique) -> String {
+    let key = unique.key.as_ref().map_or_else(
+        || "a key of what it asks for".into(),
+        |key| format!("the key {key}"),
+    );
+    let scope = match unique.scope {
+        Scope::Waiting => "while it waits".into(),
+        Scope::Unfinished => "until it has ended".into(),
+        Scope::For(millis) => format!("for {}", length(millis)),
+    };
+    format!("each has {key} {scope}")
+}
+
+/// What comes of a time while another task has the key.
+fn meanwhile(if_exists: IfExists) -> &'static str {
+    match if_exists {
+        IfExists::Keep => "and times are passed over meanwhile",
+        IfExists::Replace => "which is given what comes meanwhile, if it waits",
+        IfExists::Refuse => "and times are passed over meanwhile, with a warning",
+    }
 }
 
 fn missed(rules: &Rules) -> String {
@@ -241,7 +282,7 @@ fn makes(template: &Template) -> String {
     }
 }
 
-fn as_json(schedule: &Schedule) -> Value {
+fn as_json(schedule: &Schedule, holder: Option<TaskId>) -> Value {
     let zone = schedule.zone();
     let next: Vec<String> = schedule
         .next(clock::now(), SHOWN)
@@ -268,6 +309,15 @@ fn as_json(schedule: &Schedule) -> Value {
         object.insert("tube".into(), spec.template.tube.to_string().into());
         object.insert("missed".into(), spec.rules.missed.to_string().into());
         object.insert("overlap".into(), spec.rules.overlap.to_string().into());
+        let unique = spec.template.unique.as_ref().map(|unique| {
+            json!({
+                "key": spec.template.key().map(|key| key.to_string()),
+                "while": unique.scope.to_string(),
+                "if_exists": unique.if_exists.to_string(),
+                "held_by": holder.map(|task| task.0),
+            })
+        });
+        object.insert("unique".into(), unique.into());
     }
     object
 }

@@ -57,6 +57,13 @@ pub(super) fn full(seen: &Seen) -> String {
             TASKS,
             [tube, &waiting, &running, &stalled, &failed, &cancelled],
         );
+        if counts.waiting_for_others > 0 {
+            let others = number(counts.waiting_for_others);
+            wrapped(
+                &mut text,
+                &format!("of those that wait, {others} wait for others"),
+            );
+        }
     }
     seen.tubes.text(&mut text, &seen.named);
     text

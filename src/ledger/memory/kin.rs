@@ -1,12 +1,27 @@
 //! Tasks that wait for others, in memory.
 
 use super::Transaction;
+use crate::ledger::announce::NEVER;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{Awaiting, Edge, KinReads, KinRows};
-use crate::task::after::ParentEnd;
+use crate::task::after::{ParentEnd, Stands};
 use crate::task::id::TaskId;
+use crate::task::state::Status;
 
 impl KinReads for Transaction<'_> {
+    fn count_awaiting(&self, tube: &str, most: u64) -> Result<u64, Failed> {
+        let tables = self.0.borrow();
+        let waits = |child: TaskId| {
+            let awaiting = tables.awaiting(child);
+            awaiting.is_some_and(|awaiting| awaiting.stands == Stands::Waits)
+        };
+        let children = tables.tasks().iter().filter(|(id, row)| {
+            let is_of = row.status == Status::Waiting && row.tube.as_str() == tube;
+            is_of && row.due == Some(NEVER) && waits(**id)
+        });
+        Ok((children.count() as u64).min(most))
+    }
+
     fn awaiting(&self, child: TaskId) -> Result<Option<Awaiting>, Failed> {
         Ok(self.0.borrow().awaiting(child).copied())
     }

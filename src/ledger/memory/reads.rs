@@ -23,7 +23,7 @@ use crate::task::output::Captured;
 use crate::task::refused::{Counted, Keep};
 use crate::task::state::{Outcome, Status};
 use crate::task::tag::Tag;
-use crate::task::unique::Hold;
+use crate::task::unique::{Hold, Key as UniqueKey};
 use crate::tube::TubeName;
 
 /// So many of the newest tasks of a tube say where it has been.
@@ -249,6 +249,13 @@ impl Reads for Transaction<'_> {
         found.sort_by_key(|(id, finished)| (*finished, *id));
         found.truncate(limit);
         Ok(found)
+    }
+
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed> {
+        let tables = self.0.borrow();
+        let workers = tables.workers().iter();
+        let unended = workers.filter(|(_, row)| row.stopped.is_none());
+        Ok(unended.map(|(id, _)| *id).collect())
     }
 
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
@@ -538,6 +545,15 @@ impl Reads for Transaction<'_> {
     fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed> {
         let tables = self.0.borrow();
         Ok(tables.task(task).and_then(|row| row.hold.clone()))
+    }
+
+    fn key_holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed> {
+        let tables = self.0.borrow();
+        let holder = tables.holder(key);
+        let has_it = |hold: &Hold| hold.span.until().is_none_or(|until| until > now);
+        Ok(holder
+            .filter(|(_, hold)| has_it(hold))
+            .map(|(task, _)| task))
     }
 
     fn report(&self, task: TaskId) -> Result<Option<Report>, Failed> {

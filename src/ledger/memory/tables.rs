@@ -312,12 +312,13 @@ impl Tables {
         gone.len() as u64
     }
 
-    pub fn add_fire(&mut self, task: TaskId, fire: Fire) -> Result<(), Failed> {
-        let is_same = |other: &Fire| {
-            fire.nominal.is_some()
+    pub fn set_fire(&mut self, task: TaskId, fire: Fire) -> Result<(), Failed> {
+        let is_same = |(of, other): (&TaskId, &Fire)| {
+            *of != task
+                && fire.nominal.is_some()
                 && (&other.schedule, other.nominal) == (&fire.schedule, fire.nominal)
         };
-        let is_new = self.fires.get(task).is_none() && !self.fires().values().any(is_same);
+        let is_new = !self.fires().iter().any(is_same);
         checks::fire(task, is_new, self.task(task).is_some())?;
         self.fires.put(task, Some(fire));
         Ok(())

@@ -13,8 +13,8 @@ use crate::ledger::cleanup::Old;
 use crate::ledger::entry::ForeignJob;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{
-    self, Beginning, BegunPut, EndedAttempt, Ending, KeptJob, Kin, NewRow, Origin, Ran, RanBy,
-    Recorded, Rows, Said,
+    self, Beginning, BegunPut, EndedAttempt, Ending, Gone, KeptJob, Kin, NewRow, Origin, Ran,
+    RanBy, Recorded, Rows, Said,
 };
 use crate::ledger::rows::{Ends, EventRow, NewEvent, NewFire, Of, ScheduleRow, Told};
 use crate::ledger::worker::NewWorker;
@@ -622,6 +622,21 @@ impl Rows for Transaction<'_> {
         Ok(())
     }
 
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed> {
+        let mut tables = self.0.borrow_mut();
+        let unended = tables.worker(worker).filter(|row| row.stopped.is_none());
+        let Some(mut row) = unended.cloned() else {
+            return Ok(None);
+        };
+        row.stopped = Some(now);
+        let gone = Gone {
+            worker: row.worker.clone(),
+            was_hung: row.hung.is_some(),
+        };
+        tables.write_worker(worker, Some(row));
+        Ok(Some(gone))
+    }
+
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
         let mut tables = self.0.borrow_mut();
         if tables.worker(worker).is_none() || !tables.answers_for_nothing(worker) {
@@ -679,14 +694,14 @@ impl Rows for Transaction<'_> {
         Ok(is_there)
     }
 
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
         let row = Fire {
             schedule: fire.schedule.to_owned(),
             nominal: fire.nominal,
             scheduled_for: fire.scheduled_for.map(str::to_owned),
             backfilled: fire.backfilled,
         };
-        self.0.borrow_mut().add_fire(fire.task, row)
+        self.0.borrow_mut().set_fire(fire.task, row)
     }
 
     fn told(&self) -> &Told {

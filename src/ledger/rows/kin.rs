@@ -50,6 +50,9 @@ pub trait KinReads {
     /// How many parents a task has, and how many children; so many at most.
     fn count_kin(&self, task: TaskId, most: usize) -> Result<(usize, usize), Failed>;
 
+    /// How many tasks of a tube wait for others and for nothing else; so many at most.
+    fn count_awaiting(&self, tube: &str, most: u64) -> Result<u64, Failed>;
+
     /// A parent not all of whose children have heard where it stands, and up to which of them all have.
     fn unheard(&self) -> Result<Option<(TaskId, TaskId)>, Failed>;
 }

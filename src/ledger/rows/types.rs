@@ -485,6 +485,15 @@ pub struct NewWorker {
     pub pid: u32,
 }
 
+/// A worker that has ended without a word.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// As it introduced itself.
+    pub worker: NewWorker,
+    /// It was killed since it hung.
+    pub was_hung: bool,
+}
+
 /// A worker as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {

@@ -50,6 +50,24 @@ pub(super) fn holder(
         .optional()?)
 }
 
+/// The same for who only looks.
+pub(super) fn seen_holder(
+    look: &Connection,
+    key: &Key,
+    now: Millis,
+) -> Result<Option<TaskId>, Failed> {
+    has_keys(look)?;
+    let found = look
+        .prepare_cached(HOLDER)?
+        .query_row([key.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(task) = found else {
+        return Ok(None);
+    };
+    let until = of(look, task)?.and_then(|hold| hold.span.until());
+    Ok(until.is_none_or(|until| until > now).then_some(task))
+}
+
 pub(super) fn of(look: &Connection, task: TaskId) -> Result<Option<Hold>, Failed> {
     let read = |row: &rusqlite::Row<'_>| {
         Ok((

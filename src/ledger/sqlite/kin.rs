@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::Connected;
 use super::columns::some_text;
 use super::error::nonsense;
+use crate::ledger::announce::NEVER;
 use crate::ledger::error::Failed;
 use crate::ledger::rows::{Awaiting, Edge, Kin, KinReads, KinRows};
 use crate::task::after::{Counts, IfParentFails, ParentEnd, Stands, Terms};
@@ -26,6 +27,11 @@ pub(super) const PARENTS: &str =
 
 pub(super) const CHILDREN: &str =
     "SELECT child, ended FROM edges WHERE parent = ?1 AND child > ?2 ORDER BY child LIMIT ?3";
+
+/// As the index `tasks_later` has it. Beside these only what a limit holds is never due.
+pub(super) const AWAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM tasks
+    WHERE later IS NOT NULL AND tube = ?1 AND due = ?2
+        AND EXISTS (SELECT 1 FROM awaiting WHERE task = tasks.id AND stands = 'waits') LIMIT ?3)";
 
 /// A file of an earlier version, which is only put into, cannot say it.
 fn has_edges(look: &Connection) -> Result<(), Failed> {
@@ -73,6 +79,19 @@ fn edges(
 }
 
 impl KinReads for Connected<'_> {
+    fn count_awaiting(&self, tube: &str, most: u64) -> Result<u64, Failed> {
+        // A file of an earlier version knows none.
+        if has_edges(self.0).is_err() {
+            return Ok(0);
+        }
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let count: i64 = self
+            .0
+            .prepare_cached(AWAITING)?
+            .query_row(params![tube, NEVER, most], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
     fn awaiting(&self, child: TaskId) -> Result<Option<Awaiting>, Failed> {
         let read = |row: &Row<'_>| {
             let (any, rule, due): (bool, _, _) = (row.get(0)?, some_text(row, 1)?, row.get(2)?);

@@ -17,7 +17,7 @@ use crate::ledger::rows::{
     Running, Said, Tally, TaskRow, Unsure, UnverifiedJob, Wish,
 };
 use crate::ledger::rows::{Ends, Of};
-use crate::ledger::rows::{EventFilter, EventRow, NewEvent, Told};
+use crate::ledger::rows::{EventFilter, EventRow, Gone, NewEvent, Told};
 use crate::ledger::rows::{FireRow, NewFire, ScheduleRow, Scheduled};
 use crate::sqlite;
 use crate::task::Millis;
@@ -120,6 +120,10 @@ impl Reads for Connected<'_> {
         cleanup::old(self.0, old, from, limit)
     }
 
+    fn unended_workers(&self) -> Result<Vec<WorkerId>, Failed> {
+        workers::unended(self.0)
+    }
+
     fn idle_workers(&self, after: WorkerId, limit: usize) -> Result<Vec<WorkerId>, Failed> {
         workers::idle(self.0, after, limit)
     }
@@ -193,6 +197,10 @@ impl Reads for Connected<'_> {
 
     fn hold(&self, task: TaskId) -> Result<Option<Hold>, Failed> {
         keys::of(self.0, task)
+    }
+
+    fn key_holder(&self, key: &UniqueKey, now: Millis) -> Result<Option<TaskId>, Failed> {
+        keys::seen_holder(self.0, key, now)
     }
 
     fn may_lack(&self, recorded: Millis) -> Result<bool, Failed> {
@@ -473,6 +481,10 @@ impl Rows for Connected<'_> {
         workers::set_hung(self.0, name, pid, at)
     }
 
+    fn end_worker(&self, worker: WorkerId, now: Millis) -> Result<Option<Gone>, Failed> {
+        workers::end(self.0, worker, now)
+    }
+
     fn forget_worker(&self, worker: WorkerId) -> Result<bool, Failed> {
         workers::forget(self.0, worker)
     }
@@ -495,8 +507,8 @@ impl Rows for Connected<'_> {
         schedules::delete(self.0, name)
     }
 
-    fn add_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
-        schedules::add_fire(self.0, fire)
+    fn set_fire(&self, fire: &NewFire<'_>) -> Result<(), Failed> {
+        schedules::set_fire(self.0, fire)
     }
 
     fn delete_old(&self, old: &Old, tasks: &[TaskId]) -> Result<u64, Failed> {

@@ -139,6 +139,17 @@ fn queries_go_by_their_indices() {
         let sorts = sql == cleanup::unsure_sql(&old);
         assert_eq!(plan.contains("TEMP B-TREE"), sorts, "{sql}\n{plan}");
     }
+    // What is counted is bounded first.
+    let awaiting = plan(&db, kin::AWAITING);
+    let by = "tasks USING INDEX tasks_later (tube=? AND due=?)";
+    assert!(
+        awaiting.contains(by) && !awaiting.contains("SCAN tasks"),
+        "{awaiting}"
+    );
+    assert!(
+        awaiting.contains("awaiting EXISTS USING INTEGER PRIMARY KEY"),
+        "{awaiting}"
+    );
     // Those that are late are few, and are counted by their tubes; those that are held come in order.
     let first_held = plan(&db, &limits::first_held_sql());
     let by = "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go=?)";

@@ -108,10 +108,11 @@ pub(super) fn delete(change: &Connection, name: &str) -> Result<bool, Failed> {
     Ok(deleted == 1)
 }
 
-pub(super) fn add_fire(change: &Connection, fire: &NewFire<'_>) -> Result<(), Failed> {
+pub(super) fn set_fire(change: &Connection, fire: &NewFire<'_>) -> Result<(), Failed> {
     change
         .prepare_cached(
-            "INSERT INTO fires (task, schedule, nominal, scheduled_for, backfilled) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO fires (task, schedule, nominal, scheduled_for, backfilled) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (task) DO UPDATE SET schedule = ?2, nominal = ?3, scheduled_for = ?4, backfilled = ?5",
         )?
         .execute(params![
             fire.task,

@@ -1,9 +1,9 @@
 //! The rows of workers.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::ledger::error::Failed;
-use crate::ledger::rows::{Known, NewWorker};
+use crate::ledger::rows::{Gone, Known, NewWorker};
 use crate::task::Millis;
 use crate::task::id::WorkerId;
 use crate::tube::TubeName;
@@ -31,6 +31,38 @@ pub(super) fn set_stopped(
         .prepare_cached("UPDATE workers SET stopped = ?2 WHERE id = ?1")?
         .execute(params![worker, stopped])?;
     Ok(())
+}
+
+pub(super) fn unended(look: &Connection) -> Result<Vec<WorkerId>, Failed> {
+    Ok(look
+        .prepare_cached("SELECT id FROM workers WHERE stopped IS NULL ORDER BY id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+pub(super) fn end(
+    change: &Connection,
+    worker: WorkerId,
+    now: Millis,
+) -> Result<Option<Gone>, Failed> {
+    let gone = |row: &rusqlite::Row<'_>| {
+        Ok(Gone {
+            worker: NewWorker {
+                name: row.get(0)?,
+                tube: row.get(1)?,
+                host: row.get(2)?,
+                pid: row.get(3)?,
+            },
+            was_hung: row.get(4)?,
+        })
+    };
+    Ok(change
+        .prepare_cached(
+            "UPDATE workers SET stopped = ?2 WHERE id = ?1 AND stopped IS NULL
+             RETURNING name, tube, host, pid, hung IS NOT NULL",
+        )?
+        .query_row(params![worker, now], gone)
+        .optional()?)
 }
 
 pub(super) fn set_told(change: &Connection, worker: WorkerId, told: Millis) -> Result<(), Failed> {

@@ -17,6 +17,7 @@ fn spec(timing: Timing, rules: Rules) -> Spec {
             ttr: 1,
             tags: Vec::new(),
             own: None,
+            unique: None,
         },
     }
 }
@@ -36,6 +37,7 @@ fn at(nominal: Millis) -> Standing {
         is_paused: false,
         is_open: false,
         last: Last::None,
+        has_made: false,
         made: NOW - 1000 * HOUR,
     }
 }
@@ -226,11 +228,27 @@ fn an_interval_is_counted_from_the_start_or_from_the_end() {
     assert_eq!(run(&again, ended(NOW), NOW).0, [('f', 0)]);
     let same_moment = Standing {
         last: Last::Ended(NOW),
+        has_made: true,
         ..at(NOW)
     };
     assert_eq!(
         run(&again, same_moment, NOW),
         (vec![], Decision::Wait(NOW + 1))
+    );
+    // Nothing came of the time after its task's end, for another task had the key.
+    let passed_over = |spec: &Spec| {
+        let standing = Standing {
+            last: Last::Ended(NOW - HOUR),
+            ..at(NOW)
+        };
+        run(spec, standing, NOW)
+    };
+    assert_eq!(passed_over(&end), (vec![], Decision::Wait(NOW + HOUR)));
+    assert_eq!(passed_over(&again), (vec![], Decision::Wait(NOW + 1000)));
+    assert_eq!(
+        run(&again, at(NOW), NOW),
+        (vec![], Decision::Wait(NOW + 1000)),
+        "nor of its first time"
     );
 }
 

@@ -306,3 +306,35 @@ async fn what_to_do_about_a_store_in_trouble_is_told() {
     let error = Queue::open(&NOBODY.parse().unwrap(), &store).unwrap_err();
     assert!(error.next().is_some(), "{error:?}");
 }
+
+/// A program that names a configuration makes the tasks of its hooks; one that names none makes none of them.
+#[tokio::test]
+async fn what_a_program_puts_has_the_hooks_of_the_configuration_that_it_names() {
+    with_both(async |taskqueue, queue| {
+        taskqueue.configure(&format!(
+            "[hooks]\non_put = ['/bin/true']\non_cancelled = ['/bin/true']\n{COMMANDS}"
+        ));
+        let hooks = Filter::default().tube(&tube("hooks"));
+        let made = async |queue: &Queue| {
+            let page = queue.list(&hooks, None, 9).await.unwrap();
+            let commands = page.tasks.iter().map(|task| task.command.clone().unwrap());
+            commands.collect::<Vec<_>>()
+        };
+        put(&queue, "ok").await;
+        assert_eq!(made(&queue).await, [""; 0]);
+        let telling = taskqueue::config::telling(&taskqueue.path("taskqueue.toml")).unwrap();
+        let told = open(taskqueue, taskqueue.broker()).telling(&telling);
+        let id = put(&told, "ok").await;
+        assert_eq!(made(&told).await, ["@on_put"]);
+        told.cancel(id, &taskqueue::Cancel::default())
+            .await
+            .unwrap();
+        assert_eq!(made(&told).await, ["@on_cancelled", "@on_put"]);
+        // Their jobs are put, and run.
+        taskqueue.work("hooks", 2);
+        assert_eq!(told.counts().await.unwrap().get("hooks"), None);
+        let none = taskqueue::config::telling(&taskqueue.path("none.toml"));
+        assert!(none.is_err());
+    })
+    .await;
+}

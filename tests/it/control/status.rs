@@ -61,8 +61,10 @@ fn it_tells_how_everything_stands() {
     let idle = workers.iter().find(|w| w["state"] == "idle").unwrap();
     assert_eq!((&idle["task"], &idle["jobs"]), (&Value::Null, &0.into()));
     let tasks = serde_json::json!([
-        {"tube": "other", "waiting": 1, "running": 0, "stalled": 0, "failed": 0, "cancelled": 0},
-        {"tube": "t", "waiting": 0, "running": 1, "stalled": 0, "failed": 0, "cancelled": 0},
+        {"tube": "other", "waiting": 1, "waiting_for_others": 0, "running": 0, "stalled": 0, "failed": 0,
+            "cancelled": 0},
+        {"tube": "t", "waiting": 0, "waiting_for_others": 0, "running": 1, "stalled": 0, "failed": 0,
+            "cancelled": 0},
     ]);
     assert_eq!(seen["tasks"], tasks);
 

@@ -487,7 +487,7 @@ pub fn a_parent_stays_while_somebody_waits_for_it(new: New) {
     let clean = |ledger: &mut Stage| {
         let mut so_far = SoFar::default();
         while !so_far.is_over() {
-            so_far = ledger.db.clean_up_some(&old, so_far).unwrap();
+            so_far = ledger.db.clean_up_some(&old, so_far, NOW).unwrap();
         }
         so_far.deleted
     };
@@ -556,4 +556,31 @@ pub fn what_is_drawn_has_each_task_below_what_it_waits_for(new: New) {
     let kin = ledger.task(left).kin.unwrap();
     assert_eq!(kin.parents[0].id, top);
     assert_eq!((kin.children[0].id, kin.more_children), (bottom, false));
+}
+
+pub fn those_that_wait_for_others_are_counted(new: New) {
+    let mut ledger = new();
+    let counted = |ledger: &Stage| {
+        let counts = ledger.db.counts().unwrap();
+        let of = counts.get("t").copied().unwrap_or_default();
+        (of.waiting, of.waiting_for_others)
+    };
+    let (parent, job) = put(&mut ledger.db, NOW);
+    assert_eq!(counted(&ledger), (1, 0));
+    for _ in 0..2 {
+        child(&mut ledger.db, &[parent], Terms::default());
+    }
+    // What is only due much later waits for nobody.
+    ledger
+        .db
+        .add(&[new_task(None, NOW + 9 * LATER)], NOW)
+        .unwrap();
+    assert_eq!(counted(&ledger), (4, 2));
+    let few = ledger.db.counts_up_to(1).unwrap()["t"];
+    assert_eq!((few.waiting, few.waiting_for_others), (1, 1));
+    let attempt = ledger.begin(&job);
+    assert_eq!(counted(&ledger), (3, 2));
+    ledger.done(attempt);
+    told(&mut ledger.db, NOW);
+    assert_eq!(counted(&ledger), (3, 0));
 }

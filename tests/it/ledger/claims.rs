@@ -80,7 +80,7 @@ pub fn a_pointer_to_the_newest_row_is_deleted_if_that_was_cleaned_up(new: New) {
         statuses: vec![Status::Done],
         before: Millis::MAX,
     };
-    assert_eq!(ledger.db.cleanup(&old, |_| true).unwrap(), 1);
+    assert_eq!(ledger.db.cleanup(&old, NOW, |_| true).unwrap(), 1);
     let claim = ledger.claim(&job_ref(1, TaskRef::Pointer(recorded(NOW - 1))));
     assert!(
         matches!(claim, Claim::NoRow { missing: false, .. }),

@@ -21,7 +21,7 @@ fn old(statuses: &[Status], before: Millis) -> Old {
 /// Deletes, having counted first; how many.
 fn cleanup(ledger: &mut Stage, old: &Old) -> u64 {
     let counted = ledger.db.count_old(old).unwrap();
-    let deleted = ledger.db.cleanup(old, |_| true).unwrap();
+    let deleted = ledger.db.cleanup(old, NOW, |_| true).unwrap();
     assert_eq!(counted, deleted, "counted, deleted");
     deleted
 }
@@ -145,7 +145,7 @@ pub fn more_than_a_batch_goes_and_progress_is_told(new: New) {
     let mut heard = Vec::new();
     let deleted = ledger
         .db
-        .cleanup(&old, |so_far| {
+        .cleanup(&old, NOW, |so_far| {
             heard.push(so_far);
             heard.len() < 2
         })
@@ -163,7 +163,7 @@ pub fn workers_are_forgotten_when_they_are_dead_and_run_nothing(new: New) {
     let names = |ledger: &mut Stage, before| {
         ledger
             .db
-            .cleanup(&old(&[Status::Done], before), |_| true)
+            .cleanup(&old(&[Status::Done], before), NOW, |_| true)
             .unwrap();
         let known = ledger.db.workers().unwrap().into_iter();
         known.map(|worker| worker.name).collect::<Vec<String>>()
@@ -217,7 +217,7 @@ pub fn a_cleanup_pauses_only_after_what_it_deleted(new: New) {
         let mut so_far = SoFar::default();
         let mut pauses = Vec::new();
         while !so_far.is_over() {
-            so_far = db.clean_up_some(&done, so_far).unwrap();
+            so_far = db.clean_up_some(&done, so_far, NOW).unwrap();
             pauses.push(so_far.pause().is_some());
         }
         pauses
@@ -247,7 +247,7 @@ pub fn workers_are_forgotten_some_at_a_time(new: New) {
     let mut left = Vec::new();
     let mut from = Some(WorkerId::NOBODY);
     while let Some(after) = from {
-        from = ledger.db.forget_workers(after).unwrap().next;
+        from = ledger.db.forget_workers(after, NOW).unwrap().next;
         left.push(ledger.db.workers().unwrap().len());
     }
     // The first lives, and the last stays.

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskqueue::ledger::cancel::CallOff;
+use taskqueue::ledger::cleanup::{Old, SoFar};
 use taskqueue::ledger::delete::Delete;
 use taskqueue::ledger::events::{EventFilter, EventRow};
 use taskqueue::ledger::put::{NewTask, Regenerate};
 use taskqueue::ledger::schedules::NewSchedule;
 use taskqueue::ledger::worker::NewWorker;
-use taskqueue::ledger::{AfterLoss, Claim, DeadAttempt, Entry, Ledger, TaskRef};
+use taskqueue::ledger::{AfterLoss, Claim, DeadAttempt, Entry, Ledger, Millis, TaskRef};
 use taskqueue::lives::Holder;
 use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::event::What;
 use taskqueue::task::hooks::{Hook, Hooks, Keeping, Of, Telling};
-use taskqueue::task::id::TaskId;
+use taskqueue::task::id::{TaskId, WorkerId};
 use taskqueue::task::payload::Call;
 use taskqueue::task::retry::Next;
-use taskqueue::task::state::{Exit, Loss, Outcome};
+use taskqueue::task::state::{Exit, Loss, Outcome, Status};
 use uuid::Uuid;
 
 use super::{NOW, New, Stage, begun, enter, foreign, job_ref, nth, put, settlement, taken_over};
@@ -205,8 +206,107 @@ pub fn what_a_dead_worker_ran_is_lost_once(new: New) {
     assert_eq!(lost, Some(AfterLoss::Waits));
     assert_eq!(
         since(&ledger.db, &mut seen),
-        [("lost", Some(task.0), Some(1))]
+        [
+            ("lost", Some(task.0), Some(1)),
+            ("worker_finished", None, None)
+        ]
     );
+}
+
+/// What events of workers say of their ends, since the event of that number.
+fn ends(db: &Ledger, seen: &mut i64) -> Vec<(String, Option<String>)> {
+    let rows = all(db);
+    let new = rows.iter().filter(|row| row.number > *seen);
+    let ends = new.filter(|row| row.what == What::WorkerFinished.number());
+    let ends = ends.map(|row| {
+        let detail: Value = serde_json::from_str(row.detail.as_deref().unwrap()).unwrap();
+        let text = |key: &str| detail[key].as_str().map(str::to_owned);
+        (text("worker").unwrap(), text("reason"))
+    });
+    let ends = ends.collect();
+    *seen = rows.last().map_or(0, |row| row.number);
+    ends
+}
+
+pub fn a_worker_that_died_without_a_word_is_told_of_once(new: New) {
+    let mut ledger = new();
+    let mut seen = 0;
+    let worker = |name: &str, tube: &str, pid: u32| NewWorker {
+        name: name.into(),
+        tube: tube.into(),
+        host: "here".into(),
+        pid,
+    };
+    let leaves = worker("leaves", "t", 2);
+    let left = ledger.db.introduce(&leaves, NOW).unwrap();
+    ledger.db.take_leave(left.me.id, &[], &leaves, NOW).unwrap();
+    drop(left);
+    let idle = ledger.db.introduce(&worker("idle", "t", 3), NOW).unwrap();
+    let hangs = ledger.db.introduce(&worker("hangs", "t", 4), NOW).unwrap();
+    // Who only puts things right is of no tube, and nothing was told of its beginning.
+    let newcomer = ledger.db.register(&worker("newcomer", "", 5), NOW).unwrap();
+    let lives = ledger.db.introduce(&worker("lives", "t", 6), NOW).unwrap();
+    let newest = ledger.db.introduce(&worker("newest", "t", 7), NOW).unwrap();
+    let end = |name: &str, reason: &str| (name.to_owned(), Some(reason.to_owned()));
+    assert_eq!(ends(&ledger.db, &mut seen), [("leaves".into(), None)]);
+    let look = |ledger: &mut Stage| ledger.db.forget_workers(WorkerId::NOBODY, NOW).unwrap();
+    look(&mut ledger);
+    assert_eq!(ends(&ledger.db, &mut seen), [], "they live");
+    ledger.db.note_hung("hangs", 4, NOW).unwrap();
+    drop((idle, hangs, newcomer, newest));
+    look(&mut ledger);
+    // The row of the newest stays, and says that this is told.
+    let told = [
+        end("idle", "it died"),
+        end("hangs", "it hung, and was killed"),
+        end("newest", "it died"),
+    ];
+    assert_eq!(ends(&ledger.db, &mut seen), told);
+    look(&mut ledger);
+    assert_eq!(ends(&ledger.db, &mut seen), []);
+
+    // One that ran something is told of by whoever records what is lost.
+    let (_, job) = put(&mut ledger.db, NOW);
+    let dies = ledger.db.introduce(&worker("dies", "t", 8), NOW).unwrap();
+    let claimed = super::claim(&mut ledger.db, &dies.me, &ledger.commands, &job, NOW);
+    drop((begun(claimed.unwrap()), dies));
+    look(&mut ledger);
+    assert_eq!(ends(&ledger.db, &mut seen), [end("dies", "it died")]);
+    let Claim::Dead(dead) = ledger.claim(&job) else {
+        panic!("it is not dead");
+    };
+    assert!(taken_over(&mut ledger.db, &dead, &ledger.me));
+    ledger.lose_and_claim(&dead, &job, NOW);
+    look(&mut ledger);
+    assert_eq!(ends(&ledger.db, &mut seen), [], "it is told once");
+    drop(lives);
+}
+
+pub fn what_is_cleaned_up_is_told_with_it(new: New) {
+    let mut ledger = new();
+    let mut seen = 0;
+    for _ in 0..3 {
+        let (_, job) = put(&mut ledger.db, NOW);
+        let attempt = ledger.begin(&job);
+        ledger.done(attempt);
+    }
+    since(&ledger.db, &mut seen);
+    let old = Old {
+        statuses: vec![Status::Done],
+        before: Millis::MAX,
+    };
+    // The step that deletes them tells it: whoever is killed after that has told it.
+    let so_far = ledger
+        .db
+        .clean_up_some(&old, SoFar::default(), NOW)
+        .unwrap();
+    assert!(!so_far.is_over());
+    assert_eq!(since(&ledger.db, &mut seen), [("cleaned_up", None, None)]);
+    let told = all(&ledger.db).pop().unwrap();
+    let detail: Value = serde_json::from_str(&told.detail.unwrap()).unwrap();
+    assert_eq!(detail, json!({ "tasks": 3, "status": "done" }));
+    ledger.db.cleanup(&old, NOW, |_| true).unwrap();
+    assert_eq!(since(&ledger.db, &mut seen), [], "there was nothing more");
 }
 
 pub fn what_is_undone_is_no_event(new: New) {

@@ -348,7 +348,7 @@ impl World {
                     statuses: vec![*status],
                     before: self.now,
                 };
-                let deleted = self.stage.db.cleanup(&old, |_| true).unwrap();
+                let deleted = self.stage.db.cleanup(&old, self.now, |_| true).unwrap();
                 format!("{deleted}")
             }
             Event::Later { by } => {

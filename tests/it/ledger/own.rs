@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskqueue::ledger::edit::{Bounded, Edit, NotEdited};
 use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::read::Key;
 use taskqueue::ledger::{Attempt, Claim, ForeignJob, JobRef, TaskRef};
@@ -261,4 +262,89 @@ pub fn another_producers_job_says_it_too(new: New) {
     };
     stage.claim(&job_ref(3, TaskRef::Nameless(unread)));
     assert_eq!(stage.tasks()[0].own, None);
+}
+
+pub fn what_waits_is_given_other_bounds_within_those_of_its_command(new: New) {
+    let mut stage = stage(new);
+    let unique = Unique::default();
+    let Added::New { id } = put(&mut stage, tenant("acme"), Some(unique.clone())) else {
+        panic!("it was not put");
+    };
+    let edit = |stage: &mut Stage, edit: Edit| {
+        let commands = Some(Arc::clone(&stage.commands));
+        let edit = Bounded { edit, commands };
+        stage.db.change_one(&edit, id, NOW).unwrap()
+    };
+    let says = |own: Own| Edit {
+        own,
+        ..Edit::default()
+    };
+    let own = |stage: &Stage| stage.db.show(id.into()).unwrap().unwrap().own;
+    let waits = Own {
+        waits: Some(Waits::new(&[Duration::from_secs(60)]).unwrap()),
+        ..Own::default()
+    };
+    // Each by itself: what is not said stays.
+    edit(&mut stage, says(waits.clone())).unwrap();
+    edit(&mut stage, says(often(Attempts::Most(4)))).unwrap();
+    let all = Own {
+        max_attempts: Some(Attempts::Most(4)),
+        waits: waits.waits.clone(),
+        ..tenant("acme")
+    };
+    assert_eq!(own(&stage).as_deref(), Some(&all));
+    // A job waits as before: nothing of that is in it.
+    let again = edit(&mut stage, says(tenant("other"))).unwrap().again;
+    assert_eq!(again, None);
+    // The variables are a part of the key, and so it can be put again as it was, and not be edited back then.
+    assert!(matches!(
+        put(&mut stage, tenant("acme"), Some(unique)),
+        Added::New { .. }
+    ));
+    let taken = edit(&mut stage, says(tenant("acme")));
+    assert!(
+        matches!(taken, Err(NotEdited::KeyTaken { .. })),
+        "{taken:?}"
+    );
+
+    // Its command allows no timeout that is longer, and no other variable; and some of it makes no sense anywhere.
+    let mut stranger = Own::default();
+    stranger.add_variable("STRANGER", "x".into()).unwrap();
+    let refused = edit(&mut stage, says(stranger.clone()))
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("the variable STRANGER"), "{refused}");
+    let none = often(Attempts::Most(0));
+    let refused = edit(&mut stage, says(none)).unwrap_err();
+    assert!(matches!(refused, NotEdited::Own { .. }), "{refused}");
+    let busy = Own {
+        waits: Some(Waits::new(&[Duration::ZERO]).unwrap()),
+        ..often(Attempts::Endless)
+    };
+    let refused = edit(&mut stage, says(busy)).unwrap_err().to_string();
+    assert!(refused.contains("without pause"), "{refused}");
+    assert_eq!(
+        own(&stage).unwrap().environment,
+        tenant("other").environment
+    );
+    // Who does not know its command leaves that to whoever claims it.
+    let unknown = stage.db.change_one(&says(stranger), id, NOW).unwrap();
+    assert!(unknown.is_ok());
+
+    let clear = |clear_own| Edit {
+        clear_own,
+        clear_environment: true,
+        ..Edit::default()
+    };
+    edit(&mut stage, clear(false)).unwrap();
+    let left = own(&stage).unwrap();
+    assert!(left.environment.is_empty() && left.max_attempts.is_some());
+    edit(&mut stage, clear(true)).unwrap();
+    assert_eq!(own(&stage), None);
+    // Only what waits.
+    let job = job_ref(1, TaskRef::Pointer(stage.task(id).uuid));
+    let attempt = stage.begin(&job);
+    let runs = edit(&mut stage, says(often(Attempts::Most(3))));
+    assert!(matches!(runs, Err(NotEdited::NotWaiting { .. })));
+    stage.done(attempt);
 }

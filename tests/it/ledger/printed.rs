@@ -154,7 +154,7 @@ pub fn a_worker_that_ends_leaves_only_what_is_not_recorded(new: New) {
     spool(&ledger, them, attempt, b"said");
     ledger.done(again);
     let newest = register(&mut ledger.db, "newest");
-    ledger.db.forget_workers(WorkerId::NOBODY).unwrap();
+    ledger.db.forget_workers(WorkerId::NOBODY, NOW).unwrap();
     assert_eq!(is_spooled(&ledger), None);
     drop(newest);
 }

@@ -1,10 +1,13 @@
 //! Schedules: rows that say when tasks are to be made.
 
-use taskqueue::ledger::put::NewTask;
+use taskqueue::ledger::events::EventFilter;
+use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::schedules::{Made, Move, Moved, NameTaken, NewSchedule, SeenAt, Set};
 use taskqueue::ledger::{Claim, ForeignJob, Millis, TaskRef};
 use taskqueue::task::command::Content;
+use taskqueue::task::event::What;
 use taskqueue::task::id::TaskId;
+use taskqueue::task::unique::{IfExists, Key, Scope, Unique};
 use uuid::Uuid;
 
 use super::{NOW, New, Stage, call, foreign, job_ref};
@@ -249,4 +252,147 @@ pub fn another_producers_job_may_say_when_it_is_to_run(new: New) {
     assert_eq!(delay.as_secs(), 7);
     let due: Vec<_> = ledger.tasks().iter().filter_map(|task| task.due).collect();
     assert_eq!(due, [NOW + 7000]);
+}
+
+/// A task with the key `k`, to be made for that time, or by hand.
+fn with_key(nominal: Option<Millis>, if_exists: IfExists) -> Made {
+    let mut made = made(nominal);
+    made.task.unique = Some(Unique {
+        key: Some("k".parse().unwrap()),
+        scope: Scope::Unfinished,
+        if_exists,
+    });
+    made
+}
+
+/// Puts a task that has the key.
+fn put_holder(ledger: &mut Stage) -> (TaskId, Uuid) {
+    let task = with_key(None, IfExists::Keep).task;
+    let uuid = task.uuid;
+    match ledger.db.add(&[task], NOW).unwrap().pop() {
+        Some(Added::New { id }) => (id, uuid),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told(ledger: &Stage, what: What) -> Vec<(Option<i64>, Option<String>)> {
+    let filter = EventFilter {
+        what: vec![what],
+        ..EventFilter::default()
+    };
+    let rows = ledger.db.newest_events(&filter, 10).unwrap().rows;
+    rows.into_iter().map(|row| (row.task, row.detail)).collect()
+}
+
+pub fn a_time_whose_key_is_taken_is_passed_over(new: New) {
+    let mut ledger = with_schedule(new);
+    let (holder, uuid) = put_holder(&mut ledger);
+    let key: Key = "k".parse().unwrap();
+    assert_eq!(ledger.db.key_holder(&key, NOW).unwrap(), Some(holder));
+    let step = |nominal: Millis, if_exists| Move {
+        to: at(nominal),
+        make: Some(with_key(Some(nominal), if_exists)),
+    };
+    let keep = step(NOW + 1, IfExists::Keep);
+    let moved = ledger.db.move_schedule("a", at(NOW), &keep, NOW + 1);
+    let because = None;
+    let exists = Moved::Exists {
+        id: holder,
+        uuid,
+        because,
+    };
+    assert_eq!(moved.unwrap(), exists);
+    let refuse = step(NOW + 2, IfExists::Refuse);
+    let moved = ledger.db.move_schedule("a", at(NOW + 1), &refuse, NOW + 2);
+    assert!(matches!(moved.unwrap(), Moved::KeyTaken(by) if by.id == holder));
+    // Both are decided, and nothing came of them.
+    assert_eq!(standing(&ledger), (at(NOW + 2), vec![]));
+    assert_eq!(ledger.tasks().len(), 1);
+    let detail = |n: i64| format!(r#"{{"schedule":"a","scheduled_for":"at {}"}}"#, NOW + n);
+    let passed_over = [
+        (Some(holder.0), Some(detail(1))),
+        (Some(holder.0), Some(detail(2))),
+    ];
+    assert_eq!(told(&ledger, What::PassedOver), passed_over);
+    // Whoever does it by hand hears it, and nobody else.
+    let by_hand = with_key(None, IfExists::Keep);
+    let moved = ledger.db.run_schedule("a", &by_hand, NOW).unwrap();
+    assert_eq!(moved, exists);
+    let by_hand = with_key(None, IfExists::Refuse);
+    let moved = ledger.db.run_schedule("a", &by_hand, NOW).unwrap();
+    assert!(matches!(moved, Moved::KeyTaken(_)));
+    assert_eq!(told(&ledger, What::PassedOver).len(), 2);
+
+    // Once it has ended, the next time makes a task, which has the key itself.
+    let Claim::Begun(attempt) = ledger.claim(&job_ref(1, TaskRef::Pointer(uuid))) else {
+        panic!("it did not begin");
+    };
+    ledger.done(attempt);
+    assert_eq!(ledger.db.key_holder(&key, NOW).unwrap(), None);
+    let next = step(NOW + 3, IfExists::Keep);
+    let moved = ledger.db.move_schedule("a", at(NOW + 2), &next, NOW + 3);
+    let Moved::Made(again) = moved.unwrap() else {
+        panic!("it was not made");
+    };
+    assert_eq!(
+        standing(&ledger),
+        (at(NOW + 3), vec![(Some(NOW + 3), true)])
+    );
+    let (_, shown) = (again, ledger.db.show(TaskId(2).into()).unwrap().unwrap());
+    assert_eq!(shown.key.as_deref(), Some(key.as_str()));
+}
+
+pub fn a_task_that_waits_may_be_given_what_comes_of_a_time(new: New) {
+    let mut ledger = with_schedule(new);
+    let (holder, uuid) = put_holder(&mut ledger);
+    for nominal in [NOW + 1, NOW + 2] {
+        let mut made = with_key(Some(nominal), IfExists::Replace);
+        made.task.content = Content::Call(call(&format!("{nominal}")));
+        let step = Move {
+            to: at(nominal),
+            make: Some(made),
+        };
+        let moved = ledger
+            .db
+            .move_schedule("a", at(nominal - 1), &step, nominal);
+        let Moved::Replaced {
+            id,
+            uuid: same,
+            again: Some(again),
+        } = moved.unwrap()
+        else {
+            panic!("it was not replaced");
+        };
+        assert_eq!((id, same, again.put.task), (holder, uuid, holder));
+        // It comes of the newest of them, and counts as a task of the schedule.
+        assert_eq!(
+            standing(&ledger),
+            (at(nominal), vec![(Some(nominal), true)])
+        );
+    }
+    assert_eq!(told(&ledger, What::Fired).len(), 2);
+    assert_eq!(ledger.tasks().len(), 1);
+    let Claim::Begun(attempt) = ledger.claim(&job_ref(1, TaskRef::Pointer(uuid))) else {
+        panic!("it did not begin");
+    };
+    let shown = ledger.db.show(holder.into()).unwrap().unwrap();
+    assert!(
+        shown.arguments.contains(&format!("{}", NOW + 2)),
+        "{shown:?}"
+    );
+    // What runs stays as it is.
+    let step = Move {
+        to: at(NOW + 3),
+        make: Some(with_key(Some(NOW + 3), IfExists::Replace)),
+    };
+    let moved = ledger.db.move_schedule("a", at(NOW + 2), &step, NOW + 3);
+    assert!(matches!(
+        moved.unwrap(),
+        Moved::Exists {
+            because: Some(_),
+            ..
+        }
+    ));
+    assert_eq!(standing(&ledger).0, at(NOW + 3));
+    ledger.done(attempt);
 }

@@ -161,6 +161,10 @@ fn what_makes_no_sense_is_refused_by_name() {
             "--at: '2001-01-01 9:00' is no time",
         ),
         (&["--at", "2001-01-01 09:00", "job"], "that time is past"),
+        (
+            &["--every", "1h", "--while", "waiting", "job"],
+            "taskqueue schedule add needs --unique",
+        ),
     ] {
         let said_so = taskqueue
             .run(&[&["schedule", "add", "x", "--use-tube", "t"], args].concat())
@@ -181,6 +185,22 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("every = \"1h\"\nwhen = 1", "when"),
         ("", "says no time"),
         ("every = \"1h\"\nlimit = 5", ".limit: goes with missed"),
+        (
+            "every = \"1h\"\nunique = 1",
+            ".unique: is true, a key, or a table",
+        ),
+        (
+            "every = \"1h\"\nunique = \"\"",
+            ".unique: a key has a byte at least",
+        ),
+        (
+            "every = \"1h\"\nunique = { if_exists = \"drop\" }",
+            ".unique: 'drop' is neither keep, replace nor refuse",
+        ),
+        (
+            "every = \"1h\"\nunique = { kept = \"x\" }",
+            "key, while and if_exists; it has kept",
+        ),
     ];
     for (text, said) in table {
         let schedule =
@@ -205,4 +225,62 @@ fn what_makes_no_sense_is_refused_by_name() {
         assert_eq!(ran.code, Some(2), "{text}: {}", ran.stdout);
         assert!(ran.stdout.contains(said), "{text}: {}", ran.stdout);
     }
+}
+
+/// The same from the flags and from the configuration, and what by hand comes of it while a task has the key.
+#[test]
+fn what_a_schedule_makes_can_have_a_key() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure(COMMANDS);
+    let run = |args: &[&str]| taskqueue.run(&[&["schedule"], args].concat());
+    let add = |if_exists: &str| {
+        let when = ["add", "s", "--use-tube", "t", "--every", "1h", "job", "1"];
+        let key = ["--unique=k", "--while", "1h 30m", "--if-exists", if_exists];
+        run(&[&when[..], &key].concat()).ok()
+    };
+    add("keep");
+    let show = run(&["show", "s"]).ok();
+    assert!(show.contains("each has the key k for 1h 30m\n"), "{show}");
+    assert!(show.contains("key of    no task\n"), "{show}");
+    let put = |args: &[&str]| {
+        let args = [&["put", "--use-tube", "t", "job"], args].concat();
+        taskqueue.run(&args).ok()
+    };
+    assert_eq!(put(&["2", "--unique=k"]), "1\n");
+    let show = run(&["show", "s"]).ok();
+    let said = "key of    task 1, and times are passed over meanwhile\n";
+    assert!(show.contains(said), "{show}");
+    let unique = &shown(&taskqueue, "s")["unique"];
+    let expected =
+        serde_json::json!({ "key": "k", "while": "5400s", "if_exists": "keep", "held_by": 1 });
+    assert_eq!(*unique, expected);
+    let list = run(&["list", "--json"]).json();
+    assert_eq!(list[0]["unique"], expected);
+
+    assert_eq!(run(&["run", "s"]).ok(), "1\n", "it stays");
+    assert_eq!(taskqueue.show("1")["arguments"][0], "2");
+    add("refuse");
+    let said = run(&["run", "s"]).failed(1);
+    assert!(said.contains("task 1 has this key and waits"), "{said}");
+    add("replace");
+    assert_eq!(run(&["run", "s"]).ok(), "1\n", "it is given the argument");
+    assert_eq!(taskqueue.show("1")["arguments"][0], "1");
+    assert_eq!(taskqueue.show("1")["schedule"], "s");
+    taskqueue.run(&["cancel", "1"]).ok();
+    assert_eq!(run(&["run", "s"]).ok(), "2\n");
+    assert_eq!(taskqueue.show("2")["unique"], "k");
+    // What was called off cannot come back while that one has the key.
+    let said = taskqueue.run(&["regenerate", "1"]).failed(1);
+    assert!(said.contains("task 2 has this key and waits"), "{said}");
+
+    let configured = |unique: &str| {
+        taskqueue.configure(&format!(
+            "{COMMANDS}[schedules.s]\ntube = \"t\"\ncommand = \"job\"\nevery = 60\nunique = {unique}\n"
+        ));
+        let ran = taskqueue.run(&["check"]);
+        assert_eq!(ran.code, Some(0), "{unique}: {}", ran.stdout);
+    };
+    configured("true");
+    configured("\"k\"");
+    configured("{ key = \"k\", while = \"waiting\", if_exists = \"replace\" }");
 }

@@ -333,3 +333,63 @@ fn one_bad_row_stops_no_other() {
     assert_eq!(said.matches("schedule makes no sense").count(), 1, "{said}");
     end(tender);
 }
+
+/// A task that nobody works on has the key of three schedules: none of them stalls, and none of them spins.
+#[test]
+fn times_are_passed_over_while_a_task_has_the_key() {
+    let taskqueue = Taskqueue::embedded();
+    taskqueue.configure(&format!(
+        "{COMMANDS}[schedules.kept]\ntube = \"t\"\ncommand = \"job\"\nevery = 1\nunique = \"k\"\n\
+         [schedules.refused]\ntube = \"t\"\ncommand = \"job\"\nevery = 1\n\
+         unique = {{ key = \"k\", if_exists = \"refuse\" }}\n"
+    ));
+    set_clock(&taskqueue, 0);
+    let put = ["put", "--use-tube", "nobody", "job", "--unique=k"];
+    assert_eq!(taskqueue.run(&put).ok(), "1\n");
+    let again = [
+        "again",
+        "--use-tube",
+        "t",
+        "--every=-1",
+        "--unique=k",
+        "job",
+    ];
+    add(&taskqueue, &again);
+    let tender = Running::start(tender_of(&taskqueue, "t"));
+    let passed_over = |name: &str| {
+        let sql =
+            "SELECT count(*) FROM events WHERE what = 20 AND task = 1 AND detail ->> 'schedule' = ";
+        number(&taskqueue, &format!("{sql}'{name}'"))
+    };
+    let names = ["kept", "refused", "again"];
+    until("passed over", || {
+        names.iter().all(|name| passed_over(name) >= 3)
+    });
+    assert_eq!(fired(&taskqueue), []);
+    let first = number(&taskqueue, "SELECT min(at) FROM events WHERE what = 20");
+    let last = number(&taskqueue, "SELECT max(at) FROM events WHERE what = 20");
+    for name in names {
+        let most = (last - first) / 1000 + 2;
+        assert!(
+            passed_over(name) <= most,
+            "{name}: {} of {most}",
+            passed_over(name)
+        );
+    }
+    let events = taskqueue.run(&["events", "--what", "passed_over"]).ok();
+    let line = events.lines().find(|line| line.contains("schedule=kept"));
+    assert!(
+        line.is_some_and(|line| line.contains("passed_over task 1")),
+        "{events}"
+    );
+
+    // Whichever of them comes first then has the key.
+    taskqueue.run(&["cancel", "1"]).ok();
+    until("run", || lines(&taskqueue, "log").len() >= 3);
+    end(tender);
+    let log = fs::read_to_string(taskqueue.path("said")).unwrap();
+    assert!(log.contains("schedule was refused a task"), "{log}");
+    let twice =
+        "SELECT count(*) FROM (SELECT 1 FROM fires GROUP BY schedule, nominal HAVING count(*) > 1)";
+    assert_eq!(number(&taskqueue, twice), 0);
+}

@@ -107,7 +107,7 @@ fn contend(ledger: &mut OnDisk, what: &str, rows: i64, expected: u64) -> Vec<Dur
         statuses: vec![Status::Done],
         before: now() + 1_000_000_000_000,
     };
-    let deleted = ledger.db.cleanup(&old, |_| true).unwrap();
+    let deleted = ledger.db.cleanup(&old, 1, |_| true).unwrap();
     let took = begun.elapsed();
     over.store(true, Ordering::Relaxed);
     let waits = writing.join().unwrap();

@@ -19,7 +19,7 @@ fn clean_up_all(db: &mut Ledger) -> u64 {
         statuses: vec![Status::Done],
         before: now() + 1_000_000_000_000,
     };
-    db.cleanup(&all, |_| true).unwrap()
+    db.cleanup(&all, 1, |_| true).unwrap()
 }
 
 fn number(sqlite: &Connection, pragma: &str) -> i64 {

@@ -52,7 +52,7 @@ fn retain(db: &mut Ledger, before: Millis) {
     };
     let mut so_far = SoFar::leaving(Spare::Tenth);
     while !so_far.is_over() {
-        so_far = db.clean_up_some(&old, so_far).unwrap();
+        so_far = db.clean_up_some(&old, so_far, 1).unwrap();
         if let Some(pause) = so_far.pause() {
             thread::sleep(pause);
         }

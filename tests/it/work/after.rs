@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taskqueue::broker::NewJob;
 use taskqueue::crash::{Point, VARIABLE};
 
@@ -52,6 +52,19 @@ fn a_chain_of_three_runs_in_order(taskqueue: &Taskqueue, queue: &dyn Queue) {
     let second = put(taskqueue, &["--after", &first], "b");
     let third = put(taskqueue, &["--after", &second], "c");
     assert_eq!(jobs(queue, "t"), 1, "who waits has none");
+    let status = taskqueue.run(&["status", "--json"]).stdout;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let tasks = &status["tasks"][0];
+    assert_eq!(
+        (&tasks["waiting"], &tasks["waiting_for_others"]),
+        (&json!(3), &json!(2))
+    );
+    // There is no tender, which is its exit code.
+    let status = taskqueue.run(&["status"]).stdout;
+    assert!(
+        status.contains("  of those that wait, 2 wait for others\n"),
+        "{status}"
+    );
     let shown = taskqueue.run(&["show", &second]).ok();
     assert!(shown.contains("\nwaits      waits for task 1\n"), "{shown}");
     assert!(

@@ -412,6 +412,14 @@ fn nothing_is_orphaned_run_twice_at_once_or_lost() {
     assert_eq!(jobs(&server, "t"), 0);
     let left: Vec<i32> = processes_left(&world.folder);
     assert_eq!(left, [0_i32; 0]);
+    // Whoever has begun has ended, by its own word or by that of another, once.
+    world.taskqueue.run(&["cleanup", "--period", "365d"]).ok();
+    let worker = "SELECT sum(what = 15) AS begun, sum(what = 16) AS ended FROM events \
+        WHERE what IN (15, 16) GROUP BY detail ->> 'worker', detail ->> 'pid'";
+    let other = format!("SELECT count(*) FROM ({worker}) WHERE begun <> ended");
+    assert_eq!(number(&world.taskqueue, &other), 0);
+    let died = "SELECT count(*) FROM events WHERE what = 16 AND detail ->> 'reason' = 'it died'";
+    assert!(number(&world.taskqueue, died) >= 150);
 }
 
 /// Those that nobody waits for, but the guards of those that were killed just now.

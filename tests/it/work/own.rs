@@ -13,6 +13,7 @@ on_both!(
     what_is_not_in_retry_on_fails_at_once,
     what_a_task_says_wins_and_comes_to_its_command,
     another_producers_body_says_it_too,
+    what_waits_is_given_other_bounds,
 );
 
 fn run_until_ended(taskqueue: &Taskqueue, ids: &[&str]) {
@@ -284,4 +285,51 @@ fn the_tasks_of_a_schedule_say_it_too() {
     let task = taskqueue.show("1");
     assert_eq!(task["attempts"][0]["output"], "tenant=acme\n", "{task}");
     assert_eq!(task["own"]["max_attempts"], 3);
+}
+
+fn what_waits_is_given_other_bounds(taskqueue: &Taskqueue, _: &dyn Queue) {
+    taskqueue.configure(
+        "[commands.job]\nrun = ['/bin/sh', '-c', 'echo $TENANT >> log; exit 75']\ntask_max_attempts = 5\n\
+         task_environment = ['TENANT']\nretry_jitter = 0\n",
+    );
+    taskqueue.run(&["put", "--use-tube", "t", "job"]).ok();
+    let edit = |args: &[&str]| taskqueue.run(&[&["edit", "1"], args].concat());
+    edit(&[
+        "--max-attempts",
+        "2",
+        "--retry",
+        "10ms,10ms",
+        "--env",
+        "TENANT=acme",
+    ])
+    .ok();
+    for (args, said) in [
+        (&["--max-attempts", "6"][..], "task_max_attempts = 6"),
+        (
+            &["--env", "OTHER=x"],
+            "task_environment = [\"TENANT\", \"OTHER\"]",
+        ),
+        (
+            &["--task-timeout", "400d"],
+            "timeout: it is more than 0 and at most 366 days",
+        ),
+        (
+            &["--max-attempts", "endless", "--retry", "0"],
+            "without pause",
+        ),
+    ] {
+        let ran = edit(args);
+        assert_ne!(ran.code, Some(0), "{args:?}");
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+    }
+    let shown = taskqueue.show("1");
+    let own = json!({ "max_attempts": 2, "retry": [10], "env": { "TENANT": "acme" } });
+    assert_eq!(shown["own"]["max_attempts"], own["max_attempts"], "{shown}");
+    assert_eq!(shown["own"]["env"], own["env"], "{shown}");
+    run_until_ended(taskqueue, &["1"]);
+    assert_eq!(taskqueue.show("1")["attempts_total"], 2);
+    let log = std::fs::read_to_string(taskqueue.path("log")).unwrap();
+    assert_eq!(log, "acme\nacme\n");
+    let said = edit(&["--max-attempts", "3"]).failed(1);
+    assert!(said.contains("must be 'waiting'"), "{said}");
 }

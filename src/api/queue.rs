@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::ledger::{Ledger, Store};
 #[cfg(feature = "cli")]
-use crate::task::hooks::Telling;
+use crate::task::command::Commands;
 use crate::tube::TubeName;
 
 /// A store to record tasks in and a broker to announce them to. Made by [`Queue::open`].
@@ -95,13 +95,14 @@ impl Queue {
         &self.shared.store
     }
 
-    /// Has this be told of what happens by this queue: what the configuration says of events and hooks. To be said
-    /// before the queue is used.
+    /// Goes by the configuration: in what it says of events and hooks, and by its limits, which hold what is put and
+    /// has no room. To be said before the queue is used.
     #[cfg(feature = "cli")]
-    pub(crate) fn telling(self, telling: &Arc<Telling>) -> Queue {
-        let telling = Arc::clone(telling);
+    pub(crate) fn configured(self, commands: &Arc<Commands>) -> Queue {
+        let commands = Arc::clone(commands);
         let told = move |db: &mut Ledger| {
-            db.tell_by(&telling);
+            db.tell_by(commands.telling());
+            db.hold_by(&commands);
             Ok(())
         };
         // A store of one's own is at hand.

@@ -3,7 +3,7 @@
 use super::claim::Writing;
 use super::error::Failed;
 use super::limits::{Hand, Look, Stand, bounds, stands};
-use super::rows::{HeldRow, Line, TaskRow};
+use super::rows::{Line, TaskRow};
 use crate::task::command::Plan;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::limit::Room;
@@ -21,7 +21,10 @@ impl Writing<'_> {
     pub(super) fn stands(&self, task: &TaskRow, plan: &Plan) -> Result<Vec<Stand>, Failed> {
         match self.commands.limits() {
             [] => Ok(Vec::new()),
-            _ => stands(self.rows, self.commands, task, plan),
+            _ => {
+                let of = (task.id, &task.tube, &task.content);
+                stands(self.rows, self.commands, of, plan)
+            }
         }
     }
 
@@ -59,23 +62,13 @@ impl Writing<'_> {
     }
 
     fn hold(&self, task: &TaskRow, stand: &Stand) -> Result<(), Failed> {
-        let Stand {
-            line,
-            label,
-            bounds,
-        } = stand.clone();
+        let line = &stand.line;
         tracing::debug!(task = %task.id, limit = line.limit, key = line.key.as_str(), "held a task");
-        self.rows.set_held(&HeldRow {
-            task: task.id,
-            line,
-            label,
-            tube: task.tube.to_string(),
-            priority: task.priority,
-            since: self.now,
-            due: task.due.unwrap_or(self.now),
-            let_go: None,
-            bounds,
-        })?;
+        let due = task.due.unwrap_or(self.now);
+        let row = stand
+            .clone()
+            .held(task.id, &task.tube, task.priority, due, self.now);
+        self.rows.set_held(&row)?;
         Ok(())
     }
 

@@ -166,15 +166,19 @@ impl Service for Reconciling {
                 }
             }
             tokio::select! {
-                () = pause(store.as_ref(), &tubes) => {}
+                () = pause(store.as_ref(), &tubes, &commands) => {}
                 () = wake.notified() => {}
             }
         }
     }
 }
 
-/// Between two passes: shorter while something of the tubes is held.
-async fn pause(store: Option<&Store>, tubes: &[TubeName]) {
+/// Between two passes: shorter while something of the tubes is held by a limit that this configuration has. What is held
+/// by others the pass before has let go.
+async fn pause(store: Option<&Store>, tubes: &[TubeName], commands: &Commands) {
+    if commands.limits().is_empty() {
+        return sleep(EVERY).await;
+    }
     let begun = Instant::now();
     while begun.elapsed() < EVERY {
         sleep(EVERY_WHILE_HELD.min(EVERY.saturating_sub(begun.elapsed()))).await;

@@ -44,6 +44,7 @@ pub mod limits;
 mod loss;
 pub mod memory;
 pub mod minutes;
+mod of_job;
 pub mod pace;
 pub mod put;
 pub mod read;

@@ -12,14 +12,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::error::Failed;
 use super::limits::{Look, Stand, stands};
-use super::put::NewTask;
 use super::rows::{HeldRow, Line, Rows};
 use super::{Ledger, Millis};
 use crate::lives::Lives;
-use crate::task::command::Commands;
+use crate::task::command::{Commands, Content};
 use crate::task::id::TaskId;
+use crate::task::own::Own;
 use crate::tube::TubeName;
 
 impl Ledger {
@@ -29,6 +31,17 @@ impl Ledger {
         let has_limits = !commands.limits().is_empty();
         self.holding = has_limits.then(|| Arc::clone(commands));
     }
+}
+
+/// A task that is recorded and has no job yet.
+pub(super) struct Newcomer<'a> {
+    pub id: TaskId,
+    pub uuid: Uuid,
+    pub tube: &'a TubeName,
+    pub content: &'a Content,
+    pub own: Option<&'a Own>,
+    pub priority: u32,
+    pub due: Millis,
 }
 
 /// The lines of the tasks that one transaction adds.
@@ -59,25 +72,25 @@ impl<'a> Lines<'a> {
         }))
     }
 
-    /// Takes in a task that is recorded and has no job yet. True if it is held, and is to have none. What is due later
+    /// Takes in a task. True if it is held, and is to have none. What is due later
     /// is taken in when its job is reserved, and so is what may not run.
-    pub fn take_in(&self, id: TaskId, task: &NewTask) -> Result<bool, Failed> {
+    pub fn take_in(&self, task: &Newcomer<'_>) -> Result<bool, Failed> {
         let now = self.look.now;
-        let own = task.own.as_deref();
         if task.due > now {
             return Ok(false);
         }
-        let Ok(plan) = (self.commands).plan_with(task.uuid, &task.tube, &task.content, own) else {
+        let Ok(plan) = (self.commands).plan_with(task.uuid, task.tube, task.content, task.own)
+        else {
             return Ok(false);
         };
-        let of = (id, &task.tube, &task.content);
+        let of = (task.id, task.tube, task.content);
         let stands = stands(self.rows, self.commands, of, &plan)?;
         let held = |stand: &Stand| {
             let stand = stand.clone();
-            stand.held(id, &task.tube, task.priority, task.due, now)
+            stand.held(task.id, task.tube, task.priority, task.due, now)
         };
         for stand in &stands {
-            if self.left(stand, &task.tube)? == 0 {
+            if self.left(stand, task.tube)? == 0 {
                 return self.rows.set_held(&held(stand));
             }
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::announce::{Again, Announced, Jobs, LATER, PUT_TIME, next_put};
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
-use super::in_line::Lines;
+use super::in_line::{Lines, Newcomer};
 use super::rows::{NewRow, Origin, Rows, TaskRow};
 use super::unique::{self, Given, Holder, NotReplaced};
 use super::{Ledger, Millis, after, transition};
@@ -188,7 +188,7 @@ impl Ledger {
                     added = Added::Later { id };
                 }
                 if let (Added::New { id }, Some(lines)) = (&added, &lines)
-                    && lines.take_in(*id, task)?
+                    && lines.take_in(&newcomer(*id, task))?
                 {
                     added = Added::Later { id: *id };
                 }
@@ -316,6 +316,18 @@ fn parents(after: &WaitsFor, added: &[Option<Added>]) -> Option<After> {
         parents,
         terms: after.terms,
     })
+}
+
+fn newcomer(id: TaskId, task: &NewTask) -> Newcomer<'_> {
+    Newcomer {
+        id,
+        uuid: task.uuid,
+        tube: &task.tube,
+        content: &task.content,
+        own: task.own.as_deref(),
+        priority: task.priority,
+        due: task.due,
+    }
 }
 
 /// A task's first put is its put number 1.

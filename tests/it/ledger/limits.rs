@@ -22,10 +22,12 @@ use crate::support::tube;
 mod crashes;
 mod lines;
 mod put;
+mod sift;
 
 pub use crashes::*;
 pub use lines::*;
 pub use put::*;
+pub use sift::*;
 
 fn limited(name: &str, concurrency: Option<u32>, rate: Option<(u32, Millis)>, by: &str) -> Limit {
     Limit {
@@ -154,7 +156,10 @@ fn end(ledger: &mut Stage, attempt: Box<Attempt>) -> Vec<Again> {
 #[track_caller]
 fn is_held(ledger: &mut Stage, job: &JobRef) {
     let claim = ledger.claim(job);
-    assert!(matches!(claim, Claim::DeleteJob { .. }), "{claim:?}");
+    assert!(
+        matches!(claim, Claim::Held { .. } | Claim::DeleteJob { .. }),
+        "{claim:?}"
+    );
 }
 
 /// The tasks that are to be rung for.
@@ -289,7 +294,7 @@ pub fn a_place_that_is_kept_for_nobody_who_comes_is_another_s(new: New) {
     };
     // Now the one that was let go comes, and is held again; and is the first.
     let claim = ledger.claim_at(&second, later);
-    assert!(matches!(claim, Claim::DeleteJob { .. }), "{claim:?}");
+    assert!(matches!(claim, Claim::Held { .. }), "{claim:?}");
     let puts = end_at(&mut ledger, fourth, Next::Done, later);
     assert_eq!(rung(&puts), [held]);
 }

@@ -29,6 +29,8 @@ struct World {
     producers: Vec<Arc<Commands>>,
     /// How many were held when they were put.
     held: u32,
+    /// How many were held together with another.
+    sifted: usize,
 }
 
 struct Worker {
@@ -106,6 +108,7 @@ impl World {
                     self.workers[worker].attempt = Some(attempt);
                     return;
                 }
+                Claim::Held { .. } => return self.sift(worker),
                 Claim::DeleteJob { .. } => return,
                 Claim::Later { .. } => break,
                 Claim::Dead(dead) => {
@@ -128,6 +131,24 @@ impl World {
             }
         }
         self.tube.push(uuid);
+    }
+
+    /// Goes on with some others at once. Now and then their jobs are still there when it is killed.
+    fn sift(&mut self, worker: usize) {
+        let from = self.tube.len().saturating_sub(4);
+        let others = self.tube.split_off(from);
+        let sift = others
+            .iter()
+            .map(|uuid| job_ref(1, TaskRef::Pointer(*uuid)));
+        let entry = Entry {
+            sift: sift.collect(),
+            ..Entry::default()
+        };
+        let held = self.enter(worker, &entry, true).sifted.len();
+        self.sifted += held;
+        let is_killed = self.random(5) == 0;
+        let left = others.into_iter().skip(if is_killed { 0 } else { held });
+        self.tube.extend(left);
     }
 
     fn settle(&mut self, worker: usize) {
@@ -240,6 +261,7 @@ pub fn through_crashes_no_more_run_than_are_allowed_and_no_place_is_lost(new: Ne
         seed: 11,
         producers,
         held: 0,
+        sifted: 0,
     };
     for _ in 0..6 {
         let registered = register(&mut world.ledger.db, "w");
@@ -281,4 +303,5 @@ pub fn through_crashes_no_more_run_than_are_allowed_and_no_place_is_lost(new: Ne
     assert_eq!(open.count(), 0);
     assert!(world.tasks.len() > 100, "{}", world.tasks.len());
     assert!(world.held > 30, "{}", world.held);
+    assert!(world.sifted > 10, "{}", world.sifted);
 }

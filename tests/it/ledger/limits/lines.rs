@@ -49,7 +49,7 @@ pub fn no_more_begin_in_a_time_than_are_allowed_and_each_at_its_time(new: New) {
                     tube.push((now + again.due_in.max(0), again.put.task));
                 }
             }
-            Some(Claim::DeleteJob { .. }) => {}
+            Some(Claim::Held { .. } | Claim::DeleteJob { .. }) => {}
             Some(Claim::Later { delay, .. }) => {
                 let delay = Millis::try_from(delay.as_millis()).unwrap();
                 tube.push((now + delay, id));
@@ -101,7 +101,7 @@ pub fn another_producer_s_job_is_held_once_its_task_is_recorded(new: New) {
         ..foreign("body")
     };
     let theirs = job_ref(9, TaskRef::Nameless(theirs));
-    let Claim::DeleteJob { task: Some(task) } = ledger.claim(&theirs) else {
+    let Claim::Held { task } = ledger.claim(&theirs) else {
         panic!("it was not held");
     };
     assert_eq!(ledger.status(task), "waiting");

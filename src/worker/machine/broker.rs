@@ -303,7 +303,7 @@ impl Machine {
     ) {
         match reserved {
             Ok(reserved) => {
-                if asked > 0 && matches!(self.phase, Phase::Looking(_)) {
+                if asked > 0 && self.sift.most() == 0 {
                     self.prefetch = self.prefetch.after(asked, reserved.len());
                 }
                 self.next.extend(reserved);

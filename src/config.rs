@@ -12,7 +12,7 @@ use crate::clock::now;
 use crate::process::folder;
 use crate::schedule::spec::Spec;
 use crate::task::command::{Command, Commands, Options};
-use crate::task::hooks::{Keeping, Telling};
+use crate::task::hooks::Keeping;
 use crate::task::refused::Keep;
 use crate::task::retention::Retention;
 use crate::tube::TubeName;
@@ -96,17 +96,17 @@ pub struct Config {
     pub schedules: Vec<(String, Spec)>,
 }
 
-/// What a configuration file says of events and hooks, for a program that uses the library:
-/// [`Queue::telling`](crate::Queue::telling).
+/// What a configuration file says of commands, hooks and limits, for a program that uses the library:
+/// [`Queue::configured`](crate::Queue::configured).
 ///
 /// # Errors
 /// When the file cannot be read, or is wrong.
-pub fn telling(file: &Path) -> Result<Arc<Telling>, Error> {
+pub fn commands(file: &Path) -> Result<Arc<Commands>, Error> {
     let config = Config::load(&Overrides {
         config: Some(file.to_owned()),
         ..Overrides::default()
     })?;
-    Ok(Arc::clone(config.commands.telling()))
+    Ok(Arc::new(config.commands))
 }
 
 impl Config {
@@ -139,7 +139,7 @@ impl Config {
             key,
             reason,
         };
-        let mut commands = commands(&file, &wrong)?;
+        let mut commands = all_commands(&file, &wrong)?;
         let tubes = tubes(&file, &mut commands, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         limits::limits(&file, &mut commands, &wrong)?;
@@ -335,7 +335,7 @@ fn levels(file: &File, at: &Path, wrong: &Wrong<'_>) -> Result<Levels, Error> {
     Ok(levels)
 }
 
-fn commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
+fn all_commands(file: &File, wrong: &Wrong<'_>) -> Result<Commands, Error> {
     let mut commands = Commands::default();
     let defaults = attempts::attempts!(file.defaults);
     let checked = defaults.check();

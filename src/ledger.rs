@@ -19,6 +19,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::lives::Lives;
+use crate::task::command::Commands;
 
 pub mod after;
 pub mod announce;
@@ -37,11 +38,13 @@ mod entry;
 mod error;
 pub mod events;
 pub mod filter;
+mod in_line;
 mod limited;
 pub mod limits;
 mod loss;
 pub mod memory;
 pub mod minutes;
+mod of_job;
 pub mod pace;
 pub mod put;
 pub mod read;
@@ -85,6 +88,8 @@ pub struct Ledger {
     /// What changes have to survive unless they say otherwise.
     durability: Durability,
     patience: Patience,
+    /// By whose limits tasks that are added are held.
+    holding: Option<Arc<Commands>>,
 }
 
 impl Ledger {
@@ -103,6 +108,7 @@ impl Ledger {
             spools,
             durability,
             patience: Patience::Long,
+            holding: None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! A program that puts tasks, or asks what became of them, begins at [`Queue`]; [`api`] has the rest of it. Everything
 //! else is the program's own and may change at any time. Without the feature `cli` there is no command line.
 //!
-//! A program's puts, cancels and deletions fire the hooks of the configuration that [`Queue::telling`] is told, and
+//! A program's puts, cancels and deletions fire the hooks of the configuration that [`Queue::configured`] is given, and
 //! else none; what workers and tenders do fires those of their own.
 //!
 //! Imports point one way, from the top of this list to the bottom:

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::error::Error;
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::ledger::{Ledger, Store};
-use crate::task::hooks::Telling;
+use crate::task::command::Commands;
 use crate::tube::TubeName;
 
 /// A store to record tasks in and a broker to announce them to. Made by [`Queue::open`].
@@ -94,12 +94,12 @@ impl Queue {
         &self.shared.store
     }
 
-    /// Has what happens by this queue be told so: with the hooks of a configuration, which `config::telling` reads, and
-    /// its events. To be said before the queue is used; it is not heeded afterwards.
+    /// Goes by a configuration, which `config::commands` reads: by its hooks, and by its limits, which hold what is put
+    /// where there is no room. To be said before the queue is used; it is not heeded afterwards.
     ///
-    /// A queue that is not told so makes no hooks' tasks of what it does itself: of what it puts (`on_put`), cancels,
+    /// A queue that goes by none makes no hooks' tasks of what it does itself: of what it puts (`on_put`), cancels,
     /// regenerates or deletes. Of what workers and tenders do with its tasks these make them, by their own
-    /// configuration. Events are recorded either way.
+    /// configuration, and so they hold what a limit has no room for. Events are recorded either way.
     ///
     /// ```
     /// # #[cfg(feature = "cli")]
@@ -110,18 +110,19 @@ impl Queue {
     /// # let file = folder.path().join("taskqueue.toml");
     /// # std::fs::write(&file, "[hooks]\non_put = [\"./tell\"]\n")?;
     /// # let store = StoreUrl::from(folder.path().join("tasks.db"));
-    /// let hooks = config::telling(&file)?;
-    /// let queue = Queue::open(&"embedded".parse()?, &store)?.telling(&hooks);
+    /// let commands = config::commands(&file)?;
+    /// let queue = Queue::open(&"embedded".parse()?, &store)?.configured(&commands);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "cli"))]
     /// # fn main() {}
     /// ```
     #[must_use]
-    pub fn telling(self, telling: &Arc<Telling>) -> Queue {
-        let telling = Arc::clone(telling);
+    pub fn configured(self, commands: &Arc<Commands>) -> Queue {
+        let commands = Arc::clone(commands);
         let told = move |db: &mut Ledger| {
-            db.tell_by(&telling);
+            db.tell_by(commands.telling());
+            db.hold_by(&commands);
             Ok(())
         };
         // A store of one's own is at hand.

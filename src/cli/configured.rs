@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use super::Failure;
 use crate::api::{self, Queue};
@@ -23,13 +24,13 @@ pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, ledger:
 /// The configured queue, which is made where there is none, and of which is told as the configuration says.
 pub fn queue(config: &Config) -> Result<Queue, api::Error> {
     let queue = Queue::open(&config.broker, &config.store)?;
-    Ok(queue.telling(config.commands.telling()))
+    Ok(queue.configured(&Arc::new(config.commands.clone())))
 }
 
 /// The same where it is there already.
 pub fn existing_queue(config: &Config) -> Result<Option<Queue>, api::Error> {
     let queue = Queue::open_existing(&config.broker, &config.store)?;
-    Ok(queue.map(|queue| queue.telling(config.commands.telling())))
+    Ok(queue.map(|queue| queue.configured(&Arc::new(config.commands.clone()))))
 }
 
 /// Runs a loop to its end on a runtime of one thread.

@@ -4,31 +4,26 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::after;
 use super::announce::{Again, Jobs};
 use super::batch_journal::Journals;
-use super::entry::{Attempt, Claim, DeadAttempt, ForeignJob, JobRef, Remains, Settlement, TaskRef};
+use super::entry::{Attempt, Claim, DeadAttempt, JobRef, Remains, Settlement, TaskRef};
 use super::error::Failed;
 use super::limits::{self, Stand};
 use super::minutes::Sums;
-use super::rows::{Beginning, NewRow, Origin, Ran, Rows, TaskRow};
+use super::rows::{Beginning, Ran, Rows, TaskRow};
 use super::spool::Spools;
 use super::transition;
-use super::unique;
 use super::worker::Me;
 use crate::lives::{Holder, Lives};
 use crate::task::Millis;
 use crate::task::after::MOST_PARENTS;
-use crate::task::command::{Commands, Content, OnFailure, Plan};
+use crate::task::command::{Commands, OnFailure, Plan};
 use crate::task::id::{AttemptId, TaskId, WorkerId};
-use crate::task::made_key;
 use crate::task::output::Captured;
 use crate::task::payload::Refusal;
 use crate::task::retry::{self, Budget, Rules};
 use crate::task::state::{self, Found, Outcome, Status, Verdict, judge};
-use crate::task::unique::IfExists;
 
 /// Whether the owner of a task's attempt is alive and is not the worker that asks. A worker that claims runs nothing:
 /// what it still owns, it took over and could not end, or not record as lost. (A batch is recorded before anything is
@@ -119,78 +114,6 @@ impl Writing<'_> {
         }
     }
 
-    /// What becomes of a job whose task has no row. Who recorded the task did that before there was a job, and a uuid
-    /// of ours says when.
-    fn without_row(&self, job: &JobRef) -> Result<Claim, Failed> {
-        let uuid = match &job.task {
-            TaskRef::Pointer(uuid) => *uuid,
-            TaskRef::Named(_, foreign) | TaskRef::Nameless(foreign) => {
-                return self.without_key(job, foreign);
-            }
-        };
-        let missing = match recorded_at(&uuid) {
-            Some(recorded) => self.rows.may_lack(recorded)?,
-            None => false,
-        };
-        Ok(Claim::NoRow { uuid, missing })
-    }
-
-    /// What becomes of another producer's job that has no task, for another task has its key: nobody needs the job.
-    fn without_key(&self, job: &JobRef, foreign: &ForeignJob) -> Result<Claim, Failed> {
-        let ForeignJob {
-            content,
-            tags,
-            at,
-            own,
-            ..
-        } = foreign;
-        let Some(unique) = &foreign.unique else {
-            return Ok(Claim::DeleteJob { task: None });
-        };
-        let hold = made_key::hold(unique, content, own.as_deref(), &job.tube, self.now);
-        let Some(row) = unique::taken(self.rows, &hold.key, self.now)? else {
-            return Ok(Claim::DeleteJob { task: None });
-        };
-        let (holder, key) = (unique::Holder::of(&row), hold.key);
-        let refusal = match unique.if_exists {
-            IfExists::Keep | IfExists::Refuse => None,
-            IfExists::Replace => {
-                // The task keeps its own job: only a time that the body names counts, and the job's priority does not.
-                let given = unique::Given {
-                    tube: &job.tube,
-                    content,
-                    tags,
-                    own: own.as_deref(),
-                    priority: None,
-                    due: at.map(|at| at.max(self.now)),
-                };
-                unique::give(self.rows, &row, &given)?.err()
-            }
-        };
-        let (job, tube) = (job.id, &job.tube);
-        match (unique.if_exists, refusal) {
-            (IfExists::Replace, None) => {
-                tracing::info!(
-                    job, %tube, %key,
-                    "no task is made of the job, for {holder}; what the job says is given to it"
-                );
-            }
-            (IfExists::Replace, Some(refusal)) => {
-                tracing::info!(
-                    job, %tube, %key,
-                    "no task is made of the job, for {refusal}"
-                );
-            }
-            (IfExists::Keep | IfExists::Refuse, _) => {
-                tracing::info!(
-                    job, %tube, %key,
-                    "no task is made of the job, for {holder}"
-                );
-            }
-        }
-        Ok(Claim::DeleteJob { task: None })
-    }
-
     /// Claims a task ahead of its turn, if it has never been tried and nothing is in its way.
     pub fn claim_ahead(&self, job: &JobRef) -> Result<Option<Box<Attempt>>, Failed> {
         let Some(task) = self.find_or_add(job)? else {
@@ -278,7 +201,7 @@ impl Writing<'_> {
         self.rows.take_over(dead.id, dead.owner, self.me.id)
     }
 
-    fn found(&self, task: &TaskRow, job: &JobRef) -> Result<Found, Failed> {
+    pub(super) fn found(&self, task: &TaskRow, job: &JobRef) -> Result<Found, Failed> {
         Ok(match task.status {
             Status::Waiting => Found::Waiting {
                 due_in: self.due_in(task)?,
@@ -333,103 +256,6 @@ impl Writing<'_> {
         Ok(plan.is_ok_and(|plan| plan.command.on_failure == OnFailure::Bury))
     }
 
-    pub(super) fn find_or_add(&self, job: &JobRef) -> Result<Option<TaskRow>, Failed> {
-        match &job.task {
-            TaskRef::Pointer(uuid) => self.rows.task(uuid),
-            TaskRef::Named(uuid, foreign) => {
-                if let Some(row) = self.rows.task(uuid)? {
-                    if self.rows.same_task(uuid, &foreign.content)?.is_some() {
-                        return Ok(Some(row));
-                    }
-                    // Somebody else's uuid: the job becomes a task of its own, to be refused.
-                    let body = Content::Unread(foreign.body.clone());
-                    return self.nameless(job, foreign, &body);
-                }
-                self.add(*uuid, job, foreign, &foreign.content)
-            }
-            TaskRef::Nameless(foreign) => self.nameless(job, foreign, &foreign.content),
-        }
-    }
-
-    /// The row of a job that has no uuid we can use: known by its number, its bytes and its birth.
-    fn nameless(
-        &self,
-        job: &JobRef,
-        foreign: &ForeignJob,
-        content: &Content,
-    ) -> Result<Option<TaskRow>, Failed> {
-        match self.rows.foreign_task(job.id, foreign)? {
-            Some(row) => Ok(Some(row)),
-            None => self.add(Uuid::now_v7(), job, foreign, content),
-        }
-    }
-
-    /// `None` if another task has its key.
-    fn add(
-        &self,
-        uuid: Uuid,
-        job: &JobRef,
-        foreign: &ForeignJob,
-        content: &Content,
-    ) -> Result<Option<TaskRow>, Failed> {
-        let unique = match content {
-            // Of a body that may not become its task nothing is known.
-            Content::Unread(_) => None,
-            Content::Call(_) | Content::Raw(_) => foreign.unique.as_ref(),
-        };
-        let own = match content {
-            // The same.
-            Content::Unread(_) => None,
-            Content::Call(_) | Content::Raw(_) => foreign.own.as_deref(),
-        };
-        let hold = |unique| made_key::hold(unique, content, own, &job.tube, self.now);
-        let hold = unique.map(hold);
-        if let Some(hold) = &hold
-            && self.rows.holder(&hold.key, self.now)?.is_some()
-        {
-            return Ok(None);
-        }
-        let row = NewRow {
-            uuid,
-            tube: &job.tube,
-            content,
-            priority: foreign.priority,
-            ttr: foreign.ttr.max(1),
-            due: match content {
-                Content::Unread(_) => self.now,
-                Content::Call(_) | Content::Raw(_) => foreign.at.unwrap_or(self.now).max(self.now),
-            },
-            created: self.now,
-            tags: match content {
-                // Of a body that may not become its task nothing is known.
-                Content::Unread(_) => &[],
-                Content::Call(_) | Content::Raw(_) => &foreign.tags,
-            },
-            hold: hold.as_ref(),
-            own,
-            origin: Origin::Foreign {
-                job: job.id,
-                foreign,
-                kicks: job.kicks.unwrap_or(0),
-            },
-        };
-        let id = transition::record(self.rows, &row)?;
-        let after = match content {
-            Content::Unread(_) => None,
-            Content::Call(_) | Content::Raw(_) => foreign.after.as_ref(),
-        };
-        if let (Some(id), Some(after)) = (id, after) {
-            after::begin_to_wait(self.rows, id, row.due, after, self.now)?;
-        }
-        self.written(&uuid).map(Some)
-    }
-
-    /// The row of a task that this transaction has written.
-    fn written(&self, uuid: &Uuid) -> Result<TaskRow, Failed> {
-        let row = self.rows.task(uuid)?;
-        row.ok_or_else(|| Failed::row(None, "a row vanished in its own transaction"))
-    }
-
     /// How a task is run, or why not.
     pub(super) fn plan(&self, task: &TaskRow) -> Result<Plan, Refusal> {
         let own = task.own.as_deref();
@@ -453,9 +279,7 @@ impl Writing<'_> {
             Ok(plan) => {
                 let stands = self.stands(&task, &plan)?;
                 if self.is_held_back(&task, &stands)? {
-                    return Ok(Claim::DeleteJob {
-                        task: Some(task.id),
-                    });
+                    return Ok(Claim::Held { task: task.id });
                 }
                 let begun = self.run(task, job, next, plan, &stands, false)?;
                 Ok(Claim::Begun(begun))
@@ -601,15 +425,6 @@ impl Writing<'_> {
             priority: task.priority,
         })
     }
-}
-
-/// When a task was recorded that we have given its uuid.
-fn recorded_at(uuid: &Uuid) -> Option<Millis> {
-    let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
-    let millis = seconds
-        .checked_mul(1000)?
-        .checked_add(u64::from(nanos / 1_000_000))?;
-    Millis::try_from(millis).ok()
 }
 
 /// Whether a job waits in another tube than the task that it names.

@@ -89,6 +89,13 @@ impl Ledger {
                 false => Ok(None),
             };
             let prefetch = entry.prefetch.iter().map(ahead).collect::<Result<_, _>>()?;
+            let mut sifted = Vec::with_capacity(entry.sift.len());
+            for job in &entry.sift {
+                match writing.sift(job)? {
+                    Some(task) => sifted.push(task),
+                    None => break,
+                }
+            }
             let ended = writing.sums.take_ended();
             let goes_on = entry.again.iter().any(Jobless::is_of_children);
             let heard = match goes_on || !ended.is_empty() {
@@ -109,6 +116,7 @@ impl Ledger {
                 lost,
                 claim,
                 prefetch,
+                sifted,
             })
         })?;
         if jobs.is_some() && !entered.puts.is_empty() {

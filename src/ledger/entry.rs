@@ -103,6 +103,11 @@ pub enum Claim {
         /// The job's priority.
         priority: u32,
     },
+    /// A limit has no room for the task, which waits without a job from now on: the job is one too many.
+    Held {
+        /// The task.
+        task: TaskId,
+    },
     /// The job is one too many. The row is named where there is one.
     DeleteJob {
         /// The task.
@@ -282,6 +287,9 @@ pub struct Entry {
     pub claim: Option<JobRef>,
     /// Further jobs, claimed only if `claim` begins, and only those that may begin.
     pub prefetch: Vec<JobRef>,
+    /// Jobs that come behind one whose task was held: their tasks are held too, up to the first for which that is not
+    /// all there is to be said.
+    pub sift: Vec<JobRef>,
 }
 
 /// What came of an [`Entry`].
@@ -313,6 +321,9 @@ pub struct Entered {
     /// One for each job of `prefetch`: those that may begin, in order. The others are to be claimed when it is their
     /// turn.
     pub prefetch: Vec<Option<Box<Attempt>>>,
+    /// The tasks that were held, of the first jobs of `sift`, in order: these jobs are too many. The others are to be
+    /// claimed.
+    pub sifted: Vec<TaskId>,
 }
 
 /// What became of a task whose worker is dead.

@@ -1,12 +1,14 @@
 //! What a claim and an end do about limits, inside one transaction.
 
-use super::claim::Writing;
+use super::claim::{Writing, is_astray};
+use super::entry::JobRef;
 use super::error::Failed;
-use super::limits::{Hand, Look, Stand, bounds, stands};
-use super::rows::{HeldRow, Line, TaskRow};
+use super::limits::{Hand, Look, Stand, bounds, stands, waits_without_time};
+use super::rows::{Line, TaskRow};
 use crate::task::command::Plan;
 use crate::task::id::{AttemptId, TaskId};
 use crate::task::limit::Room;
+use crate::task::state::{Verdict, judge};
 
 impl Writing<'_> {
     fn look(&self) -> Look<'_> {
@@ -21,7 +23,10 @@ impl Writing<'_> {
     pub(super) fn stands(&self, task: &TaskRow, plan: &Plan) -> Result<Vec<Stand>, Failed> {
         match self.commands.limits() {
             [] => Ok(Vec::new()),
-            _ => stands(self.rows, self.commands, task, plan),
+            _ => {
+                let of = (task.id, &task.tube, &task.content);
+                stands(self.rows, self.commands, of, plan)
+            }
         }
     }
 
@@ -58,24 +63,33 @@ impl Writing<'_> {
         Ok(false)
     }
 
+    /// Holds the task of a job, if nothing but a limit keeps it from beginning. `None`: its claim says what becomes of
+    /// it.
+    pub(super) fn sift(&self, job: &JobRef) -> Result<Option<TaskId>, Failed> {
+        let Some(task) = self.find_or_add(job)? else {
+            return Ok(None);
+        };
+        if is_astray(&task, job)
+            || waits_without_time(&task)
+            || judge(self.found(&task, job)?) != Verdict::Begin
+        {
+            return Ok(None);
+        }
+        let Ok(plan) = self.plan(&task) else {
+            return Ok(None);
+        };
+        let stands = self.stands(&task, &plan)?;
+        Ok(self.is_held_back(&task, &stands)?.then_some(task.id))
+    }
+
     fn hold(&self, task: &TaskRow, stand: &Stand) -> Result<(), Failed> {
-        let Stand {
-            line,
-            label,
-            bounds,
-        } = stand.clone();
+        let line = &stand.line;
         tracing::debug!(task = %task.id, limit = line.limit, key = line.key.as_str(), "held a task");
-        self.rows.set_held(&HeldRow {
-            task: task.id,
-            line,
-            label,
-            tube: task.tube.to_string(),
-            priority: task.priority,
-            since: self.now,
-            due: task.due.unwrap_or(self.now),
-            let_go: None,
-            bounds,
-        })?;
+        let due = task.due.unwrap_or(self.now);
+        let row = stand
+            .clone()
+            .held(task.id, &task.tube, task.priority, due, self.now);
+        self.rows.set_held(&row)?;
         Ok(())
     }
 

@@ -50,16 +50,16 @@ pub(super) struct Stand {
 pub(super) fn stands(
     rows: &dyn Reads,
     commands: &Commands,
-    task: &TaskRow,
+    (task, tube, content): (TaskId, &TubeName, &Content),
     plan: &Plan,
 ) -> Result<Vec<Stand>, Failed> {
     let mut stands = Vec::new();
-    for limit in commands.limits_of(&task.tube, &plan.name) {
-        let call = match &task.content {
+    for limit in commands.limits_of(tube, &plan.name) {
+        let call = match content {
             Content::Call(call) => Some(call),
             Content::Raw(_) | Content::Unread(_) => None,
         };
-        let key = limit.key(&plan.name, call, || rows.tags(task.id))?;
+        let key = limit.key(&plan.name, call, || rows.tags(task))?;
         let line = Line {
             limit: limit.name.clone(),
             key,
@@ -71,6 +71,30 @@ pub(super) fn stands(
         });
     }
     Ok(stands)
+}
+
+impl Stand {
+    /// What is kept of a task that it holds from now on.
+    pub fn held(
+        self,
+        task: TaskId,
+        tube: &TubeName,
+        priority: u32,
+        due: Millis,
+        now: Millis,
+    ) -> HeldRow {
+        HeldRow {
+            task,
+            line: self.line,
+            label: self.label,
+            tube: tube.to_string(),
+            priority,
+            since: now,
+            due,
+            let_go: None,
+            bounds: self.bounds,
+        }
+    }
 }
 
 /// What is in the way of the next of a line.
@@ -88,6 +112,16 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// How many more of a line are to have a job.
+    pub fn left(&self, line: &Line, bounds: Bounds) -> Result<u32, Failed> {
+        let (since, until) = (
+            self.now.saturating_sub(KEPT),
+            self.now.saturating_add(AHEAD),
+        );
+        let expected = count(self.rows.let_go(line, since, until)?.len());
+        Ok(bounds.left(self.living(line, bounds, expected)?, expected))
+    }
+
     /// The attempts of a line that live. Their locks are looked at only where it matters: where, with so many others,
     /// there would be no room.
     fn living(&self, line: &Line, bounds: Bounds, others: u32) -> Result<u32, Failed> {
@@ -392,7 +426,8 @@ fn is_held_by(rows: &dyn Reads, held: &HeldRow, commands: &Commands) -> Result<b
     let Ok(plan) = commands.plan(task.uuid, &task.tube, &task.content) else {
         return Ok(false);
     };
-    let stands = stands(rows, commands, &task, &plan)?;
+    let of = (task.id, &task.tube, &task.content);
+    let stands = stands(rows, commands, of, &plan)?;
     Ok(stands.iter().any(|stand| stand.line == held.line))
 }
 

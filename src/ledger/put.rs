@@ -1,10 +1,13 @@
 //! New tasks, and failed or cancelled ones that are to run again.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::announce::{Again, Announced, Jobs, LATER, PUT_TIME, next_put};
 use super::bulk::{Change, On};
 use super::error::{Error, Failed};
+use super::in_line::{Lines, Newcomer};
 use super::rows::{NewRow, Origin, Rows, TaskRow};
 use super::unique::{self, Given, Holder, NotReplaced};
 use super::{Ledger, Millis, after, transition};
@@ -62,7 +65,7 @@ pub enum Added {
         /// Its row.
         id: TaskId,
     },
-    /// The task is recorded, and has no job before it is near: whoever reconciles puts it.
+    /// The task is recorded, and has no job yet: it is due much later, waits for others, or is held by a limit.
     Later {
         /// Its row.
         id: TaskId,
@@ -168,7 +171,9 @@ impl Ledger {
     /// keeps the jobs, these are put afterwards, and [`Ledger::note_puts`] told.
     pub fn add(&mut self, tasks: &[NewTask], now: Millis) -> Result<Vec<Added>, Error> {
         let jobs = self.jobs();
+        let (lives, holding) = (Arc::clone(&self.lives), self.holding.clone());
         let added: Vec<Added> = self.change(|rows| {
+            let lines = Lines::of(rows, &*lives, holding.as_ref(), now)?;
             let add = |task: &NewTask, after: Option<&After>| {
                 let mut added = add(rows, task, now, jobs)?;
                 if let (Added::New { id }, Some(after)) = (&added, after)
@@ -181,6 +186,11 @@ impl Ledger {
                     && rows.set_later(id)?
                 {
                     added = Added::Later { id };
+                }
+                if let (Added::New { id }, Some(lines)) = (&added, &lines)
+                    && lines.take_in(&newcomer(*id, task))?
+                {
+                    added = Added::Later { id: *id };
                 }
                 if let (Added::New { id }, Some(jobs)) = (&added, jobs) {
                     jobs.put(rows, &first_put(*id, task, now))?;
@@ -306,6 +316,18 @@ fn parents(after: &WaitsFor, added: &[Option<Added>]) -> Option<After> {
         parents,
         terms: after.terms,
     })
+}
+
+fn newcomer(id: TaskId, task: &NewTask) -> Newcomer<'_> {
+    Newcomer {
+        id,
+        uuid: task.uuid,
+        tube: &task.tube,
+        content: &task.content,
+        own: task.own.as_deref(),
+        priority: task.priority,
+        due: task.due,
+    }
 }
 
 /// A task's first put is its put number 1.

@@ -179,15 +179,19 @@ impl Service for Reconciling {
                 }
             }
             tokio::select! {
-                () = pause(store.as_ref(), &tubes) => {}
+                () = pause(store.as_ref(), &tubes, &commands) => {}
                 () = wake.notified() => {}
             }
         }
     }
 }
 
-/// Between two passes: shorter while something of the tubes is held.
-async fn pause(store: Option<&Store>, tubes: &[TubeName]) {
+/// Between two passes: shorter while something of the tubes is held, if this configuration has limits. What is held by
+/// others the pass before has let go.
+async fn pause(store: Option<&Store>, tubes: &[TubeName], commands: &Commands) {
+    if commands.limits().is_empty() {
+        return sleep(EVERY).await;
+    }
     let begun = Instant::now();
     while begun.elapsed() < EVERY {
         sleep(EVERY_WHILE_HELD.min(EVERY.saturating_sub(begun.elapsed()))).await;
@@ -246,5 +250,62 @@ pub fn tell(tube: &TubeName, done: Summary) {
             put,
         } = done;
         tracing::info!(%tube, put, lost, failed, stuck, "reconciled a tube");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ledger::batch_journal;
+    use crate::ledger::memory;
+    use crate::ledger::put::NewTask;
+    use crate::lives;
+    use crate::task::command::{Command, Content};
+    use crate::task::limit::{Bounds, By, Limit};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_no_limit_looks_for_nothing_that_is_held_between_two_passes() {
+        let tube: TubeName = "t".parse().unwrap();
+        let mut commands = Commands::default();
+        commands.add("cat", Command::new(vec!["cat".into()]));
+        assert!(commands.take_raw(tube.clone(), "cat"));
+        commands.add_limit(Limit {
+            name: "one".into(),
+            bounds: Bounds {
+                concurrency: Some(1),
+                rate: None,
+            },
+            by: By::Limit,
+            commands: Vec::new(),
+            tubes: BTreeSet::from([tube.clone()]),
+        });
+        let limited = Arc::new(commands);
+        let lives = Arc::new(lives::memory::Memory::new());
+        let journals = Arc::new(batch_journal::memory::Memory::new());
+        let mut ledger = memory::Memory::new(Uuid::nil()).open(lives, journals);
+        ledger.hold_by(&limited);
+        let task = |number| NewTask {
+            unique: None,
+            own: None,
+            after: None,
+            tags: Vec::new(),
+            uuid: Uuid::from_u128(number),
+            tube: tube.clone(),
+            content: Content::Raw("raw".into()),
+            priority: 1024,
+            ttr: 60,
+            due: 0,
+        };
+        ledger.add(&[task(1), task(2)], 0).unwrap();
+        let store = Store::over(ledger);
+        for (commands, takes) in [(limited, EVERY_WHILE_HELD), (Arc::default(), EVERY)] {
+            let begun = Instant::now();
+            pause(Some(&store), std::slice::from_ref(&tube), &commands).await;
+            assert_eq!(begun.elapsed().as_secs(), takes.as_secs());
+        }
     }
 }

@@ -143,6 +143,14 @@ impl Bounds {
         start > now.saturating_sub(per) && start <= now.saturating_add(AHEAD)
     }
 
+    /// How many more of a line are to have a job before one of it ends or begins, where so many run and so many others
+    /// have a job and are expected to begin.
+    pub fn left(&self, running: u32, expected: u32) -> u32 {
+        let taken = running.saturating_add(expected);
+        let places = self.concurrency.unwrap_or(u32::MAX).saturating_sub(taken);
+        places.min(self.most_let_go().saturating_sub(expected))
+    }
+
     /// At most so many of a line need be let go at a time, whose turns are still to come.
     pub fn most_let_go(&self) -> u32 {
         let rate = self.rate.map_or(MOST, |rate| rate.allowed);

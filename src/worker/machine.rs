@@ -19,9 +19,11 @@
 //!  └──────────── settled ──────────────┴────────────── Recording ◀──────┘
 //! ```
 //!
-//! `Held`, between `Running` and `Leftovers`, is left out of the drawing: a command that ended as one does that is told
-//! to go is held back for a moment, in which the worker may be told too (`heard.rs`). Only what has left something here
-//! goes by `Leftovers`, and only what was cut short, by a command with a `cleanup`, by `CleaningUp`.
+//! Left out of the drawing are two phases. `Sifting`: where a claim says that a limit holds the task, the jobs behind
+//! are reserved and looked at together (`sift.rs`). `Held`, between `Running` and `Leftovers`: a command that ended as
+//! one does that is told to go is held back for a moment, in which the worker may be told too (`heard.rs`). Only what
+//! has left something here goes by `Leftovers`, and only what was cut short, by a command with a `cleanup`, by
+//! `CleaningUp`.
 //!
 //! A word is answered by whoever carries it out, once, by the ticket that came with it: what is only performed (a ping,
 //! reading the configuration) by the loop, and what is decided by the machine, with a report. A word to the worker
@@ -89,6 +91,7 @@ mod mode;
 mod outage;
 mod pace;
 mod phase;
+mod sift;
 mod state;
 mod stuck;
 mod suspended;
@@ -319,6 +322,7 @@ impl Machine {
             Phase::Running(_) => self.leave_running(now, out),
             Phase::Leftovers { .. } => self.look_for_strangers(now, out),
             Phase::Identifying { .. }
+            | Phase::Sifting(_)
             | Phase::Claiming { .. }
             | Phase::Counting(_)
             | Phase::TakingOver { .. }
@@ -350,6 +354,10 @@ impl Machine {
                 Some(turn) => self.begin(turn.reservation, turn.attempt, turn.kicks, now, out),
                 None => self.record(Last::Nothing, now),
             }
+            return true;
+        }
+        if self.sifts() && self.takes_jobs(now) {
+            self.begin_to_sift(now, out);
             return true;
         }
         if self.takes_jobs(now)

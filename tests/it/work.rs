@@ -19,6 +19,7 @@ mod described;
 mod ends;
 mod everything;
 mod faults;
+mod flood;
 mod hand;
 mod hooks;
 mod hostile;

@@ -105,7 +105,9 @@ impl LimitReads for Transaction<'_> {
         let tables = self.0.borrow();
         let waits = |row: &&HeldRow| {
             let task = tables.task(row.task);
-            task.is_some_and(|task| task.status == Status::Waiting)
+            task.is_some_and(|task| {
+                task.status == Status::Waiting && (row.let_go.is_none() || task.due > Some(row.due))
+            })
         };
         let mut lines: BTreeMap<&Line, HeldLine> = BTreeMap::new();
         for row in tables.held().values().filter(waits) {
@@ -120,6 +122,15 @@ impl LimitReads for Transaction<'_> {
             line.since = line.since.min(row.since);
         }
         Ok(lines.into_values().take(limited(most)).collect())
+    }
+
+    fn keeps_limits(&self) -> Result<bool, Failed> {
+        Ok(true)
+    }
+
+    fn holds_any(&self, tube: &TubeName, line: &Line) -> Result<bool, Failed> {
+        let held = self.0.borrow().held_in(line);
+        Ok(held.iter().any(|row| row.tube == tube.as_str()))
     }
 
     fn held_of(&self, tube: &TubeName, line: &Line, most: u32) -> Result<Vec<HeldRow>, Failed> {
@@ -158,6 +169,11 @@ impl LimitRows for Transaction<'_> {
         };
         tables.write_held(row.task, Some(row));
         Ok(true)
+    }
+
+    fn expect(&self, row: &HeldRow) -> Result<(), Failed> {
+        self.0.borrow_mut().write_held(row.task, Some(row.clone()));
+        Ok(())
     }
 
     fn release(&self, task: TaskId, at: Millis, due: Millis) -> Result<(), Failed> {

@@ -79,8 +79,15 @@ pub trait LimitReads {
     /// Lines that hold tasks of a tube, behind one of them.
     fn lines(&self, tube: &TubeName, after: Option<&Line>, most: u32) -> Result<Vec<Line>, Failed>;
 
-    /// The first lines in which tasks wait, held or let go; of each, so many are counted at most.
+    /// The first lines in which tasks wait for a place, or were let go for a time that is still to come; of each, so
+    /// many are counted at most.
     fn lines_in_use(&self, most: u32, counted: u32) -> Result<Vec<HeldLine>, Failed>;
+
+    /// Whether limits are kept here: not in a file of an earlier version, which is only put into.
+    fn keeps_limits(&self) -> Result<bool, Failed>;
+
+    /// Whether a line holds any of a tube.
+    fn holds_any(&self, tube: &TubeName, line: &Line) -> Result<bool, Failed>;
 
     /// Those that a line holds, of a tube, the first ones first.
     fn held_of(&self, tube: &TubeName, line: &Line, most: u32) -> Result<Vec<HeldRow>, Failed>;
@@ -91,6 +98,9 @@ pub trait LimitRows: LimitReads {
     /// Has a task that waits be held: it has no job, and is due at no time that anybody lives to see. A task that was
     /// held before waits since then. True if it waits.
     fn set_held(&self, row: &HeldRow) -> Result<bool, Failed>;
+
+    /// Notes that a task that waits with a job of its own is expected to begin, as if it had been held and let go.
+    fn expect(&self, row: &HeldRow) -> Result<(), Failed>;
 
     /// Has a held task wait as another does, due then. What it was held by is remembered until it begins.
     fn release(&self, task: TaskId, at: Millis, due: Millis) -> Result<(), Failed>;

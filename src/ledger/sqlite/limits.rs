@@ -63,7 +63,17 @@ const NEXT_LINE_OF: &str = "SELECT limit_name, limit_key FROM held
 
 const IN_USE: &str = "SELECT count(*), min(since), max(label), max(concurrency), max(allowed), max(per) FROM (
     SELECT since, label, concurrency, allowed, per FROM held CROSS JOIN tasks ON tasks.id = held.task
-    WHERE limit_name = ?1 AND limit_key = ?2 AND status = 'waiting' LIMIT ?3)";
+    WHERE limit_name = ?1 AND limit_key = ?2 AND status = 'waiting' AND (let_go IS NULL OR tasks.due > held.due)
+    LIMIT ?3)";
+
+/// Without the hint it may go through all that the line holds of other tubes.
+pub(super) fn holds_any_sql() -> String {
+    format!(
+        "SELECT 1 FROM held INDEXED BY held_tube CROSS JOIN tasks ON tasks.id = held.task
+         WHERE held.tube = ?1 AND limit_name = ?2 AND limit_key = ?3 AND {} LIMIT 1",
+        is_held()
+    )
+}
 
 fn held_of_sql() -> String {
     format!(
@@ -223,6 +233,21 @@ impl LimitReads for Connected<'_> {
         Ok(lines)
     }
 
+    fn keeps_limits(&self) -> Result<bool, Failed> {
+        Ok(self
+            .0
+            .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'held'")?
+            .exists([])?)
+    }
+
+    fn holds_any(&self, tube: &TubeName, line: &Line) -> Result<bool, Failed> {
+        Ok(self.0.prepare_cached(&holds_any_sql())?.exists([
+            tube.as_str(),
+            &line.limit,
+            line.key.as_str(),
+        ])?)
+    }
+
     fn held_of(&self, tube: &TubeName, line: &Line, most: u32) -> Result<Vec<HeldRow>, Failed> {
         Ok(self
             .0
@@ -240,31 +265,12 @@ impl LimitRows for Connected<'_> {
         if !puts::set_jobless(self.0, row.task, NEVER)? {
             return Ok(false);
         }
-        let (rate, concurrency) = (row.bounds.rate, row.bounds.concurrency);
-        self.0
-            .prepare_cached(
-                "INSERT INTO held (task, limit_name, limit_key, label, tube, priority, since, due, concurrency,
-                    allowed, per)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT (task) DO UPDATE SET limit_name = excluded.limit_name, limit_key = excluded.limit_key,
-                    label = excluded.label, tube = excluded.tube, priority = excluded.priority,
-                    due = min(due, excluded.due), let_go = NULL, concurrency = excluded.concurrency,
-                    allowed = excluded.allowed, per = excluded.per",
-            )?
-            .execute(params![
-                row.task,
-                row.line.limit,
-                row.line.key.as_str(),
-                row.label,
-                row.tube,
-                row.priority,
-                row.since,
-                row.due,
-                concurrency,
-                rate.map(|rate| rate.allowed),
-                rate.map(|rate| rate.per),
-            ])?;
+        write(self.0, row)?;
         Ok(true)
+    }
+
+    fn expect(&self, row: &HeldRow) -> Result<(), Failed> {
+        write(self.0, row)
     }
 
     fn release(&self, task: TaskId, at: Millis, due: Millis) -> Result<(), Failed> {
@@ -342,6 +348,36 @@ impl LimitRows for Connected<'_> {
         }
         Ok(freed.into_iter().map(|(line, _)| line).collect())
     }
+}
+
+/// Whoever was held before waits since then.
+fn write(change: &Connection, row: &HeldRow) -> Result<(), Failed> {
+    let (rate, concurrency) = (row.bounds.rate, row.bounds.concurrency);
+    change
+        .prepare_cached(
+            "INSERT INTO held (task, limit_name, limit_key, label, tube, priority, since, due, let_go, concurrency,
+                allowed, per)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (task) DO UPDATE SET limit_name = excluded.limit_name, limit_key = excluded.limit_key,
+                label = excluded.label, tube = excluded.tube, priority = excluded.priority,
+                due = min(due, excluded.due), let_go = excluded.let_go, concurrency = excluded.concurrency,
+                allowed = excluded.allowed, per = excluded.per",
+        )?
+        .execute(params![
+            row.task,
+            row.line.limit,
+            row.line.key.as_str(),
+            row.label,
+            row.tube,
+            row.priority,
+            row.since,
+            row.due,
+            row.let_go,
+            concurrency,
+            rate.map(|rate| rate.allowed),
+            rate.map(|rate| rate.per),
+        ])?;
+    Ok(())
 }
 
 fn forget(change: &Connection, task: TaskId) -> Result<Option<Line>, Failed> {

@@ -97,6 +97,10 @@ fn queries_go_by_their_indices() {
             limits::let_go_sql(),
             "held USING INDEX held_line (limit_name=? AND limit_key=? AND let_go>?",
         ),
+        (
+            limits::holds_any_sql(),
+            "held USING INDEX held_tube (tube=? AND limit_name=? AND limit_key=?)",
+        ),
         (recover::NEAR.into(), "INDEX tasks_later (tube=? AND due"),
         (
             kin::PARENTS.into(),

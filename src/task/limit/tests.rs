@@ -175,3 +175,30 @@ fn bounds_read_well() {
         assert_eq!(bounds.to_string(), expected);
     }
 }
+
+#[test]
+fn as_many_are_to_have_a_job_as_could_be_let_go() {
+    let two = bounds(Some(2), None);
+    let rate = bounds(None, Some((3, 100)));
+    let both = bounds(Some(5), Some((3, 100)));
+    for (bounds, running, expected, left) in [
+        (two, 0, 0, 2),
+        (two, 1, 0, 1),
+        (two, 0, 1, 1),
+        (two, 1, 1, 0),
+        (two, 2, 0, 0),
+        (two, 7, 7, 0),
+        // What has begun frees no place of a rate, but whoever is next is let go for its time.
+        (rate, 100, 0, 3),
+        (rate, 100, 2, 1),
+        (rate, 0, 3, 0),
+        (both, 0, 0, 3),
+        (both, 3, 0, 2),
+        (both, 3, 1, 1),
+        (both, 5, 0, 0),
+        (both, 0, 3, 0),
+    ] {
+        let found = bounds.left(running, expected);
+        assert_eq!(found, left, "{bounds:?}, {running}, {expected}");
+    }
+}

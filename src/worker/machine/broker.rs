@@ -42,6 +42,7 @@ impl Machine {
             }
             Phase::Disposing { .. } => self.ask_to_dispose(),
             Phase::Looking(_) => self.ask_while_looking(now),
+            Phase::Sifting(sifting) => sifting.to_ask(),
             Phase::Claiming { .. }
             | Phase::TakingOver { .. }
             | Phase::Clearing { .. }
@@ -65,7 +66,8 @@ impl Machine {
             return Some(first);
         }
         if !self.to_delete.is_empty() {
-            return Some(self.exchange(0));
+            let others = self.may_sift(now);
+            return Some(self.exchange(others));
         }
         // A reserve would keep the broker from being told of another put.
         if !self.notes.again.is_empty() || self.ledger.as_ref().is_some_and(Entering::leads_to_puts)
@@ -301,7 +303,7 @@ impl Machine {
     ) {
         match reserved {
             Ok(reserved) => {
-                if asked > 0 {
+                if asked > 0 && self.sift.most() == 0 {
                     self.prefetch = self.prefetch.after(asked, reserved.len());
                 }
                 self.next.extend(reserved);

@@ -47,6 +47,7 @@ impl Machine {
             | Phase::Journaling(_)
             | Phase::Looking(_)
             | Phase::Recording(_)
+            | Phase::Sifting(_)
             | Phase::Disposing { .. }
             | Phase::Gone => None,
         };

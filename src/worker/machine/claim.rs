@@ -7,7 +7,7 @@ use super::command::Stage;
 use super::event::{Effect, Known, Now, Said};
 use super::identify::{Foreign, Identified, Read, identify, read, wanting};
 use super::mode::Mode;
-use super::pace::SHORT;
+use super::pace::{SHORT, Sift};
 use super::phase::{Claimant, Disposition, Facts, Last, Phase, Running};
 use super::state::{AGAIN, Effects, KeepAlive, LEAVE_ALONE, Machine, gap};
 use super::suspension::{LOOK_EVERY, Suspension};
@@ -101,6 +101,9 @@ impl Machine {
         if std::mem::take(&mut self.rest.claims_fail) {
             out.push(Effect::Say(Said::LedgerBack));
         }
+        if !matches!(claim, Claim::Held { .. }) {
+            self.sift = Sift::default();
+        }
         match claim {
             Claim::Begun(attempt) => {
                 let kicks = claimant.job.kicks;
@@ -126,6 +129,11 @@ impl Machine {
             } => {
                 let waiting = Some(Jobless::Put(put));
                 self.release(claimant.reservation, waiting, Some(priority), delay);
+            }
+            Claim::Held { task } => {
+                self.sift = self.sift.more();
+                let task = (!claimant.job.is_pointer()).then_some(task);
+                self.delete(claimant.reservation, task, now);
             }
             Claim::DeleteJob { task } => {
                 let task = task.filter(|_| !claimant.job.is_pointer());

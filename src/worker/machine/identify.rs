@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::event::{Known, Now};
-use crate::broker::{JobStats, Reservation};
+use crate::broker::{JobId, JobStats, Reservation};
 use crate::ledger::Millis;
 use crate::ledger::{ForeignJob, JobRef, TaskRef};
 use crate::task::command::{Commands, Content};
@@ -193,6 +193,51 @@ pub fn identify(
             None => TaskRef::Nameless(job),
         },
     }))
+}
+
+/// The foreign ones of some jobs, in order.
+pub fn foreign_jobs(jobs: &[(Reservation, Read)]) -> impl Iterator<Item = JobId> {
+    let foreign = jobs.iter().filter(|(_, read)| match read {
+        Read::Foreign(_) => true,
+        Read::Ours(_) => false,
+    });
+    foreign.map(|(reservation, _)| reservation.id)
+}
+
+/// Says which tasks some jobs are, by what the broker knows of the foreign ones, in order. From the first one on that
+/// is not to be claimed, or about which nothing could be learnt, jobs are to be looked at when their turns come.
+pub fn tell_apart(
+    jobs: Vec<(Reservation, Read)>,
+    known: Vec<Option<Known>>,
+    tube: &TubeName,
+    commands: &Commands,
+    now: Now,
+) -> (Vec<(Reservation, JobRef)>, Vec<Reservation>) {
+    let (mut found, mut later) = (Vec::new(), Vec::new());
+    let mut known = known.into_iter();
+    for (reservation, read) in jobs {
+        let job = match read {
+            _ if !later.is_empty() => None,
+            Read::Ours(job) => Some(job),
+            Read::Foreign(foreign) => {
+                let known = known.next().flatten();
+                // Whether others watch the tube is asked when its turn comes.
+                let is_wanted = wanting(&reservation, &foreign, tube, commands).is_none();
+                let identified = known
+                    .filter(|_| is_wanted)
+                    .map(|known| identify(&reservation, foreign, tube, known, now));
+                match identified {
+                    Some(Identified::Here(job)) => Some(*job),
+                    Some(Identified::Elsewhere { .. }) | None => None,
+                }
+            }
+        };
+        match job {
+            Some(job) => found.push((reservation, job)),
+            None => later.push(reservation),
+        }
+    }
+    (found, later)
 }
 
 fn foreign_job(body: &Bytes, content: Content, known: Known, now: Millis) -> ForeignJob {

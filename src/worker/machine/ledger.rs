@@ -14,7 +14,7 @@ use crate::link::Report;
 const BATCH_AGAIN: Duration = Duration::from_millis(100);
 
 /// An entry, how it is remembered while it is under way, and how it is made.
-type Letter = (fn(Arc<Entry>) -> Entering, Entry, Haste);
+pub(super) type Letter = (fn(Arc<Entry>) -> Entering, Entry, Haste);
 
 impl Machine {
     /// Tells the ledger what there is to be told, if it is not being told anything.
@@ -39,6 +39,7 @@ impl Machine {
                 Some((Entering::Claim as fn(_) -> _, entry, Haste::Patient))
             }
             Phase::Looking(_) => self.together(),
+            Phase::Sifting(sifting) => sifting.entry(),
             Phase::Recording(_) => self.entry_of_outcomes(now),
             Phase::Running(_)
             | Phase::Held { .. }
@@ -219,6 +220,7 @@ impl Machine {
 
     fn claim_entered(&mut self, entered: Result<Entered, Unentered>, now: Now, out: &mut Effects) {
         let (claimant, dead) = match self.phase.take() {
+            Phase::Sifting(sifting) => return self.sifted(sifting, entered, now),
             Phase::Claiming { claimant, .. } => (claimant, None),
             Phase::TakingOver { claimant, dead } => (claimant, Some(dead)),
             other => {

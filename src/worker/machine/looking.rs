@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::batch::Journal;
 use super::event::{Effect, Known, Now};
-use super::identify::{Identified, Read, identify, read, wanting};
+use super::identify::{foreign_jobs, read, tell_apart};
 use super::mode::Mode;
 use super::phase::{Finished, Last, Look, Looking, Phase};
 use super::state::{Effects, Entering, Machine, gap};
@@ -53,7 +53,7 @@ impl Machine {
 
     /// How many jobs may be asked for before the one that has just ended is recorded: none where the tube is to be put
     /// right first.
-    fn may_ask_for(&self, now: Now) -> usize {
+    pub(super) fn may_ask_for(&self, now: Now) -> usize {
         match self.rest.reconcile_at {
             Some(at) if at <= now.at => 0,
             Some(_) | None => self.may_have(),
@@ -131,11 +131,19 @@ impl Machine {
         known: Option<Vec<Option<Known>>>,
         now: Now,
     ) {
-        if let Phase::Looking(looking) = &self.phase
-            && looking.stage == Look::Identify
-            && looking.foreign_jobs().eq(jobs.iter().copied())
-        {
-            self.examined(known, now);
+        match &self.phase {
+            Phase::Looking(looking)
+                if looking.stage == Look::Identify
+                    && looking.foreign_jobs().eq(jobs.iter().copied()) =>
+            {
+                self.examined(known, now);
+            }
+            Phase::Sifting(sifting)
+                if foreign_jobs(&sifting.candidates).eq(jobs.iter().copied()) =>
+            {
+                self.told_apart(known.unwrap_or_default(), now);
+            }
+            _ => {}
         }
     }
 
@@ -146,31 +154,10 @@ impl Machine {
             return;
         };
         looking.stage = Look::Enter;
-        let mut known = known.unwrap_or_default().into_iter();
-        let mut later = Vec::new();
-        for (reservation, read) in looking.candidates.drain(..) {
-            let job = match read {
-                _ if !later.is_empty() => None,
-                Read::Ours(job) => Some(job),
-                Read::Foreign(foreign) => {
-                    let known = known.next().flatten();
-                    // Whether others watch the tube is asked when its turn comes.
-                    let (tube, commands) = (&self.rules.tube, &self.commands);
-                    let is_wanted = wanting(&reservation, &foreign, tube, commands).is_none();
-                    let identified = known
-                        .filter(|_| is_wanted)
-                        .map(|known| identify(&reservation, foreign, &self.rules.tube, known, now));
-                    match identified {
-                        Some(Identified::Here(job)) => Some(*job),
-                        Some(Identified::Elsewhere { .. }) | None => None,
-                    }
-                }
-            };
-            match job {
-                Some(job) => looking.found.push((reservation, job)),
-                None => later.push(reservation),
-            }
-        }
+        let candidates = std::mem::take(&mut looking.candidates);
+        let known = known.unwrap_or_default();
+        let (found, later) = tell_apart(candidates, known, &self.rules.tube, &self.commands, now);
+        looking.found = found;
         self.have_again(later);
     }
 
@@ -204,10 +191,6 @@ impl Machine {
 impl Looking {
     /// The foreign jobs that are looked at, in order.
     pub fn foreign_jobs(&self) -> impl Iterator<Item = JobId> {
-        let foreign = self.candidates.iter().filter(|(_, read)| match read {
-            Read::Foreign(_) => true,
-            Read::Ours(_) => false,
-        });
-        foreign.map(|(reservation, _)| reservation.id)
+        foreign_jobs(&self.candidates)
     }
 }

@@ -69,6 +69,25 @@ impl PrefetchSize {
     }
 }
 
+/// The most jobs that are sifted together. Each takes the ledger some 100 us, and others wait meanwhile.
+const MOST_SIFTED: usize = 32;
+
+/// How many jobs to look at together behind one that a limit holds: the more were held, the more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sift(usize);
+
+impl Sift {
+    /// When all of the last ones were held.
+    pub fn more(self) -> Sift {
+        Sift(self.0.saturating_mul(2).clamp(2, MOST_SIFTED))
+    }
+
+    /// How many; 0: the last one was not held.
+    pub fn most(self) -> usize {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +112,16 @@ mod tests {
         ] {
             assert_eq!(size.where_each_takes(takes), asked);
             size = size.after(asked, came);
+        }
+    }
+
+    #[test]
+    fn the_more_are_held_the_more_are_looked_at_together() {
+        let mut sift = Sift::default();
+        assert_eq!(sift.most(), 0);
+        for most in [2, 4, 8, 16, 32, 32] {
+            sift = sift.more();
+            assert_eq!(sift.most(), most);
         }
     }
 

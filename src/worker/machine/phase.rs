@@ -100,6 +100,8 @@ pub enum Phase {
     Looking(Looking),
     /// The outcome is being recorded, or what there is of a batch.
     Recording(Recording),
+    /// A limit holds the task of the job before, and of the jobs behind that it is found out which are held too.
+    Sifting(Sifting),
     /// The job is being released or buried.
     Disposing {
         /// The job; `None` when the broker has been asked.
@@ -130,6 +132,7 @@ impl Phase {
             Phase::Journaling(_) => PhaseKind::Journaling,
             Phase::Looking(_) => PhaseKind::Looking,
             Phase::Recording(_) => PhaseKind::Recording,
+            Phase::Sifting(_) => PhaseKind::Sifting,
             Phase::Disposing { .. } => PhaseKind::Disposing,
             Phase::Gone => PhaseKind::Gone,
         }
@@ -299,6 +302,15 @@ pub struct Looking {
     pub found: Vec<(Reservation, JobRef)>,
     /// Jobs that are looked at, of some of which the broker is asked what it knows.
     pub candidates: Vec<(Reservation, Read)>,
+}
+
+/// Jobs that were reserved together, since the task of the one before them was held.
+#[derive(Debug)]
+pub struct Sifting {
+    /// Jobs that are looked at, of some of which the broker is asked what it knows.
+    pub candidates: Vec<(Reservation, Read)>,
+    /// Those of which the ledger is asked, and which tasks they speak of.
+    pub found: Vec<(Reservation, JobRef)>,
 }
 
 /// How far the look for the next jobs has come.

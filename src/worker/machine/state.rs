@@ -12,7 +12,7 @@ use super::heard::Heard;
 use super::lacks::Lacks;
 use super::mode::Mode;
 use super::outage::Outage;
-use super::pace::{Pace, PrefetchSize};
+use super::pace::{Pace, PrefetchSize, Sift};
 use super::phase::Phase;
 use super::vain::Vain;
 use crate::broker::{Held, JobId, Reservation};
@@ -97,6 +97,7 @@ pub struct Machine {
     pub configured_since: bool,
     pub pace: Pace,
     pub prefetch: PrefetchSize,
+    pub sift: Sift,
     pub rest: Rest,
     pub lacks: Lacks,
     pub stuck: StuckOnes,
@@ -228,6 +229,7 @@ impl Machine {
             configured_since: false,
             pace: Pace::default(),
             prefetch: PrefetchSize::default(),
+            sift: Sift::default(),
             rest,
             lacks: Lacks::default(),
             stuck: StuckOnes::default(),

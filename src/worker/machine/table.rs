@@ -96,6 +96,8 @@ pub enum PhaseKind {
     Looking,
     /// `Phase::Recording`.
     Recording,
+    /// `Phase::Sifting`.
+    Sifting,
     /// `Phase::Disposing`.
     Disposing,
     /// `Phase::Gone`.
@@ -157,6 +159,7 @@ fn of_its_own(phase: PhaseKind) -> &'static [EventKind] {
         | PhaseKind::Held
         | PhaseKind::Looking
         | PhaseKind::Recording
+        | PhaseKind::Sifting
         | PhaseKind::Disposing
         | PhaseKind::Gone => &[],
     }

@@ -18,6 +18,7 @@ mod lacking;
 mod model;
 mod reported;
 mod script;
+mod sifts;
 pub mod stage;
 mod stuck;
 mod suspended;

@@ -322,8 +322,8 @@ async fn what_a_program_puts_has_the_hooks_of_the_configuration_that_it_names() 
         };
         put(&queue, "ok").await;
         assert_eq!(made(&queue).await, [""; 0]);
-        let telling = taskqueue::config::telling(&taskqueue.path("taskqueue.toml")).unwrap();
-        let told = open(taskqueue, taskqueue.broker()).telling(&telling);
+        let commands = taskqueue::config::commands(&taskqueue.path("taskqueue.toml")).unwrap();
+        let told = open(taskqueue, taskqueue.broker()).configured(&commands);
         let id = put(&told, "ok").await;
         assert_eq!(made(&told).await, ["@on_put"]);
         told.cancel(id, &taskqueue::Cancel::default())
@@ -333,7 +333,7 @@ async fn what_a_program_puts_has_the_hooks_of_the_configuration_that_it_names() 
         // Their jobs are put, and run.
         taskqueue.work("hooks", 2);
         assert_eq!(told.counts().await.unwrap().get("hooks"), None);
-        let none = taskqueue::config::telling(&taskqueue.path("none.toml"));
+        let none = taskqueue::config::commands(&taskqueue.path("none.toml"));
         assert!(none.is_err());
     })
     .await;

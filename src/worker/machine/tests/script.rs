@@ -442,6 +442,11 @@ pub fn machine_in(phase: PhaseKind) -> Machine {
             script = Script::running();
             script.ends(0, at(1_000));
         }
+        PhaseKind::Sifting => {
+            script.reserves_pointer();
+            script.claim_says(Claim::Held { task: TaskId(1) });
+            script.answer_exchange(2);
+        }
         PhaseKind::Recording => {
             script = Script::running();
             script.step(told(Mode::Draining { until: None }));

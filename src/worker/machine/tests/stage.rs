@@ -26,7 +26,7 @@ use crate::worker::machine::state::Rules;
 use crate::worker::machine::table::{EventKind, PhaseKind};
 
 /// Every phase.
-pub const PHASES: [PhaseKind; 17] = [
+pub const PHASES: [PhaseKind; 18] = [
     PhaseKind::Idle,
     PhaseKind::Identifying,
     PhaseKind::Claiming,
@@ -41,6 +41,7 @@ pub const PHASES: [PhaseKind; 17] = [
     PhaseKind::CleaningUp,
     PhaseKind::Journaling,
     PhaseKind::Looking,
+    PhaseKind::Sifting,
     PhaseKind::Recording,
     PhaseKind::Disposing,
     PhaseKind::Gone,
@@ -318,6 +319,7 @@ pub fn is_answer_awaited(event: EventKind, phase: PhaseKind) -> bool {
             PhaseKind::Claiming,
             PhaseKind::TakingOver,
             PhaseKind::Recording,
+            PhaseKind::Sifting,
         ]
         .contains(&phase),
         EventKind::Told

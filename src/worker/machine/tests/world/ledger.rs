@@ -190,6 +190,18 @@ impl World {
                 entered.prefetch.push(attempt);
             }
         }
+        for job in &entry.sift {
+            let task = World::task_of(job);
+            let row = self
+                .rows
+                .entry(task)
+                .or_insert(Row::Waiting { attempts: 0 });
+            if !matches!(row, Row::Waiting { attempts: 0 }) || self.tape.one_in(4) {
+                break;
+            }
+            self.is_over.insert(job.id);
+            entered.sifted.push(TaskId(task));
+        }
         Event::Entered(Ok(Box::new(entered)))
     }
 
@@ -270,6 +282,11 @@ impl World {
         let (id, priority) = (TaskId(task), 1024);
         match row {
             Row::Waiting { attempts } if ahead && attempts > 0 => Claim::DeleteJob { task: None },
+            // Somebody else may be let go before this one comes again.
+            Row::Waiting { attempts: 0 } if self.tape.one_in(if ahead { 1_000 } else { 8 }) => {
+                self.is_over.insert(job.id);
+                Claim::Held { task: id }
+            }
             Row::Waiting { attempts } => {
                 let number = attempts + 1;
                 if attempts > 0 && job.cleared != Some(attempts) && self.tape.one_in(2) {

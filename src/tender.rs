@@ -286,12 +286,13 @@ pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Re
     if let Some(say) = settings.began.take() {
         say();
     }
-    // Before any worker reserves.
-    reconcile::sweep(Arc::clone(&settings.existing)).await;
     let (events, mut queue) = mpsc::channel(QUEUE);
     let (mut socket, mut calls) =
         control::ControlSocket::new(&settings, tubes.first(), events.clone());
+    // Whoever asks from now on is answered once the tender is there.
     socket.open(&mut ownership);
+    // Before any worker reserves.
+    reconcile::sweep(Arc::clone(&settings.existing)).await;
     let mut reaper = Reaper::new().map_err(Error::Reaper)?;
     let mut tender = Tender::new(settings, ownership, guard, socket, events);
     tender.count_all();

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::address::StoreUrl;
@@ -11,6 +12,12 @@ use crate::control::{self, Answer, Client, Refusal, Request};
 use crate::harmless::{lines, one_line};
 use crate::ownership;
 use crate::tube::TubeName;
+
+/// A tender that begins has its tubes a moment before it listens. One that does not so long after, never does.
+const BEGINS: Duration = Duration::from_secs(1);
+
+/// Between two looks whether it listens.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A tender that lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +65,13 @@ pub fn tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Fai
 /// # Errors
 /// When there is none, too: then with what to do.
 pub fn some_tenders(store: &StoreUrl, tubes: &[TubeName]) -> Result<Vec<Reached>, Failure> {
-    let found = tenders(store, tubes)?;
+    let mut found = tenders(store, tubes)?;
+    let until = Instant::now() + BEGINS;
+    let begins = |one: &Reached| one.socket.is_none() && !one.leaving;
+    while found.iter().any(begins) && Instant::now() < until {
+        sleep(PAUSE);
+        found = tenders(store, tubes)?;
+    }
     if found.is_empty() {
         return Err(nobody(store, tubes));
     }

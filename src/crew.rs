@@ -149,6 +149,11 @@ impl Crew {
         self.decide_at = Some(now);
     }
 
+    /// Decides anew, for something else than what it sees has changed.
+    pub fn look_again(&mut self, now: Duration) {
+        self.decide_at = Some(now);
+    }
+
     /// Has every worker replaced, one after the other, when it is idle: what is started is another program now.
     pub fn outdate(&mut self, now: Duration) {
         self.workers.values_mut().for_each(Worker::outdate);

@@ -47,6 +47,11 @@ impl Crew {
         has_changed
     }
 
+    /// What it may have of the pool that it shares.
+    pub fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
+    }
+
     /// How many should be able to take a job, as far as the pool that it shares lets it have them.
     pub(super) fn allowed(&self, census: &Census, demand: Demand) -> u32 {
         let target = self.limits.target(census, demand);

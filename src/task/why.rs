@@ -150,6 +150,25 @@ pub struct Pool {
     pub withheld: Option<String>,
     /// It is on its way out.
     pub is_leaving: bool,
+    /// What the tube shares with others, if it does.
+    pub shared: Option<SharedPool>,
+}
+
+/// A pool of several tubes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SharedPool {
+    /// What people call it.
+    pub name: String,
+    /// Those of its workers that count, of all its tubes.
+    pub workers: u32,
+    /// The most that there may be.
+    pub max: u32,
+}
+
+impl SharedPool {
+    fn is_full(&self) -> bool {
+        self.workers >= self.max
+    }
 }
 
 /// Why a task does not run, or no more.
@@ -523,6 +542,7 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         troubled,
         withheld,
         is_leaving,
+        shared,
     } = pool;
     let is_full = idle + starting == 0;
     match withheld {
@@ -547,6 +567,9 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         .next(format!(
             "for more: taskqueue scale --use-tube {tube} --max-workers N"
         )),
+        _ if is_full && shared.as_ref().is_some_and(SharedPool::is_full) => shared
+            .as_ref()
+            .map_or_else(soon, |shared| its_turn(tube, *busy, shared, known.ready)),
         _ if *troubled > 0 && *troubled >= idle + busy => say(
             Why::Troubled,
             format!("the workers of the tube {tube} lack what their work takes, and try again"),
@@ -563,6 +586,15 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         .next(format!("see why: taskqueue explain {tube}")),
         _ => soon(),
     }
+}
+
+fn its_turn(tube: &str, busy: u32, shared: &SharedPool, ready: u64) -> Answer {
+    let SharedPool { name, max, .. } = shared;
+    let next = queued(ready);
+    let said = format!(
+        "the pool {name} has all its {max} workers, {busy} of them for the tube {tube}, which waits for its turn; {next}"
+    );
+    say(Why::AllBusy, said).next(format!("see more: taskqueue explain {tube}"))
 }
 
 fn unannounced() -> Answer {

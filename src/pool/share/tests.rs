@@ -296,7 +296,7 @@ fn a_busy_worker_goes_once_another_tube_has_fallen_behind() {
                 claim(3, ANY, (0, 2, 0), FLOOD),
                 claim(2, ANY, (0, 2, 0), FLOOD),
             ],
-            Some((1050, vec![0, 1])),
+            Some((1000, vec![0, 1])),
         ),
         // The least of a tube is its own for ever, and so is what is outside.
         (
@@ -310,7 +310,7 @@ fn a_busy_worker_goes_once_another_tube_has_fallen_behind() {
         (
             2,
             vec![
-                outside(2, claim(1, ANY, (0, 2, 0), FLOOD)),
+                outside(2, claim(1, (0, 0, 2), (0, 2, 0), FLOOD)),
                 claim(1, ANY, (0, 2, 0), FLOOD),
             ],
             None,

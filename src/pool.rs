@@ -15,7 +15,7 @@
 //!   beyond: more workers would be in the same trouble.
 //! - A pool that may start no more workers, ever ([`Memory::allowance`]), keeps those that it has.
 //! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.
-//! - A tube that shares places with others ([`share`]) has at most what its [`Share`] says, and gives up what that says.
+//! - A tube that shares places with others ([`share`]) has at most what its [`Share`] says, and yields what that says.
 
 use std::time::Duration;
 

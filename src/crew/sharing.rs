@@ -15,7 +15,8 @@ impl Crew {
         let (limits, demand) = (&self.limits, self.demand);
         let closes = self.closing.is_some();
         let unless_closing = |n: u32| if closes { 0 } else { n };
-        let is_resting = |state: &State| matches!(state, State::Idle { since } if now.saturating_sub(*since) >= RESTING);
+        let rested = |since: Duration| now.saturating_sub(since) >= RESTING;
+        let is_resting = |state: &State| matches!(state, State::Idle { since } if rested(*since));
         let resting = self
             .workers
             .values()

@@ -17,69 +17,27 @@
 
 use std::time::Duration;
 
-use super::{Census, Reason, TICK, UNCOUNTED};
+use super::decision::Reason;
+use super::seen::UNCOUNTED;
 use table::Table;
 
 mod account;
+mod claim;
 mod fit;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use account::Account;
+pub use claim::{Claim, Part, QUANTUM, RESTING};
 pub use fit::{MOST_PLACES, MOST_WEIGHT, Member, Misfit, fits};
-
-/// A busy worker goes for a tube that has fallen behind by more worker time than this. A worker that starts costs
-/// little beside that.
-pub const QUANTUM: Duration = Duration::from_secs(1);
-
-/// A worker that waits for a job so long is not just between two jobs.
-pub const RESTING: Duration = Duration::from_millis(100);
 
 /// So long, workers that were told to go after their jobs are expected to do that, and no others are told in their
 /// place.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A tube's part in a shared pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// How much of the pool's time is its own where more is needed than there is; at least 1.
-    pub weight: u32,
-    /// So many of its workers count for nothing in the pool.
-    pub outside: u32,
-}
-
-impl Part {
-    /// Those of so many workers that count.
-    fn counted(self, workers: u32) -> u32 {
-        workers.saturating_sub(self.outside)
-    }
-}
-
-/// What one tube has and wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// Its part in the pool.
-    pub part: Part,
-    /// The workers that are its own whatever the others want.
-    pub min: u32,
-    /// The most that it may have by itself.
-    pub max: u32,
-    /// Its processes.
-    pub census: Census,
-    /// Of the idle: those that have waited for [`RESTING`]; none while nobody knows how many jobs wait.
-    pub resting: u32,
-    /// Of the stopping: those that run nothing, and are about to be gone.
-    pub going: u32,
-    /// Its busy workers and its ready jobs, within its own limits.
-    pub needs: u32,
-    /// The same with what is to be spare.
-    pub wants: u32,
-    /// How many could be started now: none by a tube that backs off.
-    pub able: u32,
-    /// Jobs wait beyond those that its workers will take, whatever its own `max`.
-    pub has_backlog: bool,
-}
+/// Between two looks while a tube lacks a place that is its by right.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What one tube may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +113,7 @@ pub fn share(places: u32, claims: &[Claim], account: &Account, now: Duration) ->
         }
     }
     let again = match (turn, waits) {
-        (Some(_), _) => Some(TICK),
+        (Some(_), _) => Some(SOON),
         (None, true) => Some(QUANTUM / 2),
         (None, false) => None,
     };
@@ -175,17 +133,4 @@ pub fn share(places: u32, claims: &[Claim], account: &Account, now: Duration) ->
     };
     account.note(claims, waits);
     (shares, account)
-}
-
-impl Claim {
-    /// As many as it could have soon.
-    fn within_reach(&self) -> u32 {
-        self.census.live().saturating_add(self.able)
-    }
-
-    /// How many of those that live would free a place beyond so many, and beyond what is its own.
-    fn beyond(&self, right: u32) -> u32 {
-        let own = right.max(self.min).max(self.part.outside);
-        self.census.live().saturating_sub(own)
-    }
 }

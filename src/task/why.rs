@@ -592,7 +592,7 @@ fn its_turn(tube: &str, busy: u32, shared: &SharedPool, ready: u64) -> Answer {
     let SharedPool { name, max, .. } = shared;
     let next = queued(ready);
     let said = format!(
-        "the pool {name} has all its {max} workers, {busy} of them for the tube {tube}, which waits for its turn; {next}"
+        "the pool {name} has all its {max} workers, {busy} of them for the tube {tube}, which waits its turn; {next}"
     );
     say(Why::AllBusy, said).next(format!("see more: taskqueue explain {tube}"))
 }

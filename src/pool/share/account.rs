@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Claim;
-use crate::pool::{Census, UNCOUNTED};
+use super::claim::Claim;
+use crate::pool::seen::{Census, UNCOUNTED};
 
 /// How far each tube has got: worker time divided by weight, beyond the least of those that have work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

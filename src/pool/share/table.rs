@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Claim, QUANTUM};
+use super::claim::{Claim, QUANTUM};
 
 /// All that the division rests on.
 pub(super) struct Table<'a> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pool::{Demand, Limits};
+use crate::pool::{Census, Demand, Limits};
 
 mod histories;
 

@@ -213,7 +213,9 @@ fn an_idle_tube_leaves_all_and_a_worker_outside_always_has_room() {
     put(&taskqueue, "high", "job");
     until("it is known to wait", || {
         let said = taskqueue.run(&["why", "7"]).stdout;
-        said.contains("the pool all has all its 3 workers, 0 of them for the tube high, which waits for its turn")
+        said.contains(
+            "the pool all has all its 3 workers, 0 of them for the tube high, which waits its turn",
+        )
     });
     assert_eq!((busy("low"), busy("high")), (3.into(), 0.into()));
     let said = taskqueue.run(&["scale", "high", "--min", "4"]).failed(2);

@@ -217,7 +217,12 @@ fn an_idle_tube_leaves_all_and_a_worker_outside_always_has_room() {
             "the pool all has all its 3 workers, 0 of them for the tube high, which waits its turn",
         )
     });
-    assert_eq!((busy("low"), busy("high")), (3.into(), 0.into()));
+    // It is its turn, so a worker was told to go after its job.
+    until("one is told", || {
+        of(&taskqueue, "low")["census"]["stopping"] == 1
+    });
+    assert_eq!((busy("low"), busy("high")), (2.into(), 0.into()));
+    assert_eq!(workers(tender.pid()), 4);
     let said = taskqueue.run(&["scale", "high", "--min", "4"]).failed(2);
     assert!(
         said.contains("the pool all: its tubes always have 4 workers, and its max is 3"),

@@ -8,6 +8,9 @@ use crate::lifecycle::{Class, Event, State, Why};
 use crate::pool::share::{Claim, Part, RESTING, Share};
 use crate::pool::{Census, Demand};
 
+/// Who goes first: by what it does, then who has waited longest, then who has begun last.
+type Rank = (u8, Duration, Reverse<Duration>);
+
 impl Crew {
     /// What it has and wants of a pool in which it has this part.
     pub fn claim(&self, part: Part, now: Duration) -> Claim {
@@ -69,7 +72,7 @@ impl Crew {
         if let Some(share) = &mut self.share {
             share.yields = 0;
         }
-        let mut ranked: Vec<((u8, Duration, Reverse<Duration>), Number)> = Vec::new();
+        let mut ranked: Vec<(Rank, Number)> = Vec::new();
         for (number, worker) in &self.workers {
             let rank = match *worker.state() {
                 State::Idle { since } => (0, since, Reverse(now)),

@@ -111,7 +111,7 @@ pub use crate::task::payload::Refusal;
 pub use crate::task::retry::{Attempts, BadWaits, Waits};
 pub use crate::task::tag::{BadTag, Tag};
 pub use crate::task::unique::{BadKey, IfExists, Key as UniqueKey, Scope as UniqueWhile, Unique};
-pub use crate::task::why::{Answer as Because, Pool, Why, Workers};
+pub use crate::task::why::{Answer as Because, Pool, SharedPool, Why, Workers};
 pub use bulk::{Answer, Chosen, Summary};
 pub use cancel::{Cancel, Cancelled};
 pub use cleanup::{Cleaned, Cleanup, Ended};

@@ -31,11 +31,13 @@ mod lines;
 mod listed;
 mod most;
 pub mod near;
+mod pools;
 mod producer;
 pub mod schedules;
 pub mod size;
 mod source;
 mod types;
+mod whole;
 mod words;
 mod written;
 
@@ -43,6 +45,7 @@ pub use conditions::Levels;
 pub use error::Error;
 pub use file::{Mode, Protocol, Tube};
 pub use lines::line_of;
+pub use pools::SharedPool;
 pub use producer::EXAMPLE_COMMAND;
 pub use written::Written;
 
@@ -86,8 +89,10 @@ pub struct Config {
     pub retention: Retention,
     /// How long events are kept.
     pub events: Keeping,
-    /// The tubes that the file names.
+    /// The tubes that the file names, by tables of their own or in a pool.
     pub tubes: BTreeMap<TubeName, Tube>,
+    /// Tubes whose workers together are at most so many.
+    pub pools: Vec<SharedPool>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
     pub commands: Commands,
     /// As whom, where and with what commands run.
@@ -140,7 +145,8 @@ impl Config {
             reason,
         };
         let mut commands = all_commands(&file, &wrong)?;
-        let tubes = tubes(&file, &mut commands, &wrong)?;
+        let mut tubes = tubes(&file, &mut commands, &wrong)?;
+        let pools = pools::pools(&file, &mut tubes, &wrong)?;
         types::types(&file, &mut commands, &wrong)?;
         limits::limits(&file, &mut commands, &wrong)?;
         let levels = levels(&file, &at, &wrong)?;
@@ -179,6 +185,7 @@ impl Config {
             retention,
             events,
             tubes,
+            pools,
             commands,
             levels,
             schedules,

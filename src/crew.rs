@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::backoff::BackOff;
 use crate::lifecycle::{self, Class, Event, Rules, Why, Worker};
+use crate::pool::share::Share;
 use crate::pool::{self, Action, Census, Decision, Demand, Limits, Memory, Reason};
 
 mod asking;
@@ -21,6 +22,7 @@ mod demand;
 mod effect;
 mod history;
 mod recycling;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +51,8 @@ pub struct Crew {
     before: u32,
     count_at: Option<Duration>,
     history: History,
+    /// What it may have of the pool that it shares with others; none if it shares none.
+    share: Option<Share>,
 }
 
 impl Crew {
@@ -67,6 +71,7 @@ impl Crew {
             before: 0,
             count_at: None,
             history: History::default(),
+            share: None,
         }
     }
 
@@ -141,6 +146,11 @@ impl Crew {
     /// Lets its workers be replaced when something else calls for it.
     pub fn set_rules(&mut self, rules: Rules, now: Duration) {
         self.rules = rules;
+        self.decide_at = Some(now);
+    }
+
+    /// Decides anew, for something else than what it sees has changed.
+    pub fn look_again(&mut self, now: Duration) {
         self.decide_at = Some(now);
     }
 
@@ -296,8 +306,9 @@ impl Crew {
 
     fn resize(&mut self, now: Duration) -> Vec<Effect> {
         let census = self.census();
+        let share = self.share.as_ref();
         let (decision, memory) =
-            pool::decide(&self.limits, &census, self.demand, &self.memory, now);
+            pool::decide(&self.limits, &census, self.demand, share, &self.memory, now);
         self.memory = memory;
         self.history.add(decision, now);
         self.decide_at = decision.again;
@@ -305,6 +316,7 @@ impl Crew {
             Action::Hold => vec![],
             Action::Start { n } => (0..n).map(|_| self.add(decision.reason, now)).collect(),
             Action::Retire { n } => self.retire(n, now),
+            Action::Yield { n } => self.give_up(n, now),
         }
     }
 

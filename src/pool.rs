@@ -15,15 +15,18 @@
 //!   beyond: more workers would be in the same trouble.
 //! - A pool that may start no more workers, ever ([`Memory::allowance`]), keeps those that it has.
 //! - A pool whose workers crash starts what its [`BackOff`] allows, whatever is missing.
+//! - A tube that shares places with others ([`share`]) has at most what its [`Share`] says, and yields what that says.
 
 use std::time::Duration;
 
 use crate::backoff::{BackOff, Permit};
+use share::Share;
 
 mod decision;
 mod limits;
 mod resize;
 mod seen;
+pub mod share;
 
 pub use decision::{Action, Decision, Reason};
 pub use limits::{BadLimits, Limits, Mode, SHRINK_AFTER};
@@ -75,6 +78,21 @@ impl Memory {
         self.last.as_ref()
     }
 
+    /// How many workers could be started now, whatever is wanted.
+    pub fn able(&self, limits: &Limits, census: &Census, now: Duration) -> u32 {
+        let least = limits.min.saturating_sub(census.live());
+        let most = match census.troubled {
+            0 => u32::MAX,
+            _ => least,
+        };
+        let permitted = match self.back_off.permit(now) {
+            Permit::Any => u32::MAX,
+            Permit::One => u32::from(census.unproven == 0),
+            Permit::NotBefore(_) | Permit::Never => 0,
+        };
+        most.min(permitted).min(self.allowance.unwrap_or(u32::MAX))
+    }
+
     /// How many may be started beyond `min`, or when to ask again.
     fn step(&self, now: Duration) -> Result<u32, Duration> {
         match self.growth {
@@ -93,15 +111,24 @@ pub fn decide(
     limits: &Limits,
     census: &Census,
     demand: Demand,
+    share: Option<&Share>,
     memory: &Memory,
     now: Duration,
 ) -> (Decision, Memory) {
     let target = limits.target(census, demand);
     let live = census.live();
     let mut next = *memory;
-    let (action, reason, again) = if live < target {
+    let yields = share.map_or(0, |share| share.yields);
+    let (action, reason, again) = if yields > 0 {
         next.surplus = None;
-        grow(limits, census, demand, target, &mut next, now)
+        let reason = match share {
+            Some(share) if share.is_above => share.reason_above(),
+            Some(_) | None => Reason::Yields,
+        };
+        (Action::Yield { n: yields }, reason, None)
+    } else if live < target {
+        next.surplus = None;
+        grow(limits, census, demand, share, &mut next, now)
     } else if live > limits.max {
         next.surplus = None;
         cut(limits, census)
@@ -128,17 +155,20 @@ fn grow(
     limits: &Limits,
     census: &Census,
     demand: Demand,
-    target: u32,
+    share: Option<&Share>,
     memory: &mut Memory,
     now: Duration,
 ) -> Verdict {
     let (live, total) = (census.live(), census.total());
-    let room = limits.max.saturating_sub(total);
+    let target = limits.target(census, demand);
+    let own = limits.max.saturating_sub(total);
+    let room = own.min(share.map_or(u32::MAX, |share| share.most.saturating_sub(total)));
     if room == 0 {
         let max = limits.max;
-        let reason = match census.before {
-            UNCOUNTED => Reason::Uncounted,
-            _ => Reason::AtMax { total, max },
+        let reason = match (census.before, share) {
+            (UNCOUNTED, _) => Reason::Uncounted,
+            (_, Some(share)) if own > 0 => share.reason_without_room(),
+            (_, _) => Reason::AtMax { total, max },
         };
         return (Action::Hold, reason, None);
     }

@@ -47,12 +47,15 @@ mod ping;
 mod printed;
 mod pulse;
 mod reload;
+mod shared;
 mod status;
 
 pub use reload::{Configuration, Read};
+pub use shared::{SharedPool, Unfit, unfit};
 
 use child::Child;
 use ping::Pings;
+use shared::Shared;
 
 /// Events that wait for the loop. When there are more, the tasks that bring them wait, then the
 /// sockets fill, then workers leave out all but their last state.
@@ -62,6 +65,8 @@ const QUEUE: usize = 256;
 pub struct Settings {
     /// One a tube.
     pub pools: Vec<PoolSettings>,
+    /// Those of several tubes, each of which has a pool of its own in `pools`.
+    pub shared: Vec<SharedPool>,
     /// The store whose tubes these are; only one tender at a time tends a tube of it.
     pub store: PathBuf,
     /// Opens the store, if it is there.
@@ -151,6 +156,9 @@ pub enum Error {
         /// Its name.
         tube: TubeName,
     },
+    /// Tubes do not fit into the pool that they share.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Another tender has one of the tubes, or the right to them cannot be held.
     #[error(transparent)]
     Ownership(#[from] ownership::Error),
@@ -224,9 +232,11 @@ impl fmt::Display for Event {
     }
 }
 
-/// One pool and its processes.
+/// The pool of one tube, and its processes. Several of these may share what a [`SharedPool`] has.
 struct Pool {
     settings: PoolSettings,
+    /// Which of the tender's shared pools it has a part in, if it has.
+    shared: Option<usize>,
     crew: Crew,
     /// By the worker's number; as long as the crew has it.
     children: BTreeMap<crew::Number, Child>,
@@ -243,6 +253,7 @@ struct Pool {
 /// The loop's state.
 struct Tender {
     pools: Vec<Pool>,
+    shared: Vec<Shared>,
     grace: Duration,
     began: Instant,
     events: mpsc::Sender<Event>,
@@ -278,7 +289,7 @@ struct Tender {
 /// # Errors
 /// When the settings name no tube, one twice, or one that another tender has; nothing has been started then.
 pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Result<(), Error> {
-    check(&settings.pools)?;
+    check(&settings.pools, &settings.shared)?;
     let tubes: Vec<TubeName> = settings.pools.iter().map(|p| p.tube.clone()).collect();
     let mut ownership = Ownership::take(&settings.store, &tubes)?;
     let guard = settings.guard.clone().map(Guard::post);
@@ -334,7 +345,7 @@ pub async fn run(mut settings: Settings, mut asked: mpsc::Receiver<Asked>) -> Re
     Ok(())
 }
 
-fn check(pools: &[PoolSettings]) -> Result<(), Error> {
+fn check(pools: &[PoolSettings], shared: &[SharedPool]) -> Result<(), Error> {
     if pools.is_empty() {
         return Err(Error::NoPools);
     }
@@ -343,7 +354,7 @@ fn check(pools: &[PoolSettings]) -> Result<(), Error> {
         Some(pool) => Err(Error::TubeTwice {
             tube: pool.tube.clone(),
         }),
-        None => Ok(()),
+        None => unfit(shared, pools).map_or(Ok(()), |unfit| Err(unfit.into())),
     }
 }
 
@@ -373,7 +384,7 @@ impl Tender {
         if let Some(scheduler) = settings.scheduler {
             beside.start(scheduler);
         }
-        Self {
+        let mut tender = Self {
             listener: listener::Listener::new(settings.listener, events.clone()),
             left: settings.limit,
             sweeper: Sweeper::start(Arc::clone(&settings.existing)),
@@ -383,6 +394,7 @@ impl Tender {
             guard,
             asker: demand::Asker::new(settings.broker, events.clone(), Arc::clone(&back)),
             pools: settings.pools.into_iter().map(Pool::new).collect(),
+            shared: Vec::new(),
             grace: settings.grace,
             began: Instant::now(),
             events,
@@ -394,7 +406,9 @@ impl Tender {
             ending: false,
             pings: Pings::default(),
             sink: Sink::default(),
-        }
+        };
+        tender.share_as(settings.shared);
+        tender
     }
 
     /// Monotonic time since the tender's start.
@@ -417,7 +431,8 @@ impl Tender {
 
     fn deadline(&self) -> Option<Instant> {
         let first = self.pools.iter().filter_map(|pool| pool.crew.deadline());
-        first.min().map(|at| self.began + at)
+        let shared = self.shared.iter().filter_map(Shared::again);
+        first.chain(shared).min().map(|at| self.began + at)
     }
 
     /// Takes in one event; then the pools it concerns are tended.
@@ -455,7 +470,16 @@ impl Tender {
     }
 
     fn tend_all(&mut self) {
-        (0..self.pools.len()).for_each(|pool| self.tend(pool));
+        (0..self.shared.len()).for_each(|shared| self.tend_shared(shared, None));
+        for pool in 0..self.pools.len() {
+            if self
+                .pools
+                .get(pool)
+                .is_some_and(|pool| pool.shared.is_none())
+            {
+                self.tend_one(pool);
+            }
+        }
     }
 }
 
@@ -463,6 +487,7 @@ impl Pool {
     fn new(settings: PoolSettings) -> Self {
         Self {
             crew: Crew::new(settings.limits, settings.rules),
+            shared: None,
             children: BTreeMap::new(),
             started: 0,
             restarts: 0,

@@ -17,7 +17,6 @@ use crate::config::{self, Config, Error, Written, line_of};
 use crate::process::explain::can_be_started;
 use crate::process::folder;
 use crate::task::id::WorkerId;
-use crate::tube::TubeName;
 use crate::{broker, connect, ownership};
 
 mod asked;
@@ -240,16 +239,23 @@ fn refused(config: &Config, global: &Global) -> Vec<(Option<String>, Failure)> {
         Err(failure) => return vec![(None, failure)],
     };
     let grace = config.grace_period;
-    let of = |tube: &TubeName| {
+    let (mut pools, mut wrong) = (Vec::new(), Vec::new());
+    for tube in config.tubes.keys() {
         let key = format!("tubes.\"{tube}\"");
-        let pool = match tender::pool(tube.clone(), &flags, config, global, grace) {
-            Ok(pool) => pool,
-            Err(failure) => return Some((Some(key), failure)),
-        };
-        let why = tender::startable(&pool).err()?;
-        Some((Some(key + ".worker_command"), Failure::new(why)))
-    };
-    config.tubes.keys().filter_map(of).collect()
+        match tender::pool(tube.clone(), &flags, config, global, grace) {
+            Ok(pool) => {
+                if let Err(why) = tender::startable(&pool) {
+                    wrong.push((Some(key + ".worker_command"), Failure::new(why)));
+                }
+                pools.push(pool);
+            }
+            Err(failure) => wrong.push((Some(key), failure)),
+        }
+    }
+    if let Err(unfit) = tender::shared::shared(config, &pools) {
+        wrong.push((Some(tender::shared::key(&unfit)), unfit.into()));
+    }
+    wrong
 }
 
 /// Whether the store can be written to, or made, and its tubes be tended; and what its tasks ask for.

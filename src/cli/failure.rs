@@ -132,6 +132,7 @@ impl From<tender::Error> for Failure {
             wrong @ tender::Error::TubeTwice { .. } => {
                 Failure::usage(wrong.to_string()).next("name each tube once")
             }
+            tender::Error::Unfit(unfit) => unfit.into(),
             tender::Error::Ownership(error) => error.into(),
             tender::Error::Guard(error) | tender::Error::Reaper(error) => error.into(),
         }

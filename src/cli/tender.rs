@@ -30,6 +30,7 @@ use crate::tender::{self, Configuration, PoolSettings, Read, Settings, WorkerCom
 use crate::tube::TubeName;
 
 mod foreign;
+pub mod shared;
 
 use foreign::{Foreign, Size};
 
@@ -179,6 +180,7 @@ pub fn run(flags: Flags, mut config: Config, global: &Global) -> Result<(), Fail
     let (schedules, scheduled) = watch::channel(read.schedules);
     let settings = Settings {
         pools: read.pools,
+        shared: read.shared,
         store: config.store.beside().to_owned(),
         existing: existing(&config),
         grace: read.grace,
@@ -256,7 +258,8 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
     let pools = tubes
         .iter()
         .map(|tube| pool(tube.clone(), flags, config, global, grace))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    let shared = shared::shared(config, &pools)?;
     let ours = |tube: &TubeName| {
         let file = config.tubes.get(tube).cloned().unwrap_or_default();
         let foreign = match is_added(tube, flags, config) {
@@ -267,6 +270,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
     };
     Ok(Read {
         pools,
+        shared,
         grace,
         scope: Scope {
             commands: Arc::new(config.commands.clone()),

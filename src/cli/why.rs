@@ -12,7 +12,7 @@ use super::configured::{self, block_on};
 use super::out::out;
 use super::reach::tending;
 use super::show::key;
-use crate::api::{Pool, Workers};
+use crate::api::{Pool, SharedPool, Workers};
 use crate::config::Config;
 use crate::control::{self, Request};
 use crate::harmless::one_line;
@@ -90,6 +90,11 @@ fn workers(config: &Config, tube: &str) -> Workers {
                 troubled: pool.census.troubled,
                 withheld: pool.lack.or(pool.back_off),
                 is_leaving: pool.state != "tended",
+                shared: pool.shared_pool.map(|shared| SharedPool {
+                    name: shared.name,
+                    workers: shared.workers,
+                    max: shared.max,
+                }),
             });
         }
     }

@@ -16,7 +16,9 @@ use super::given::{Limits, Name, Variables};
 use super::listed;
 use super::most::{MostTime, Often};
 use super::size::Bytes;
+use super::whole::Whole;
 use crate::pool;
+use crate::pool::share::{MOST_PLACES, MOST_WEIGHT};
 use crate::schedule::spec::{From, Missed, Overlap};
 
 /// The whole file.
@@ -46,6 +48,18 @@ pub struct File {
     pub schedules: BTreeMap<String, Schedule>,
     #[serde(default)]
     pub limits: BTreeMap<String, Limit>,
+    #[serde(default)]
+    pub pools: BTreeMap<String, SharedPool>,
+}
+
+/// `[pools.NAME]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedPool {
+    /// Workers at the most, of all its tubes together.
+    pub max: Whole<MOST_PLACES>,
+    /// Its tubes, and the weight of each.
+    pub tubes: BTreeMap<String, Whole<MOST_WEIGHT>>,
 }
 
 /// `[limits.NAME]`
@@ -176,6 +190,8 @@ pub struct Tube {
     pub spare_workers: Option<u32>,
     /// Workers at the most.
     pub max_workers: Option<u32>,
+    /// Workers that do not count in the pool that the tube shares with others.
+    pub outside_max: Option<u32>,
     /// How long a pool must have been too big before it shrinks.
     pub shrink_after: Option<Span>,
     /// A worker older than this is replaced when it is idle.

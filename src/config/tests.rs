@@ -63,6 +63,26 @@ fn a_whole_file() {
 }
 
 #[test]
+fn a_pool_names_tubes_that_are_configured_by_that() {
+    let text = "[pools.p]\nmax = 9\ntubes = { high = 8, low = 1 }\n[tubes.low]\noutside_max = 2\n[tubes.other]\n";
+    let config = read(text).unwrap();
+    let tubes: Vec<&str> = config.tubes.keys().map(TubeName::as_str).collect();
+    assert_eq!(tubes, ["high", "low", "other"]);
+    assert_eq!(config.tubes[&"low".parse().unwrap()].outside_max, Some(2));
+    let [SharedPool { name, max, weights }] = config.pools.as_slice() else {
+        panic!("{:?}", config.pools);
+    };
+    let weights: Vec<(&str, u32)> = weights
+        .iter()
+        .map(|(tube, n)| (tube.as_str(), *n))
+        .collect();
+    assert_eq!(
+        (name.as_str(), *max, weights),
+        ("p", 9, vec![("high", 8), ("low", 1)])
+    );
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let table = [
         ("max_worker = 1", "there is no key max_worker here"),

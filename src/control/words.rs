@@ -178,6 +178,9 @@ pub struct Pool {
     pub paused: bool,
     /// How many workers do what.
     pub census: Census,
+    /// What it shares with the pools of other tubes, if it does.
+    #[serde(default)]
+    pub shared_pool: Option<SharedPool>,
     /// Why no worker, or only one, is started though more are wanted.
     pub back_off: Option<String>,
     /// The same for programs; none also of a tender that is older than this word.
@@ -192,6 +195,21 @@ pub struct Pool {
     pub restarts: u64,
     /// The oldest first.
     pub workers: Vec<Worker>,
+}
+
+/// A pool of several tubes, and what one of them has of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedPool {
+    /// What people call it.
+    pub name: String,
+    /// The most workers that count.
+    pub max: u32,
+    /// Those that count now, of all its tubes.
+    pub workers: u32,
+    /// This tube's weight.
+    pub weight: u32,
+    /// So many of this tube's workers do not count.
+    pub outside_max: u32,
 }
 
 /// Why a pool waits before it starts workers again.

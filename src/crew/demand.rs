@@ -38,7 +38,7 @@ impl Crew {
     pub(super) fn ask_at(&self) -> Option<Duration> {
         let census = self.census();
         match self.asking {
-            Asking::NotBefore(at) if self.limits.asks(&census) => Some(at),
+            Asking::NotBefore(at) if self.asks(&census) => Some(at),
             Asking::Listening if !self.asleep(&census) => Some(Duration::ZERO),
             Asking::NotBefore(_) | Asking::Since(_) | Asking::Listening => None,
         }
@@ -47,7 +47,7 @@ impl Crew {
     /// An answer that is no longer asked for grows stale, so it is forgotten.
     pub(super) fn ask(&mut self, now: Duration) -> Option<Effect> {
         let census = self.census();
-        if !self.limits.asks(&census) {
+        if !self.asks(&census) {
             self.demand = Demand::Unknown;
             return None;
         }
@@ -67,12 +67,18 @@ impl Crew {
         }
     }
 
+    /// Whether the answer could matter. Of a tube that shares a pool, others could have a worker whom it does not need.
+    fn asks(&self, census: &Census) -> bool {
+        let varies = self.limits.min() < self.limits.max();
+        self.limits.asks(census) || self.share.is_some() && varies
+    }
+
     /// Nobody can take a job, nobody should, and the broker said that none waits.
     fn asleep(&self, census: &Census) -> bool {
         let none = match self.demand {
             Demand::Ready(0) | Demand::Paused => true,
             Demand::Ready(_) | Demand::Unknown => false,
         };
-        none && census.live() == 0 && self.limits.target(census, self.demand) == 0
+        none && census.live() == 0 && self.allowed(census, self.demand) == 0
     }
 }

@@ -12,7 +12,7 @@ impl Crew {
     /// while the pool could not start that successor.
     pub(super) fn may_recycle(&self) -> bool {
         let census = self.census();
-        let complete = census.live() >= self.limits.target(&census, Demand::Unknown);
+        let complete = census.live() >= self.allowed(&census, Demand::Unknown);
         let nobody_recycled = self.workers.values().all(|worker| match worker.state() {
             State::Stopping { why, .. } | State::Killed { why, .. } => !why.recycled(),
             State::Spawning | State::Starting { .. } => false,

@@ -59,6 +59,8 @@ pub struct Jitter(pub u8);
 pub enum Why {
     /// There are too many.
     Surplus,
+    /// Its place in a pool of several tubes is another tube's.
+    Yields,
     /// It reached its age.
     Aged,
     /// It and its commands have printed enough.
@@ -84,7 +86,9 @@ impl Why {
     pub fn recycled(self) -> bool {
         match self {
             Self::Aged | Self::Output | Self::Jobs | Self::Memory | Self::Outdated => true,
-            Self::Surplus | Self::Shutdown | Self::LinkClosed | Self::NotReady => false,
+            Self::Surplus | Self::Yields | Self::Shutdown | Self::LinkClosed | Self::NotReady => {
+                false
+            }
             Self::Unresponsive => false,
         }
     }

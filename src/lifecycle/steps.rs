@@ -394,6 +394,7 @@ impl Worker {
 pub(super) fn unhurried(why: Why) -> bool {
     match why {
         Why::Surplus
+        | Why::Yields
         | Why::Aged
         | Why::Output
         | Why::Jobs

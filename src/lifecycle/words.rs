@@ -8,6 +8,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Surplus => "one too many",
+            Self::Yields => "its place in the pool is another tube's",
             Self::Aged => "reached its age",
             Self::Output => "reached its output",
             Self::Jobs => "reached its number of jobs",

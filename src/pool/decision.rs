@@ -18,6 +18,12 @@ pub enum Action {
         /// How many, at least one, at most the idle ones.
         n: u32,
     },
+    /// Let workers go because of the pool that the tube shares with others: idle ones first, then busy ones after
+    /// their jobs.
+    Yield {
+        /// How many, at least one.
+        n: u32,
+    },
 }
 
 /// A decision, and what it rests on.
@@ -61,6 +67,24 @@ pub enum Reason {
         /// The most there may be.
         max: u32,
     },
+    /// More are wanted, but the pool that the tube shares with others has all its places taken.
+    PoolFull {
+        /// The processes that count.
+        counted: u32,
+        /// The most there may be.
+        places: u32,
+    },
+    /// More are wanted, but the places that are left are for other tubes of the pool.
+    OthersTurn,
+    /// Other tubes of the pool have come to their turn.
+    Yields,
+    /// The pool that the tube shares with others has more than its `max`, which has been lowered.
+    PoolAbove {
+        /// The processes that count.
+        counted: u32,
+        /// The most there may be.
+        places: u32,
+    },
     /// More are wanted, and no more may be started, ever.
     Spent,
     /// More are wanted, and nobody knows how many an earlier tender has left.
@@ -100,9 +124,58 @@ pub enum Reason {
     Refused,
 }
 
+impl Reason {
+    /// The same with the name of the pool that the tube shares with others, if it does.
+    pub fn named(self, pool: Option<&str>) -> String {
+        let Some(pool) = pool else {
+            return self.to_string();
+        };
+        match self {
+            Self::PoolFull { counted, places } => {
+                format!("more wanted, but the pool {pool} has {counted} of at most {places}")
+            }
+            Self::OthersTurn => {
+                format!("more wanted, but what the pool {pool} has left is for its other tubes")
+            }
+            Self::Yields => format!("it is the turn of other tubes of the pool {pool}"),
+            Self::PoolAbove { counted, places } => {
+                format!("the pool {pool} has {counted} of at most {places}")
+            }
+            Self::Enough
+            | Self::BelowMin { .. }
+            | Self::Wanted { .. }
+            | Self::Paced
+            | Self::AtMax { .. }
+            | Self::Spent
+            | Self::Uncounted
+            | Self::Lingering { .. }
+            | Self::Surplus { .. }
+            | Self::AboveMax { .. }
+            | Self::DemandUnknown
+            | Self::Troubled { .. }
+            | Self::BackingOff { .. }
+            | Self::Trying
+            | Self::Refused => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::PoolFull { counted, places } => {
+                write!(
+                    f,
+                    "more wanted, but its pool has {counted} of at most {places}"
+                )
+            }
+            Self::OthersTurn => {
+                f.write_str("more wanted, but what its pool has left is for other tubes")
+            }
+            Self::Yields => f.write_str("it is the turn of other tubes of its pool"),
+            Self::PoolAbove { counted, places } => {
+                write!(f, "its pool has {counted} of at most {places}")
+            }
             Self::Enough => f.write_str("as many as wanted"),
             Self::BelowMin { live, min } => write!(f, "{live} of at least {min}"),
             Self::Wanted { busy, extra } => write!(f, "{busy} busy and {extra} more wanted"),
@@ -135,6 +208,7 @@ impl fmt::Display for Action {
             Self::Hold => f.write_str("hold"),
             Self::Start { n } => write!(f, "start {n}"),
             Self::Retire { n } => write!(f, "retire {n}"),
+            Self::Yield { n } => write!(f, "yield {n}"),
         }
     }
 }

@@ -112,10 +112,18 @@ impl Limits {
     /// How many workers should be able to take a job.
     pub fn target(&self, census: &Census, demand: Demand) -> u32 {
         let extra = demand.ready().max(u64::from(self.spare));
+        self.clamped(census, extra)
+    }
+
+    /// The same without those that are only spare.
+    pub fn needed(&self, census: &Census, demand: Demand) -> u32 {
+        self.clamped(census, demand.ready())
+    }
+
+    fn clamped(&self, census: &Census, extra: u64) -> u32 {
         let wanted = u64::from(census.busy).saturating_add(extra);
-        u32::try_from(wanted)
-            .unwrap_or(u32::MAX)
-            .clamp(self.min, self.max)
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        wanted.clamp(self.min, self.max)
     }
 
     /// Whether knowing the demand could change what is decided: the pool has room to grow, or has

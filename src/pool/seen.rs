@@ -59,6 +59,11 @@ impl Demand {
         }
     }
 
+    /// More jobs wait than there are workers that are about to take one.
+    pub fn exceeds(self, census: &Census) -> bool {
+        self.ready() > u64::from(census.starting.saturating_add(census.idle))
+    }
+
     /// The demand after a worker has taken a job: an answer grows stale as workers act on it, and a
     /// job must not be counted as ready and as somebody's task.
     #[must_use]

@@ -22,7 +22,7 @@ fn census(starting: u32, idle: u32, busy: u32, stopping: u32, before: u32) -> Ce
 /// One decision with a fresh memory, as it prints.
 fn fresh(limits: (u32, u32, u32), census: Census, demand: Demand) -> String {
     let limits = Limits::new(limits.0, limits.1, limits.2).unwrap();
-    let (decision, _) = decide(&limits, &census, demand, &Memory::default(), ms(0));
+    let (decision, _) = decide(&limits, &census, demand, None, &Memory::default(), ms(0));
     decision.to_string()
 }
 
@@ -182,7 +182,14 @@ fn a_pool_that_cannot_record_is_kept_at_min_and_not_grown() {
             troubled,
             ..census(0, idle, busy, 0, 0)
         };
-        let (decision, _) = decide(&limits, &here, Demand::Ready(50), &Memory::default(), ms(0));
+        let (decision, _) = decide(
+            &limits,
+            &here,
+            Demand::Ready(50),
+            None,
+            &Memory::default(),
+            ms(0),
+        );
         decision.to_string()
     };
     assert_eq!(
@@ -209,14 +216,21 @@ fn growth_doubles_up_to_32_a_tick_and_begins_anew_when_calm() {
     let mut steps = Vec::new();
     for _ in 0..8 {
         let here = census(starting, 0, 0, 0, 0);
-        let (decision, next) = decide(&limits, &here, Demand::Ready(1000), &memory, now);
+        let (decision, next) = decide(&limits, &here, Demand::Ready(1000), None, &memory, now);
         let Action::Start { n } = decision.action else {
             panic!("{decision}");
         };
         steps.push(n);
         starting += n;
         let here = census(starting, 0, 0, 0, 0);
-        let (paced, next) = decide(&limits, &here, Demand::Ready(1000), &next, now + ms(1));
+        let (paced, next) = decide(
+            &limits,
+            &here,
+            Demand::Ready(1000),
+            None,
+            &next,
+            now + ms(1),
+        );
         assert_eq!(
             (paced.action, paced.again),
             (Action::Hold, Some(now + TICK))
@@ -225,7 +239,14 @@ fn growth_doubles_up_to_32_a_tick_and_begins_anew_when_calm() {
     }
     assert_eq!(steps, [1, 2, 4, 8, 16, 32, 32, 32]);
     let here = census(starting, 0, 0, 0, 0);
-    let (decision, _) = decide(&limits, &here, Demand::Ready(1000), &memory, now + CALM);
+    let (decision, _) = decide(
+        &limits,
+        &here,
+        Demand::Ready(1000),
+        None,
+        &memory,
+        now + CALM,
+    );
     assert_eq!(decision.action, Action::Start { n: 1 });
 }
 
@@ -234,17 +255,31 @@ fn what_was_needed_for_a_moment_is_kept() {
     let limits = Limits::new(1, 0, 10).unwrap();
     let none = Demand::Ready(0);
     let quiet = census(0, 6, 0, 0, 0);
-    let (_, memory) = decide(&limits, &quiet, none, &Memory::default(), ms(0));
-    let (_, memory) = decide(&limits, &census(0, 2, 4, 0, 0), none, &memory, ms(5000));
-    let (early, memory) = decide(&limits, &quiet, none, &memory, ms(9999));
+    let (_, memory) = decide(&limits, &quiet, none, None, &Memory::default(), ms(0));
+    let (_, memory) = decide(
+        &limits,
+        &census(0, 2, 4, 0, 0),
+        none,
+        None,
+        &memory,
+        ms(5000),
+    );
+    let (early, memory) = decide(&limits, &quiet, none, None, &memory, ms(9999));
     assert_eq!(
         (early.action, early.again),
         (Action::Hold, Some(ms(10_000)))
     );
-    let (due, memory) = decide(&limits, &quiet, none, &memory, ms(10_000));
+    let (due, memory) = decide(&limits, &quiet, none, None, &memory, ms(10_000));
     assert_eq!(due.action, Action::Retire { n: 2 });
     assert_eq!(due.again, Some(ms(20_000)));
-    let (rest, _) = decide(&limits, &census(0, 4, 0, 0, 0), none, &memory, ms(20_000));
+    let (rest, _) = decide(
+        &limits,
+        &census(0, 4, 0, 0, 0),
+        none,
+        None,
+        &memory,
+        ms(20_000),
+    );
     assert_eq!(rest.action, Action::Retire { n: 3 });
 }
 
@@ -252,9 +287,16 @@ fn what_was_needed_for_a_moment_is_kept() {
 fn unknown_demand_starts_the_wait_anew() {
     let limits = Limits::new(1, 0, 10).unwrap();
     let quiet = census(0, 6, 0, 0, 0);
-    let (_, memory) = decide(&limits, &quiet, Demand::Ready(0), &Memory::default(), ms(0));
-    let (_, memory) = decide(&limits, &quiet, Demand::Unknown, &memory, ms(9000));
-    let (decision, _) = decide(&limits, &quiet, Demand::Ready(0), &memory, ms(11_000));
+    let (_, memory) = decide(
+        &limits,
+        &quiet,
+        Demand::Ready(0),
+        None,
+        &Memory::default(),
+        ms(0),
+    );
+    let (_, memory) = decide(&limits, &quiet, Demand::Unknown, None, &memory, ms(9000));
+    let (decision, _) = decide(&limits, &quiet, Demand::Ready(0), None, &memory, ms(11_000));
     assert_eq!(decision.action, Action::Hold);
     assert_eq!(decision.again, Some(ms(21_000)));
 }
@@ -267,21 +309,21 @@ fn a_pool_that_crashes_is_tried_with_one_worker() {
         ..Memory::default()
     };
     let none = census(0, 0, 0, 0, 0);
-    let (waiting, _) = decide(&limits, &none, Demand::Unknown, &memory, ms(200));
+    let (waiting, _) = decide(&limits, &none, Demand::Unknown, None, &memory, ms(200));
     assert_eq!(
         (waiting.action, waiting.again),
         (Action::Hold, Some(ms(1100)))
     );
-    let (trying, _) = decide(&limits, &none, Demand::Unknown, &memory, ms(1100));
+    let (trying, _) = decide(&limits, &none, Demand::Unknown, None, &memory, ms(1100));
     assert_eq!(trying.action, Action::Start { n: 1 });
     let one = census(1, 0, 0, 0, 0);
-    let (trying, _) = decide(&limits, &one, Demand::Unknown, &memory, ms(1200));
+    let (trying, _) = decide(&limits, &one, Demand::Unknown, None, &memory, ms(1200));
     assert_eq!(
         (trying.action, trying.reason),
         (Action::Hold, Reason::Trying)
     );
     memory.back_off = memory.back_off.proved(ms(1100));
-    let (rest, _) = decide(&limits, &one, Demand::Unknown, &memory, ms(1300));
+    let (rest, _) = decide(&limits, &one, Demand::Unknown, None, &memory, ms(1300));
     assert_eq!(rest.action, Action::Start { n: 3 });
 }
 

@@ -8,7 +8,7 @@ use super::state::{self, Found, Verdict, judge};
 
 mod seen;
 
-pub use seen::{Held, Last, Pool, Seen, Standing, Tube, Waiting, Workers};
+pub use seen::{Held, Last, Pool, Seen, SharedPool, Standing, Tube, Waiting, Workers};
 
 /// Why a task does not run, or no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -381,6 +381,7 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         troubled,
         withheld,
         is_leaving,
+        shared,
     } = pool;
     let is_full = idle + starting == 0;
     match withheld {
@@ -405,6 +406,9 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         .next(format!(
             "for more: taskqueue scale --use-tube {tube} --max-workers N"
         )),
+        _ if is_full && shared.as_ref().is_some_and(SharedPool::is_full) => shared
+            .as_ref()
+            .map_or_else(soon, |shared| its_turn(tube, *busy, shared, known.ready)),
         _ if *troubled > 0 && *troubled >= idle + busy => say(
             Why::Troubled,
             format!("the workers of the tube {tube} lack what their work takes, and try again"),
@@ -421,6 +425,15 @@ fn by_workers(tube: &str, known: &Tube, workers: &Workers, is_announced: bool) -
         .next(format!("see why: taskqueue explain {tube}")),
         _ => soon(),
     }
+}
+
+fn its_turn(tube: &str, busy: u32, shared: &SharedPool, ready: u64) -> Answer {
+    let SharedPool { name, max, .. } = shared;
+    let next = queued(ready);
+    let said = format!(
+        "the pool {name} has all its {max} workers, {busy} of them for the tube {tube}, which waits its turn; {next}"
+    );
+    say(Why::AllBusy, said).next(format!("see more: taskqueue explain {tube}"))
 }
 
 fn unannounced() -> Answer {

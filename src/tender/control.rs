@@ -219,8 +219,16 @@ impl Tender {
     /// One worker more or fewer in each pool.
     fn shift(&mut self, shift: impl Fn(Limits) -> Limits) {
         for index in 0..self.pools.len() {
-            if let Some(pool) = self.pools.get(index) {
-                self.limit(index, shift(pool.crew.limits()));
+            let Some(pool) = self.pools.get(index) else {
+                continue;
+            };
+            let limits = shift(pool.crew.limits());
+            match self.fits(index, limits) {
+                Ok(()) => self.limit(index, limits),
+                Err(unfit) => {
+                    let (tube, reason) = (&pool.settings.tube, unfit.to_string());
+                    tracing::warn!(%tube, reason, "pool kept its limits");
+                }
             }
         }
     }
@@ -244,6 +252,8 @@ impl Tender {
                  same number"
             )));
         }
+        self.fits(index, limits)
+            .map_err(|unfit| Refusal::wrong(unfit.to_string()))?;
         self.limit(index, limits);
         Ok(Answer::Scaled(status::limits(tube, limits)))
     }
@@ -275,9 +285,12 @@ impl Tender {
     }
 
     fn explain(&self, tube: &TubeName) -> Result<Answer, Refusal> {
-        let pool = self.pools.get(self.find(tube)?);
-        let pool = pool.ok_or("the pool is gone")?;
-        let decisions = status::decisions(pool.crew.history(), self.now());
+        let index = self.find(tube)?;
+        let pool = self.pools.get(index).ok_or("the pool is gone")?;
+        let shared = self
+            .shared_of(index)
+            .map(|shared| shared.settings.name.as_str());
+        let decisions = status::decisions(pool.crew.history(), shared, self.now());
         Ok(Answer::Explained { decisions })
     }
 

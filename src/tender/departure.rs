@@ -52,9 +52,13 @@ impl Departed<'_> {
 fn retired(worker: &Worker) -> Option<Why> {
     match worker.state() {
         State::Stopping { why, .. } => match why {
-            Why::Surplus | Why::Aged | Why::Output | Why::Jobs | Why::Memory | Why::Outdated => {
-                Some(*why)
-            }
+            Why::Surplus
+            | Why::Yields
+            | Why::Aged
+            | Why::Output
+            | Why::Jobs
+            | Why::Memory
+            | Why::Outdated => Some(*why),
             Why::NotReady | Why::Unresponsive | Why::Shutdown | Why::LinkClosed => None,
         },
         State::Spawning

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::child::{self, Child};
 use super::departure::Departed;
-use super::{Protocol, Tender, WorkerId};
+use super::{Pool, Protocol, Tender, WorkerId};
 use crate::clock;
 use crate::crew::{Closing, Effect, Number};
 use crate::guard::Guard;
@@ -28,8 +28,15 @@ const ITS_OUTPUT: u64 = 2;
 const OPENED_LATER: u64 = 16;
 
 impl Tender {
-    /// Lets one pool do what is due.
+    /// Lets one pool do what is due, and those that share places with it what comes of that.
     pub(super) fn tend(&mut self, pool: usize) {
+        match self.pools.get(pool).and_then(|pool| pool.shared) {
+            Some(shared) => self.tend_shared(shared, Some(pool)),
+            None => self.tend_one(pool),
+        }
+    }
+
+    pub(super) fn tend_one(&mut self, pool: usize) {
         let now = self.now();
         if let Some(tended) = self.pools.get_mut(pool) {
             tended.crew.allow(self.left);
@@ -214,6 +221,9 @@ impl Tender {
             match effect {
                 Effect::Spawn { worker, reason } => self.spawn(pool, worker, reason),
                 Effect::Drain { worker, grace, why } => {
+                    if why == Why::Yields {
+                        self.say_yields(pool, worker);
+                    }
                     self.order(pool, worker, Order::drain(grace), &why.to_string());
                 }
                 Effect::Stop { worker } => self.order(pool, worker, Order::Stop, "stop at once"),
@@ -290,7 +300,7 @@ impl Tender {
 
     /// Says if there are fewer descriptors than the workers take that may be wanted.
     pub(super) fn say_what_fits(&self) {
-        let pools = self.pools.iter().map(|pool| {
+        let each = |pool: &Pool| {
             let each = match pool.settings.command.protocol {
                 Protocol::Own => A_WORKER,
                 Protocol::Lines | Protocol::Tokens | Protocol::None => {
@@ -298,11 +308,31 @@ impl Tender {
                 }
             };
             (u64::from(pool.crew.limits().max()), each)
+        };
+        let alone = self
+            .pools
+            .iter()
+            .filter(|pool| pool.shared.is_none())
+            .map(each);
+        let shared = self.shared.iter().enumerate().map(|(at, shared)| {
+            let members = self
+                .pools
+                .iter()
+                .filter(|pool| pool.shared == Some(at))
+                .map(each);
+            let (max, most_each) = members.fold((0u64, 0u64), |(all, most), (max, each)| {
+                (all.saturating_add(max), most.max(each))
+            });
+            let together = u64::from(shared.settings.max.saturating_add(shared.outside()));
+            (max.min(together), most_each)
         });
-        let (wanted, descriptors) = pools.fold((0u64, 0u64), |(workers, all), (max, each)| {
-            let descriptors = max.saturating_mul(each);
-            (workers.saturating_add(max), all.saturating_add(descriptors))
-        });
+        let (wanted, descriptors) =
+            alone
+                .chain(shared)
+                .fold((0u64, 0u64), |(workers, all), (max, each)| {
+                    let descriptors = max.saturating_mul(each);
+                    (workers.saturating_add(max), all.saturating_add(descriptors))
+                });
         let Ok(newest) = File::open("/dev/null") else {
             return;
         };

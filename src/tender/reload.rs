@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::sync::watch;
 
-use super::{Pool, PoolSettings, Protocol, Tender, check};
+use super::{Pool, PoolSettings, Protocol, SharedPool, Tender, check};
 use crate::control::{Answer, Refusal};
 use crate::link::Order;
 use crate::pool::Limits;
@@ -29,6 +29,8 @@ pub struct Configuration {
 pub struct Read {
     /// One a tube.
     pub pools: Vec<PoolSettings>,
+    /// Those of several tubes.
+    pub shared: Vec<SharedPool>,
     /// How long commands may run on after the first TERM, INT or QUIT.
     pub grace: std::time::Duration,
     /// What may run; for the tubes of the pools.
@@ -90,13 +92,14 @@ impl Tender {
         let configuration = configuration.ok_or("it has no configuration to read again")?;
         let Read {
             pools,
+            shared,
             grace,
             scope,
             schedules,
             kept,
             accepted,
         } = (configuration.read)()?;
-        check(&pools).map_err(|error| Refusal::wrong(error.to_string()))?;
+        check(&pools, &shared).map_err(|error| Refusal::wrong(error.to_string()))?;
         if self.ending {
             return Err("it is ending".into());
         }
@@ -145,6 +148,7 @@ impl Tender {
             changed.push(format!("{tube} is no longer tended"));
             self.leave(tube, false);
         }
+        changed.extend(self.share_as(shared));
         if let Some(configuration) = &mut self.configuration {
             configuration.accepted = accepted;
             configuration.scope.send_replace(scope);

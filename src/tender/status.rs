@@ -23,14 +23,30 @@ impl Tender {
             pools: self
                 .pools
                 .iter()
-                .filter(|p| !p.crew.ended())
-                .map(|p| pool(p, now))
+                .enumerate()
+                .filter(|(_, p)| !p.crew.ended())
+                .map(|(index, p)| pool(p, self.shared_by(index), now))
                 .collect(),
         }
     }
 }
 
-fn pool(pool: &Pool, now: Duration) -> words::Pool {
+impl Tender {
+    /// What a pool of one tube has of the one that it shares with others.
+    fn shared_by(&self, index: usize) -> Option<words::SharedPool> {
+        let (shared, pool) = (self.shared_of(index)?, self.pools.get(index)?);
+        let part = shared.part(index)?;
+        Some(words::SharedPool {
+            name: shared.settings.name.clone(),
+            max: shared.settings.max,
+            workers: pool.crew.share().map_or(0, |share| share.counted),
+            weight: part.weight,
+            outside_max: part.outside,
+        })
+    }
+}
+
+fn pool(pool: &Pool, shared: Option<words::SharedPool>, now: Duration) -> words::Pool {
     let crew = &pool.crew;
     let limits = crew.limits();
     let last = crew.last();
@@ -53,10 +69,14 @@ fn pool(pool: &Pool, now: Duration) -> words::Pool {
         max: limits.max(),
         target: last.map(|decision| decision.target),
         decision: last.map(|decision| decision.action.to_string()),
-        reason: last.map(|decision| decision.reason.to_string()),
+        reason: last.map(|decision| {
+            let name = shared.as_ref().map(|shared| shared.name.as_str());
+            decision.reason.named(name)
+        }),
         ready,
         paused,
         census: census(crew.census()),
+        shared_pool: shared,
         back_off: match crew.back_off() {
             BackOff::Calm => None,
             other @ (BackOff::Waiting { .. } | BackOff::Refused { .. }) => Some(other.to_string()),
@@ -101,13 +121,17 @@ pub(super) fn limits(tube: &TubeName, limits: Limits) -> words::Limits {
     }
 }
 
-pub(super) fn decisions(history: &History, now: Duration) -> Vec<words::Decision> {
+pub(super) fn decisions(
+    history: &History,
+    shared: Option<&str>,
+    now: Duration,
+) -> Vec<words::Decision> {
     let decision = |decided: &Decided| words::Decision {
         age: seconds(now.saturating_sub(decided.first)),
         until: seconds(now.saturating_sub(decided.last)),
         times: decided.times,
         decision: decided.decision.action.to_string(),
-        reason: decided.decision.reason.to_string(),
+        reason: decided.decision.reason.named(shared),
         target: decided.decision.target,
     };
     history.iter().map(decision).collect()

@@ -7,6 +7,7 @@ mod folders;
 mod log;
 mod pause;
 mod ping;
+mod pools;
 mod reload;
 mod scale;
 mod status;

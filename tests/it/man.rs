@@ -149,6 +149,7 @@ fn every_key_of_the_configuration_is_in_its_page() {
             "[types.a]\ncommand = 'a'\nx_ = 1",
         ),
         (".SS [schedules.NAME]", "[schedules.a]\ntube = 'a'\nx_ = 1"),
+        (".SS [pools.NAME]", "[pools.a]\nx_ = 1"),
         (".SS [events]", "[events]\nx_ = 1"),
         (".SS [defaults]", "[defaults]\nx_ = 1"),
         (".SS limits = { ... }", "[defaults]\nlimits = { x_ = 1 }"),
@@ -277,6 +278,7 @@ fn the_example_has_every_key() {
         "commands",
         "types",
         "schedules",
+        "pools",
         "worker_command",
         "worker_protocol",
     ];

@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use taskqueue::crew::Crew;
 use taskqueue::lifecycle::{Event, Jitter, Rules, Unready};
+use taskqueue::pool::share::{MOST_WEIGHT, Member, Part, fits};
 use taskqueue::pool::{Demand, Limits, Mode};
 
 mod chance;
+mod shared;
 mod tally;
 mod world;
 
@@ -166,5 +168,124 @@ fn a_burst_brings_the_pool_to_max_within_two_seconds() {
         let took = world.until(|processes| processes >= max as usize);
         println!("a burst of 1,000 jobs: {max} workers after {took:?}");
         assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
+
+/// Tubes that share a pool, some of them always full.
+fn shared_plan(chance: &mut Chance) -> (u32, Vec<shared::Plan>) {
+    loop {
+        let places = chance.between(1, 12);
+        let plans: Vec<shared::Plan> = (0..chance.between(2, 5))
+            .map(|_| {
+                let max = chance.between(1, 15);
+                let min = chance.between(0, max.min(2)) * chance.between(0, 1);
+                let job = 0.02 + 3.0 * chance.part().powi(3);
+                let is_full = chance.one_in(2);
+                shared::Plan {
+                    limits: Limits::new(min, chance.between(0, 2), max).unwrap(),
+                    part: Part {
+                        weight: chance.between(1, 8),
+                        outside: if chance.one_in(4) {
+                            chance.between(0, max.min(2))
+                        } else {
+                            0
+                        },
+                    },
+                    job,
+                    rate: f64::from(places) / job * chance.part() * if is_full { 2.0 } else { 0.3 },
+                    spell: (!is_full).then_some(20.0),
+                    burst: 0,
+                }
+            })
+            .collect();
+        let members = plans.iter().map(|plan| Member {
+            min: plan.limits.min(),
+            max: plan.limits.max(),
+            outside: plan.part.outside,
+        });
+        if fits(places, &members.collect::<Vec<_>>()).is_ok() {
+            return (places, plans);
+        }
+    }
+}
+
+#[test]
+fn tubes_that_share_a_pool_never_pass_its_max_and_none_starves() {
+    let seed = seed();
+    let mut chance = Chance::new(seed);
+    for _ in 0..8 {
+        let (places, plans) = shared_plan(&mut chance);
+        let said = format!("SEED={seed}: {places} places for {plans:?}");
+        let mut pool = shared::Pool::new(places, plans, Chance::new(chance.number()));
+        pool.live(Duration::from_secs(120), true);
+        for tube in &pool.tubes {
+            // Its turn comes after those of four others with eight times its weight, and the jobs that run then.
+            assert!(
+                tube.starved < Duration::from_secs(90),
+                "{:?}: {said}",
+                tube.starved
+            );
+        }
+        let mut left = 200;
+        while !pool.is_idle() {
+            left -= 1;
+            assert!(left > 0, "jobs are lost, or wait: {said}");
+            pool.live(Duration::from_secs(20), false);
+        }
+    }
+}
+
+#[test]
+fn full_tubes_have_worker_time_by_weight_and_few_processes_are_replaced() {
+    const LENGTH: u64 = 200;
+    for (places, weights, job) in [
+        (9, vec![8, 1], 0.3),
+        (9, vec![8, 1], 0.005),
+        (9, vec![8, 1], 5.0),
+        (1, vec![1, 1, 1], 0.05),
+        (1, vec![8, 1], 0.05),
+        (4, vec![3, 2], 0.5),
+        (4, vec![1, 1, 1, 1, 1, 1], 0.5),
+        (7, vec![5, 3, 1], 2.0),
+        (2, vec![MOST_WEIGHT / 2, MOST_WEIGHT], 0.2),
+    ] {
+        let plans = weights.iter().map(|weight| shared::Plan {
+            limits: Limits::new(0, 1, 20).unwrap(),
+            part: Part {
+                weight: *weight,
+                outside: 0,
+            },
+            job,
+            rate: 0.0,
+            spell: None,
+            burst: 10_000_000,
+        });
+        let mut pool = shared::Pool::new(places, plans.collect(), Chance::new(7));
+        pool.live(Duration::from_secs(LENGTH), false);
+        let all: u64 = pool.tubes.iter().map(|tube| tube.done).sum();
+        let sum: u32 = weights.iter().sum();
+        let started: u64 = pool.tubes.iter().map(|tube| tube.started).sum();
+        let parts: Vec<f64> = pool
+            .tubes
+            .iter()
+            .map(|tube| tube.done as f64 / all as f64)
+            .collect();
+        println!(
+            "{places} places for {weights:?}, jobs of {job} s: {parts:.3?}, {started} started, {} at most",
+            pool.most
+        );
+        for (part, weight) in parts.iter().zip(&weights) {
+            let due = f64::from(*weight) / f64::from(sum);
+            assert!(
+                (part / due - 1.0).abs() < 0.25,
+                "{part} of {due}: {weights:?} in {places}"
+            );
+        }
+        assert_eq!(pool.most, places);
+        // A place's worker is replaced every two seconds at the most, and there are those of the beginning.
+        assert!(
+            started <= LENGTH * u64::from(places) / 2 + 20,
+            "{started} were started"
+        );
     }
 }

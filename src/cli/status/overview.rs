@@ -212,8 +212,24 @@ fn troubles(seen: &Seen, room: Room) -> Vec<Row> {
             said.push(format!("{}: {}", pool.tube, trouble.join("; ")));
         }
     }
+    said.extend(seen.tenders.iter().flat_map(shared));
     let lines = said.iter().flat_map(|said| lines_of(said, room.columns));
     lines.map(Row::plain).collect()
+}
+
+/// The pools that several tubes share.
+fn shared(tender: &Status) -> Vec<String> {
+    let mut shared: BTreeMap<&str, (String, Vec<String>)> = BTreeMap::new();
+    for pool in &tender.pools {
+        if let Some(of) = &pool.shared_pool {
+            let head = format!("pool {}: {} of {}", of.name, of.workers, of.max);
+            let (_, tubes) = shared.entry(&of.name).or_insert((head, Vec::new()));
+            tubes.push(format!("{} ({})", pool.tube, of.weight));
+        }
+    }
+    let said = shared.into_values();
+    said.map(|(head, tubes)| format!("{head}, for {}", tubes.join(", ")))
+        .collect()
 }
 
 /// The workers, those first that run something; how many there was no room for.

@@ -1,7 +1,7 @@
 //! What is to be said of a pool in words.
 
 use crate::cli::print::span;
-use crate::control::words::{BackingOff, Pool};
+use crate::control::words::{BackingOff, Pool, SharedPool};
 
 /// What was decided last and why, and all that is out of the ordinary.
 pub(super) fn of(pool: &Pool) -> String {
@@ -10,6 +10,20 @@ pub(super) fn of(pool: &Pool) -> String {
         (_, _) => "-".to_owned(),
     };
     let mut parts = vec![decided];
+    parts.extend(pool.shared_pool.as_ref().map(|shared| {
+        let SharedPool {
+            name,
+            max,
+            workers,
+            weight,
+            outside_max,
+        } = shared;
+        let outside = match outside_max {
+            0 => String::new(),
+            n => format!(", {n} outside"),
+        };
+        format!("in the pool {name} with weight {weight}{outside}: {workers} of {max}")
+    }));
     parts.extend(trouble(pool));
     if pool.restarts > 0 {
         parts.push(format!("{} died of {}", pool.restarts, pool.started));

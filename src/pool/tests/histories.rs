@@ -104,7 +104,7 @@ proptest! {
             let target = limits.target(&here, demand);
             needed.push_back((now, target));
             needed.retain(|(at, _)| *at + limits.shrink_after() > now);
-            let (decision, next) = decide(&limits, &here, demand, &memory, now);
+            let (decision, next) = decide(&limits, &here, demand, None, &memory, now);
             memory = next;
             match decision.action {
                 Action::Hold => {}
@@ -112,6 +112,7 @@ proptest! {
                     prop_assert!(n > 0 && here.live() < target, "{decision}");
                     here.starting += n;
                 }
+                Action::Yield { .. } => prop_assert!(false, "{decision}"),
                 Action::Retire { n } => {
                     prop_assert!(n > 0 && n <= here.idle, "{decision}");
                     prop_assert!(demand != Demand::Unknown, "{decision}");
@@ -141,12 +142,12 @@ proptest! {
         let mut last_change = ms(0);
         for tick in 0..600 {
             let now = ms(tick * 100);
-            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), &memory, now);
+            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), None, &memory, now);
             memory = next;
             match decision.action {
                 Action::Hold => continue,
                 Action::Start { n } => here.idle += n,
-                Action::Retire { n } => here.idle -= n,
+                Action::Retire { n } | Action::Yield { n } => here.idle -= n,
             }
             last_change = now;
         }
@@ -165,7 +166,7 @@ proptest! {
             now += ms(later);
             let busy = busy.min(size);
             let here = census(0, size - busy, busy, 0, 0);
-            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), &memory, now);
+            let (decision, next) = decide(&limits, &here, Demand::Ready(ready), None, &memory, now);
             prop_assert_eq!(decision.action, Action::Hold);
             memory = next;
         }

@@ -146,4 +146,23 @@ pub struct Pool {
     pub withheld: Option<String>,
     /// It is on its way out.
     pub is_leaving: bool,
+    /// What the tube shares with others, if it does.
+    pub shared: Option<SharedPool>,
+}
+
+/// A pool of several tubes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SharedPool {
+    /// What people call it.
+    pub name: String,
+    /// Those of its workers that count, of all its tubes.
+    pub workers: u32,
+    /// The most that there may be.
+    pub max: u32,
+}
+
+impl SharedPool {
+    pub(super) fn is_full(&self) -> bool {
+        self.workers >= self.max
+    }
 }

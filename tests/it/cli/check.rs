@@ -81,6 +81,52 @@ fn a_wrong_configuration_is_another_matter() {
             json!(2),
             "min workers 3 is more than max workers 2",
         ),
+        (
+            "[pools.p]\nmax = 2\ntubes = { t = 0 }\n",
+            json!(3),
+            "it must be a whole number from 1 to 1000\n  |\n3 | tubes = { t = 0 }\n  |               ^",
+        ),
+        (
+            "[pools.p]\nmax = 0\ntubes = { t = 1 }\n",
+            json!(2),
+            "it must be a whole number from 1 to 10000",
+        ),
+        (
+            "[pools.p]\nmax = 2\ntube = { t = 1 }\n",
+            json!(3),
+            "there is no key tube here: did you mean tubes?",
+        ),
+        (
+            "[pools.p]\nmax = 2\ntubes = {}\n",
+            json!(3),
+            "no tube is named",
+        ),
+        (
+            "[pools.p]\nmax = 2\ntubes = { t = 1 }\n[pools.q]\nmax = 2\ntubes = { t = 1 }\n",
+            json!(6),
+            "it stands in the pool p already",
+        ),
+        (
+            "[tubes.t]\noutside_max = 1\n",
+            json!(2),
+            "the tube stands in no pool",
+        ),
+        (
+            "[pools.p]\nmax = 2\ntubes = { t = 1 }\n[tubes.t]\nmax_workers = 2\noutside_max = 3\n",
+            json!(6),
+            "outside_max of the tube t is 3, and its max workers 2",
+        ),
+        (
+            "[pools.p]\nmax = 3\ntubes = { t = 1, u = 1 }\n[tubes.t]\nmode = 'static'\nmax_workers = 3\n",
+            json!(2),
+            "its tubes always have 5 workers, and its max is 3",
+        ),
+        (
+            "[pools.p]\nmax = 3\ntubes = { t = 1, u = 1 }\n[tubes.t]\nmode = 'static'\nmax_workers = 3\n\
+             [tubes.u]\nmode = 'ondemand'\n",
+            json!(2),
+            "always have all its 3 workers, and u could never have one",
+        ),
     ] {
         taskqueue.configure(text);
         let mut bare = taskqueue.command(&["check", "--json"]);

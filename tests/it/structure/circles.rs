@@ -22,6 +22,7 @@ const KNOWN: &[&[&str]] = &[&[
     "tender/ping",
     "tender/printed",
     "tender/reload",
+    "tender/shared",
     "tender/status",
 ]];
 

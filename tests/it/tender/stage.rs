@@ -85,6 +85,7 @@ impl Scene {
         let settings = Settings {
             existing: std::sync::Arc::new(|| Ok(None)),
             pools: vec![pool],
+            shared: Vec::new(),
             store: directory.path().join("t.db"),
             grace: self.grace,
             broker: Box::new(told(&panics[0])),

@@ -53,6 +53,7 @@ fn pool(tube: &str, workers: u32) -> Pool {
         },
         back_off: None,
         backing_off: None,
+        shared_pool: None,
         lack: None,
         started: u64::from(workers),
         restarts: 0,

@@ -66,7 +66,7 @@ pub struct Pool {
     again: Option<Duration>,
     chance: Chance,
     now: Duration,
-    /// Workers that went amid a command, other than by death.
+    /// The most workers that counted at any time.
     pub most: u32,
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker};
 use crate::clock::now;
+use crate::ledger::announce::Again;
 use crate::ledger::pace::PAUSE;
 use crate::ledger::worker::{Me, NewWorker, Registered};
 use crate::ledger::{self, Ledger, Millis, Store};
@@ -447,11 +448,14 @@ impl Pass<'_> {
         if self.dry_run || puts.is_empty() {
             return Ok(puts.len() as u64);
         }
-        let again = self
-            .store
-            .call(move |db| db.put_again(&puts, now()))
-            .await?;
+        let again = self.begin_again(puts).await?;
         Ok(announce(self.broker, self.store, &again).await?)
+    }
+
+    /// Those that are still to be put: others may have done it meanwhile, and their tasks may have run.
+    async fn begin_again(&mut self, puts: Vec<PutId>) -> Result<Vec<Again>, Error> {
+        let begun = self.store.call(move |db| db.put_again(&puts, now()));
+        Ok(begun.await?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Looking for the jobs of tasks that wait, and putting those that the broker has forgotten.
 
+use std::collections::HashSet;
+
 use crate::broker::{self, JobStats};
 use crate::clock::now;
 use crate::crash::{self, Point};
@@ -9,7 +11,7 @@ use crate::task::fingerprint::fingerprint;
 use crate::task::id::TaskId;
 use crate::task::payload::{self, Body, Pointer};
 
-use super::{Error, Pass, SOME};
+use super::{Error, Pass, SOME, announce};
 
 /// Bodies asked for and held at once.
 const AT_ONCE: usize = 64;
@@ -69,7 +71,7 @@ impl Pass<'_> {
         jobs_in_question: Vec<UnverifiedJob>,
         today: &str,
     ) -> Result<u64, Error> {
-        let (mut found, mut missing, mut deleted) = (Vec::new(), Vec::new(), 0u64);
+        let (mut found, mut missing, mut deleted) = (Vec::new(), Vec::new(), HashSet::new());
         for some in jobs_in_question.chunks(AT_ONCE) {
             let jobs: Vec<broker::JobId> = some
                 .iter()
@@ -98,8 +100,9 @@ impl Pass<'_> {
                     true => found.push(unverified.put),
                     false => {
                         // The broker is the same one, and has it no more: nobody of ours deletes the job of what waits.
-                        let had_one = unverified.job.is_some() && is_of_today(unverified);
-                        deleted = deleted.saturating_add(u64::from(had_one));
+                        if unverified.job.is_some() && is_of_today(unverified) {
+                            deleted.insert(unverified.put.task);
+                        }
                         missing.push(unverified.put);
                     }
                 }
@@ -112,14 +115,23 @@ impl Pass<'_> {
                 .call(move |db| db.note_found(&today, &found))
                 .await?;
         }
-        if deleted > 0 && !self.dry_run {
+        if self.dry_run || missing.is_empty() {
+            return Ok(missing.len() as u64);
+        }
+        let again = self.begin_again(missing).await?;
+        // Of the others the tasks have run since they were looked up.
+        let jobs = again
+            .iter()
+            .filter(|again| deleted.contains(&again.put.task));
+        let jobs = jobs.count();
+        if jobs > 0 {
             tracing::warn!(
                 tube = %self.tube,
-                jobs = deleted,
+                jobs,
                 "puts jobs again that somebody deleted at the broker: their tasks wait all the same"
             );
         }
-        self.put(missing).await
+        Ok(announce(self.broker, self.store, &again).await?)
     }
 
     /// Whether the job that is looked for has this body.

@@ -148,7 +148,10 @@ fn never_more_begin_in_a_second_than_are_allowed(taskqueue: &Taskqueue, _: &dyn 
     until("the last is held", || {
         taskqueue.run(&list).json()[0]["held"]["limit"] == "rate"
     });
-    let all = taskqueue.run(&["status", "--json"]).json();
+    // What is put is held at once, also before anybody has begun to work.
+    let status = || taskqueue.run(&["status", "--json"]);
+    until("somebody tends it", || status().code == Some(0));
+    let all = status().json();
     assert_eq!(
         all["limits"][0]["rate"],
         json!({"allowed": 5, "seconds": 1.0})

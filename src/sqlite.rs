@@ -38,7 +38,7 @@ mod watch;
 
 pub use durability::Durability;
 pub use error::Error;
-pub(crate) use error::Failed;
+pub(crate) use error::{FULL, Failed, is_for_want_of_room};
 pub use patience::briefly;
 pub use room::Room;
 pub use watch::{Folded, Standing};

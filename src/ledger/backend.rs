@@ -136,10 +136,8 @@ pub trait Backend: Send + fmt::Debug {
     /// Keeps some room back for the day when there is none left.
     fn keep_reserve(&mut self) {}
 
-    /// Where there is no room left, makes some, if there is any way to. Whether there was none left.
-    fn make_room(&mut self) -> bool {
-        false
-    }
+    /// Makes some room, if there is any way to. For whoever was told that there is none.
+    fn make_room(&mut self) {}
 
     /// How its journal stands.
     fn journal(&self) -> Journal {

@@ -71,6 +71,8 @@ struct Batch {
     tasks: usize,
     /// When the last of them ended.
     last: Millis,
+    /// There was no room to delete as many as were to be.
+    was_full: bool,
 }
 
 /// What a cleanup does next.
@@ -217,9 +219,9 @@ impl Ledger {
             At::Tasks { from } => match self.delete_batch(old, from, so_far.most(), now)? {
                 Some(batch) => {
                     crash::here(Point::BatchDeleted);
-                    if batch.tasks < so_far.most() && self.backend.make_room() {
+                    if batch.was_full {
                         // The file is made shorter before more of it has to be written.
-                        self.backend.give_back(0)?;
+                        self.in_need_of_room(|ledger| ledger.backend.give_back(0))?;
                         self.backend.settle();
                     }
                     SoFar {
@@ -234,7 +236,8 @@ impl Ledger {
                 }),
             },
             At::Workers { after, .. } => {
-                let Forgotten { workers, next } = self.forget_workers(after, now)?;
+                let Forgotten { workers, next } =
+                    self.in_need_of_room(|ledger| ledger.forget_workers(after, now))?;
                 let go_on = |after| At::Workers {
                     after,
                     has_forgotten: workers > 0,
@@ -243,11 +246,7 @@ impl Ledger {
             }
             At::Room { .. } => {
                 let spare = so_far.spare.of(self.backend.room()?);
-                let mut given = self.backend.give_back(spare);
-                if given.is_err() && self.backend.make_room() {
-                    given = self.backend.give_back(spare);
-                }
-                match given? {
+                match self.in_need_of_room(|ledger| ledger.backend.give_back(spare))? {
                     true => so_far.to(At::Room { has_given: true }),
                     false => {
                         self.backend.settle();
@@ -257,6 +256,20 @@ impl Ledger {
             }
             At::End => so_far,
         })
+    }
+
+    /// Does a step that takes room to write, and once more where there was none.
+    fn in_need_of_room<R>(
+        &mut self,
+        mut step: impl FnMut(&mut Ledger) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        match step(self) {
+            Err(error) if error.is_full() => {
+                self.backend.make_room();
+                step(self)
+            }
+            done => done,
+        }
     }
 
     /// How much room it takes.
@@ -297,6 +310,7 @@ impl Ledger {
         now: Millis,
     ) -> Result<Option<Batch>, Error> {
         let mut batch = self.look(|rows| rows.old(old, from, most))?;
+        let found = batch.len();
         for try_again in SMALLER {
             let Some(&(_, last)) = batch.last() else {
                 return Ok(None);
@@ -323,15 +337,15 @@ impl Ledger {
                         deleted,
                         last,
                         tasks: tasks.len(),
+                        was_full: tasks.len() < found,
                     }));
                 }
-                Err(error) if error.is_locked() || error.is_of_one_row() => return Err(error),
-                Err(error) if !try_again => return Err(error),
                 // On a full disk there is little room for what is written of a deletion, too.
-                Err(error) => match self.backend.make_room() {
-                    true => batch.truncate(batch.len().div_ceil(5)),
-                    false => return Err(error),
-                },
+                Err(error) if error.is_full() && try_again => {
+                    self.backend.make_room();
+                    batch.truncate(batch.len().div_ceil(5));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
@@ -355,6 +369,8 @@ impl Ledger {
                 }
                 *workers = dead;
             }
+            // Where an earlier version has told of nobody, there are many.
+            untold.truncate(BATCH);
             Ok((last, untold, idle))
         })?;
         // Mostly all live, and nobody is kept waiting for the write lock.

@@ -23,6 +23,12 @@ pub enum Error {
         /// Which row, and what is wrong with it.
         what: String,
     },
+    /// There is no room for what was to be written, and nothing was done.
+    #[error("{what}")]
+    Full {
+        /// What is full, and what to do next.
+        what: String,
+    },
     /// The ledger cannot be reached or does not do what it should.
     #[error("{what}")]
     Trouble {
@@ -38,7 +44,7 @@ impl Error {
     pub fn is_locked(&self) -> bool {
         match self {
             Error::Locked { .. } => true,
-            Error::Row { .. } | Error::Trouble { .. } => false,
+            Error::Row { .. } | Error::Full { .. } | Error::Trouble { .. } => false,
         }
     }
 
@@ -46,7 +52,15 @@ impl Error {
     pub fn is_of_one_row(&self) -> bool {
         match self {
             Error::Row { .. } => true,
-            Error::Locked { .. } | Error::Trouble { .. } => false,
+            Error::Locked { .. } | Error::Full { .. } | Error::Trouble { .. } => false,
+        }
+    }
+
+    /// There is no room for what was to be written, and nothing was done.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::Full { .. } => true,
+            Error::Locked { .. } | Error::Row { .. } | Error::Trouble { .. } => false,
         }
     }
 
@@ -54,7 +68,7 @@ impl Error {
     pub fn next(&self) -> Option<&str> {
         match self {
             Error::Trouble { next, .. } => next.as_deref(),
-            Error::Locked { .. } | Error::Row { .. } => None,
+            Error::Locked { .. } | Error::Row { .. } | Error::Full { .. } => None,
         }
     }
 
@@ -94,6 +108,8 @@ pub enum Failed {
         /// Which row, and what is wrong with it.
         what: String,
     },
+    /// There is no room for what was to be written.
+    Full,
     /// Whatever keeps the rows does not do what it should.
     Trouble {
         /// What it said.
@@ -108,7 +124,7 @@ impl Failed {
     pub fn of_one_row(self) -> Result<String, Failed> {
         match self {
             Failed::Row { what, .. } => Ok(what),
-            Failed::Locked | Failed::Trouble { .. } | Failed::Lives(_) => Err(self),
+            Failed::Locked | Failed::Full | Failed::Trouble { .. } | Failed::Lives(_) => Err(self),
         }
     }
 

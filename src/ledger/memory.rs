@@ -133,6 +133,9 @@ impl Memory {
                 what: format!("the store {} is locked", self.id),
             },
             Failed::Row { task, what } => Error::Row { task, what },
+            Failed::Full => Error::Full {
+                what: format!("the store {} is full", self.id),
+            },
             Failed::Trouble { what } => {
                 Error::trouble(format!("the store {} failed: {what}", self.id))
             }

@@ -226,8 +226,8 @@ impl Backend for Sqlite {
         self.database.keep_reserve();
     }
 
-    fn make_room(&mut self) -> bool {
-        self.database.make_room()
+    fn make_room(&mut self) {
+        self.database.make_room();
     }
 
     fn journal(&self) -> Journal {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 use crate::errno;
 use crate::lives;
 use crate::lives::locks::LockFile;
@@ -155,6 +157,11 @@ impl Error {
         matches!(self, Error::Locked { .. })
     }
 
+    /// The disk had no room for what was to be written, and nothing was done.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Error::Sqlite { source, .. } if is_for_want_of_room(source))
+    }
+
     /// What to do next, where there is a next step that is not in the words.
     pub fn next(&self) -> Option<String> {
         const NAMED: &str = "with --store PATH or TASKQUEUE_STORE";
@@ -238,6 +245,9 @@ impl Error {
     }
 }
 
+/// Said where the disk has no room left.
+pub(crate) const FULL: &str = "its disk is full; make room there";
+
 /// Said of a file that is something else.
 const NO_DATABASE: &str = "what is there is no SQLite database; it was left alone";
 
@@ -273,10 +283,10 @@ pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
         Some(ErrorCode::CannotOpen) => kept_from()
             .or_else(|| Some("a file beside it, or its folder, cannot be opened or made".into())),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => kept_from(),
+        _ if is_for_want_of_room(error) => Some(FULL.into()),
         Some(ErrorCode::SystemIoFailure) => Some(kept_from().unwrap_or_else(|| {
             "its disk could not be read or written; look into the machine's log: dmesg".into()
         })),
-        Some(ErrorCode::DiskFull) => Some("its disk is full; make room there".into()),
         Some(ErrorCode::DatabaseCorrupt) => Some(
             "the file is damaged; move it and the files beside it away, and put a backup there"
                 .into(),
@@ -287,6 +297,13 @@ pub(crate) fn said(path: &Path, error: &rusqlite::Error) -> String {
         Some(ours) => ours,
         None => error.to_string(),
     }
+}
+
+/// The disk had no room for what was to be written.
+pub(crate) fn is_for_want_of_room(error: &rusqlite::Error) -> bool {
+    // The file of the journal's index is made longer by a function of its own, which does not say why it failed.
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE)
 }
 
 /// A row is why, and others may well be fine.

@@ -23,9 +23,6 @@ const LEAST: u64 = 1 << 20;
 /// Where less is left, the journal is kept short.
 const SHORT: u64 = 64 << 20;
 
-/// Where less is left, what failed has failed for that.
-const FULL: u64 = 1 << 20;
-
 impl Database {
     fn reserve(&self) -> PathBuf {
         beside::named(&self.path, "-reserve")
@@ -62,14 +59,10 @@ impl Database {
         }
     }
 
-    /// Where the disk is full, gives up what was kept back, and copies the journal. Whether it was full.
-    pub(crate) fn make_room(&mut self) -> bool {
-        if self.left_on_disk().is_none_or(|left| left >= FULL) {
-            return false;
-        }
+    /// Gives up what was kept back, and copies the journal.
+    pub(crate) fn make_room(&mut self) {
         // Somebody else may have given it up.
         let _ = self.folder.remove(&self.reserve());
         self.fold();
-        true
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::error::said;
 use super::place::{Place, set_foreign_keys};
 use super::room::{make_flexible, make_flexible_if_small};
+use super::transaction::Transaction;
 use super::turn::{no_turn, wait_for_turn};
 use super::{Error, pair};
 use crate::beside;
@@ -18,7 +19,7 @@ mod embedded {
 
 /// The newest version of the schema that there is a migration for. Said here, since refinery knows it only after it has
 /// compiled a regular expression, which every process would make at its start and keep: 430 KB.
-pub(super) const NEWEST: i64 = 22;
+pub(super) const NEWEST: i64 = 23;
 
 /// The oldest version that can be put into as it is: all that later ones have added may be left empty.
 pub(super) const FILLABLE: i64 = 6;
@@ -29,6 +30,8 @@ pub(super) const FILLABLE: i64 = 6;
 /// When it is ahead of us, or is not a store's.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<Option<i64>, Error> {
     let sqlite = |e| Error::sqlite(path, e);
+    // Somebody may be making the store: its history may be seen before the tables or with them, and not in between.
+    let _one_moment = Transaction::begin_to_look(connection).map_err(sqlite)?;
     let tables = "SELECT count(*), count(*) FILTER (WHERE name = 'refinery_schema_history'),
                          count(*) FILTER (WHERE name = 'store')
                   FROM sqlite_schema";
@@ -129,7 +132,40 @@ fn cause(path: &Path, error: &refinery::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::hooks::{AuthAction, Authorization};
+
     use super::*;
+
+    /// The history of migrations is there a moment before what they make.
+    #[test]
+    fn a_store_that_is_being_made_is_none_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let mut maker = Connection::open(&path).unwrap();
+        maker.pragma_update(None, "journal_mode", "WAL").unwrap();
+        maker.pragma_update(None, "foreign_keys", false).unwrap();
+        let none = refinery::Target::Version(0);
+        let run = |connection: &mut Connection, target| {
+            let runner = embedded::migrations::runner().set_target(target);
+            runner.set_grouped(true).run(connection).map(drop).unwrap();
+        };
+        run(&mut maker, none);
+        let mut look = Connection::open(&path).unwrap();
+        let mut maker = Some(maker);
+        look.authorizer(Some(move |asked: rusqlite::hooks::AuthContext<'_>| {
+            // It is made between the two looks that the version takes.
+            let is_history = matches!(asked.action, AuthAction::Read { table_name, .. } if table_name == HISTORY);
+            if let Some(mut maker) = maker.take_if(|_| is_history) {
+                run(&mut maker, refinery::Target::Latest);
+            }
+            Authorization::Allow
+        }))
+        .unwrap();
+        assert_eq!(version(&path, &look).unwrap(), None);
+        assert_eq!(version(&path, &look).unwrap(), Some(NEWEST));
+    }
+
+    const HISTORY: &str = "refinery_schema_history";
 
     #[test]
     fn the_newest_version_is_that_of_the_newest_migration() {

@@ -214,8 +214,6 @@ fn start_one(
     })
 }
 
-/// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can
-/// run a command, however many workers there are.
 /// So many bytes of the numbers of parents fit: one string of an environment has its limit, and all of it another.
 const PARENTS: usize = 100_000;
 
@@ -227,6 +225,8 @@ fn parents(parents: &[TaskId]) -> Option<String> {
     (!text.is_empty() && text.len() <= PARENTS).then_some(text)
 }
 
+/// Where there is no room for a process, the store's thread may make room for one. So a worker that has come up can
+/// run a command, however many workers there are.
 fn start_with_less(
     why: NotStarted,
     store: &Store,

@@ -212,6 +212,7 @@ macro_rules! suite {
             schedules::a_time_whose_key_is_taken_is_passed_over,
             schedules::a_task_that_waits_may_be_given_what_comes_of_a_time,
             schedules::another_producers_job_may_say_when_it_is_to_run,
+            events::ends_that_nobody_has_told_of_are_told_some_at_a_time,
             events::each_change_of_a_task_is_one_event_with_the_next_number,
             events::what_is_called_off_refused_given_back_or_deleted_is_an_event,
             events::what_a_dead_worker_ran_is_lost_once,

@@ -12,6 +12,9 @@ pub(super) fn told(path: &Path, failed: Failed) -> Error {
     match failed {
         Failed::Locked => sqlite::Error::locked(path).into(),
         Failed::Row { task, what } => Error::Row { task, what },
+        Failed::Full => Error::Full {
+            what: format!("the store {} failed: {}", path.display(), sqlite::FULL),
+        },
         Failed::Trouble { what } => {
             Error::trouble(format!("the store {} failed: {what}", path.display()))
         }
@@ -23,6 +26,7 @@ impl From<rusqlite::Error> for Failed {
     fn from(error: rusqlite::Error) -> Failed {
         let what = error.to_string();
         match error.sqlite_error_code() {
+            _ if sqlite::is_for_want_of_room(&error) => Failed::Full,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failed::Locked,
             Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
                 Failed::Row {
@@ -63,6 +67,7 @@ impl From<sqlite::Error> for Error {
         match error {
             sqlite::Error::Locked { .. } => Error::Locked { what },
             error if error.is_of_one_row() => Error::Row { task: None, what },
+            error if error.is_full() => Error::Full { what },
             error => Error::Trouble {
                 what,
                 next: error.next(),

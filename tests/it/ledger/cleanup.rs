@@ -1,13 +1,24 @@
 //! What is deleted, and what must stay.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use taskqueue::ledger::backend::{Change, Look, Patience};
+use taskqueue::ledger::cancel::CallOff;
 use taskqueue::ledger::cleanup::{Old, SoFar};
+use taskqueue::ledger::memory::Memory;
 use taskqueue::ledger::read::Key;
-use taskqueue::ledger::{AfterLoss, Claim, Entry, TaskRef};
-use taskqueue::ledger::{Ledger, Millis};
+use taskqueue::ledger::rows::Told;
+use taskqueue::ledger::{
+    AfterLoss, Backend, Capabilities, Claim, Durability, Entry, Error, Ledger, Millis, TaskRef,
+    batch_journal, spool,
+};
+use taskqueue::lives;
 use taskqueue::task::command::Content;
 use taskqueue::task::id::WorkerId;
 use taskqueue::task::refused::Keep;
 use taskqueue::task::state::Status;
+use uuid::Uuid;
 
 use super::{NOW, New, Stage, TaskId, begun, foreign, job_ref, put, register, taken_over};
 
@@ -294,4 +305,104 @@ pub fn no_more_tasks_of_a_tube_are_counted_than_are_asked_for(new: New) {
     }
     ledger.done(attempt);
     assert_eq!(ledger.db.counts_up_to(1).unwrap()["t"].running, 0);
+}
+
+/// Rows on a disk that has no room for so many more changes.
+#[derive(Debug)]
+struct Tight {
+    rows: Box<dyn Backend>,
+    refuses: Arc<AtomicU32>,
+}
+
+impl Backend for Tight {
+    fn id(&self) -> Uuid {
+        self.rows.id()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.rows.capabilities()
+    }
+
+    fn told(&mut self) -> &mut Told {
+        self.rows.told()
+    }
+
+    fn change(
+        &mut self,
+        durability: Durability,
+        patience: Patience,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error> {
+        let one_less = |left: u32| left.checked_sub(1);
+        let refused = self
+            .refuses
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        match refused {
+            Ok(_) => Err(Error::Full {
+                what: "full".into(),
+            }),
+            Err(_) => self.rows.change(durability, patience, change),
+        }
+    }
+
+    fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error> {
+        self.rows.look(patience, look)
+    }
+}
+
+/// What failed says that there was no room. How much there is by then says nothing: others make room and take it.
+#[test]
+fn on_a_full_disk_ever_less_is_deleted_at_once_whoever_makes_room_meanwhile() {
+    let memory = Memory::new(Uuid::now_v7());
+    let refuses = Arc::new(AtomicU32::new(0));
+    let tight = Tight {
+        rows: memory.connect(),
+        refuses: Arc::clone(&refuses),
+    };
+    let lives = lives::memory::Memory::new();
+    let journals = batch_journal::memory::Memory::new();
+    let spools = spool::memory::Memory::new();
+    let mut db = Ledger::over(
+        Box::new(tight),
+        Arc::new(lives),
+        Arc::new(journals),
+        Arc::new(spools),
+        Durability::ProcessDeath,
+    );
+    let how = CallOff {
+        now: false,
+        reason: None,
+    };
+    for _ in 0..600 {
+        let (task, _) = put(&mut db, NOW);
+        db.change_one(&how, task, NOW).unwrap().unwrap();
+    }
+    let all = old(&[Status::Cancelled], Millis::MAX);
+    let step = |db: &mut Ledger, so_far, refused| {
+        refuses.store(refused, Ordering::Relaxed);
+        db.clean_up_some(&all, so_far, NOW)
+    };
+    let first = step(&mut db, SoFar::default(), 2).unwrap();
+    assert_eq!(first.deleted, 20, "500, 100, 20");
+    let second = step(&mut db, first, 0).unwrap();
+    assert_eq!(second.deleted, 20 + 40, "and twice as many each time");
+    // Where there is no room for one, it ends, and nothing is lost.
+    let full = step(&mut db, second, 9).unwrap_err();
+    assert!(full.is_full(), "{full}");
+    let mut so_far = step(&mut db, second, 1).unwrap();
+    assert_eq!(so_far.deleted, 60 + 16, "80, 16");
+    while !so_far.is_over() {
+        so_far = step(&mut db, so_far, 0).unwrap();
+    }
+    assert_eq!(so_far.deleted, 600);
+
+    // Nor does it end where the rest of it has no room at first.
+    let dead = register(&mut db, "dead");
+    let _last = register(&mut db, "last");
+    drop(dead);
+    let mut so_far = SoFar::default();
+    while !so_far.is_over() {
+        so_far = step(&mut db, so_far, 1).unwrap();
+    }
+    assert_eq!(db.workers().unwrap().len(), 1);
 }

@@ -26,7 +26,7 @@ use super::{NOW, New, Stage, begun, enter, foreign, job_ref, nth, put, settlemen
 use crate::support::tube;
 
 fn all(db: &Ledger) -> Vec<EventRow> {
-    db.events_after(0, &EventFilter::default(), 1000)
+    db.events_after(0, &EventFilter::default(), 5000)
         .unwrap()
         .rows
 }
@@ -280,6 +280,32 @@ pub fn a_worker_that_died_without_a_word_is_told_of_once(new: New) {
     look(&mut ledger);
     assert_eq!(ends(&ledger.db, &mut seen), [], "it is told once");
     drop(lives);
+}
+
+/// An earlier version has told of none that was killed, and a store may be years old.
+pub fn ends_that_nobody_has_told_of_are_told_some_at_a_time(new: New) {
+    let mut ledger = new();
+    let dead: Vec<_> = (1..=1100)
+        .map(|pid| {
+            let worker = NewWorker {
+                name: "dead".into(),
+                tube: "t".into(),
+                host: "here".into(),
+                pid,
+            };
+            ledger.db.introduce(&worker, NOW).unwrap()
+        })
+        .collect();
+    drop(dead);
+    let mut seen = 0;
+    let told: Vec<usize> = (0..4)
+        .map(|_| {
+            let beyond_all = WorkerId(i64::MAX);
+            ledger.db.forget_workers(beyond_all, NOW).unwrap();
+            ends(&ledger.db, &mut seen).len()
+        })
+        .collect();
+    assert_eq!(told, [500, 500, 100, 0]);
 }
 
 pub fn what_is_cleaned_up_is_told_with_it(new: New) {

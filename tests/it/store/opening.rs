@@ -455,7 +455,7 @@ fn a_store_of_an_older_version_is_left_to_workers() {
         // What was put into the older one runs, too.
         let tasks = 1 + usize::from(is_put);
         taskqueue.work("t", tasks);
-        assert_eq!(newest(), 22);
+        assert_eq!(newest(), 23);
         let list = ["list", "--json", "--status", "done"];
         assert_eq!(taskqueue.run(&list).json().as_array().unwrap().len(), tasks);
     }

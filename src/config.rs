@@ -94,7 +94,7 @@ pub struct Config {
     /// Tubes whose workers together are at most so many.
     pub pools: Vec<SharedPool>,
     /// What may run. As whom, it knows once that is looked up: see [`Config::settle`].
-    pub commands: Commands,
+    pub commands: Arc<Commands>,
     /// As whom, where and with what commands run.
     pub levels: Levels,
     /// What makes tasks at given times, by the names.
@@ -111,7 +111,7 @@ pub fn commands(file: &Path) -> Result<Arc<Commands>, Error> {
         config: Some(file.to_owned()),
         ..Overrides::default()
     })?;
-    Ok(Arc::new(config.commands))
+    Ok(config.commands)
 }
 
 impl Config {
@@ -186,7 +186,7 @@ impl Config {
             events,
             tubes,
             pools,
-            commands,
+            commands: Arc::new(commands),
             levels,
             schedules,
         })
@@ -209,7 +209,7 @@ impl Config {
 
     /// The same; all that is wrong, by keys.
     pub fn unsettled(&mut self) -> Vec<(String, String)> {
-        self.levels.settle(&mut self.commands)
+        self.levels.settle(Arc::make_mut(&mut self.commands))
     }
 
     /// Where the store is, whatever else is wrong with the file: whoever wants to end a tender must not be kept

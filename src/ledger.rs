@@ -88,6 +88,8 @@ pub struct Ledger {
     /// What changes have to survive unless they say otherwise.
     durability: Durability,
     patience: Patience,
+    /// There is no room for what it deletes, but what is kept back.
+    is_in_need: bool,
     /// By whose limits tasks that are added are held.
     holding: Option<Arc<Commands>>,
 }
@@ -108,6 +110,7 @@ impl Ledger {
             spools,
             durability,
             patience: Patience::Long,
+            is_in_need: false,
             holding: None,
         }
     }
@@ -179,12 +182,16 @@ impl Ledger {
     ) -> Result<R, Error> {
         let mut done = None;
         let before = self.backend.told().fired.get_mut().len();
-        let changed = self.backend.change(durability, self.patience, &mut |rows| {
+        let mut change = |rows: &dyn Rows| {
             // What is run more than once counts once.
             rows.told().fired.borrow_mut().truncate(before);
             done = Some(change(rows)?);
             Ok(())
-        });
+        };
+        let changed = match self.is_in_need {
+            false => self.backend.change(durability, self.patience, &mut change),
+            true => self.backend.change_in_need(durability, &mut change),
+        };
         let told = self.backend.told();
         let fired = told.fired.get_mut();
         if changed.is_err() {

@@ -22,6 +22,7 @@ use crate::crash::{self, Point};
 use crate::ledger::announce::Again;
 use crate::ledger::put::NewTask;
 use crate::ledger::schedules::{FireRow, Made, Move, Moved, NewSchedule, ScheduleRow, SeenAt};
+use crate::ledger::unique::Taken;
 use crate::ledger::{self, Millis, Stamp, Store};
 use crate::reconcile::{OpenLedger, announce, opened};
 use crate::schedule::decide::{Decision, Last, Standing, Step};
@@ -419,11 +420,7 @@ impl Scheduler {
         let of = name.to_owned();
         let telling = Arc::clone(&self.written.borrow().telling);
         let (moved, fired) = store
-            .call(move |db| {
-                db.tell_by(&telling);
-                let moved = db.move_schedule(&of, seen, &step, now)?;
-                Ok((moved, db.take_fired()))
-            })
+            .call(move |db| db.told_by(&telling, |db| db.move_schedule(&of, seen, &step, now)))
             .await?;
         match moved {
             Moved::Made(again) => {
@@ -432,35 +429,7 @@ impl Scheduler {
                 self.ring(store, name, [again].into_iter().chain(fired))
                     .await;
             }
-            Moved::Replaced { id, again, .. } => {
-                let task = id.0;
-                tracing::info!(
-                    schedule = name,
-                    task,
-                    "schedule gave its time to the task that has the key"
-                );
-                let again = again.map(|again| *again);
-                self.ring(store, name, again.into_iter().chain(fired)).await;
-            }
-            Moved::Exists { id, because, .. } => {
-                let (task, reason) = (id.0, because.map(|why| why.to_string()));
-                tracing::info!(
-                    schedule = name,
-                    task,
-                    reason,
-                    "schedule passed over a time: another task has the key"
-                );
-                self.ring(store, name, fired).await;
-            }
-            Moved::KeyTaken(holder) => {
-                let task = holder.id.0;
-                tracing::warn!(
-                    schedule = name,
-                    task,
-                    "schedule was refused a task: another has the key"
-                );
-                self.ring(store, name, fired).await;
-            }
+            Moved::Taken(taken) => self.taken(store, name, taken, fired).await,
             Moved::Done if to.held.is_some() && seen.held.is_none() => {
                 tracing::info!(schedule = name, "schedule waits for its task to end");
             }
@@ -470,6 +439,39 @@ impl Scheduler {
             Moved::NotOurs => {}
         }
         Ok(())
+    }
+
+    /// Says what became of a time whose key another task has, and puts the jobs that come of it.
+    async fn taken(&mut self, store: &Store, name: &str, taken: Taken, fired: Vec<Again>) {
+        let again = match taken {
+            Taken::Replaced { id, again, .. } => {
+                tracing::info!(
+                    schedule = name,
+                    task = id.0,
+                    "schedule gave its time to the task that has the key"
+                );
+                again.map(|again| *again)
+            }
+            Taken::Kept { id, because, .. } => {
+                let reason = because.map(|why| why.to_string());
+                tracing::info!(
+                    schedule = name,
+                    task = id.0,
+                    reason,
+                    "schedule passed over a time: another task has the key"
+                );
+                None
+            }
+            Taken::Refused(holder) => {
+                tracing::warn!(
+                    schedule = name,
+                    task = holder.id.0,
+                    "schedule was refused a task: another has the key"
+                );
+                None
+            }
+        };
+        self.ring(store, name, again.into_iter().chain(fired)).await;
     }
 
     /// Puts the jobs of what was recorded.

@@ -24,6 +24,7 @@ mod error;
 mod ids;
 pub mod jobs;
 mod journal;
+mod length;
 mod noticed;
 mod open;
 mod pair;
@@ -44,6 +45,7 @@ pub use room::Room;
 pub use watch::{Folded, Standing};
 
 use journal::Journal;
+use length::{length, take_room};
 use transaction::Transaction;
 pub(crate) use transaction::part;
 
@@ -109,6 +111,16 @@ impl Database {
         let _ = self.journal.copy(&self.connection);
     }
 
+    /// There was no room in the journal: copies it, so that it begins anew, or leaves that to whoever does. Whether it
+    /// was done.
+    pub(crate) fn make_room_in_journal(&mut self) -> bool {
+        match self.copies_journal {
+            true => self.copy_journal(),
+            false => self.journal.note_full(),
+        }
+        self.copies_journal
+    }
+
     /// For tests that ask SQLite how it would go about a query.
     #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
@@ -120,7 +132,14 @@ impl Database {
         &mut self,
         change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
-        self.change_surviving(self.durability, change)
+        let changed = self.change_surviving(self.durability, change);
+        if let Err(error) = &changed
+            && error.is_full()
+        {
+            // Whoever tries again finds some.
+            self.make_room_in_journal();
+        }
+        changed
     }
 
     /// The same with a durability of its own.
@@ -129,6 +148,7 @@ impl Database {
         durability: Durability,
         change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
+        let is_short = self.is_short_of_room();
         let Database {
             connection,
             path,
@@ -147,11 +167,18 @@ impl Database {
                 *survives = Some(durability);
             }
             let transaction = Transaction::begin(connection)?;
+            let before = is_short.then(|| length(connection)).transpose()?;
             let result = change(connection, locks)?;
+            if let Some(before) = before
+                && length(connection)? > before
+            {
+                take_room(connection)?;
+            }
             transaction.commit()?;
             Ok(result)
         };
-        let changed = run().map_err(|failed| failed.at(path, locks))?;
+        let changed = run().map_err(|failed| failed.at(path, locks));
+        let changed = changed?;
         self.mark_journal();
         if self.copies_journal && self.has_long_journal() {
             self.copy_journal();

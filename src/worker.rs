@@ -85,11 +85,7 @@ pub async fn run(settings: Settings) -> Result<(), ledger::Error> {
     store.keep_room()?;
     let (introduced, telling) = (identity.clone(), Arc::clone(settings.commands.telling()));
     let (Registered { me, alive }, fired) = store
-        .soon(move |db| {
-            db.tell_by(&telling);
-            let registered = db.introduce(&introduced, clock::now())?;
-            Ok((registered, db.take_fired()))
-        })
+        .soon(move |db| db.told_by(&telling, |db| db.introduce(&introduced, clock::now())))
         .await?;
     crash::here(Point::WorkerRegistered);
     tracing::debug!(worker = identity.name, tube = %settings.tube, "can be found in the store");

@@ -10,7 +10,7 @@ use crate::broker;
 use crate::ledger::Millis;
 use crate::ledger::edit::Due;
 use crate::ledger::put::NewTask;
-use crate::ledger::unique::NotReplaced;
+use crate::ledger::unique::{NotReplaced, Taken};
 use crate::seconds::whole_seconds;
 use crate::task::after::{IfParentFails, Links, Parent};
 use crate::task::command::{Commands, Content};
@@ -70,6 +70,18 @@ pub enum Existing {
     Replaced,
     /// It was to be given that, and is as it was.
     NotReplaced(NotReplaced),
+}
+
+/// The task that has the key of what was put, and what became of that task.
+pub(super) fn existing(taken: &Taken) -> Result<(TaskId, Uuid, Existing), Error> {
+    match *taken {
+        Taken::Kept { id, uuid, because } => {
+            let kept = because.map_or(Existing::Kept, Existing::NotReplaced);
+            Ok((id, uuid, kept))
+        }
+        Taken::Replaced { id, uuid, .. } => Ok((id, uuid, Existing::Replaced)),
+        Taken::Refused(holder) => Err(Error::KeyTaken(holder)),
+    }
 }
 
 impl Receipt {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::links::waits_for;
-use super::put::{Existing, Put, Receipt};
+use super::put::{Put, Receipt, existing};
 use super::queue::Queue;
 use super::ring::Ringer;
 use crate::broker::{self, Delivery, NewJob};
@@ -13,6 +13,7 @@ use crate::crash::{self, Point};
 use crate::ledger;
 use crate::ledger::announce::Again;
 use crate::ledger::put::{Added, NewTask};
+use crate::ledger::unique::Taken;
 use crate::task::command::Content;
 use crate::task::id::{PutId, TaskId};
 use crate::task::payload::{About, Pointer, Refusal};
@@ -111,20 +112,14 @@ impl Queue {
                         (id, uuid, None)
                     }
                     Some(Added::Known { id } | Added::Later { id }) => (id, uuid, None),
-                    Some(Added::Exists { id, uuid, because }) => {
-                        let kept = because.map_or(Existing::Kept, Existing::NotReplaced);
-                        (id, uuid, Some(kept))
-                    }
-                    Some(Added::Replaced {
-                        id,
-                        uuid,
-                        again: next,
-                    }) => {
-                        again.extend(next.map(|next| (place, *next)));
-                        (id, uuid, Some(Existing::Replaced))
+                    Some(Added::Taken(taken)) => {
+                        let (id, uuid, existing) = existing(&taken)?;
+                        if let Taken::Replaced { again: next, .. } = taken {
+                            again.extend(next.map(|next| (place, *next)));
+                        }
+                        (id, uuid, Some(existing))
                     }
                     Some(Added::NotAfter(why)) => return Err(Error::NotAfter(why)),
-                    Some(Added::KeyTaken(holder)) => return Err(Error::KeyTaken(holder)),
                     Some(Added::UuidTaken) => return Err(Refusal::UuidTaken { uuid }.into()),
                     None => return Err(ledger::Error::closed().into()),
                 };

@@ -1,7 +1,7 @@
 //! Schedules: making them, looking at them, and having them make a task by hand.
 
 use super::error::Error;
-use super::put::{Existing, Receipt};
+use super::put::{Receipt, existing};
 use super::queue::Queue;
 use crate::clock::now;
 use crate::ledger::Millis;
@@ -237,12 +237,10 @@ impl Queue {
         let again = moved.again().cloned();
         let (id, uuid, existing) = match moved {
             Moved::Made(again) => (again.put.task, again.uuid, None),
-            Moved::Exists { id, uuid, because } => {
-                let kept = because.map_or(Existing::Kept, Existing::NotReplaced);
-                (id, uuid, Some(kept))
+            Moved::Taken(taken) => {
+                let (id, uuid, existing) = existing(&taken)?;
+                (id, uuid, Some(existing))
             }
-            Moved::Replaced { id, uuid, .. } => (id, uuid, Some(Existing::Replaced)),
-            Moved::KeyTaken(holder) => return Err(Error::KeyTaken(holder)),
             Moved::Done | Moved::NotOurs => return Err(Error::no_schedule(name)),
         };
         let announced = match (again, self.session().await) {

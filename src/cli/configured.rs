@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
 use super::Failure;
 use crate::api::{self, Queue};
@@ -24,13 +23,13 @@ pub fn ledger(config: &Config, durability: Durability) -> Result<Ledger, ledger:
 /// The configured queue, which is made where there is none, and of which is told as the configuration says.
 pub fn queue(config: &Config) -> Result<Queue, api::Error> {
     let queue = Queue::open(&config.broker, &config.store)?;
-    Ok(queue.configured(&Arc::new(config.commands.clone())))
+    Ok(queue.configured(&config.commands))
 }
 
 /// The same where it is there already.
 pub fn existing_queue(config: &Config) -> Result<Option<Queue>, api::Error> {
     let queue = Queue::open_existing(&config.broker, &config.store)?;
-    Ok(queue.map(|queue| queue.configured(&Arc::new(config.commands.clone()))))
+    Ok(queue.map(|queue| queue.configured(&config.commands)))
 }
 
 /// Runs a loop to its end on a runtime of one thread.

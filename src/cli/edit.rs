@@ -1,7 +1,6 @@
 //! `taskqueue edit`
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -110,7 +109,7 @@ impl Flags {
                  --task-timeout, --env or --clear",
             ));
         }
-        Ok(edit.within(&Arc::new(config.commands.clone())))
+        Ok(edit.within(&config.commands))
     }
 }
 

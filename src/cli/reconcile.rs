@@ -70,7 +70,7 @@ pub fn run(flags: Flags, mut config: Config) -> Result<ExitCode, Failure> {
 /// What was done in all tubes together, and what was not.
 fn reconcile(flags: &Flags, config: &Config) -> Result<(Summary, Vec<Trouble>), Failure> {
     let store = Store::over(configured::ledger(config, Durability::ProcessDeath)?);
-    let commands = Arc::new(config.commands.clone());
+    let commands = Arc::clone(&config.commands);
     let environment = environment(config);
     block_on(async {
         let mut broker = broker(config);

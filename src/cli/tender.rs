@@ -273,7 +273,7 @@ fn read(flags: &Flags, config: &mut Config, global: &Global) -> Result<Read, Fai
         shared,
         grace,
         scope: Scope {
-            commands: Arc::new(config.commands.clone()),
+            commands: Arc::clone(&config.commands),
             environment: Arc::new(environment(config)),
             tubes: tubes.into_iter().filter(ours).collect(),
             retention: config.retention,

@@ -150,7 +150,7 @@ pub fn run(flags: Flags, global: &Global) -> Result<(), Failure> {
             broker: broker(&config),
             store,
             environment: environment(&config),
-            commands: Arc::new(config.commands),
+            commands: config.commands,
             max_jobs: flags.max_jobs,
             identity,
             is_awaited: match &guard {
@@ -182,7 +182,7 @@ fn take_every_body(config: &mut Config, argv: &[String]) {
             .file_name()
             .map_or_else(|| program.clone(), |name| name.to_string_lossy().into());
         let command = Command::new(argv.to_vec());
-        config.commands.take_every_body(name, command);
+        Arc::make_mut(&mut config.commands).take_every_body(name, command);
     }
 }
 
@@ -226,7 +226,7 @@ fn reader(config: &Config, source: Source, argv: &[String], global: &Global) -> 
         take_every_body(&mut config, &argv);
         Ok(Some(Configured {
             environment: environment(&config),
-            commands: Arc::new(config.commands),
+            commands: config.commands,
         }))
     })
 }

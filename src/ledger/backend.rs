@@ -94,6 +94,15 @@ pub trait Backend: Send + fmt::Debug {
         change: &mut Change<'_>,
     ) -> Result<(), Error>;
 
+    /// Runs one transaction that deletes, where there was no room for one: with what is kept back for that.
+    fn change_in_need(
+        &mut self,
+        durability: Durability,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error> {
+        self.change(durability, Patience::Long, change)
+    }
+
     /// Runs queries that see one moment of the rows.
     fn look(&self, patience: Patience, look: &mut Look<'_>) -> Result<(), Error>;
 
@@ -135,9 +144,6 @@ pub trait Backend: Send + fmt::Debug {
 
     /// Keeps some room back for the day when there is none left.
     fn keep_reserve(&mut self) {}
-
-    /// Makes some room, if there is any way to. For whoever was told that there is none.
-    fn make_room(&mut self) {}
 
     /// How its journal stands.
     fn journal(&self) -> Journal {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::error::Error;
 use super::events::tell_more;
 use super::pace::PAUSE;
-use super::rows::{About, Rows};
+use super::rows::About;
 pub use super::rows::{Old, Unsure};
 use super::worker::{note_deleted, tell_if_dead};
 use super::{Folded, Journal, Ledger, Millis, Room};
@@ -24,8 +24,8 @@ use crate::tube::TubeName;
 /// Tasks deleted in one transaction. Each goes with its attempts, its output and their index entries.
 const BATCH: usize = 500;
 
-/// A batch is tried again as a fifth of itself, so often.
-const SMALLER: [bool; 7] = [true, true, true, true, true, true, false];
+/// A batch that there is no room to delete is tried again as such a part of itself.
+const SMALLER: usize = 5;
 
 /// Tasks whose jobs may still be there, looked up at a time.
 const UNSURE: usize = 4096;
@@ -71,8 +71,6 @@ struct Batch {
     tasks: usize,
     /// When the last of them ended.
     last: Millis,
-    /// There was no room to delete as many as were to be.
-    was_full: bool,
 }
 
 /// What a cleanup does next.
@@ -216,14 +214,9 @@ impl Ledger {
     /// waits for [`SoFar::pause`].
     pub fn clean_up_some(&mut self, old: &Old, so_far: SoFar, now: Millis) -> Result<SoFar, Error> {
         Ok(match so_far.at {
-            At::Tasks { from } => match self.delete_batch(old, from, so_far.most(), now)? {
+            At::Tasks { from } => match self.delete_some(old, from, so_far.most(), now)? {
                 Some(batch) => {
                     crash::here(Point::BatchDeleted);
-                    if batch.was_full {
-                        // The file is made shorter before more of it has to be written.
-                        self.in_need_of_room(|ledger| ledger.backend.give_back(0))?;
-                        self.backend.settle();
-                    }
                     SoFar {
                         deleted: so_far.deleted.saturating_add(batch.deleted),
                         most: Some(batch.tasks.saturating_mul(2).clamp(1, BATCH)),
@@ -258,17 +251,37 @@ impl Ledger {
         })
     }
 
-    /// Does a step that takes room to write, and once more where there was none.
+    /// Does a step that takes room to write. Where there was none, once more with what is kept back for that.
     fn in_need_of_room<R>(
         &mut self,
         mut step: impl FnMut(&mut Ledger) -> Result<R, Error>,
     ) -> Result<R, Error> {
         match step(self) {
             Err(error) if error.is_full() => {
-                self.backend.make_room();
-                step(self)
+                self.backend.keep_up();
+                self.is_in_need = true;
+                let done = step(self);
+                self.is_in_need = false;
+                done
             }
             done => done,
+        }
+    }
+
+    /// Deletes the next batch. On a full disk there is little room for what is written of a deletion, too: there it is
+    /// ever fewer.
+    fn delete_some(
+        &mut self,
+        old: &Old,
+        from: Millis,
+        mut most: usize,
+        now: Millis,
+    ) -> Result<Option<Batch>, Error> {
+        loop {
+            match self.in_need_of_room(|ledger| ledger.delete_batch(old, from, most, now)) {
+                Err(error) if error.is_full() && most > 1 => most = most.div_ceil(SMALLER),
+                done => return done,
+            }
         }
     }
 
@@ -309,46 +322,31 @@ impl Ledger {
         most: usize,
         now: Millis,
     ) -> Result<Option<Batch>, Error> {
-        let mut batch = self.look(|rows| rows.old(old, from, most))?;
-        let found = batch.len();
-        for try_again in SMALLER {
-            let Some(&(_, last)) = batch.last() else {
-                return Ok(None);
-            };
-            // What a power cut brings back, the next cleanup deletes.
+        let batch = self.look(|rows| rows.old(old, from, most))?;
+        let Some(&(_, last)) = batch.last() else {
+            return Ok(None);
+        };
+        let tasks: Vec<TaskId> = batch.iter().map(|(task, _)| *task).collect();
+        // What a power cut brings back, the next cleanup deletes.
+        let deleted = self.change_lightly(|rows| {
             // A task that was regenerated meanwhile stays.
-            let tasks: Vec<TaskId> = batch.iter().map(|(task, _)| *task).collect();
-            let delete = |rows: &dyn Rows| {
-                let deleted = rows.delete_old(old, &tasks)?;
-                if deleted > 0 {
-                    let status = match old.statuses.as_slice() {
-                        [status] => Some(status.as_str()),
-                        _ => None,
-                    };
-                    let detail = json!({ "tasks": deleted, "status": status });
-                    let none = About::default();
-                    tell_more(rows, What::CleanedUp, now, none, Some(&detail))?;
-                }
-                Ok(deleted)
-            };
-            match self.change_lightly(delete) {
-                Ok(deleted) => {
-                    return Ok(Some(Batch {
-                        deleted,
-                        last,
-                        tasks: tasks.len(),
-                        was_full: tasks.len() < found,
-                    }));
-                }
-                // On a full disk there is little room for what is written of a deletion, too.
-                Err(error) if error.is_full() && try_again => {
-                    self.backend.make_room();
-                    batch.truncate(batch.len().div_ceil(5));
-                }
-                Err(error) => return Err(error),
+            let deleted = rows.delete_old(old, &tasks)?;
+            if deleted > 0 {
+                let status = match old.statuses.as_slice() {
+                    [status] => Some(status.as_str()),
+                    _ => None,
+                };
+                let detail = json!({ "tasks": deleted, "status": status });
+                let none = About::default();
+                tell_more(rows, What::CleanedUp, now, none, Some(&detail))?;
             }
-        }
-        Ok(None)
+            Ok(deleted)
+        })?;
+        Ok(Some(Batch {
+            deleted,
+            last,
+            tasks: tasks.len(),
+        }))
     }
 
     /// Deletes the rows, batch journals and spools of workers that are dead and answer for nothing: of a few, from a

@@ -257,6 +257,17 @@ impl Ledger {
         }
     }
 
+    /// Does something, and tells of it so; with the jobs of hooks that are to be put for it.
+    pub fn told_by<R>(
+        &mut self,
+        telling: &Arc<Telling>,
+        step: impl FnOnce(&mut Ledger) -> Result<R, Error>,
+    ) -> Result<(R, Vec<Again>), Error> {
+        self.tell_by(telling);
+        let done = step(self)?;
+        Ok((done, self.take_fired()))
+    }
+
     /// The jobs of hooks that were made since this was asked before: whoever asks puts them, unless they are put. What
     /// nobody puts, reconciliation does.
     pub fn take_fired(&mut self) -> Vec<Again> {

@@ -9,7 +9,7 @@ use super::bulk::{Change, On};
 use super::error::{Error, Failed};
 use super::in_line::{Lines, Newcomer};
 use super::rows::{NewRow, Origin, Rows, TaskRow};
-use super::unique::{self, Given, Holder, NotReplaced};
+use super::unique::{self, Given, Holder, Taken};
 use super::{Ledger, Millis, after, transition};
 use crate::task::after::{After, Terms, ordered};
 use crate::task::command::Content;
@@ -77,26 +77,8 @@ pub enum Added {
     },
     /// Another task has its uuid.
     UuidTaken,
-    /// Another task has its key, and is as it was. No task is recorded.
-    Exists {
-        /// That task.
-        id: TaskId,
-        /// That task's identity.
-        uuid: Uuid,
-        /// Why that task is as it was, if it was to be replaced.
-        because: Option<NotReplaced>,
-    },
-    /// Another task has its key, waits, and is given what this one was to be. No task is recorded.
-    Replaced {
-        /// That task.
-        id: TaskId,
-        /// That task's identity.
-        uuid: Uuid,
-        /// What is to ring for that task.
-        again: Option<Box<Again>>,
-    },
-    /// Another task has its key, and the put is refused for that.
-    KeyTaken(Holder),
+    /// Another task has its key. No task is recorded.
+    Taken(Taken),
     /// It cannot wait for what it is to wait for. No task is recorded.
     NotAfter(NotAfter),
 }
@@ -108,9 +90,8 @@ impl Added {
             Added::New { id }
             | Added::Later { id }
             | Added::Known { id }
-            | Added::Exists { id, .. }
-            | Added::Replaced { id, .. } => Some(*id),
-            Added::UuidTaken | Added::KeyTaken(_) | Added::NotAfter(_) => None,
+            | Added::Taken(Taken::Kept { id, .. } | Taken::Replaced { id, .. }) => Some(*id),
+            Added::UuidTaken | Added::Taken(Taken::Refused(_)) | Added::NotAfter(_) => None,
         }
     }
 }
@@ -202,7 +183,12 @@ impl Ledger {
                 true => add_in_order(rows, tasks, add),
             }
         })?;
-        let is_new = |added: &Added| matches!(added, Added::New { .. } | Added::Replaced { .. });
+        let is_new = |added: &Added| {
+            matches!(
+                added,
+                Added::New { .. } | Added::Taken(Taken::Replaced { .. })
+            )
+        };
         if jobs.is_some() && added.iter().any(is_new) {
             self.backend.ring();
         }
@@ -389,7 +375,9 @@ pub(super) fn add(
         // The task that is put again is the task that has the key.
         return match row.uuid == task.uuid {
             true => known(rows, task),
-            false => exists(rows, &row, task, *if_exists, now, jobs),
+            false => Ok(Added::Taken(taken(
+                rows, &row, task, *if_exists, now, jobs,
+            )?)),
         };
     }
     match record(rows, task, hold.as_ref().map(|(_, hold)| hold), now)? {
@@ -406,14 +394,14 @@ fn known(rows: &dyn Rows, task: &NewTask) -> Result<Added, Failed> {
 }
 
 /// What becomes of a put whose key another task has.
-fn exists(
+fn taken(
     rows: &dyn Rows,
     row: &TaskRow,
     task: &NewTask,
     if_exists: IfExists,
     now: Millis,
     jobs: Option<Jobs>,
-) -> Result<Added, Failed> {
+) -> Result<Taken, Failed> {
     let TaskRow { id, uuid, .. } = *row;
     let given = Given {
         tube: &task.tube,
@@ -423,12 +411,12 @@ fn exists(
         priority: Some(task.priority),
         due: Some(task.due),
     };
-    let kept = |because| Added::Exists { id, uuid, because };
+    let kept = |because| Taken::Kept { id, uuid, because };
     Ok(match if_exists {
         IfExists::Keep => kept(None),
-        IfExists::Refuse => Added::KeyTaken(Holder::of(row)),
+        IfExists::Refuse => Taken::Refused(Holder::of(row)),
         IfExists::Replace => match unique::replace(rows, row, &given, now, jobs)? {
-            Ok(again) => Added::Replaced {
+            Ok(again) => Taken::Replaced {
                 id,
                 uuid,
                 again: again.map(Box::new),

@@ -5,7 +5,6 @@
 //! number of processes may try, one of them does it, and none of them need live on.
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::announce::{Again, Jobs};
 use super::error::{Error, Failed};
@@ -13,7 +12,7 @@ use super::events::{tell, tell_more};
 use super::put::{Added, NewTask, add, first_put};
 pub use super::rows::{FireRow, ScheduleRow, Scheduled};
 use super::rows::{NewFire, Rows};
-use super::unique::{Holder, NotReplaced};
+use super::unique::{Holder, Taken};
 use super::{Ledger, Millis};
 use crate::task::command::Content;
 use crate::task::event::What;
@@ -110,26 +109,9 @@ pub enum Moved {
     Done,
     /// A task was made, and what is to ring for it.
     Made(Again),
-    /// Another task has the key of what was to be made, and is as it was. The time is passed over.
-    Exists {
-        /// That task.
-        id: TaskId,
-        /// Its identity.
-        uuid: Uuid,
-        /// Why that task is as it was, if it was to be replaced.
-        because: Option<NotReplaced>,
-    },
-    /// Another task has the key, waits, and is given what was to be made. It comes of this time now.
-    Replaced {
-        /// That task.
-        id: TaskId,
-        /// Its identity.
-        uuid: Uuid,
-        /// What is to ring for it; none: it waits for others.
-        again: Option<Box<Again>>,
-    },
-    /// Another task has the key, and what was to be made is refused for that. The time is passed over.
-    KeyTaken(Holder),
+    /// Another task has the key of what was to be made. If it is given that, it comes of this time now; else the time
+    /// is passed over.
+    Taken(Taken),
 }
 
 impl Moved {
@@ -137,8 +119,8 @@ impl Moved {
     pub fn again(&self) -> Option<&Again> {
         match self {
             Moved::Made(again) => Some(again),
-            Moved::Replaced { again, .. } => again.as_deref(),
-            Moved::NotOurs | Moved::Done | Moved::Exists { .. } | Moved::KeyTaken(_) => None,
+            Moved::Taken(Taken::Replaced { again, .. }) => again.as_deref(),
+            Moved::NotOurs | Moved::Done | Moved::Taken(_) => None,
         }
     }
 }
@@ -359,17 +341,14 @@ fn make(
     let task = &made.task;
     let id = match add(rows, task, now, jobs)? {
         Added::New { id } => id,
-        Added::Exists { id, uuid, because } => {
-            tell_passed_over(rows, name, made, id, now)?;
-            return Ok(Moved::Exists { id, uuid, because });
-        }
-        Added::KeyTaken(holder) => {
-            tell_passed_over(rows, name, made, holder.id, now)?;
-            return Ok(Moved::KeyTaken(holder));
-        }
-        Added::Replaced { id, uuid, again } => {
-            note_fire(rows, name, made, id, now)?;
-            return Ok(Moved::Replaced { id, uuid, again });
+        Added::Taken(taken) => {
+            match &taken {
+                Taken::Kept { id, .. } | Taken::Refused(Holder { id, .. }) => {
+                    tell_passed_over(rows, name, made, *id, now)?;
+                }
+                Taken::Replaced { id, .. } => note_fire(rows, name, made, *id, now)?,
+            }
+            return Ok(Moved::Taken(taken));
         }
         Added::Later { .. } | Added::Known { .. } | Added::UuidTaken | Added::NotAfter(_) => {
             return Err(Failed::row(None, "a uuid that is new is another task's"));

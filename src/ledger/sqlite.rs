@@ -147,19 +147,25 @@ impl Backend for Sqlite {
         patience: Patience,
         change: &mut Change<'_>,
     ) -> Result<(), Error> {
+        match self.try_to_change(durability, patience, change) {
+            // What the journal holds already needs no room in it once it is copied.
+            Err(error) if error.is_full() && self.database.make_room_in_journal() => {
+                self.try_to_change(durability, patience, change)
+            }
+            changed => changed,
+        }
+    }
+
+    fn change_in_need(
+        &mut self,
+        durability: Durability,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error> {
         let Sqlite { database, told, .. } = self;
         let mut why = None;
-        let mut run = || {
-            database.change_surviving(durability.into(), |connection, _| {
-                let rows = Connected::of(connection, told);
-                let changed = change(&rows).and_then(|()| rows.2.write(connection));
-                changed.map_err(|failed| stopped(&mut why, failed))
-            })
-        };
-        let changed = match patience {
-            Patience::Long => run(),
-            Patience::Brief => briefly(run),
-        };
+        let changed = database.change_in_need(durability.into(), |connection, _| {
+            written(connection, told, change).map_err(|failed| stopped(&mut why, failed))
+        });
         self.in_words(changed, why)
     }
 
@@ -226,10 +232,6 @@ impl Backend for Sqlite {
         self.database.keep_reserve();
     }
 
-    fn make_room(&mut self) {
-        self.database.make_room();
-    }
-
     fn journal(&self) -> Journal {
         let sqlite::Standing { bytes, is_another } = self.database.look_at_journal();
         Journal { bytes, is_another }
@@ -245,6 +247,13 @@ impl Backend for Sqlite {
     }
 }
 
+/// Changes rows, and writes the events that come of it.
+fn written(connection: &Connection, told: &Told, change: &mut Change<'_>) -> Result<(), Failed> {
+    let rows = Connected::of(connection, told);
+    change(&rows)?;
+    rows.2.write(connection)
+}
+
 /// Has a transaction rolled back by one who knows why.
 fn stopped(why: &mut Option<Failed>, failed: Failed) -> sqlite::Failed {
     *why = Some(failed);
@@ -252,6 +261,26 @@ fn stopped(why: &mut Option<Failed>, failed: Failed) -> sqlite::Failed {
 }
 
 impl Sqlite {
+    fn try_to_change(
+        &mut self,
+        durability: Durability,
+        patience: Patience,
+        change: &mut Change<'_>,
+    ) -> Result<(), Error> {
+        let Sqlite { database, told, .. } = self;
+        let mut why = None;
+        let mut run = || {
+            database.change_surviving(durability.into(), |connection, _| {
+                written(connection, told, change).map_err(|failed| stopped(&mut why, failed))
+            })
+        };
+        let changed = match patience {
+            Patience::Long => run(),
+            Patience::Brief => briefly(run),
+        };
+        self.in_words(changed, why)
+    }
+
     /// What came of a transaction, in the ledger's words.
     fn in_words(&self, done: Result<(), sqlite::Error>, why: Option<Failed>) -> Result<(), Error> {
         match (done, why) {

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use super::Millis;
 use super::after::waits_for_parents;
 use super::announce::{Again, Jobs, next_put};
@@ -68,6 +70,31 @@ pub enum NotReplaced {
     /// It would have to move.
     #[error("{0}: it stays as it is, for it is of another tube")]
     OtherTube(Holder),
+}
+
+/// What becomes of a task that is to be made and whose key another has. None is recorded for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The other is as it was.
+    Kept {
+        /// That task.
+        id: TaskId,
+        /// Its identity.
+        uuid: Uuid,
+        /// Why it is as it was, if it was to be replaced.
+        because: Option<NotReplaced>,
+    },
+    /// The other waits, and is given what this one was to be.
+    Replaced {
+        /// That task.
+        id: TaskId,
+        /// Its identity.
+        uuid: Uuid,
+        /// What is to ring for it; none: it waits for others.
+        again: Option<Box<Again>>,
+    },
+    /// This one is refused for that.
+    Refused(Holder),
 }
 
 /// The row that has a key, if there is one.

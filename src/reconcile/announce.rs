@@ -1,11 +1,13 @@
 //! Ringing the doorbell for tasks that wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker, Delivery, NewJob};
 use crate::crash::{self, Point};
-use crate::ledger::Store;
 use crate::ledger::announce::Again;
+use crate::ledger::{self, Ledger, Store};
+use crate::task::hooks::Telling;
 use crate::task::payload::Pointer;
 use crate::tube::TubeName;
 
@@ -35,6 +37,22 @@ pub async fn announce(
         None => Ok(announced + have as u64),
         Some(error) => Err(error),
     }
+}
+
+/// Changes rows, tells of it, and puts the jobs of the hooks that come of it.
+pub(super) async fn with_hooks<R: Send + 'static>(
+    broker: &mut dyn Broker,
+    store: &Store,
+    telling: &Arc<Telling>,
+    step: impl FnOnce(&mut Ledger) -> Result<R, ledger::Error> + Send + 'static,
+) -> Result<R, ledger::Error> {
+    let telling = Arc::clone(telling);
+    let (done, fired) = store.call(move |db| db.told_by(&telling, step)).await?;
+    if let Err(error) = announce(broker, store, &fired).await {
+        // Recorded they are, and the next pass puts their jobs.
+        tracing::debug!(%error, "could not put the jobs of hooks");
+    }
+    Ok(done)
 }
 
 async fn announce_in(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use super::announce::announce;
+use super::announce::with_hooks;
 use super::backlog;
 use super::{EVERY, EVERY_WHILE_HELD, Memory, Passed, Standing, Summary, Trouble, Tubes};
 use crate::broker::Broker;
@@ -160,20 +160,9 @@ impl Service for Reconciling {
                     tell(tube, done);
                 }
                 complain(&mut troubled, &troubles);
-                let telling = Arc::clone(commands.telling());
-                let forgotten = store.call(move |db| {
-                    db.tell_by(&telling);
-                    let forgotten = db.forget_workers(forget_from, now())?;
-                    Ok((forgotten, db.take_fired()))
-                });
-                match forgotten.await {
-                    Ok((Forgotten { next, .. }, fired)) => {
-                        forget_from = next.unwrap_or(WorkerId::NOBODY);
-                        if let Err(error) = announce(broker.as_mut(), store, &fired).await {
-                            // Recorded they are, and the next pass puts their jobs.
-                            tracing::debug!(%error, "could not put the jobs of hooks");
-                        }
-                    }
+                let step = move |db: &mut Ledger| db.forget_workers(forget_from, now());
+                match with_hooks(broker.as_mut(), store, commands.telling(), step).await {
+                    Ok(Forgotten { next, .. }) => forget_from = next.unwrap_or(WorkerId::NOBODY),
                     // Nobody waits for it; what ails the store is told by those who do.
                     Err(error) => tracing::debug!(%error, "could not forget dead workers"),
                 }

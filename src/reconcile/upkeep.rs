@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::announce::announce;
+use super::announce::with_hooks;
 use super::old::Asking;
 use super::service::{OpenLedger, Scope, opened};
 use crate::broker::Broker;
@@ -193,18 +193,8 @@ async fn delete(
     let mut so_far = SoFar::leaving(Spare::Tenth);
     while !so_far.is_over() {
         let old = old.clone();
-        let telling = Arc::clone(telling);
-        let step = store.call(move |db| {
-            db.tell_by(&telling);
-            let so_far = db.clean_up_some(&old, so_far, now())?;
-            Ok((so_far, db.take_fired()))
-        });
-        let (next, fired) = step.await?;
-        so_far = next;
-        if let Err(error) = announce(broker, store, &fired).await {
-            // Recorded they are, and a pass puts their jobs.
-            tracing::debug!(%error, "could not put the jobs of hooks");
-        }
+        let step = move |db: &mut Ledger| db.clean_up_some(&old, so_far, now());
+        so_far = with_hooks(broker, store, telling, step).await?;
         if let Some(pause) = so_far.pause() {
             sleep(pause).await;
         }

@@ -42,6 +42,8 @@ pub struct Journal {
     next_try: i32,
     /// The same where there is little room.
     next_short_try: i32,
+    /// There was no room to make it longer.
+    is_full: bool,
 }
 
 impl Journal {
@@ -64,7 +66,13 @@ impl Journal {
             anew,
             next_try: LONG,
             next_short_try: SOME,
+            is_full: false,
         })
+    }
+
+    /// There was no room to make it longer: what it holds already is to be copied, so that it begins anew.
+    pub fn note_full(&mut self) {
+        self.is_full = true;
     }
 
     /// Whether it has begun anew since this was asked last, as far as this connection's commits have shown.
@@ -82,7 +90,7 @@ impl Journal {
             // It has begun anew since.
             self.next_try = LONG;
         }
-        pages >= self.next_try
+        self.is_full || pages >= self.next_try
     }
 
     /// Whether it is time to copy it where there is little room. Asked for now and then only: whoever does looks at the
@@ -109,6 +117,7 @@ impl Journal {
     /// Copies it. That somebody else is at it, or in the way, is no failure: it is tried again when the log has grown
     /// somewhat.
     pub fn copy(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.is_full = false;
         let pages = self.pages.load(Ordering::Relaxed);
         self.next_try = pages.saturating_add(LONG / 8);
         self.next_short_try = pages.saturating_add(SOME);

@@ -5,20 +5,24 @@
 //! then. And where little is left, the journal is copied back early, so that it is short when there is nothing left.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use super::Database;
+use super::length::take_room;
+use super::{Database, Durability, Error, Failed};
 use crate::beside;
+use crate::lives::locks::LockFile;
 
 /// As much is kept back: what a long journal may take when it is copied, and some for what is deleted.
 const MOST: u64 = 24 << 20;
 
 /// But no more than this part of what is left.
-const PART: u64 = 8;
+const PART: u64 = 4;
 
 /// Less than that is not worth a file.
-const LEAST: u64 = 1 << 20;
+const LEAST: u64 = 2 << 20;
 
 /// Where less is left, the journal is kept short.
 const SHORT: u64 = 64 << 20;
@@ -59,10 +63,24 @@ impl Database {
         }
     }
 
-    /// Gives up what was kept back, and copies the journal.
-    pub(crate) fn make_room(&mut self) {
-        // Somebody else may have given it up.
-        let _ = self.folder.remove(&self.reserve());
-        self.fold();
+    /// Runs a transaction that deletes, where there was no room for one: with what was kept back.
+    ///
+    /// Whoever writes takes what room there is, and so would have taken this before it could be used. So it is given up
+    /// once nobody else can write. If the disk was filled faster than anybody saw, what is in the journal needs a part
+    /// of it to be copied. The journal may have the rest.
+    pub(crate) fn change_in_need<R>(
+        &mut self,
+        durability: Durability,
+        change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
+    ) -> Result<R, Error> {
+        let (folder, reserve) = (Arc::clone(&self.folder), self.reserve());
+        let changed = self.change_surviving(durability, |connection, locks| {
+            // Somebody else may have given it up.
+            let _ = folder.remove(&reserve);
+            let _ = take_room(connection);
+            change(connection, locks)
+        });
+        self.copy_journal();
+        changed
     }
 }

@@ -4,7 +4,7 @@
 //! ledger: write what makes a stage of it, and name it at the end of this file. To add a case: write it in one of the
 //! modules, and name it in the macro's list.
 
-mod after;
+pub mod after;
 mod astray;
 mod batch_journals;
 mod cancel;

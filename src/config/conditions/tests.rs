@@ -124,7 +124,7 @@ fn one_command_for_every_body_runs_as_its_tube_says() {
     let mut config = read("[defaults]\nnice = 4\n[tubes.t]\nnice = 5").unwrap();
     config.settle().unwrap();
     let command = crate::task::command::Command::new(vec!["cat".into()]);
-    config.commands.take_every_body("cat".into(), command);
+    Arc::make_mut(&mut config.commands).take_every_body("cat".into(), command);
     for (tube, nice) in [("t", 5), ("other", 4)] {
         let tube = tube.parse().unwrap();
         let raw = crate::task::command::Content::Raw(b"body".as_slice().into());

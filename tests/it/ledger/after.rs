@@ -11,6 +11,7 @@ use taskqueue::ledger::delete::Delete;
 use taskqueue::ledger::edit::{Due, Edit};
 use taskqueue::ledger::put::{Added, NewTask, NotAfter, WaitsFor};
 use taskqueue::ledger::read::Key;
+use taskqueue::ledger::unique::Taken;
 use taskqueue::ledger::{Entry, Jobless, Ledger, Millis, TaskRef};
 use taskqueue::task::after::{After, IfParentFails, Terms};
 use taskqueue::task::command::Content;
@@ -470,7 +471,9 @@ pub fn who_has_a_key_waits_with_it(new: New) {
         panic!("{added:?}");
     };
     let added = ledger.db.add(&[unique()], NOW).unwrap();
-    assert!(matches!(&added[..], [Added::Replaced { id: same, again: None, .. }] if same == id));
+    assert!(
+        matches!(&added[..], [Added::Taken(Taken::Replaced { id: same, again: None, .. })] if same == id)
+    );
     assert_eq!(stands(&ledger, *id), "waiting");
 }
 

@@ -382,15 +382,16 @@ fn on_a_full_disk_ever_less_is_deleted_at_once_whoever_makes_room_meanwhile() {
         refuses.store(refused, Ordering::Relaxed);
         db.clean_up_some(&all, so_far, NOW)
     };
+    // Each is tried with the room that there is, and with what is kept back.
     let first = step(&mut db, SoFar::default(), 2).unwrap();
-    assert_eq!(first.deleted, 20, "500, 100, 20");
+    assert_eq!(first.deleted, 100, "500, 500, 100");
     let second = step(&mut db, first, 0).unwrap();
-    assert_eq!(second.deleted, 20 + 40, "and twice as many each time");
+    assert_eq!(second.deleted, 100 + 200, "and twice as many each time");
     // Where there is no room for one, it ends, and nothing is lost.
-    let full = step(&mut db, second, 9).unwrap_err();
+    let full = step(&mut db, second, 99).unwrap_err();
     assert!(full.is_full(), "{full}");
-    let mut so_far = step(&mut db, second, 1).unwrap();
-    assert_eq!(so_far.deleted, 60 + 16, "80, 16");
+    let mut so_far = step(&mut db, second, 3).unwrap();
+    assert_eq!(so_far.deleted, 300 + 80, "400, 400, 80, 80");
     while !so_far.is_over() {
         so_far = step(&mut db, so_far, 0).unwrap();
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use taskqueue::ledger::edit::{Bounded, Edit, NotEdited};
 use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::read::Key;
+use taskqueue::ledger::unique::Taken;
 use taskqueue::ledger::{Attempt, Claim, ForeignJob, JobRef, TaskRef};
 use taskqueue::task::command::{Command, Commands, Content};
 use taskqueue::task::conditions::Variable;
@@ -202,7 +203,10 @@ pub fn a_variable_comes_to_the_command_and_goes_with_what_replaces_the_task(new:
     ] {
         put(&mut stage, tenant("acme"), unique(IfExists::Keep));
         let replaced = put(&mut stage, own, unique(IfExists::Replace));
-        assert!(matches!(replaced, Added::Replaced { .. }), "{replaced:?}");
+        assert!(
+            matches!(replaced, Added::Taken(Taken::Replaced { .. })),
+            "{replaced:?}"
+        );
         assert_eq!(found(&mut stage), expected);
     }
 }

@@ -3,6 +3,7 @@
 use taskqueue::ledger::events::EventFilter;
 use taskqueue::ledger::put::{Added, NewTask};
 use taskqueue::ledger::schedules::{Made, Move, Moved, NameTaken, NewSchedule, SeenAt, Set};
+use taskqueue::ledger::unique::Taken;
 use taskqueue::ledger::{Claim, ForeignJob, Millis, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::event::What;
@@ -296,15 +297,15 @@ pub fn a_time_whose_key_is_taken_is_passed_over(new: New) {
     let keep = step(NOW + 1, IfExists::Keep);
     let moved = ledger.db.move_schedule("a", at(NOW), &keep, NOW + 1);
     let because = None;
-    let exists = Moved::Exists {
+    let exists = Moved::Taken(Taken::Kept {
         id: holder,
         uuid,
         because,
-    };
+    });
     assert_eq!(moved.unwrap(), exists);
     let refuse = step(NOW + 2, IfExists::Refuse);
     let moved = ledger.db.move_schedule("a", at(NOW + 1), &refuse, NOW + 2);
-    assert!(matches!(moved.unwrap(), Moved::KeyTaken(by) if by.id == holder));
+    assert!(matches!(moved.unwrap(), Moved::Taken(Taken::Refused(by)) if by.id == holder));
     // Both are decided, and nothing came of them.
     assert_eq!(standing(&ledger), (at(NOW + 2), vec![]));
     assert_eq!(ledger.tasks().len(), 1);
@@ -320,7 +321,7 @@ pub fn a_time_whose_key_is_taken_is_passed_over(new: New) {
     assert_eq!(moved, exists);
     let by_hand = with_key(None, IfExists::Refuse);
     let moved = ledger.db.run_schedule("a", &by_hand, NOW).unwrap();
-    assert!(matches!(moved, Moved::KeyTaken(_)));
+    assert!(matches!(moved, Moved::Taken(Taken::Refused(_))));
     assert_eq!(told(&ledger, What::PassedOver).len(), 2);
 
     // Once it has ended, the next time makes a task, which has the key itself.
@@ -355,11 +356,11 @@ pub fn a_task_that_waits_may_be_given_what_comes_of_a_time(new: New) {
         let moved = ledger
             .db
             .move_schedule("a", at(nominal - 1), &step, nominal);
-        let Moved::Replaced {
+        let Moved::Taken(Taken::Replaced {
             id,
             uuid: same,
             again: Some(again),
-        } = moved.unwrap()
+        }) = moved.unwrap()
         else {
             panic!("it was not replaced");
         };
@@ -388,10 +389,10 @@ pub fn a_task_that_waits_may_be_given_what_comes_of_a_time(new: New) {
     let moved = ledger.db.move_schedule("a", at(NOW + 2), &step, NOW + 3);
     assert!(matches!(
         moved.unwrap(),
-        Moved::Exists {
+        Moved::Taken(Taken::Kept {
             because: Some(_),
             ..
-        }
+        })
     ));
     assert_eq!(standing(&ledger).0, at(NOW + 3));
     ledger.done(attempt);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use taskqueue::ledger::edit::Edit;
 use taskqueue::ledger::put::{Added, NewTask, NotRegenerated};
+use taskqueue::ledger::unique::Taken;
 use taskqueue::ledger::{Claim, ForeignJob, Ledger, Millis, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::id::TaskId;
@@ -50,7 +51,7 @@ fn put(db: &mut Ledger, scope: Scope, now: Millis) -> Result<(TaskId, Uuid), Tas
     let uuid = task.uuid;
     match add(db, task, now) {
         Added::New { id } => Ok((id, uuid)),
-        Added::Exists { id, because, .. } => {
+        Added::Taken(Taken::Kept { id, because, .. }) => {
             assert_eq!(because, None);
             Err(id)
         }
@@ -168,7 +169,7 @@ pub fn of_two_with_one_key_in_a_transaction_the_first_counts(new: New) {
     let added = ledger.db.add(&tasks, NOW).unwrap();
     let [
         Added::New { id: first },
-        Added::Exists { id: second, .. },
+        Added::Taken(Taken::Kept { id: second, .. }),
         Added::New { .. },
     ] = added.as_slice()
     else {
@@ -181,7 +182,7 @@ pub fn what_is_to_be_refused_is_and_names_the_task(new: New) {
     let mut ledger = new();
     let (first, _) = put(&mut ledger.db, Scope::Unfinished, NOW).unwrap();
     let second = task("2", unique("k", Scope::Unfinished, IfExists::Refuse));
-    let Added::KeyTaken(holder) = add(&mut ledger.db, second, NOW) else {
+    let Added::Taken(Taken::Refused(holder)) = add(&mut ledger.db, second, NOW) else {
         panic!("it was taken");
     };
     assert_eq!(
@@ -199,7 +200,7 @@ pub fn what_waits_is_replaced_and_what_runs_is_not(new: New) {
         task.tags = vec![at.parse().unwrap()];
         add(&mut ledger.db, task, NOW)
     };
-    let Added::Replaced { id, .. } = with("2", "two", 7) else {
+    let Added::Taken(Taken::Replaced { id, .. }) = with("2", "two", 7) else {
         panic!("it was not replaced");
     };
     assert_eq!(id, first);
@@ -213,7 +214,7 @@ pub fn what_waits_is_replaced_and_what_runs_is_not(new: New) {
         panic!("it did not begin");
     };
     let third = self::task("3", unique("k", Scope::Unfinished, IfExists::Replace));
-    let Added::Exists { because, .. } = add(&mut ledger.db, third, NOW) else {
+    let Added::Taken(Taken::Kept { because, .. }) = add(&mut ledger.db, third, NOW) else {
         panic!("what runs was replaced");
     };
     assert_eq!(
@@ -264,7 +265,7 @@ pub fn what_is_edited_has_the_key_of_what_it_is_given_then(new: New) {
         .change_one(&edit("3"), second, NOW)
         .unwrap()
         .unwrap();
-    let Added::Exists { id, .. } = add(&mut ledger.db, task("3", keep()), NOW) else {
+    let Added::Taken(Taken::Kept { id, .. }) = add(&mut ledger.db, task("3", keep()), NOW) else {
         panic!("the key is not the new one");
     };
     assert_eq!(id, second);

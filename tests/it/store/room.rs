@@ -1,18 +1,24 @@
 //! Room that is free in the file goes back to the disk.
 
 use std::fs;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 
 use rusqlite::Connection;
 use taskqueue::clock::now;
 use taskqueue::ledger::cleanup::Old;
+use taskqueue::ledger::put::NewTask;
 use taskqueue::ledger::{Durability, Ledger, sqlite};
+use taskqueue::task::command::Content;
 use taskqueue::task::state::Status;
 
 use super::opening::make_old;
 use super::pace::fill;
 use super::{NOW, OnDisk, register};
-use crate::ledger::put;
-use crate::support::Disk;
+use crate::ledger::after::new_task;
+use crate::ledger::{call, put};
+use crate::support::{Disk, until};
 
 fn clean_up_all(db: &mut Ledger) -> u64 {
     let all = Old {
@@ -126,7 +132,7 @@ fn a_cleanup_works_on_a_full_disk_and_gives_the_disk_back() {
     };
     let mut db = on_a_full_disk(&disk, true);
     let full = length(&disk.path("t.db"));
-    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(&mut db, NOW)));
+    let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| put(&mut db, NOW)));
     assert!(attempt.is_err(), "there was room");
     assert_eq!(clean_up_all(&mut db), 8000);
     put(&mut db, NOW);
@@ -154,4 +160,43 @@ fn a_cleanup_on_a_full_disk_makes_do_with_the_journal_that_is_there() {
     disk.fill();
     assert_eq!(clean_up_all(&mut db), 8000);
     put(&mut db, NOW);
+}
+
+/// Whoever writes takes what room there is, as soon as there is any. What was kept back would be gone before anything
+/// could be deleted with it; and what they have made the file longer by has to find room there, or the journal stays as
+/// it is for good.
+#[test]
+fn a_cleanup_on_a_full_disk_works_beside_those_who_write() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        return;
+    };
+    let path = disk.path("t.db");
+    let mut db = sqlite::open(&path, Durability::ProcessDeath).unwrap();
+    fill(&Connection::open(&path).unwrap(), 8000, NOW);
+    db.keep_reserve();
+    let (refused, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let write = || {
+        let mut db = sqlite::open(&path, Durability::ProcessDeath).unwrap();
+        while !is_over.load(Ordering::Relaxed) {
+            let task = NewTask {
+                content: Content::Call(call(&"x".repeat(100_000))),
+                ..new_task(None, NOW)
+            };
+            if let Err(error) = db.add(&[task], NOW) {
+                assert!(error.is_full() || error.is_locked(), "{error}");
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let writers = [scope.spawn(write), scope.spawn(write), scope.spawn(write)];
+        until("there is no room", || {
+            refused.load(Ordering::Relaxed) > 100 || writers.iter().any(|one| one.is_finished())
+        });
+        assert!(disk.path("t.db-reserve").exists());
+        let deleted = std::panic::catch_unwind(AssertUnwindSafe(|| clean_up_all(&mut db)));
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(deleted.unwrap(), 8000);
+    });
 }

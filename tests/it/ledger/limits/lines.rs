@@ -6,6 +6,7 @@ use std::sync::Arc;
 use taskqueue::ledger::delete::Delete;
 use taskqueue::ledger::edit::Edit;
 use taskqueue::ledger::put::{Added, NewTask};
+use taskqueue::ledger::unique::Taken;
 use taskqueue::ledger::{Claim, Entry, ForeignJob, JobRef, Millis, TaskRef};
 use taskqueue::task::command::Content;
 use taskqueue::task::id::TaskId;
@@ -255,7 +256,10 @@ pub fn a_held_task_that_has_a_key_is_replaced_and_waits_by_a_job(new: New) {
     is_held(&mut ledger, &job);
     // The key is the task's while it is held; and what it is given lets it stand elsewhere.
     let (added, _) = add(&mut ledger, "8");
-    assert!(matches!(added[..], [Added::Replaced { .. }]), "{added:?}");
+    assert!(
+        matches!(added[..], [Added::Taken(Taken::Replaced { .. })]),
+        "{added:?}"
+    );
     let attempt = ledger.begin(&job);
     assert_eq!(end(&mut ledger, attempt), []);
     assert_eq!(end(&mut ledger, first), []);

@@ -14,6 +14,8 @@ pub struct Settings {
     most_for_raw: u64,
     /// Whether the third tube is tended.
     spare: bool,
+    /// As many workers it has together with the second, if they share a pool.
+    most_shared: Option<u64>,
     /// How long a command may run that takes too long.
     timeout: u64,
     /// A line that makes no sense.
@@ -38,6 +40,7 @@ impl Settings {
             most_for_calls: 4,
             most_for_raw: 2,
             spare: true,
+            most_shared: Some(2),
             timeout: 1,
             wrong: None,
         }
@@ -49,6 +52,7 @@ impl Settings {
             most_for_calls: 2 + random.below(5),
             most_for_raw: 1 + random.below(3),
             spare: random.percent(30),
+            most_shared: random.percent(50).then(|| 2 + random.below(2)),
             timeout: 1 + random.below(2),
             wrong: None,
         }
@@ -97,6 +101,11 @@ impl Settings {
         if self.spare {
             text +=
                 &format!("[tubes.{SPARE}]\ncommand = \"raw\"\nmin_workers = 0\nmax_workers = 1\n");
+            if let Some(most) = self.most_shared {
+                text += &format!(
+                    "[pools.shared]\nmax = {most}\ntubes = {{ {RAW} = 8, {SPARE} = 1 }}\n"
+                );
+            }
         }
         let run = format!("run = [{command:?}, \"--task\"]\n");
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Refused) {

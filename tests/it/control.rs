@@ -2,6 +2,7 @@
 
 mod accepted;
 mod backlog;
+mod begins;
 mod descriptors;
 mod folders;
 mod log;

@@ -72,8 +72,8 @@ impl<'a> Lines<'a> {
         }))
     }
 
-    /// Takes in a task. True if it is held, and is to have none. What is due later
-    /// is taken in when its job is reserved, and so is what may not run.
+    /// Takes in a task. True if it is held, and is to have no job. What is due later is taken in when its job is
+    /// reserved, and so is what may not run.
     pub fn take_in(&self, task: &Newcomer<'_>) -> Result<bool, Failed> {
         let now = self.look.now;
         if task.due > now {

@@ -172,7 +172,7 @@ impl Database {
             if let Some(before) = before
                 && length(connection)? > before
             {
-                take_room(connection)?;
+                take_room(connection, path, *opened)?;
             }
             transaction.commit()?;
             Ok(result)

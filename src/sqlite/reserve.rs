@@ -74,10 +74,11 @@ impl Database {
         change: impl FnOnce(&Connection, &LockFile) -> Result<R, Failed>,
     ) -> Result<R, Error> {
         let (folder, reserve) = (Arc::clone(&self.folder), self.reserve());
+        let (path, opened) = (self.path.clone(), self.opened);
         let changed = self.change_surviving(durability, |connection, locks| {
             // Somebody else may have given it up.
             let _ = folder.remove(&reserve);
-            let _ = take_room(connection);
+            let _ = take_room(connection, &path, opened);
             change(connection, locks)
         });
         self.copy_journal();

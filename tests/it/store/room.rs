@@ -199,4 +199,9 @@ fn a_cleanup_on_a_full_disk_works_beside_those_who_write() {
         is_over.store(true, Ordering::Relaxed);
         assert_eq!(deleted.unwrap(), 8000);
     });
+    // Others have copied the journal while room was taken.
+    let check = "PRAGMA integrity_check";
+    let sqlite = Connection::open(&path).unwrap();
+    let said: String = sqlite.query_row(check, [], |row| row.get(0)).unwrap();
+    assert_eq!(said, "ok");
 }
